@@ -1,0 +1,78 @@
+"""What every attack owes its caller: state left as it was, and a word about gradients that hide robustness."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from infoplane.randomness import isolated_global_generator
+
+
+class AttackWarning(UserWarning):
+    """The attack ran, but what it found may overstate robustness."""
+
+
+@contextmanager
+def model_left_as_found(model: nn.Module, generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Allow gradients inside the block and leave buffers and the global generators as they were.
+
+    Only modules in training mode move buffers (BatchNorm) or draw from the global generators (dropout), so a model
+    in evaluation mode costs nothing.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        training = [module for module in model.modules() if module.training]
+        if not training:
+            yield
+            return
+        buffers = [buffer for module in training for buffer in module.buffers(recurse=False)]
+        before = [buffer.clone() for buffer in buffers]
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        try:
+            with isolated_global_generator(seed, device):
+                yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(buffers, before, strict=True):
+                    buffer.copy_(value)
+
+
+class GradientHealth:
+    """Counts images whose gradients say nothing, without a synchronisation before the attack ends."""
+
+    def __init__(self, images: int, device: torch.device) -> None:
+        self._broken = torch.zeros(images, dtype=torch.bool, device=device)
+        self._never_moved = torch.ones(images, dtype=torch.bool, device=device)
+        self._looks_like_softmax: Tensor | None = None
+
+    def observe_logits(self, logits: Tensor) -> None:
+        """Note whether the model's output could be probabilities already."""
+        if self._looks_like_softmax is None and logits.ndim == 2 and logits.shape[1] > 1:
+            outputs = logits.detach()
+            sums_to_one = (outputs.sum(dim=1) - 1).abs() < 1e-3
+            self._looks_like_softmax = (sums_to_one & (outputs >= 0).all(dim=1)).all()
+
+    def observe_gradient(self, gradient: Tensor) -> None:
+        """Take in the gradient of one step, `(batch, ...)`."""
+        peak = gradient.flatten(start_dim=1).abs().amax(dim=1)  # NaN if any element is
+        self._broken |= peak.isnan()
+        self._never_moved &= peak == 0
+
+    def warn(self) -> None:
+        """Warn about what was counted; call once, at the end."""
+        broken, never_moved = int(self._broken.sum()), int(self._never_moved.sum())
+        total = len(self._broken)
+        if broken:
+            # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.
+            self._say(f"{broken} of {total} images had NaN gradients; their robustness is unknown")
+        if never_moved:
+            self._say(
+                f"{never_moved} of {total} images had all-zero gradients at every step; they were not attacked"
+            )
+        if self._looks_like_softmax is not None and bool(self._looks_like_softmax):
+            self._say("the model seems to end in softmax; pass logits, or its gradients vanish")
+
+    @staticmethod
+    def _say(message: str) -> None:
+        warnings.warn(message, AttackWarning, stacklevel=4)

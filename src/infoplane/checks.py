@@ -1,0 +1,58 @@
+"""Checks at public entrances: each names the argument, the rule and the value that broke it."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def check_positive(value: float, *, name: str) -> None:
+    """Raise ValueError unless `value` is positive and finite."""
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_at_least(value: int, minimum: int, *, name: str) -> None:
+    """Raise ValueError unless the integer `value` reaches `minimum`."""
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def check_activations(activations: Tensor, *, name: str = "activations") -> None:
+    """Raise ValueError unless `activations` is a finite `(samples, features)` tensor of a float type."""
+    if activations.ndim != 2 or 0 in activations.shape:
+        raise ValueError(
+            f"{name} must have shape (samples, features) with at least one of each, got {tuple(activations.shape)}"
+        )
+    if not activations.is_floating_point():
+        raise ValueError(f"{name} must be of a float type, got {activations.dtype}")
+    # NaN passes through the extremes, so two finite ones say in a single pass that everything is finite.
+    if not all(math.isfinite(extreme.item()) for extreme in torch.aminmax(activations.detach())):
+        broken = int((~activations.isfinite()).any(dim=1).sum())
+        raise ValueError(
+            f"{name} must be finite: {broken} of {len(activations)} samples hold NaN or infinity"
+        )
+
+
+def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
+    """Raise ValueError unless `labels` holds one integer per sample."""
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"{name} must be integers, got {labels.dtype}")
+    if tuple(labels.shape) != (samples,):
+        raise ValueError(f"{name} must have shape ({samples},), one per sample, got {tuple(labels.shape)}")
+
+
+def check_images(images: Tensor, *, name: str = "images") -> None:
+    """Raise ValueError unless `images` is `(batch, channels, height, width)`, float32 or float64, within [0, 1]."""
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            f"{name} must have shape (batch, channels, height, width), got {tuple(images.shape)}"
+        )
+    if images.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{name} must be float32 or float64, got {images.dtype}")
+    lowest, highest = (value.item() for value in torch.aminmax(images.detach()))
+    if not (0 <= lowest and highest <= 1):  # written so that NaN fails too
+        raise ValueError(
+            f"{name} must lie in [0, 1], found [{lowest:.4g}, {highest:.4g}]; "
+            "put normalisation into the model (its first layer) and pass unnormalised pixels"
+        )

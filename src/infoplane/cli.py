@@ -1,0 +1,313 @@
+"""The command line. Strings become settings here; heavy imports wait until a command needs them."""
+
+import contextlib
+import difflib
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import tyro
+from pydantic import BaseModel, ConfigDict, Field
+
+from infoplane.config import FlowConfig, MeasurementConfig
+from infoplane.errors import UserError
+from infoplane.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
+Options = TypeVar("Options")
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoOptions(_Options):
+    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, about a minute."""
+
+    run: Path = Path("runs/demo")
+    """Folder of the run; one that exists is continued."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+class FlowOptions(_Options):
+    """Study one: follow the information in every layer while a network trains normally and adversarially."""
+
+    recipe: tyro.conf.Suppress[str] = ""
+    run: Path | None = None
+    """Folder of the run, by default runs/RECIPE-sSEED; one that exists is continued."""
+    data_folder: Annotated[Path | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
+    """Images of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*."""
+    model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
+    """A model of your own: a function that returns a torch module."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    keep_checkpoints: bool = False
+    """Keep the weights of every epoch instead of the last."""
+    quiet: bool = False
+    """Print nothing but errors."""
+    config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
+
+
+class EstimateOptions(_Options):
+    """Estimate the information in activations of your own."""
+
+    file: tyro.conf.Positional[Path]
+    """.npz or .safetensors with `activations` (samples, features) and `labels` (samples,)."""
+    noise_variance: float = Field(0.1, gt=0)
+    """Variance of the Gaussian noise of KDE, in squared activation units."""
+    bin_width: float = Field(0.5, gt=0)
+    """Width of a bin, in activation units."""
+    permutations: int = Field(40, ge=0)
+    """Permuted label sets behind the null of I(T;Y)."""
+    seed: int = Field(0, ge=0)
+    """Seed of the permutations."""
+    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON, in nats, instead of a table in bits."""
+
+
+class ReportOptions(_Options):
+    """Draw the figures and the report of a run again."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+
+
+class DataOptions(_Options):
+    """Fetch a dataset from its published source, or verify the copy that is there."""
+
+    name: tyro.conf.Positional[Literal["digits", "mnist", "cifar10", "stl10"]]
+    """Which dataset."""
+    folder: Path | None = None
+    """Where to look and to store, by default INFOPLANE_DATA, then the user's cache."""
+
+
+class RecipesOptions(_Options):
+    """List the recipes and what each costs."""
+
+
+def demo(options: DemoOptions) -> int:
+    """Run the digits recipe and show its table and report."""
+    return _run_flow(RECIPES["digits-lenet5"].config, options.run, "infoplane demo", quiet=options.quiet)
+
+
+def flow(options: FlowOptions) -> int:
+    """Run study one with the settings of a recipe and the options given."""
+    settings = options.config.model_dump()
+    settings["recipe"] = options.recipe
+    if options.data_folder is not None:
+        settings["data"] |= {"name": "folder", "folder": str(options.data_folder.resolve())}
+    if options.model_path is not None:
+        settings["model"]["name"] = options.model_path
+    config = FlowConfig.model_validate(settings)
+    path = options.run or Path("runs") / f"{config.recipe}-s{config.seed}"
+    return _run_flow(
+        config,
+        path,
+        f"infoplane flow {config.recipe} with the same options",
+        quiet=options.quiet,
+        device=options.device,
+        keep_checkpoints=options.keep_checkpoints,
+    )
+
+
+def _run_flow(
+    config: FlowConfig,
+    path: Path,
+    again: str,
+    *,
+    quiet: bool,
+    device: str = "auto",
+    keep_checkpoints: bool = False,
+) -> int:
+    from infoplane.console import progress_for
+    from infoplane.report import summary_tables, write_figures, write_report
+    from infoplane.runs import RunFolder, apply_environment, describe_environment
+    from infoplane.studies import STUDY, information_flow
+
+    console, run = _console(), RunFolder(path)
+    with run.locked():
+        kept = run.begin(STUDY, config.model_dump(mode="json"), describe_environment(device))
+        apply_environment(kept)
+        try:
+            with progress_for(console, quiet=quiet) as progress:
+                records = information_flow(
+                    config, run=run, device=kept["device"], keep_checkpoints=keep_checkpoints, progress=progress
+                )
+                progress.doing("drawing figures and report")
+                write_figures(run)
+                report = write_report(run)
+        except KeyboardInterrupt:
+            print(f"\ninterrupted; nothing is lost. To continue: {again}", file=sys.stderr)
+            return INTERRUPTED
+    if not quiet:
+        for table in summary_tables(records.measurements, records.performance):
+            console.print(table)
+        console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def recipes(options: RecipesOptions) -> int:
+    """Print the table of recipes."""
+    del options
+    from rich.table import Table
+
+    table = Table("recipe", "what it is", "cost on 2 CPU cores", title="infoplane flow RECIPE")
+    for name, recipe in RECIPES.items():
+        table.add_row(name, recipe.purpose, recipe.cost)
+    _console().print(table)
+    return 0
+
+
+def estimate(options: EstimateOptions) -> int:
+    """Print what the estimators say about the activations in a file."""
+    from infoplane.report import estimate_table
+    from infoplane.studies.activations import estimate_activations, read_activations
+
+    activations, labels = read_activations(options.file)
+    settings = MeasurementConfig(
+        noise_variance=options.noise_variance, bin_width=options.bin_width, permutations=options.permutations
+    )
+    measurements = estimate_activations(activations, labels, settings, seed=options.seed)
+    if options.json_output:
+        print(json.dumps({"file": str(options.file), "unit": "nats", "measurements": measurements.to_dicts()}))
+    else:
+        _console().print(estimate_table(measurements))
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """Draw figures and report of a run from its records."""
+    from infoplane.report import write_figures, write_report
+    from infoplane.runs import RunFolder
+
+    run = RunFolder(options.run)
+    run.read_config()
+    for path in [*write_figures(run), write_report(run)]:
+        print(path)
+    return 0
+
+
+def data(options: DataOptions) -> int:
+    """Fetch or verify a dataset."""
+    from infoplane.data import fetch, verify
+
+    console = _console()
+    if options.name != "digits":
+        fetch(options.name, folder=options.folder)
+    broken = 0
+    for file, problem in verify(options.name, options.folder):
+        console.print(f"{'ok     ' if problem is None else 'BROKEN '} {file}{f': {problem}' if problem else ''}")
+        broken += problem is not None
+    return USER_ERROR if broken else 0
+
+
+COMMANDS: dict[str, tuple[Callable[[Any], int], type[_Options]]] = {
+    "demo": (demo, DemoOptions),
+    "flow": (flow, FlowOptions),
+    "recipes": (recipes, RecipesOptions),
+    "estimate": (estimate, EstimateOptions),
+    "report": (report, ReportOptions),
+    "data": (data, DataOptions),
+}
+
+
+def usage() -> str:
+    """Return what `infoplane --help` prints."""
+    lines = ["usage: infoplane COMMAND [options]", "", "Information planes you can trust, for networks under attack.", ""]
+    lines += [f"  {name:<10}{(options.__doc__ or '').strip()}" for name, (_, options) in COMMANDS.items()]
+    lines += ["", "infoplane COMMAND --help lists the options of a command."]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, 2 for a user's mistake, 1 for a failure of ours, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        print(f"infoplane: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("infoplane: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else USER_ERROR
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"infoplane {version('infoplane')}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}{_suggestion(name, COMMANDS)}; commands are {', '.join(COMMANDS)}")
+    command, options = COMMANDS[name]
+    default = None
+    if command is flow:
+        default, rest = _flow_default(rest)
+    return command(_parse(options, name, rest, default))
+
+
+def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:
+    """Take the recipe off the arguments: its settings are the defaults of all options."""
+    if rest and not rest[0].startswith("-"):
+        name, *rest = rest
+        if name not in RECIPES:
+            raise UserError(f"unknown recipe {name!r}{_suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
+        return FlowOptions(recipe=name, config=RECIPES[name].config), rest
+    if "-h" in rest or "--help" in rest:
+        print(f"usage: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}\n")
+        return FlowOptions(recipe="RECIPE"), rest
+    raise UserError(f"name a recipe first: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}")
+
+
+def _parse(options: type[Options], name: str, arguments: list[str], default: Options | None) -> Options:
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                options,
+                args=arguments,
+                prog=f"infoplane {name}",
+                default=default if default is not None else tyro.MISSING_NONPROP,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(_one_line(complaint.getvalue(), name)) from None
+
+
+def _one_line(complaint: str, command: str) -> str:
+    """Return the parser's boxed complaint as one line."""
+    lines = [line.strip("│╭╮╰╯─ ").strip() for line in complaint.splitlines()]
+    kept = [line for line in lines if line and "errors.pydantic.dev" not in line and "further information" not in line]
+    text = " ".join(kept).partition("For full helptext")[0].partition("Argument helptext")[0].strip()
+    return f"{text}; see infoplane {command} --help"
+
+
+def _suggestion(name: str, known: Sequence[str] | dict[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    # a pipe has no width: wide enough that no table is folded
+    return console if console.is_terminal else Console(width=120)
+

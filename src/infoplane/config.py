@@ -1,0 +1,141 @@
+"""Settings of a study as frozen, validated data that goes to JSON and back. Imports no torch."""
+
+from typing import Annotated, Literal
+
+import tyro
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def parse_fraction(text: str) -> float:
+    """Return the number that "0.03", "8/255" or "2e-2" writes."""
+    numerator, slash, denominator = text.partition("/")
+    if slash and float(denominator) == 0:
+        raise ValueError(f"{text} divides by zero")
+    return float(numerator) / float(denominator) if slash else float(numerator)
+
+
+# Pixel steps are written as fractions of 255 in every paper, and rounding them makes another threat model.
+Fraction = Annotated[
+    float,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="FLOAT|A/B",
+        instance_from_str=lambda texts: parse_fraction(texts[0]),
+        is_instance=lambda value: isinstance(value, int | float),
+        str_from_instance=lambda value: [f"{value:g}"],
+    ),
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(_Frozen):
+    """Which images; without limits the whole dataset."""
+
+    name: Literal["digits", "mnist", "cifar10", "stl10", "folder"] = "digits"
+    """Dataset, or a folder of images by class (see --data)."""
+    folder: str | None = None
+    """Where the data lies; by default INFOPLANE_DATA, then the user's cache."""
+    image_size: Annotated[int, Field(ge=1)] | None = None
+    """Height and width in pixels that images are resized to; by default their own size."""
+    train_examples: Annotated[int, Field(ge=1)] | None = None
+    """Train on a stratified subset of this many images."""
+    test_examples: Annotated[int, Field(ge=1)] | None = None
+    """Test on a stratified subset of this many images."""
+
+
+class ModelConfig(_Frozen):
+    """Which network."""
+
+    name: str = "lenet5"
+    """lenet5, wideresnet, or package.module:function that returns a torch module."""
+    depth: int = Field(10, ge=10)
+    """Depth of a WideResNet, 6n + 4."""
+    widen_factor: int = Field(1, ge=1)
+    """Width of a WideResNet."""
+
+
+class TrainingConfig(_Frozen):
+    """Stochastic gradient descent as in the study (METHOD: section 4 of docs/method.md)."""
+
+    epochs: int = Field(200, ge=0)
+    """Passes over the training images; 0 measures the random initial network only."""
+    batch_size: int = Field(128, ge=1)
+    """Images per step."""
+    learning_rate: float = Field(0.1, gt=0)
+    """Initial learning rate."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of SGD."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 penalty of SGD."""
+    milestones: tuple[int, ...] = (20, 60)
+    """Completed epochs after which the learning rate is multiplied by gamma."""
+    gamma: float = Field(0.5, gt=0)
+    """Factor of the learning rate at each milestone."""
+    augment: bool = False
+    """Random crop with padding 4 and horizontal flip, in training only."""
+
+
+class AttackConfig(_Frozen):
+    """PGD in the L-infinity ball, for adversarial training (random start) and for measuring (no random start)."""
+
+    epsilon: Fraction = Field(8 / 255, gt=0, le=1)
+    """Radius of the ball, pixels in [0, 1]."""
+    step_size: Fraction = Field(2 / 255, gt=0, le=1)
+    """Step of each iteration, pixels in [0, 1]."""
+    steps: int = Field(7, ge=1)
+    """Iterations."""
+
+    @model_validator(mode="after")
+    def _reaches_the_boundary(self) -> "AttackConfig":
+        if self.step_size * self.steps < self.epsilon * (1 - 1e-6):
+            raise ValueError(
+                f"{self.steps} steps of {self.step_size:g} cannot reach epsilon = {self.epsilon:g}; "
+                "raise steps or step_size"
+            )
+        return self
+
+
+class MeasurementConfig(_Frozen):
+    """What is measured at each epoch, on one fixed stratified set of test images."""
+
+    examples: int = Field(5000, ge=2)
+    """Test images that are measured, original and attacked; all where there are fewer."""
+    layers: tuple[str, ...] = ()
+    """Probed layers by module name; by default the model's own choice."""
+    noise_variance: float = Field(0.1, gt=0)
+    """Variance of the Gaussian noise of KDE, in squared activation units."""
+    bin_width: float = Field(0.5, gt=0)
+    """Width of a bin, in activation units."""
+    permutations: int = Field(40, ge=0)
+    """Permuted label sets behind the null of every I(T;Y)."""
+
+
+class FlowConfig(_Frozen):
+    """Study one: information flow during training (docs/method.md, section 5)."""
+
+    recipe: str = "digits-lenet5"
+    """Name of the recipe these settings started from."""
+    seed: int = Field(0, ge=0)
+    """Decides initial weights, batch order, augmentation, attacks, examples and permutations."""
+    methods: tuple[Literal["normal", "adversarial"], ...] = ("normal", "adversarial")
+    """Trainings to compare; all start from the same weights."""
+    measure_every: int = Field(1, ge=1)
+    """Measure epoch 0, every so many epochs, and the last."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    attack: AttackConfig = AttackConfig()
+    measurement: MeasurementConfig = MeasurementConfig()
+
+    @model_validator(mode="after")
+    def _names_each_method_once(self) -> "FlowConfig":
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"methods must name each training once, got {' '.join(self.methods) or 'none'}")
+        return self
+
+    def measured_epochs(self) -> list[int]:
+        """Completed epochs at which the networks are measured, ascending."""
+        return sorted({*range(0, self.training.epochs, self.measure_every), self.training.epochs})

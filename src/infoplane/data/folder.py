@@ -1,0 +1,153 @@
+"""The user's own images: `train/CLASS/*` and `test/CLASS/*`, in any format that Pillow reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from infoplane.data.images import ImageSet
+from infoplane.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SPLITS = ("train", "test")
+_GREY_MODES = {"1", "L", "LA"}
+_COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"}
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    label: int
+    size: tuple[int, int]  # width, height
+    grey: bool
+
+
+def read_folder(root: Path, split: str, *, image_size: int | None = None) -> ImageSet:
+    """Read one split of a folder of images; classes and files in the order of their sorted names.
+
+    Images are grey, `(n, 1, height, width)`, where every image of both splits is, and RGB otherwise, so that one
+    model fits both. Hidden files are passed over, transparency is dropped, and orientation tags of cameras are
+    not applied.
+
+    Args:
+        root: holds `train` and `test`, or one of them.
+        split: "train" or "test".
+        image_size: the shorter side is scaled to this (bilinear, antialiased) and the middle cut out as a square;
+            without it all images must have one size already.
+
+    Raises:
+        UserError: a folder is missing or empty, the classes of the splits differ, an image cannot be read, or
+            sizes differ without an `image_size`.
+    """
+    present = [name for name in SPLITS if (root / name).is_dir()]
+    if split not in present:
+        held = f"holds {present[0]}/ only" if present else "holds neither train/ nor test/"
+        raise UserError(f"{root} {held}; put the {split} images into {root / split}/CLASS/")
+    classes = {name: _class_names(root / name) for name in present}
+    if len({*classes.values()}) > 1:
+        for first, second in (SPLITS, SPLITS[::-1]):
+            if extra := sorted({*classes[first]} - {*classes[second]}):
+                raise UserError(
+                    f"{root}: class {extra[0]!r} is in {first}/ but not in {second}/; "
+                    "both must hold the same class folders"
+                )
+    files = {name: _inspect(root / name, classes[name]) for name in present}
+    everything = [file for name in present for file in files[name]]
+    if image_size is None:
+        _check_one_size(everything)
+    grey = all(file.grey for file in everything)
+    width, height = (image_size, image_size) if image_size is not None else everything[0].size
+    images = np.empty((len(files[split]), 1 if grey else 3, height, width), np.uint8)
+    for place, file in zip(images, files[split], strict=True):
+        pixels = _pixels(file.path, grey, image_size)
+        place[:] = pixels if grey else pixels.transpose(2, 0, 1)
+    return ImageSet(
+        images=torch.from_numpy(images),
+        labels=torch.tensor([file.label for file in files[split]]),
+        class_names=classes[split],
+        split=split,
+        name="folder",
+        source=str(root / split),
+    )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = tuple(path.name for path in _visible(folder) if path.is_dir())
+    if not names:
+        raise UserError(f"{folder} holds no class folders; put images into {folder}/CLASS/")
+    return names
+
+
+def _inspect(folder: Path, classes: tuple[str, ...]) -> list[_File]:
+    """Look at the header of every image, which is far cheaper than reading it."""
+    files = []
+    for label, name in enumerate(classes):
+        paths = _visible(folder / name)
+        if not paths:
+            raise UserError(f"{folder / name} holds no images; add some, or remove the class from both splits")
+        for path in paths:
+            if path.is_dir():
+                raise UserError(f"{path} is a folder; images lie directly in {folder}/CLASS/")
+            files.append(_header(path, label))
+    return files
+
+
+def _header(path: Path, label: int) -> _File:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            mode, size = image.mode, image.size
+    except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on broken files
+        raise _unreadable(path, error) from None
+    if mode not in _GREY_MODES | _COLOUR_MODES:
+        # Pillow would cut 16 bits down to 8 by clipping, which leaves white images.
+        raise UserError(f"{path} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
+    return _File(path, label, size, mode in _GREY_MODES)
+
+
+def _check_one_size(files: list[_File]) -> None:
+    first = files[0]
+    for file in files:
+        if file.size != first.size:
+            raise UserError(
+                f"images differ in size: {first.path} is {first.size[0]}x{first.size[1]}, "
+                f"{file.path} is {file.size[0]}x{file.size[1]}; choose one with --data.image-size"
+            )
+
+
+def _pixels(path: Path, grey: bool, image_size: int | None) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            # Via RGBA, because a palette that holds transparency makes Pillow warn.
+            opaque = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
+            converted = opaque.convert("L" if grey else "RGB")
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _unreadable(path, error) from None
+    return np.asarray(converted if image_size is None else _square(converted, image_size))
+
+
+def _square(image: "Image", image_size: int) -> "Image":
+    from PIL import Image
+
+    shorter = min(image.size)
+    if shorter != image_size:
+        width, height = (max(image_size, side * image_size // shorter) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)  # Pillow's is antialiased
+    left, top = ((side - image_size) // 2 for side in image.size)
+    return image.crop((left, top, left + image_size, top + image_size))
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(f"{path} cannot be read as an image ({reason}); replace or remove it")

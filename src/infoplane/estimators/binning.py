@@ -1,0 +1,120 @@
+"""Information in binned layer outputs: the plug-in entropies of whole rows of bin numbers."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from infoplane.checks import check_activations, check_labels, check_positive
+from infoplane.estimators.influence import standard_error
+from infoplane.estimators.nulls import Null, label_permutations, null_from
+from infoplane.estimators.rows import distinct_rows, multiplicity_entropy, pair_identities, row_identities
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinningInformation:
+    """Plug-in estimates, in nats, from bin numbers.
+
+    `influences` and `errors` have the keys "input" and "label"; an influence tensor, `(samples,)` float64 in the
+    order of the samples, has its estimate as mean. `nulls` has the key "label" if permutations were asked for.
+    """
+
+    input: float  # H(Q), which is I(X;Q) since Q is a function of the input
+    label: float  # H(Q) - sum_c p_c H(Q|c)
+    input_ceiling: float  # entropy of the multiplicities of distinct rows
+    label_ceiling: float  # H(Y) of these labels
+    singleton_fraction: float  # samples that are alone in their cell; at 1 both estimates are at their ceilings
+    influences: dict[str, Tensor]
+    errors: dict[str, float]
+    nulls: dict[str, Null]
+
+
+def binning_information(
+    activations: Tensor,
+    labels: Tensor,
+    *,
+    bin_width: float,
+    permutations: int = 0,
+    generator: torch.Generator | None = None,
+) -> BinningInformation:
+    """Estimate I(X;Q) and I(Q;Y) for Q = floor(activations / bin_width), one code per whole row.
+
+    Args:
+        activations: `(samples, features)`, finite, of any float type, on any device.
+        labels: `(samples,)` integers.
+        bin_width: positive, in activation units.
+        permutations: permuted labels for the null of the label information, taken from the same codes.
+        generator: source of the permutations.
+
+    Raises:
+        ValueError: an argument is outside the description above, or a bin number needs more than 63 bits.
+
+    Source: Shwartz-Ziv & Tishby (2017), arXiv:1703.00810, Section 2.4, with bins of a fixed width as in
+    Saxe et al. (2018), "On the information bottleneck theory of deep learning", ICLR.
+    """
+    check_activations(activations)
+    check_labels(labels, len(activations))
+    check_positive(bin_width, name="bin_width")
+    activations, labels = activations.detach(), labels.cpu()
+    permuted = label_permutations(labels, permutations, generator)
+
+    cells = _cells(activations, bin_width)
+    surprise = _surprise(cells)
+    influences = {"input": surprise, "label": surprise - _class_surprise(cells, labels)}
+    null_values = [(surprise - _class_surprise(cells, row)).mean().item() for row in permuted]
+    return BinningInformation(
+        input=influences["input"].mean().item(),
+        label=influences["label"].mean().item(),
+        # Equal rows share a cell, so rows that are alone in theirs need no comparison.
+        input_ceiling=multiplicity_entropy(distinct_rows(activations, cells)),
+        label_ceiling=multiplicity_entropy(labels),
+        singleton_fraction=(_size(cells) == 1).double().mean().item(),
+        influences=influences,
+        errors={name: standard_error(terms) for name, terms in influences.items()},
+        nulls={"label": null_from(null_values)} if permutations else {},
+    )
+
+
+def _cells(activations: Tensor, bin_width: float) -> Tensor:
+    """Return one integer per sample, `(samples,)`, equal exactly where all bin numbers of two rows are equal."""
+    lowest, highest = (bound.double() for bound in torch.aminmax(activations))
+    largest = max(abs(lowest.item()), abs(highest.item())) / bin_width
+    if not largest < 2.0**62:
+        raise ValueError(
+            f"bin_width {bin_width} is too fine for activations up to {largest * bin_width:.4g}: "
+            "bin numbers must stay below 2**62; use a wider bin"
+        )
+    # Scaling by a power of two is exact in the activations' own type; other quotients are taken in float64.
+    exact_in_place = bin_width <= 1 and math.frexp(bin_width)[0] == 0.5
+    wide = largest >= 2.0**31 - 1
+
+    def read_words(rows: slice) -> Tensor:
+        part = activations[rows]
+        if exact_in_place:
+            numbers = (part if part.dtype == torch.double else part.float()) * (1 / bin_width)
+        else:
+            numbers = part.double() / bin_width
+        words = numbers.floor_().long()
+        return words.view(torch.int32).long() if wide else words
+
+    words = activations.shape[1] * (2 if wide else 1)
+    return row_identities(read_words, len(activations), words, activations.device)
+
+
+def _surprise(identities: Tensor) -> Tensor:
+    """-ln of the frequency of each sample's identity, `(samples,)` float64; its mean is the plug-in entropy."""
+    return math.log(len(identities)) - _size(identities).log()
+
+
+def _size(identities: Tensor) -> Tensor:
+    """How many samples share each sample's identity, `(samples,)` float64."""
+    _, inverse, counts = torch.unique(identities, return_inverse=True, return_counts=True)
+    sizes: Tensor = counts[inverse].double()
+    return sizes
+
+
+def _class_surprise(cells: Tensor, labels: Tensor) -> Tensor:
+    """-ln of the frequency of each sample's cell among the samples of its own class, `(samples,)` float64."""
+    joint = pair_identities(cells, labels)
+    return _size(labels).log() - _size(joint).log()

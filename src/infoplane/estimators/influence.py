@@ -1,0 +1,44 @@
+"""Influence terms: one number per example whose mean is the estimate and whose spread is its error."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def standard_error(influences: Tensor) -> float:
+    """Standard error of the mean of `influences`, `(samples,)`; 0 for a single sample, which shows no spread.
+
+    Source: Hampel (1974), J. Amer. Statist. Assoc. 69, 383 (the influence curve and its variance).
+    """
+    if len(influences) == 1:
+        return 0.0
+    return influences.double().std().item() / math.sqrt(len(influences))
+
+
+def group_means(influences: Tensor, groups: Tensor, number_of_groups: int) -> Tensor:
+    """Average influence terms over groups of examples, from which errors of any difference can be computed later.
+
+    Args:
+        influences: `(samples,)`.
+        groups: `(samples,)` integers from 0 to `number_of_groups - 1`.
+        number_of_groups: how many groups there are.
+
+    Returns:
+        `(number_of_groups,)` float64 on the CPU; NaN for a group without examples.
+
+    Raises:
+        ValueError: shapes differ, or a group lies outside the range.
+    """
+    influences, groups = influences.detach().cpu().double(), groups.cpu()
+    if influences.ndim != 1 or groups.shape != influences.shape:
+        raise ValueError(
+            f"influences and groups must both have shape (samples,), "
+            f"got {tuple(influences.shape)} and {tuple(groups.shape)}"
+        )
+    if len(groups) and (int(groups.min()) < 0 or int(groups.max()) >= number_of_groups):
+        raise ValueError(
+            f"groups must lie in [0, {number_of_groups}), found {int(groups.min())} to {int(groups.max())}"
+        )
+    sums = torch.bincount(groups, weights=influences, minlength=number_of_groups)
+    return sums / torch.bincount(groups, minlength=number_of_groups)

@@ -1,0 +1,87 @@
+"""What an estimate of I(T;Y) must beat: its value for permuted labels, and how close it is to its ceiling."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infoplane.checks import check_at_least
+
+
+class Null(NamedTuple):
+    """Estimates for permuted labels, in nats."""
+
+    mean: float
+    quantile95: float  # interpolated linearly between the two nearest of the sorted values
+    values: tuple[float, ...]
+
+
+def null_from(values: Sequence[float]) -> Null:
+    """Summarise the estimates of all permutations."""
+    return Null(
+        mean=float(np.mean(values)), quantile95=float(np.quantile(values, 0.95, method="linear")), values=tuple(values)
+    )
+
+
+def label_permutations(labels: Tensor, permutations: int, generator: torch.Generator | None) -> Tensor:
+    """Permute labels at random: equally seeded generators give equal permutations for every layer and estimator.
+
+    Args:
+        labels: `(samples,)` integers.
+        permutations: how many, 0 included.
+        generator: source of the draws; needed unless `permutations` is 0.
+
+    Returns:
+        `(permutations, samples)`, each row the labels in another order, on the device of `labels`.
+
+    Raises:
+        ValueError: `permutations` is negative, or there is no generator.
+    """
+    check_at_least(permutations, 0, name="permutations")
+    if permutations == 0:
+        return labels.new_empty((0, len(labels)))
+    if generator is None:
+        raise ValueError(f"a null of {permutations} permutations needs a seeded torch.Generator, got generator=None")
+    orders = [torch.randperm(len(labels), generator=generator, device=generator.device) for _ in range(permutations)]
+    return labels[torch.stack(orders).to(labels.device)]
+
+
+def permutation_null(
+    estimate: Callable[[Tensor, Tensor], float],
+    activations: Tensor,
+    labels: Tensor,
+    *,
+    permutations: int,
+    generator: torch.Generator,
+) -> Null:
+    """Estimate again for permuted labels, which tell nothing about the layer: the slow, general way.
+
+    Args:
+        estimate: from activations and labels to nats.
+        activations: `(samples, features)`.
+        labels: `(samples,)` integers.
+        permutations: how many, at least 1.
+        generator: source of the permutations.
+
+    Raises:
+        ValueError: `permutations` is below 1.
+    """
+    check_at_least(permutations, 1, name="permutations")
+    return null_from(
+        [float(estimate(activations, permuted)) for permuted in label_permutations(labels, permutations, generator)]
+    )
+
+
+def saturated(value: float, ceiling: float | None) -> bool:
+    """Whether `value` lies above 0.95 of its ceiling, where it says more about the sample size than about the layer.
+
+    A ceiling of 0 counts as reached; an estimate without a ceiling (`None`) is never saturated.
+    """
+    return ceiling is not None and (ceiling <= 0 or value > 0.95 * ceiling)
+
+
+def null_like(value: float, null: Null) -> bool:
+    """Whether `value` does not exceed the null's 95 % quantile."""
+    return value <= null.quantile95

@@ -1,0 +1,78 @@
+"""Which rows of a matrix are equal: exact codes, hashed, so that nothing but 64-bit integers is sorted."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+_HASH_SEED = 20170719  # fixed: equal input gives equal identities on every machine
+
+
+def row_identities(read_words: Callable[[slice], Tensor], samples: int, words: int, device: torch.device) -> Tensor:
+    """Return one integer per row, `(samples,)` int64 on the CPU, equal exactly where rows are equal.
+
+    A row is hashed by two sums, modulo 2**64, of its words times random odd multipliers. Two different rows
+    share both sums with a probability below 2**-64, since words of 32 bits differ by less than 2**32.
+
+    Args:
+        read_words: from a slice of rows to their words, `(rows, words)` int64, each within 32 bits.
+        samples: number of rows.
+        words: number of words of a row.
+        device: where `read_words` leaves them.
+    """
+    generator = torch.Generator().manual_seed(_HASH_SEED)
+    multipliers = (torch.randint(-(2**63), 2**63 - 1, (2, words), generator=generator) | 1).to(device)
+    hashes = torch.empty((samples, 2), dtype=torch.int64, device=device)
+    # On a CPU the words of one step stay in its cache, where both sums find them.
+    step = max(1, (2**18 if device.type == "cpu" else 2**24) // words)
+    for start in range(0, samples, step):
+        rows = slice(start, min(start + step, samples))
+        part = read_words(rows)
+        for column, multiplier in enumerate(multipliers):
+            # torch multiplies integers elementwise, numpy in one sweep; both wrap around at 2**64.
+            if device.type == "cpu":
+                hashes[rows, column] = torch.from_numpy(part.numpy() @ multiplier.numpy())
+            else:
+                hashes[rows, column] = (part * multiplier).sum(dim=1)
+    return pair_identities(*hashes.cpu().unbind(dim=1))
+
+
+def pair_identities(first: Tensor, second: Tensor) -> Tensor:
+    """Return one integer per pair of integers, `(samples,)`, equal exactly where both are equal."""
+    first, second = (torch.unique(part, return_inverse=True)[1] for part in (first, second))
+    identities: Tensor = torch.unique(first * len(second) + second, return_inverse=True)[1]
+    return identities
+
+
+def distinct_rows(activations: Tensor, suspects: Tensor) -> Tensor:
+    """Return one integer per sample, `(samples,)` int64, equal exactly where rows of `activations` are equal.
+
+    Args:
+        activations: `(samples, features)` of a float type; 0.0 and -0.0 are equal.
+        suspects: `(samples,)` integers that are equal wherever rows are; only rows that share one are compared.
+    """
+    _, suspects, sizes = torch.unique(suspects, return_inverse=True, return_counts=True)
+    shared = (sizes[suspects] > 1).nonzero().squeeze(1)
+    hashed = torch.zeros_like(suspects)
+    if len(shared):
+        candidates = shared.to(activations.device)
+        words = activations.shape[1] * (2 if activations.dtype == torch.double else 1)
+
+        def read_words(rows: slice) -> Tensor:
+            part = activations[candidates[rows]]
+            # Adding zero turns -0.0 into 0.0.
+            part = (part if part.dtype == torch.double else part.float()) + 0.0
+            return part.contiguous().view(torch.int32).long()
+
+        hashed[shared] = row_identities(read_words, len(shared), words, activations.device)
+    return pair_identities(suspects, hashed)
+
+
+def multiplicity_entropy(identities: Tensor) -> float:
+    """Entropy, in nats, of drawing one of the samples and keeping its identity: log N where all differ."""
+    counts: Tensor = torch.unique(identities, return_counts=True)[1]
+    if len(counts) == len(identities):
+        return math.log(len(identities))
+    frequencies = counts.double() / len(identities)
+    return max(0.0, -(frequencies * frequencies.log()).sum().item())

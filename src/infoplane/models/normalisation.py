@@ -1,0 +1,59 @@
+"""The first layer of every network here: it takes pixels in [0, 1], so attacks and probes never meet normalisation."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from infoplane.checks import check_at_least
+
+
+class Normalise(nn.Module):
+    """Check the shape of a batch of images, then subtract `mean` and divide by `std`, per channel.
+
+    Args:
+        channels: of the images.
+        image_size: height and width of the images in pixels.
+        mean: one number, or one per channel, in pixel units of [0, 1].
+        std: likewise, positive.
+
+    Raises:
+        ValueError: an argument is outside the description above; in `forward`, the batch has another shape.
+    """
+
+    mean: Tensor  # (channels, 1, 1)
+    std: Tensor  # (channels, 1, 1)
+
+    def __init__(
+        self, channels: int, image_size: int, mean: float | Sequence[float], std: float | Sequence[float]
+    ) -> None:
+        super().__init__()
+        check_at_least(channels, 1, name="channels")
+        self.channels = channels
+        self.image_size = image_size
+        # Buffers, so that a checkpoint carries the normalisation its weights were trained with.
+        self.register_buffer("mean", _per_channel(mean, channels, name="mean"))
+        self.register_buffer("std", _per_channel(std, channels, name="std"))
+        if not (self.std > 0).all():
+            raise ValueError(f"std must be positive, got {std}")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the normalised images, `(batch, channels, image_size, image_size)` like the argument."""
+        if tuple(images.shape[1:]) != (self.channels, self.image_size, self.image_size):
+            raise ValueError(
+                f"this network takes images of shape (batch, {self.channels}, {self.image_size}, {self.image_size}), "
+                f"got {tuple(images.shape)}"
+            )
+        return (images - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        """Return what `print(model)` shows of this layer."""
+        return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+
+
+def _per_channel(value: float | Sequence[float], channels: int, *, name: str) -> Tensor:
+    numbers = [float(number) for number in value] if isinstance(value, Sequence) else [float(value)] * channels
+    if len(numbers) != channels or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{name} must be one finite number or {channels}, one per channel, got {value}")
+    return torch.tensor(numbers).view(channels, 1, 1)

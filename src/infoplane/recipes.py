@@ -1,0 +1,71 @@
+"""Named configurations: the study's settings per dataset, and a small one that needs no download."""
+
+from typing import NamedTuple
+
+from infoplane.config import (
+    AttackConfig,
+    DataConfig,
+    FlowConfig,
+    MeasurementConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+
+class Recipe(NamedTuple):
+    """A configuration with the words that `infoplane recipes` prints."""
+
+    config: FlowConfig
+    purpose: str
+    cost: str  # measured on 2 CPU cores; see docs/results
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.config.recipe: recipe
+    for recipe in [
+        Recipe(
+            FlowConfig(
+                recipe="digits-lenet5",
+                data=DataConfig(name="digits"),
+                model=ModelConfig(name="lenet5"),
+                training=TrainingConfig(epochs=20, learning_rate=0.05, batch_size=64, milestones=(12,)),
+                attack=AttackConfig(epsilon=45 / 255, step_size=8 / 255),
+            ),
+            purpose="scikit-learn's digits at 28x28: no download, the demo",
+            cost="about a minute",
+        ),
+        Recipe(
+            FlowConfig(
+                recipe="mnist-lenet5",
+                data=DataConfig(name="mnist"),
+                model=ModelConfig(name="lenet5"),
+                attack=AttackConfig(epsilon=45 / 255, step_size=8 / 255),
+            ),
+            purpose="the study's MNIST experiment",
+            cost="TBD",
+        ),
+        Recipe(
+            FlowConfig(
+                recipe="cifar10-wrn",
+                data=DataConfig(name="cifar10"),
+                model=ModelConfig(name="wideresnet"),
+                training=TrainingConfig(augment=True),
+                attack=AttackConfig(epsilon=8 / 255, step_size=2 / 255),
+            ),
+            purpose="the study's CIFAR-10 experiment, WideResNet-10-1",
+            cost="TBD",
+        ),
+        Recipe(
+            FlowConfig(
+                recipe="stl10-wrn",
+                data=DataConfig(name="stl10"),
+                model=ModelConfig(name="wideresnet"),
+                training=TrainingConfig(augment=True),
+                attack=AttackConfig(epsilon=4 / 255, step_size=2 / 255),
+                measurement=MeasurementConfig(),
+            ),
+            purpose="the study's STL-10 experiment, WideResNet-10-1 at 96x96",
+            cost="TBD",
+        ),
+    ]
+}

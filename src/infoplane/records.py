@@ -1,0 +1,132 @@
+"""The two tables that every study fills: measurements of information, and performance."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import polars as pl
+
+INPUT_INFORMATION = "I(X;T)"
+LABEL_INFORMATION = "I(T;Y)"
+CLASS_ENTROPY = "H(T|y)-h(noise)"
+
+KDE_KL = (
+    "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
+)
+KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
+KDE_MIXED = "kde-mixed"  # proved bounds of I(T;Y), from one kind for the layer and the other for its classes
+BINNING = "binning"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """One number about one layer at one epoch, with everything needed to judge it. Information is in nats."""
+
+    study: str
+    seed: int
+    training: str  # "normal", "adversarial" ...
+    epoch: int  # completed epochs
+    split: str  # "test", "train"
+    examples: str  # "original", "adversarial" or an attack's name
+    distortion: str | None = None
+    level: float | None = None
+    layer_index: int
+    layer: str
+    estimator: str  # KDE_KL, KDE_BD, KDE_MIXED, BINNING ...
+    kind: str  # what the number is of the quantity: a proved "lower" or "upper" bound, or an "estimate"
+    quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY
+    class_index: int | None = None
+    value_nats: float
+    standard_error: float | None = None
+    interval_low: float | None = None
+    interval_high: float | None = None
+    ceiling_nats: float | None = None
+    null_mean_nats: float | None = None
+    null_quantile95_nats: float | None = None
+    permutations: int | None = None
+    saturated: bool
+    samples: int
+    features: int
+    noise_mode: str | None = None
+    noise_variance: float | None = None
+    bin_width: float | None = None
+    singleton_fraction: float | None = None
+    group_means: Sequence[float | None] | None = None  # influence terms averaged over fixed groups of examples
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Performance:
+    """How well a network does on one set of examples at one epoch. Loss is cross-entropy in nats."""
+
+    study: str
+    seed: int
+    training: str
+    epoch: int
+    split: str
+    examples: str
+    distortion: str | None = None
+    level: float | None = None
+    accuracy: float
+    loss: float
+    n: int
+    gradient_evaluations: int  # per-example input or weight gradients spent on training so far
+    seconds: float  # spent on training so far
+
+
+MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
+    "study": pl.String(),
+    "seed": pl.Int64(),
+    "training": pl.String(),
+    "epoch": pl.Int64(),
+    "split": pl.String(),
+    "examples": pl.String(),
+    "distortion": pl.String(),
+    "level": pl.Float64(),
+    "layer_index": pl.Int64(),
+    "layer": pl.String(),
+    "estimator": pl.String(),
+    "kind": pl.String(),
+    "quantity": pl.String(),
+    "class_index": pl.Int64(),
+    "value_nats": pl.Float64(),
+    "standard_error": pl.Float64(),
+    "interval_low": pl.Float64(),
+    "interval_high": pl.Float64(),
+    "ceiling_nats": pl.Float64(),
+    "null_mean_nats": pl.Float64(),
+    "null_quantile95_nats": pl.Float64(),
+    "permutations": pl.Int64(),
+    "saturated": pl.Boolean(),
+    "samples": pl.Int64(),
+    "features": pl.Int64(),
+    "noise_mode": pl.String(),
+    "noise_variance": pl.Float64(),
+    "bin_width": pl.Float64(),
+    "singleton_fraction": pl.Float64(),
+    "group_means": pl.List(pl.Float64()),
+}
+
+PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
+    "study": pl.String(),
+    "seed": pl.Int64(),
+    "training": pl.String(),
+    "epoch": pl.Int64(),
+    "split": pl.String(),
+    "examples": pl.String(),
+    "distortion": pl.String(),
+    "level": pl.Float64(),
+    "accuracy": pl.Float64(),
+    "loss": pl.Float64(),
+    "n": pl.Int64(),
+    "gradient_evaluations": pl.Int64(),
+    "seconds": pl.Float64(),
+}
+
+
+def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:
+    """Return the rows as a table with the columns and types of `MEASUREMENT_SCHEMA`, also when there are none."""
+    return pl.DataFrame([asdict(row) for row in rows], schema=MEASUREMENT_SCHEMA)
+
+
+def performance_table(rows: Iterable[Performance]) -> pl.DataFrame:
+    """Return the rows as a table with the columns and types of `PERFORMANCE_SCHEMA`, also when there are none."""
+    return pl.DataFrame([asdict(row) for row in rows], schema=PERFORMANCE_SCHEMA)

@@ -1,0 +1,91 @@
+"""Per-class entropies over epochs, on original and on attacked examples, each from its own records."""
+
+from typing import Any
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from infoplane.records import CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL
+from infoplane.report.bits import examples_of, layers_of
+from infoplane.report.labels import estimator_label
+from infoplane.report.style import CEILING, COLOURS, LINES, PAGE_INCHES, epoch_axis, plain, say_missing
+
+_CLASSES_NAMED = 20  # beyond that a legend explains nothing
+
+
+def class_entropy_figure(rows: pl.DataFrame, title: str) -> Figure:
+    """Draw H(T)-h(noise) and H(T|y)-h(noise) of one training: a column per layer, a row per examples and kind.
+
+    Args:
+        rows: as `bits.in_bits` returns them, of one seed and training.
+        title: stands above the figure.
+    """
+    rows = rows.filter(pl.col("estimator").is_in([KDE_KL, KDE_BD]))
+    layers = layers_of(rows) or [(0, "no layer")]
+    panels = [(examples, estimator) for examples in examples_of(rows) or ["original"] for estimator in (KDE_KL, KDE_BD)]
+    if not any(examples != "original" for examples, _ in panels):
+        panels += [("adversarial", KDE_KL), ("adversarial", KDE_BD)]  # drawn empty, to say that it is missing
+    width = max(PAGE_INCHES[0], 1.7 * len(layers))
+    height = 1.2 + 1.45 * len(panels)
+    figure = Figure(figsize=(width, height))
+    figure.suptitle(plain(title), fontsize=9, x=0.07, y=1 - 0.1 / height, ha="left", va="top", fontweight="bold")
+    grid = figure.add_gridspec(
+        len(panels),
+        len(layers),
+        left=0.07,
+        right=0.99,
+        top=1 - 0.5 / height,
+        bottom=0.8 / height,
+        hspace=0.2,
+        wspace=0.1,
+    )
+    axes = grid.subplots(squeeze=False, sharex=True, sharey="row")
+    for row, (examples, estimator) in enumerate(panels):
+        for column, (index, layer) in enumerate(layers):
+            chosen = rows.filter(
+                pl.col("examples") == examples, pl.col("estimator") == estimator, pl.col("layer_index") == index
+            )
+            _draw_entropies(axes[row, column], chosen)
+            if row == 0:
+                axes[row, column].set_title(plain(layer), loc="left", fontweight="bold")
+            if row == len(panels) - 1:
+                axes[row, column].set_xlabel("completed epochs")
+        axes[row, 0].set_ylabel(plain(f"{examples}\n{estimator_label(estimator)}\nbits"))
+    handles: dict[Any, Any] = {}
+    for one in axes.flat:
+        handles |= {label: handle for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    if len(handles) > _CLASSES_NAMED + 2:
+        handles = {label: handle for label, handle in handles.items() if not label.startswith("class ")}
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=12, handlelength=2.4, columnspacing=1.2)
+    return figure
+
+
+def _draw_entropies(axes: Axes, rows: pl.DataFrame) -> None:
+    whole = rows.filter(pl.col("quantity") == INPUT_INFORMATION).sort("epoch")
+    classes = rows.filter(pl.col("quantity") == CLASS_ENTROPY)
+    if whole.is_empty() and classes.is_empty():
+        say_missing(axes, "not measured")
+        return
+    marker = "o" if rows["epoch"].n_unique() <= 2 else None
+    axes.plot(
+        whole["epoch"],
+        whole["drawn_bits"],
+        color="black",
+        linewidth=1.8,
+        label="all classes",
+        marker=marker,
+        markersize=3,
+    )
+    for index in classes["class_index"].unique().sort():
+        own = classes.filter(pl.col("class_index") == index).sort("epoch")
+        style: dict[str, Any] = {
+            "color": COLOURS[index % len(COLOURS)],
+            "linestyle": LINES[index // len(COLOURS) % len(LINES)],
+        }
+        axes.plot(
+            own["epoch"], own["drawn_bits"], linewidth=0.9, label=f"class {index}", marker=marker, markersize=2, **style
+        )
+    for ceiling in {whole["ceiling_bits"].max(), classes["ceiling_bits"].max()} - {None}:
+        axes.axhline(ceiling, **CEILING, label="ceiling")  # type: ignore[arg-type]
+    epoch_axis(axes, rows["epoch"])

@@ -1,0 +1,113 @@
+"""The report: one page that opens offline, with tables, interactive charts and all figures in it."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import polars as pl
+from plotly.offline import get_plotlyjs
+
+from infoplane.report.bits import in_bits, layers_of, trainings_of
+from infoplane.report.figures import write_figures
+from infoplane.report.page_data import embedded_json, page_data
+from infoplane.report.page_tables import accuracy_html, figures_html, information_html, settings_html
+from infoplane.report.summary import missing_parts
+from infoplane.runs import RunFolder, write_whole
+
+
+def write_report(run: RunFolder) -> Path:
+    """Draw the figures of `run` anew and write its `report.html`; an unfinished run is reported as far as it got.
+
+    Raises:
+        UserError: the folder holds no run, or damaged records.
+    """
+    path = run.path / "report.html"
+    content = report_html(run.read_config(), run.measurements(), run.performance(), write_figures(run))
+    write_whole(path, content.encode())
+    return path
+
+
+def report_html(
+    config: Mapping[str, Any], measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path]
+) -> str:
+    """Return the whole page.
+
+    Args:
+        config: "study", "settings" and "environment"; missing parts are left out.
+        measurements: columns of `records.MEASUREMENT_SCHEMA`.
+        performance: columns of `records.PERFORMANCE_SCHEMA`.
+        figures: paths of figures; PNG files are embedded.
+    """
+    settings = config.get("settings") or {}
+    performance = performance.filter(pl.col("distortion").is_null())
+    rows = in_bits(measurements)
+    name = str(settings.get("recipe") or config.get("study") or "run")
+    page = Template(files("infoplane.report").joinpath("page.html").read_text("utf-8"))
+    return page.substitute(
+        title=escape(f"{name}: information plane report"),
+        headline=escape(f"What the layers know: {name}"),
+        lead=(
+            "How much each layer of this network tells about its input and about the label, epoch by epoch, on "
+            "original and on adversarial examples. Every number comes with its estimator, error and ceiling, and every "
+            "I(T;Y) with what the same estimator finds in permuted labels."
+        ),
+        facts=_facts(settings, rows, performance),
+        missing=_missing(missing_parts(measurements, performance, settings)),
+        accuracy=accuracy_html(performance),
+        information=information_html(measurements),
+        figures=figures_html(figures),
+        settings=settings_html(config),
+        noise=escape(_noise(rows)),
+        data=embedded_json(page_data(rows, performance)),
+        css=_resource("page.css"),
+        javascript=_resource("page.js"),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("infoplane.report").joinpath(name).read_text("utf-8")
+
+
+def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.DataFrame) -> str:
+    data = settings.get("data")
+    pairs = trainings_of(rows, performance)
+    epochs = [*rows["epoch"], *performance["epoch"]]
+    facts = {
+        "Data": str(data.get("name", "")) if isinstance(data, Mapping) else "",
+        "Training": ", ".join(dict.fromkeys(training for _, training in pairs)),
+        "Seed": ", ".join(dict.fromkeys(str(seed) for seed, _ in pairs)),
+        "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
+        "Layers": str(len(layers_of(rows)) or ""),
+        "Examples measured": ", ".join(str(count) for count in rows["samples"].unique().sort()),
+    }
+    shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
+    return f'<dl class="facts">{shown}</dl>' if shown else ""
+
+
+def _missing(parts: Sequence[str]) -> str:
+    if not parts:
+        return ""
+    items = "".join(f"<li>{escape(part)}</li>" for part in parts)
+    return (
+        '<aside class="missing" aria-labelledby="missing-title"><h2 id="missing-title">This run is not complete</h2>'
+        f"<ul>{items}</ul></aside>"
+    )
+
+
+def _noise(rows: pl.DataFrame) -> str:
+    variances = rows["noise_variance"].drop_nulls().unique().sort().to_list()
+    widths = rows["bin_width"].drop_nulls().unique().sort().to_list()
+    parts = []
+    if variances:
+        parts.append(f"noise variance {_span(variances)}")
+    if widths:
+        parts.append(f"bin width {_span(widths)}")
+    return f" (here: {', '.join(parts)})" if parts else ""
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} to {values[-1]:.4g}"

@@ -1,0 +1,261 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
+  const DASHES = ["solid", "dash", "dot", "dashdot"];
+  const SHAPES = ["circle", "square", "diamond", "triangle-up"];
+  const colour = (layer) => COLOURS[layer % COLOURS.length];
+  // Plotly reads labels as markup; names come from the user's model.
+  const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const at = (column, k) => (Array.isArray(column) ? column[k] : column); // a constant column is sent once
+  const clip = (value, ceiling) => Math.max(0, ceiling === null ? value : Math.min(value, ceiling));
+  const number = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
+
+  function layout(extra) {
+    const ink = variable("--ink"), line = variable("--line");
+    const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
+    const { xaxis, yaxis, ...rest } = extra;
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 13, family: "system-ui, sans-serif" },
+      margin: { l: 56, r: 16, t: 30, b: 48 }, hoverlabel: { align: "left" },
+      xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+    };
+  }
+  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+  // controls
+
+  function addOptions(select, values, label) {
+    for (const value of values) {
+      const option = document.createElement("option");
+      option.value = value;
+      option.textContent = label(value);
+      select.append(option);
+    }
+  }
+
+  function addChecks(fieldset, values, label, checked, swatch) {
+    values.forEach((value, i) => {
+      const box = document.createElement("input");
+      box.type = "checkbox";
+      box.value = value;
+      box.checked = checked(value, i);
+      const holder = document.createElement("label");
+      holder.append(box);
+      if (swatch) {
+        const dot = document.createElement("span");
+        dot.className = "swatch";
+        dot.style.background = swatch(i);
+        holder.append(dot);
+      }
+      holder.append(label(value));
+      fieldset.append(holder);
+    });
+  }
+
+  const chosen = (fieldset) => new Set([...fieldset.querySelectorAll("input:checked")].map((box) => box.value));
+  const epochs = data.epochs;
+
+  function setUp() {
+    addOptions($("seed"), data.seeds, (seed) => seed);
+    $("seed-field").hidden = data.seeds.length < 2;
+    if ($("seed-field").hidden) $("seed-field").style.display = "none";
+    addOptions($("estimator"), data.estimators, (name) => data.labels[name] || name);
+    addChecks($("trainings"), data.trainings, (name) => name, () => true);
+    addChecks($("examples"), data.examples, (name) => name, (_, i) => i === 0);
+    addChecks($("layers"), data.layers.map((_, i) => String(i)), (i) => data.layers[i], () => true, colour);
+    $("epoch").max = Math.max(0, epochs.length - 1);
+    $("epoch").value = $("epoch").max;
+    $("epoch").disabled = $("play").disabled = epochs.length < 2;
+  }
+
+  function visibleSeries() {
+    const trainings = chosen($("trainings")), examples = chosen($("examples")), layers = chosen($("layers"));
+    return data.series.filter((one) =>
+      String(one.seed) === $("seed").value && one.estimator === $("estimator").value && trainings.has(one.training) &&
+      examples.has(one.examples) && layers.has(String(one.layer)));
+  }
+
+  // information plane
+
+  function values(one, k) {
+    const x = one.x[k], y = one.y[k], cx = at(one.cx, k), cy = at(one.cy, k);
+    return { x, y, cx, cy, dx: at(one.dx, k), dy: at(one.dy, k), q: at(one.q, k), sx: one.sx[k] === "1", sy: one.sy[k] === "1",
+      nulled: one.n[k] === "1", drawnX: clip(x, cx), drawnY: clip(y, cy) };
+  }
+
+  const shown = (value, error, saturated) =>
+    number(value) + (saturated ? " saturated" : error === null ? "" : ` ± ${error < 0.005 ? "<0.01" : number(error)}`);
+
+  function describe(one, k) {
+    const v = values(one, k);
+    const clipped = Math.abs(v.x - v.drawnX) > 0.005 || Math.abs(v.y - v.drawnY) > 0.005;
+    return `<b>${plain(data.layers[one.layer])}</b>, epoch ${one.e[k]}<br>${plain(one.training)} training, ${plain(one.examples)} examples` +
+      `<br>I(X;T) ${shown(v.x, v.dx, v.sx)} (ceiling ${number(v.cx)})<br>I(T;Y) ${shown(v.y, v.dy, v.sy)} (ceiling ${number(v.cy)})` +
+      `<br>null of I(T;Y) ${number(v.q)}${v.nulled ? ": within the null" : ""}${clipped ? "<br>drawn clipped" : ""}`;
+  }
+
+  function headAt(one, epoch) { // the last record at or before the epoch: trainings need not share a rhythm
+    let k = -1;
+    while (k + 1 < one.e.length && one.e[k + 1] <= epoch) k += 1;
+    return k;
+  }
+
+  function planeTraces(series, epoch) {
+    const traces = [];
+    const named = new Set();
+    for (const one of series) {
+      const k = headAt(one, epoch);
+      const training = data.trainings.indexOf(one.training), original = one.examples === "original";
+      const paint = colour(one.layer), points = [...Array(k + 1).keys()].map((i) => values(one, i));
+      const name = `${data.layers[one.layer]}/${one.training}/${one.examples}`;
+      const head = k < 0 ? null : points[k];
+      traces.push({ name: plain(name), meta: "trail", type: "scatter", mode: "lines", x: points.map((v) => v.drawnX), y: points.map((v) => v.drawnY),
+        line: { color: paint, width: original ? 2 : 1.3, dash: DASHES[training % 4] }, opacity: original ? 0.75 : 0.55,
+        text: points.map((_, i) => describe(one, i)), hovertemplate: "%{text}<extra></extra>", showlegend: false });
+      if (!head) continue;
+      if (head.q !== null) traces.push({ meta: "null", type: "scatter", mode: "lines", x: [head.drawnX, head.drawnX], y: [0, Math.max(0, head.q)],
+        line: { color: variable("--null"), width: 9 }, hoverinfo: "skip", showlegend: false });
+      const label = named.has(one.layer) ? "" : plain(data.layers[one.layer]);
+      named.add(one.layer);
+      const shape = SHAPES[training % 4];
+      traces.push({ name: plain(name), meta: "head", type: "scatter", mode: "markers+text", cliponaxis: false, x: [head.drawnX], y: [head.drawnY], text: [label],
+        textposition: "top center", textfont: { color: variable("--ink"), size: 12 }, customdata: [describe(one, k)], hovertemplate: "%{customdata}<extra></extra>",
+        marker: { color: paint, size: original ? 12 : 11, symbol: original ? shape : shape + "-x-open", line: { width: original ? 1 : 1.6, color: original ? variable("--paper") : paint } },
+        error_x: { type: "data", array: [head.sx ? 0 : head.dx || 0], color: paint, thickness: 1.2, width: 4 },
+        error_y: { type: "data", array: [head.sy ? 0 : head.dy || 0], color: paint, thickness: 1.2, width: 4 }, showlegend: false });
+    }
+    return traces.sort((a, b) => (a.meta === "null" ? 0 : 1) - (b.meta === "null" ? 0 : 1));
+  }
+
+  function planeLayout(series) {
+    let low = Infinity, high = -Infinity, top = 0;
+    let ceilingX = null, ceilingY = null;
+    for (const one of series) {
+      one.x.forEach((_, k) => {
+        const v = values(one, k);
+        low = Math.min(low, v.drawnX);
+        high = Math.max(high, v.drawnX, v.cx === null ? v.drawnX : v.cx);
+        top = Math.max(top, v.drawnY, v.cy === null ? 0 : v.cy, v.q === null ? 0 : v.q);
+        if (v.cx !== null) ceilingX = Math.max(ceilingX ?? 0, v.cx);
+        if (v.cy !== null) ceilingY = Math.max(ceilingY ?? 0, v.cy);
+      });
+    }
+    if (low > high) [low, high, top] = [0, 1, 1];
+    const pad = 0.05 * Math.max(high - low, 0.2), soft = variable("--soft");
+    const line = { color: soft, width: 1, dash: "dash" }, shapes = [], annotations = [];
+    if (ceilingX !== null) {
+      shapes.push({ type: "line", x0: ceilingX, x1: ceilingX, y0: 0, y1: 1, yref: "paper", line });
+      annotations.push({ x: ceilingX, y: 1, yref: "paper", yanchor: "bottom", xanchor: "right", showarrow: false, text: `ceiling ${number(ceilingX)}`, font: { color: soft, size: 12 } });
+    }
+    if (ceilingY !== null) {
+      shapes.push({ type: "line", y0: ceilingY, y1: ceilingY, x0: 0, x1: 1, xref: "paper", line });
+      annotations.push({ y: ceilingY, x: 0, xref: "paper", yanchor: "bottom", xanchor: "left", showarrow: false, text: `H(Y) ${number(ceilingY)}`, font: { color: soft, size: 12 } });
+    }
+    return layout({
+      xaxis: { title: { text: "I(X;T), bits" }, range: [low - pad, high + pad] }, yaxis: { title: { text: "I(T;Y), bits" }, range: [-0.04 * top, 1.12 * top] },
+      shapes, annotations, hovermode: "closest", uirevision: `${$("seed").value} ${$("estimator").value}`,
+    });
+  }
+
+  function fillValues(series, epoch) {
+    const table = $("values-table");
+    table.replaceChildren();
+    if (!$("values").open) return;
+    const row = (tag, cells) => {
+      const line = document.createElement("tr");
+      cells.forEach((text, i) => {
+        const cell = document.createElement(i < 3 && tag === "td" ? "th" : tag);
+        cell.textContent = text;
+        if (i < 4) cell.className = "text";
+        line.append(cell);
+      });
+      return line;
+    };
+    const head = table.createTHead(), body = table.createTBody();
+    head.append(row("th", ["Layer", "Training", "Examples", "Epoch", "I(X;T)", "ceiling", "I(T;Y)", "null", "ceiling"]));
+    for (const one of series) {
+      const k = headAt(one, epoch);
+      if (k < 0) continue;
+      const v = values(one, k);
+      body.append(row("td", [data.layers[one.layer], one.training, one.examples, one.e[k], shown(v.x, v.dx, v.sx), number(v.cx),
+        shown(v.y, v.dy, v.sy), (v.nulled ? "≤ " : "> ") + number(v.q), number(v.cy)].map(String)));
+    }
+  }
+
+  function drawPlane() {
+    const epoch = epochs[Number($("epoch").value)];
+    $("epoch-value").textContent = epoch;
+    $("epoch").setAttribute("aria-valuetext", `epoch ${epoch}`);
+    const series = visibleSeries();
+    Plotly.react($("plane-chart"), planeTraces(series, epoch), planeLayout(series), config);
+    fillValues(series, epoch);
+    const marks = data.trainings.map((name, i) => `${name} training: ${["solid line, circle", "dashed line, square", "dotted line, diamond", "dash-dotted line, triangle"][i % 4]}`);
+    $("plane-key").textContent = series.length ? marks.join(". ") + ". Attacked examples: thin line, crossed marker." : "Nothing is chosen, or nothing was measured: tick a training, examples and a layer.";
+  }
+
+  // playing
+
+  let timer = null;
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    $("play").textContent = "Play";
+    $("play").setAttribute("aria-pressed", "false");
+  }
+  function play() {
+    const slider = $("epoch");
+    if (Number(slider.value) >= Number(slider.max)) slider.value = 0;
+    drawPlane();
+    timer = setInterval(() => {
+      slider.value = Number(slider.value) + 1;
+      drawPlane();
+      if (Number(slider.value) >= Number(slider.max)) stop();
+    }, Math.max(60, Math.min(400, 12000 / epochs.length)));
+    $("play").textContent = "Pause";
+    $("play").setAttribute("aria-pressed", "true");
+  }
+
+  // performance
+
+  function drawPerformance() {
+    const traces = (key, scale, digits) => data.performance.map((one) => ({
+      type: "scatter", mode: one.e.length < 3 ? "lines+markers" : "lines", x: one.e, y: one[key].map((value) => (value === null ? null : value * scale)),
+      name: plain(`${one.training}: ${one.curve}` + (data.seeds.length > 1 ? ` (seed ${one.seed})` : "")),
+      line: { color: COLOURS[data.curves.indexOf(one.curve) % COLOURS.length], dash: DASHES[data.trainings.indexOf(one.training) % 4], width: 2 },
+      hovertemplate: `epoch %{x}: %{y:.${digits}f}<extra>%{fullData.name}</extra>`,
+    }));
+    const draw = (id, title, key, scale, digits, yaxis) => {
+      if (!data.performance.length) return empty(id, "No performance has been recorded yet.");
+      Plotly.react($(id), traces(key, scale, digits), layout({ title: { text: title, font: { size: 14 }, x: 0, xref: "paper" },
+        xaxis: { rangemode: "tozero", hoverformat: "d" }, yaxis, legend: { orientation: "h", y: -0.12 }, margin: { l: 56, r: 16, t: 36, b: 32 } }), config);
+    };
+    const decades = [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
+    draw("accuracy-chart", "Accuracy in %, over completed epochs", "accuracy", 100, 2, { range: [0, 102] });
+    draw("loss-chart", "Cross-entropy in nats, over completed epochs", "loss", 1, 4, { type: "log", tickvals: decades, ticktext: decades.map(String) });
+  }
+
+  function empty(id, text) {
+    $(id).classList.add("empty");
+    $(id).textContent = text;
+  }
+
+  setUp();
+  if (data.series.length) {
+    for (const id of ["seed", "estimator", "trainings", "examples", "layers"]) $(id).addEventListener("change", drawPlane);
+    $("epoch").addEventListener("input", () => { stop(); drawPlane(); });
+    $("play").addEventListener("click", () => (timer === null ? play() : stop()));
+    $("values").addEventListener("toggle", drawPlane);
+    drawPlane();
+  } else {
+    $("controls").style.display = "none";
+    empty("plane-chart", "No information has been measured yet.");
+  }
+  drawPerformance();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (data.series.length) drawPlane();
+    drawPerformance();
+  });
+})();

@@ -1,0 +1,185 @@
+"""Tables and figures of the page as HTML; every name that comes from the user is escaped here."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.report.labels import curve_label, estimator_label, estimator_order, training_label
+from infoplane.report.summary import LayerSummary, Shown, accuracies, accuracy_columns, ceiling_bits, layer_summaries
+
+
+def accuracy_html(performance: pl.DataFrame) -> str:
+    """Return the accuracies at the last epoch, one row per training."""
+    found = accuracies(performance)
+    if not found:
+        return "<p>No performance has been recorded yet.</p>"
+    curves = accuracy_columns(found)
+    heads = "".join(f'<th scope="col">{escape(curve_label(*curve))}</th>' for curve in curves)
+    lines = []
+    for one in found:
+        cells = "".join(
+            f"<td>{100 * one['curves'][curve]:.2f} %</td>" if curve in one["curves"] else "<td>-</td>"
+            for curve in curves
+        )
+        name = escape(training_label(one["training"]))
+        lines.append(f'<tr><th scope="row">{name}</th><td>{one["seed"]}</td><td>{one["epoch"]}</td>{cells}</tr>')
+    return _scrollable(
+        "Accuracy at the last epoch",
+        '<thead><tr><th scope="col" class="text">Training</th><th scope="col">Seed</th><th scope="col">Epoch</th>'
+        f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody>",
+    )
+
+
+def information_html(measurements: pl.DataFrame) -> str:
+    """Return one table per training with every estimator of both informations at the last epoch, in bits."""
+    summaries = layer_summaries(measurements)
+    if not summaries:
+        return "<p>No information has been measured yet.</p>"
+    tables = []
+    for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
+        own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
+        rows = measurements.filter(pl.col("seed") == seed, pl.col("training") == training)
+        tables.append(_information_table(own, rows))
+    note = (
+        '<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>≤</em> before a null: the value does not exceed '
+        "what permuted labels reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is.</p>"
+    )
+    return "".join(tables) + note
+
+
+def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataFrame) -> str:
+    keys = {key for one in summaries for key in one.numbers}
+    columns = {
+        quantity: sorted((key for key in keys if key[0] == quantity), key=lambda key: (estimator_order(key[1]), key[2]))
+        for quantity in (INPUT_INFORMATION, LABEL_INFORMATION)
+    }
+    with_null = {key for one in summaries for key, shown in one.numbers.items() if shown.null}
+    groups, heads = "", ""
+    for quantity, own in columns.items():
+        ceiling = ceiling_bits(measurements, quantity)
+        name = quantity if ceiling is None else f"{quantity}, ceiling {ceiling:.2f}"
+        span = len(own) + sum(key in with_null for key in own)
+        groups += f'<th scope="colgroup" colspan="{span}" class="group part">{escape(name)}</th>' if own else ""
+        for key in own:
+            heads += f'<th scope="col"{_part(key, own)}>{escape(_column_label(key))}</th>'
+            heads += '<th scope="col">null</th>' if key in with_null else ""
+    lines = []
+    before = None
+    for one in summaries:
+        count = sum(other.layer == one.layer for other in summaries)
+        first = one.layer != before
+        before = one.layer
+        layer = f'<th scope="rowgroup" rowspan="{count}">{escape(one.layer)}</th>' if first else ""
+        cells = "".join(
+            _cells(one.numbers.get(key), _part(key, own), with_null=key in with_null)
+            for own in columns.values()
+            for key in own
+        )
+        mark = ' class="first"' if first else ""
+        lines.append(f'<tr{mark}>{layer}<th scope="row">{escape(one.examples)}</th>{cells}</tr>')
+    head = summaries[0]
+    return _scrollable(
+        f"{training_label(head.training).capitalize()}, seed {head.seed}, epoch {head.epoch}: information in bits",
+        f'<thead><tr><td colspan="2"></td>{groups}</tr><tr><th scope="col" class="text">Layer</th>'
+        f'<th scope="col" class="text">Examples</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody>',
+    )
+
+
+def _column_label(key: tuple[str, str, str]) -> str:
+    quantity, estimator, kind = key
+    if quantity == LABEL_INFORMATION and kind in ("lower", "upper"):
+        return f"proved {kind} bound"
+    return estimator_label(estimator, quantity)
+
+
+def _part(key: tuple[str, str, str], own: Sequence[tuple[str, str, str]]) -> str:
+    return ' class="part"' if key == own[0] else ""
+
+
+def _cells(shown: Shown | None, part: str, *, with_null: bool) -> str:
+    if shown is None:
+        return f"<td{part}>-</td>" + ("<td>-</td>" if with_null else "")
+    poor = ' class="poor"' if shown.saturated or shown.null_like else ""
+    first = ' class="part poor"' if part and poor else part or poor
+    value = escape(shown.value).replace(" sat", ' <span class="mark">sat</span>')
+    if "±" in value:
+        number, _, error = value.partition("±")
+        value = f'{number}<span class="error">&thinsp;±{error}</span>'
+    cells = f"<td{first}>{value}</td>"
+    if with_null:
+        sign = '<span class="mark">≤</span> ' if shown.null_like else ""
+        cells += f"<td{poor}>{sign}{shown.null or '-'}</td>"
+    return cells
+
+
+def _scrollable(caption: str, content: str) -> str:
+    # tabindex: a table wider than a phone must scroll by keyboard too.
+    name = escape(caption)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
+        f"<table><caption>{name}</caption>{content}</table></div>"
+    )
+
+
+def settings_html(config: Mapping[str, Any]) -> str:
+    """Return settings and environment as two tables of dotted names and values."""
+    tables = []
+    for part, title in (("settings", "Settings"), ("environment", "Environment")):
+        content = config.get(part)
+        flat = _flatten(content) if isinstance(content, Mapping) else {}
+        lines = "".join(
+            f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>' for name, value in flat.items()
+        )
+        tables.append(_scrollable(title, f"<tbody>{lines or '<tr><td>none recorded</td></tr>'}</tbody>"))
+    return "".join(tables)
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return flat
+
+
+_CAPTIONS = {
+    "information-flow": (
+        "Loss, accuracy, both informations against the layer's index (crosses: attacked examples, last epoch), and one "
+        "information plane per layer and estimator. Circles are original examples, crosses attacked ones; colour is the "
+        "epoch. Dashed lines are ceilings, the shaded band holds what permuted labels reach. All planes of an estimator "
+        "share their axes."
+    ),
+    "class-entropies": (
+        "Entropy of the noisy layer, less that of the noise, over all examples (black) and within each class, over "
+        "epochs. Upper rows: original examples; lower rows: attacked examples, from their own records. Dashed: ceilings."
+    ),
+    "comparison": (
+        "Both informations over epochs, layer by layer. Colour: training; solid: original examples, dashed: attacked "
+        "ones. Shaded: what permuted labels reach on original examples."
+    ),
+}
+
+
+def figures_html(paths: Sequence[Path]) -> str:
+    """Return every PNG among `paths` inside the page, with its caption."""
+    figures = []
+    for path in paths:
+        if path.suffix != ".png":
+            continue
+        kind = next((kind for kind in _CAPTIONS if path.name.startswith(kind)), "")
+        title = path.stem.replace("-", " ").capitalize()
+        image = base64.b64encode(path.read_bytes()).decode()
+        figures.append(
+            f'<figure><img loading="lazy" alt="{escape(title)}. {escape(_CAPTIONS.get(kind, ""))}" '
+            f'src="data:image/png;base64,{image}"><figcaption><strong>{escape(title)}.</strong> '
+            f"{escape(_CAPTIONS.get(kind, ''))} Also in <code>figures/{escape(path.stem)}.pdf</code>."
+            "</figcaption></figure>"
+        )
+    return "".join(figures) or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>"

@@ -1,0 +1,113 @@
+"""Information planes in axes: one layer, one estimator, its path over epochs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from infoplane.report.bits import examples_of
+from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, say_missing
+
+_CLIPPED: dict[str, Any] = {
+    "marker": "s",
+    "s": 34,
+    "facecolors": "none",
+    "edgecolors": "#C0392B",
+    "linewidths": 0.8,
+    "zorder": 5,
+}
+_HALO = [withStroke(linewidth=1.6, foreground="white")]
+
+
+def draw_plane(axes: Axes, points: pl.DataFrame, norm: Normalize) -> None:
+    """Draw one layer's path under one estimator: original examples as circles, attacked ones as crosses.
+
+    Args:
+        points: rows of `bits.plane_points` of one seed, training, layer and estimator.
+        norm: from epochs to colours.
+    """
+    if points.is_empty():
+        say_missing(axes, "not measured")
+        return
+    _draw_null(axes, points)
+    _draw_ceilings(axes, points)
+    for examples in examples_of(points):
+        chosen = points.filter(pl.col("examples") == examples)
+        original = examples == "original"
+        axes.scatter(
+            chosen["input_drawn_bits"],
+            chosen["label_drawn_bits"],
+            c=chosen["epoch"],
+            cmap=epoch_colours(),
+            norm=norm,
+            marker="o" if original else "x",
+            s=22 if original else 11,
+            linewidths=0 if original else 0.9,
+            alpha=0.7 if original else 1.0,
+            zorder=3 if original else 4,
+            label=examples,
+            path_effects=None if original else _HALO,  # a cross upon its own circle stays visible
+            clip_on=False,
+        )
+    clipped = points.filter(pl.col("input_clipped") | pl.col("label_clipped"))
+    if not clipped.is_empty():
+        axes.scatter(clipped["input_drawn_bits"], clipped["label_drawn_bits"], **_CLIPPED, label="clipped")
+
+
+def _draw_null(axes: Axes, points: pl.DataFrame) -> None:
+    nulls = points["label_null_bits"].drop_nulls().to_list()
+    if not nulls:
+        return
+    # The null moves with the network: below the first edge a value is null-like at every epoch, below the other at some.
+    for edge in (min(nulls), max(nulls)):
+        axes.axhspan(0, max(edge, 0), color=NULL_COLOUR, alpha=0.3, linewidth=0, zorder=0, label="null")
+
+
+def _draw_ceilings(axes: Axes, points: pl.DataFrame) -> None:
+    for side, line, across in (("input", axes.axvline, "I(X;T)"), ("label", axes.axhline, "H(Y)")):
+        ceiling = points[f"{side}_ceiling_bits"].max()
+        if ceiling is None:
+            continue
+        line(ceiling, **CEILING, label=f"ceiling of {across}")  # type: ignore[operator]
+        if side == "input":
+            position: dict[str, Any] = {
+                "x": ceiling,
+                "y": 1.01,
+                "ha": "right",
+                "va": "bottom",
+                "transform": axes.get_xaxis_transform(),
+            }
+            axes.text(s=f"max {ceiling:.2f}", color="#555555", **position)
+        else:
+            position = {"x": 0.02, "y": ceiling, "ha": "left", "va": "bottom", "transform": axes.get_yaxis_transform()}
+            axes.text(s=f"H(Y) {ceiling:.2f}", color="#555555", **position)
+
+
+def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:
+    """Return limits that hold every drawn value and the ceiling, to be shared by the planes of one estimator."""
+    values = [value for column in ("drawn_bits", "ceiling_bits") for value in points[f"{side}_{column}"].drop_nulls()]
+    if not values:
+        return (0.0, 1.0)
+    low, high = min(values), max(values)
+    if side == "label":
+        low = 0.0  # the null begins there
+    margin = 0.06 * max(high - low, 0.1)
+    return (low - margin, high + (3 * margin if side == "label" else margin))
+
+
+def plane_legend(examples: Sequence[str]) -> list[Line2D | Patch]:
+    """Return handles that explain what the planes draw."""
+    grey: dict[str, Any] = {"color": "#333333", "linestyle": "none", "markersize": 4.5}
+    attacked = ", ".join(name for name in examples if name != "original") or "adversarial"
+    return [
+        Line2D([], [], marker="o", label="original examples", **grey),
+        Line2D([], [], marker="x", label=f"{attacked} examples", **grey),
+        Line2D([], [], label="ceiling", **CEILING),
+        Patch(color=NULL_COLOUR, alpha=0.5, linewidth=0, label="within the null of I(T;Y) (dark: at every epoch)"),
+        Line2D([], [], marker="s", color="#C0392B", markerfacecolor="none", linestyle="none", label="drawn clipped"),
+    ]

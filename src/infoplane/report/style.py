@@ -1,0 +1,98 @@
+"""How every paper figure looks, and how it is written: the same bytes from the same records."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from infoplane.runs import write_whole
+
+PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt there
+RESOLUTION_DPI = 160
+
+# Okabe & Ito's colours, ordered so that neighbours differ in lightness too and survive a greyscale print.
+COLOURS = ("#0B3C6F", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F")
+LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+CEILING: dict[str, Any] = {"color": "#555555", "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1}
+NULL_COLOUR = "#B9B0A2"
+
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlepad": 4,
+    "axes.labelpad": 2,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.1,
+    "pdf.fonttype": 42,  # editable text rather than outlines
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw in the house style, whatever matplotlibrc says, and leave the caller's settings as they were."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def epoch_colours() -> Colormap:
+    """Viridis without its palest end, which white paper swallows; lightness rises with epoch also in grey."""
+    return ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.93, 256)), name="epochs")
+
+
+def epoch_norm(epochs: Any) -> Normalize:
+    """Map 0 to the last epoch onto the colours; one epoch alone still gets a scale."""
+    return Normalize(0, max(1, *epochs) if len(epochs) else 1)
+
+
+def plain(text: str) -> str:
+    """Keep `$` in a layer's name from opening a formula."""
+    return text.replace("$", r"\$")
+
+
+def say_missing(axes: Axes, text: str) -> None:
+    """Write into empty axes what is missing there."""
+    axes.text(0.5, 0.5, plain(text), transform=axes.transAxes, ha="center", va="center", color="#666666")
+    axes.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
+    axes.spines[:].set_color("#CCCCCC")
+
+
+def save_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write `stem`.png and `stem`.pdf, without date or version in them; returns both paths."""
+    written = []
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix[1:], dpi=RESOLUTION_DPI, metadata=metadata)
+        path = stem.with_name(stem.name + suffix)
+        write_whole(path, buffer.getvalue())
+        written.append(path)
+    return written
+
+
+def epoch_axis(axes: Axes, epochs: Any) -> None:
+    """Put whole epochs on the x axis, also when there is only one."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10]))
+    if len(epochs) and min(epochs) == max(epochs):
+        axes.set(xlim=(min(epochs) - 0.6, max(epochs) + 0.6), xticks=[min(epochs)])

@@ -1,0 +1,122 @@
+"""What the end of a run comes down to: last-epoch numbers as text, and what is missing."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, trainings_of
+from infoplane.report.labels import STUDY_ESTIMATORS, curve_order, estimator_label, training_label
+
+
+class Shown(NamedTuple):
+    """One number as text: "11.02±.03" or "12.29 sat", its null's 95 % quantile, and whether it exceeds it."""
+
+    value: str
+    null: str
+    null_like: bool
+    saturated: bool
+
+
+class LayerSummary(NamedTuple):
+    """One layer at the last epoch of one training, on one kind of examples.
+
+    `numbers` maps (quantity, estimator, kind) to text.
+    """
+
+    seed: int
+    training: str
+    epoch: int
+    layer: str
+    examples: str
+    numbers: Mapping[tuple[str, str, str], Shown]
+
+
+def show_number(row: Mapping[str, Any]) -> Shown:
+    """Format one row of `in_bits`: raw value, then "sat" or its standard error."""
+    value = f"{row['value_bits']:.2f}"
+    if row["saturated"]:
+        value += " sat"
+    elif row["error_bits"] is not None:
+        value += show_error(row["error_bits"])
+    null = "" if row["null_bits"] is None else f"{row['null_bits']:.2f}"
+    return Shown(value, null, row["null_like"], row["saturated"])
+
+
+def show_error(error_bits: float) -> str:
+    """Format a standard error so that it never reads as zero."""
+    return "±<.01" if error_bits < 0.005 else f"±{error_bits:.2f}".replace("±0.", "±.")
+
+
+def layer_summaries(measurements: pl.DataFrame) -> list[LayerSummary]:
+    """Summarise each training's last epoch, layer by layer."""
+    rows = last_epoch(in_bits(measurements)).filter(pl.col("class_index").is_null())
+    summaries = []
+    for seed, training in trainings_of(rows):
+        own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
+        for _, layer in layers_of(own):
+            of_layer = own.filter(pl.col("layer") == layer)
+            for examples in examples_of(of_layer):
+                chosen = of_layer.filter(pl.col("examples") == examples)
+                numbers = {
+                    (row["quantity"], row["estimator"], row["kind"]): show_number(row) for row in chosen.to_dicts()
+                }
+                summaries.append(LayerSummary(seed, training, own["epoch"][0], layer, examples, numbers))
+    return summaries
+
+
+def ceiling_bits(measurements: pl.DataFrame, quantity: str) -> float | None:
+    """Return the largest ceiling, in bits, that any recorded estimate of `quantity` has."""
+    rows = in_bits(measurements).filter(pl.col("quantity") == quantity, pl.col("class_index").is_null())
+    ceiling = rows["ceiling_bits"].max()
+    return None if ceiling is None else float(ceiling)  # type: ignore[arg-type]
+
+
+def accuracies(performance: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return one dictionary per training: seed, training, epoch, and accuracy by (split, examples)."""
+    rows = last_epoch(performance.filter(pl.col("distortion").is_null()))
+    found = []
+    for seed, training in trainings_of(rows):
+        own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
+        curves = {(row["split"], row["examples"]): row["accuracy"] for row in own.to_dicts()}
+        found.append({"seed": seed, "training": training, "epoch": own["epoch"][0], "curves": curves})
+    return found
+
+
+def accuracy_columns(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return every (split, examples) that `accuracies` found, in reading order."""
+    return sorted({curve for one in found for curve in one["curves"]}, key=lambda curve: curve_order(*curve))
+
+
+def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """Say in plain sentences what a full run would hold and this one does not (yet)."""
+    if measurements.is_empty() and performance.is_empty():
+        return ["Nothing has been recorded yet: continue the run, then make this report again."]
+    rows = in_bits(measurements)
+    parts = []
+    if rows.is_empty():
+        parts.append("No information has been measured yet.")
+    training_settings = settings.get("training")
+    planned = training_settings.get("epochs") if isinstance(training_settings, Mapping) else None
+    methods = settings.get("methods")
+    recorded = {training for _, training in trainings_of(measurements, performance)}
+    parts += [
+        f"Nothing has been recorded for {training_label(str(method))} yet."
+        for method in (methods if isinstance(methods, list) else [])
+        if method not in recorded
+    ]
+    for seed, training in trainings_of(rows):
+        own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
+        where = f"{training_label(training)} (seed {seed})"
+        last = own["epoch"].max()
+        if isinstance(planned, int) and isinstance(last, int) and last < planned:
+            parts.append(f"{where.capitalize()} is measured up to epoch {last} of {planned}.")
+        if examples_of(own) == ["original"]:
+            parts.append(f"{where.capitalize()} has no measurements on adversarial examples.")
+        measured = set(own["estimator"])
+        parts += [
+            f"{where.capitalize()} has no {estimator_label(name)} estimates."
+            for name in STUDY_ESTIMATORS
+            if name not in measured
+        ]
+    return parts

@@ -1,0 +1,134 @@
+"""The summary that ends a run in the terminal; it fits 80 columns."""
+
+import polars as pl
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from infoplane.records import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
+from infoplane.report.labels import curve_label
+from infoplane.report.summary import (
+    LayerSummary,
+    Shown,
+    accuracies,
+    accuracy_columns,
+    ceiling_bits,
+    layer_summaries,
+)
+
+# Every estimator is in the report; two of I(T;Y) with their nulls are what 80 columns hold.
+_INPUT_COLUMNS = ((KDE_BD, "lower"), (KDE_KL, "upper"), (BINNING, "binned"))
+_LABEL_COLUMNS = ((KDE_KL, "KDE"), (BINNING, "binned"))
+_NOTHING = Shown("-", "", null_like=False, saturated=False)
+
+
+def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Group:
+    """Render accuracy and the last epoch's information, in bits, for `rich.console.Console.print`.
+
+    Args:
+        measurements: columns of `records.MEASUREMENT_SCHEMA`; may be empty or unfinished.
+        performance: columns of `records.PERFORMANCE_SCHEMA`; likewise.
+    """
+    parts: list[Table | Text] = []
+    if not performance.is_empty():
+        parts.append(_accuracy_table(performance))
+    summaries = layer_summaries(measurements)
+    for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
+        own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
+        parts.append(_information_table(own, measurements))
+    if not summaries:
+        parts.append(Text("No information has been measured yet."))
+    else:
+        parts.append(_legend(summaries))
+    return Group(*parts)
+
+
+def _new_table(title: Text) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+        padding=(0, 0), pad_edge=False,
+    )  # fmt: skip
+
+
+def _accuracy_table(performance: pl.DataFrame) -> Table:
+    found = accuracies(performance)
+    several_seeds = len({one["seed"] for one in found}) > 1
+    table = _new_table(Text("\nAccuracy"))
+    table.add_column("training  ")
+    table.add_column("epoch", justify="right")
+    curves = accuracy_columns(found)
+    for curve in curves:
+        table.add_column(Text(" " + curve_label(*curve)), justify="right")
+    for one in found:
+        name = one["training"] + (f" (seed {one['seed']})" if several_seeds else "")
+        shown = [f"{100 * one['curves'][curve]:.2f} %" if curve in one["curves"] else "-" for curve in curves]
+        table.add_row(Text(name), str(one["epoch"]), *shown)
+    return table
+
+
+def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame) -> Table:
+    first = summaries[0]
+    own = measurements.filter(pl.col("seed") == first.seed, pl.col("training") == first.training)
+
+    def ceiling(quantity: str) -> str:
+        found = ceiling_bits(own, quantity)
+        return "" if found is None else f", ceiling {found:.2f}"
+
+    title = f"\nInformation in bits, {first.training} training, seed {first.seed}, epoch {first.epoch}\n"
+    title += f"I(X;T){ceiling(INPUT_INFORMATION)}; I(T;Y){ceiling(LABEL_INFORMATION)}"
+    table = _new_table(Text(title))
+    table.add_column("\nlayer", overflow="fold", min_width=6)
+    table.add_column("\non", no_wrap=True)
+    for index, (_, name) in enumerate(_INPUT_COLUMNS):
+        table.add_column(("I(X;T)" if index == 0 else "") + f"\n{name}", justify="right", no_wrap=True)
+    for index, (_, name) in enumerate(_LABEL_COLUMNS):
+        table.add_column((" I(T;Y)" if index == 0 else "") + f"\n{name}", justify="right", no_wrap=True)
+        table.add_column("\nnull", justify="right", no_wrap=True)
+    for layer in dict.fromkeys(one.layer for one in summaries):
+        # Both kinds of examples share a row, so that a long layer name folds beside them at no extra height.
+        of_layer = [one for one in summaries if one.layer == layer]
+        cells = [Text(layer), Text("\n".join(_short(one.examples) for one in of_layer))]
+        for estimator, _ in _INPUT_COLUMNS:
+            cells.append(_stack([_number(one, INPUT_INFORMATION, estimator) for one in of_layer]))
+        for estimator, _ in _LABEL_COLUMNS:
+            numbers = [_number(one, LABEL_INFORMATION, estimator) for one in of_layer]
+            cells += [_stack(numbers), _stack_nulls(numbers)]
+        table.add_row(*cells)
+    return table
+
+
+def _short(examples: str) -> str:
+    return {"original": "orig", "adversarial": "adv"}.get(examples, examples[:6])
+
+
+def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
+    for (other_quantity, other_estimator, _), shown in summary.numbers.items():
+        if (other_quantity, other_estimator) == (quantity, estimator):
+            return shown
+    return _NOTHING
+
+
+def _stack(numbers: list[Shown]) -> Text:
+    lines = [Text(one.value, style="dim" if one.saturated or one.null_like else "") for one in numbers]
+    return Text("\n").join(lines)
+
+
+def _stack_nulls(numbers: list[Shown]) -> Text:
+    # The sign reads on from the value before it: "3.32 sat ≤3.32" carries no more than chance does.
+    lines = [Text(f"{'≤' if one.null_like else '>'}{one.null}" if one.null else "-") for one in numbers]
+    for line, one in zip(lines, numbers, strict=True):
+        line.stylize("yellow" if one.null_like else "dim")
+    return Text("\n").join(lines)
+
+
+def _legend(summaries: list[LayerSummary]) -> Text:
+    shown = [number for one in summaries for number in one.numbers.values()]
+    lines = ["lower, upper: KDE bounds of I(X;T). KDE under I(T;Y): the KL-KL estimate, no bound. ±: standard error."]
+    if any(one.saturated for one in shown):
+        lines.append(
+            "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
+        )
+    if any(one.null_like for one in shown):
+        lines.append("≤null: no higher than with permuted labels (95 % quantile), so it says nothing about the label.")
+    return Text("\n" + "\n".join(lines), style="dim")

@@ -1,0 +1,264 @@
+"""The run folder: settings, records, checkpoints and a log, each file written whole or not at all."""
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from infoplane.errors import UserError
+from infoplane.records import MEASUREMENT_SCHEMA, PERFORMANCE_SCHEMA
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader, or a crash, never meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunFolder:
+    """One run on disk.
+
+    `config.json` holds settings and environment, `measurements/` and `performance/` one Parquet file per seed,
+    training and epoch, `checkpoints/` weights with optimiser and method state, `log.jsonl` what happened when.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    # settings
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config_path.is_file()
+
+    def read_config(self) -> dict[str, Any]:
+        """Return `config.json`: {"study", "settings", "environment"}.
+
+        Raises:
+            UserError: there is no run here, or the file is not JSON.
+        """
+        try:
+            config: dict[str, Any] = json.loads(self.config_path.read_text())
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is no run folder: it holds no config.json") from None
+        except ValueError as error:
+            raise UserError(f"{self.config_path} is not valid JSON ({error}); restore it or start a new run") from None
+        if not isinstance(config, dict):
+            raise UserError(f"{self.config_path} holds no settings; restore it or start a new run")
+        return config
+
+    def begin(self, study: str, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+        """Start the run, or continue the one that is here; returns the environment that the run keeps.
+
+        Raises:
+            UserError: a run with other settings is here; the message names the first setting that differs.
+        """
+        asked: dict[str, Any] = json.loads(json.dumps(settings))  # tuples become lists, as in the file
+        if not self.exists():
+            self._make_folder()
+            config: dict[str, Any] = {"study": study, "settings": asked, "environment": dict(environment)}
+            write_whole(self.config_path, (json.dumps(config, indent=2) + "\n").encode())
+            return dict(environment)
+        config = self.read_config()
+        before = {"study": config.get("study"), **_flatten(config.get("settings", {}))}
+        now = {"study": study, **_flatten(asked)}
+        for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
+            if before.get(name) != now.get(name):
+                raise UserError(
+                    f"{self.path} holds a run with {name} = {before.get(name)!r}, but this one asks for "
+                    f"{now.get(name)!r}; continue it with its own settings, or choose another folder with --run"
+                )
+        kept: dict[str, Any] = config.get("environment", {})
+        return kept
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be a run folder ({error.strerror}); choose another with --run") from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process, so that two runs never write into it at once.
+
+        Raises:
+            UserError: another process holds it, or no folder can be made here.
+        """
+        self._make_folder()
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path} is in use by another infoplane process; wait for it or choose another --run"
+                ) from None
+            for leftover in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+                leftover.unlink()
+            yield  # the lock goes with the process, also when it is killed
+
+    # records
+
+    def _table_path(self, folder: str, study: str, seed: int, training: str, epoch: int) -> Path:
+        return self.path / folder / f"{study}-s{seed}-{training}-e{epoch:04d}.parquet"
+
+    def has_records(self, study: str, seed: int, training: str, epoch: int) -> bool:
+        """Whether both tables of this epoch are here."""
+        return all(
+            self._table_path(folder, study, seed, training, epoch).is_file()
+            for folder in ("measurements", "performance")
+        )
+
+    def write_records(
+        self, study: str, seed: int, training: str, epoch: int, measurements: pl.DataFrame, performance: pl.DataFrame
+    ) -> None:
+        """Write the two tables of one epoch."""
+        for folder, table in (("measurements", measurements), ("performance", performance)):
+            buffer = io.BytesIO()
+            table.write_parquet(buffer)
+            write_whole(self._table_path(folder, study, seed, training, epoch), buffer.getvalue())
+
+    def measurements(self) -> pl.DataFrame:
+        """All measurements of the run, columns as in `records.MEASUREMENT_SCHEMA`."""
+        return self._read_tables("measurements", MEASUREMENT_SCHEMA)
+
+    def performance(self) -> pl.DataFrame:
+        """All performance records of the run, columns as in `records.PERFORMANCE_SCHEMA`."""
+        return self._read_tables("performance", PERFORMANCE_SCHEMA)
+
+    def _read_tables(self, folder: str, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+        tables = []
+        for path in sorted((self.path / folder).glob("*.parquet")):
+            try:
+                tables.append(pl.read_parquet(path).match_to_schema(schema))
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
+        return pl.concat(tables) if tables else pl.DataFrame(schema=schema)
+
+    # checkpoints
+
+    def _checkpoint_path(self, seed: int, training: str, epoch: int) -> Path:
+        return self.path / "checkpoints" / f"s{seed}-{training}-e{epoch:04d}.safetensors"
+
+    def checkpoint_epochs(self, seed: int, training: str) -> list[int]:
+        """Epochs with a checkpoint of this training, ascending."""
+        # Not a glob: that of "free" would also find the checkpoints of a training "free-ema".
+        pattern = re.compile(rf"s{seed}-{re.escape(training)}-e(\d+)\.safetensors")
+        matches = (pattern.fullmatch(path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
+        return sorted(int(match[1]) for match in matches if match)
+
+    def write_checkpoint(
+        self, seed: int, training: str, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+    ) -> None:
+        """Write tensors and JSON facts of one epoch."""
+        # Copies: safetensors refuses tensors that share memory, as tied weights do.
+        copies = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        }
+        content = save(copies, metadata={"facts": json.dumps(facts)})
+        write_whole(self._checkpoint_path(seed, training, epoch), content)
+
+    def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        path = self._checkpoint_path(seed, training, epoch)
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing; restore it, or start a new run with --run") from None
+        except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
+            raise UserError(f"{path} cannot be read ({error}); delete it and continue the run") from None
+        return tensors, facts
+
+    def prune_checkpoints(self, seed: int, training: str, keep: set[int]) -> None:
+        """Delete the checkpoints of this training whose epoch is not in `keep`."""
+        for epoch in self.checkpoint_epochs(seed, training):
+            if epoch not in keep:
+                self._checkpoint_path(seed, training, epoch).unlink()
+
+    # log
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Append one line to `log.jsonl`."""
+        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}) + "\n"
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(line)
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def describe_environment(device: str = "auto") -> dict[str, Any]:
+    """Return what besides the settings decides the numbers: versions, device, threads, precision.
+
+    Raises:
+        UserError: a GPU is asked for and there is none.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU here; use --device cpu")
+    return {
+        "infoplane": version("infoplane"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": version("numpy"),
+        "platform": platform.platform(),
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "precision": "float32",
+        "memory_format": "channels_last",
+    }
+
+
+def apply_environment(environment: Mapping[str, Any]) -> None:
+    """Compute as the run began: the number of threads decides the order of sums, hence the last bits.
+
+    Raises:
+        UserError: the run began on a GPU and there is none here.
+    """
+    if environment.get("device") == "cuda" and not torch.cuda.is_available():
+        raise UserError("this run began on a GPU and torch finds none here; continue it where there is one")
+    torch.set_num_threads(environment["threads"])

@@ -1,0 +1,83 @@
+"""Passing many images through a model: accuracy, attacked images, and the outputs of its layers."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infoplane.attacks import LinfPGD
+from infoplane.probes import gather_activations
+
+BATCH = 250  # images per pass: larger batches leave a CPU's cache and gain nothing
+ACTIVATION_BYTES = 4 * 2**30  # layers whose activations fit together share one pass over the images
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """Return uint8 or float images as float32 in [0, 1], laid out for convolutions."""
+    floats = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+    return floats.contiguous(memory_format=torch.channels_last)
+
+
+def evaluate(
+    model: nn.Module, images: Tensor, labels: Tensor, on_batch: Callable[[int], None] = lambda images: None
+) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy, in nats, of `model` in the mode it is in.
+
+    Args:
+        model: returns logits.
+        images: `(n, channels, height, width)`, uint8 or float in [0, 1].
+        labels: `(n,)` integers.
+        on_batch: hears how many images each pass had.
+    """
+    correct, loss = 0, 0.0
+    with torch.no_grad():
+        for batch, batch_labels in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
+            logits = model(as_pixels(batch)).float()
+            correct += int((logits.argmax(dim=1) == batch_labels).sum())
+            loss += F.cross_entropy(logits, batch_labels, reduction="sum").item()
+            on_batch(len(batch))
+    return correct / len(images), loss / len(images)
+
+
+def attack_images(
+    model: nn.Module,
+    attack: LinfPGD,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Tensor:
+    """Return all `images`, float in [0, 1], attacked batch by batch."""
+    attacked = torch.empty_like(images)
+    for start in range(0, len(images), BATCH):
+        rows = slice(start, start + BATCH)
+        attacked[rows] = attack(model, as_pixels(images[rows]), labels[rows], generator=generator)
+        on_batch(len(images[rows]))
+    return attacked
+
+
+def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    """Yield each layer's name and its outputs for all images, `(n, features)`, in the order of `layers`.
+
+    Layers are gathered together while they fit `ACTIVATION_BYTES`; more of them cost further passes instead of memory.
+    """
+    one_image = gather_activations(model, as_pixels(images[:1]), layers, batch_size=1)
+    group: list[str] = []
+    size = 0
+    for layer in layers:
+        needed = len(images) * one_image[layer].shape[1] * one_image[layer].element_size()
+        if group and size + needed > ACTIVATION_BYTES:
+            yield from _gathered(model, images, group)
+            group, size = [], 0
+        group.append(layer)
+        size += needed
+    yield from _gathered(model, images, group)
+
+
+def _gathered(model: nn.Module, images: Tensor, layers: list[str]) -> Iterator[tuple[str, Tensor]]:
+    activations = gather_activations(model, as_pixels(images), layers, batch_size=BATCH)
+    for layer in layers:
+        yield layer, activations.pop(layer)  # popped: the consumer's copy is the last
+

@@ -1,0 +1,268 @@
+"""Study one: information flow during training, normal against adversarial (docs/method.md, section 5)."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import polars as pl
+
+from infoplane.attacks import AttackWarning
+from infoplane.config import FlowConfig
+from infoplane.data import ImageSet
+from infoplane.modes import evaluation_mode
+from infoplane.records import Measurement, Performance, measurement_table, performance_table
+from infoplane.runs import RunFolder
+from infoplane.state import join_state, split_state
+from infoplane.studies.evaluate import as_pixels, evaluate
+from infoplane.studies.parts import (
+    Images,
+    build_attack,
+    build_augmentation,
+    build_method,
+    build_model,
+    load_images,
+    probed_layers,
+)
+from infoplane.studies.plane import InformationPlane
+from infoplane.studies.progress import Progress, Silence
+from infoplane.training import Trainer
+
+STUDY = "information-flow"
+
+
+class FlowRecords(NamedTuple):
+    """The two tables of the study."""
+
+    measurements: pl.DataFrame
+    performance: pl.DataFrame
+
+
+def information_flow(
+    config: FlowConfig,
+    *,
+    run: RunFolder | None = None,
+    device: str = "cpu",
+    keep_checkpoints: bool = False,
+    progress: Progress | None = None,
+) -> FlowRecords:
+    """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
+
+    Args:
+        config: all settings.
+        run: a folder to continue from and to write to after every epoch; None keeps everything in memory.
+        device: "cpu" or "cuda".
+        keep_checkpoints: keep the weights of every epoch instead of the last only.
+        progress: hears how far the study is.
+
+    Returns:
+        Measurements and performance of all epochs, those of earlier sittings included.
+
+    Raises:
+        UserError: data, model or layers are not as the settings say.
+        DivergedError: a training did not stay finite.
+    """
+    progress = progress or Silence()
+    images = load_images(config, device)
+    for note in {images.test.note, images.train.note if images.train else ""} - {""}:
+        progress.say(f"data: {note}")
+    flows = [_Flow(config, training, images, run, progress) for training in config.methods]
+    progress.begin(sum(flow.work_ahead() for flow in flows))
+    for flow in flows:
+        flow.go(keep_checkpoints=keep_checkpoints)
+    if run is not None:
+        return FlowRecords(run.measurements(), run.performance())
+    return FlowRecords(
+        measurement_table(row for flow in flows for row in flow.measurements),
+        performance_table(row for flow in flows for row in flow.performance),
+    )
+
+
+class _Flow:
+    """One training of the study. Each epoch: measure, write the records, train, write the next checkpoint."""
+
+    def __init__(
+        self, config: FlowConfig, training: str, images: Images, run: RunFolder | None, progress: Progress
+    ) -> None:
+        self.measurements: list[Measurement] = []
+        self.performance: list[Performance] = []
+        self._config, self._training, self._images = config, training, images
+        self._run, self._progress = run, progress
+        self._model = build_model(config, images.test)
+        self._trainer = self._build_trainer(images.train)
+        self._plane = InformationPlane(
+            as_pixels(images.test.images[images.measured]),
+            images.test.labels[images.measured],
+            layers=probed_layers(config, self._model),
+            attack=build_attack(config.attack, random_start=False),
+            settings=config.measurement,
+            seed=config.seed,
+            study=STUDY,
+        )
+        self._first = self._first_epoch()
+
+    def _build_trainer(self, train: ImageSet | None) -> Trainer | None:
+        if train is None:
+            return None
+        config = self._config
+        return Trainer(
+            self._model,
+            build_method(self._training, config.attack),
+            train.images,
+            train.labels,
+            config.training,
+            seed=config.seed,
+            training=self._training,
+            augmentation=build_augmentation(config),
+        )
+
+    def _is_measured(self, epoch: int) -> bool:
+        return self._run is not None and self._run.has_records(STUDY, self._config.seed, self._training, epoch)
+
+    def _first_epoch(self) -> int | None:
+        """The latest epoch to continue from that leaves no gap in the records; None if nothing is left to do."""
+        missing = [epoch for epoch in self._config.measured_epochs() if not self._is_measured(epoch)]
+        if self._run is None:
+            return 0
+        checkpoints = self._run.checkpoint_epochs(self._config.seed, self._training)
+        if not missing and self._config.training.epochs in checkpoints:
+            return None
+        latest = missing[0] if missing else self._config.training.epochs
+        return max((epoch for epoch in checkpoints if epoch <= latest), default=0)
+
+    # work, in passes of one image forward and back: only the estimate of the time left rests on it
+
+    def _epoch_work(self) -> float:
+        steps = 1 if self._training == "normal" else self._config.attack.steps + 1
+        return steps * len(self._images.train) if self._images.train else 0
+
+    def _measuring_work(self) -> float:
+        evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
+        return evaluated / 3 + len(self._images.measured) * (self._config.attack.steps + 25)
+
+    def work_ahead(self) -> float:
+        """What `go` will do."""
+        if self._first is None:
+            return 0
+        measured = sum(epoch >= self._first for epoch in self._config.measured_epochs() if not self._is_measured(epoch))
+        return (self._config.training.epochs - self._first) * self._epoch_work() + measured * self._measuring_work()
+
+    # the protocol
+
+    def go(self, *, keep_checkpoints: bool) -> None:
+        """Do what is not done yet."""
+        if self._first is None:
+            self._progress.say(f"{self._training}: complete")
+            return
+        self._restore(self._first)
+        last = self._config.training.epochs
+        for epoch in range(self._first, last + 1):
+            if epoch in self._config.measured_epochs() and not self._is_measured(epoch):
+                self._measure(epoch)
+            if epoch < last:
+                self._train(epoch)
+                self._checkpoint(epoch + 1, keep=keep_checkpoints)
+
+    def _restore(self, epoch: int) -> None:
+        if self._run is None:
+            return
+        seed = self._config.seed
+        if epoch not in self._run.checkpoint_epochs(seed, self._training):
+            self._checkpoint(0, keep=True)
+        elif self._trainer is not None:
+            self._trainer.load_state_dict(join_state(*self._run.read_checkpoint(seed, self._training, epoch)))
+            self._progress.say(f"{self._training}: continued after epoch {epoch}")
+
+    def _checkpoint(self, epoch: int, *, keep: bool) -> None:
+        if self._run is None:
+            return
+        state = self._trainer.state_dict() if self._trainer else {"model": self._model.state_dict(), "epoch": 0}
+        self._run.write_checkpoint(self._config.seed, self._training, epoch, *split_state(state))
+        if not keep:
+            self._run.prune_checkpoints(self._config.seed, self._training, keep={epoch})
+
+    def _train(self, epoch: int) -> None:
+        assert self._trainer is not None
+        train = self._images.train
+        assert train is not None
+        self._progress.doing(f"{self._training}: training epoch {epoch + 1} of {self._config.training.epochs}")
+        per_image = self._epoch_work() / len(train)
+        with self._attack_warnings_said():
+            record = self._trainer.train_epoch(lambda batch: self._progress.advance(batch * per_image))
+        self._log("trained", **record._asdict())
+
+    def _measure(self, epoch: int) -> None:
+        config, trainer = self._config, self._trainer
+        self._progress.doing(f"{self._training}: measuring epoch {epoch} of {config.training.epochs}")
+        began = time.perf_counter()
+        gradient_evaluations = trainer.gradient_evaluations if trainer else 0
+        seconds = trainer.seconds if trainer else 0.0
+        with self._attack_warnings_said():
+            records = self._plane.measure(
+                self._model,
+                epoch=epoch,
+                training=self._training,
+                gradient_evaluations=gradient_evaluations,
+                seconds=seconds,
+            )
+        # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
+        performance = [row for row in records.performance if row.examples == "adversarial"]
+        for split, images in (("train", self._images.train), ("test", self._images.test)):
+            if images is None:
+                continue
+            with evaluation_mode(self._model):
+                accuracy, loss = evaluate(self._model, images.images, images.labels)
+            performance.append(
+                Performance(
+                    study=STUDY,
+                    seed=config.seed,
+                    training=self._training,
+                    epoch=epoch,
+                    split=split,
+                    examples="original",
+                    accuracy=accuracy,
+                    loss=loss,
+                    n=len(images),
+                    gradient_evaluations=gradient_evaluations,
+                    seconds=seconds,
+                )
+            )
+        if self._run is not None:
+            self._run.write_records(
+                STUDY,
+                config.seed,
+                self._training,
+                epoch,
+                measurement_table(records.measurements),
+                performance_table(performance),
+            )
+        self.measurements += records.measurements
+        self.performance += performance
+        self._progress.advance(self._measuring_work())
+        taken = time.perf_counter() - began
+        self._log("measured", epoch=epoch, seconds=taken)
+        accuracies = "  ".join(f"{row.split} {row.examples} {row.accuracy:.1%}" for row in reversed(performance))
+        self._progress.say(
+            f"{self._training}  epoch {epoch}/{config.training.epochs}  accuracy: {accuracies}  "
+            f"(trained {seconds:.0f} s, measured in {taken:.1f} s)"
+        )
+
+    @contextmanager
+    def _attack_warnings_said(self) -> Iterator[None]:
+        """Say what attacks warn of once per epoch, instead of once per batch."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        complaints = [str(warning.message) for warning in caught if issubclass(warning.category, AttackWarning)]
+        if complaints:
+            more = f" (and {len(complaints) - 1} more such batches)" if len(complaints) > 1 else ""
+            self._log("attack warning", messages=complaints[:10], number=len(complaints))
+            self._progress.say(f"{self._training}: attack: {complaints[0]}{more}")
+        for warning in caught:
+            if not issubclass(warning.category, AttackWarning):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+    def _log(self, event: str, **facts: object) -> None:
+        if self._run is not None:
+            self._run.log(event, training=self._training, **facts)

@@ -1,0 +1,112 @@
+"""From settings to the parts of a study: data, model, attack, training method, augmentation."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from infoplane.attacks import LinfPGD
+from infoplane.config import AttackConfig, DataConfig, FlowConfig
+from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
+from infoplane.errors import UserError
+from infoplane.models import LeNet5, WideResNet, construct, default_layers, model_from_path
+from infoplane.randomness import seeded_generator, stable_seed
+from infoplane.training import TrainingMethod, adversarial_training, normal_training
+
+
+class Images(NamedTuple):
+    """The images of a study, on its device."""
+
+    train: ImageSet | None  # None where nothing is trained
+    test: ImageSet
+    measured: Tensor  # indices into test: the fixed, stratified examples
+
+
+def load_images(config: FlowConfig, device: str) -> Images:
+    """Read the data that `config` names, onto `device`, and choose the measured examples.
+
+    Raises:
+        UserError: the data is not there or damaged, or there are too few images to measure.
+    """
+    train = _load(config.data, "train", config.data.train_examples, config.seed) if config.training.epochs else None
+    test = _load(config.data, "test", config.data.test_examples, config.seed)
+    if train is not None and train.class_names != test.class_names:
+        raise UserError(f"{test.name}: the classes of the training and the test images differ")
+    if len(test) < 2:
+        raise UserError(f"{test.name}: measuring takes at least two test images, found {len(test)}")
+    generator = seeded_generator(config.seed, "measured examples")
+    measured = stratified_indices(test.labels, config.measurement.examples, generator)
+    return Images(train and _to_device(train, device), _to_device(test, device), measured.to(device))
+
+
+def _to_device(images: ImageSet, device: str) -> ImageSet:
+    return replace(images, images=images.images.to(device), labels=images.labels.to(device))
+
+
+def _load(data: DataConfig, split: str, limit: int | None, seed: int) -> ImageSet:
+    images = load_split(data.name, split, root=Path(data.folder) if data.folder else None, image_size=data.image_size, seed=seed)
+    if limit is None or limit >= len(images):
+        return images
+    return images.subset(stratified_indices(images.labels, limit, seeded_generator(seed, "subset", split)))
+
+
+def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
+    """Return the network with its initial weights: the same for every training of a seed."""
+    channels, size = images.images.shape[1], images.images.shape[2]
+    facts = {"image_size": size, "channels": channels, "classes": len(images.class_names)}
+    if images.images.shape[3] != size:
+        raise UserError(
+            f"{images.name}: images must be square, found {size} x {images.images.shape[3]}; use --data.image-size"
+        )
+
+    def factory() -> nn.Module:
+        match config.model.name:
+            case "lenet5":
+                return LeNet5(**facts)
+            case "wideresnet":
+                return WideResNet(depth=config.model.depth, widen_factor=config.model.widen_factor, **facts)
+            case path if ":" in path:
+                return model_from_path(path, **facts)
+            case name:
+                raise UserError(f"unknown model {name!r}; choose lenet5, wideresnet or package.module:function")
+
+    try:
+        model = construct(factory, seed=stable_seed(config.seed, "initial weights"))
+    except ValueError as error:
+        raise UserError(f"model {config.model.name}: {error}") from error
+    return model.to(images.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def probed_layers(config: FlowConfig, model: nn.Module) -> tuple[str, ...]:
+    """Return the layers that the settings name, or the model's own choice."""
+    layers = config.measurement.layers or default_layers(model)
+    names = {name for name, _ in model.named_modules()}
+    if unknown := [layer for layer in layers if layer not in names]:
+        known = ", ".join(sorted(names - {""}))
+        raise UserError(f"--measurement.layers: the model has no {', '.join(unknown)}; it has {known}")
+    return tuple(layers)
+
+
+def build_attack(attack: AttackConfig, *, random_start: bool) -> LinfPGD:
+    """Return PGD with the given settings."""
+    return LinfPGD(
+        epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start
+    )
+
+
+def build_method(name: str, attack: AttackConfig) -> TrainingMethod:
+    """Return the training method of this name, fresh."""
+    match name:
+        case "normal":
+            return normal_training()
+        case "adversarial":
+            return adversarial_training(build_attack(attack, random_start=True))
+        case _:
+            raise UserError(f"unknown training method {name!r}; choose from normal, adversarial")
+
+
+def build_augmentation(config: FlowConfig) -> CropAndFlip | None:
+    """Return the augmentation of training images, or None."""
+    return CropAndFlip() if config.training.augment else None

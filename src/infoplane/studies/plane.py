@@ -1,0 +1,140 @@
+"""The information plane of a model at one epoch, on one fixed set of examples, original and attacked."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from infoplane.attacks import LinfPGD
+from infoplane.checks import check_images, check_labels
+from infoplane.config import MeasurementConfig
+from infoplane.models import default_layers
+from infoplane.modes import evaluation_mode
+from infoplane.randomness import seeded_generator
+from infoplane.records import Measurement, Performance, measurement_table, performance_table
+from infoplane.studies.evaluate import attack_images, evaluate, layer_activations
+from infoplane.studies.layer import LayerFacts, measure_layer, stratified_groups
+
+
+class PlaneRecords(NamedTuple):
+    """What one measurement found."""
+
+    measurements: list[Measurement]
+    performance: list[Performance]
+
+
+class InformationPlane:
+    """Measures models, again and again, on the same examples with the same permutations, so that results are paired.
+
+    A training loop of one's own calls `measure` at each epoch; `measurements` and `performance` hold all rows so far.
+
+    Args:
+        images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured.
+        labels: `(n,)` integers.
+        layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer.
+        attack: makes the adversarial examples; None measures original examples only.
+        settings: noise, bins and permutations.
+        seed: decides permutations, groups and the attack's draws.
+        study: name in the records.
+        split: name in the records, where the images come from.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        layers: Sequence[str] = (),
+        attack: LinfPGD | None = None,
+        settings: MeasurementConfig | None = None,
+        seed: int = 0,
+        study: str = "information-flow",
+        split: str = "test",
+    ) -> None:
+        check_images(images)
+        check_labels(labels, len(images))
+        self._images, self._labels = images, labels
+        self._layers, self._attack = tuple(layers), attack
+        self._settings = settings or MeasurementConfig()
+        self._seed, self._study, self._split = seed, study, split
+        self._groups = stratified_groups(labels, seeded_generator(seed, "groups"))
+        self._measurements: list[Measurement] = []
+        self._performance: list[Performance] = []
+
+    @property
+    def measurements(self) -> pl.DataFrame:
+        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`)."""
+        return measurement_table(self._measurements)
+
+    @property
+    def performance(self) -> pl.DataFrame:
+        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`)."""
+        return performance_table(self._performance)
+
+    def measure(
+        self,
+        model: nn.Module,
+        *,
+        epoch: int,
+        training: str = "normal",
+        gradient_evaluations: int = 0,
+        seconds: float = 0.0,
+    ) -> PlaneRecords:
+        """Place every layer of `model` on the plane, in evaluation mode and float32; the model stays as it was.
+
+        Args:
+            model: maps images to logits, on the device of the images.
+            epoch: completed epochs, for the records.
+            training: name of the training, for the records.
+            gradient_evaluations: spent on training so far, for the records.
+            seconds: spent on training so far, for the records.
+
+        Raises:
+            ValueError: a layer does not exist or its output is not finite; the message names it.
+        """
+        layers = self._layers or tuple(default_layers(model))
+        records = PlaneRecords([], [])
+        with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
+            for examples in ("original", "adversarial") if self._attack else ("original",):
+                images = self._images
+                if examples == "adversarial":
+                    assert self._attack is not None
+                    attacking = seeded_generator(
+                        self._seed, "measuring attack", training, epoch, device=images.device
+                    )
+                    images = attack_images(model, self._attack, images, self._labels, generator=attacking)
+                accuracy, loss = evaluate(model, images, self._labels)
+                records.performance.append(
+                    Performance(
+                        study=self._study,
+                        seed=self._seed,
+                        training=training,
+                        epoch=epoch,
+                        split=self._split,
+                        examples=examples,
+                        accuracy=accuracy,
+                        loss=loss,
+                        n=len(images),
+                        gradient_evaluations=gradient_evaluations,
+                        seconds=seconds,
+                    )
+                )
+                for index, (layer, activations) in enumerate(layer_activations(model, images, layers)):
+                    facts = LayerFacts(
+                        study=self._study,
+                        seed=self._seed,
+                        training=training,
+                        epoch=epoch,
+                        split=self._split,
+                        examples=examples,
+                        layer_index=index,
+                        layer=layer,
+                    )
+                    records.measurements.extend(
+                        measure_layer(activations, self._labels, self._groups, self._settings, facts)
+                    )
+        self._measurements += records.measurements
+        self._performance += records.performance
+        return records

@@ -1,0 +1,163 @@
+"""The training loop: the only one. It owns order, augmentation, schedule, counters and state; methods own the step."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from infoplane.config import TrainingConfig
+from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
+from infoplane.training.method import TrainingMethod
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class DivergedError(ArithmeticError):
+    """Training ended in NaN or infinity; the message says at which epoch and what to try."""
+
+
+class EpochRecord(NamedTuple):
+    """What one pass over the training images did."""
+
+    epoch: int  # completed epochs, this one included
+    loss: float  # mean over the epoch, in nats, as the method saw it
+    accuracy: float  # on the images that the method trained on
+    learning_rate: float
+
+
+class Trainer:
+    """Trains one model with one method, epoch by epoch.
+
+    Every draw of epoch e comes from a generator seeded by (seed, purpose, e), so an epoch gives the same weights
+    whether or not the run was interrupted before it. Order and augmentation do not depend on `training`: methods that
+    share a seed see the same images in the same order.
+
+    Args:
+        model: in any mode; it is trained in training mode, on the device of its parameters.
+        method: turns a batch into an update.
+        images: `(n, channels, height, width)` uint8, on the same device.
+        labels: `(n,)` integers, on the same device.
+        settings: optimiser and schedule.
+        seed: the run's seed.
+        training: name of the method, e.g. "normal"; it seeds the method's own draws.
+        augmentation: `(images, generator) -> images`, applied to each batch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: TrainingMethod,
+        images: Tensor,
+        labels: Tensor,
+        settings: TrainingConfig,
+        *,
+        seed: int,
+        training: str,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels) or not len(images):
+            raise ValueError(
+                "images must be uint8 of shape (n, channels, height, width) with one label each, "
+                f"got {images.dtype} {tuple(images.shape)} and {len(labels)} labels"
+            )
+        self.model, self.method = model, method
+        self._images, self._labels = images, labels
+        self._settings, self._seed, self._training = settings, seed, training
+        self._augmentation = augmentation
+        self._optimiser = torch.optim.SGD(
+            model.parameters(),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        self.epoch = 0  # completed epochs
+        self.forward_evaluations = 0
+        self.gradient_evaluations = 0
+        self.seconds = 0.0
+
+    def learning_rate(self) -> float:
+        """The learning rate of the coming epoch: a function of completed epochs, never of batches."""
+        passed = sum(milestone <= self.epoch for milestone in self._settings.milestones)
+        return self._settings.learning_rate * self._settings.gamma**passed
+
+    def train_epoch(self, on_batch: Callable[[int], None] = lambda images: None) -> EpochRecord:
+        """Pass once over the training images; `on_batch` hears how many images each batch had.
+
+        Raises:
+            DivergedError: the loss or a weight is no longer finite.
+        """
+        began = time.perf_counter()
+        rate = self.learning_rate()
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        device = self._images.device
+        order = torch.randperm(len(self._images), generator=seeded_generator(self._seed, "order", self.epoch))
+        augmenting = seeded_generator(self._seed, "augmentation", self.epoch, device=device)
+        attacking = seeded_generator(self._seed, "method", self._training, self.epoch, device=device)
+        loss_sum = torch.zeros((), dtype=torch.double, device=device)
+        correct = torch.zeros((), dtype=torch.long, device=device)
+        self.model.train()
+        dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch)
+        with isolated_global_generator(dropout_seed, device):
+            for number, batch in enumerate(torch.split(order.to(device), self._settings.batch_size)):
+                images = self._images[batch].float().div_(255)
+                if self._augmentation is not None:
+                    images = self._augmentation(images, augmenting)
+                images = images.contiguous(memory_format=torch.channels_last)
+                record = self.method.step(
+                    self.model, self._optimiser, images, self._labels[batch], generator=attacking
+                )
+                loss_sum += record.loss.double() * len(batch)
+                correct += record.correct
+                self.forward_evaluations += record.forward_evaluations
+                self.gradient_evaluations += record.gradient_evaluations
+                if number % 50 == 0:  # now and then: looking at a value waits for the device
+                    self._check_finite(loss_sum)
+                on_batch(len(batch))
+        self.method.end_epoch()
+        self._check_finite(loss_sum, *self.model.parameters())
+        self.epoch += 1
+        self.seconds += time.perf_counter() - began
+        return EpochRecord(
+            epoch=self.epoch,
+            loss=loss_sum.item() / len(self._images),
+            accuracy=correct.item() / len(self._images),
+            learning_rate=rate,
+        )
+
+    def _check_finite(self, *tensors: Tensor) -> None:
+        if not all(math.isfinite(tensor.detach().sum(dtype=torch.double).item()) for tensor in tensors):
+            raise DivergedError(
+                f"{self._training} training diverged in epoch {self.epoch + 1}: the loss or a weight is not finite; "
+                f"try a lower learning rate than {self.learning_rate():g} (--training.learning-rate)"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, buffers, optimiser, method and counters: everything that the next epoch depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "method": self.method.state_dict(),
+            "epoch": self.epoch,
+            "forward_evaluations": self.forward_evaluations,
+            "gradient_evaluations": self.gradient_evaluations,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        for parameter, kept in self._optimiser.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    # the strides of the parameter: with others, SGD takes another kernel that rounds differently
+                    kept[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        self.method.load_state_dict(state["method"])
+        self.epoch = state["epoch"]
+        self.forward_evaluations = state["forward_evaluations"]
+        self.gradient_evaluations = state["gradient_evaluations"]
+        self.seconds = state["seconds"]

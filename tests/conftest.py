@@ -1,0 +1,37 @@
+"""Fixtures and profiles shared by all tests."""
+
+import os
+from pathlib import Path
+
+# matplotlib must never look for a display, and threads of one process must not fight over the cores.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A generator with a fixed seed."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real datasets that `INFOPLANE_DATA` names; without it the test is skipped."""
+    folder = os.environ.get("INFOPLANE_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("INFOPLANE_DATA names no folder with real datasets")
+    return Path(folder).resolve()

@@ -1,0 +1,301 @@
+"""Downloads from real servers on the loopback interface, with everything that goes wrong on the way."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import itertools
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import tarfile
+import threading
+
+import pytest
+
+from infoplane.data import SOURCES, Source, download_bar, fetch, load_split
+from infoplane.errors import UserError
+
+CONTENT = bytes(range(256)) * 1000  # 256,000 bytes: several pieces
+FILE = "mnist/t10k-images-idx3-ubyte.gz"
+
+
+def good(request):
+    reply(request, CONTENT, len(CONTENT))
+
+
+def changed(request):
+    reply(request, CONTENT[:-1] + b"?", len(CONTENT))
+
+
+def cut_short(request):
+    reply(request, CONTENT[:100_000], len(CONTENT))
+
+
+def without_length_and_cut_short(request):
+    reply(request, CONTENT[:100_000], None)
+
+
+def killed_half_way(request):
+    reply(request, CONTENT[:100_000], len(CONTENT))
+    request.wfile.flush()
+    # Lingering for zero seconds makes close() send a reset, as a killed server or a cut line does.
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.connection.close()
+
+
+def missing(request):
+    request.send_error(404)
+
+
+def overloaded(request):
+    request.send_error(503)
+
+
+def reply(request, content, length):
+    request.send_response(200)
+    if length is not None:
+        request.send_header("Content-Length", str(length))
+    request.end_headers()
+    request.wfile.write(content)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each path by the behaviours given for it, one per request, the last for good; notes every request."""
+
+    def __init__(self):
+        self.behaviours = {}
+        self.requests = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def url(self, path, *behaviours):
+        self.behaviours[path] = itertools.chain(behaviours, itertools.repeat(behaviours[-1]))
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+    def handle_error(self, request, client_address):
+        pass  # broken connections are what these tests are about
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        next(self.server.behaviours[self.path])(self)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("infoplane.data.downloads.PAUSE_SECONDS", 0)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def sources(*urls, content=CONTENT, path=FILE, name="mnist"):
+    return {name: (Source(path, hashlib.sha256(content).hexdigest(), urls),)}
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_good_file_arrives_under_its_name_for_all_to_read(server, tmp_path):
+    assert fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good))) == tmp_path
+    assert files_below(tmp_path) == [FILE]
+    assert (tmp_path / FILE).read_bytes() == CONTENT
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_good_file_that_is_there_is_not_downloaded_again(server, tmp_path):
+    published = sources(server.url("/a", good))
+    for _ in range(2):
+        fetch("mnist", folder=tmp_path, sources=published)
+    assert server.requests == ["/a"]
+
+
+def test_a_damaged_file_that_is_there_is_replaced(server, tmp_path):
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / FILE).write_bytes(CONTENT[:-5])
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
+    assert (tmp_path / FILE).read_bytes() == CONTENT
+
+
+FAULTS = [
+    (changed, "wrong checksum", 1),
+    (cut_short, "the connection broke off", 2),
+    (without_length_and_cut_short, "wrong checksum", 1),
+    (killed_half_way, "the connection broke off", 2),
+    (missing, "HTTP 404", 1),
+    (overloaded, "HTTP 503", 2),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason", "attempts"), FAULTS)
+def test_a_fault_leaves_no_file_and_is_told_in_one_line(server, tmp_path, fault, reason, attempts):
+    url = server.url("/a", fault)
+    with pytest.raises(UserError) as caught:
+        fetch("mnist", folder=tmp_path, sources=sources(url))
+    message = str(caught.value)
+    assert message.startswith(f"mnist could not be downloaded: {url}: {reason}; ")
+    assert message.endswith(f"put t10k-images-idx3-ubyte.gz into {tmp_path / 'mnist'}")
+    assert "\n" not in message
+    assert files_below(tmp_path) == []
+    assert len(server.requests) == attempts
+
+
+@pytest.mark.parametrize("fault", [fault for fault, _, _ in FAULTS])
+def test_the_next_mirror_is_asked_after_a_fault(server, tmp_path, fault):
+    urls = server.url("/a", fault), server.url("/b", good)
+    fetch("mnist", folder=tmp_path, sources=sources(*urls))
+    assert files_below(tmp_path) == [FILE]
+    assert (tmp_path / FILE).read_bytes() == CONTENT
+    assert server.requests == ["/a", "/b"]
+
+
+def test_a_fault_that_passes_gets_a_second_attempt(server, tmp_path):
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", killed_half_way, good)))
+    assert (tmp_path / FILE).read_bytes() == CONTENT
+
+
+def test_a_damaged_file_survives_until_a_good_one_is_there(server, tmp_path):
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / FILE).write_bytes(b"the user's")
+    with pytest.raises(UserError, match="broke off"):
+        fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", cut_short)))
+    assert files_below(tmp_path) == [FILE]
+    assert (tmp_path / FILE).read_bytes() == b"the user's"
+
+
+def test_all_mirrors_are_named_when_offline(server, tmp_path):
+    with socket.socket() as taken:  # bound but not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{taken.getsockname()[1]}/a"
+        urls = dead, server.url("/b", missing)
+        with pytest.raises(UserError, match=rf"{dead}: no connection; {urls[1]}: HTTP 404; check the connection"):
+            fetch("mnist", folder=tmp_path, sources=sources(*urls))
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a certificate")
+def test_a_certificate_that_nobody_vouches_for_is_not_accepted(server, tmp_path):
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url("/a", good).replace("http://", "https://")
+    with pytest.raises(UserError, match="its TLS certificate was not accepted"):
+        fetch("mnist", folder=tmp_path / "data", sources=sources(url))
+    assert server.requests == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(server, tmp_path):
+    (tmp_path / "mnist").write_bytes(b"a file where the folder should be")
+    with pytest.raises(UserError, match=rf"{tmp_path} cannot be written to"):
+        fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
+
+
+def test_progress_rises_to_the_whole_size(server, tmp_path):
+    calls = []
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)), progress=lambda *call: calls.append(call))
+    files, done, totals = zip(*calls, strict=True)
+    assert {*files} == {"t10k-images-idx3-ubyte.gz"}
+    assert {*totals} == {len(CONTENT)}
+    assert list(done) == sorted(done)
+    assert len(set(done)) > 2
+    assert done[-1] == len(CONTENT)
+
+
+def test_the_bar_is_drawn_on_standard_error(server, tmp_path, capsys):
+    with download_bar() as progress:
+        fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)), progress=progress)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "t10k-images-idx3-ubyte.gz" in captured.err
+    assert "256.0" in captured.err
+
+
+def test_nothing_is_written_to_the_console_by_default(server, tmp_path, capfd):
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_environment_names_the_default_folder(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFOPLANE_DATA", str(tmp_path / "data"))
+    assert fetch("mnist", sources=sources(server.url("/a", good))) == tmp_path / "data"
+    assert files_below(tmp_path) == [f"data/{FILE}"]
+
+
+def test_what_was_fetched_can_be_loaded(server, tmp_path):
+    images = gzip.compress(struct.pack(">4i", 2051, 2, 28, 28) + bytes(2 * 784))
+    labels = gzip.compress(struct.pack(">2i", 2049, 2) + bytes([4, 2]))
+    published = []
+    for path, content in ((FILE, images), ("mnist/t10k-labels-idx1-ubyte.gz", labels)):
+        url = server.url(f"/{path}", lambda request, content=content: reply(request, content, len(content)))
+        published.extend(sources(url, content=content, path=path)["mnist"])
+    root = fetch("mnist", folder=tmp_path, sources={"mnist": published})
+    assert load_split("mnist", "test", root=root).labels.tolist() == [4, 2]
+
+
+def stl10_archive():
+    """As published: the labelled images, the unlabelled ones, which are most of it, and two members that attack."""
+    members = {"../escaped.bin": b"x", "stl10_binary/unlabeled_X.bin": bytes(27_648)}
+    for split, labels in (("train", [3]), ("test", [1, 10])):
+        members[f"stl10_binary/{split}_X.bin"] = bytes(27_648 * len(labels))
+        members[f"stl10_binary/{split}_y.bin"] = bytes(labels)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("already_there", [False, True])
+def test_stl10_is_unpacked_to_its_labelled_images(server, tmp_path, already_there):
+    content = stl10_archive()
+    url = server.url("/stl10", lambda request: reply(request, content, len(content)))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if already_there:
+        (folder / "stl10_binary.tar.gz").write_bytes(content)
+    root = fetch(
+        "stl10", folder=folder, sources=sources(url, content=content, path="stl10_binary.tar.gz", name="stl10")
+    )
+    unpacked = [f"stl10_binary/{split}_{part}.bin" for split in ("test", "train") for part in ("X", "y")]
+    # An archive that the user had put there stays and spares the download; our own goes.
+    kept = ["data/stl10_binary.tar.gz"] if already_there else []
+    assert files_below(tmp_path) == sorted(kept + [f"data/{name}" for name in unpacked])
+    assert len(server.requests) == (0 if already_there else 1)
+    assert load_split("stl10", "test", root=root).labels.tolist() == [0, 9]
+    assert load_split("stl10", "train", root=root).labels.tolist() == [2]
+
+
+def test_a_real_copy_in_another_layout_is_found_and_nothing_downloaded(real_data, tmp_path):
+    torchvision = tmp_path / "MNIST" / "raw"
+    torchvision.mkdir(parents=True)
+    for path in (real_data / "mnist").iterdir():
+        (torchvision / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    unreachable = {"mnist": (Source(FILE, "0" * 64, ("http://127.0.0.1:9/a",)),)}
+    assert fetch("mnist", folder=tmp_path, sources=unreachable) == tmp_path
+
+
+def test_the_checksums_of_the_sources_are_those_of_the_real_files(real_data):
+    for source in SOURCES["mnist"]:
+        assert hashlib.sha256((real_data / source.path).read_bytes()).hexdigest() == source.sha256
+
+
+def test_a_name_without_sources_is_answered_with_those_that_have_some():
+    with pytest.raises(UserError, match="'digits' cannot be downloaded; choose one of mnist, cifar10, stl10"):
+        fetch("digits")

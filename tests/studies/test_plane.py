@@ -1,0 +1,115 @@
+"""The plane measures the same examples with the same permutations, and leaves the model as it was."""
+
+import polars as pl
+import pytest
+import torch
+from torch import nn
+
+from infoplane.attacks import LinfPGD
+from infoplane.config import MeasurementConfig
+from infoplane.models import LeNet5, construct
+from infoplane.records import LABEL_INFORMATION
+from infoplane.studies import InformationPlane
+from infoplane.studies import evaluate as evaluation
+
+SETTINGS = MeasurementConfig(permutations=5)
+ATTACK = LinfPGD(epsilon=0.1, steps=2)
+
+
+def examples(number: int = 60):
+    source = torch.Generator().manual_seed(0)
+    return torch.rand(number, 1, 28, 28, generator=source), torch.arange(number) % 10
+
+
+def plane(**more) -> InformationPlane:
+    return InformationPlane(*examples(), attack=ATTACK, settings=SETTINGS, **more)
+
+
+def test_all_layers_are_measured_on_original_and_adversarial_examples():
+    records = plane().measure(construct(LeNet5, seed=0), epoch=0)
+    measured = {(row.examples, row.layer_index, row.layer, row.features) for row in records.measurements}
+    layers = [("conv1", 3456), ("conv2", 1024), ("fc1", 120), ("fc2", 84), ("fc3", 10)]
+    assert measured == {
+        (examples, index, layer, features)
+        for examples in ("original", "adversarial")
+        for index, (layer, features) in enumerate(layers)
+    }
+    assert [row.examples for row in records.performance] == ["original", "adversarial"]
+    assert records.performance[1].loss > records.performance[0].loss
+
+
+def test_the_model_is_left_in_its_modes_with_its_buffers():
+    model = nn.Sequential(nn.Conv2d(1, 2, 5), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(1152, 10))
+    model.train()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    plane(layers=["0", "4"]).measure(model, epoch=0)
+    assert [module.training for module in model] == [True, False, True, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_measuring_twice_gives_the_same_records():
+    model, measuring = construct(LeNet5, seed=0), plane()
+    first = measuring.measure(model, epoch=3)
+    assert measuring.measure(model, epoch=3) == first
+    assert len(measuring.measurements) == 2 * len(first.measurements)
+    assert measuring.performance["accuracy"].len() == 4
+
+
+def test_permutations_are_shared_by_layers_conditions_and_epochs(monkeypatch):
+    from infoplane.studies import layer
+
+    seen = []
+    original = layer.kde_information
+
+    def spy(activations, labels, *, generator, **more):
+        seen.append(torch.randperm(9, generator=torch.Generator().manual_seed(generator.initial_seed())).tolist())
+        return original(activations, labels, generator=generator, **more)
+
+    monkeypatch.setattr(layer, "kde_information", spy)
+    measuring = plane(layers=["fc2", "fc3"])
+    measuring.measure(construct(LeNet5, seed=0), epoch=0)
+    measuring.measure(construct(LeNet5, seed=0), epoch=1, training="adversarial")
+    assert len(seen) == 8
+    assert all(permutation == seen[0] for permutation in seen)
+
+
+def test_an_untrained_network_on_random_images_reaches_only_its_null():
+    table = plane().measure(construct(LeNet5, seed=0), epoch=0).measurements
+    conv1 = [row for row in table if row.layer == "conv1" and row.quantity == LABEL_INFORMATION]
+    binned = next(row for row in conv1 if row.estimator == "binning")
+    assert binned.value_nats <= binned.null_quantile95_nats + 1e-9
+
+
+def test_activations_too_large_for_memory_are_gathered_layer_by_layer(monkeypatch):
+    model, images = construct(LeNet5, seed=0).eval(), examples()[0]
+    together = dict(evaluation.layer_activations(model, images, model.probed_layers))
+    passes = []
+    handle = model.register_forward_hook(lambda module, args, output: passes.append(len(args[0])))
+    monkeypatch.setattr(evaluation, "ACTIVATION_BYTES", 60 * 4 * 1200)  # conv1 alone, then the others by two or more
+    apart = dict(evaluation.layer_activations(model, images, model.probed_layers))
+    handle.remove()
+    assert list(apart) == list(model.probed_layers)
+    assert all(torch.equal(apart[layer], together[layer]) for layer in apart)
+    assert passes == [1, 60, 60, 60]  # sizes; conv1; conv2 and fc1; fc2 and fc3
+
+
+def test_without_an_attack_only_originals_are_measured():
+    records = InformationPlane(*examples(), settings=SETTINGS).measure(construct(LeNet5, seed=0), epoch=0)
+    assert {row.examples for row in records.measurements} == {"original"}
+
+
+def test_a_broken_layer_is_named():
+    model = construct(LeNet5, seed=0)
+    with torch.no_grad():
+        model.fc1.weight.fill_(torch.inf)
+    with pytest.raises(ValueError, match="fc1"):
+        InformationPlane(*examples(), settings=SETTINGS).measure(model, epoch=0)
+
+
+def test_the_tables_have_the_columns_of_the_records():
+    measuring = plane()
+    assert measuring.measurements.is_empty()
+    measuring.measure(construct(LeNet5, seed=0), epoch=0, gradient_evaluations=12)
+    assert measuring.performance["gradient_evaluations"].to_list() == [12, 12]
+    assert measuring.measurements.schema["group_means"] == pl.List(pl.Float64())

@@ -1,0 +1,88 @@
+"""The shape that docs/architecture.md describes, held against the code."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import infoplane
+
+SOURCE = Path(infoplane.__file__).parent
+REPOSITORY = SOURCE.parents[1]
+
+# Each room may import the rooms in its set, and itself; leaves of the whole house may be imported by all.
+LEAVES = {"checks", "config", "errors", "modes", "randomness", "records", "state", "wrappers"}
+ESTIMATING = {"estimators"}
+PROBING = ESTIMATING | {"probes"}
+ATTACKING = PROBING
+TRAINING = PROBING | {"attacks"}
+STUDYING = TRAINING | {"training", "data", "models", "runs"}
+SHOWING = {"runs", "estimators"}
+MAY_IMPORT = {
+    **{leaf: set() for leaf in LEAVES},
+    "estimators": set(),
+    "probes": ESTIMATING,
+    "data": set(),
+    "models": set(),
+    "runs": set(),
+    "recipes": set(),
+    "attacks": ATTACKING,
+    "training": TRAINING,
+    "studies": STUDYING,
+    "report": SHOWING,
+    "console": set(),
+    "cli": STUDYING | {"studies", "report", "recipes", "console"},
+}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of infoplane that a file imports anywhere, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("infoplane.")}
+
+
+FACE = {SOURCE / "__init__.py", SOURCE / "__main__.py"}  # they hand names on
+
+
+@pytest.mark.parametrize("path", sorted(set(SOURCE.rglob("*.py")) - FACE), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_run_one_way(path):
+    room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    allowed = MAY_IMPORT[room] | LEAVES | {room}
+    wrong = {name for name in imports_of(path) if room_of(name) not in allowed}
+    assert not wrong, f"{room} must not import {sorted(wrong)}"
+
+
+def test_no_file_outgrows_one_sitting():
+    files = [path for room in ("src", "tests", "benchmarks", "examples") for path in (REPOSITORY / room).rglob("*.py")]
+    assert {path.name: lines for path in files if (lines := len(path.read_text().splitlines())) > 450} == {}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import infoplane.cli as cli; cli.main(['--help'])",
+        "import infoplane.cli as cli; cli.main(['recipes'])",
+        "import infoplane.config, infoplane.recipes",
+        "import infoplane",
+    ],
+)
+def test_torch_waits_until_it_is_needed(statement):
+    code = f"{statement}\nimport sys\nassert 'torch' not in sys.modules\nassert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_every_public_name_loads():
+    assert all(getattr(infoplane, name) is not None for name in infoplane.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        infoplane.nonsense  # noqa: B018

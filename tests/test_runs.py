@@ -1,0 +1,417 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from infoplane.errors import UserError
+from infoplane.records import (
+    MEASUREMENT_SCHEMA,
+    PERFORMANCE_SCHEMA,
+    Measurement,
+    Performance,
+    measurement_table,
+    performance_table,
+)
+from infoplane.runs import RunFolder, write_whole
+
+SETTINGS = {"seed": 3, "data": {"name": "digits", "limits": (1, 2)}, "folder": None}
+ENVIRONMENT = {"torch": "2.13.0", "threads": 2}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "runs" / "first")
+
+
+def measurements(epoch=0, value=1.5):
+    return measurement_table(
+        [
+            Measurement(
+                study="flow",
+                seed=0,
+                training="normal",
+                epoch=epoch,
+                split="test",
+                examples="original",
+                layer_index=0,
+                layer="conv1",
+                estimator="kde-kl",
+                kind="upper",
+                quantity="I(X;T)",
+                value_nats=value,
+                saturated=False,
+                samples=4,
+                features=2,
+                group_means=[0.25, 0.75],
+            )
+        ]
+    )
+
+
+def performance(epoch=0):
+    return performance_table(
+        [
+            Performance(
+                study="flow",
+                seed=0,
+                training="normal",
+                epoch=epoch,
+                split="test",
+                examples="original",
+                accuracy=0.5,
+                loss=2.3,
+                n=4,
+                gradient_evaluations=8,
+                seconds=0.1,
+            )
+        ]
+    )
+
+
+def write_epoch(run, epoch=0):
+    run.write_records("flow", 0, "normal", epoch, measurements(epoch), performance(epoch))
+
+
+def message_of(action, *arguments):
+    with pytest.raises(UserError) as caught:
+        action(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# Whole files
+
+
+def test_a_file_is_written_with_its_folders_and_nothing_else_is_left(tmp_path):
+    write_whole(tmp_path / "a" / "b.txt", b"first")
+    write_whole(tmp_path / "a" / "b.txt", b"second")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("b.txt", b"second")]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call):
+    path = tmp_path / "b.txt"
+    write_whole(path, b"first")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, b"second")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("b.txt", b"first")]
+
+
+def test_a_reader_sees_the_old_file_until_the_new_one_is_on_the_disk(tmp_path, monkeypatch):
+    path = tmp_path / "b.txt"
+    write_whole(path, b"first")
+    seen = []
+    fsync = os.fsync
+
+    def look(descriptor):
+        fsync(descriptor)
+        seen.append((path.read_bytes(), sorted(file.stat().st_size for file in tmp_path.iterdir())))
+
+    monkeypatch.setattr(os, "fsync", look)
+    write_whole(path, b"second")
+    assert seen == [(b"first", [5, 6])]
+
+
+# Settings
+
+
+def test_a_new_run_keeps_its_settings_and_environment(run):
+    assert not run.exists()
+    assert run.begin("flow", SETTINGS, ENVIRONMENT) == ENVIRONMENT
+    assert run.exists()
+    config = run.read_config()
+    assert config["study"] == "flow"
+    assert config["settings"] == json.loads(json.dumps(SETTINGS))
+    assert config["environment"] == ENVIRONMENT
+
+
+def test_a_continued_run_keeps_the_environment_it_began_in(run):
+    run.begin("flow", SETTINGS, ENVIRONMENT)
+    before = run.config_path.read_bytes()
+    assert run.begin("flow", SETTINGS, {"torch": "9", "threads": 64}) == ENVIRONMENT
+    assert run.config_path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({**SETTINGS, "seed": 4}, "seed = 3, but this one asks for 4"),
+        ({**SETTINGS, "data": {**SETTINGS["data"], "name": "mnist"}}, "data.name = 'digits', but .* for 'mnist'"),
+        ({**SETTINGS, "data": {**SETTINGS["data"], "limits": (1,)}}, r"data.limits = \[1, 2\], but .* for \[1\]"),
+        ({**SETTINGS, "folder": "images"}, "folder = None, but this one asks for 'images'"),
+        ({**SETTINGS, "new": 1}, "new = None, but this one asks for 1"),
+        ({"data": SETTINGS["data"], "folder": None}, "seed = 3, but this one asks for None"),
+    ],
+)
+def test_a_differing_setting_is_an_error_that_names_it(run, settings, message):
+    run.begin("flow", SETTINGS, ENVIRONMENT)
+    before = run.config_path.read_bytes()
+    with pytest.raises(UserError, match=f"{run.path} holds a run with {message}; continue it .*another folder"):
+        run.begin("flow", settings, ENVIRONMENT)
+    assert run.config_path.read_bytes() == before
+
+
+def test_another_study_is_a_differing_setting(run):
+    run.begin("flow", SETTINGS, ENVIRONMENT)
+    assert "study = 'flow', but this one asks for 'distortion'" in message_of(
+        run.begin, "distortion", SETTINGS, ENVIRONMENT
+    )
+
+
+def test_a_folder_without_a_run_is_named(run):
+    assert f"{run.path} is no run folder" in message_of(run.read_config)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"3"])
+def test_damaged_settings_are_named_with_what_to_do(run, content):
+    write_whole(run.config_path, content)
+    message = message_of(run.read_config)
+    assert str(run.config_path) in message
+    assert "restore it or start a new run" in message
+    assert message_of(run.begin, "flow", SETTINGS, ENVIRONMENT) == message
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_where_the_folder_should_be_is_named(tmp_path, below):
+    (tmp_path / "taken").write_text("")
+    run = RunFolder(tmp_path / "taken" / below)
+    for action in (lambda: run.begin("flow", SETTINGS, ENVIRONMENT), lambda: run.locked().__enter__()):
+        message = message_of(action)
+        assert str(run.path) in message
+        assert "cannot be a run folder" in message
+
+
+# The lock
+
+
+HOLD = """
+import sys
+from infoplane.runs import RunFolder
+with RunFolder(sys.argv[1]).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(run):
+    """Another process that holds the run folder."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_that_another_process_holds_is_refused_until_that_process_is_killed(run, holder):
+    message = message_of(lambda: run.locked().__enter__())
+    assert f"{run.path} is in use by another infoplane process; wait for it" in message
+    holder.kill()
+    holder.wait()
+    with run.locked():
+        pass
+
+
+def test_the_lock_is_free_after_the_block_and_after_an_error(run):
+    with run.locked():
+        pass
+    with pytest.raises(KeyError), run.locked():
+        raise KeyError
+    with run.locked():
+        pass
+
+
+def test_what_a_killed_write_left_is_cleared_and_nothing_else(run):
+    write_epoch(run)
+    leftover = run.path / "measurements" / ".flow-s0-normal-e0001.parquet.77.tmp"
+    leftover.write_bytes(b"half")
+    kept = sorted(path for path in run.path.rglob("*.parquet"))
+    with run.locked():
+        assert not leftover.exists()
+    assert sorted(path for path in run.path.rglob("*.parquet")) == kept != []
+
+
+# Records
+
+
+def test_records_come_back_as_they_were_written(run):
+    write_epoch(run, 0)
+    write_epoch(run, 1)
+    assert_frame_equal(run.measurements(), pl.concat([measurements(0), measurements(1)]))
+    assert_frame_equal(run.performance(), pl.concat([performance(0), performance(1)]))
+
+
+def test_writing_an_epoch_again_replaces_it(run):
+    write_epoch(run)
+    run.write_records("flow", 0, "normal", 0, measurements(value=2.5), performance())
+    assert run.measurements()["value_nats"].to_list() == [2.5]
+
+
+def test_a_run_without_records_has_empty_tables_of_the_right_columns(run):
+    assert_frame_equal(run.measurements(), pl.DataFrame(schema=MEASUREMENT_SCHEMA))
+    assert_frame_equal(run.performance(), pl.DataFrame(schema=PERFORMANCE_SCHEMA))
+
+
+def test_an_epoch_counts_as_recorded_only_with_both_tables(run):
+    assert not run.has_records("flow", 0, "normal", 0)
+    write_epoch(run)
+    assert run.has_records("flow", 0, "normal", 0)
+    for other in [("flow", 1, "normal", 0), ("flow", 0, "adversarial", 0), ("distortion", 0, "normal", 0)]:
+        assert not run.has_records(*other)
+    next((run.path / "performance").iterdir()).unlink()
+    assert not run.has_records("flow", 0, "normal", 0)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -1])
+def test_a_torn_table_is_named_with_what_to_do(run, keep):
+    write_epoch(run)
+    path = next((run.path / "measurements").iterdir())
+    path.write_bytes(path.read_bytes()[:keep])
+    message = message_of(run.measurements)
+    assert f"{path} cannot be read" in message
+    assert "delete it and continue the run" in message
+    assert len(run.performance()) == 1
+
+
+def test_a_table_that_makes_the_reader_panic_is_named_too(run, monkeypatch):
+    # Some damage ends in a panic of the Parquet reader, which is no Exception.
+    write_epoch(run)
+
+    def panic(_path):
+        raise pl.exceptions.PanicException("called `Result::unwrap()`\non an `Err` value")
+
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    assert "cannot be read (called `Result::unwrap()` on an `Err` value)" in message_of(run.measurements)
+
+
+def test_a_table_of_other_columns_is_named(run):
+    write_epoch(run)
+    path = next((run.path / "measurements").iterdir())
+    measurements().drop("value_nats").write_parquet(path)
+    assert f"{path} cannot be read" in message_of(run.measurements)
+
+
+# Checkpoints
+
+
+def checkpoint_tensors(generator):
+    return {
+        "weight": torch.rand(2, 3, 4, 4, generator=generator).to(memory_format=torch.channels_last),
+        "half": torch.rand(3, generator=generator).to(torch.bfloat16),
+        "count": torch.tensor(7),
+        "generator": generator.get_state(),
+        "empty": torch.zeros(0, 2),
+    }
+
+
+def test_a_checkpoint_comes_back_as_it_was_written(run, generator):
+    tensors, facts = checkpoint_tensors(generator), {"epoch": 1, "name": "é", "nested": {"list": [1, 2.5, None]}}
+    run.write_checkpoint(0, "normal", 1, tensors, facts)
+    read, read_facts = run.read_checkpoint(0, "normal", 1)
+    assert read_facts == facts
+    assert read.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert read[name].dtype == tensor.dtype
+        assert torch.equal(read[name], tensor)
+
+
+def test_tensors_that_share_memory_or_need_gradients_can_be_kept(run):
+    weight = torch.arange(6.0).requires_grad_()
+    run.write_checkpoint(0, "normal", 1, {"first": weight, "tied": weight, "slice": weight[2:4]}, {})
+    read, _ = run.read_checkpoint(0, "normal", 1)
+    assert read["first"].tolist() == read["tied"].tolist() == list(range(6))
+    assert read["slice"].tolist() == [2.0, 3.0]
+
+
+def test_a_checkpoint_that_was_read_outlives_its_file(run):
+    run.write_checkpoint(0, "normal", 1, {"weight": torch.ones(1000)}, {})
+    read, _ = run.read_checkpoint(0, "normal", 1)
+    run.write_checkpoint(0, "normal", 1, {"weight": torch.zeros(1000)}, {})
+    run.prune_checkpoints(0, "normal", keep=set())
+    assert read["weight"].sum() == 1000
+
+
+@pytest.mark.parametrize("keep", [0, 5, 60, -1])
+def test_a_torn_checkpoint_is_named_with_what_to_do(run, keep):
+    run.write_checkpoint(0, "normal", 1, {"weight": torch.ones(100)}, {"epoch": 1})
+    path = next((run.path / "checkpoints").iterdir())
+    path.write_bytes(path.read_bytes()[:keep])
+    message = message_of(run.read_checkpoint, 0, "normal", 1)
+    assert f"{path} cannot be read" in message
+    assert "delete it and continue the run" in message
+
+
+def test_a_pickled_checkpoint_is_never_unpickled(run, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "exploded",)
+
+    run.write_checkpoint(0, "normal", 1, {}, {})
+    torch.save({"weight": Bomb()}, next((run.path / "checkpoints").iterdir()))
+    assert "cannot be read" in message_of(run.read_checkpoint, 0, "normal", 1)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_checkpoint_of_another_tool_is_named(run):
+    from safetensors.torch import save
+
+    run.write_checkpoint(0, "normal", 1, {}, {})
+    path = next((run.path / "checkpoints").iterdir())
+    path.write_bytes(save({"weight": torch.ones(2)}))  # no facts
+    assert f"{path} cannot be read" in message_of(run.read_checkpoint, 0, "normal", 1)
+
+
+def test_a_missing_checkpoint_is_named(run):
+    assert "s0-normal-e0009.safetensors is missing; restore it" in message_of(run.read_checkpoint, 0, "normal", 9)
+
+
+def test_checkpoints_are_listed_per_seed_and_training_in_numeric_order(run):
+    assert run.checkpoint_epochs(0, "free") == []
+    for seed, training, epoch in [
+        *((0, "free", 10_000), (0, "free", 9), (0, "free", 200)),
+        *((1, "free", 5), (0, "free-ema", 6), (0, "normal", 7), (10, "free", 8)),
+    ]:
+        run.write_checkpoint(seed, training, epoch, {}, {})
+    (run.path / "checkpoints" / "s0-free-enotes.safetensors").write_text("mine")
+    assert run.checkpoint_epochs(0, "free") == [9, 200, 10_000]
+    assert run.checkpoint_epochs(0, "free-ema") == [6]
+
+
+def test_pruning_deletes_the_other_epochs_of_one_training_only(run):
+    for seed, training, epoch in [*((0, "free", epoch) for epoch in range(4)), (0, "free-ema", 1), (1, "free", 1)]:
+        run.write_checkpoint(seed, training, epoch, {}, {})
+    run.prune_checkpoints(0, "free", keep={0, 3, 9})
+    assert run.checkpoint_epochs(0, "free") == [0, 3]
+    assert run.checkpoint_epochs(0, "free-ema") == run.checkpoint_epochs(1, "free") == [1]
+
+
+# The log
+
+
+def test_the_log_grows_by_one_line_per_event(run):
+    run.path.mkdir(parents=True)
+    run.log("begin", seed=3)
+    run.log("end", note="two\nlines")
+    lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert [(line["event"], line.get("seed"), line.get("note")) for line in lines] == [
+        ("begin", 3, None),
+        ("end", None, "two\nlines"),
+    ]
