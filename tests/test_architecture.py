@@ -55,7 +55,9 @@ def imports_of(path: Path) -> set[str]:
 FACE = {SOURCE / "__init__.py", SOURCE / "__main__.py"}  # they hand names on
 
 
-@pytest.mark.parametrize("path", sorted(set(SOURCE.rglob("*.py")) - FACE), ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", sorted(set(SOURCE.rglob("*.py")) - FACE), ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_imports_run_one_way(path):
     room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     allowed = MAY_IMPORT[room] | LEAVES | {room}

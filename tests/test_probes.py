@@ -3,13 +3,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from infoplane.models import LeNet5, WideResNet, construct
-from infoplane.probes import gather_activations, record_activations, stream_activations
+from infoplane.probes import record_activations
 
 
 @pytest.fixture
@@ -176,9 +174,10 @@ def test_a_module_in_two_places_is_found_by_either_name():
 
 
 def test_recomputation_in_a_backward_pass_adds_nothing():
-    model = Calls(lambda network, inputs: checkpoint(network.layer, inputs, use_reentrant=False))
+    # exp: recomputation ends with the last tensor that is needed, which must lie behind the layer.
+    model = Calls(lambda network, inputs: checkpoint(lambda x: network.layer(x).exp(), inputs, use_reentrant=False))
     runs = []
-    model.layer.register_forward_pre_hook(lambda *_: runs.append(1))
+    model.layer.register_forward_hook(lambda *_: runs.append(1))
     with record_activations(model, ["layer"]) as recorded:
         model(torch.ones(1, 2)).sum().backward()
     assert len(runs) == 2  # or this test says nothing
@@ -197,7 +196,7 @@ def test_a_pass_that_failed_leaves_the_next_one_whole():
         with pytest.raises(RuntimeError, match="too large"):
             model(100 * torch.ones(1, 2))
         model.layer(torch.ones(1, 2))  # outside a pass of the whole network
-        assert recorded["layer"].tolist() == [[100.0, 100.0]]
+        assert {name: record.tolist() for name, record in recorded.items()} == {"layer": [[100.0, 100.0]]}
         model(torch.ones(1, 2))
     assert list(recorded) == ["layer"]
     assert recorded["layer"].tolist() == [[1.0, 1.0]]
@@ -347,189 +346,3 @@ def test_a_layer_that_recorded_nothing_is_an_error_at_the_end():
 def test_a_block_without_a_forward_pass_is_an_error(lenet):
     with pytest.raises(ValueError, match="ran no forward pass"), record_activations(lenet, ["conv1"]):
         pass
-
-
-# Wrappers
-
-
-def test_a_compiled_network_is_recorded_also_where_it_ran_before_and_runs_compiled_after(generator):
-    images = torch.rand(5, 1, 6, 6, generator=generator)
-    model = small_network()
-    with torch.no_grad(), record_activations(model, ["0", "2.0", "4"]) as expected:
-        model(images)
-    runs = []
-
-    def backend(graph, _inputs):
-        def run(*inputs):
-            runs.append("compiled")
-            return graph.forward(*inputs)
-
-        return run
-
-    compiled = torch.compile(model, backend=backend)
-    with torch.no_grad():
-        compiled(images)
-        assert runs == ["compiled"]
-        for _ in range(2):
-            with record_activations(compiled, ["0", "2.0", "4"]) as recorded:
-                compiled(images)
-            assert recorded.keys() == expected.keys()
-            for name, activations in recorded.items():
-                assert torch.equal(activations, expected[name])
-        assert runs == ["compiled"]
-        compiled(images)
-    assert runs == ["compiled"] * 2
-    assert_no_hooks(model)
-
-
-def test_a_compiled_part_goes_by_the_name_it_had_before(generator):
-    images = torch.rand(5, 1, 6, 6, generator=generator)
-    model = small_network()
-    model[2] = torch.compile(model[2], backend="eager")
-    model.compile(backend="eager")
-    with torch.no_grad():
-        model(images)
-        with record_activations(model, ["2", "2.0", "4"]) as recorded:
-            model(images)
-    assert recorded["2"].shape == recorded["2.0"].shape == (5, 12)
-    assert torch.equal(recorded["2"], recorded["2.0"].relu())
-
-
-def test_data_parallel_is_recorded_under_the_names_of_the_network(lenet, images):
-    wrapped = nn.DataParallel(lenet)
-    with record_activations(wrapped, ["fc3"]) as recorded:
-        logits = wrapped(images)
-    assert torch.equal(recorded["fc3"], logits)
-
-
-def test_data_parallel_over_several_devices_is_refused(lenet):
-    wrapped = nn.DataParallel(lenet)
-    wrapped.device_ids = [0, 1]
-    with (
-        pytest.raises(ValueError, match=r"scatters each batch over several devices; pass its \.module"),
-        record_activations(wrapped, ["fc3"]),
-    ):
-        pass
-
-
-def test_distributed_data_parallel_is_recorded_under_the_names_of_the_network(lenet, images):
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        wrapped = nn.parallel.DistributedDataParallel(lenet)
-        with record_activations(wrapped, ["fc3"]) as recorded:
-            logits = wrapped(images)
-    finally:
-        dist.destroy_process_group()
-    assert torch.equal(recorded["fc3"], logits)
-
-
-# Many batches
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
-def test_gathered_activations_are_those_of_one_large_batch(lenet, images, batch_size):
-    with torch.no_grad(), record_activations(lenet, lenet.probed_layers) as expected:
-        lenet(images)
-    gathered = gather_activations(lenet, images, lenet.probed_layers, batch_size=batch_size)
-    assert list(gathered) == list(lenet.probed_layers)
-    for name, activations in gathered.items():
-        assert not activations.requires_grad
-        torch.testing.assert_close(activations, expected[name])
-
-
-def test_gathering_keeps_the_float_type_of_the_layer(lenet, images):
-    lenet = lenet.double()
-    assert gather_activations(lenet, images.double(), ["fc1"], batch_size=4)["fc1"].dtype == torch.double
-
-
-def test_gathering_numbers_a_layer_that_is_called_twice():
-    model = Calls(lambda network, inputs: network.layer(10 * network.layer(inputs)))
-    gathered = gather_activations(model, torch.ones(3, 2), ["layer"], batch_size=2)
-    assert gathered["layer#2"].tolist() == [[10.0, 10.0]] * 3
-
-
-class TensorsWithRows(TorchDispatchMode):
-    """Lists the shapes of all tensors of a given number of rows that operations make anew."""
-
-    def __init__(self, rows):
-        super().__init__()
-        self.rows = rows
-        self.shapes = []
-        self.known = set()
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        output = operation(*args, **(kwargs or {}))
-        if isinstance(output, torch.Tensor) and output.shape[:1] == (self.rows,):
-            storage = output.untyped_storage().data_ptr()
-            if storage not in self.known:
-                self.shapes.append(tuple(output.shape))
-            self.known.add(storage)
-        return output
-
-
-def test_gathering_allocates_the_result_once_and_nothing_else_of_that_length(lenet, images):
-    with TensorsWithRows(len(images)) as made:
-        gathered = gather_activations(lenet, images, ["conv1", "fc1"], batch_size=2)
-    assert made.shapes == [(6, 6 * 24 * 24), (6, 120)]
-    assert [tuple(activations.shape) for activations in gathered.values()] == made.shapes
-
-
-def test_streaming_passes_each_batch_with_its_rows(lenet, images):
-    seen = []
-    stream_activations(
-        lenet,
-        images,
-        ["fc2", "fc3"],
-        lambda name, rows, activations: seen.append((name, rows, tuple(activations.shape))),
-        batch_size=4,
-    )
-    assert seen == [
-        ("fc2", slice(0, 4), (4, 84)),
-        ("fc3", slice(0, 4), (4, 10)),
-        ("fc2", slice(4, 6), (2, 84)),
-        ("fc3", slice(4, 6), (2, 10)),
-    ]
-
-
-def test_streaming_runs_in_the_mode_of_the_caller_and_without_gradients(generator):
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1))
-    images = torch.rand(4, 1, 3, 3, generator=generator)
-    modes = []
-    model[1].register_forward_hook(lambda *_: modes.append((model.training, torch.is_grad_enabled())))
-    gather_activations(model, images, ["1"], batch_size=4)
-    gather_activations(model.eval(), images, ["1"], batch_size=4)
-    assert modes == [(True, False), (False, False)]
-    assert model[0].num_batches_tracked == 1
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_activations_that_are_not_finite_are_an_error_that_names_the_layer(lenet, images, value):
-    with torch.no_grad():
-        lenet.fc2.bias[3] = value
-    with pytest.raises(ValueError, match="activations of layer 'fc2' must be finite: 4 of 4 samples"):
-        gather_activations(lenet, images, ["fc1", "fc2"], batch_size=4)
-    assert_no_hooks(lenet)
-
-
-def test_a_layer_that_does_not_keep_the_batch_is_an_error_that_names_it():
-    model = nn.Sequential(nn.Identity(), nn.Flatten(0, 1))
-    with pytest.raises(ValueError, match="layer '1' put out 6 rows for 2 images"):
-        gather_activations(model, torch.ones(2, 3, 4), ["1"], batch_size=2)
-
-
-def test_an_exception_of_the_consumer_passes_through(lenet, images):
-    def consumer(*_):
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        stream_activations(lenet, images, ["fc1"], consumer, batch_size=2)
-    assert_no_hooks(lenet)
-
-
-def test_impossible_batches_are_refused(lenet, images):
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        gather_activations(lenet, images, ["fc1"], batch_size=0)
-    with pytest.raises(ValueError, match="the number of images must be at least 1, got 0"):
-        gather_activations(lenet, images[:0], ["fc1"], batch_size=2)
-    with pytest.raises(ValueError, match=r"images must be of a float type, got torch\.uint8"):
-        gather_activations(lenet, images.to(torch.uint8), ["fc1"], batch_size=2)

@@ -29,9 +29,7 @@ def check_activations(activations: Tensor, *, name: str = "activations") -> None
     # NaN passes through the extremes, so two finite ones say in a single pass that everything is finite.
     if not all(math.isfinite(extreme.item()) for extreme in torch.aminmax(activations.detach())):
         broken = int((~activations.isfinite()).any(dim=1).sum())
-        raise ValueError(
-            f"{name} must be finite: {broken} of {len(activations)} samples hold NaN or infinity"
-        )
+        raise ValueError(f"{name} must be finite: {broken} of {len(activations)} samples hold NaN or infinity")
 
 
 def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
@@ -45,13 +43,11 @@ def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
 def check_images(images: Tensor, *, name: str = "images") -> None:
     """Raise ValueError unless `images` is `(batch, channels, height, width)`, float32 or float64, within [0, 1]."""
     if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(
-            f"{name} must have shape (batch, channels, height, width), got {tuple(images.shape)}"
-        )
+        raise ValueError(f"{name} must have shape (batch, channels, height, width), got {tuple(images.shape)}")
     if images.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{name} must be float32 or float64, got {images.dtype}")
     lowest, highest = (value.item() for value in torch.aminmax(images.detach()))
-    if not (0 <= lowest and highest <= 1):  # written so that NaN fails too
+    if not (lowest >= 0 and highest <= 1):  # written so that NaN fails too
         raise ValueError(
             f"{name} must lie in [0, 1], found [{lowest:.4g}, {highest:.4g}]; "
             "put normalisation into the model (its first layer) and pass unnormalised pixels"

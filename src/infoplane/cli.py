@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,6 @@ class DemoOptions(_Options):
 class FlowOptions(_Options):
     """Study one: follow the information in every layer while a network trains normally and adversarially."""
 
-    recipe: tyro.conf.Suppress[str] = ""
     run: Path | None = None
     """Folder of the run, by default runs/RECIPE-sSEED; one that exists is continued."""
     data_folder: Annotated[Path | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
@@ -100,7 +100,6 @@ def demo(options: DemoOptions) -> int:
 def flow(options: FlowOptions) -> int:
     """Run study one with the settings of a recipe and the options given."""
     settings = options.config.model_dump()
-    settings["recipe"] = options.recipe
     if options.data_folder is not None:
         settings["data"] |= {"name": "folder", "folder": str(options.data_folder.resolve())}
     if options.model_path is not None:
@@ -127,7 +126,8 @@ def _run_flow(
     keep_checkpoints: bool = False,
 ) -> int:
     from infoplane.console import progress_for
-    from infoplane.report import summary_tables, write_figures, write_report
+    from infoplane.report.html import write_report
+    from infoplane.report.table import summary_table
     from infoplane.runs import RunFolder, apply_environment, describe_environment
     from infoplane.studies import STUDY, information_flow
 
@@ -141,14 +141,12 @@ def _run_flow(
                     config, run=run, device=kept["device"], keep_checkpoints=keep_checkpoints, progress=progress
                 )
                 progress.doing("drawing figures and report")
-                write_figures(run)
                 report = write_report(run)
         except KeyboardInterrupt:
             print(f"\ninterrupted; nothing is lost. To continue: {again}", file=sys.stderr)
             return INTERRUPTED
     if not quiet:
-        for table in summary_tables(records.measurements, records.performance):
-            console.print(table)
+        console.print(summary_table(records.measurements, records.performance))
         console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, soft_wrap=True)
     return 0
@@ -168,7 +166,7 @@ def recipes(options: RecipesOptions) -> int:
 
 def estimate(options: EstimateOptions) -> int:
     """Print what the estimators say about the activations in a file."""
-    from infoplane.report import estimate_table
+    from infoplane.report.estimate import estimate_table
     from infoplane.studies.activations import estimate_activations, read_activations
 
     activations, labels = read_activations(options.file)
@@ -185,28 +183,27 @@ def estimate(options: EstimateOptions) -> int:
 
 def report(options: ReportOptions) -> int:
     """Draw figures and report of a run from its records."""
-    from infoplane.report import write_figures, write_report
+    from infoplane.report.html import write_report
     from infoplane.runs import RunFolder
 
-    run = RunFolder(options.run)
-    run.read_config()
-    for path in [*write_figures(run), write_report(run)]:
-        print(path)
+    print(write_report(RunFolder(options.run)))
     return 0
 
 
 def data(options: DataOptions) -> int:
-    """Fetch or verify a dataset."""
-    from infoplane.data import fetch, verify
+    """Verify a dataset, after fetching what is missing."""
+    from infoplane.data import download_bar, fetch, verify
 
     console = _console()
-    if options.name != "digits":
-        fetch(options.name, folder=options.folder)
-    broken = 0
-    for file, problem in verify(options.name, options.folder):
-        console.print(f"{'ok     ' if problem is None else 'BROKEN '} {file}{f': {problem}' if problem else ''}")
-        broken += problem is not None
-    return USER_ERROR if broken else 0
+    checks = verify(options.name, options.folder)
+    if not all(check.ok for check in checks):
+        with download_bar() as bar:
+            fetch(options.name, folder=options.folder, progress=bar)
+        checks = verify(options.name, options.folder)
+    for check in checks:
+        word = "ok" if check.ok else "BROKEN"
+        console.print(f"{word:<7} {check.file}  {check.message}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if all(check.ok for check in checks) else USER_ERROR
 
 
 COMMANDS: dict[str, tuple[Callable[[Any], int], type[_Options]]] = {
@@ -221,7 +218,12 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[_Options]]] = {
 
 def usage() -> str:
     """Return what `infoplane --help` prints."""
-    lines = ["usage: infoplane COMMAND [options]", "", "Information planes you can trust, for networks under attack.", ""]
+    lines = [
+        "usage: infoplane COMMAND [options]",
+        "",
+        "Information planes you can trust, for networks under attack.",
+        "",
+    ]
     lines += [f"  {name:<10}{(options.__doc__ or '').strip()}" for name, (_, options) in COMMANDS.items()]
     lines += ["", "infoplane COMMAND --help lists the options of a command."]
     return "\n".join(lines)
@@ -268,10 +270,10 @@ def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:
         name, *rest = rest
         if name not in RECIPES:
             raise UserError(f"unknown recipe {name!r}{_suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
-        return FlowOptions(recipe=name, config=RECIPES[name].config), rest
+        return FlowOptions(config=RECIPES[name].config), rest
     if "-h" in rest or "--help" in rest:
         print(f"usage: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}\n")
-        return FlowOptions(recipe="RECIPE"), rest
+        return FlowOptions(config=RECIPES["digits-lenet5"].config), rest
     raise UserError(f"name a recipe first: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}")
 
 
@@ -282,7 +284,7 @@ def _parse(options: type[Options], name: str, arguments: list[str], default: Opt
             return tyro.cli(
                 options,
                 args=arguments,
-                prog=f"infoplane {name}",
+                prog=f"infoplane {name}{' RECIPE' if options is FlowOptions else ''}",
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )
     except SystemExit as stop:
@@ -293,10 +295,15 @@ def _parse(options: type[Options], name: str, arguments: list[str], default: Opt
 
 def _one_line(complaint: str, command: str) -> str:
     """Return the parser's boxed complaint as one line."""
-    lines = [line.strip("│╭╮╰╯─ ").strip() for line in complaint.splitlines()]
-    kept = [line for line in lines if line and "errors.pydantic.dev" not in line and "further information" not in line]
-    text = " ".join(kept).partition("For full helptext")[0].partition("Argument helptext")[0].strip()
-    return f"{text}; see infoplane {command} --help"
+    lines = [line.strip("│╭╮╰╯─ ") for line in complaint.splitlines()]
+    text = " ".join(line for line in lines if line)
+    text = re.split(r"For full helptext|Argument helptext|For further information", text)[0]
+    text = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Required options|Parsing error)\s", "", text)
+    # pydantic names its classes and types: of no use to someone who typed an option
+    text = re.sub(r"Error parsing (?:config\.?)?(\S*?): \d+ validation errors? for \w+ ", r"\1 ", text)
+    text = re.sub(r"\s*\[type=.*", "", text).replace("Value error, ", "").replace("Error parsing ", "")
+    text = re.sub(r"\(default: [^)]*\)", "", text)
+    return f"{' '.join(text.split()).rstrip('.')}; see infoplane {command} --help"
 
 
 def _suggestion(name: str, known: Sequence[str] | dict[str, Any]) -> str:
@@ -310,4 +317,3 @@ def _console() -> "Console":
     console = Console()
     # a pipe has no width: wide enough that no table is folded
     return console if console.is_terminal else Console(width=120)
-

@@ -37,7 +37,7 @@ class DataConfig(_Frozen):
     name: Literal["digits", "mnist", "cifar10", "stl10", "folder"] = "digits"
     """Dataset, or a folder of images by class (see --data)."""
     folder: str | None = None
-    """Where the data lies; by default INFOPLANE_DATA, then the user's cache."""
+    """Where the data lies; by default the folder that INFOPLANE_DATA names, then the user's cache."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Height and width in pixels that images are resized to; by default their own size."""
     train_examples: Annotated[int, Field(ge=1)] | None = None
@@ -58,7 +58,7 @@ class ModelConfig(_Frozen):
 
 
 class TrainingConfig(_Frozen):
-    """Stochastic gradient descent as in the study (METHOD: section 4 of docs/method.md)."""
+    """Stochastic gradient descent with momentum, as in the study."""
 
     epochs: int = Field(200, ge=0)
     """Passes over the training images; 0 measures the random initial network only."""
@@ -116,7 +116,7 @@ class MeasurementConfig(_Frozen):
 class FlowConfig(_Frozen):
     """Study one: information flow during training (docs/method.md, section 5)."""
 
-    recipe: str = "digits-lenet5"
+    recipe: tyro.conf.Suppress[str] = "digits-lenet5"
     """Name of the recipe these settings started from."""
     seed: int = Field(0, ge=0)
     """Decides initial weights, batch order, augmentation, attacks, examples and permutations."""

@@ -9,9 +9,7 @@ INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
 CLASS_ENTROPY = "H(T|y)-h(noise)"
 
-KDE_KL = (
-    "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
-)
+KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
 KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
 KDE_MIXED = "kde-mixed"  # proved bounds of I(T;Y), from one kind for the layer and the other for its classes
 BINNING = "binning"

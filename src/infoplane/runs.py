@@ -104,7 +104,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.path} cannot be a run folder ({error.strerror}); choose another with --run") from None
+            raise UserError(
+                f"{self.path} cannot be a run folder ({error.strerror}); choose another with --run"
+            ) from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

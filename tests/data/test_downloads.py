@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import threading
 
+import pooch
 import pytest
 
 from infoplane.data import SOURCES, Source, download_bar, fetch, load_split
@@ -165,6 +166,30 @@ def test_a_fault_that_passes_gets_a_second_attempt(server, tmp_path):
     assert (tmp_path / FILE).read_bytes() == CONTENT
 
 
+def test_a_mirror_that_lacks_the_file_does_not_end_the_attempts_at_others(server, tmp_path):
+    urls = server.url("/a", missing), server.url("/b", overloaded, good)
+    fetch("mnist", folder=tmp_path, sources=sources(*urls))
+    assert server.requests == ["/a", "/b", "/b"]
+    urls = server.url("/c", overloaded, good), server.url("/d", missing)
+    fetch("mnist", folder=tmp_path / "other", sources=sources(*urls))
+    assert server.requests[3:] == ["/c", "/d", "/c"]
+
+
+def test_a_server_that_would_compress_on_the_way_is_asked_not_to(server, tmp_path):
+    def compressing(request):
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            request.send_response(200)
+            request.send_header("Content-Encoding", "gzip")
+            request.end_headers()
+            request.wfile.write(packed)  # which is the file itself: the client would unpack it
+        else:
+            reply(request, packed, len(packed))
+
+    packed = gzip.compress(CONTENT)
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", compressing), content=packed))
+    assert (tmp_path / FILE).read_bytes() == packed
+
+
 def test_a_damaged_file_survives_until_a_good_one_is_there(server, tmp_path):
     (tmp_path / "mnist").mkdir()
     (tmp_path / FILE).write_bytes(b"the user's")
@@ -185,9 +210,7 @@ def test_all_mirrors_are_named_when_offline(server, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a certificate")
 def test_a_certificate_that_nobody_vouches_for_is_not_accepted(server, tmp_path):
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
-    )
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -225,9 +248,33 @@ def test_the_bar_is_drawn_on_standard_error(server, tmp_path, capsys):
     assert "256.0" in captured.err
 
 
-def test_nothing_is_written_to_the_console_by_default(server, tmp_path, capfd):
-    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
-    assert capfd.readouterr() == ("", "")
+def test_progress_starts_again_with_each_attempt(server, tmp_path):
+    done = []
+    url = server.url("/a", killed_half_way, good)
+    fetch("mnist", folder=tmp_path, sources=sources(url), progress=lambda *call: done.append(call[1]))
+    assert done.count(done[0]) == 2
+    assert done[-1] == len(CONTENT)
+
+
+def test_progress_without_a_size_never_falls(server, tmp_path):
+    calls = []
+    url = server.url("/a", lambda request: reply(request, CONTENT, None))
+    fetch("mnist", folder=tmp_path, sources=sources(url), progress=lambda *call: calls.append(call[1:]))
+    done, totals = zip(*calls, strict=True)
+    assert {*totals} == {0}
+    assert list(done) == sorted(done)
+
+
+def test_the_downloader_is_quiet_and_only_for_that_time(server, tmp_path, caplog):
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.addHandler(caplog.handler)
+    try:
+        fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.records == []
+    assert logger.level == level
 
 
 def test_the_environment_names_the_default_folder(server, tmp_path, monkeypatch):

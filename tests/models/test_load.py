@@ -130,6 +130,11 @@ def test_a_parameter_that_cannot_be_filled_is_named(write_module, signature):
     assert "only image_size, channels, classes can be passed" in message
 
 
+def test_a_fact_that_cannot_be_passed_by_name_is_named(write_module):
+    write_module("def small(image_size, /): ...")
+    assert "networks:small asks for image_size" in message_of("networks:small", **FACTS)
+
+
 def test_an_exception_inside_the_function_is_named(write_module):
     write_module("def small(): raise KeyError('weights')")
     assert "networks:small raised KeyError: 'weights'; mend it" in message_of("networks:small")

@@ -54,9 +54,7 @@ class Recorder:
 
 def trainer(method=None, *, seed: int = 0, training: str = "normal", settings=SETTINGS, **more) -> Trainer:
     model = construct(LeNet5, seed=seed)
-    return Trainer(
-        model, method or Recorder(), *bytes_and_labels(), settings, seed=seed, training=training, **more
-    )
+    return Trainer(model, method or Recorder(), *bytes_and_labels(), settings, seed=seed, training=training, **more)
 
 
 def test_the_learning_rate_is_halved_at_milestones_of_epochs_never_of_batches():
@@ -162,11 +160,10 @@ def test_learning_lowers_the_loss():
 
 
 def test_a_diverging_run_says_at_which_epoch_and_what_to_try():
-    settings = TrainingConfig(epochs=3, batch_size=16, learning_rate=1e30)
+    settings = TrainingConfig(epochs=3, batch_size=16, learning_rate=1e10)
     run = trainer(normal_training(), settings=settings)
-    with pytest.raises(DivergedError, match=r"diverged in epoch 1: .* lower learning rate than 1e\+30"):
-        for _ in range(3):
-            run.train_epoch()
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1: .* lower learning rate than 1e\+10"):
+        run.train_epoch()
 
 
 def test_weights_that_break_in_the_last_step_are_noticed():

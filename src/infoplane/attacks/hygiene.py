@@ -67,9 +67,7 @@ class GradientHealth:
             # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.
             self._say(f"{broken} of {total} images had NaN gradients; their robustness is unknown")
         if never_moved:
-            self._say(
-                f"{never_moved} of {total} images had all-zero gradients at every step; they were not attacked"
-            )
+            self._say(f"{never_moved} of {total} images had all-zero gradients at every step; they were not attacked")
         if self._looks_like_softmax is not None and bool(self._looks_like_softmax):
             self._say("the model seems to end in softmax; pass logits, or its gradients vanish")
 

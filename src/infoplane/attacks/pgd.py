@@ -79,9 +79,7 @@ class LinfPGD:
             lower, upper = (originals - self.epsilon).clamp_(min=0), (originals + self.epsilon).clamp_(max=1)
             attacked = originals.clone()
             if self.random_start:
-                noise = torch.rand(
-                    images.shape, generator=generator, device=generator.device, dtype=images.dtype
-                )
+                noise = torch.rand(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
                 attacked += (2 * noise - 1).to(images.device) * self.epsilon
                 attacked = attacked.clamp_(lower, upper)
             goal, direction = (labels, 1.0) if target is None else (target, -1.0)

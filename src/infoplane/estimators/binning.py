@@ -40,6 +40,8 @@ def binning_information(
 ) -> BinningInformation:
     """Estimate I(X;Q) and I(Q;Y) for Q = floor(activations / bin_width), one code per whole row.
 
+    The quotient is that of float64, and bin numbers are whole 64-bit integers: none is rounded to its neighbour.
+
     Args:
         activations: `(samples, features)`, finite, of any float type, on any device.
         labels: `(samples,)` integers.
@@ -85,7 +87,7 @@ def _cells(activations: Tensor, bin_width: float) -> Tensor:
             f"bin_width {bin_width} is too fine for activations up to {largest * bin_width:.4g}: "
             "bin numbers must stay below 2**62; use a wider bin"
         )
-    # Scaling by a power of two is exact in the activations' own type; other quotients are taken in float64.
+    # Scaling up by a power of two is exact in the activations' own type; other quotients are taken in float64.
     exact_in_place = bin_width <= 1 and math.frexp(bin_width)[0] == 0.5
     wide = largest >= 2.0**31 - 1
 

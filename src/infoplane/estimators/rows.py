@@ -24,8 +24,9 @@ def row_identities(read_words: Callable[[slice], Tensor], samples: int, words: i
     generator = torch.Generator().manual_seed(_HASH_SEED)
     multipliers = (torch.randint(-(2**63), 2**63 - 1, (2, words), generator=generator) | 1).to(device)
     hashes = torch.empty((samples, 2), dtype=torch.int64, device=device)
-    # On a CPU the words of one step stay in its cache, where both sums find them.
-    step = max(1, (2**18 if device.type == "cpu" else 2**24) // words)
+    # On a CPU the words of one step stay in its cache, where both sums find them; smaller steps would only have torch
+    # wake its threads more often, which on a busy machine wait for each other.
+    step = max(1, 2**20 // words)
     for start in range(0, samples, step):
         rows = slice(start, min(start + step, samples))
         part = read_words(rows)

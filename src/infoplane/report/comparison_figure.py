@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.labels import STUDY_ESTIMATORS, estimator_label, training_label
-from infoplane.report.style import CEILING, COLOURS, LINES, PAGE_INCHES, epoch_axis, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, LINES, PAGE_INCHES, epoch_axis, plain, say_missing, title_layer
 
 
 def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
@@ -44,7 +44,7 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
             chosen = points.filter(pl.col("estimator") == estimator, pl.col("layer_index") == index)
             _draw_over_epochs(axes[row, column], chosen, side, trainings, examples)
             if row == 0:
-                axes[row, column].set_title(plain(layer), loc="left", fontweight="bold")
+                title_layer(axes[row, column], layer)
             if row == len(panels) - 1:
                 axes[row, column].set_xlabel("completed epochs")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{estimator_label(estimator)}")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from infoplane.records import CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.labels import estimator_label
-from infoplane.report.style import CEILING, COLOURS, LINES, PAGE_INCHES, epoch_axis, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, LINES, PAGE_INCHES, epoch_axis, plain, say_missing, title_layer
 
 _CLASSES_NAMED = 20  # beyond that a legend explains nothing
 
@@ -48,7 +48,7 @@ def class_entropy_figure(rows: pl.DataFrame, title: str) -> Figure:
             )
             _draw_entropies(axes[row, column], chosen)
             if row == 0:
-                axes[row, column].set_title(plain(layer), loc="left", fontweight="bold")
+                title_layer(axes[row, column], layer)
             if row == len(panels) - 1:
                 axes[row, column].set_xlabel("completed epochs")
         axes[row, 0].set_ylabel(plain(f"{examples}\n{estimator_label(estimator)}\nbits"))

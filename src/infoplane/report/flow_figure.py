@@ -30,6 +30,7 @@ from infoplane.report.style import (
     epoch_norm,
     plain,
     say_missing,
+    title_layer,
 )
 
 _PLANES_ACROSS = 6  # more would leave them too small to read; further layers go to the next row
@@ -81,7 +82,7 @@ def _draw_row(
             continue
         index, layer = layers[column] if layers else (0, "no layer")
         draw_plane(axes, points.filter(pl.col("layer_index") == index), norm)
-        axes.set_title(plain(layer if len(layer) <= 18 else "…" + layer[-17:]), loc="left", fontweight="bold")
+        title_layer(axes, layer)
         if column == 0:
             axes.set_ylabel(f"{estimator_label(estimator)}\nI(T;Y), bits")
         if not points.is_empty():
@@ -119,8 +120,9 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
     axes.set_xlabel("completed epochs")
     epoch_axis(axes, finite["epoch"])
     if measure == "accuracy":
-        axes.set_ylim(0, 102)
-        axes.legend(loc="best", handlelength=2.2, frameon=True, framealpha=0.85, edgecolor="none")
+        # Room above 100 %: curves that start low and end high leave no corner free for a legend.
+        axes.set(ylim=(0, 150), yticks=(0, 25, 50, 75, 100))
+        axes.legend(loc="upper left", ncol=2, handlelength=2.2, borderpad=0, columnspacing=1.2)
 
 
 def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize) -> None:

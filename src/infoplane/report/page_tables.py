@@ -152,13 +152,14 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 _CAPTIONS = {
     "information-flow": (
         "Loss, accuracy, both informations against the layer's index (crosses: attacked examples, last epoch), and one "
-        "information plane per layer and estimator. Circles are original examples, crosses attacked ones; colour is the "
-        "epoch. Dashed lines are ceilings, the shaded band holds what permuted labels reach. All planes of an estimator "
-        "share their axes."
+        "information plane per layer and estimator. Circles are original examples, crosses attacked ones; colour is "
+        "the epoch. Dashed lines are ceilings, the shaded band holds what permuted labels reach. All planes of an "
+        "estimator share their axes."
     ),
     "class-entropies": (
         "Entropy of the noisy layer, less that of the noise, over all examples (black) and within each class, over "
-        "epochs. Upper rows: original examples; lower rows: attacked examples, from their own records. Dashed: ceilings."
+        "epochs. Upper rows: original examples; lower rows: attacked examples, from their own records. Dashed: "
+        "ceilings."
     ),
     "comparison": (
         "Both informations over epochs, layer by layer. Colour: training; solid: original examples, dashed: attacked "

@@ -63,29 +63,19 @@ def _draw_null(axes: Axes, points: pl.DataFrame) -> None:
     nulls = points["label_null_bits"].drop_nulls().to_list()
     if not nulls:
         return
-    # The null moves with the network: below the first edge a value is null-like at every epoch, below the other at some.
+    # The null moves with the network: below the first edge a value is null-like at every epoch, below both at some.
     for edge in (min(nulls), max(nulls)):
         axes.axhspan(0, max(edge, 0), color=NULL_COLOUR, alpha=0.3, linewidth=0, zorder=0, label="null")
 
 
 def _draw_ceilings(axes: Axes, points: pl.DataFrame) -> None:
-    for side, line, across in (("input", axes.axvline, "I(X;T)"), ("label", axes.axhline, "H(Y)")):
-        ceiling = points[f"{side}_ceiling_bits"].max()
-        if ceiling is None:
-            continue
-        line(ceiling, **CEILING, label=f"ceiling of {across}")  # type: ignore[operator]
-        if side == "input":
-            position: dict[str, Any] = {
-                "x": ceiling,
-                "y": 1.01,
-                "ha": "right",
-                "va": "bottom",
-                "transform": axes.get_xaxis_transform(),
-            }
-            axes.text(s=f"max {ceiling:.2f}", color="#555555", **position)
-        else:
-            position = {"x": 0.02, "y": ceiling, "ha": "left", "va": "bottom", "transform": axes.get_yaxis_transform()}
-            axes.text(s=f"H(Y) {ceiling:.2f}", color="#555555", **position)
+    grey: dict[str, Any] = {"color": "#555555", "va": "bottom"}
+    for ceiling in points["input_ceiling_bits"].drop_nulls().sort()[-1:]:
+        axes.axvline(ceiling, **CEILING, label="ceiling of I(X;T)")
+        axes.text(ceiling, 1.01, f"max {ceiling:.2f}", ha="right", transform=axes.get_xaxis_transform(), **grey)
+    for ceiling in points["label_ceiling_bits"].drop_nulls().sort()[-1:]:
+        axes.axhline(ceiling, **CEILING, label="H(Y)")
+        axes.text(0.02, ceiling, f"H(Y) {ceiling:.2f}", ha="left", transform=axes.get_yaxis_transform(), **grey)
 
 
 def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:

@@ -72,6 +72,11 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def title_layer(axes: Axes, layer: str) -> None:
+    """Head axes with a layer's name; of a long one the end is kept, which tells layers of one block apart."""
+    axes.set_title(plain(layer if len(layer) <= 18 else "…" + layer[-17:]), loc="left", fontweight="bold")
+
+
 def say_missing(axes: Axes, text: str) -> None:
     """Write into empty axes what is missing there."""
     axes.text(0.5, 0.5, plain(text), transform=axes.transAxes, ha="center", va="center", color="#666666")

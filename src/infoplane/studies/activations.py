@@ -60,7 +60,9 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read ({error}); save it again") from None
 
 
-def estimate_activations(activations: Tensor, labels: Tensor, settings: MeasurementConfig, *, seed: int) -> pl.DataFrame:
+def estimate_activations(
+    activations: Tensor, labels: Tensor, settings: MeasurementConfig, *, seed: int
+) -> pl.DataFrame:
     """Return all measurements of one layer, columns as in `records.MEASUREMENT_SCHEMA`, in nats.
 
     Raises:

@@ -1,6 +1,6 @@
 """Passing many images through a model: accuracy, attacked images, and the outputs of its layers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,16 +19,13 @@ def as_pixels(images: Tensor) -> Tensor:
     return floats.contiguous(memory_format=torch.channels_last)
 
 
-def evaluate(
-    model: nn.Module, images: Tensor, labels: Tensor, on_batch: Callable[[int], None] = lambda images: None
-) -> tuple[float, float]:
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
     """Return accuracy and mean cross-entropy, in nats, of `model` in the mode it is in.
 
     Args:
         model: returns logits.
         images: `(n, channels, height, width)`, uint8 or float in [0, 1].
         labels: `(n,)` integers.
-        on_batch: hears how many images each pass had.
     """
     correct, loss = 0, 0.0
     with torch.no_grad():
@@ -36,7 +33,6 @@ def evaluate(
             logits = model(as_pixels(batch)).float()
             correct += int((logits.argmax(dim=1) == batch_labels).sum())
             loss += F.cross_entropy(logits, batch_labels, reduction="sum").item()
-            on_batch(len(batch))
     return correct / len(images), loss / len(images)
 
 
@@ -47,14 +43,12 @@ def attack_images(
     labels: Tensor,
     *,
     generator: torch.Generator,
-    on_batch: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
     """Return all `images`, float in [0, 1], attacked batch by batch."""
     attacked = torch.empty_like(images)
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)
         attacked[rows] = attack(model, as_pixels(images[rows]), labels[rows], generator=generator)
-        on_batch(len(images[rows]))
     return attacked
 
 
@@ -80,4 +74,3 @@ def _gathered(model: nn.Module, images: Tensor, layers: list[str]) -> Iterator[t
     activations = gather_activations(model, as_pixels(images), layers, batch_size=BATCH)
     for layer in layers:
         yield layer, activations.pop(layer)  # popped: the consumer's copy is the last
-

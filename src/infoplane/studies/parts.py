@@ -14,6 +14,7 @@ from infoplane.errors import UserError
 from infoplane.models import LeNet5, WideResNet, construct, default_layers, model_from_path
 from infoplane.randomness import seeded_generator, stable_seed
 from infoplane.training import TrainingMethod, adversarial_training, normal_training
+from infoplane.wrappers import named_layers
 
 
 class Images(NamedTuple):
@@ -46,7 +47,9 @@ def _to_device(images: ImageSet, device: str) -> ImageSet:
 
 
 def _load(data: DataConfig, split: str, limit: int | None, seed: int) -> ImageSet:
-    images = load_split(data.name, split, root=Path(data.folder) if data.folder else None, image_size=data.image_size, seed=seed)
+    images = load_split(
+        data.name, split, root=Path(data.folder) if data.folder else None, image_size=data.image_size, seed=seed
+    )
     if limit is None or limit >= len(images):
         return images
     return images.subset(stratified_indices(images.labels, limit, seeded_generator(seed, "subset", split)))
@@ -82,18 +85,16 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
 def probed_layers(config: FlowConfig, model: nn.Module) -> tuple[str, ...]:
     """Return the layers that the settings name, or the model's own choice."""
     layers = config.measurement.layers or default_layers(model)
-    names = {name for name, _ in model.named_modules()}
+    names = named_layers(model)
     if unknown := [layer for layer in layers if layer not in names]:
-        known = ", ".join(sorted(names - {""}))
+        known = ", ".join(names)
         raise UserError(f"--measurement.layers: the model has no {', '.join(unknown)}; it has {known}")
     return tuple(layers)
 
 
 def build_attack(attack: AttackConfig, *, random_start: bool) -> LinfPGD:
     """Return PGD with the given settings."""
-    return LinfPGD(
-        epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start
-    )
+    return LinfPGD(epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start)
 
 
 def build_method(name: str, attack: AttackConfig) -> TrainingMethod:

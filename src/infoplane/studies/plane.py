@@ -101,9 +101,7 @@ class InformationPlane:
                 images = self._images
                 if examples == "adversarial":
                     assert self._attack is not None
-                    attacking = seeded_generator(
-                        self._seed, "measuring attack", training, epoch, device=images.device
-                    )
+                    attacking = seeded_generator(self._seed, "measuring attack", training, epoch, device=images.device)
                     images = attack_images(model, self._attack, images, self._labels, generator=attacking)
                 accuracy, loss = evaluate(model, images, self._labels)
                 records.performance.append(

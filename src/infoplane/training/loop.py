@@ -83,7 +83,7 @@ class Trainer:
         passed = sum(milestone <= self.epoch for milestone in self._settings.milestones)
         return self._settings.learning_rate * self._settings.gamma**passed
 
-    def train_epoch(self, on_batch: Callable[[int], None] = lambda images: None) -> EpochRecord:
+    def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
         """Pass once over the training images; `on_batch` hears how many images each batch had.
 
         Raises:
@@ -107,16 +107,15 @@ class Trainer:
                 if self._augmentation is not None:
                     images = self._augmentation(images, augmenting)
                 images = images.contiguous(memory_format=torch.channels_last)
-                record = self.method.step(
-                    self.model, self._optimiser, images, self._labels[batch], generator=attacking
-                )
+                record = self.method.step(self.model, self._optimiser, images, self._labels[batch], generator=attacking)
                 loss_sum += record.loss.double() * len(batch)
                 correct += record.correct
                 self.forward_evaluations += record.forward_evaluations
                 self.gradient_evaluations += record.gradient_evaluations
                 if number % 50 == 0:  # now and then: looking at a value waits for the device
                     self._check_finite(loss_sum)
-                on_batch(len(batch))
+                if on_batch is not None:
+                    on_batch(len(batch))
         self.method.end_epoch()
         self._check_finite(loss_sum, *self.model.parameters())
         self.epoch += 1

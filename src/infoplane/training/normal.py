@@ -7,9 +7,7 @@ from torch import Tensor, nn
 from infoplane.training.method import BatchLoss, LossMethod
 
 
-def cross_entropy_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
-) -> BatchLoss:
+def cross_entropy_loss(model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> BatchLoss:
     """Mean cross-entropy, in nats, on the given images."""
     del generator  # nothing is drawn
     logits = model(images)

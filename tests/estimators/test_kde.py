@@ -1,0 +1,327 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from infoplane.estimators import kde_information, null_like, permutation_null, saturated
+
+NAMES = ("input_lower", "input_upper", "label_lower", "label_upper", "label_lower_bound", "label_upper_bound")
+LABEL_NAMES = NAMES[2:]
+
+
+@st.composite
+def labelled_samples(draw: st.DrawFn, min_features: int = 1) -> tuple[Tensor, Tensor]:
+    """Up to 30 samples, ties and tight groups among them, with up to 4 classes."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    samples, features = draw(st.integers(1, 30)), draw(st.integers(min_features, 6))
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(samples, features, generator=generator, dtype=torch.double)
+    points *= draw(st.sampled_from([0.0, 0.01, 1.0, 30.0]))
+    if draw(st.booleans()):  # ties
+        points = points[torch.randint(samples, (samples,), generator=generator)]
+    labels = torch.randint(draw(st.integers(1, 4)), (samples,), generator=generator)
+    return points, labels
+
+
+def values_of(points: Tensor, labels: Tensor, noise_variance: float = 0.1) -> list[float]:
+    information = kde_information(points, labels, noise_variance=noise_variance)
+    return [getattr(information, name) for name in NAMES]
+
+
+# closed forms
+
+
+def test_two_samples_at_two_noise_deviations_have_the_values_of_the_closed_forms():
+    information = kde_information(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), noise_variance=1.0)
+    assert information.input_upper == pytest.approx(0.566219, abs=1e-6)  # ln 2 - ln(1 + e^-2)
+    assert information.input_lower == pytest.approx(0.219070, abs=1e-6)  # ln 2 - ln(1 + e^-1/2)
+    # One sample per class: each class has entropy 0, and the label is the input.
+    assert information.label_upper == information.label_upper_bound == information.input_upper
+    assert information.label_lower == information.label_lower_bound == information.input_lower
+
+
+def test_far_clusters_carry_the_log_of_their_number():
+    labels = torch.arange(10).repeat(7)
+    information = kde_information(100 * torch.eye(10)[labels], labels, noise_variance=0.1)
+    for name in NAMES:
+        assert getattr(information, name) == pytest.approx(math.log(10), abs=1e-6)
+    assert information.input_ceiling == pytest.approx(math.log(10))
+    assert information.label_ceiling == pytest.approx(math.log(10))
+
+
+def test_far_samples_carry_log_n_nats_and_reach_every_ceiling():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    information = kde_information(50 * torch.eye(6), labels, noise_variance=0.1)
+    label_entropy = -(1 / 2 * math.log(1 / 2) + 1 / 3 * math.log(1 / 3) + 1 / 6 * math.log(1 / 6))
+    assert information.input_lower == pytest.approx(math.log(6))
+    assert information.label_lower == pytest.approx(label_entropy)
+    assert information.label_ceiling == pytest.approx(label_entropy)
+    assert information.input_ceiling == pytest.approx(math.log(6))
+    assert information.class_entropies[0].upper == pytest.approx(math.log(3))
+    assert information.class_entropies[0].ceiling == pytest.approx(math.log(3))
+
+
+def test_a_class_of_one_sample_has_entropy_zero_and_ceiling_zero():
+    points = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    single = kde_information(points, torch.tensor([5, 5, 5, 5, 5, -2]), noise_variance=0.1).class_entropies[-2]
+    assert single == (0.0, 0.0, 0.0, 0.0, 0.0, 1)
+
+
+@pytest.mark.parametrize("features", [3, 500])
+def test_a_single_class_tells_nothing(features):
+    points = torch.randn(700, features, generator=torch.Generator().manual_seed(0)) / features**0.5
+    information = kde_information(points, torch.full((700,), 3), noise_variance=0.1)
+    assert information.label_lower == information.label_upper == 0.0
+    assert information.label_ceiling == 0.0
+    assert information.class_entropies[3].upper == information.input_upper > 0
+
+
+def test_a_dead_layer_carries_nothing():
+    information = kde_information(torch.full((50, 400), 7.3), torch.arange(50) % 3, noise_variance=0.1)
+    assert [getattr(information, name) for name in NAMES] == pytest.approx([0.0] * 6, abs=1e-6)
+    assert information.input_ceiling == 0.0
+    assert saturated(information.input_upper, information.input_ceiling)
+
+
+def test_ceilings_count_repeated_rows():
+    points = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [2.0, 3.0], [2.0, 3.5]])  # 0.0 and -0.0 are one value
+    information = kde_information(points, torch.tensor([0, 0, 1, 1]), noise_variance=0.1)
+    assert information.input_ceiling == pytest.approx(1 / 2 * math.log(2) + 2 / 4 * math.log(4))
+    assert information.class_entropies[0].ceiling == 0.0
+    assert information.class_entropies[1].ceiling == pytest.approx(math.log(2))
+
+
+# properties
+
+
+@given(labelled_samples(), st.floats(1e-2, 1e2))
+def test_bounds_lie_in_order_between_zero_and_their_ceilings(sample, noise_variance):
+    information = kde_information(*sample, noise_variance=noise_variance)
+    ceiling = information.input_ceiling
+    assert -1e-6 <= information.input_lower <= information.input_upper + 1e-6 <= ceiling + 2e-6
+    assert information.label_lower_bound <= information.label_lower + 1e-6
+    assert information.label_lower_bound <= information.label_upper + 1e-6
+    assert information.label_upper_bound >= max(information.label_lower, information.label_upper) - 1e-6
+    for entropy in information.class_entropies.values():
+        assert -1e-6 <= entropy.lower <= entropy.upper + 1e-6 <= entropy.ceiling + 2e-6
+    numbers = [*information.errors.values(), *(n for entropy in information.class_entropies.values() for n in entropy)]
+    assert all(math.isfinite(number) and number >= -1e-6 for number in numbers)
+
+
+@given(labelled_samples(min_features=2), st.integers(0, 99))
+def test_values_survive_motions_padding_and_order(sample, seed):
+    points, labels = sample
+    generator = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(points.shape[1], points.shape[1], generator=generator).double())[0]
+    order = torch.randperm(len(points), generator=generator)
+    expected = pytest.approx(values_of(points, labels), abs=1e-5)
+    assert values_of(points + 1000.0, labels) == expected
+    assert values_of(points @ rotation, labels) == expected
+    assert values_of(torch.cat([points, torch.full((len(points), 300), 2.5)], dim=1), labels) == expected
+    assert values_of(points[order], labels[order]) == expected
+    assert values_of(points, 7 - 3 * labels) == expected
+
+
+@given(labelled_samples(), st.floats(1e-3, 1e3))
+def test_scaling_activations_with_the_noise_changes_nothing(sample, scale):
+    points, labels = sample
+    assert values_of(scale * points, labels, scale**2 * 0.1) == pytest.approx(values_of(points, labels), abs=1e-5)
+
+
+@given(labelled_samples())
+def test_duplicating_every_sample_changes_nothing(sample):
+    points, labels = sample
+    twice = values_of(points.repeat(2, 1), labels.repeat(2))
+    assert twice == pytest.approx(values_of(points, labels), abs=1e-5)
+
+
+@given(labelled_samples(), st.floats(1e-2, 1e2))
+def test_more_noise_leaves_less_information(sample, noise_variance):
+    less, more = (kde_information(*sample, noise_variance=factor * noise_variance) for factor in (1, 1.5))
+    assert more.input_lower <= less.input_lower + 1e-6
+    assert more.input_upper <= less.input_upper + 1e-6
+
+
+@given(labelled_samples(), st.floats(1e-2, 1e2))
+def test_the_lower_bound_is_the_upper_one_at_four_times_the_noise(sample, noise_variance):
+    at_noise = kde_information(*sample, noise_variance=noise_variance)
+    at_four = kde_information(*sample, noise_variance=4 * noise_variance)
+    assert at_noise.input_lower == pytest.approx(at_four.input_upper, abs=1e-5)
+    assert at_noise.label_lower == pytest.approx(at_four.label_upper, abs=1e-5)
+
+
+# agreement with an independent implementation
+
+
+@given(labelled_samples(), st.floats(1e-2, 1e2))
+def test_values_agree_with_a_dense_computation(dense_kde, kde_values, sample, noise_variance):
+    expected = dense_kde(*sample, noise_variance)
+    assert kde_values(*sample, noise_variance) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("features", [20, 300])
+def test_every_float_type_is_read_exactly(dense_kde, kde_values, dtype, features):
+    generator = torch.Generator().manual_seed(1)
+    points = (torch.randn(1100, features, generator=generator) / features**0.5 + 3).to(dtype)
+    labels = torch.randint(-2, 3, (1100,), generator=generator)
+    assert kde_values(points, labels, 0.1) == pytest.approx(dense_kde(points, labels, 0.1), abs=1e-5)
+
+
+def weighted_information(points: Tensor, labels: Tensor, noise_variance: float, name: str, weights: Tensor) -> Tensor:
+    """One of the six informations of the mixture with weights that sum to 1, as a differentiable function of them."""
+    squared = (points[:, None] - points).square().sum(dim=2)
+
+    def information(members: Tensor, kind: int) -> Tensor:
+        part = weights[members] / weights[members].sum()
+        kernel = (-squared[members][:, members] / (2 * kind * noise_variance)).exp()
+        return -(part * (kernel @ part).log()).sum()
+
+    whole, within = {
+        "input_lower": (4, None),
+        "input_upper": (1, None),
+        "label_lower": (4, 4),
+        "label_upper": (1, 1),
+        "label_lower_bound": (4, 1),
+        "label_upper_bound": (1, 4),
+    }[name]
+    value = information(torch.ones_like(labels, dtype=torch.bool), whole)
+    if within is not None:
+        for label in labels.unique():
+            value = value - weights[labels == label].sum() * information(labels == label, within)
+    return value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_influence_terms_are_the_derivatives_of_the_functional(name):
+    generator = torch.Generator().manual_seed(2)
+    points = torch.randn(40, 2, generator=generator, dtype=torch.double)
+    labels = torch.randint(3, (40,), generator=generator)  # not sorted: the terms must return to their samples
+    weights = torch.full((40,), 1 / 40, dtype=torch.double, requires_grad=True)
+    value = weighted_information(points, labels, 0.1, name, weights)
+    (gradient,) = torch.autograd.grad(value, weights)
+    expected = value.detach() + gradient - gradient.mean()
+
+    information = kde_information(points, labels, noise_variance=0.1)
+    torch.testing.assert_close(information.influences[name], expected, atol=1e-5, rtol=0)
+    assert information.influences[name].mean().item() == getattr(information, name)
+
+
+def test_class_terms_average_to_the_class_entropies():
+    generator = torch.Generator().manual_seed(3)
+    points, labels = torch.randn(60, 2, generator=generator), torch.randint(3, (60,), generator=generator)
+    information = kde_information(points, labels, noise_variance=0.1)
+    for label, entropy in information.class_entropies.items():
+        for kind in ("lower", "upper"):
+            terms = information.influences[f"class_{kind}"][labels == label]
+            assert terms.mean().item() == pytest.approx(getattr(entropy, kind), abs=1e-9)
+            error = terms.std().item() / math.sqrt(len(terms))
+            assert getattr(entropy, f"{kind}_error") == pytest.approx(error, rel=1e-9)
+
+
+def test_errors_match_the_spread_over_fresh_draws():
+    draws = []
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(3, (300,), generator=generator)
+        points = torch.randn(300, 2, generator=generator) + 1.5 * labels[:, None]
+        draws.append(kde_information(points, labels, noise_variance=0.5))
+    for name in NAMES:
+        spread = np.std([getattr(draw, name) for draw in draws], ddof=1)
+        stated = np.mean([draw.errors[name] for draw in draws])
+        # A spread over 60 draws is known to 1 / sqrt(2 * 59) = 9 %; three of these.
+        assert stated == pytest.approx(spread, rel=0.28), name
+
+
+# nulls
+
+
+@pytest.mark.parametrize("features", [2, 400])
+def test_nulls_of_the_same_pass_equal_the_general_way(features):
+    generator = torch.Generator().manual_seed(4)
+    points = torch.randn(600, features, generator=generator) / features**0.5
+    labels = torch.randint(4, (600,), generator=generator)
+    information = kde_information(
+        points, labels, noise_variance=0.1, permutations=5, generator=torch.Generator().manual_seed(9)
+    )
+    assert set(information.nulls) == set(LABEL_NAMES)
+    for name in LABEL_NAMES:
+        slow = permutation_null(
+            lambda x, y, name=name: getattr(kde_information(x, y, noise_variance=0.1), name),
+            points,
+            labels,
+            permutations=5,
+            generator=torch.Generator().manual_seed(9),
+        )
+        assert information.nulls[name].values == pytest.approx(slow.values, abs=1e-5)
+        assert information.nulls[name].quantile95 == pytest.approx(slow.quantile95, abs=1e-5)
+        assert information.nulls[name].mean == pytest.approx(slow.mean, abs=1e-5)
+
+
+def test_many_permutations_pass_in_several_products(monkeypatch):
+    generator = torch.Generator().manual_seed(5)
+    points, labels = torch.randn(90, 3, generator=generator), torch.randint(7, (90,), generator=generator)
+
+    def null():
+        seeded = torch.Generator().manual_seed(0)
+        return kde_information(points, labels, noise_variance=0.1, permutations=9, generator=seeded).nulls
+
+    at_once = null()
+    monkeypatch.setattr("infoplane.estimators.kernel_sums.PRODUCT_COLUMNS", 15)  # two permutations at a time
+    assert null()["label_upper"].values == pytest.approx(at_once["label_upper"].values, abs=1e-6)
+
+
+def test_labels_that_matter_exceed_the_null_in_low_dimension_and_all_labels_saturate_in_high(generator):
+    labels = torch.arange(500) % 10
+    points = torch.randn(500, 2, generator=generator) + labels[:, None]
+    low = kde_information(points, labels, noise_variance=0.1, permutations=20, generator=generator)
+    assert not null_like(low.label_lower, low.nulls["label_lower"])
+    assert not saturated(low.label_lower, low.label_ceiling)
+    # Finding: from a few tens of features upwards, labels drawn at random reach H(Y).
+    meaningless = torch.randn(500, 64, generator=generator)
+    high = kde_information(meaningless, labels, noise_variance=0.1, permutations=20, generator=generator)
+    assert high.label_lower == pytest.approx(math.log(10), abs=0.02)
+    assert saturated(high.label_lower, high.label_ceiling)
+    assert high.nulls["label_lower"].mean == pytest.approx(math.log(10), abs=0.02)
+
+
+# entrance
+
+
+def test_the_caller_keeps_tensors_and_gradients_as_they_were():
+    points = torch.randn(20, 3, requires_grad=True)
+    labels = torch.arange(20) % 2
+    before = points.detach().clone()
+    information = kde_information(points, labels, noise_variance=0.1)
+    assert torch.equal(points, before)
+    assert not any(terms.requires_grad for terms in information.influences.values())
+    assert all(terms.dtype == torch.double and terms.shape == (20,) for terms in information.influences.values())
+
+
+def test_equal_input_gives_equal_bits():
+    generator = torch.Generator().manual_seed(6)
+    points, labels = torch.randn(1200, 300, generator=generator), torch.randint(5, (1200,), generator=generator)
+    first, second = (kde_information(points, labels, noise_variance=20.0) for _ in range(2))
+    assert all(torch.equal(first.influences[name], second.influences[name]) for name in first.influences)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "settings", "message"),
+    [
+        (torch.tensor([[1.0], [math.nan]]), [0, 1], {}, "activations must be finite: 1 of 2 samples"),
+        (torch.ones(2, 2, 2), [0, 1], {}, r"shape \(samples, features\)"),
+        (torch.ones(2, 2, dtype=torch.int64), [0, 1], {}, "float type"),
+        (torch.ones(2, 2), [0, 1, 1], {}, r"labels must have shape \(2,\)"),
+        (torch.ones(2, 2), [0.0, 1.0], {}, "labels must be integers"),
+        (torch.ones(2, 2), [0, 1], {"noise_variance": 0.0}, "noise_variance must be positive and finite, got 0.0"),
+        (torch.ones(2, 2), [0, 1], {"permutations": 3}, "needs a seeded torch.Generator"),
+        (torch.ones(2, 2), [0, 1], {"permutations": -1}, "permutations must be at least 0, got -1"),
+    ],
+)
+def test_bad_arguments_are_named(points, labels, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kde_information(points, torch.tensor(labels), **{"noise_variance": 0.1, **settings})

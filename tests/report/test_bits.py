@@ -1,0 +1,95 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, Measurement, measurement_table
+from infoplane.report.bits import in_bits, last_epoch, plane_points
+
+ROW = Measurement(
+    study="flow",
+    seed=0,
+    training="normal",
+    epoch=0,
+    split="test",
+    examples="original",
+    layer_index=0,
+    layer="conv1",
+    estimator="binning",
+    kind="estimate",
+    quantity=LABEL_INFORMATION,
+    value_nats=math.log(2),
+    standard_error=0.1 * math.log(2),
+    ceiling_nats=math.log(8),
+    null_quantile95_nats=math.log(2) / 2,
+    saturated=False,
+    samples=8,
+    features=2,
+)
+
+
+def shown(**changes):
+    return in_bits(measurement_table([replace(ROW, **changes)])).row(0, named=True)
+
+
+def test_ln_2_nats_are_one_bit_in_every_column():
+    row = shown()
+    assert (row["value_bits"], row["error_bits"]) == pytest.approx((1, 0.1))
+    assert (row["ceiling_bits"], row["null_bits"]) == pytest.approx((3, 0.5))
+
+
+def test_negative_estimates_are_drawn_at_zero_and_marked_and_kept_raw():
+    row = shown(value_nats=-math.log(2))
+    assert (row["drawn_bits"], row["clipped"]) == (0, True)
+    assert row["value_bits"] == pytest.approx(-1)
+
+
+def test_estimates_above_the_ceiling_are_drawn_at_the_ceiling_and_marked():
+    row = shown(value_nats=math.log(16))
+    assert (row["drawn_bits"], row["clipped"]) == (pytest.approx(3), True)
+
+
+def test_rounding_errors_at_the_ceiling_are_not_marked_as_clipped():
+    assert not shown(value_nats=math.log(8) + 1e-4)["clipped"]
+
+
+def test_without_a_ceiling_nothing_is_clipped_from_above():
+    row = shown(value_nats=math.log(16), ceiling_nats=None)
+    assert (row["drawn_bits"], row["clipped"]) == (pytest.approx(4), False)
+
+
+def test_saturated_values_carry_no_error():
+    assert shown(saturated=True)["error_bits"] is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.4, True), (0.5, True), (0.6, False)])
+def test_values_no_higher_than_their_null_are_null_like(value, expected):
+    assert shown(value_nats=value * math.log(2))["null_like"] is expected
+
+
+def test_values_without_a_null_are_never_null_like():
+    assert shown(value_nats=0.0, null_quantile95_nats=None)["null_like"] is False
+
+
+def test_distorted_training_and_diverged_rows_are_left_out():
+    rows = [
+        replace(ROW, distortion="saturation", level=8.0),
+        replace(ROW, split="train"),
+        replace(ROW, value_nats=math.nan),
+    ]
+    assert in_bits(measurement_table(rows)).is_empty()
+
+
+def test_points_join_the_two_informations_of_one_estimator_only():
+    rows = [ROW, replace(ROW, quantity=INPUT_INFORMATION, value_nats=math.log(4), null_quantile95_nats=None)]
+    rows.append(replace(ROW, estimator="kde-mixed", kind="lower"))
+    points = plane_points(in_bits(measurement_table(rows))).rows(named=True)
+    assert [(point["estimator"], point["input_value_bits"], point["label_value_bits"]) for point in points] == [
+        ("binning", pytest.approx(2), pytest.approx(1))
+    ]
+
+
+def test_each_training_has_its_own_last_epoch():
+    rows = [replace(ROW, epoch=epoch) for epoch in (0, 3)] + [replace(ROW, training="adversarial", epoch=1)]
+    kept = last_epoch(in_bits(measurement_table(rows)))
+    assert sorted(kept.select("training", "epoch").rows()) == [("adversarial", 1), ("normal", 3)]

@@ -1,0 +1,124 @@
+import shutil
+
+import pytest
+
+from infoplane.report.html import report_html
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HEADS = "document.getElementById('plane-chart').data.filter(trace => trace.meta === 'head').map(trace => trace.name)"
+TRAIL = "document.getElementById('plane-chart').data.find(trace => trace.name === '{}' && trace.meta === 'trail')"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no chromium or google-chrome on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """Open the report of a run offline; complaints and requests beyond the file itself fail the test."""
+    complaints, requests, contexts = [], [], []
+
+    def open_page(run, **settings):
+        path = tmp_path / "report.html"
+        path.write_text(report_html(run.read_config(), run.measurements(), run.performance(), []))
+        contexts.append(browser.new_context(offline=True, **settings))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("#accuracy-chart .main-svg, #accuracy-chart.empty", state="attached")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
+
+
+def test_the_slider_moves_the_plane_through_the_epochs(full_run, open_page):
+    page = open_page(full_run)
+    length = f"{TRAIL.format('fc3/normal/original')}.x.length"
+    assert page.evaluate(length) == 11  # opens at the last epoch
+    page.focus("#epoch")
+    page.keyboard.press("Home")
+    assert page.evaluate(length) == 1
+    assert page.inner_text("#epoch-value") == "0"
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate(length) == 4
+    assert page.inner_text("#epoch-value") == "3"
+
+
+def test_play_runs_to_the_last_epoch_and_stops(full_run, open_page):
+    page = open_page(full_run)
+    page.click("#play")
+    assert page.inner_text("#play") == "Pause"
+    sync_api.expect(page.locator("#play")).to_have_text("Play", timeout=30_000)
+    assert page.inner_text("#epoch-value") == "10"
+    assert page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x.length") == 11
+
+
+def test_the_selectors_choose_estimator_training_examples_and_layers(full_run, open_page):
+    page = open_page(full_run)
+    layers = ["conv1", "conv2", "fc1", "fc2", "fc3"]
+    assert page.evaluate(HEADS) == [
+        f"{layer}/{training}/original" for training in ("normal", "adversarial") for layer in layers
+    ]
+    page.uncheck("#trainings input[value=adversarial]")
+    page.check("#examples input[value=adversarial]")
+    assert page.evaluate(HEADS) == [
+        f"{layer}/normal/{examples}" for examples in ("original", "adversarial") for layer in layers
+    ]
+    page.uncheck("#layers input[value='0']")
+    assert not any(name.startswith("conv1/") for name in page.evaluate(HEADS))
+    before = page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x")
+    page.select_option("#estimator", "binning")
+    after = page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x")
+    # In the run's formulas binning sees 0.76 of what KDE sees.
+    assert after == pytest.approx([0.76 * value for value in before], abs=2e-3)
+
+
+def test_the_values_table_gives_the_numbers_of_the_chosen_epoch(full_run, open_page):
+    page = open_page(full_run)
+    page.click("#values summary")
+    page.wait_for_selector("#values-table tbody tr")
+    rows = page.locator("#values-table tbody tr").all_inner_texts()
+    assert rows[0].split("\t") == [
+        "conv1", "normal", "original", "10", "9.97 saturated", "9.97", "1.75 ± 0.03", "≤ 2.99", "3.32",
+    ]  # fmt: skip
+
+
+def test_values_outside_their_range_are_drawn_at_the_edge(full_run, open_page):
+    page = open_page(full_run)
+    page.select_option("#estimator", "binning")
+    assert page.evaluate(f"{TRAIL.format('fc3/normal/original')}.y[0]") == 0
+    assert "drawn clipped" in page.evaluate(f"{TRAIL.format('fc3/normal/original')}.text[0]")
+
+
+def test_a_hostile_layer_name_stays_text(make_run, tmp_path, open_page):
+    name = "<b>x</b><img src=x onerror=alert(1)>"
+    page = open_page(make_run(tmp_path / "run", epochs=(0, 1), trainings=("normal",), layers=(name, "fc")))
+    assert page.locator("img").count() == 0
+    assert name in page.inner_text("#layers")
+    assert name in page.text_content("#plane-chart")
+
+
+@pytest.mark.parametrize("trainings", [(), ("normal",)])
+def test_unfinished_runs_open_without_complaint(make_run, tmp_path, open_page, trainings):
+    page = open_page(make_run(tmp_path / "run", epochs=(0,), trainings=trainings, examples=("original",)))
+    assert page.is_visible(".missing")
+
+
+def test_a_phone_scrolls_down_only(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 360, "height": 740}, color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -1,0 +1,232 @@
+"""Study one keeps its protocol, continues where it stopped, and says what is wrong."""
+
+import shutil
+
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from infoplane.config import FlowConfig
+from infoplane.errors import UserError
+from infoplane.records import INPUT_INFORMATION
+from infoplane.runs import RunFolder
+from infoplane.studies import STUDY, FlowRecords, information_flow
+from infoplane.training import DivergedError, Trainer
+
+KEY = ["training", "epoch", "examples", "layer_index", "estimator", "quantity", "kind", "class_index"]
+
+
+def assert_same_records(found: FlowRecords, expected: FlowRecords) -> None:
+    """Equal in all columns but times."""
+    assert_frame_equal(found.measurements.sort(KEY), expected.measurements.sort(KEY), check_exact=True)
+    times = ["training", "epoch", "split", "examples"]
+    assert_frame_equal(
+        found.performance.drop("seconds").sort(times),
+        expected.performance.drop("seconds").sort(times),
+        check_exact=True,
+    )
+
+
+def changed(config: FlowConfig, **parts) -> FlowConfig:
+    """A copy with some settings changed; nested ones by a dict."""
+    settings = config.model_dump()
+    for name, value in parts.items():
+        settings[name] = settings[name] | value if isinstance(value, dict) else value
+    return FlowConfig.model_validate(settings)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.work, self.done = 0.0, 0.0
+        self.lines: list[str] = []
+
+    def begin(self, work: float) -> None:
+        self.work = work
+
+    def advance(self, work: float) -> None:
+        self.done += work
+
+    def doing(self, activity: str) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_flow) -> FlowRecords:
+    return information_flow(small_flow)
+
+
+def test_every_epoch_training_condition_and_layer_is_measured(unbroken):
+    table = unbroken.measurements.filter((pl.col("quantity") == INPUT_INFORMATION) & (pl.col("estimator") == "kde-kl"))
+    found = set(table.select("training", "epoch", "examples", "layer").rows())
+    assert found == {
+        (training, epoch, examples, layer)
+        for training in ("normal", "adversarial")
+        for epoch in (0, 1, 2)
+        for examples in ("original", "adversarial")
+        for layer in ("conv1", "conv2", "fc1", "fc2", "fc3")
+    }
+    assert table["samples"].unique().to_list() == [60]
+
+
+def test_performance_is_taken_on_train_test_and_attacked_examples(unbroken):
+    rows = unbroken.performance.filter(pl.col("epoch") == 2).select("training", "split", "examples", "n").rows()
+    assert set(rows) == {
+        (training, *row)
+        for training in ("normal", "adversarial")
+        for row in (("train", "original", 120), ("test", "original", 80), ("test", "adversarial", 60))
+    }
+
+
+def test_gradient_evaluations_count_attack_steps(unbroken):
+    spent = unbroken.performance.group_by("training", "epoch").agg(pl.col("gradient_evaluations").first())
+    assert set(spent.rows()) == {
+        ("normal", 0, 0),
+        ("normal", 1, 120),
+        ("normal", 2, 240),
+        ("adversarial", 0, 0),
+        ("adversarial", 1, 120 * 4),
+        ("adversarial", 2, 240 * 4),
+    }
+
+
+def test_trainings_start_from_the_same_network(unbroken):
+    start = unbroken.measurements.filter(pl.col("epoch") == 0).drop("training")
+    normal, adversarial = (
+        start.filter(unbroken.measurements.filter(pl.col("epoch") == 0)["training"] == training).sort(KEY[1:])
+        for training in ("normal", "adversarial")
+    )
+    assert_frame_equal(normal, adversarial, check_exact=True)
+
+
+def test_the_network_learns_and_the_attack_hurts(small_flow):
+    config = changed(small_flow, training={"epochs": 30, "batch_size": 8}, methods=("normal",), measure_every=30)
+    last = information_flow(config).performance.filter(pl.col("epoch") == 30)
+    accuracy = {(row["split"], row["examples"]): row["accuracy"] for row in last.to_dicts()}
+    assert accuracy["train", "original"] > 0.8
+    assert accuracy["test", "adversarial"] < accuracy["test", "original"] - 0.2
+
+
+def test_measuring_seldom_changes_nothing_else(small_flow, unbroken):
+    seldom = information_flow(changed(small_flow, measure_every=2))
+    kept = FlowRecords(*(table.filter(pl.col("epoch") != 1) for table in unbroken))
+    assert_same_records(seldom, kept)
+
+
+def test_one_training_alone_gives_the_records_it_gives_beside_another(small_flow, unbroken):
+    alone = information_flow(changed(small_flow, methods=("adversarial",)))
+    assert_same_records(alone, FlowRecords(*(table.filter(pl.col("training") == "adversarial") for table in unbroken)))
+
+
+def test_another_seed_gives_other_records(small_flow, unbroken):
+    other = information_flow(changed(small_flow, seed=1, methods=("normal",)))
+    first = other.measurements.filter(pl.col("epoch") == 2)["value_nats"]
+    assert not first.equals(
+        unbroken.measurements.filter((pl.col("epoch") == 2) & (pl.col("training") == "normal"))["value_nats"]
+    )
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_run_stopped_in_training_continues_to_the_same_records(calls, small_flow, unbroken, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    original, count = Trainer.train_epoch, [0]
+
+    def stopped(self, *arguments):
+        count[0] += 1
+        if count[0] == calls:
+            raise Interrupted
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "train_epoch", stopped)
+    with pytest.raises(Interrupted):
+        information_flow(small_flow, run=run)
+    monkeypatch.setattr(Trainer, "train_epoch", original)
+    torch.rand(3)
+    assert_same_records(information_flow(small_flow, run=run), unbroken)
+
+
+def test_a_finished_run_does_nothing_more(small_flow, unbroken, tmp_path, monkeypatch):
+    run, listener = RunFolder(tmp_path), Listener()
+    information_flow(small_flow, run=run)
+    monkeypatch.setattr(Trainer, "train_epoch", None)
+    assert_same_records(information_flow(small_flow, run=run, progress=listener), unbroken)
+    assert listener.lines == ["normal: complete", "adversarial: complete"]
+
+
+def test_records_lost_from_the_middle_are_made_again(small_flow, unbroken, tmp_path):
+    run = RunFolder(tmp_path)
+    information_flow(small_flow, run=run)
+    (tmp_path / "measurements" / f"{STUDY}-s0-normal-e0001.parquet").unlink()
+    assert_same_records(information_flow(small_flow, run=run), unbroken)
+
+
+@pytest.mark.parametrize(("keep", "epochs"), [(False, [2]), (True, [0, 1, 2])])
+def test_checkpoints_are_kept_as_asked(keep, epochs, small_flow, tmp_path):
+    run = RunFolder(tmp_path)
+    information_flow(changed(small_flow, methods=("normal",)), run=run, keep_checkpoints=keep)
+    assert run.checkpoint_epochs(0, "normal") == epochs
+
+
+def test_the_work_announced_is_the_work_done(small_flow, tmp_path):
+    listener = Listener()
+    information_flow(small_flow, run=RunFolder(tmp_path), progress=listener)
+    assert listener.done == pytest.approx(listener.work)
+    assert len(listener.lines) == 6
+
+
+def test_zero_epochs_measure_the_random_network_without_training_images(small_flow, tmp_path):
+    from PIL import Image
+
+    for split in ("test",):
+        for name in ("dark", "light"):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("L", (28, 28), 40 * number + 100 * (name == "light")).save(folder / f"{number}.png")
+    config = changed(
+        small_flow,
+        data={"name": "folder", "folder": str(tmp_path / "data"), "test_examples": None},
+        training={"epochs": 0},
+        methods=("normal",),
+    )
+    records = information_flow(config, run=RunFolder(tmp_path / "run"))
+    assert records.performance["split"].unique().to_list() == ["test"]
+    assert records.measurements["epoch"].unique().to_list() == [0]
+    assert RunFolder(tmp_path / "run").checkpoint_epochs(0, "normal") == [0]
+
+
+def test_a_layer_that_is_not_there_is_named(small_flow):
+    with pytest.raises(UserError, match=r"the model has no fc9; it has .*fc3"):
+        information_flow(changed(small_flow, measurement={"layers": ("fc9",)}))
+
+
+def test_a_model_that_does_not_exist_is_named(small_flow):
+    with pytest.raises(UserError, match=r"unknown model 'alexnet'; choose lenet5, wideresnet or"):
+        information_flow(changed(small_flow, model={"name": "alexnet"}))
+
+
+def test_a_diverging_run_says_so(small_flow):
+    with pytest.raises(DivergedError, match="normal training diverged in epoch"):
+        information_flow(changed(small_flow, training={"learning_rate": 1e20}))
+
+
+def test_images_of_another_size_reach_the_network_resized(small_flow):
+    config = changed(small_flow, data={"image_size": 32}, training={"epochs": 0}, methods=("normal",))
+    conv1 = information_flow(config).measurements.filter(pl.col("layer") == "conv1")
+    assert conv1["features"].unique().to_list() == [6 * 28 * 28]
+
+
+def test_a_leftover_of_a_killed_write_is_swept_away(tmp_path, small_flow):
+    run = RunFolder(tmp_path)
+    (tmp_path / "measurements").mkdir()
+    (tmp_path / "measurements" / ".x.parquet.123.tmp").write_text("half")
+    with run.locked():
+        assert not list(tmp_path.rglob("*.tmp"))
+    shutil.rmtree(tmp_path / "measurements")
