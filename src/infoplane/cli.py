@@ -130,6 +130,7 @@ def _run_flow(
     from infoplane.report.table import summary_table
     from infoplane.runs import RunFolder, apply_environment, describe_environment
     from infoplane.studies import STUDY, information_flow
+    from infoplane.training import DivergedError
 
     console, run = _console(), RunFolder(path)
     with run.locked():
@@ -142,6 +143,8 @@ def _run_flow(
                 )
                 progress.doing("drawing figures and report")
                 report = write_report(run)
+        except DivergedError as error:
+            raise UserError(str(error)) from error
         except KeyboardInterrupt:
             print(f"\ninterrupted; nothing is lost. To continue: {again}", file=sys.stderr)
             return INTERRUPTED
@@ -173,7 +176,10 @@ def estimate(options: EstimateOptions) -> int:
     settings = MeasurementConfig(
         noise_variance=options.noise_variance, bin_width=options.bin_width, permutations=options.permutations
     )
-    measurements = estimate_activations(activations, labels, settings, seed=options.seed)
+    try:
+        measurements = estimate_activations(activations, labels, settings, seed=options.seed)
+    except ValueError as error:
+        raise UserError(f"{options.file}: {error}") from error
     if options.json_output:
         print(json.dumps({"file": str(options.file), "unit": "nats", "measurements": measurements.to_dicts()}))
     else:

@@ -56,7 +56,7 @@ class TerminalProgress:
 
 
 class PlainProgress:
-    """Lines without control characters, for logs and pipes: one per finished piece, with an estimate of the time left."""
+    """Lines without control characters, for logs and pipes: one per finished piece, with the time left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -35,7 +35,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption="sat: above 95 % of the ceiling. null: 95 % quantile over permuted labels; a value within it (marked ~) "
+        caption="sat: above 95 % of the ceiling. null: 95 % quantile over permuted labels; a value within (~) "
         "says nothing about the labels.",
         caption_justify="left",
     )

@@ -8,6 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from infoplane.checks import check_activations, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
 from infoplane.randomness import seeded_generator
@@ -66,7 +67,7 @@ def estimate_activations(
     """Return all measurements of one layer, columns as in `records.MEASUREMENT_SCHEMA`, in nats.
 
     Raises:
-        UserError: the activations or labels are not as the estimators need them.
+        ValueError: the activations or labels are not as the estimators need them.
     """
     facts = LayerFacts(
         study="estimate",
@@ -78,8 +79,7 @@ def estimate_activations(
         layer_index=0,
         layer="activations",
     )
-    try:
-        groups = stratified_groups(labels, seeded_generator(seed, "groups"))
-        return measurement_table(measure_layer(activations, labels, groups, settings, facts))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    check_activations(activations)
+    check_labels(labels, len(activations))
+    groups = stratified_groups(labels, seeded_generator(seed, "groups"))
+    return measurement_table(measure_layer(activations, labels, groups, settings, facts))

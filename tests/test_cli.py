@@ -1,0 +1,224 @@
+"""The command line, through the installed entry point."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests.command import ENTRY, assert_one_clear_line, infoplane
+
+from infoplane.recipes import RECIPES
+from infoplane.runs import RunFolder
+
+SMALL = [
+    "--data.train-examples=80",
+    "--data.test-examples=60",
+    "--training.epochs=1",
+    "--measurement.permutations=3",
+    "--device=cpu",
+]
+
+
+def test_help_lists_every_command_and_needs_no_torch(tmp_path):
+    done = infoplane("--help")
+    assert done.returncode == 0
+    for command in ("demo", "flow", "recipes", "estimate", "report", "data"):
+        assert f"  {command} " in done.stdout
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
+    assert infoplane("--help", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["demo", "flow", "recipes", "estimate", "report", "data"])
+def test_every_command_explains_itself(command):
+    done = infoplane(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: infoplane {command}")
+
+
+def test_recipes_lists_what_each_costs():
+    done = infoplane("recipes")
+    assert all(name in done.stdout for name in RECIPES)
+    assert done.returncode == 0
+
+
+def test_the_studys_settings_are_the_defaults_of_its_recipes():
+    for name, epsilon, step in (("mnist-lenet5", 45, 8), ("cifar10-wrn", 8, 2), ("stl10-wrn", 4, 2)):
+        config = RECIPES[name].config
+        assert (config.attack.epsilon, config.attack.step_size, config.attack.steps) == (epsilon / 255, step / 255, 7)
+        training = config.training
+        assert (training.epochs, training.batch_size, training.learning_rate) == (200, 128, 0.1)
+        assert (training.momentum, training.weight_decay, training.gamma) == (0.9, 0, 0.5)
+        assert training.milestones == (20, 60)
+        assert training.augment == (name != "mnist-lenet5")
+        assert (config.measurement.examples, config.measurement.noise_variance) == (5000, 0.1)
+        assert config.measured_epochs() == list(range(201))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["flw"], ["unknown command 'flw'", "did you mean 'flow'?"]),
+        (["flow"], ["name a recipe first", "mnist-lenet5"]),
+        (["flow", "mnist-lenet"], ["unknown recipe 'mnist-lenet'", "did you mean 'mnist-lenet5'?"]),
+        (["flow", "digits-lenet5", "--training.epoch", "3"], ["--training.epoch", "--training.epochs"]),
+        (["flow", "digits-lenet5", "--training.epochs", "-3"], ["epochs", "greater than or equal to 0"]),
+        (["flow", "digits-lenet5", "--attack.epsilon", "8/0"], ["--attack.epsilon", "divides by zero"]),
+        (["flow", "digits-lenet5", "--attack.steps", "1"], ["cannot reach epsilon", "raise steps or step_size"]),
+        (["flow", "digits-lenet5", "--methods", "free"], ["'free'", "--methods", "adversarial"]),
+        (["flow", "digits-lenet5", "--model", "nowhere:make"], ["no module 'nowhere'"]),
+        (["flow", "digits-lenet5", "--data", "nowhere"], ["nowhere"]),
+        (["estimate", "nothing.npz"], ["nothing.npz does not exist"]),
+        (["report", "nowhere"], ["nowhere is no run folder"]),
+        (["data", "imagenet"], ["imagenet", "mnist"]),
+    ],
+)
+def test_a_users_mistake_is_one_clear_line_and_status_2(arguments, words, tmp_path):
+    assert_one_clear_line(infoplane(*arguments, cwd=tmp_path), *words)
+
+
+def test_missing_data_says_how_to_get_it(tmp_path):
+    done = infoplane("flow", "mnist-lenet5", cwd=tmp_path, INFOPLANE_DATA=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+    assert_one_clear_line(done, "mnist", "run: infoplane data mnist")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A small run through the command line, with what it printed."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_run_ends_with_the_table_and_says_where_the_report_lies(finished):
+    folder, printed = finished
+    assert "normal  epoch 1/1" in printed
+    assert "adversarial  epoch 1/1" in printed
+    assert all(layer in printed for layer in ("conv1", "conv2", "fc1", "fc2", "fc3"))
+    assert f"report:  {folder / 'report.html'}" in printed
+    assert (folder / "report.html").stat().st_size > 1_000_000
+    assert "\x1b" not in printed  # no control characters outside a terminal
+    for training in ("normal", "adversarial"):
+        for figure in ("information-flow", "class-entropies"):
+            for suffix in ("png", "pdf"):
+                assert (folder / "figures" / f"{figure}-{training}-s0.{suffix}").is_file()
+
+
+def test_the_run_folder_keeps_settings_and_environment(finished):
+    config = RunFolder(finished[0]).read_config()
+    assert config["settings"]["attack"]["epsilon"] == 45 / 255
+    assert config["environment"]["torch"] == torch.__version__
+    assert config["environment"]["threads"] == 1
+    events = [json.loads(line) for line in (finished[0] / "log.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["measured", "trained", "measured"] * 2
+
+
+def test_a_finished_run_is_not_run_again(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished[0].glob("*/*.parquet")}
+    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0])
+    assert "normal: complete" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished[0].glob("*/*.parquet")} == before
+
+
+def test_a_differing_setting_is_an_error_that_names_it(finished):
+    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0], "--measurement.bin-width", 0.25)
+    assert_one_clear_line(done, "measurement.bin_width = 0.5", "0.25", "--run")
+
+
+def test_quiet_is_quiet(finished):
+    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0], "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_report_can_be_drawn_again(finished):
+    (finished[0] / "report.html").unlink()
+    done = infoplane("report", finished[0])
+    assert done.stdout.strip() == str(finished[0] / "report.html")
+    assert (finished[0] / "report.html").is_file()
+
+
+def test_two_runs_never_share_a_folder(finished):
+    with RunFolder(finished[0]).locked():
+        done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0])
+    assert_one_clear_line(done, "in use by another infoplane process")
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_continue(tmp_path):
+    command = [ENTRY, "flow", "digits-lenet5", "--run", str(tmp_path / "run"), "--device", "cpu"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    for _ in range(2400):
+        if list((tmp_path / "run").glob("performance/*.parquet")) or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130, complaint
+    assert "Traceback" not in complaint
+    assert "To continue: infoplane flow digits-lenet5" in complaint
+
+
+def test_a_diverging_run_is_one_line_with_advice(tmp_path):
+    done = infoplane(
+        "flow", "digits-lenet5", *SMALL, "--training.learning-rate", 1e20, "--run", tmp_path / "run", "--quiet"
+    )
+    assert_one_clear_line(done, "normal training diverged in epoch 1", "lower learning rate")
+
+
+def test_ones_own_images_and_model(tmp_path):
+    from PIL import Image
+
+    source = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for brightness, name in ((60, "dark"), (190, "light")):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for number in range(12):
+                pixels = np.clip(source.normal(brightness, 20, (20, 20, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def make(classes, channels):\n"
+        "    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))\n"
+        "def small(classes, channels, image_size):\n"
+        "    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(),\n"
+        "                         nn.Linear(4 * (image_size - 2) ** 2, classes))\n"
+    )
+    done = infoplane(
+        *["flow", "digits-lenet5", "--data", "images", "--data.image-size", 16, "--model", "mine:small"],
+        *["--training.epochs", 1, "--measurement.permutations", 3, "--run", "run", "--device", "cpu"],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    measured = RunFolder(tmp_path / "run").measurements()
+    assert measured["layer"].unique().sort().to_list() == ["0", "3"]
+    assert measured["samples"].filter(measured["class_index"].is_null()).unique().to_list() == [24]
+
+
+def test_digits_need_no_download():
+    assert infoplane("data", "digits").returncode == 0
+
+
+def test_data_that_is_there_is_verified(real_data):
+    done = infoplane("data", "mnist", INFOPLANE_DATA=str(real_data))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ok ") == 4
+
+
+def test_a_fragment_of_stl10_is_measured_at_96_pixels_and_reported_as_incomplete(real_data, tmp_path):
+    done = infoplane(
+        *["flow", "stl10-wrn", "--training.epochs", 0, "--methods", "normal", "--measurement.permutations", 3],
+        *["--run", tmp_path / "run", "--device", "cpu"],
+        INFOPLANE_DATA=str(real_data),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "152 of 8,000 test images" in done.stdout
+    stem = RunFolder(tmp_path / "run").measurements().filter(pl.col("layer_index") == 0)
+    assert stem["features"].unique().to_list() == [16 * 96 * 96]
