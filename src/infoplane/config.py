@@ -55,6 +55,10 @@ class ModelConfig(_Frozen):
     """Depth of a WideResNet, 6n + 4."""
     widen_factor: int = Field(1, ge=1)
     """Width of a WideResNet."""
+    mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
+    """Subtracted from the pixels by the first layer: one number, or one per channel."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    """What the pixels are divided by after that: one number, or one per channel."""
 
 
 class TrainingConfig(_Frozen):

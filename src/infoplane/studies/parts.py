@@ -64,12 +64,15 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
             f"{images.name}: images must be square, found {size} x {images.images.shape[3]}; use --data.image-size"
         )
 
+    mean, std = (numbers if len(numbers) > 1 else numbers[0] for numbers in (config.model.mean, config.model.std))
+
     def factory() -> nn.Module:
         match config.model.name:
             case "lenet5":
-                return LeNet5(**facts)
+                return LeNet5(**facts, mean=mean, std=std)
             case "wideresnet":
-                return WideResNet(depth=config.model.depth, widen_factor=config.model.widen_factor, **facts)
+                depth, widen_factor = config.model.depth, config.model.widen_factor
+                return WideResNet(depth=depth, widen_factor=widen_factor, **facts, mean=mean, std=std)
             case path if ":" in path:
                 return model_from_path(path, **facts)
             case name:
