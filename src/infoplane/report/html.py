@@ -82,7 +82,9 @@ def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.Data
         "Seed": ", ".join(dict.fromkeys(str(seed) for seed, _ in pairs)),
         "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
         "Layers": str(len(layers_of(rows)) or ""),
-        "Examples measured": ", ".join(str(count) for count in rows["samples"].unique().sort()),
+        "Examples measured": ", ".join(
+            str(count) for count in rows.filter(pl.col("class_index").is_null())["samples"].unique().sort()
+        ),
     }
     shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
     return f'<dl class="facts">{shown}</dl>' if shown else ""

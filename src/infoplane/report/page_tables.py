@@ -178,7 +178,7 @@ def figures_html(paths: Sequence[Path]) -> str:
         title = path.stem.replace("-", " ").capitalize()
         image = base64.b64encode(path.read_bytes()).decode()
         figures.append(
-            f'<figure><img loading="lazy" alt="{escape(title)}. {escape(_CAPTIONS.get(kind, ""))}" '
+            f'<figure><img alt="{escape(title)}. {escape(_CAPTIONS.get(kind, ""))}" '
             f'src="data:image/png;base64,{image}"><figcaption><strong>{escape(title)}.</strong> '
             f"{escape(_CAPTIONS.get(kind, ''))} Also in <code>figures/{escape(path.stem)}.pdf</code>."
             "</figcaption></figure>"
