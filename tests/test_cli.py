@@ -112,7 +112,7 @@ def test_a_run_ends_with_the_table_and_says_where_the_report_lies(finished):
 
 def test_the_run_folder_keeps_settings_and_environment(finished):
     config = RunFolder(finished[0]).read_config()
-    assert config["settings"]["attack"]["epsilon"] == 45 / 255
+    assert config["settings"]["attack"]["epsilon"] == 24 / 255
     assert config["environment"]["torch"] == torch.__version__
     assert config["environment"]["threads"] == 1
     events = [json.loads(line) for line in (finished[0] / "log.jsonl").read_text().splitlines()]
@@ -185,21 +185,28 @@ def test_ones_own_images_and_model(tmp_path):
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
-        "def make(classes, channels):\n"
-        "    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))\n"
-        "def small(classes, channels, image_size):\n"
-        "    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(),\n"
-        "                         nn.Linear(4 * (image_size - 2) ** 2, classes))\n"
+        "class Flattening(nn.Module):\n"
+        "    def __init__(self, classes, channels):\n"
+        "        super().__init__()\n"
+        "        self.first, self.second = nn.Conv2d(channels, 4, 3), nn.Conv2d(4, 4, 3)\n"
+        "        self.last = nn.LazyLinear(classes)\n"
+        "    def forward(self, x):\n"
+        "        x = self.second(self.first(x).relu())\n"
+        "        return self.last(x.view(len(x), -1))\n"
+        "def few(classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes + 1))\n"
     )
     done = infoplane(
-        *["flow", "digits-lenet5", "--data", "images", "--data.image-size", 16, "--model", "mine:small"],
+        *["flow", "digits-lenet5", "--data", "images", "--data.image-size", 16, "--model", "mine:Flattening"],
         *["--training.epochs", 1, "--measurement.permutations", 3, "--run", "run", "--device", "cpu"],
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     measured = RunFolder(tmp_path / "run").measurements()
-    assert measured["layer"].unique().sort().to_list() == ["0", "3"]
+    assert measured["layer"].unique().sort().to_list() == ["first", "last", "second"]
     assert measured["samples"].filter(measured["class_index"].is_null()).unique().to_list() == [24]
+    done = infoplane("flow", "digits-lenet5", "--model", "mine:few", "--run", "few", cwd=tmp_path)
+    assert_one_clear_line(done, "mine:few must return logits of shape (batch, 10), got (1, 11)")
 
 
 def test_digits_need_no_download():

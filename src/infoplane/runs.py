@@ -251,7 +251,6 @@ def describe_environment(device: str = "auto") -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": "float32",
-        "memory_format": "channels_last",
     }
 
 

@@ -7,16 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.attacks import LinfPGD
+from infoplane.layout import as_pixels, memory_format
 from infoplane.probes import gather_activations
 
 BATCH = 250  # images per pass: larger batches leave a CPU's cache and gain nothing
 ACTIVATION_BYTES = 4 * 2**30  # layers whose activations fit together share one pass over the images
-
-
-def as_pixels(images: Tensor) -> Tensor:
-    """Return uint8 or float images as float32 in [0, 1], laid out for convolutions."""
-    floats = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-    return floats.contiguous(memory_format=torch.channels_last)
 
 
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -27,10 +22,10 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, f
         images: `(n, channels, height, width)`, uint8 or float in [0, 1].
         labels: `(n,)` integers.
     """
-    correct, loss = 0, 0.0
+    correct, loss, layout = 0, 0.0, memory_format(model)
     with torch.no_grad():
         for batch, batch_labels in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
-            logits = model(as_pixels(batch)).float()
+            logits = model(as_pixels(batch, layout)).float()
             correct += int((logits.argmax(dim=1) == batch_labels).sum())
             loss += F.cross_entropy(logits, batch_labels, reduction="sum").item()
     return correct / len(images), loss / len(images)
@@ -45,10 +40,10 @@ def attack_images(
     generator: torch.Generator,
 ) -> Tensor:
     """Return all `images`, float in [0, 1], attacked batch by batch."""
-    attacked = torch.empty_like(images)
+    attacked, layout = torch.empty_like(images), memory_format(model)
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)
-        attacked[rows] = attack(model, as_pixels(images[rows]), labels[rows], generator=generator)
+        attacked[rows] = attack(model, as_pixels(images[rows], layout), labels[rows], generator=generator)
     return attacked
 
 
@@ -57,7 +52,8 @@ def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -
 
     Layers are gathered together while they fit `ACTIVATION_BYTES`; more of them cost further passes instead of memory.
     """
-    one_image = gather_activations(model, as_pixels(images[:1]), layers, batch_size=1)
+    images = as_pixels(images, memory_format(model))
+    one_image = gather_activations(model, images[:1], layers, batch_size=1)
     group: list[str] = []
     size = 0
     for layer in layers:
@@ -71,6 +67,6 @@ def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -
 
 
 def _gathered(model: nn.Module, images: Tensor, layers: list[str]) -> Iterator[tuple[str, Tensor]]:
-    activations = gather_activations(model, as_pixels(images), layers, batch_size=BATCH)
+    activations = gather_activations(model, images, layers, batch_size=BATCH)
     for layer in layers:
         yield layer, activations.pop(layer)  # popped: the consumer's copy is the last

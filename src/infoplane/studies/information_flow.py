@@ -11,11 +11,12 @@ import polars as pl
 from infoplane.attacks import AttackWarning
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
+from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
 from infoplane.records import Measurement, Performance, measurement_table, performance_table
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
-from infoplane.studies.evaluate import as_pixels, evaluate
+from infoplane.studies.evaluate import evaluate
 from infoplane.studies.parts import (
     Images,
     build_attack,

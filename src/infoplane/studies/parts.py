@@ -12,6 +12,7 @@ from infoplane.config import AttackConfig, DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
 from infoplane.models import LeNet5, WideResNet, construct, default_layers, model_from_path
+from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator, stable_seed
 from infoplane.training import TrainingMethod, adversarial_training, normal_training
 from infoplane.wrappers import named_layers
@@ -74,7 +75,9 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
                 depth, widen_factor = config.model.depth, config.model.widen_factor
                 return WideResNet(depth=depth, widen_factor=widen_factor, **facts, mean=mean, std=std)
             case path if ":" in path:
-                return model_from_path(path, **facts)
+                model = model_from_path(path, **facts)
+                _check_logits(model, path, **facts)  # here, where a lazy layer may draw its weights
+                return model
             case name:
                 raise UserError(f"unknown model {name!r}; choose lenet5, wideresnet or package.module:function")
 
@@ -82,7 +85,23 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
         model = construct(factory, seed=stable_seed(config.seed, "initial weights"))
     except ValueError as error:
         raise UserError(f"model {config.model.name}: {error}") from error
-    return model.to(images.images.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    model = model.to(images.images.device)
+    if config.model.name in ("lenet5", "wideresnet"):  # twice as fast on a CPU; others may not bear it (layout.py)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def _check_logits(model: nn.Module, path: str, *, image_size: int, channels: int, classes: int) -> None:
+    shape = (1, channels, image_size, image_size)
+    try:
+        with torch.no_grad(), evaluation_mode(model):
+            logits = model(torch.zeros(shape))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"the model {path} cannot take an image of shape {shape}: {reason}") from error
+    if not isinstance(logits, Tensor) or logits.shape != (1, classes):
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(f"the model {path} must return logits of shape (batch, {classes}), got {found} for one image")
 
 
 def probed_layers(config: FlowConfig, model: nn.Module) -> tuple[str, ...]:

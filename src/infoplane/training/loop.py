@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.config import TrainingConfig
+from infoplane.layout import as_pixels, memory_format
 from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
 from infoplane.training.method import TrainingMethod
 
@@ -99,14 +100,15 @@ class Trainer:
         attacking = seeded_generator(self._seed, "method", self._training, self.epoch, device=device)
         loss_sum = torch.zeros((), dtype=torch.double, device=device)
         correct = torch.zeros((), dtype=torch.long, device=device)
+        layout = memory_format(self.model)
         self.model.train()
         dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch)
         with isolated_global_generator(dropout_seed, device):
             for number, batch in enumerate(torch.split(order.to(device), self._settings.batch_size)):
-                images = self._images[batch].float().div_(255)
+                images = as_pixels(self._images[batch])
                 if self._augmentation is not None:
                     images = self._augmentation(images, augmenting)
-                images = images.contiguous(memory_format=torch.channels_last)
+                images = images.contiguous(memory_format=layout)
                 record = self.method.step(self.model, self._optimiser, images, self._labels[batch], generator=attacking)
                 loss_sum += record.loss.double() * len(batch)
                 correct += record.correct
