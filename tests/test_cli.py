@@ -162,7 +162,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_continue(tmp_path):
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130, complaint
     assert "Traceback" not in complaint
-    assert "To continue: infoplane flow digits-lenet5" in complaint
+    assert f"To continue: infoplane flow digits-lenet5 --run {tmp_path / 'run'} --device cpu" in complaint
 
 
 def test_a_diverging_run_is_one_line_with_advice(tmp_path):

@@ -137,8 +137,20 @@ def test_a_new_run_keeps_its_settings_and_environment(run):
     assert config["environment"] == ENVIRONMENT
 
 
-def test_a_continued_run_keeps_the_environment_it_began_in(run):
+def begun(run):
+    """A run that has computed something."""
     run.begin("flow", SETTINGS, ENVIRONMENT)
+    run.write_checkpoint(3, "normal", 0, {"weight": torch.zeros(1)}, {})
+
+
+def test_settings_that_computed_nothing_are_replaced(run):
+    run.begin("flow", SETTINGS, ENVIRONMENT)
+    run.begin("flow", {**SETTINGS, "seed": 4}, ENVIRONMENT)
+    assert run.read_config()["settings"]["seed"] == 4
+
+
+def test_a_continued_run_keeps_the_environment_it_began_in(run):
+    begun(run)
     before = run.config_path.read_bytes()
     assert run.begin("flow", SETTINGS, {"torch": "9", "threads": 64}) == ENVIRONMENT
     assert run.config_path.read_bytes() == before
@@ -156,7 +168,7 @@ def test_a_continued_run_keeps_the_environment_it_began_in(run):
     ],
 )
 def test_a_differing_setting_is_an_error_that_names_it(run, settings, message):
-    run.begin("flow", SETTINGS, ENVIRONMENT)
+    begun(run)
     before = run.config_path.read_bytes()
     with pytest.raises(UserError, match=f"{run.path} holds a run with {message}; continue it .*another folder"):
         run.begin("flow", settings, ENVIRONMENT)
@@ -164,7 +176,7 @@ def test_a_differing_setting_is_an_error_that_names_it(run, settings, message):
 
 
 def test_another_study_is_a_differing_setting(run):
-    run.begin("flow", SETTINGS, ENVIRONMENT)
+    begun(run)
     assert "study = 'flow', but this one asks for 'distortion'" in message_of(
         run.begin, "distortion", SETTINGS, ENVIRONMENT
     )

@@ -33,3 +33,9 @@ def test_dicts_that_look_like_the_skeleton_survive():
 def test_what_json_cannot_hold_is_refused_and_named():
     with pytest.raises(TypeError, match=r"state\.method\.0 is a object"):
         split_state({"method": [object()]})
+
+
+def test_tensors_whose_paths_collide_are_both_kept():
+    state = {"a.b": torch.ones(1), "a": {"b": torch.zeros(1)}}
+    found = join_state(*split_state(state))
+    assert (found["a.b"].item(), found["a"]["b"].item()) == (1, 0)

@@ -5,6 +5,7 @@ import difflib
 import io
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +21,9 @@ from infoplane.recipes import RECIPES
 if TYPE_CHECKING:
     from rich.console import Console
 
-USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
+USER_ERROR, INTERRUPTED = 2, 130
 Options = TypeVar("Options")
+_arguments: list[str] = []  # as they were typed, to say how to continue
 
 
 class _Options(BaseModel):
@@ -94,7 +96,7 @@ class RecipesOptions(_Options):
 
 def demo(options: DemoOptions) -> int:
     """Run the digits recipe and show its table and report."""
-    return _run_flow(RECIPES["digits-lenet5"].config, options.run, "infoplane demo", quiet=options.quiet)
+    return _run_flow(RECIPES["digits-lenet5"].config, options.run, quiet=options.quiet)
 
 
 def flow(options: FlowOptions) -> int:
@@ -105,11 +107,9 @@ def flow(options: FlowOptions) -> int:
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
     config = FlowConfig.model_validate(settings)
-    path = options.run or Path("runs") / f"{config.recipe}-s{config.seed}"
     return _run_flow(
         config,
-        path,
-        f"infoplane flow {config.recipe} with the same options",
+        options.run or Path("runs") / f"{config.recipe}-s{config.seed}",
         quiet=options.quiet,
         device=options.device,
         keep_checkpoints=options.keep_checkpoints,
@@ -117,13 +117,7 @@ def flow(options: FlowOptions) -> int:
 
 
 def _run_flow(
-    config: FlowConfig,
-    path: Path,
-    again: str,
-    *,
-    quiet: bool,
-    device: str = "auto",
-    keep_checkpoints: bool = False,
+    config: FlowConfig, path: Path, *, quiet: bool, device: str = "auto", keep_checkpoints: bool = False
 ) -> int:
     from infoplane.console import progress_for
     from infoplane.report.html import write_report
@@ -134,19 +128,27 @@ def _run_flow(
 
     console, run = _console(), RunFolder(path)
     with run.locked():
-        kept = run.begin(STUDY, config.model_dump(mode="json"), describe_environment(device))
-        apply_environment(kept)
+        now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints}
+        kept = run.begin(STUDY, config.model_dump(mode="json"), now)
+        differences = apply_environment(kept, device)
         try:
             with progress_for(console, quiet=quiet) as progress:
+                for difference in differences:
+                    progress.say(f"note: {difference}")
                 records = information_flow(
-                    config, run=run, device=kept["device"], keep_checkpoints=keep_checkpoints, progress=progress
+                    config,
+                    run=run,
+                    device=kept.get("device", "cpu"),
+                    keep_checkpoints=kept.get("keep_checkpoints", False) or keep_checkpoints,
+                    progress=progress,
                 )
                 progress.doing("drawing figures and report")
                 report = write_report(run)
         except DivergedError as error:
             raise UserError(str(error)) from error
         except KeyboardInterrupt:
-            print(f"\ninterrupted; nothing is lost. To continue: {again}", file=sys.stderr)
+            again = shlex.join(["infoplane", *_arguments])
+            print(f"\ninterrupted; only the epoch under way will be repeated. To continue: {again}", file=sys.stderr)
             return INTERRUPTED
     if not quiet:
         console.print(summary_table(records.measurements, records.performance))
@@ -236,10 +238,10 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, 2 for a user's mistake, 1 for a failure of ours, 130 after Ctrl-C."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command; returns 0, 2 for a user's mistake, 130 after Ctrl-C. A failure of ours raises: status 1."""
+    _arguments[:] = sys.argv[1:] if arguments is None else arguments
     try:
-        return _dispatch(arguments)
+        return _dispatch(list(_arguments))
     except UserError as error:
         print(f"infoplane: {error}", file=sys.stderr)
         return USER_ERROR

@@ -44,6 +44,8 @@ class DataConfig(_Frozen):
     """Train on a stratified subset of this many images."""
     test_examples: Annotated[int, Field(ge=1)] | None = None
     """Test on a stratified subset of this many images."""
+    seed: int = Field(0, ge=0)
+    """Decides subsets, the digits' split, the measured examples and permutations: one for all training seeds."""
 
 
 class ModelConfig(_Frozen):
@@ -123,7 +125,7 @@ class FlowConfig(_Frozen):
     recipe: tyro.conf.Suppress[str] = "digits-lenet5"
     """Name of the recipe these settings started from."""
     seed: int = Field(0, ge=0)
-    """Decides initial weights, batch order, augmentation, attacks, examples and permutations."""
+    """Decides initial weights, batch order, augmentation and the attacks' random starts."""
     methods: tuple[Literal["normal", "adversarial"], ...] = ("normal", "adversarial")
     """Trainings to compare; all start from the same weights."""
     measure_every: int = Field(1, ge=1)

@@ -39,13 +39,13 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="mnist-lenet5",
                 data=DataConfig(name="mnist"),
-                # Centred pixels (their mean over the training images): without, one seed in six loses all its ReLUs
-                # in the first epoch at this learning rate (docs/results).
+                # Centred at their mean over the training images: without, one seed of six lost all its ReLUs in its
+                # first epoch at this learning rate, with it none of six (docs/results).
                 model=ModelConfig(name="lenet5", mean=(0.1307,)),
                 attack=AttackConfig(epsilon=45 / 255, step_size=8 / 255),
             ),
             purpose="the study's MNIST experiment",
-            cost="75 s an epoch, both trainings; about 4 h for 200",
+            cost="75 s an epoch, both trainings; 4 h for 200 (extrapolated)",
         ),
         Recipe(
             FlowConfig(
@@ -56,7 +56,7 @@ RECIPES: dict[str, Recipe] = {
                 attack=AttackConfig(epsilon=8 / 255, step_size=2 / 255),
             ),
             purpose="the study's CIFAR-10 experiment, WideResNet-10-1",
-            cost="about 7 min an epoch, both trainings; a day for 200",
+            cost="7 min an epoch, both trainings; a day for 200 (extrapolated)",
         ),
         Recipe(
             FlowConfig(
@@ -68,7 +68,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(),
             ),
             purpose="the study's STL-10 experiment, WideResNet-10-1 at 96x96",
-            cost="about 13 min an epoch, both trainings (extrapolated)",
+            cost="half an hour an epoch, both trainings (extrapolated)",
         ),
     ]
 }

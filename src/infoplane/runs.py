@@ -79,16 +79,18 @@ class RunFolder:
     def begin(self, study: str, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
         """Start the run, or continue the one that is here; returns the environment that the run keeps.
 
+        Settings of a run that never computed anything are replaced: they did not work out.
+
         Raises:
             UserError: a run with other settings is here; the message names the first setting that differs.
         """
         asked: dict[str, Any] = json.loads(json.dumps(settings))  # tuples become lists, as in the file
-        if not self.exists():
+        config = self.read_config() if self.exists() else None
+        if config is None or not self._has_results():
             self._make_folder()
-            config: dict[str, Any] = {"study": study, "settings": asked, "environment": dict(environment)}
+            config = {"study": study, "settings": asked, "environment": dict(environment)}
             write_whole(self.config_path, (json.dumps(config, indent=2) + "\n").encode())
             return dict(environment)
-        config = self.read_config()
         before = {"study": config.get("study"), **_flatten(config.get("settings", {}))}
         now = {"study": study, **_flatten(asked)}
         for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
@@ -126,6 +128,11 @@ class RunFolder:
             for leftover in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
                 leftover.unlink()
             yield  # the lock goes with the process, also when it is killed
+
+    def _has_results(self) -> bool:
+        """Whether anything was computed here; until then, settings that did not work out may be replaced."""
+        folders = ("measurements", "performance", "checkpoints")
+        return any((self.path / folder).is_dir() and any((self.path / folder).iterdir()) for folder in folders)
 
     # records
 
@@ -250,16 +257,34 @@ def describe_environment(device: str = "auto") -> dict[str, Any]:
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
-        "precision": "float32",
+        "precision": "float32, no TF32, deterministic convolutions",
     }
 
 
-def apply_environment(environment: Mapping[str, Any]) -> None:
+def apply_environment(environment: Mapping[str, Any], device: str = "auto") -> list[str]:
     """Compute as the run began: the number of threads decides the order of sums, hence the last bits.
 
+    Args:
+        environment: as the run keeps it.
+        device: what the user asks for now.
+
+    Returns:
+        What is not as it was and may change the last bits, a sentence each.
+
     Raises:
-        UserError: the run began on a GPU and there is none here.
+        UserError: the run began on another device than is asked for, or on a GPU and there is none here.
     """
-    if environment.get("device") == "cuda" and not torch.cuda.is_available():
+    began = environment.get("device", "cpu")
+    if device not in ("auto", began):
+        raise UserError(f"this run began on device {began}; continue it there or choose another folder with --run")
+    if began == "cuda" and not torch.cuda.is_available():
         raise UserError("this run began on a GPU and torch finds none here; continue it where there is one")
-    torch.set_num_threads(environment["threads"])
+    # TF32 keeps 10 bits of a product; attacks and measurements are promised in float32.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.set_num_threads(environment.get("threads", torch.get_num_threads()))
+    now = describe_environment(began)
+    versions = ("infoplane", "python", "torch", "numpy", "platform")
+    changed = [name for name in versions if environment.get(name) != now[name]]
+    return [f"the run began with {name} {environment.get(name)} and continues with {now[name]}" for name in changed]

@@ -20,6 +20,8 @@ def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
     def visit(value: Any, path: str) -> Any:
         match value:
             case Tensor():
+                while path in tensors:  # {"a.b": ...} beside {"a": {"b": ...}}
+                    path += "'"
                 tensors[path] = value
                 return {"tensor": path}
             case Mapping():

@@ -183,6 +183,7 @@ def test_labels_must_fit_the_images(generator):
         ({"epsilon": 0.1, "steps": 0}, "steps must be at least 1"),
         ({"epsilon": 0.1, "steps": 2, "step_size": 0.01}, "cannot reach epsilon"),
         ({"epsilon": 0.1, "steps": 2, "step_size": -0.01}, "step_size must be positive"),
+        ({"epsilon": 0.1, "steps": 2, "step_size": 0.0}, "step_size must be positive"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(arguments, message):

@@ -12,6 +12,7 @@ from infoplane.errors import UserError
 from infoplane.records import INPUT_INFORMATION
 from infoplane.runs import RunFolder
 from infoplane.studies import STUDY, FlowRecords, information_flow
+from infoplane.studies.parts import load_images
 from infoplane.training import DivergedError, Trainer
 
 KEY = ["training", "epoch", "examples", "layer_index", "estimator", "quantity", "kind", "class_index"]
@@ -230,3 +231,25 @@ def test_a_leftover_of_a_killed_write_is_swept_away(tmp_path, small_flow):
     with run.locked():
         assert not list(tmp_path.rglob("*.tmp"))
     shutil.rmtree(tmp_path / "measurements")
+
+
+def test_making_lost_records_again_keeps_the_finished_network(small_flow, tmp_path, monkeypatch):
+    run, listener = RunFolder(tmp_path), Listener()
+    information_flow(changed(small_flow, methods=("normal",)), run=run)
+    (tmp_path / "measurements" / f"{STUDY}-s0-normal-e0001.parquet").unlink()
+    monkeypatch.setattr(Trainer, "train_epoch", lambda *arguments: (_ for _ in ()).throw(Interrupted))
+    with pytest.raises(Interrupted):
+        information_flow(changed(small_flow, methods=("normal",)), run=run, progress=listener)
+    assert 2 in run.checkpoint_epochs(0, "normal")
+    assert "normal: the records of epoch 1 are missing; training again from epoch 0" in listener.lines
+
+
+def test_training_seeds_share_the_measured_examples(small_flow):
+    first, second = (load_images(changed(small_flow, seed=seed), "cpu") for seed in (0, 1))
+    assert torch.equal(first.measured, second.measured)
+    assert torch.equal(first.test.images, second.test.images)
+
+
+def test_a_layer_named_twice_is_refused(small_flow):
+    with pytest.raises(UserError, match="names a layer twice: fc1 fc1"):
+        information_flow(changed(small_flow, measurement={"layers": ("fc1", "fc1")}))

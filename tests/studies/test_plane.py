@@ -1,5 +1,7 @@
 """The plane measures the same examples with the same permutations, and leaves the model as it was."""
 
+import math
+
 import polars as pl
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from infoplane.attacks import LinfPGD
 from infoplane.config import MeasurementConfig
 from infoplane.models import LeNet5, construct
-from infoplane.records import LABEL_INFORMATION
+from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.studies import InformationPlane
 from infoplane.studies import evaluate as evaluation
 
@@ -113,3 +115,32 @@ def test_the_tables_have_the_columns_of_the_records():
     measuring.measure(construct(LeNet5, seed=0), epoch=0, gradient_evaluations=12)
     assert measuring.performance["gradient_evaluations"].to_list() == [12, 12]
     assert measuring.measurements.schema["group_means"] == pl.List(pl.Float64())
+
+
+def test_a_dead_layer_is_not_called_saturated():
+    model = construct(LeNet5, seed=0)
+    with torch.no_grad():
+        model.fc1.weight.zero_()
+    dead = InformationPlane(*examples(), layers=["fc1", "fc2"], settings=SETTINGS)
+    records = dead.measure(model, epoch=0).measurements
+    inputs = [row for row in records if row.quantity == INPUT_INFORMATION]
+    assert {row.value_nats for row in inputs} == {0.0}
+    assert all(row.ceiling_nats == pytest.approx(math.log(60)) and not row.saturated for row in inputs)
+
+
+def test_every_call_of_a_reused_module_is_measured():
+    class Reusing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.activation, self.last = nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            hidden = self.activation(self.first(images.flatten(1)))
+            return self.activation(self.last(hidden))
+
+    records = plane(layers=["activation", "last"]).measure(construct(Reusing, seed=0), epoch=0).measurements
+    assert list(dict.fromkeys((row.layer_index, row.layer) for row in records if row.examples == "original")) == [
+        (0, "activation"),
+        (1, "activation#2"),
+        (2, "last"),
+    ]

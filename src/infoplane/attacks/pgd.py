@@ -26,13 +26,13 @@ class LinfPGD:
 
     epsilon: float
     steps: int
-    step_size: float = 0.0  # 0 stands for the default until __post_init__
+    step_size: float = None  # type: ignore[assignment]  # until __post_init__ sets the default
     random_start: bool = False
 
     def __post_init__(self) -> None:
         check_positive(self.epsilon, name="epsilon")
         check_at_least(self.steps, 1, name="steps")
-        if self.step_size == 0.0:
+        if self.step_size is None:
             object.__setattr__(self, "step_size", 2.5 * self.epsilon / self.steps)
         check_positive(self.step_size, name="step_size")
         if self.step_size * self.steps < self.epsilon * (1 - 1e-6):

@@ -4,9 +4,10 @@ import math
 
 import polars as pl
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 
-# Numbers are printed with two decimals: what differs by less looks equal, and counts as equal.
+# Numbers are printed with two decimals: what is clipped by less looks as it is.
 RESOLUTION_BITS = 0.005
 
 POINT_KEYS = ("seed", "training", "examples", "epoch", "layer_index", "layer", "estimator")
@@ -38,7 +39,7 @@ def in_bits(measurements: pl.DataFrame) -> pl.DataFrame:
     bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # a missing ceiling bounds nothing
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(
         clipped=(pl.col("value_bits") - pl.col("drawn_bits")).abs() > RESOLUTION_BITS,
-        null_like=(pl.col("value_bits") <= pl.col("null_bits") + RESOLUTION_BITS).fill_null(value=False),
+        null_like=(pl.col("value_nats") <= pl.col("null_quantile95_nats") + NUMERICAL_ERROR).fill_null(value=False),
     )
 
 

@@ -75,7 +75,9 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
                 markersize=3, label=f"{training}/{name}",
             )  # fmt: skip
         if side == "label":
-            null = own.filter(pl.col("examples") == "original", pl.col("label_null_bits").is_not_null())
+            # one band for all examples: at each epoch the highest of their nulls, so that none is understated
+            null = own.filter(pl.col("label_null_bits").is_not_null())
+            null = null.group_by("epoch").agg(pl.col("label_null_bits").max()).sort("epoch")
             axes.fill_between(
                 null["epoch"], 0, null["label_null_bits"], color=colour, alpha=0.18, linewidth=0, zorder=0
             )

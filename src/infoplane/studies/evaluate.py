@@ -50,14 +50,16 @@ def attack_images(
 def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
     """Yield each layer's name and its outputs for all images, `(n, features)`, in the order of `layers`.
 
-    Layers are gathered together while they fit `ACTIVATION_BYTES`; more of them cost further passes instead of memory.
+    A module that one pass calls twice yields its second outputs as `name#2`. Layers are gathered together while they
+    fit `ACTIVATION_BYTES`; more of them cost further passes instead of memory.
     """
     images = as_pixels(images, memory_format(model))
     one_image = gather_activations(model, images[:1], layers, batch_size=1)
     group: list[str] = []
     size = 0
     for layer in layers:
-        needed = len(images) * one_image[layer].shape[1] * one_image[layer].element_size()
+        calls = [record for name, record in one_image.items() if name == layer or name.startswith(f"{layer}#")]
+        needed = len(images) * sum(record.shape[1] * record.element_size() for record in calls)
         if group and size + needed > ACTIVATION_BYTES:
             yield from _gathered(model, images, group)
             group, size = [], 0
@@ -69,4 +71,5 @@ def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -
 def _gathered(model: nn.Module, images: Tensor, layers: list[str]) -> Iterator[tuple[str, Tensor]]:
     activations = gather_activations(model, images, layers, batch_size=BATCH)
     for layer in layers:
-        yield layer, activations.pop(layer)  # popped: the consumer's copy is the last
+        for name in [name for name in activations if name == layer or name.startswith(f"{layer}#")]:
+            yield name, activations.pop(name)  # popped: the consumer's copy is the last

@@ -11,6 +11,7 @@ import polars as pl
 from infoplane.attacks import AttackWarning
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
+from infoplane.errors import UserError
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
 from infoplane.records import Measurement, Performance, measurement_table, performance_table
@@ -99,6 +100,7 @@ class _Flow:
             attack=build_attack(config.attack, random_start=False),
             settings=config.measurement,
             seed=config.seed,
+            examples_seed=config.data.seed,
             study=STUDY,
         )
         self._first = self._first_epoch()
@@ -132,6 +134,12 @@ class _Flow:
         latest = missing[0] if missing else self._config.training.epochs
         return max((epoch for epoch in checkpoints if epoch <= latest), default=0)
 
+    def _lost_epochs(self) -> list[int]:
+        """Epochs without records although later ones have them."""
+        measured = [epoch for epoch in self._config.measured_epochs() if self._is_measured(epoch)]
+        latest = max(measured, default=-1)
+        return [epoch for epoch in self._config.measured_epochs() if epoch < latest and epoch not in measured]
+
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _epoch_work(self) -> float:
@@ -156,8 +164,12 @@ class _Flow:
         if self._first is None:
             self._progress.say(f"{self._training}: complete")
             return
-        self._restore(self._first)
         last = self._config.training.epochs
+        if lost := [epoch for epoch in self._lost_epochs() if epoch >= self._first]:
+            self._progress.say(
+                f"{self._training}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
+            )
+        self._restore(self._first)
         for epoch in range(self._first, last + 1):
             if epoch in self._config.measured_epochs() and not self._is_measured(epoch):
                 self._measure(epoch)
@@ -180,8 +192,9 @@ class _Flow:
             return
         state = self._trainer.state_dict() if self._trainer else {"model": self._model.state_dict(), "epoch": 0}
         self._run.write_checkpoint(self._config.seed, self._training, epoch, *split_state(state))
-        if not keep:
-            self._run.prune_checkpoints(self._config.seed, self._training, keep={epoch})
+        if not keep:  # never a later one: where records were lost and are made again, it is the finished network
+            later = [known for known in self._run.checkpoint_epochs(self._config.seed, self._training) if known > epoch]
+            self._run.prune_checkpoints(self._config.seed, self._training, keep={epoch, *later})
 
     def _train(self, epoch: int) -> None:
         assert self._trainer is not None
@@ -199,14 +212,17 @@ class _Flow:
         began = time.perf_counter()
         gradient_evaluations = trainer.gradient_evaluations if trainer else 0
         seconds = trainer.seconds if trainer else 0.0
-        with self._attack_warnings_said():
-            records = self._plane.measure(
-                self._model,
-                epoch=epoch,
-                training=self._training,
-                gradient_evaluations=gradient_evaluations,
-                seconds=seconds,
-            )
+        try:
+            with self._attack_warnings_said():
+                records = self._plane.measure(
+                    self._model,
+                    epoch=epoch,
+                    training=self._training,
+                    gradient_evaluations=gradient_evaluations,
+                    seconds=seconds,
+                )
+        except ValueError as error:  # of the user's network, say: activations that are not finite
+            raise UserError(f"{self._training} training, epoch {epoch}: {error}") from error
         # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
         performance = [row for row in records.performance if row.examples == "adversarial"]
         for split, images in (("train", self._images.train), ("test", self._images.test)):
@@ -253,7 +269,7 @@ class _Flow:
     def _attack_warnings_said(self) -> Iterator[None]:
         """Say what attacks warn of once per epoch, instead of once per batch."""
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            warnings.simplefilter("always", AttackWarning)
             yield
         complaints = [str(warning.message) for warning in caught if issubclass(warning.category, AttackWarning)]
         if complaints:

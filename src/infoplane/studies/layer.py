@@ -17,6 +17,7 @@ from infoplane.estimators import (
     kde_information,
     saturated,
 )
+from infoplane.estimators.rows import multiplicity_entropy
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
     BINNING,
@@ -66,12 +67,19 @@ def stratified_groups(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def measure_layer(
-    activations: Tensor, labels: Tensor, groups: Tensor, settings: MeasurementConfig, facts: LayerFacts
+    activations: Tensor,
+    labels: Tensor,
+    groups: Tensor,
+    settings: MeasurementConfig,
+    facts: LayerFacts,
+    *,
+    examples_seed: int = 0,
+    inputs: Tensor | None = None,
 ) -> list[Measurement]:
     """Return what every estimator of the study says about one layer, in nats.
 
-    The permutations of the nulls depend on the seed alone, so they are the same for every layer, epoch, condition
-    and estimator, and differences stay paired.
+    The permutations of the nulls depend on `examples_seed` alone, so they are the same for every layer, epoch,
+    condition, estimator and training seed, and differences stay paired.
 
     Args:
         activations: `(samples, features)`.
@@ -79,6 +87,9 @@ def measure_layer(
         groups: `(samples,)`, from `stratified_groups`.
         settings: noise, bins and permutations.
         facts: the first columns of the records.
+        examples_seed: of the permutations.
+        inputs: `(samples,)` integers, equal where the inputs are: they give the ceilings of I(X;T) and H(T|y). Without
+            them distinct activations do, and a layer that maps all inputs to a few points looks saturated.
 
     Raises:
         ValueError: the activations or labels are not as the estimators need them.
@@ -88,31 +99,48 @@ def measure_layer(
         labels,
         noise_variance=settings.noise_variance,
         permutations=settings.permutations,
-        generator=seeded_generator(facts["seed"], "permutations"),
+        generator=seeded_generator(examples_seed, "permutations"),
     )
     binned = binning_information(
         activations,
         labels,
         bin_width=settings.bin_width,
         permutations=settings.permutations,
-        generator=seeded_generator(facts["seed"], "permutations"),
+        generator=seeded_generator(examples_seed, "permutations"),
     )
     common = {**facts, "samples": activations.shape[0], "features": activations.shape[1]}
     noise = {"noise_mode": "fixed", "noise_variance": settings.noise_variance}
     bins = {"bin_width": settings.bin_width, "singleton_fraction": binned.singleton_fraction}
+    ceilings = _Ceilings(kde, labels.cpu(), inputs)
     return [
-        *_kde_rows(kde, groups, {**common, **noise}),
-        *_class_rows(kde, labels.cpu(), groups, {**common, **noise}),
-        *_binning_rows(binned, groups, {**common, **bins}),
+        *_kde_rows(kde, ceilings, groups, {**common, **noise}),
+        *_class_rows(kde, ceilings, labels.cpu(), groups, {**common, **noise}),
+        *_binning_rows(binned, ceilings, groups, {**common, **bins}),
     ]
 
 
-def _kde_rows(kde: KDEInformation, groups: Tensor, common: dict[str, Any]) -> Iterator[Measurement]:
+class _Ceilings:
+    """What I(X;T), I(T;Y) and H(T|y) - h(noise) can reach with these samples, in nats."""
+
+    def __init__(self, kde: KDEInformation, labels: Tensor, inputs: Tensor | None) -> None:
+        self.label = kde.label_ceiling
+        if inputs is None:
+            self.input = kde.input_ceiling
+            self.classes = {label: entropy.ceiling for label, entropy in kde.class_entropies.items()}
+        else:
+            inputs = inputs.cpu()
+            self.input = multiplicity_entropy(inputs)
+            self.classes = {label: multiplicity_entropy(inputs[labels == label]) for label in kde.class_entropies}
+
+
+def _kde_rows(
+    kde: KDEInformation, ceilings: _Ceilings, groups: Tensor, common: dict[str, Any]
+) -> Iterator[Measurement]:
     for name, estimator, kind, quantity, ceiling in (
-        ("input_lower", KDE_BD, "lower", INPUT_INFORMATION, kde.input_ceiling),
-        ("input_upper", KDE_KL, "upper", INPUT_INFORMATION, kde.input_ceiling),
-        ("label_lower", KDE_BD, "estimate", LABEL_INFORMATION, kde.label_ceiling),
-        ("label_upper", KDE_KL, "estimate", LABEL_INFORMATION, kde.label_ceiling),
+        ("input_lower", KDE_BD, "lower", INPUT_INFORMATION, ceilings.input),
+        ("input_upper", KDE_KL, "upper", INPUT_INFORMATION, ceilings.input),
+        ("label_lower", KDE_BD, "estimate", LABEL_INFORMATION, ceilings.label),
+        ("label_upper", KDE_KL, "estimate", LABEL_INFORMATION, ceilings.label),
         ("label_lower_bound", KDE_MIXED, "lower", LABEL_INFORMATION, None),
         ("label_upper_bound", KDE_MIXED, "upper", LABEL_INFORMATION, None),
     ):
@@ -130,7 +158,9 @@ def _kde_rows(kde: KDEInformation, groups: Tensor, common: dict[str, Any]) -> It
         )
 
 
-def _class_rows(kde: KDEInformation, labels: Tensor, groups: Tensor, common: dict[str, Any]) -> Iterator[Measurement]:
+def _class_rows(
+    kde: KDEInformation, ceilings: _Ceilings, labels: Tensor, groups: Tensor, common: dict[str, Any]
+) -> Iterator[Measurement]:
     for label, entropy in kde.class_entropies.items():
         members = labels == label
         for kind, estimator in (("lower", KDE_BD), ("upper", KDE_KL)):
@@ -141,17 +171,20 @@ def _class_rows(kde: KDEInformation, labels: Tensor, groups: Tensor, common: dic
                 quantity=CLASS_ENTROPY,
                 value=getattr(entropy, kind),
                 error=getattr(entropy, f"{kind}_error"),
-                ceiling=entropy.ceiling,
+                ceiling=ceilings.classes[label],
                 null=None,
-                influences=kde.influences[f"class_{kind}"][members],
-                groups=groups[members],
+                influences=kde.influences[f"class_{kind}"],
+                groups=groups,
+                members=members,
             )
 
 
-def _binning_rows(binned: BinningInformation, groups: Tensor, common: dict[str, Any]) -> Iterator[Measurement]:
+def _binning_rows(
+    binned: BinningInformation, ceilings: _Ceilings, groups: Tensor, common: dict[str, Any]
+) -> Iterator[Measurement]:
     for name, quantity, ceiling in (
-        ("input", INPUT_INFORMATION, binned.input_ceiling),
-        ("label", LABEL_INFORMATION, binned.label_ceiling),
+        ("input", INPUT_INFORMATION, ceilings.input),
+        ("label", LABEL_INFORMATION, ceilings.label),
     ):
         yield _row(
             common,
@@ -179,8 +212,9 @@ def _row(
     null: Null | None,
     influences: Tensor,
     groups: Tensor,
+    members: Tensor | slice = slice(None),
 ) -> Measurement:
-    means = group_means(influences, groups, int(groups.max()) + 1).tolist()
+    means = group_means(influences[members], groups[members], int(groups.max()) + 1).tolist()
     return Measurement(
         **common,
         estimator=estimator,

@@ -32,13 +32,13 @@ def load_images(config: FlowConfig, device: str) -> Images:
     Raises:
         UserError: the data is not there or damaged, or there are too few images to measure.
     """
-    train = _load(config.data, "train", config.data.train_examples, config.seed) if config.training.epochs else None
-    test = _load(config.data, "test", config.data.test_examples, config.seed)
+    train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
+    test = _load(config.data, "test", config.data.test_examples)
     if train is not None and train.class_names != test.class_names:
         raise UserError(f"{test.name}: the classes of the training and the test images differ")
     if len(test) < 2:
         raise UserError(f"{test.name}: measuring takes at least two test images, found {len(test)}")
-    generator = seeded_generator(config.seed, "measured examples")
+    generator = seeded_generator(config.data.seed, "measured examples")
     measured = stratified_indices(test.labels, config.measurement.examples, generator)
     return Images(train and _to_device(train, device), _to_device(test, device), measured.to(device))
 
@@ -47,13 +47,13 @@ def _to_device(images: ImageSet, device: str) -> ImageSet:
     return replace(images, images=images.images.to(device), labels=images.labels.to(device))
 
 
-def _load(data: DataConfig, split: str, limit: int | None, seed: int) -> ImageSet:
+def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
     images = load_split(
-        data.name, split, root=Path(data.folder) if data.folder else None, image_size=data.image_size, seed=seed
+        data.name, split, root=Path(data.folder) if data.folder else None, image_size=data.image_size, seed=data.seed
     )
     if limit is None or limit >= len(images):
         return images
-    return images.subset(stratified_indices(images.labels, limit, seeded_generator(seed, "subset", split)))
+    return images.subset(stratified_indices(images.labels, limit, seeded_generator(data.seed, "subset", split)))
 
 
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
@@ -108,6 +108,8 @@ def probed_layers(config: FlowConfig, model: nn.Module) -> tuple[str, ...]:
     """Return the layers that the settings name, or the model's own choice."""
     layers = config.measurement.layers or default_layers(model)
     names = named_layers(model)
+    if len(set(layers)) < len(layers):
+        raise UserError(f"--measurement.layers names a layer twice: {' '.join(layers)}")
     if unknown := [layer for layer in layers if layer not in names]:
         known = ", ".join(names)
         raise UserError(f"--measurement.layers: the model has no {', '.join(unknown)}; it has {known}")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from infoplane.attacks import LinfPGD
 from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
+from infoplane.estimators.rows import distinct_rows
 from infoplane.models import default_layers
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
@@ -36,7 +37,8 @@ class InformationPlane:
         layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer.
         attack: makes the adversarial examples; None measures original examples only.
         settings: noise, bins and permutations.
-        seed: decides permutations, groups and the attack's draws.
+        seed: of the training, for the records and the attack's draws.
+        examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
         study: name in the records.
         split: name in the records, where the images come from.
     """
@@ -50,6 +52,7 @@ class InformationPlane:
         attack: LinfPGD | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
+        examples_seed: int = 0,
         study: str = "information-flow",
         split: str = "test",
     ) -> None:
@@ -59,7 +62,8 @@ class InformationPlane:
         self._layers, self._attack = tuple(layers), attack
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
-        self._groups = stratified_groups(labels, seeded_generator(seed, "groups"))
+        self._examples_seed = examples_seed
+        self._groups = stratified_groups(labels, seeded_generator(examples_seed, "groups"))
         self._measurements: list[Measurement] = []
         self._performance: list[Performance] = []
 
@@ -104,6 +108,7 @@ class InformationPlane:
                     attacking = seeded_generator(self._seed, "measuring attack", training, epoch, device=images.device)
                     images = attack_images(model, self._attack, images, self._labels, generator=attacking)
                 accuracy, loss = evaluate(model, images, self._labels)
+                inputs = distinct_rows(images.flatten(start_dim=1), torch.zeros(len(images), dtype=torch.long))
                 records.performance.append(
                     Performance(
                         study=self._study,
@@ -131,7 +136,15 @@ class InformationPlane:
                         layer=layer,
                     )
                     records.measurements.extend(
-                        measure_layer(activations, self._labels, self._groups, self._settings, facts)
+                        measure_layer(
+                            activations,
+                            self._labels,
+                            self._groups,
+                            self._settings,
+                            facts,
+                            examples_seed=self._examples_seed,
+                            inputs=inputs,
+                        )
                     )
         self._measurements += records.measurements
         self._performance += records.performance
