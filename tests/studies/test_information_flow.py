@@ -134,21 +134,26 @@ class Interrupted(BaseException):
     pass
 
 
-@pytest.mark.parametrize("calls", [1, 2, 3])
-def test_a_run_stopped_in_training_continues_to_the_same_records(calls, small_flow, unbroken, tmp_path, monkeypatch):
-    run = RunFolder(tmp_path / "run")
+def interrupt_training(patch: pytest.MonkeyPatch, call: int) -> None:
+    """Stop with `Interrupted` instead of training for the `call`-th time."""
     original, count = Trainer.train_epoch, [0]
 
     def stopped(self, *arguments):
         count[0] += 1
-        if count[0] == calls:
+        if count[0] == call:
             raise Interrupted
         return original(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "train_epoch", stopped)
-    with pytest.raises(Interrupted):
-        information_flow(small_flow, run=run)
-    monkeypatch.setattr(Trainer, "train_epoch", original)
+    patch.setattr(Trainer, "train_epoch", stopped)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_run_stopped_in_training_continues_to_the_same_records(calls, small_flow, unbroken, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_training(patch, call=calls)
+        with pytest.raises(Interrupted):
+            information_flow(small_flow, run=run)
     torch.rand(3)
     assert_same_records(information_flow(small_flow, run=run), unbroken)
 
@@ -237,10 +242,10 @@ def test_making_lost_records_again_keeps_the_finished_network(small_flow, tmp_pa
     run, listener = RunFolder(tmp_path), Listener()
     information_flow(changed(small_flow, methods=("normal",)), run=run)
     (tmp_path / "measurements" / f"{STUDY}-s0-normal-e0001.parquet").unlink()
-    monkeypatch.setattr(Trainer, "train_epoch", lambda *arguments: (_ for _ in ()).throw(Interrupted))
+    interrupt_training(monkeypatch, call=2)
     with pytest.raises(Interrupted):
         information_flow(changed(small_flow, methods=("normal",)), run=run, progress=listener)
-    assert 2 in run.checkpoint_epochs(0, "normal")
+    assert run.checkpoint_epochs(0, "normal") == [1, 2]
     assert "normal: the records of epoch 1 are missing; training again from epoch 0" in listener.lines
 
 

@@ -50,6 +50,17 @@ def test_the_model_is_left_in_its_modes_with_its_buffers():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_a_model_in_training_is_measured_as_in_evaluation():
+    def network() -> nn.Sequential:
+        layers = [nn.Conv2d(1, 2, 5), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(1152, 10)]
+        return nn.Sequential(*layers)
+
+    training, evaluating = (construct(network, seed=0).train(mode) for mode in (True, False))
+    assert plane(layers=["4"]).measure(training, epoch=0) == plane(layers=["4"]).measure(evaluating, epoch=0)
+    assert training[1].num_batches_tracked == 0
+    assert training[2].training
+
+
 def test_measuring_twice_gives_the_same_records():
     model, measuring = construct(LeNet5, seed=0), plane()
     first = measuring.measure(model, epoch=3)

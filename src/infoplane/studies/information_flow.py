@@ -259,9 +259,11 @@ class _Flow:
         self._progress.advance(self._measuring_work())
         taken = time.perf_counter() - began
         self._log("measured", epoch=epoch, seconds=taken)
-        accuracies = "  ".join(f"{row.split} {row.examples} {row.accuracy:.1%}" for row in reversed(performance))
+        names = {("train", "original"): "train", ("test", "original"): "test", ("test", "adversarial"): "attacked"}
+        found = {names[row.split, row.examples]: row.accuracy for row in performance}
+        accuracies = ", ".join(f"{name} {found[name]:.1%}" for name in names.values() if name in found)
         self._progress.say(
-            f"{self._training}  epoch {epoch}/{config.training.epochs}  accuracy: {accuracies}  "
+            f"{self._training}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
             f"(trained {seconds:.0f} s, measured in {taken:.1f} s)"
         )
 

@@ -152,11 +152,6 @@ class Trainer:
         """Continue from what `state_dict` gave."""
         self.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
-        for parameter, kept in self._optimiser.state.items():
-            for name, value in kept.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    # the strides of the parameter: with others, SGD takes another kernel that rounds differently
-                    kept[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
         self.method.load_state_dict(state["method"])
         self.epoch = state["epoch"]
         self.forward_evaluations = state["forward_evaluations"]
