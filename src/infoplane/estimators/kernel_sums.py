@@ -44,11 +44,11 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> Ker
         if classes[columns.start] <= classes[rows.stop - 1]:  # ascending classes: others share none
             within = kernel * (own[rows, None] == own[columns])
             _add(sums[kind, 1], rows, columns, within.sum(dim=1), within.sum(dim=0))
-        for part in _permutation_chunks(labels.shape[1], len(counts)):
+        for part in permutation_chunks(labels.shape[1], len(counts)):
             by_rows, by_columns = labels[rows, part], labels[columns, part]
-            permuted_sums[kind, rows, part] += _sums_of_own_class(kernel, by_rows, by_columns, len(counts))
+            permuted_sums[kind, rows, part] += sums_of_own_class(kernel, by_rows, by_columns, len(counts))
             if rows != columns:
-                permuted_sums[kind, columns, part] += _sums_of_own_class(kernel.T, by_columns, by_rows, len(counts))
+                permuted_sums[kind, columns, part] += sums_of_own_class(kernel.T, by_columns, by_rows, len(counts))
 
     mean_kernels = sums / torch.stack([torch.full_like(sizes, blocks.samples), sizes])
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels
@@ -79,14 +79,14 @@ def _add(sums: Tensor, rows: slice, columns: slice, row_sums: Tensor, column_sum
         sums[columns] += column_sums
 
 
-def _permutation_chunks(permutations: int, classes: int) -> Iterator[slice]:
+def permutation_chunks(permutations: int, classes: int) -> Iterator[slice]:
     step = max(1, PRODUCT_COLUMNS // classes)
     for start in range(0, permutations, step):
         yield slice(start, min(start + step, permutations))
 
 
-def _sums_of_own_class(kernel: Tensor, row_labels: Tensor, column_labels: Tensor, classes: int) -> Tensor:
+def sums_of_own_class(kernel: Tensor, row_labels: Tensor, column_labels: Tensor, classes: int) -> Tensor:
     """Sum each row over the columns of its own class, for every labelling: `(rows, permutations)`."""
     one_hot = column_labels[:, :, None] == torch.arange(classes, device=kernel.device)
-    by_class = kernel @ one_hot.flatten(start_dim=1).float()
+    by_class = kernel @ one_hot.flatten(start_dim=1).to(kernel.dtype)
     return by_class.view(len(kernel), -1, classes).gather(2, row_labels[:, :, None]).squeeze(2)

@@ -1,0 +1,156 @@
+"""Samples propagated through Gaussian noise: log ratios of the densities that all other samples give them."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from infoplane.estimators.pairwise import CHUNK_BYTES, ROUNDING, TOLERANCE
+
+BLOCK = 512  # samples propagated at a time
+BLOCK_BYTES = 64 * 2**20  # of one float64 matrix of such a block and all samples
+LARGEST_GRAM = 20_000  # samples; beyond, the two matrices kept take more than 6.4 GB
+JITTERS = (0.0, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10)  # of the mean squared norm, tried in turn
+
+
+def log_ratios(
+    activations: Tensor, noise_variance: float, generator: torch.Generator
+) -> Iterator[tuple[slice, Tensor]]:
+    """Draw t_i = h_i + sqrt(noise_variance) z_i and give ln p(t_i|h_j) - ln p(t_i|h_i) for all pairs, in float64.
+
+    That is -(d_ij + 2 s (g_ii - g_ij)) / (2 s^2) with s^2 the noise variance, d_ij = |h_i - h_j|^2 and
+    g_ij = z_i . h_j. Only G = H H^T, the centred Gram matrix, matters: with fewer features than samples z is drawn
+    itself; otherwise, where it would cost more, g_i ~ N(0, G) is drawn as L xi with G = L L^T. Each sample has a
+    draw of its own: one shared by all is unbiased too, but its error is ten times as large.
+
+    Args:
+        activations: `(samples, features)`, finite, of any float type; on a device that has float64.
+        noise_variance: positive, in squared activation units.
+        generator: source of the noise.
+
+    Yields:
+        A slice of samples i, and `(rows, samples)` their log ratios, for all samples in turn.
+
+    Raises:
+        ValueError: there are more than `LARGEST_GRAM` samples and no fewer features.
+    """
+    samples, features = activations.shape
+    if features >= samples > LARGEST_GRAM:
+        raise ValueError(
+            f"activations must have at most {LARGEST_GRAM} samples, or fewer features than samples, for exact noise, "
+            f"got {samples} samples of {features} features; take fewer samples"
+        )
+    pairs = _by_features if features < samples else _by_gram
+    return pairs(activations.detach(), noise_variance, generator)
+
+
+def _by_features(
+    activations: Tensor, noise_variance: float, generator: torch.Generator
+) -> Iterator[tuple[slice, Tensor]]:
+    points = activations.double()
+    points = points - points.mean(dim=0)  # large common offsets would drown distances in rounding
+    norms = points.square().sum(dim=1)
+    if _too_coarse(norms, noise_variance):
+        yield from _by_differences(activations, noise_variance, generator)
+        return
+    for rows in _blocks(len(points)):
+        noise = _normal(rows, points.shape[1], points, generator)
+        yield rows, _log_ratios(rows, points[rows] @ points.T, noise @ points.T, norms, noise_variance)
+
+
+def _by_gram(activations: Tensor, noise_variance: float, generator: torch.Generator) -> Iterator[tuple[slice, Tensor]]:
+    gram = centred_gram(activations)
+    norms = gram.diagonal().clone()
+    if _too_coarse(norms, noise_variance):
+        del gram
+        yield from _by_differences(activations, noise_variance, generator)
+        return
+    factor = gram_factor(gram, largest_jitter=TOLERANCE * noise_variance)
+    for rows in _blocks(len(gram)):
+        noise = _normal(rows, len(gram), gram, generator)
+        yield rows, _log_ratios(rows, gram[rows].clone(), noise @ factor.T, norms, noise_variance)
+
+
+def _log_ratios(rows: slice, products: Tensor, projections: Tensor, norms: Tensor, noise_variance: float) -> Tensor:
+    """Combine h_i . h_j and z_i . h_j, both `(rows, samples)` and overwritten."""
+    squared = products.mul_(-2).add_(norms[rows, None]).add_(norms)
+    own = projections.diagonal(rows.start).clone()
+    ratios = projections.sub_(own[:, None]).div_(math.sqrt(noise_variance)).sub_(squared, alpha=0.5 / noise_variance)
+    ratios.diagonal(rows.start).zero_()  # a sample's ratio to itself is 1, not a rounding error
+    return ratios
+
+
+def _by_differences(
+    activations: Tensor, noise_variance: float, generator: torch.Generator
+) -> Iterator[tuple[slice, Tensor]]:
+    """The same from differences of rows: slow, and right for tight clusters however far apart."""
+    for rows in _blocks(len(activations)):
+        squared = torch.zeros((rows.stop - rows.start, len(activations)), dtype=torch.double, device=activations.device)
+        projections = torch.zeros_like(squared)
+        for columns in _chunks(*activations.shape):
+            part = activations[:, columns].double()
+            noise = _normal(rows, part.shape[1], part, generator)
+            for row, (own, z) in enumerate(zip(part[rows], noise, strict=True)):
+                differences = part - own
+                squared[row] += differences.square().sum(dim=1)
+                projections[row] += differences @ z
+        yield rows, projections.div_(math.sqrt(noise_variance)).sub_(squared, alpha=0.5 / noise_variance)
+
+
+def centred_gram(activations: Tensor) -> Tensor:
+    """Return the products of all pairs of centred rows, `(samples, samples)` float64; features pass by in chunks."""
+    samples = len(activations)
+    gram = torch.zeros((samples, samples), dtype=torch.double, device=activations.device)
+    for columns in _chunks(*activations.shape):
+        part = activations[:, columns].double()
+        part -= part.mean(dim=0)
+        for start in range(0, samples, BLOCK):  # the lower triangle is enough
+            rows = slice(start, start + BLOCK)
+            gram[rows, : rows.stop].addmm_(part[rows], part[: rows.stop].T)
+    gram.tril_()
+    gram += gram.tril(-1).T
+    return gram
+
+
+def gram_factor(gram: Tensor, *, largest_jitter: float) -> Tensor:
+    """Return L with L L^T = `gram`, positive semidefinite, up to rounding; repeated rows make it rank-deficient.
+
+    Jitter on the diagonal lends every sample noise of its own, which only a variance far below that of the
+    channel, `largest_jitter`, makes harmless. Where that does not suffice, eigenvalues do it, slowly.
+    """
+    mean = gram.diagonal().mean().item()
+    factor: Tensor
+    for jitter in JITTERS:
+        if jitter * mean <= largest_jitter:
+            attempt = gram.clone()
+            attempt.diagonal().add_(jitter * mean)
+            factor, failed = torch.linalg.cholesky_ex(attempt)
+            if not failed.item():
+                return factor
+    values, vectors = torch.linalg.eigh(gram)
+    factor = vectors * values.clamp(min=0).sqrt()
+    return factor
+
+
+def _too_coarse(norms: Tensor, noise_variance: float) -> bool:
+    """Whether rounding of products of rows could move log ratios by more than `TOLERANCE`; NaN counts as yes."""
+    error = ROUNDING * 2.0**-53 * norms.max().item() / noise_variance
+    return not error <= TOLERANCE
+
+
+def _normal(rows: slice, columns: int, like: Tensor, generator: torch.Generator) -> Tensor:
+    size = (rows.stop - rows.start, columns)
+    return torch.randn(size, generator=generator, dtype=torch.double, device=generator.device).to(like.device)
+
+
+def _blocks(samples: int) -> Iterator[slice]:
+    step = max(1, min(BLOCK, BLOCK_BYTES // (8 * samples)))
+    for start in range(0, samples, step):
+        yield slice(start, min(start + step, samples))
+
+
+def _chunks(samples: int, features: int) -> Iterator[slice]:
+    step = max(1, CHUNK_BYTES // (8 * samples))
+    for start in range(0, features, step):
+        yield slice(start, min(start + step, features))

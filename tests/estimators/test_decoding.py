@@ -1,0 +1,217 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from infoplane.estimators import DecodedInformation, decoded_information, fit_decoder
+from infoplane.estimators.tasks import labelled_gaussians
+
+
+def decode(points: Tensor, labels: Tensor, seed: int = 0, **options: object) -> DecodedInformation:
+    return decoded_information(points, labels, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def shuffled(labels: Tensor, generator: torch.Generator) -> Tensor:
+    return labels[torch.randperm(len(labels), generator=generator)]
+
+
+# known truths
+
+
+@pytest.mark.parametrize(("features", "spread", "shortfall"), [(16, 2.0, 0.05), (16, 4.0, 0.05), (512, 4.0, 0.053)])
+def test_the_label_task_is_decoded_to_within_its_shortfall(features, spread, shortfall, generator):
+    task = labelled_gaussians(5000, features, spread=spread, generator=generator)
+    decoded = decode(task.activations, task.labels)
+    assert task.information - shortfall <= decoded.label <= task.information + (decoded.upper - decoded.label)
+
+
+def test_labels_that_are_a_function_of_the_layer_are_decoded_to_their_entropy():
+    labels = torch.tensor([0, 0, 0, 5]).repeat(250)
+    decoded = decode(torch.eye(6)[labels], labels)
+    assert decoded.label_ceiling == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    # One miss in as many examples as calibrate (200) is never ruled out.
+    assert decoded.label_ceiling - 1 / 200 <= decoded.label <= decoded.label_ceiling
+    assert decoded.accuracy == 1.0
+
+
+@pytest.mark.parametrize("features", [16, 3000])
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_permuted_labels_tell_nothing_however_many_features_there_are(features, scale, generator):
+    task = labelled_gaussians(1000, features, spread=4.0, generator=generator)
+    decoded = decode(task.activations * scale, shuffled(task.labels, generator))
+    assert decoded.lower <= 0 <= decoded.upper
+    assert abs(decoded.label) <= 0.02
+
+
+def test_the_interval_covers_the_decoders_own_value_on_the_population():
+    covered = 0
+    for seed in range(24):
+        generator = torch.Generator().manual_seed(seed)
+        task = labelled_gaussians(400, 12, classes=3, spread=1.5, generator=generator)
+        fresh = labelled_gaussians(20_000, 12, classes=3, spread=1.5, generator=generator)
+        decoded = decode(task.activations, task.labels, seed)
+        own = [decoder.information(fresh.activations, fresh.labels).label for decoder in decoded.decoders]
+        covered += decoded.lower <= sum(own) / len(own) <= decoded.upper
+    # Binomial(24, 0.95): 19 or fewer in less than 1 % of cases.
+    assert covered >= 20
+
+
+def test_a_hidden_layer_decodes_what_no_linear_decoder_can(generator):
+    points = torch.randn(1500, 2, generator=generator)
+    labels = (points[:, 0] * points[:, 1] > 0).long()
+    assert abs(decode(points, labels).label) < 0.05
+    decoded = decode(points, labels, decoder="mlp")
+    assert 0.45 < decoded.label < math.log(2)
+
+
+# properties
+
+
+def test_the_value_is_the_mean_of_held_out_terms_with_their_error_and_interval(generator):
+    task = labelled_gaussians(300, 10, spread=2.0, generator=generator)
+    decoded = decode(task.activations, task.labels)
+    assert torch.equal(torch.cat(decoded.held_out).sort().values, torch.arange(300))
+    frequencies = torch.bincount(task.labels) / 300
+    for decoder, rows in zip(decoded.decoders, decoded.held_out, strict=True):
+        log_q = decoder.log_probabilities(task.activations[rows])
+        assert log_q.exp().sum(dim=1).tolist() == pytest.approx([1.0] * len(rows))
+        own = log_q[torch.arange(len(rows)), task.labels[rows]] - frequencies[task.labels[rows]].log()
+        assert decoded.influences[rows].tolist() == pytest.approx(own.tolist(), abs=1e-5)
+    assert decoded.label == pytest.approx(decoded.influences.mean().item())
+    error = decoded.influences.std().item() / math.sqrt(300)
+    assert decoded.label_error == pytest.approx(error)
+    assert [decoded.lower, decoded.upper] == pytest.approx(
+        [decoded.label - 1.96 * error, decoded.label + 1.96 * error], abs=1e-4
+    )
+
+
+def test_a_decoder_never_sees_the_examples_it_decodes(generator):
+    task = labelled_gaussians(200, 10, spread=2.0, generator=generator)
+    before = decode(task.activations, task.labels)
+    rows = before.held_out[0]
+    changed = task.activations.clone()
+    changed[rows] = 1000 * torch.randn(len(rows), 10, generator=generator)
+    after = decode(changed, task.labels)
+    assert torch.equal(after.held_out[0], rows)
+    probe = task.activations[:5]
+    assert torch.equal(before.decoders[0].log_probabilities(probe), after.decoders[0].log_probabilities(probe))
+    assert not torch.equal(before.decoders[1].log_probabilities(probe), after.decoders[1].log_probabilities(probe))
+
+
+def test_folds_are_stratified(generator):
+    labels = shuffled(torch.tensor([0] * 50 + [1] * 23), generator)
+    held_out = decode(torch.randn(73, 2, generator=generator), labels).held_out
+    assert sorted(len(rows) for rows in held_out) == [14, 14, 15, 15, 15]
+    assert [int((labels[rows] == 0).sum()) for rows in held_out] == [10] * 5
+
+
+def test_a_single_far_outlier_costs_little(generator):
+    task = labelled_gaussians(500, 10, spread=8.0, generator=generator)
+    labels = task.labels.clone()
+    labels[0] = (labels[0] + 1) % 10  # one wrong label that every decoder is sure to miss
+    # It may cost ln(10 x 101), from the share of the prior, in one of 500 terms; the rest is calibration.
+    assert decode(task.activations, labels).label > math.log(10) - 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_common_shift_scale_and_dead_unit_change_nothing(dtype, generator):
+    task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
+    points = (task.activations * 16).round() / 16  # exact in float16, shifted too
+    moved = torch.cat([points * 0.5 + 4, torch.full((400, 3), 7.3)], dim=1)
+    expected = decode(points, task.labels).label
+    assert expected > 1.0
+    assert decode(moved.to(dtype), task.labels).label == pytest.approx(expected, abs=0.01)
+
+
+def test_float64_keeps_signals_that_float32_rounds_away(generator):
+    task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
+    expected = decode(task.activations, task.labels).label
+    assert decode(task.activations.double() * 1e-6 + 1000, task.labels).label == pytest.approx(expected, abs=0.01)
+
+
+def test_one_class_tells_nothing(generator):
+    decoded = decode(torch.randn(20, 3, generator=generator), torch.full((20,), 7))
+    assert (decoded.label, decoded.lower, decoded.upper, decoded.label_ceiling) == (0.0, 0.0, 0.0, 0.0)
+    assert decoded.accuracy == 1.0
+
+
+def test_classes_rarer_than_folds_keep_a_finite_value(generator):
+    labels = torch.tensor([0] * 40 + [1] * 40 + [2, 2, 3])
+    points = 5 * torch.eye(4)[labels] + torch.randn(83, 4, generator=generator)
+    decoded = decode(points, labels)
+    assert math.isfinite(decoded.label)
+    assert 0.3 < decoded.label < decoded.label_ceiling
+
+
+def test_labels_keep_their_meaning_under_any_numbering(generator):
+    task = labelled_gaussians(200, 10, spread=3.0, generator=generator)
+    assert decode(task.activations, task.labels * 7 - 20).label == decode(task.activations, task.labels).label
+
+
+@pytest.mark.parametrize("decoder", ["linear", "mlp"])
+def test_equal_generators_give_equal_results_and_the_global_one_stays_untouched(decoder, generator):
+    task = labelled_gaussians(150, 10, spread=2.0, generator=generator)
+    before = torch.random.get_rng_state()
+    first = decode(task.activations, task.labels, 3, decoder=decoder)
+    torch.manual_seed(99)
+    second = decode(task.activations, task.labels, 3, decoder=decoder)
+    torch.random.set_rng_state(before)
+    assert torch.equal(first.influences, second.influences)
+    decode(task.activations, task.labels, 4, decoder=decoder)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_inference_mode_and_gradients_of_the_caller_do_not_matter(generator):
+    task = labelled_gaussians(100, 10, spread=3.0, generator=generator)
+    expected = decode(task.activations, task.labels, decoder="mlp").label
+    with torch.inference_mode():
+        assert decode(task.activations * 1.0, task.labels, decoder="mlp").label == expected
+    assert decode(task.activations.requires_grad_(), task.labels, decoder="mlp").label == expected
+
+
+# other versions of the examples
+
+
+def test_a_decoder_of_originals_does_not_read_a_leak_that_a_refitted_one_reads(generator):
+    labels = torch.randint(10, (1000,), generator=generator)
+    originals = torch.randn(1000, 30, generator=generator)
+    originals[:, :10] += 3 * torch.eye(10)[labels]
+    attacked = originals.clone()
+    attacked[:, :10] -= 3 * torch.eye(10)[labels]  # what the layer knew is gone,
+    attacked[:, 20:] += 3 * torch.eye(10)[labels]  # and the perturbation tells the label elsewhere
+    fitted, held_out = slice(0, 500), slice(500, 1000)
+    decoder = fit_decoder(originals[fitted], labels[fitted], generator=generator)
+    kept = decoder.information(originals[held_out], labels[held_out])
+    lost = decoder.information(attacked[held_out], labels[held_out])
+    assert kept.label > 1.0
+    assert lost.label < 0
+    assert decode(attacked, labels).label > 1.0
+
+
+def test_a_decoder_answers_for_some_of_its_classes(generator):
+    task = labelled_gaussians(300, 10, spread=6.0, generator=generator)
+    decoder = fit_decoder(task.activations, task.labels + 5, generator=generator)
+    some = task.labels < 2
+    assert decoder.information(task.activations[some], task.labels[some] + 5).accuracy > 0.9
+    with pytest.raises(ValueError, match=r"labels must be among the decoder's \[5, 6, .*\], got 4"):
+        decoder.information(task.activations[:2], torch.tensor([5, 4]))
+    with pytest.raises(ValueError, match="must have the decoder's 10 features, got 9"):
+        decoder.log_probabilities(task.activations[:, :9])
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "options", "message"),
+    [
+        (torch.ones(10), torch.arange(10), {}, "activations must have shape"),
+        (torch.full((10, 1), math.nan), torch.arange(10), {}, "activations must be finite"),
+        (torch.ones(10, 2), torch.arange(9), {}, "labels must have shape"),
+        (torch.ones(10, 2), torch.ones(10), {}, "labels must be integers"),
+        (torch.ones(10, 2), torch.arange(10), {"folds": 1}, "folds must be at least 2, got 1"),
+        (torch.ones(9, 2), torch.arange(9), {}, "two for each fold, must be at least 10, got 9"),
+        (torch.ones(10, 2), torch.arange(10), {"decoder": "tree"}, "decoder must be one of .*, got 'tree'"),
+    ],
+)
+def test_bad_arguments_are_errors(points, labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        decode(points, labels, **options)

@@ -1,0 +1,302 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from infoplane.estimators import kde_information, label_permutations, noisy_information, null_like
+from infoplane.estimators.noisy import NoisyInformation
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def information_of(points: Tensor, labels: Tensor, seed: int = 0, **settings) -> NoisyInformation:
+    return noisy_information(points, labels, **{"noise_variance": 1.0, "generator": seeded(seed), **settings})
+
+
+def copies_of_unit_vectors(features: int, length: float, samples: int = 1000) -> tuple[Tensor, Tensor]:
+    """Ten classes, each one point, far along a feature of its own."""
+    labels = torch.arange(samples) % 10
+    points = torch.zeros(samples, features)
+    points[torch.arange(samples), labels] = length
+    return points, labels
+
+
+# known truths
+
+
+@pytest.mark.parametrize(
+    ("distance", "truth"), [(1, 0.111421), (2, 0.336831), (3, 0.526777), (4, 0.632720), (6, 0.689298)]
+)
+@pytest.mark.parametrize("features", [1, 1200])  # fewer than samples, and more
+def test_two_points_have_the_information_of_a_binary_channel_with_gaussian_noise(features, distance, truth):
+    labels = torch.arange(1000) % 2
+    points = torch.full((1000, features), 7.0)  # far from the origin
+    points[:, 0] += distance * labels
+    information = information_of(points, labels)
+    assert information.input == pytest.approx(truth, abs=3 * information.input_error)
+    assert information.label == pytest.approx(truth, abs=3 * information.label_error)
+    assert 0 < information.input_error < 0.03
+    assert information.input_ceiling == information.label_ceiling == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(("features", "power"), [(2, 9.0), (50, 0.1), (2000, 0.0025)])
+def test_a_gaussian_layer_has_the_capacity_of_its_channel(features, power):
+    samples = 1500
+    points = power**0.5 * torch.randn(samples, features, generator=seeded(1))
+    information = information_of(points, torch.arange(samples) % 3)
+    truth = features / 2 * math.log1p(power)
+    assert information.input == pytest.approx(truth, abs=3 * information.input_error)
+    assert information.input_error < 0.06
+    assert not information.near_ceiling
+    # The pairwise bounds leave far more open.
+    bounds = kde_information(points, torch.arange(samples) % 3, noise_variance=1.0)
+    assert bounds.input_lower < information.input - 0.4 < information.input + 0.8 < bounds.input_upper
+
+
+def test_too_few_samples_fall_short_and_are_flagged():
+    points = 3 * torch.randn(1500, 5, generator=seeded(1))
+    information = information_of(points, torch.arange(1500) % 3)
+    assert information.near_ceiling
+    assert information.input < 5 / 2 * math.log1p(9) - 3 * information.input_error
+
+
+@pytest.mark.parametrize("features", [10, 512, 2000])
+@pytest.mark.parametrize(("length", "truth"), [(1.0, 0.4234), (2.0, 1.3403), (4.0, 2.2529)])  # truths +-.0008
+def test_ten_classes_in_any_dimension_have_their_label_information(features, length, truth):
+    points, labels = copies_of_unit_vectors(features, length)
+    information = information_of(points, labels)
+    assert information.label == pytest.approx(truth, abs=3 * information.label_error + 0.0008)
+    assert information.label_error < 0.05
+
+
+def test_far_samples_carry_log_n_nats():
+    points, labels = 60.0 * torch.eye(12), torch.arange(12) % 3
+    information = information_of(points, labels)
+    assert information.input == pytest.approx(math.log(12))
+    assert information.label == pytest.approx(math.log(3))
+    assert information.input_error == pytest.approx(0, abs=1e-9)
+    assert information.near_ceiling
+
+
+@pytest.mark.parametrize("features", [3, 100])
+def test_a_dead_layer_and_a_single_sample_carry_nothing(features):
+    for samples in (1, 50):
+        labels = torch.arange(samples) % 3
+        information = information_of(torch.full((samples, features), 7.3), labels, permutations=2)
+        numbers = [information.input, information.label, information.input_error, information.label_error]
+        assert numbers == pytest.approx([0.0] * 4, abs=1e-9)
+        assert information.nulls["label"].mean == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_single_class_tells_exactly_nothing():
+    points = torch.randn(700, 3, generator=seeded(0))
+    information = information_of(points, torch.full((700,), 3))
+    assert information.label == information.label_error == information.label_ceiling == 0.0
+    assert information.input > 0.5
+
+
+# agreement with what is defined independently
+
+
+def test_values_agree_with_densities_of_the_mixture_at_the_same_noise():
+    points = torch.randn(40, 3, generator=seeded(1), dtype=torch.double)
+    labels = torch.randint(3, (40,), generator=seeded(2))
+    information = information_of(points, labels, noise_variance=0.3)
+    # Fewer features than samples: the noise is one draw for all samples, in their order.
+    seed = int(torch.randint(2**63 - 1, (1,), generator=seeded(0)))
+    z = torch.randn(40, 3, generator=seeded(seed), dtype=torch.double)
+    noisy = points + 0.3**0.5 * z
+    densities = (-(noisy[:, None] - points).square().sum(dim=2) / 0.6).exp()
+    same = labels[:, None] == labels
+    of_class = (densities * same).sum(dim=1) / same.sum(dim=1)
+    assert information.input == pytest.approx((densities.diagonal() / densities.mean(dim=1)).log().mean().item())
+    assert information.label == pytest.approx((of_class / densities.mean(dim=1)).log().mean().item())
+
+    def influence(members: Tensor) -> Tensor:
+        """ln N p(t|x) / sum p(t|x_j), less the shares of the sample in what others see, around the mean of these."""
+        part = densities[members][:, members]
+        shares = part / part.sum(dim=1, keepdim=True)
+        others = shares.sum(dim=0) - shares.diagonal()
+        return (len(part) * shares.diagonal()).log() - others + others.mean()
+
+    expected = influence(labels >= 0)
+    torch.testing.assert_close(information.influences["input"], expected)
+    for c in range(3):
+        within = expected[labels == c] - influence(labels == c)
+        torch.testing.assert_close(information.influences["label"][labels == c], within)
+
+
+@pytest.mark.parametrize("features", [1, 3, 20, 700])
+@pytest.mark.parametrize("spread", [0.1, 0.5, 2.0])
+def test_the_value_lies_between_the_pairwise_bounds(features, spread):
+    labels = torch.arange(400) % 4
+    points = (torch.randn(400, features, generator=seeded(1)) + labels[:, None]) * spread / features**0.25
+    information = information_of(points, labels)
+    bounds = kde_information(points, labels, noise_variance=1.0)
+    input_slack, label_slack = (  # the bounds are kept within 1e-3 nats of float64
+        3 * error + 1e-3 for error in (information.input_error, information.label_error)
+    )
+    assert bounds.input_lower - input_slack <= information.input <= bounds.input_upper + input_slack
+    assert bounds.label_lower_bound - label_slack <= information.label <= bounds.label_upper_bound + label_slack
+
+
+def test_information_about_input_is_that_about_label_and_that_within_classes():
+    labels = torch.arange(600) % 3
+    points = torch.randn(600, 2, generator=seeded(1)) + 2 * labels[:, None]
+    information = information_of(points, labels)
+    within = [information_of(points[labels == c], labels[labels == c], seed=5 + c) for c in range(3)]
+    expected = information.label + sum(part.input for part in within) / 3
+    error = math.hypot(information.input_error, information.label_error, *(part.input_error / 3 for part in within))
+    assert information.input == pytest.approx(expected, abs=3 * error)
+    assert 0 < information.label < information.input
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 100.0])
+def test_labels_tell_at_most_their_entropy(spread):
+    labels = torch.randint(5, (300,), generator=seeded(1)) ** 2
+    points = spread * (torch.randn(300, 2, generator=seeded(2)) + labels[:, None])
+    information = information_of(points, labels)
+    frequencies = labels.bincount()[labels.unique()] / 300
+    assert information.label_ceiling == pytest.approx(-(frequencies * frequencies.log()).sum().item())
+    assert information.label <= information.label_ceiling + 1e-9
+
+
+# properties
+
+
+@pytest.mark.parametrize("features", [4, 500])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_values_survive_motions_padding_scaling_with_the_noise_and_names(features, seed):
+    points = torch.randn(300, features, generator=seeded(seed), dtype=torch.double) * features**-0.25
+    labels = torch.arange(300) % 3
+    information = information_of(points, labels)
+    expected = pytest.approx((information.input, information.label), abs=1e-6)
+
+    def values(moved: Tensor, names: Tensor = labels, noise_variance: float = 1.0) -> tuple[float, float]:
+        result = information_of(moved, names, noise_variance=noise_variance)
+        return result.input, result.label
+
+    # The same noise in the same coordinates: equal, not only in distribution.
+    assert values(points + 1e4) == expected
+    assert values(1e3 * points, noise_variance=1e6) == expected
+    assert values(1e-3 * points, noise_variance=1e-6) == expected
+    assert values(points, 7 - 3 * labels) == expected
+    assert values(points.repeat(2, 1), labels.repeat(2)) == pytest.approx(
+        (information.input, information.label), abs=3 * math.sqrt(1.5) * information.input_error
+    )
+    rotation = torch.linalg.qr(torch.randn(features, features, generator=seeded(9), dtype=torch.double))[0]
+    padded = torch.cat([points @ rotation, torch.full((300, 600), 2.5, dtype=torch.double)], dim=1)
+    if features >= 300:  # the Gram matrix, which alone is read, is the same
+        assert values(points @ rotation) == expected
+        assert values(padded) == expected
+    else:
+        tolerance = 3 * math.sqrt(2) * information.input_error
+        assert values(points @ rotation) == pytest.approx((information.input, information.label), abs=tolerance)
+        assert values(padded) == pytest.approx((information.input, information.label), abs=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_every_float_type_is_read_exactly(dtype):
+    points, labels = (torch.randn(200, 5, generator=seeded(1)) + 3).to(dtype), torch.arange(200) % 3
+    assert information_of(points, labels).input == information_of(points.double(), labels).input
+
+
+def test_equally_seeded_generators_give_equal_results_and_one_generator_fresh_ones():
+    points, labels = torch.randn(200, 3, generator=seeded(1)), torch.arange(200) % 3
+    generator = seeded(4)
+    before = torch.random.get_rng_state()
+    first, second = (information_of(points, labels, generator=generator, permutations=2) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    again = information_of(points, labels, generator=seeded(4), permutations=2)
+    assert (first.input, first.label, first.nulls) == (again.input, again.label, again.nulls)
+    assert first.input != second.input
+    assert first.nulls != second.nulls
+
+
+# errors and influences
+
+
+@pytest.mark.parametrize(("features", "noise_variance"), [(2, 0.5), (2, 0.02), (400, 30.0)])
+def test_errors_match_the_spread_over_fresh_draws(features, noise_variance):
+    draws = []
+    for seed in range(60):
+        labels = torch.randint(3, (300,), generator=seeded(seed))
+        points = torch.randn(300, features, generator=seeded(1000 + seed)) + 1.5 * labels[:, None] / features**0.5
+        draws.append(information_of(points, labels, seed, noise_variance=noise_variance))
+    for name in ("input", "label"):
+        spread = np.std([getattr(draw, name) for draw in draws], ddof=1)
+        stated = np.mean([getattr(draw, f"{name}_error") for draw in draws])
+        # A spread over 60 draws is known to 1 / sqrt(2 * 59) = 9 %; three of these.
+        assert stated == pytest.approx(spread, rel=0.28), name
+
+
+def test_influences_average_to_the_values_in_the_order_of_the_samples():
+    labels = torch.arange(600) % 2
+    # Class 0 is one point, class 1 is many far ones: only the samples of the latter are surprising.
+    points = torch.where(labels[:, None] == 0, torch.zeros(600, 2), 50 * torch.randn(600, 2, generator=seeded(1)))
+    information = information_of(points, labels)
+    for name in ("input", "label"):
+        assert information.influences[name].shape == (600,)
+        assert information.influences[name].dtype == torch.double
+        assert information.influences[name].mean().item() == getattr(information, name)
+        error = information.influences[name].std().item() / math.sqrt(600)
+        assert getattr(information, f"{name}_error") == pytest.approx(error)
+    assert information.influences["input"][labels == 0].max() < information.influences["input"][labels == 1].min()
+
+
+# nulls
+
+
+@pytest.mark.parametrize("features", [2, 700])
+def test_the_null_of_the_same_pass_equals_permuted_labels_at_the_same_noise(features):
+    points = torch.randn(600, features, generator=seeded(1)) / features**0.5
+    labels = torch.randint(4, (600,), generator=seeded(2))
+    information = information_of(points, labels, 3, noise_variance=0.1, permutations=4)
+    orders = label_permutations(labels, 4, seeded(3))  # those that other estimators get
+    slow = [information_of(points, order, 3, noise_variance=0.1) for order in orders]
+    assert information.nulls["label"].values == pytest.approx([result.label for result in slow], abs=1e-9)
+    without = information_of(points, labels, 3, noise_variance=0.1)
+    assert (without.input, without.label, without.nulls) == (information.input, information.label, {})
+
+
+def test_labels_that_matter_exceed_the_null_in_low_dimension_and_all_labels_saturate_in_high():
+    labels = torch.arange(500) % 10
+    points = torch.randn(500, 2, generator=seeded(1)) + labels[:, None]
+    low = information_of(points, labels, noise_variance=0.1, permutations=20)
+    assert not null_like(low.label, low.nulls["label"])
+    assert low.nulls["label"].mean < 0.5 * low.label
+    high = information_of(torch.randn(500, 64, generator=seeded(1)), labels, noise_variance=0.1, permutations=20)
+    assert high.label == pytest.approx(math.log(10), abs=0.02)
+    assert null_like(high.label, high.nulls["label"])
+
+
+# entrance
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "settings", "message"),
+    [
+        (torch.ones(3), [0, 1, 2], {}, "activations must have shape"),
+        (torch.tensor([[1.0], [math.nan]]), [0, 1], {}, "activations must be finite: 1 of 2 samples"),
+        (torch.ones(2, 2), [0.0, 1.0], {}, "labels must be integers"),
+        (torch.ones(2, 2), [0, 1, 1], {}, r"labels must have shape \(2,\)"),
+        (torch.ones(2, 2), [0, 1], {"noise_variance": 0.0}, "noise_variance must be positive and finite, got 0.0"),
+        (torch.ones(2, 2), [0, 1], {"permutations": -1}, "permutations must be at least 0, got -1"),
+    ],
+)
+def test_bad_arguments_are_named(points, labels, settings, message):
+    with pytest.raises(ValueError, match=message):
+        information_of(points, torch.tensor(labels), **settings)
+
+
+def test_the_caller_keeps_tensors_and_gradients_as_they_were():
+    points = torch.randn(20, 3, generator=seeded(1)).requires_grad_()
+    before = points.detach().clone()
+    information = information_of(points, torch.arange(20) % 2)
+    assert torch.equal(points, before)
+    assert points.grad is None
+    assert not information.influences["input"].requires_grad

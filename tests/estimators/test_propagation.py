@@ -1,0 +1,161 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from infoplane.estimators import noisy_information, propagation
+from infoplane.estimators.propagation import centred_gram, gram_factor, log_ratios
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def all_ratios(blocks) -> Tensor:
+    return torch.cat([ratios for _, ratios in blocks])
+
+
+def information(points: Tensor, noise_variance: float = 1.0, seed: int = 0):
+    labels = torch.arange(len(points)) % 2
+    return noisy_information(points, labels, noise_variance=noise_variance, generator=seeded(seed))
+
+
+def far_pairs(features: int, distance: float, samples: int = 800) -> Tensor:
+    """Two clusters at `distance`, float64, each of two points 2 apart, and many copies of each point."""
+    points = torch.zeros(samples, features, dtype=torch.double)
+    points[:, 0] = distance * (torch.arange(samples) % 2)
+    points[:, -1] += 2.0 * (torch.arange(samples) // 2 % 2)
+    return points
+
+
+# two points at distance 2: 0.336831, and which cluster: ln 2
+PAIRS_TRUTH = math.log(2) + 0.336831
+
+
+@pytest.mark.parametrize(
+    "way", [propagation._by_features, propagation._by_gram, propagation._by_differences], ids=lambda way: way.__name__
+)
+@pytest.mark.parametrize("features", [5, 90])
+def test_ratios_have_the_moments_of_a_propagated_sample(way, features):
+    """For z ~ N(0, I), row i is normal with means -d_ij / 2s^2 and covariances (h_i - h_j).(h_i - h_k) / s^2."""
+    points = torch.randn(6, features, generator=seeded(1), dtype=torch.double) * (2 / features) ** 0.5
+    noise_variance, draws, generator = 0.7, 4000, seeded(2)
+    ratios = torch.stack([all_ratios(way(points, noise_variance, generator)) for _ in range(draws)])
+    differences = points[:, None] - points
+    squared = differences.square().sum(dim=2)
+    covariances = differences @ differences.transpose(1, 2) / noise_variance
+    # Five standard errors: of a mean, sd / sqrt(draws); of a covariance, at most sqrt(2) var / sqrt(draws).
+    largest = covariances.max().item()
+    expected = -squared / (2 * noise_variance)
+    torch.testing.assert_close(ratios.mean(dim=0), expected, rtol=0, atol=5 * (largest / draws) ** 0.5)
+    centred = (ratios - ratios.mean(dim=0)).permute(1, 0, 2)
+    observed = centred.transpose(1, 2) @ centred / draws
+    torch.testing.assert_close(observed, covariances, rtol=0, atol=5 * largest * (2 / draws) ** 0.5)
+    # Draws of different samples are independent.
+    across = (centred[0].T @ centred[1]) / draws
+    assert across.abs().max().item() < 5 * largest / draws**0.5
+
+
+@pytest.mark.parametrize("samples", [5, 1300])
+def test_blocks_cover_all_samples_in_order_and_a_sample_is_itself(samples, monkeypatch):
+    monkeypatch.setattr(propagation, "BLOCK_BYTES", 8 * samples * 300)
+    for features in (3, 1400):
+        points = torch.randn(samples, features, generator=seeded(1))
+        blocks = list(log_ratios(points, 1.0, seeded(0)))
+        assert [row for rows, _ in blocks for row in range(rows.start, rows.stop)] == list(range(samples))
+        assert all(ratios.shape == (rows.stop - rows.start, samples) for rows, ratios in blocks)
+        assert all_ratios(blocks).diagonal().abs().max().item() == 0
+
+
+@pytest.mark.parametrize(("features", "chunk_bytes"), [(3, 2**27), (700, 2**27), (700, 8 * 700 * 97)])
+def test_the_gram_matrix_is_that_of_centred_rows(features, chunk_bytes, monkeypatch):
+    monkeypatch.setattr(propagation, "CHUNK_BYTES", chunk_bytes)  # also several chunks, the last one short
+    points = torch.randn(700, features, generator=seeded(1)) + 100  # more than one block of rows
+    centred = points.double() - points.double().mean(dim=0)
+    torch.testing.assert_close(centred_gram(points), centred @ centred.T, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 40, 200])
+def test_a_gram_matrix_of_any_rank_is_factored(rank):
+    rows = torch.randn(200, rank, generator=seeded(1), dtype=torch.double)
+    gram = rows @ rows.T
+    for largest_jitter in (1.0, 0.0):  # with jitter; by eigenvalues where jitter is forbidden and plain fails
+        factor = gram_factor(gram, largest_jitter=largest_jitter)
+        torch.testing.assert_close(factor @ factor.T, gram, rtol=1e-9, atol=1e-9)
+
+
+def test_jitter_stays_below_what_the_channel_can_bear(monkeypatch):
+    tried = []
+    refuse = torch.linalg.cholesky_ex
+
+    def record(matrix):
+        tried.append(matrix[0, 0].item() - 1.0)
+        factor, _ = refuse(torch.eye(2, dtype=torch.double))
+        return factor, torch.tensor(1)
+
+    monkeypatch.setattr(torch.linalg, "cholesky_ex", record)
+    gram_factor(torch.ones(2, 2, dtype=torch.double), largest_jitter=2e-13)
+    assert tried == pytest.approx([0.0, 1e-14, 1e-13], abs=1e-15)
+
+
+# traps: tight clusters far apart and far from the origin
+
+
+@pytest.mark.parametrize("features", [2, 900])
+@pytest.mark.parametrize("distance", [1e5, 3e7])
+def test_tight_clusters_far_apart_keep_their_information(features, distance):
+    points = far_pairs(features, distance)
+    result = information(points)
+    assert result.input == pytest.approx(PAIRS_TRUTH, abs=3 * result.input_error)
+    assert result.input_error < 0.03
+
+
+@pytest.mark.parametrize("features", [2, 900])
+def test_clusters_far_from_the_origin_keep_their_information_without_the_slow_way(features, monkeypatch):
+    monkeypatch.setattr(propagation, "_by_differences", None)
+    points = far_pairs(features, 100.0) + 1e9
+    result = information(points)
+    assert result.input == pytest.approx(PAIRS_TRUTH, abs=3 * result.input_error)
+
+
+@pytest.mark.parametrize("features", [2, 900])
+def test_samples_are_propagated_with_noise_of_their_own(features):
+    """One draw for all samples has the same mean and hides nothing in the stated error, which would be too small."""
+    values, errors = [], []
+    for seed in range(60):
+        result = information(far_pairs(features, 0.0, samples=200), seed=seed)
+        values.append(result.input)
+        errors.append(result.input_error)
+    spread, stated = torch.tensor(values).std().item(), sum(errors) / len(errors)
+    assert stated == pytest.approx(spread, rel=0.28)  # three times 1 / sqrt(2 * 59)
+
+
+# sizes
+
+
+def test_the_ways_agree_on_the_same_samples():
+    points = torch.randn(500, 450, generator=seeded(1), dtype=torch.double) * (3 / 450) ** 0.5
+    direct = information(points)
+    padded = information(torch.cat([points, torch.zeros(500, 200, dtype=torch.double)], dim=1))  # read by Gram
+    assert direct.input != padded.input
+    tolerance = 3 * math.hypot(direct.input_error, padded.input_error)
+    assert direct.input == pytest.approx(padded.input, abs=tolerance)
+    assert direct.label == pytest.approx(padded.label, abs=3 * math.hypot(direct.label_error, padded.label_error))
+
+
+def test_many_features_and_repeated_rows_pass():
+    points = torch.randn(300, 16384, generator=seeded(1)) * (2 / 16384) ** 0.5
+    once, twice = information(points), information(points.repeat(2, 1))
+    assert [once.input_ceiling, twice.input_ceiling] == pytest.approx([math.log(300)] * 2)
+    # Copies change neither the mixture nor its information.
+    assert once.input == pytest.approx(twice.input, abs=3 * math.hypot(once.input_error, twice.input_error))
+
+
+def test_too_many_samples_of_too_many_features_are_refused():
+    many = torch.ones(1, 1)
+    rule = r"activations must have at most 20000 samples, or fewer features than samples, .* got 20001 samples"
+    with pytest.raises(ValueError, match=rule):
+        log_ratios(many.expand(20001, 20001), 1.0, seeded(0))
+    log_ratios(many.expand(20001, 20000), 1.0, seeded(0))
+    log_ratios(many.expand(20000, 20000), 1.0, seeded(0))
