@@ -5,6 +5,7 @@ from pathlib import Path
 
 # matplotlib must never look for a display, and threads of one process must not fight over the cores.
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded, here and in every process a test starts
 
 import pytest
 import torch
