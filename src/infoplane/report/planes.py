@@ -72,7 +72,7 @@ def _draw_ceilings(axes: Axes, points: pl.DataFrame) -> None:
     grey: dict[str, Any] = {"color": "#555555", "va": "bottom"}
     for ceiling in points["input_ceiling_bits"].drop_nulls().sort()[-1:]:
         axes.axvline(ceiling, **CEILING, label="ceiling of I(X;T)")
-        axes.text(ceiling, 1.01, f"max {ceiling:.2f}", ha="right", transform=axes.get_xaxis_transform(), **grey)
+        axes.text(ceiling, 0.02, f"max {ceiling:.2f} ", ha="right", transform=axes.get_xaxis_transform(), **grey)
     for ceiling in points["label_ceiling_bits"].drop_nulls().sort()[-1:]:
         axes.axhline(ceiling, **CEILING, label="H(Y)")
         axes.text(0.02, ceiling, f"H(Y) {ceiling:.2f}", ha="left", transform=axes.get_yaxis_transform(), **grey)

@@ -74,7 +74,7 @@ def plain(text: str) -> str:
 
 def title_layer(axes: Axes, layer: str) -> None:
     """Head axes with a layer's name; of a long one the end is kept, which tells layers of one block apart."""
-    axes.set_title(plain(layer if len(layer) <= 18 else "…" + layer[-17:]), loc="left", fontweight="bold")
+    axes.set_title(plain(layer if len(layer) <= 21 else "…" + layer[-20:]), loc="left", fontweight="bold")
 
 
 def say_missing(axes: Axes, text: str) -> None:
