@@ -28,7 +28,7 @@ RECIPES: dict[str, Recipe] = {
                 recipe="digits-lenet5",
                 data=DataConfig(name="digits"),
                 model=ModelConfig(name="lenet5", mean=(0.3,)),
-                # Few and coarse images: a smaller ball than MNIST's, for at 45/255 adversarial training learns nothing.
+                # Few and coarse images: a smaller ball than MNIST's, for at 45/255 half the runs stayed at chance.
                 training=TrainingConfig(epochs=12, learning_rate=0.02, batch_size=16, milestones=(8,)),
                 attack=AttackConfig(epsilon=24 / 255, step_size=6 / 255),
             ),
