@@ -5,6 +5,7 @@ import torch
 
 from infoplane.estimators.binning import binning_information
 from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles
+from infoplane.estimators.cca import cca_information
 from infoplane.estimators.copula import copula_information
 from infoplane.estimators.decoding import decoded_information
 from infoplane.estimators.kde import kde_information
@@ -165,6 +166,7 @@ def test_ross_states_estimates_with_and_without_reduction(fit, reduction, name, 
         ("ksg", "KSG", lambda x, y: ksg_information(x, y, neighbours=3, generator=seeded())),
         ("mixed-ksg", "mixed KSG", lambda x, y: mixed_ksg_information(x, y, neighbours=5, generator=seeded())),
         ("copula", "Gaussian copula", copula_information),
+        ("cca", "shrunk CCA", lambda x, y: cca_information(x, y, generator=seeded())),
     ],
 )
 def test_estimators_of_pairs_state_estimates(fit, name, estimate, pair):

@@ -9,6 +9,7 @@ import torch
 
 from infoplane.estimators.binning import binning_information
 from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles
+from infoplane.estimators.cca import cca_information
 from infoplane.estimators.copula import copula_information
 from infoplane.estimators.decoding import decoded_information
 from infoplane.estimators.kde import kde_information
@@ -177,6 +178,11 @@ def _copula(task: PairTask, generator: torch.Generator) -> list[Reading]:
     return [Reading("Gaussian copula", PAIR_INFORMATION, ESTIMATE, result.information, result.lower, result.upper)]
 
 
+def _cca(task: PairTask, generator: torch.Generator) -> list[Reading]:
+    result = cca_information(task.x, task.y, generator=generator)
+    return [Reading("shrunk CCA", PAIR_INFORMATION, ESTIMATE, result.information, result.lower, result.upper)]
+
+
 def _neural(task: PairTask, generator: torch.Generator) -> list[Reading]:
     result = neural_information(task.x, task.y, generator=generator)
     return [
@@ -284,6 +290,13 @@ PAIR_FITS: dict[str, Fit[PairTask]] = {
         settings="canonical correlations of normal scores",
         seconds=lambda n, d: 4e-7 * n * (1 + (d / 30) ** 2),
         most_features=1500,
+    ),
+    "cca": Fit(
+        readings=_cca,
+        estimator=cca_information,
+        settings="normal scores, directions of the other 4 of 5 folds",
+        seconds=lambda n, d: 2e-5 * n * (1 + (d / 80) ** 1.4),
+        most_features=600,
     ),
     "neural": Fit(
         readings=_neural,

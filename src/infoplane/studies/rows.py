@@ -1,7 +1,7 @@
 """Estimates become records: one row per number, with everything needed to judge it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -101,42 +101,39 @@ def binning_rows(
     binned: BinningInformation, ceilings: Ceilings, groups: Tensor, common: dict[str, Any]
 ) -> Iterator[Measurement]:
     """Both binned informations."""
-    for name, quantity, ceiling in (
-        ("input", INPUT_INFORMATION, ceilings.input),
-        ("label", LABEL_INFORMATION, ceilings.label),
-    ):
-        yield _row(
-            common,
-            estimator=BINNING,
-            kind="estimate",
-            quantity=quantity,
-            value=getattr(binned, name),
-            error=binned.errors[name],
-            ceiling=ceiling,
-            null=binned.nulls.get(name),
-            influences=binned.influences[name],
-            groups=groups,
-        )
+    return _estimate_rows(BINNING, binned, binned.errors, ceilings, groups, common)
 
 
 def noisy_rows(
     noisy: NoisyInformation, ceilings: Ceilings, groups: Tensor, common: dict[str, Any]
 ) -> Iterator[Measurement]:
     """Both informations between the KDE bounds."""
+    errors = {"input": noisy.input_error, "label": noisy.label_error}
+    return _estimate_rows(NOISY, noisy, errors, ceilings, groups, common)
+
+
+def _estimate_rows(
+    estimator: str,
+    result: BinningInformation | NoisyInformation,
+    errors: Mapping[str, float],
+    ceilings: Ceilings,
+    groups: Tensor,
+    common: dict[str, Any],
+) -> Iterator[Measurement]:
     for name, quantity, ceiling in (
         ("input", INPUT_INFORMATION, ceilings.input),
         ("label", LABEL_INFORMATION, ceilings.label),
     ):
         yield _row(
             common,
-            estimator=NOISY,
+            estimator=estimator,
             kind="estimate",
             quantity=quantity,
-            value=getattr(noisy, name),
-            error=getattr(noisy, f"{name}_error"),
+            value=getattr(result, name),
+            error=errors[name],
             ceiling=ceiling,
-            null=noisy.nulls.get(name),
-            influences=noisy.influences[name],
+            null=result.nulls.get(name),
+            influences=result.influences[name],
             groups=groups,
         )
 

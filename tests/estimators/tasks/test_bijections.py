@@ -18,15 +18,15 @@ def mixture_cdf(values: np.ndarray, weight: float, modes: tuple[float, float]) -
     return weight * norm.cdf(values, modes[0]) + (1 - weight) * norm.cdf(values, modes[1])
 
 
-def equal(left: Tensor | np.ndarray, right: Tensor, tolerance: float = 1e-9) -> None:
+def assert_close(left: Tensor | np.ndarray, right: Tensor, tolerance: float = 1e-9) -> None:
     np.testing.assert_allclose(left, right, atol=tolerance)
 
 
 def test_maps_of_single_features_are_undone_by_their_inverses():
-    equal(ndtri(bijections.normal_cdf(COLUMN).numpy()), COLUMN)
+    assert_close(ndtri(bijections.normal_cdf(COLUMN).numpy()), COLUMN)
     cubes = bijections.half_cube(COLUMN)
-    equal(cubes.sign() * cubes.abs() ** (2 / 3), COLUMN)
-    equal(np.sinh(bijections.asinh(COLUMN).numpy()), COLUMN)
+    assert_close(cubes.sign() * cubes.abs() ** (2 / 3), COLUMN)
+    assert_close(np.sinh(bijections.asinh(COLUMN).numpy()), COLUMN)
 
 
 @pytest.mark.parametrize("waves", [bijections.WAVES_OF_X, bijections.WAVES_OF_Y])
@@ -47,7 +47,7 @@ def test_wiggly_values_rise_everywhere_and_root_finding_undoes_them(waves):
 def test_bimodal_values_are_the_mixtures_quantiles(weight, modes, generator):
     values = bijections.bimodal(COLUMN, weight, modes)
     # Near one a distribution function keeps 1e-16, which the normal density at 5, 1.5e-6, turns into 1e-10.
-    equal(ndtri(mixture_cdf(values.numpy(), weight, modes)), COLUMN, tolerance=1e-8)
+    assert_close(ndtri(mixture_cdf(values.numpy(), weight, modes)), COLUMN, tolerance=1e-8)
     draws = torch.randn(5000, generator=generator, dtype=torch.double)
     found = bijections.bimodal(draws, weight, modes)
     assert kstest(found.numpy(), lambda x: mixture_cdf(x, weight, modes)).pvalue > 1e-3
@@ -58,7 +58,7 @@ def test_a_swiss_roll_is_unrolled_by_its_radius():
     rolled = bijections.swiss_roll(values)
     assert rolled.shape == (1001, 2)
     radius = rolled.norm(dim=1, keepdim=True)
-    equal((21 * radius / (1.5 * math.pi) - 1) / 2, values)
+    assert_close((21 * radius / (1.5 * math.pi) - 1) / 2, values)
     angles = np.unwrap(torch.atan2(rolled[:, 1], rolled[:, 0]).numpy())
     assert angles[-1] - angles[0] == pytest.approx(3 * math.pi)  # one and a half turns
     assert rolled.abs().max() < 0.9
@@ -70,16 +70,16 @@ def test_a_spiral_keeps_lengths_and_other_features_and_is_turned_back(features, 
     before = values.clone()
     turned = bijections.spiral(values, plane=plane, speed=0.4)
     assert torch.equal(values, before)
-    equal(turned.norm(dim=1), values.norm(dim=1))
+    assert_close(turned.norm(dim=1), values.norm(dim=1))
     others = [index for index in range(features) if index not in plane]
     assert torch.equal(turned[:, others], values[:, others])
     # Lengths are kept, so the opposite speed turns back.
-    equal(bijections.spiral(turned, plane=plane, speed=-0.4), values)
+    assert_close(bijections.spiral(turned, plane=plane, speed=-0.4), values)
     # The generator exp(speed |x|^2 A), with A antisymmetric, does the same.
     rotation = torch.zeros(features, features, dtype=torch.double)
     rotation[plane[1], plane[0]], rotation[plane[0], plane[1]] = 1.0, -1.0
     for value, image in zip(values[:5], turned[:5], strict=True):
-        equal(torch.linalg.matrix_exp(0.4 * value.square().sum() * rotation) @ value, image)
+        assert_close(torch.linalg.matrix_exp(0.4 * value.square().sum() * rotation) @ value, image)
 
 
 def test_a_spiral_stretches_space_nowhere(generator):

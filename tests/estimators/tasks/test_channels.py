@@ -6,6 +6,7 @@ import torch
 from scipy.integrate import quad
 from scipy.special import logsumexp, xlogy
 from scipy.stats import kstest, multivariate_normal, norm
+from tests.estimators.tasks.agreement import assert_agrees
 
 from infoplane.estimators.tasks import (
     ChannelTask,
@@ -20,13 +21,6 @@ def observed(task: ChannelTask, seed: int = 7) -> np.ndarray:
     """The activations through the noise that the task states."""
     noise = torch.randn(task.activations.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
     return (task.activations.double() + math.sqrt(task.noise_variance) * noise).numpy()
-
-
-def agrees(terms: np.ndarray, information: float, *, error: float) -> None:
-    """The mean log ratio of densities is the information, within four of its standard errors."""
-    stated = terms.std() / math.sqrt(len(terms))
-    assert stated < error
-    assert terms.mean() == pytest.approx(information, abs=4 * stated)
 
 
 # points
@@ -66,7 +60,7 @@ def test_points_have_the_information_stated_under_the_density_of_the_noise(dista
     points = task.activations.unique(dim=0).numpy()
     log_densities = norm.logpdf(observed(task)[:, None, :], points).sum(axis=-1)
     own = norm.logpdf(observed(task), task.activations).sum(axis=-1)
-    agrees(own - logsumexp(log_densities, axis=1) + math.log(classes), task.information, error=0.006)
+    assert_agrees(own - logsumexp(log_densities, axis=1) + math.log(classes), task.information, error=0.006)
 
 
 def test_far_points_carry_the_log_of_their_number(generator):
@@ -95,7 +89,7 @@ def test_a_gaussian_layer_has_the_information_of_determinants_and_of_its_densiti
     assert task.information == pytest.approx((determinants[0] + determinants[1] - determinants[2]) / 2, abs=1e-12)
     seen = observed(task)
     given = norm.logpdf(seen - task.activations.numpy()).sum(axis=1)
-    agrees(given - multivariate_normal(cov=layer + noise).logpdf(seen), task.information, error=0.02)
+    assert_agrees(given - multivariate_normal(cov=layer + noise).logpdf(seen), task.information, error=0.02)
     assert kstest(task.activations.flatten().numpy(), norm(scale=math.sqrt(power)).cdf).pvalue > 1e-3
 
 
@@ -119,9 +113,9 @@ def test_labelled_gaussians_have_both_informations_under_their_densities(noise_v
     wide, narrow = math.sqrt(1 + noise_variance), math.sqrt(noise_variance)
     log_densities = norm.logpdf(seen[:, None, :], 3 * np.eye(11)[:10], wide).sum(axis=-1)
     log_density = logsumexp(log_densities, axis=1) - math.log(10)
-    agrees(log_densities[np.arange(len(seen)), labels] - log_density, task.label_information, error=0.01)
+    assert_agrees(log_densities[np.arange(len(seen)), labels] - log_density, task.label_information, error=0.01)
     given = norm.logpdf(seen, task.activations.numpy(), narrow).sum(axis=1)
-    agrees(given - log_density, task.information, error=0.03)
+    assert_agrees(given - log_density, task.information, error=0.03)
 
 
 def test_labelled_gaussians_seen_through_little_noise_keep_their_information(generator):

@@ -7,6 +7,7 @@ import torch
 from scipy.integrate import quad
 from scipy.special import xlogy
 from scipy.stats import kstest, multivariate_normal, multivariate_t, norm, spearmanr, t, uniform
+from tests.estimators.tasks.agreement import assert_agrees
 
 from infoplane.estimators.tasks import (
     PairTask,
@@ -44,19 +45,12 @@ def information_by_canonical_correlations(covariance: np.ndarray) -> float:
     return -0.5 * np.log(1 - canonical**2).sum()
 
 
-def has_covariance(task: PairTask, covariance: np.ndarray) -> None:
+def assert_covariance(task: PairTask, covariance: np.ndarray) -> None:
     values = torch.cat([task.x, task.y], dim=1).numpy()
     assert values.dtype == np.float64
     # An empirical correlation spreads by 1 / sqrt(N), a variance by sqrt(2 / N); five of these.
     np.testing.assert_allclose(np.cov(values.T), covariance, atol=5 * math.sqrt(2 / len(values)))
     assert np.abs(values.mean(axis=0)).max() < 5 / math.sqrt(len(values))
-
-
-def agrees(terms: np.ndarray, information: float, *, error: float) -> None:
-    """The mean log ratio of densities is the information, within four of its standard errors."""
-    stated = terms.std() / math.sqrt(len(terms))
-    assert stated < error
-    assert terms.mean() == pytest.approx(information, abs=4 * stated)
 
 
 # normals
@@ -80,7 +74,7 @@ def test_correlated_normals_have_the_information_of_their_covariance(correlation
     assert task.information == pytest.approx(tabled, abs=5e-7)
     assert task.information == pytest.approx(information_by_determinants(covariance), abs=1e-12)
     assert task.information == pytest.approx(information_by_canonical_correlations(covariance), abs=1e-12)
-    has_covariance(task, covariance)
+    assert_covariance(task, covariance)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +86,14 @@ def test_equicorrelated_normals_have_the_information_of_their_covariance(feature
     assert task.information == pytest.approx(tabled, abs=5e-7)
     assert task.information == pytest.approx(information_by_determinants(covariance), abs=1e-10)
     assert task.information == pytest.approx(information_by_canonical_correlations(covariance), abs=1e-10)
-    has_covariance(task, covariance)
+    assert_covariance(task, covariance)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.2, 0.9])
 def test_equicorrelated_normals_follow_any_correlation(correlation, generator):
     task = equicorrelated_normals(SAMPLES, 3, correlation=correlation, generator=generator)
     assert task.information == pytest.approx(information_by_determinants(equal_covariance(3, correlation)), abs=1e-12)
-    has_covariance(task, equal_covariance(3, correlation))
+    assert_covariance(task, equal_covariance(3, correlation))
 
 
 def test_normals_have_the_information_stated_under_their_densities(generator):
@@ -110,7 +104,7 @@ def test_normals_have_the_information_stated_under_their_densities(generator):
         p = task.x.shape[1]
         both = multivariate_normal(cov=covariance).logpdf(np.hstack([task.x, task.y]))
         apart = sum(multivariate_normal(cov=covariance[:p, :p]).logpdf(part) for part in (task.x, task.y))
-        agrees(both - apart, task.information, error=0.006)
+        assert_agrees(both - apart, task.information, error=0.006)
 
 
 # Student-t
@@ -142,7 +136,7 @@ def test_student_pairs_have_the_information_stated_under_scipys_densities(correl
     both = multivariate_t(shape=paired_covariance(correlations), df=degrees)
     assert task.information == pytest.approx(2 * apart.entropy() - both.entropy(), abs=1e-9)
     terms = both.logpdf(np.hstack([task.x, task.y])) - apart.logpdf(task.x) - apart.logpdf(task.y)
-    agrees(terms, task.information, error=0.01)
+    assert_agrees(terms, task.information, error=0.01)
     for feature in (task.x[:, 0], task.y[:, -1]):
         assert kstest(feature.numpy(), t(degrees).cdf).pvalue > 1e-3
 
