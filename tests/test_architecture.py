@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "studies": STUDYING,
     "report": SHOWING,
     "console": set(),
-    "cli": STUDYING | {"studies", "report", "recipes", "console"},
+    "commands": STUDYING | {"studies", "report", "recipes", "console"},
+    "cli": {"commands", "recipes"},
 }
 
 

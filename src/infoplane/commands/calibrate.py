@@ -1,0 +1,68 @@
+"""The calibration table."""
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from pydantic import Field
+
+from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+
+
+class CalibrateOptions(Options):
+    """Hold every estimator against distributions whose information is known."""
+
+    output: Path = Path("runs/calibration")
+    """Folder of the table and of its finished cells, which are not computed again."""
+    quick: bool = False
+    """A few tasks, few samples and few replicates: under two minutes on two cores."""
+    jobs: int | None = Field(None, ge=1)
+    """Processes of one thread each, by default one per core; the numbers do not depend on it."""
+    seed: int = Field(0, ge=0)
+    """Decides the draws of the tasks and of the estimators."""
+    estimators: tuple[str, ...] = ()
+    """Only these, by default all: kde, noisy, binning, decoded ..."""
+    tasks: tuple[str, ...] = ()
+    """Only these, by default all."""
+    document: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None
+    """Write the table here too."""
+
+
+def calibrate(options: CalibrateOptions) -> int:
+    """Print and save the table of estimators against known truths."""
+    from infoplane.console import progress_for
+    from infoplane.report.calibration import calibration_page, calibration_table
+    from infoplane.runs import RunFolder, write_whole
+    from infoplane.studies.calibration import calibration
+    from infoplane.studies.cells import CalibrationConfig, environment
+
+    console = open_console()
+    config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))
+    try:
+        with RunFolder(options.output).locked(), progress_for(console, quiet=False) as progress:
+            cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
+    except KeyboardInterrupt:
+        again = typed_command()
+        print(f"\ninterrupted; finished cells are kept. To continue: {again}", file=sys.stderr)
+        return INTERRUPTED
+    notice = (
+        "Quick: few tasks, samples and replicates. Trust the whole table (without --quick)." if options.quick else ""
+    )
+    facts = {
+        "command": typed_command(),
+        "date": time.strftime("%Y-%m-%d"),
+        **environment(),
+        "processes": f"{options.jobs or os.cpu_count()}, of one thread each",
+    }
+    page, content = calibration_page(cells, facts, notice), io.BytesIO()
+    cells.write_parquet(content)
+    write_whole(options.output / "cells.parquet", content.getvalue())
+    for path in filter(None, (options.output / "calibration.md", options.document)):
+        write_whole(path, page.encode())
+    console.print(calibration_table(cells, notice))
+    console.print(f"table: {options.output / 'calibration.md'}", highlight=False, soft_wrap=True)
+    return 0

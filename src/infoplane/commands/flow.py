@@ -1,0 +1,102 @@
+"""Study one from the command line, and the demo, which is one of its recipes."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.config import FlowConfig
+from infoplane.errors import UserError
+from infoplane.recipes import RECIPES
+
+
+class DemoOptions(Options):
+    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, about a minute."""
+
+    run: Path = Path("runs/demo")
+    """Folder of the run; one that exists is continued."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+class FlowOptions(Options):
+    """Study one: follow the information in every layer while a network trains normally and adversarially."""
+
+    run: Path | None = None
+    """Folder of the run, by default runs/RECIPE-sSEED; one that exists is continued."""
+    data_folder: Annotated[Path | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
+    """Images of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*."""
+    model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
+    """A model of your own: a function that returns a torch module."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    keep_checkpoints: bool = False
+    """Keep the weights of every epoch instead of the last."""
+    quiet: bool = False
+    """Print nothing but errors."""
+    config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
+
+
+def demo(options: DemoOptions) -> int:
+    """Run the digits recipe and show its table and report."""
+    return _run_flow(RECIPES["digits-lenet5"].config, options.run, quiet=options.quiet)
+
+
+def flow(options: FlowOptions) -> int:
+    """Run study one with the settings of a recipe and the options given."""
+    settings = options.config.model_dump()
+    if options.data_folder is not None:
+        settings["data"] |= {"name": "folder", "folder": str(options.data_folder.resolve())}
+    if options.model_path is not None:
+        settings["model"]["name"] = options.model_path
+    config = FlowConfig.model_validate(settings)
+    return _run_flow(
+        config,
+        options.run or Path("runs") / f"{config.recipe}-s{config.seed}",
+        quiet=options.quiet,
+        device=options.device,
+        keep_checkpoints=options.keep_checkpoints,
+    )
+
+
+def _run_flow(
+    config: FlowConfig, path: Path, *, quiet: bool, device: str = "auto", keep_checkpoints: bool = False
+) -> int:
+    from infoplane.console import progress_for
+    from infoplane.report.html import write_report
+    from infoplane.report.table import summary_table
+    from infoplane.runs import RunFolder, apply_environment, describe_environment
+    from infoplane.studies import STUDY, information_flow
+    from infoplane.training import DivergedError
+
+    console, run = open_console(), RunFolder(path)
+    with run.locked():
+        now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints}
+        kept = run.begin(STUDY, config.model_dump(mode="json"), now)
+        differences = apply_environment(kept, device)
+        try:
+            with progress_for(console, quiet=quiet) as progress:
+                for difference in differences:
+                    progress.say(f"note: {difference}")
+                records = information_flow(
+                    config,
+                    run=run,
+                    device=kept.get("device", "cpu"),
+                    keep_checkpoints=kept.get("keep_checkpoints", False) or keep_checkpoints,
+                    progress=progress,
+                )
+                progress.doing("drawing figures and report")
+                report = write_report(run)
+        except DivergedError as error:
+            raise UserError(str(error)) from error
+        except KeyboardInterrupt:
+            again = typed_command()
+            print(f"\ninterrupted; only the epoch under way will be repeated. To continue: {again}", file=sys.stderr)
+            return INTERRUPTED
+    if not quiet:
+        console.print(summary_table(records.measurements, records.performance))
+        console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+    return 0
