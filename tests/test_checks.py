@@ -41,10 +41,10 @@ def test_activations_must_be_samples_by_features(shape):
         check_activations(torch.ones(shape))
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
 def test_activations_must_be_of_a_float_type(dtype):
-    with pytest.raises(ValueError, match="hidden must be of a float type, got torch"):
-        check_activations(torch.ones(2, 2, dtype=dtype), name="hidden")
+    with pytest.raises(ValueError, match="hidden must be of a float type of 16 to 64 bits, got torch"):
+        check_activations(torch.ones(2, 2).to(dtype), name="hidden")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

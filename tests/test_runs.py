@@ -44,6 +44,7 @@ def measurements(epoch=0, value=1.5):
                 estimator="kde-kl",
                 kind="upper",
                 quantity="I(X;T)",
+                distribution="mixture",
                 value_nats=value,
                 saturated=False,
                 samples=4,

@@ -24,8 +24,8 @@ def check_activations(activations: Tensor, *, name: str = "activations") -> None
         raise ValueError(
             f"{name} must have shape (samples, features) with at least one of each, got {tuple(activations.shape)}"
         )
-    if not activations.is_floating_point():
-        raise ValueError(f"{name} must be of a float type, got {activations.dtype}")
+    if activations.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise ValueError(f"{name} must be of a float type of 16 to 64 bits, got {activations.dtype}")
     # NaN passes through the extremes, so two finite ones say in a single pass that everything is finite.
     if not all(math.isfinite(extreme.item()) for extreme in torch.aminmax(activations.detach())):
         broken = int((~activations.isfinite()).any(dim=1).sum())

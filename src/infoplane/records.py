@@ -11,11 +11,16 @@ CLASS_ENTROPY = "H(T|y)-h(noise)"
 
 KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
 KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
-KDE_MIXED = "kde-mixed"  # proved bounds of I(T;Y), from one kind for the layer and the other for its classes
+KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y), from one kind for the layer and the other for its classes
 BINNING = "binning"
 NOISY = "noisy"  # between the bounds: Monte Carlo over the noise
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
 DECODED_TRANSFER = "decoded-transfer"  # likewise, by decoders fitted on the originals of other examples
+
+# What a number is about: in wide layers the first two say little of the third.
+MIXTURE = "mixture"  # the measured examples' own outputs, each with noise around it
+BINNED = "binned"  # the measured examples' own outputs, rounded
+POPULATION = "population"  # that which the examples are drawn from, without noise
 
 FIXED_NOISE = "fixed"
 RELATIVE_NOISE = "relative"  # a share of the layer's mean variance per unit
@@ -39,6 +44,7 @@ class Measurement:
     estimator: str  # KDE_KL, KDE_BD, KDE_MIXED, BINNING ...
     kind: str  # what the number is of the quantity: a proved "lower" or "upper" bound, or an "estimate"
     quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY
+    distribution: str  # of which it is `kind`: MIXTURE, BINNED, POPULATION
     class_index: int | None = None
     value_nats: float
     standard_error: float | None = None
@@ -49,6 +55,7 @@ class Measurement:
     null_quantile95_nats: float | None = None
     permutations: int | None = None
     saturated: bool
+    biased: bool | None = None  # whether too few samples moved it, by the estimator's own account; None without one
     samples: int
     features: int
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
@@ -114,6 +121,7 @@ MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
     "estimator": pl.String(),
     "kind": pl.String(),
     "quantity": pl.String(),
+    "distribution": pl.String(),
     "class_index": pl.Int64(),
     "value_nats": pl.Float64(),
     "standard_error": pl.Float64(),
@@ -124,6 +132,7 @@ MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
     "null_quantile95_nats": pl.Float64(),
     "permutations": pl.Int64(),
     "saturated": pl.Boolean(),
+    "biased": pl.Boolean(),
     "samples": pl.Int64(),
     "features": pl.Int64(),
     "noise_mode": pl.String(),

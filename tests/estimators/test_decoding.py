@@ -193,6 +193,15 @@ def test_units_that_vary_by_rounding_alone_do_not_count(generator):
     assert decode(points, task.labels).label == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 1e-40), (torch.float64, 1e-60), (torch.float64, 1e200)])
+def test_units_beyond_the_range_of_float32_are_left_out(dtype, scale, generator):
+    task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
+    extreme = scale * torch.randn(400, 2, generator=generator, dtype=dtype)
+    expected = decode(task.activations, task.labels).label
+    points = torch.cat([task.activations.to(dtype), extreme], dim=1)
+    assert decode(points, task.labels).label == pytest.approx(expected, abs=0.01)
+
+
 def test_float64_keeps_signals_that_float32_rounds_away(generator):
     task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
     expected = decode(task.activations, task.labels).label

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.estimators import Null, label_permutations, null_like, permutation_null, saturated
+from infoplane.estimators import Null, label_permutations, null_from, null_like, permutation_null, saturated
 
 
 def test_equally_seeded_generators_permute_equally_whatever_the_labels():
@@ -39,8 +39,15 @@ def test_the_null_summarises_what_the_estimate_gives_for_permuted_labels():
     expected = [estimate(activations, order) for order in orders]
     assert list(null.values) == expected
     assert null.mean == pytest.approx(np.mean(expected))
-    # Rank 0.95 * 10 = 9.5 of the ranks 0 to 10: half way between the largest two.
-    assert null.quantile95 == pytest.approx(sum(sorted(expected)[-2:]) / 2)
+    assert null.quantile95 == max(expected)
+
+
+@pytest.mark.parametrize(("permutations", "above"), [(1, 0), (5, 0), (19, 0), (38, 0), (39, 1), (40, 1), (99, 4)])
+def test_an_unrelated_value_exceeds_the_quantile_in_at_most_one_of_twenty_cases(permutations, above):
+    """Of B + 1 exchangeable values each is as likely the largest, so it exceeds in (above + 1) / (B + 1) of cases."""
+    null = null_from([float(value) for value in range(permutations)])
+    assert sum(value > null.quantile95 for value in null.values) == above
+    assert permutations < 19 or (above + 1) / (permutations + 1) <= 0.05
 
 
 def test_a_null_needs_permutations_and_a_generator(generator):

@@ -188,6 +188,18 @@ def test_scale_place_and_names_of_labels_do_not_matter(reduction):
         assert other.label == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_squares_of_distances_stay_in_range(scale):
+    points, labels = three_classes()
+    assert unreduced(scale * points.double(), labels) == pytest.approx(unreduced(points, labels))
+
+
+def test_where_halves_hold_no_two_of_a_class_there_is_no_error():
+    information = information_of(torch.arange(4.0)[:, None], torch.tensor([0, 0, 1, 1]), reduction="none")
+    assert math.isfinite(information.label)
+    assert (information.label_error, information.lower, information.upper) == (math.inf, -math.inf, math.inf)
+
+
 def test_the_order_of_samples_does_not_matter_without_folds():
     points, labels = three_classes()
     order = torch.randperm(300, generator=seeded(3))
@@ -280,4 +292,4 @@ def test_a_fold_without_two_samples_of_a_class_is_left_out():
     labels = torch.cat([torch.arange(18), torch.tensor([0, 0])])
     points = torch.randn(20, 2, generator=seeded(0))
     information = information_of(points, labels, folds=2)
-    assert (information.label, information.label_error) == (0.0, 0.0)
+    assert (information.label, information.label_error) == (0.0, math.inf)

@@ -18,7 +18,9 @@ from infoplane.records import (
     KDE_KL,
     KDE_MIXED,
     LABEL_INFORMATION,
+    MIXTURE,
     NOISY,
+    POPULATION,
     RELATIVE_NOISE,
     SWEPT_NOISE,
     Geometry,
@@ -81,6 +83,7 @@ def synthetic_measurements(
                             **common,
                             kind="estimate",
                             quantity=quantity,
+                            distribution=MIXTURE,
                             value_nats=value,
                             standard_error=0.02 + 0.01 * rank,
                             ceiling_nats=ceiling,
@@ -98,6 +101,7 @@ def synthetic_measurements(
                                 **common,
                                 kind="estimate",
                                 quantity=CLASS_ENTROPY,
+                                distribution=MIXTURE,
                                 class_index=label,
                                 value_nats=share * spread * math.log(SAMPLES / CLASSES),
                                 ceiling_nats=math.log(SAMPLES / CLASSES),
@@ -105,6 +109,7 @@ def synthetic_measurements(
                             )
                         )
             mixed = {**common, "estimator": KDE_MIXED, "quantity": LABEL_INFORMATION, "saturated": False}
+            mixed["distribution"] = MIXTURE
             rows += [
                 Measurement(**mixed, kind="lower", value_nats=-0.4 + progress),
                 Measurement(**mixed, kind="upper", value_nats=1.2 + progress),
@@ -164,7 +169,9 @@ def synthetic_thorough(
                         null_mean_nats=null and 0.8 * null,
                         null_quantile95_nats=null,
                         permutations=5 if has_null else None,
-                        saturated=value > 0.95 * ceiling,
+                        distribution=MIXTURE if facts["estimator"] == NOISY else POPULATION,
+                        saturated=facts["estimator"] == NOISY and value > 0.95 * ceiling,
+                        biased=value > ceiling - 3 if facts["quantity"] == INPUT_INFORMATION else None,
                     )
                 )
     return rows
@@ -204,6 +211,7 @@ def synthetic_noise(
                                 **common,
                                 kind=bound if null is None else "estimate",
                                 quantity=quantity,
+                                distribution=MIXTURE,
                                 value_nats=share * ceiling,
                                 ceiling_nats=ceiling,
                                 null_quantile95_nats=null,
@@ -211,6 +219,7 @@ def synthetic_noise(
                             )
                         )
                 mixed = {**common, "estimator": KDE_MIXED, "quantity": LABEL_INFORMATION, "saturated": False}
+                mixed["distribution"] = MIXTURE
                 rows += [
                     Measurement(**mixed, kind="lower", value_nats=0.3),
                     Measurement(**mixed, kind="upper", value_nats=1.9),

@@ -18,6 +18,7 @@ ROW = Measurement(
     estimator="binning",
     kind="estimate",
     quantity=LABEL_INFORMATION,
+    distribution="binned",
     value_nats=math.log(2),
     standard_error=0.1 * math.log(2),
     ceiling_nats=math.log(8),
@@ -60,13 +61,6 @@ def test_without_a_ceiling_nothing_is_clipped_from_above():
 
 def test_saturated_values_carry_no_error():
     assert shown(saturated=True)["error_bits"] is None
-
-
-@pytest.mark.parametrize("estimator", ["decoded", "decoded-transfer"])
-def test_decoded_values_near_the_label_entropy_keep_their_error(estimator):
-    row = shown(estimator=estimator, saturated=True)
-    assert row["saturated"] is False
-    assert row["error_bits"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.4, True), (0.5, True), (0.6, False)])
@@ -132,19 +126,9 @@ def test_decoded_information_stands_against_the_noisy_one():
     ]
 
 
-@pytest.mark.parametrize(
-    ("value", "changes", "expected"),
-    [
-        (7.01, {}, True),
-        (6.99, {}, False),
-        (7.01, {"estimator": "kde-kl"}, False),
-        (7.01, {"quantity": LABEL_INFORMATION}, False),
-        (7.01, {"ceiling_nats": None}, False),
-    ],
-)
-def test_noisy_input_information_within_3_nats_of_its_ceiling_has_too_few_samples(value, changes, expected):
-    noisy = {"estimator": "noisy", "quantity": INPUT_INFORMATION, "ceiling_nats": 10.0, "value_nats": value}
-    assert shown(**{**noisy, **changes})["too_few"] is expected
+@pytest.mark.parametrize(("biased", "expected"), [(True, True), (False, False), (None, False)])
+def test_what_an_estimator_calls_biased_had_too_few_samples(biased, expected):
+    assert shown(biased=biased)["too_few"] is expected
 
 
 def test_intervals_are_in_bits_and_saturated_values_have_none():

@@ -64,7 +64,7 @@ def test_a_null_just_below_zero_is_no_minus_zero(full_run):
 
 def test_noisy_values_near_their_ceiling_have_too_few_samples(full_run):
     assert "9.23 few" in printed(full_run)
-    assert "few: within 3 nats of its ceiling" in printed(full_run)
+    assert "few: too few samples by its own account" in printed(full_run)
 
 
 def test_without_thorough_measurements_the_table_stays_whole(make_run, tmp_path):

@@ -164,12 +164,16 @@ def test_the_source_of_an_estimator_includes_what_it_uses_of_ours(monkeypatch):
     before = {name: cells._fit_fingerprint(LABEL_FITS[name]) for name in ("kde", "noisy", "decoded")}
     read = cells.inspect.getsource
 
-    def edited(what):
-        return read(what) + ("# edited" if getattr(what, "__name__", "") == "infoplane.estimators.kernel_sums" else "")
+    def changed_by(edit):
+        def edited(what):
+            return (edit if getattr(what, "__name__", "") == "infoplane.estimators.kernel_sums" else str)(read(what))
 
-    monkeypatch.setattr(cells.inspect, "getsource", edited)
-    changed = [name for name, digest in before.items() if cells._fit_fingerprint(LABEL_FITS[name]) != digest]
-    assert changed == ["kde", "noisy"]
+        monkeypatch.setattr(cells.inspect, "getsource", edited)
+        return [name for name, digest in before.items() if cells._fit_fingerprint(LABEL_FITS[name]) != digest]
+
+    assert changed_by(lambda source: source + "EDITED = 1\n") == ["kde", "noisy"]
+    assert changed_by(lambda source: source + "# a comment\n") == []
+    assert changed_by(lambda source: source.replace('"""', '"""Said otherwise: ', 1)) == []
 
 
 def test_draws_differ_in_fingerprint_by_any_of_their_parts(generator):

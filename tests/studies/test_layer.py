@@ -90,6 +90,35 @@ def test_a_thorough_and_final_measurement_has_every_estimator_at_its_noise(every
     assert {row[:3]: row[3] for row in counted.rows()} == expected
 
 
+def test_each_record_says_which_distribution_it_is_about_and_whether_samples_were_too_few(everything):
+    rows = {(row.estimator, row.distribution) for row in everything.measurements}
+    decoders = {(name, "population") for name in ("decoded", "decoded-transfer")}
+    assert rows == decoders | {("binning", "binned")} | {
+        (name, "mixture") for name in ("kde-kl", "kde-bd", "kde-mixed", "noisy")
+    }
+    for row in everything.measurements:
+        assert (row.biased is None) == (row.estimator not in ("binning", "noisy"))
+
+
+def test_bias_is_recorded_by_the_estimators_own_account(labels, groups):
+    def biased(points):
+        found = measure_layer({"original": points}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
+        return {(row.estimator, row.quantity): row.biased for row in found if row.biased is not None}
+
+    assert set(biased(torch.zeros(len(labels), 3)).values()) == {False}
+    far_apart = biased(100 * torch.randn(len(labels), 30, generator=torch.Generator().manual_seed(1)))
+    assert all(far_apart["binning", quantity] for quantity in (INPUT_INFORMATION, LABEL_INFORMATION))
+    assert far_apart["noisy", INPUT_INFORMATION]
+
+
+def test_decoders_near_the_entropy_of_the_labels_are_not_saturated(labels, groups):
+    known = 10 * torch.eye(int(labels.max()) + 1)[labels]
+    rows = measure_layer({"original": known}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
+    decoded = [row for row in rows if row.estimator == "decoded"]
+    assert all(row.value_nats > 0.95 * row.ceiling_nats and not row.saturated for row in decoded)
+    assert any(row.saturated for row in rows if row.estimator == "kde-kl" and row.quantity == LABEL_INFORMATION)
+
+
 def test_relative_noise_goes_by_the_mean_variance_of_the_units(everything, activations, labels):
     unit_variance = activations.double().var(dim=0, correction=0).mean().item()
     rows = measurement_table(everything.measurements).filter(

@@ -55,7 +55,7 @@ def binning_information(
     whether a layer seems to compress: compare layers under one only.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         labels: `(samples,)` integers.
         bin_width: positive, in activation units; `None` where `bins` is given.
         bins: `EqualBins`, `UnitQuantiles` or `LayerQuantiles`; `None` where `bin_width` is given.

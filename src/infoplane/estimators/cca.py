@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
-from infoplane.estimators.copula import NORMAL_95, CopulaInformation, gaussian_information, normal_scores
+from infoplane.estimators.copula import CopulaInformation, gaussian_information, normal_scores
+from infoplane.estimators.influence import NORMAL_QUANTILE
 
 SMALLEST_FOLD = 10
 SAMPLES_PER_COMPONENT = 6  # of a fold, for each direction
@@ -53,7 +54,7 @@ def cca_information(
     Samples have to be independent: copies of one in several folds are known before they are held out.
 
     Args:
-        x: `(samples, features)`, finite, of any float type, on any device.
+        x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, other features)`, likewise, of the same samples.
         generator: source of the folds.
         components: most canonical directions of each layer; never more than units, or sixths of a fold.
@@ -89,8 +90,8 @@ def cca_information(
     return CCAInformation(
         information=information,
         error=error,
-        lower=information - NORMAL_95 * error,
-        upper=math.inf if information == math.inf else information + NORMAL_95 * error,
+        lower=information - NORMAL_QUANTILE * error,
+        upper=math.inf if information == math.inf else information + NORMAL_QUANTILE * error,
         correlations=tuple(correlations.tolist()),
         shrinkage=tuple(result.shrinkage for result in results),
         components=tuple(result.components for result in results),

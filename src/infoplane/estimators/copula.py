@@ -10,9 +10,9 @@ from scipy.special import digamma, polygamma
 from torch import Tensor
 
 from infoplane.checks import check_activations
+from infoplane.estimators.influence import NORMAL_QUANTILE
 
 Array = NDArray[np.float64]
-NORMAL_95 = 1.959964  # standard errors to either side of an estimate that make its 95 % interval
 RANK_TOLERANCE = 1e-8  # singular values below this part of the largest are rounding: their direction says nothing
 DETERMINED = 1e-12  # variance that a canonical variate leaves of the other below which nothing is left but rounding
 
@@ -52,7 +52,7 @@ def copula_information(x: Tensor, y: Tensor) -> CopulaInformation:
     looks for directions among other samples than it evaluates.
 
     Args:
-        x: `(samples, features)`, finite, of any float type, on any device.
+        x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, other features)`, likewise, of the same samples.
 
     Raises:
@@ -94,8 +94,8 @@ def gaussian_information(x: Array, y: Array) -> CopulaInformation:
     return CopulaInformation(
         float(information),
         error,
-        float(information - NORMAL_95 * error),
-        float(information + NORMAL_95 * error),
+        float(information - NORMAL_QUANTILE * error),
+        float(information + NORMAL_QUANTILE * error),
         shown,
     )
 

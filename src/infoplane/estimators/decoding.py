@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
-from infoplane.estimators.influence import standard_error
+from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
 from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores, row_blocks
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
@@ -20,7 +20,6 @@ _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
 _EVIDENCE = 4.0  # nats over all judged examples: chance alone gets there in about 1 of 400 tries
 _PROGRESS = 0.003  # nats that a more flexible candidate must gain for the next to be tried
-_NORMAL_QUANTILE = 1.959964  # 97.5 %
 
 
 class _Calibration(NamedTuple):
@@ -145,7 +144,7 @@ def decoded_information(
     `DecodedInformation.transferred`.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         labels: `(samples,)` integers. A class with fewer examples than folds is missing from some fits, where its
             probability comes from a prior with half an example added to each class.
         generator: source of folds and, for "mlp", of weights and batches.
@@ -274,6 +273,8 @@ def _standardised(activations: Tensor, rows: Tensor, centre: Tensor, scale: Tens
         # The centre leaves before the digits do: a large common value would take all that float32 has.
         torch.sub(activations[rows[block].to(activations.device)].to(centre.dtype), centre, out=points[block])
         points[block] *= scale
+    if (silent := scale == 0).any():
+        points[:, silent] = 0.0  # where a value beyond float32's range times 0 is no number
     return points
 
 
@@ -300,6 +301,7 @@ def _fit(
     # Rounding leaves a constant unit a spread of its own; it must not be blown up to a signal.
     alive = spread > 64 * torch.finfo(centre.dtype).eps * centre.abs()
     scale = torch.where(alive, 1 / spread, 0.0).float()
+    scale[~scale.isfinite()] = 0.0  # too small to be told from 0 in float32
     points = _standardised(activations, rows, centre, scale)
 
     best, calibration = _chosen(points, own, fitting, log_prior, families, generator)
@@ -392,8 +394,8 @@ def _judged(
     return HeldOutInformation(
         label=label,
         label_error=error,
-        lower=label - _NORMAL_QUANTILE * error,
-        upper=label + _NORMAL_QUANTILE * error,
+        lower=label - NORMAL_QUANTILE * error,
+        upper=label + NORMAL_QUANTILE * error,
         label_ceiling=multiplicity_entropy(classes),
         accuracy=correct.mean().item(),
         influences=influences,

@@ -22,7 +22,7 @@ class FeaturePieces:
     piece: of an array on disk, say, with `read=lambda columns: torch.tensor(array[:, columns])`.
 
     Args:
-        read: from a slice of features to `(samples, width)`, finite, of type `dtype`, on any device; equal slices
+        read: from a slice of features to `(samples, width)`, finite, of type `dtype`, on CPU or CUDA; equal slices
             give equal pieces.
         samples: at least 1.
         features: at least 1.
@@ -78,8 +78,6 @@ def feature_pieces(activations: Tensor | FeaturePieces) -> FeaturePieces:
         return activations
     check_activations(activations)
     whole = activations.detach()
-    if whole.device.type == "mps":  # has no float64
-        whole = whole.cpu()
     samples, features = whole.shape
     return _TensorPieces(
         lambda columns: whole[:, columns], samples=samples, features=features, dtype=whole.dtype, device=whole.device

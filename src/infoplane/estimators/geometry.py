@@ -33,7 +33,7 @@ def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
     are fewer features than samples in both layers, from products of samples otherwise.
 
     Args:
-        x: `(samples, features)`, finite, of any float type, on any device; at least 4 samples.
+        x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; at least 4 samples.
         y: `(samples, other features)`, likewise, of the same samples.
 
     Raises:
@@ -68,11 +68,11 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     least. The uncorrected share would be (K - 1) / (N - 1) on average over permuted labels.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device.
-        labels: `(samples,)` integers, fewer classes than samples.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
+        labels: `(samples,)` integers.
 
     Returns:
-        The index; NaN where all samples are equal.
+        The index; NaN where all samples are equal, or each has a class of its own.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -85,7 +85,7 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     classes = torch.unique(labels.cpu(), return_inverse=True)[1]
     counts = torch.bincount(classes).double()
     if len(counts) == len(classes):
-        raise ValueError(f"labels must have fewer classes than samples, got {len(counts)} classes")
+        return math.nan
     within = total = 0.0
     for part in _centred_pieces(activations):
         total += part.square().sum().item()
@@ -103,7 +103,7 @@ def activation_norm(activations: Tensor) -> float:
     """Root mean square, over samples, of the Euclidean norm of a layer's outputs.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
 
     Raises:
         ValueError: `activations` is outside the description above.
@@ -118,7 +118,7 @@ def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
     """Mean over units of their variance across samples (divided by N), in squared activation units.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device; or the same in pieces.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
 
     Raises:
         ValueError: `activations` is outside the description above.

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+NORMAL_QUANTILE = 1.959964  # of 97.5 %: standard errors to either side of an estimate that make its 95 % interval
+
 
 def standard_error(influences: Tensor) -> float:
     """Standard error of the mean of `influences`, `(samples,)`; 0 for a single sample, which shows no spread.

@@ -89,7 +89,7 @@ def kde_information(
     where samples lie so close together, compared to the others, that float32 cannot tell them apart.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device; or the same in pieces.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
         labels: `(samples,)` integers.
         noise_variance: positive, in squared activation units.
         permutations: permuted labels for the nulls, which come from the same kernels.

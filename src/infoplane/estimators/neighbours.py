@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
+from infoplane.estimators.influence import NORMAL_QUANTILE
 
-NORMAL_QUANTILE = 1.959964  # 97.5 %
 PARTS = 5  # of one subsampling: with 2 the error itself scatters by a quarter, 10 understate it for few samples
 _REPEATS = 10  # subsamplings averaged: one of 5 parts knows the error to a third only, ten to an eighth
 _JITTER = 1e-10  # standard deviations
@@ -47,7 +47,7 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
     exponentially with the information and fast with the number of units: in more than a few, the value falls short.
 
     Args:
-        x: `(samples, p)`, finite, of any float type, on any device.
+        x: `(samples, p)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, q)`, likewise.
         neighbours: k; more give less spread and more bias.
         generator: source of the noise and of the subsamples that the error comes from.
@@ -57,7 +57,7 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
             so that the parts of a subsample would be too small.
 
     Source: Kraskov, Stoegbauer & Grassberger (2004), Phys. Rev. E 69, 066138, Eq. 8; the error: Holmes & Nemenman
-    (2019), Phys. Rev. E 100, 022404, Section III.
+    (2019), Phys. Rev. E 100, 022404 (subsampling).
     """
     _check(x, y, neighbours)
     # A seed of its own: noise from a generator seeded as the data's was would repeat the draws that ties have lost.
@@ -84,7 +84,7 @@ def mixed_ksg_information(
     for a discrete variable and its sum with a uniform one.
 
     Args:
-        x: `(samples, p)`, finite, of any float type, on any device.
+        x: `(samples, p)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, q)`, likewise.
         neighbours: k; more give less spread and more bias.
         generator: source of the subsamples that the error comes from.
@@ -101,8 +101,6 @@ def mixed_ksg_information(
 def standardised(points: Tensor) -> Tensor:
     """Return units at mean 0 and variance 1 in float64, `(samples, units)`, without those that are constant."""
     points = points.detach()
-    if points.device.type == "mps":  # has no float64
-        points = points.cpu()
     precision = torch.finfo(points.dtype).eps
     points = points.double()
     centre, spread = points.mean(dim=0), points.std(dim=0, correction=0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.critics import Critics, fit_critics
-from infoplane.estimators.influence import standard_error
+from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
 from infoplane.estimators.precision import exact_products
 
 _FEWEST = 200  # samples, 10 of which are held out together in a quarter of them
@@ -20,7 +20,6 @@ _CHUNKS = (1, 2, 4)  # pieces into which the samples are cut for the extrapolati
 _BLOCK = 1024  # samples at most that are shuffled among one another when critics are judged and read
 _REFERENCE = 4096  # samples in a partition function
 _SMILE_CLIP = 5.0  # Song & Ermon's middle choice
-_NORMAL_QUANTILE = 1.959964  # 97.5 %
 
 
 class NeuralEstimate(NamedTuple):
@@ -49,9 +48,11 @@ def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> N
     """Estimate I(X;Y) by critics that learn to tell matched samples from shuffled ones.
 
     In each of five folds a critic learns ln p(x,y) / p(x)p(y) from the other samples, a fifth of which decides when
-    to stop. On the fold, `held_out` averages over the matched pairs and all shuffled ones. In expectation all but
-    `smile` are then lower bounds of the information, and as far below as the critics are imperfect. Units enter as
-    normal scores of their ranks: information is the same through any increasing map of a unit, and so are the results.
+    to stop. On the fold, `held_out` averages over the matched pairs and all shuffled ones. In expectation `nwj`,
+    `info_nce` and `flo` are then lower bounds of the information, as far below as the critics are imperfect. `dv` is
+    above `nwj`, since the logarithm of a mean over few pairs lies low: by half the variance of that mean, and more
+    where the information is near the logarithm of their number. `smile` is no bound. Units enter as normal scores
+    of their ranks: information is the same through any increasing map of a unit, and so are the results.
 
     Imperfection, for a family of critics that can get there, falls as 1 / samples. So the whole is repeated on
     the two halves and on the four quarters of the samples, and a straight line through the three means, least squares
@@ -67,7 +68,7 @@ def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> N
     five pairs 40 % low. Critics that find nothing stay silent, which gives 0, with an error of 0 where all do.
 
     Args:
-        x: `(samples, features of x)`, at least 200 samples, finite, of any float type, on any device.
+        x: `(samples, features of x)`, at least 200 samples, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, features of y)`, likewise.
         generator: source of folds, weights and batches.
 
@@ -104,7 +105,7 @@ def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> N
 def _estimate(influences: Tensor, held_out: float, ceiling: float | None) -> NeuralEstimate:
     value = influences.mean().item()
     error = math.hypot(standard_error(influences), (value - held_out) / 2)
-    reach = _NORMAL_QUANTILE * error
+    reach = NORMAL_QUANTILE * error
     return NeuralEstimate(value, error, value - reach, value + reach, held_out, ceiling)
 
 

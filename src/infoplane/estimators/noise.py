@@ -13,7 +13,7 @@ def relative_noise_variance(activations: Tensor | FeaturePieces, ratio: float) -
     At a fixed noise, growing weights alone raise the information; at a relative one, the scale of a layer drops out.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device; or the same in pieces.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
         ratio: positive.
 
     Returns:

@@ -68,7 +68,7 @@ def noisy_information(
     any labels reach H(Y), where nothing is left to exceed: compare I(T;Y) with its null. Values are returned raw.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device; or the same in pieces, read
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces, read
             once or, with fewer features than samples, once more for every block of at most 512 samples. At most 20,000
             samples if there are as many features or more: two `(samples, samples)` float64 matrices are held then.
         labels: `(samples,)` integers.

@@ -46,7 +46,7 @@ def matrix_entropy_information(
     o the product entry by entry, and the information S(A) + S(B) - S(A, B).
 
     Args:
-        x: `(samples, features)`, finite, of any float type, on any device; about five `(samples, samples)`
+        x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; about five `(samples, samples)`
             float64 matrices are held, and eigenvalues take time in the cube of samples: minutes beyond 5,000.
         y: likewise of the same samples; or `(samples,)` integer labels.
         order: positive; 1.01 is that of the literature on information planes.

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
 from infoplane.estimators.decoding import decoded_information
-from infoplane.estimators.neighbours import NORMAL_QUANTILE, subsampling_error
+from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.estimators.neighbours import subsampling_error
 
 _REDUCTIONS = ("decoder", "none")
 _PARTS = 2  # of a subsample: smaller ones would hold too few samples of each class
@@ -25,8 +26,8 @@ class RossInformation:
     """I(T;Y) in nats, returned raw: it can be negative or exceed H(Y), and has no ceiling of its own."""
 
     label: float
-    label_error: float  # standard error, by subsampling without replacement
-    lower: float  # 95 % interval of what the estimator gives on average: its bias is not covered
+    label_error: float  # standard error given the decoders, by subsampling; infinite where samples are too few for it
+    lower: float  # 95 % interval of what the estimator gives on average with these decoders: no bias is covered
     upper: float
 
 
@@ -59,7 +60,7 @@ def ross_information(
     merely wrong in value do no harm.
 
     Args:
-        activations: `(samples, features)`, finite, of any float type, on any device.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         labels: `(samples,)` integers. The only sample of its class in a fold is left out.
         neighbours: k; for each class at most a tenth of its samples in the fold, but at least 1. The paper takes all
             other samples of a class that has fewer than k, which here was wrong by up to 0.5 nats.
@@ -70,8 +71,8 @@ def ross_information(
     Raises:
         ValueError: an argument is outside the description above, or no fold has two samples of a class.
 
-    Source: Ross (2014), PLoS ONE 9(2), e87357, Eq. 2; the error: Holmes & Nemenman (2019), Phys. Rev. E 100, 022404,
-    Section III.
+    Source: Ross (2014), PLoS ONE 9(2), e87357, Eq. 2; the error: Holmes & Nemenman (2019), Phys. Rev. E 100, 022404
+    (subsampling).
     """
     check_activations(activations)
     check_labels(labels, len(activations))
@@ -91,9 +92,10 @@ def ross_information(
 
 
 def _centred(activations: Tensor) -> Tensor:
-    if activations.device.type == "mps":  # has no float64
-        activations = activations.cpu()
-    return activations.double() - activations.mean(dim=0, dtype=torch.double)
+    points = activations.double()
+    # Only ratios of distances count, and squares of the largest values must stay in range.
+    points = points / points.abs().max().clamp(min=torch.finfo(torch.double).tiny)
+    return points - points.mean(dim=0)
 
 
 def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: torch.Generator) -> RossInformation:
@@ -103,11 +105,12 @@ def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: to
 
         def information(rows: Tensor, points: Tensor = points, classes: Tensor = classes) -> float:
             terms = _terms(points[rows.to(points.device)], classes[rows], neighbours)
-            return terms.mean().item() if len(terms) else 0.0
+            return terms.mean().item() if len(terms) else math.nan
 
         terms = _terms(points, classes, neighbours)
         if len(terms):
             error = subsampling_error(information, len(classes), generator, parts=_PARTS)
+            error = math.inf if math.isnan(error) else error  # a half without two samples of a class
             total += terms.sum().item()
             variance += (len(terms) * error) ** 2
             samples += len(terms)

@@ -17,7 +17,6 @@ from infoplane.report.labels import SWEPT, TRANSFERRED, TRUSTED
 
 # Numbers are printed with two decimals: what is clipped by less looks as it is.
 RESOLUTION_BITS = 0.005
-NEAR_NATS = 3.0  # below its ceiling the noisy I(X;T) falls short of the population's
 
 POINT_KEYS = ("seed", "training", "examples", "epoch", "layer_index", "layer", "estimator")
 _SHOWN = (
@@ -37,24 +36,16 @@ def in_bits(measurements: pl.DataFrame) -> pl.DataFrame:
     An estimator at another noise than the fixed one is another estimator to the reader: the column `estimator` then
     ends in `@` and the noise mode, so that nothing that asks for "kde-kl" meets relative or swept noise.
 
-    Decoded values count as saturated nowhere.
-
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None where saturated, as a ceiling has no spread to report), `low_bits` and
     `high_bits` (95 % interval, likewise), `ceiling_bits`, `null_bits` (95 % quantile over permuted labels),
-    `null_like` (no higher than that quantile) and `too_few` (too near the ceiling for the number of samples).
+    `null_like` (no higher than that quantile) and `too_few` (samples, by the estimator's own account).
     """
     rows = undistorted(measurements).filter(pl.col("value_nats").is_finite())  # a diverged network still gets a report
-    # What decoders read from held-out examples is there: close to H(Y) they have not run out of anything.
-    saturated = pl.col("saturated") & ~pl.col("estimator").is_in([DECODED, DECODED_TRANSFER])
-    noise = pl.col("noise_mode")
-    within_reach = pl.col("value_nats") <= pl.col("ceiling_nats") - NEAR_NATS
+    noise, saturated = pl.col("noise_mode"), pl.col("saturated")
     rows = rows.with_columns(
         estimator=pl.col("estimator") + pl.when(noise != FIXED_NOISE).then("@" + noise).otherwise(pl.lit("")),
-        too_few=(pl.col("estimator") == NOISY)
-        & (pl.col("quantity") == INPUT_INFORMATION)
-        & ~within_reach.fill_null(value=True),
-        saturated=saturated,
+        too_few=pl.col("biased").fill_null(value=False),
         value_bits=bits(pl.col("value_nats")),
         error_bits=pl.when(~saturated).then(bits(pl.col("standard_error"))),
         low_bits=pl.when(~saturated).then(bits(pl.col("interval_low"))),

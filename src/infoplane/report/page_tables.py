@@ -64,8 +64,9 @@ def information_html(measurements: pl.DataFrame) -> str:
             if any(one.numbers for one in kept):
                 tables.append(_information_table(kept, rows, name))
     note = (
-        '<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>few</em>: within 3 nats of it, so the value '
-        "falls short for want of samples. <em>≤</em> before a null: the value does not exceed what permuted labels "
+        '<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>few</em>: too few samples, by the '
+        "estimator's own account: noisy from half of them differs, or most are alone in their bins. "
+        "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
         "bounds; on adversarial examples the refitted decoders also read the label that the attack leaks, the "
         "transferred ones were fitted on originals.</p>"

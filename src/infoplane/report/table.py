@@ -164,7 +164,9 @@ def _legend(summaries: list[LayerSummary]) -> Text:
             "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
         )
     if any(one.too_few and not one.saturated for one in shown):
-        lines.append("few: within 3 nats of its ceiling, so it falls short for want of samples.")
+        lines.append(
+            "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."
+        )
     if any(one.null_like for one in shown):
         lines.append("≤null: no higher than with permuted labels (95 % quantile), so it says nothing about the label.")
     return Text("\n" + "\n".join(lines), style="dim")

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.report.bits import NEAR_NATS, examples_of, layers_of, plane_points
+from infoplane.report.bits import examples_of, layers_of, plane_points
 from infoplane.report.labels import TRUSTED
 from infoplane.report.planes import draw_plane, interval_ends, plane_limits
 from infoplane.report.style import (
@@ -30,7 +30,7 @@ from infoplane.report.style import (
     title_layer,
 )
 
-_NEAR_BITS = NEAR_NATS / math.log(2)
+_NEAR_BITS = 3.0 / math.log(2)  # of its ceiling: there the noisy value begins to fall short for want of samples
 _SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}
 # Curves of one layer: estimator, whether on originals, and how they look.
 _ORIGINAL: dict[str, Any] = {"color": COLOURS[0], "linestyle": "-", "marker": "o", "markersize": 3}

@@ -12,6 +12,7 @@ from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles
 from infoplane.estimators.cca import cca_information
 from infoplane.estimators.copula import copula_information
 from infoplane.estimators.decoding import decoded_information
+from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.estimators.kde import kde_information
 from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 from infoplane.estimators.neural import neural_information
@@ -32,7 +33,6 @@ _BINS: dict[str, dict[str, Any]] = {
 }
 _NOISE_VARIANCE = 0.1  # that of the study, where a task leaves the noise to the estimator
 _PERMUTATIONS = 20  # behind each null
-NORMAL_QUANTILE = 1.959964  # 97.5 %
 
 Task = TypeVar("Task", ChannelTask, LabelTask, PairTask)
 
@@ -155,7 +155,6 @@ def _decoded(task: LabelTask, decoder: Literal["linear", "mlp"], generator: torc
             result.label,
             result.lower,
             result.upper,
-            flagged=saturated(result.label, result.label_ceiling),
         )
     ]
 

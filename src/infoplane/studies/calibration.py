@@ -13,8 +13,9 @@ import polars as pl
 import torch
 
 from infoplane.errors import UserError
+from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.runs import write_whole
-from infoplane.studies.calibrated import LOWER, NORMAL_QUANTILE, UPPER, Reading
+from infoplane.studies.calibrated import LOWER, UPPER, Reading
 from infoplane.studies.cells import DISCIPLINES, CalibrationConfig, Cell, CellResult, measure_cell, planned_cells
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.workers import worker_processes

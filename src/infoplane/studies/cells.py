@@ -1,13 +1,15 @@
 """The cells of a calibration: which estimator meets which task, what decides its numbers, and how it is measured."""
 
+import ast
 import hashlib
 import inspect
 import json
 import platform
 import re
 import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -223,14 +225,23 @@ def _draw_fingerprint(task: Any) -> str:
     return _hash([part.numpy().tobytes().hex() if isinstance(part, Tensor) else part for part in task])
 
 
+def _code(part: ModuleType | Callable[..., Any]) -> str:
+    """Return what decides numbers of the source: neither comments nor docstrings."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(part)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
 def _fit_fingerprint(fit: Fit[Any]) -> str:
-    """Hash the source of an estimator, of all of ours that it uses, and of how it is used here."""
-    sources = {"used": inspect.getsource(calibrated), "measured": inspect.getsource(measure_cell)}
+    """Hash the code of an estimator, of all of ours that it uses, and of how it is used here."""
+    sources = {"used": _code(calibrated), "measured": _code(measure_cell)}
 
     def visit(module: ModuleType) -> None:
         if module.__name__ in sources:
             return
-        sources[module.__name__] = inspect.getsource(module)
+        sources[module.__name__] = _code(module)
         for value in list(vars(module).values()):
             name = getattr(value, "__module__", None) or ""
             if name.startswith("infoplane."):

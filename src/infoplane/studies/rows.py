@@ -15,8 +15,10 @@ from infoplane.estimators import (
     group_means,
     saturated,
 )
+from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.estimators.rows import multiplicity_entropy
 from infoplane.records import (
+    BINNED,
     BINNING,
     CLASS_ENTROPY,
     INPUT_INFORMATION,
@@ -24,11 +26,11 @@ from infoplane.records import (
     KDE_KL,
     KDE_MIXED,
     LABEL_INFORMATION,
+    MIXTURE,
     NOISY,
+    POPULATION,
     Measurement,
 )
-
-NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %: intervals hold 95 %
 
 
 class Ceilings:
@@ -101,7 +103,8 @@ def binning_rows(
     binned: BinningInformation, ceilings: Ceilings, groups: Tensor, common: dict[str, Any]
 ) -> Iterator[Measurement]:
     """Both binned informations."""
-    return _estimate_rows(BINNING, binned, binned.errors, ceilings, groups, common)
+    biased = dict.fromkeys(binned.errors, not binned.reliable)
+    return _estimate_rows(BINNING, BINNED, binned, binned.errors, biased, ceilings, groups, common)
 
 
 def noisy_rows(
@@ -109,13 +112,16 @@ def noisy_rows(
 ) -> Iterator[Measurement]:
     """Both informations between the KDE bounds."""
     errors = {"input": noisy.input_error, "label": noisy.label_error}
-    return _estimate_rows(NOISY, noisy, errors, ceilings, groups, common)
+    biased = {"input": noisy.input_biased, "label": noisy.label_biased}
+    return _estimate_rows(NOISY, MIXTURE, noisy, errors, biased, ceilings, groups, common)
 
 
 def _estimate_rows(
     estimator: str,
+    distribution: str,
     result: BinningInformation | NoisyInformation,
     errors: Mapping[str, float],
+    biased: Mapping[str, bool],
     ceilings: Ceilings,
     groups: Tensor,
     common: dict[str, Any],
@@ -129,8 +135,10 @@ def _estimate_rows(
             estimator=estimator,
             kind="estimate",
             quantity=quantity,
+            distribution=distribution,
             value=getattr(result, name),
             error=errors[name],
+            biased=biased[name],
             ceiling=ceiling,
             null=result.nulls.get(name),
             influences=result.influences[name],
@@ -141,12 +149,13 @@ def _estimate_rows(
 def decoded_row(
     decoded: HeldOutInformation, estimator: str, null: Null | None, groups: Tensor, common: dict[str, Any]
 ) -> Measurement:
-    """What held-out decoders find."""
+    """What held-out decoders find: near H(Y) too it is there, so it is never saturated."""
     return _row(
         common,
         estimator=estimator,
         kind="lower",
         quantity=LABEL_INFORMATION,
+        distribution=POPULATION,
         value=decoded.label,
         error=decoded.label_error,
         ceiling=decoded.label_ceiling,
@@ -169,6 +178,8 @@ def _row(
     influences: Tensor,
     groups: Tensor,
     members: Tensor | slice = slice(None),
+    distribution: str = MIXTURE,
+    biased: bool | None = None,
 ) -> Measurement:
     means = group_means(influences[members], groups[members], int(groups.max()) + 1).tolist()
     return Measurement(
@@ -184,7 +195,9 @@ def _row(
         null_mean_nats=null.mean if null else None,
         null_quantile95_nats=null.quantile95 if null else None,
         permutations=len(null.values) if null else None,
-        saturated=saturated(value, ceiling),
+        distribution=distribution,
+        saturated=distribution != POPULATION and saturated(value, ceiling),
+        biased=biased,
         # a class with fewer examples than groups leaves groups empty
         group_means=[None if math.isnan(mean) else mean for mean in means],
     )
