@@ -17,7 +17,23 @@ def test_the_library_example_works_as_pasted():
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"I\(X;T\) between [\d.]+ and [\d.]+ of at most 6\.80 nats\n", done.stdout)
+    decoded, kde = done.stdout.splitlines()
+    assert re.fullmatch(r"I\(T;Y\): decoders read [\d.]+ \[[\d.]+, [\d.]+\] nats of 2\.30", decoded)
+    assert re.fullmatch(r"I\(X;T\): between [\d.]+ and [\d.]+ nats of 6\.80 at this noise", kde)
+
+
+def test_the_guides_example_works_on_a_layer():
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "docs" / "estimators.md").read_text(), flags=re.DOTALL
+    )
+    layer = "torch.manual_seed(0)\nlabels = torch.arange(300) % 3\nactivations = torch.randn(300, 2) + 3 * labels[:, None]\n"
+    code = example.replace("seed =", f"{layer}seed =", 1)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    decoded, kde = done.stdout.splitlines()
+    assert float(decoded.split()[0]) > 0.5
+    value, null = map(float, kde.split()[-2:])
+    assert null < value
 
 
 def test_the_example_of_ones_own_loop_runs():
