@@ -26,7 +26,8 @@ def test_the_guides_example_works_on_a_layer():
     (example,) = re.findall(
         r"```python\n(.*?)```", (REPOSITORY / "docs" / "estimators.md").read_text(), flags=re.DOTALL
     )
-    layer = "torch.manual_seed(0)\nlabels = torch.arange(300) % 3\nactivations = torch.randn(300, 2) + 3 * labels[:, None]\n"
+    layer = "torch.manual_seed(0)\nlabels = torch.arange(300) % 3\n"
+    layer += "activations = torch.randn(300, 2) + 3 * labels[:, None]\n"
     code = example.replace("seed =", f"{layer}seed =", 1)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -157,3 +157,15 @@ def test_decay_falls_for_critics_that_wait_and_the_best_weights_stay(monkeypatch
     decays_after((0.9, 0.7), 7.0)
     assert best.ended()
     assert best.weights[0].flatten().tolist() == [3.0, 4.0]
+
+
+def test_scores_beyond_the_range_of_exponentials_still_choose_a_cap_and_a_zero():
+    # A unit that few samples light up is far out as a normal score, and so is a critic that leans on it.
+    scores = torch.zeros(1, 50, 50, dtype=torch.double)
+    scores[0].diagonal()[:] = 900.0
+    cap, shift = critics_module._caps_and_shifts(scores)
+    assert (cap.item(), shift.item()) == (900.0, 0.0)
+    scores += 800.0  # any constant is absorbed by the zero
+    cap, shift = critics_module._caps_and_shifts(scores)
+    assert cap.item() == 1700.0
+    assert shift.item() == pytest.approx(800.0)

@@ -192,12 +192,13 @@ def _caps_and_shifts(scores: Tensor) -> tuple[Tensor, Tensor]:
     samples = scores.shape[1]
     quantiles = torch.tensor(_CAPS, dtype=torch.double, device=scores.device)
     caps = scores.diagonal(dim1=1, dim2=2).quantile(quantiles, dim=1)  # (candidates, critics)
+    diagonal = torch.eye(samples, dtype=torch.bool, device=scores.device)
     log_means, values = [], []
     for cap in caps:
         capped = torch.minimum(scores, cap[:, None, None])
         matched = capped.diagonal(dim1=1, dim2=2)
-        shuffled = (capped.exp().sum(dim=(1, 2)) - matched.exp().sum(dim=1)) / (samples * (samples - 1))
-        log_means.append(shuffled.log())
+        shuffled = capped.masked_fill(diagonal, -math.inf)
+        log_means.append(shuffled.logsumexp(dim=(1, 2)) - math.log(samples * (samples - 1)))
         values.append(matched.mean(dim=1) - log_means[-1])
     best = torch.stack(values).argmax(dim=0)[None]
     return caps.gather(0, best)[0], torch.stack(log_means).gather(0, best)[0]
