@@ -91,12 +91,14 @@ def penalised_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor, pe
     return (-own.mean() + penalty / 2 * weight.double().square().sum()).item()
 
 
-@pytest.mark.parametrize(("samples", "features"), [(300, 5), (400, 2000)])  # within one block of rows, and beyond
+# Within one block of rows; beyond, and in the span of the rows; and of more rows than those a span is found for.
+@pytest.mark.parametrize(("samples", "features"), [(300, 5), (400, 2000), (2100, 2150)])
 def test_regression_minimises_the_penalised_loss_at_each_penalty_also_when_fitted_again(samples, features):
     generator = seeded(7)
     labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), samples, replacement=True, generator=generator)
     points = torch.randn(samples, features, generator=generator)
     points[:, :5] += torch.randn(3, 5, generator=generator)[labels]
+    points[1:4] = points[0]  # so that there are fewer dimensions than rows
     prior, some = log_prior_of(labels), slice(0, samples // 2)
     candidates = list(softmax_regression(points[some], labels[some], prior, generator))
     for penalty, candidate in zip((1.0, 0.1, 0.01, 0.001), candidates, strict=True):

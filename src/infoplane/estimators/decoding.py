@@ -15,6 +15,7 @@ from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
 from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores, row_blocks
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
+from infoplane.estimators.threads import one_thread
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
@@ -219,6 +220,7 @@ def _numerics(device: torch.device) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(exact_products(device))
+        stack.enter_context(one_thread())
         yield
 
 
