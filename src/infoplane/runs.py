@@ -197,6 +197,11 @@ class RunFolder:
         matches = (pattern.fullmatch(path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
         return sorted(int(match[1]) for match in matches if match)
 
+    def checkpoint_seeds(self) -> list[int]:
+        """Training seeds with a checkpoint here, ascending."""
+        matches = (re.match(r"s(\d+)-", path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
+        return sorted({int(match[1]) for match in matches if match})
+
     def write_checkpoint(
         self, seed: int, training: str, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
