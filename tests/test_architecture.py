@@ -18,7 +18,7 @@ ESTIMATING = {"estimators"}
 PROBING = ESTIMATING | {"probes"}
 ATTACKING = PROBING
 TRAINING = PROBING | {"attacks"}
-STUDYING = TRAINING | {"training", "data", "models", "runs"}
+STUDYING = TRAINING | {"distortions", "training", "data", "models", "runs"}
 SHOWING = {"runs", "estimators"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
@@ -29,11 +29,13 @@ MAY_IMPORT = {
     "runs": set(),
     "recipes": set(),
     "attacks": ATTACKING,
+    "distortions": set(),
     "training": TRAINING,
     "studies": STUDYING,
     "report": SHOWING,
     "console": set(),
-    "cli": STUDYING | {"studies", "report", "recipes", "console"},
+    "commands": STUDYING | {"studies", "report", "recipes", "console"},
+    "cli": STUDYING | {"studies", "report", "recipes", "console", "commands"},
 }
 
 
