@@ -21,15 +21,6 @@ from infoplane.studies.plane import InformationPlane
 SEED = 4
 
 
-@pytest.fixture(scope="module")
-def flow_run(small_flow, tmp_path_factory) -> RunFolder:
-    run = RunFolder(tmp_path_factory.mktemp("flow") / "run")
-    config = small_flow.model_copy(update={"seed": SEED})
-    run.begin("information-flow", config.model_dump(mode="json"), {"device": "cpu"})
-    information_flow(config, run=run)
-    return run
-
-
 @pytest.fixture
 def own_run(flow_run, tmp_path) -> RunFolder:
     """A copy that a test may damage."""
@@ -40,10 +31,10 @@ def own_run(flow_run, tmp_path) -> RunFolder:
 def test_each_finished_network_is_the_one_that_study_one_measured_last(flow_run):
     networks = list(FinishedRun(flow_run))
     assert [(network.seed, network.training, network.epoch) for network in networks] == [
-        (SEED, "normal", 2),
-        (SEED, "adversarial", 2),
+        (SEED, "normal", 1),
+        (SEED, "adversarial", 1),
     ]
-    recorded = flow_run.performance().filter(pl.col("epoch") == 2)
+    recorded = flow_run.performance().filter(pl.col("epoch") == 1)
     for network in networks:
         own = recorded.filter(pl.col("training") == network.training)
         for (split, examples), images, labels in (
@@ -70,7 +61,7 @@ def test_a_plane_of_the_finished_network_repeats_the_last_records_of_study_one(f
     )
     plane.measure(network.model, epoch=network.epoch, training="adversarial", thorough=False)
     chosen = (pl.col("estimator") == KDE_KL) & (pl.col("noise_mode") != "sweep")
-    recorded = flow_run.measurements().filter(chosen, pl.col("epoch") == 2, pl.col("training") == "adversarial")
+    recorded = flow_run.measurements().filter(chosen, pl.col("epoch") == 1, pl.col("training") == "adversarial")
     assert plane.measurements.filter(chosen)["value_nats"].to_list() == recorded["value_nats"].to_list()
 
 
@@ -102,7 +93,7 @@ def test_every_seed_with_checkpoints_counts(own_run):
 
 
 def test_an_unfinished_training_is_named(own_run):
-    next(own_run.path.glob("checkpoints/*-adversarial-e0002*")).unlink()
+    next(own_run.path.glob("checkpoints/*-adversarial-e0001*")).unlink()
     with pytest.raises(UserError, match=rf"adversarial training, seed {SEED}, has not finished \(it has no checkpoint"):
         FinishedRun(own_run)
     settings = own_run.read_config()["settings"]
@@ -110,7 +101,7 @@ def test_an_unfinished_training_is_named(own_run):
     shutil.rmtree(own_run.path / "measurements")
     config = own_run.read_config() | {"settings": settings}
     own_run.config_path.write_text(json.dumps(config))
-    with pytest.raises(UserError, match="its last checkpoint is of epoch 2 of 9"):
+    with pytest.raises(UserError, match="its last checkpoint is of epoch 1 of 9"):
         FinishedRun(own_run)
 
 
@@ -132,7 +123,9 @@ def test_a_checkpoint_of_another_network_is_refused(own_run):
 
 
 def test_an_untrained_run_is_finished_at_epoch_0(small_flow, tmp_path):
-    config = FlowConfig.model_validate(small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"]})
+    config = FlowConfig.model_validate(
+        small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"], "measurement": {"examples": 10}}
+    )
     run = RunFolder(tmp_path / "run")
     run.begin("information-flow", config.model_dump(mode="json"), {})
     information_flow(config, run=run)
