@@ -19,7 +19,7 @@ PROBING = ESTIMATING | {"probes"}
 ATTACKING = PROBING
 TRAINING = PROBING | {"attacks"}
 STUDYING = TRAINING | {"distortions", "training", "data", "models", "runs"}
-SHOWING = {"runs", "estimators"}
+SHOWING = {"runs", "estimators", "distortions"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "estimators": set(),

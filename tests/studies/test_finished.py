@@ -124,7 +124,7 @@ def test_a_checkpoint_of_another_network_is_refused(own_run):
 
 def test_an_untrained_run_is_finished_at_epoch_0(small_flow, tmp_path):
     config = FlowConfig.model_validate(
-        small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"], "measurement": {"examples": 10}}
+        small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"], "measurement": {"examples": 20}}
     )
     run = RunFolder(tmp_path / "run")
     run.begin("information-flow", config.model_dump(mode="json"), {})
