@@ -27,6 +27,7 @@ from infoplane.report.style import (
 )
 
 _MARKERS = "ox+1"
+_HATCHES = ("////", "\\\\\\\\", "....", "||||")
 _BELOW = -0.5  # of the ceiling: decoders that are wrong with more confidence are drawn there, as triangles
 _QUANTILE = 1.96  # of 97.5 %
 
@@ -75,7 +76,7 @@ def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str)
     for row, panel in enumerate(_PANELS, start=2):
         axes[row, 0].set_ylabel(f"{panel.quantity}, bits\n{panel.name}")
     figure.align_ylabels(axes[:, 0])
-    figure.legend(handles=_legend(keys), loc="lower center", ncol=4, columnspacing=1.4)
+    figure.legend(handles=_legend(keys), loc="lower center", ncol=5, columnspacing=1.2)
     return figure
 
 
@@ -100,7 +101,7 @@ def distortion_layers_figure(rows: pl.DataFrame, distortion: str, title: str) ->
     for row, panel in enumerate(_OF_ALL_LAYERS):
         axes[row, 0].set_ylabel(f"{panel.quantity}, bits\n{panel.name}")
     figure.align_ylabels(axes[:, 0])
-    figure.legend(handles=_legend(keys), loc="lower center", ncol=4, columnspacing=1.4)
+    figure.legend(handles=_legend(keys), loc="lower center", ncol=5, columnspacing=1.2)
     return figure
 
 
@@ -117,6 +118,11 @@ class _Keys:
 
     def colour(self, training: str) -> str:
         return COLOURS[self.trainings.index(training) % len(COLOURS)]
+
+    def null(self, training: str) -> dict[str, Any]:
+        """Hatched, each training its own way: two nulls stay apart without colours too."""
+        hatch = _HATCHES[self.trainings.index(training) % len(_HATCHES)]
+        return {"facecolor": "none", "edgecolor": self.colour(training), "hatch": hatch, "alpha": 0.55, "linewidth": 0}
 
     def curves(self) -> list[tuple[str, str]]:
         return [(training, examples) for training in self.trainings for examples in self.examples]
@@ -204,32 +210,28 @@ def _draw_information(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
             own.group_by("training", "level").agg(pl.col("null_bits").max(), examples=pl.lit("")), levels, training, ""
         )
         if not null.is_empty():
-            edge: dict[str, Any] = {
-                "facecolor": keys.colour(training),
-                "alpha": 0.3,
-                "linewidth": 0,
-                "zorder": 0,
-                "label": "null",
-            }
-            axes.fill_between(_places(null, levels), 0, null["null_bits"].clip(0), **edge)
+            look = keys.null(training)
+            axes.fill_between(_places(null, levels), 0, null["null_bits"].clip(0), zorder=0, label="null", **look)
     if math.isfinite(top):
         axes.axhline(top, **CEILING)
     if panel.signed:
         axes.axhline(0, color="#555555", linewidth=0.5, zorder=1)
         axes.set_ylim(floor - 0.06 * top, 1.08 * top)
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * top if math.isfinite(top) else None)
 
 
 def _legend(keys: _Keys) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], label=plain(f"{training_label(training)}, {examples}"), **keys.style(training, examples))
-        for training, examples in keys.curves()
-    ]
-    handles.append(Patch(color="#777777", alpha=0.3, linewidth=0, label="95 % interval"))
-    handles += [
-        Patch(color=keys.colour(training), alpha=0.3, linewidth=0, label=plain(f"null, {training_label(training)}"))
+        Line2D([], [], color=keys.colour(training), label=plain(training_label(training)))
         for training in keys.trainings
+    ]
+    for rank, examples in enumerate(keys.examples):
+        look: dict[str, Any] = {"linestyle": LINES[rank % len(LINES)], "marker": _MARKERS[rank % len(_MARKERS)]}
+        handles.append(Line2D([], [], color="#333333", markersize=3, label=plain(f"{examples} examples"), **look))
+    handles.append(Patch(color="#333333", alpha=0.18, linewidth=0, label="95 % interval"))
+    handles += [
+        Patch(label=plain(f"null, {training_label(training)}"), **keys.null(training)) for training in keys.trainings
     ]
     handles.append(Line2D([], [], label="ceiling", **CEILING))
     below: dict[str, Any] = {"marker": "v", "linestyle": "none", "fillstyle": "none", "markersize": 5}

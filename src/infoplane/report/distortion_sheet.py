@@ -13,8 +13,8 @@ from infoplane.report.labels import training_label
 from infoplane.report.style import new_figure, plain
 
 ORIGINAL = "original"
-_CELL_INCHES = (1.05, 1.0)  # an image and the words under it take width and height
-_LINE_INCHES = 0.12
+_IMAGE_INCHES, _GAP_INCHES, _LINE_INCHES = 0.92, 0.06, 0.115
+_LEFT_INCHES, _TOP_INCHES = 1.25, 0.62
 _LONGEST = 10  # characters of a class name
 
 Sheets = Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]  # by training: images by "version/level", facts
@@ -36,25 +36,27 @@ def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:
     versions = sorted({version for version, _ in keys} - {ORIGINAL})
     shown = [(ORIGINAL, list(sheets))] + [(version, [training]) for version in versions for training in sheets]
     number = len(first_facts["labels"])
-    width = 1.25 + _CELL_INCHES[0] * len(levels)
-    heights = [_CELL_INCHES[1] + _LINE_INCHES * len(trainings) for _, trainings in shown] * number
-    height = sum(heights) + 0.75
-    figure = new_figure(title, max(width, 6.0), height)
-    edges = {"left": 1.15 / max(width, 6.0), "right": 0.99, "top": 1 - 0.6 / height, "bottom": 0.25 / height}
-    grid = figure.add_gridspec(len(heights), len(levels), height_ratios=heights, hspace=0.28, wspace=0.06, **edges)
-    axes = grid.subplots(squeeze=False)
+    row_inches = [_IMAGE_INCHES + _GAP_INCHES + _LINE_INCHES * len(trainings) for _, trainings in shown]
+    width = max(5.0, _LEFT_INCHES + len(levels) * (_IMAGE_INCHES + _GAP_INCHES) + 0.1)
+    height = _TOP_INCHES + number * sum(row_inches) + 0.1
+    figure = new_figure(title, width, height)
+    top = height - _TOP_INCHES
     for place in range(number):
-        for row, (version, trainings) in enumerate(shown, start=place * len(shown)):
+        for (version, trainings), inches in zip(shown, row_inches, strict=True):
             for column, level in enumerate(levels):
-                _draw_cell(axes[row, column], sheets, trainings, f"{version}/{level:g}", place)
-            name = version if version == ORIGINAL else f"{version},\n{training_label(trainings[0])}"
-            label = _class_name(first_facts, first_facts["labels"][place])
-            axes[row, 0].set_ylabel(
-                plain(f"{label}\n{name}" if version == ORIGINAL else name), rotation=0, ha="right", va="center"
-            )
-    for column, level in enumerate(levels):
-        axes[0, column].set_title(level_label(level), fontweight="bold")
-    figure.text(edges["left"], 1 - 0.36 / height, plain(f"{DISTORTIONS[distortion].level}:"), va="top")
+                left = _LEFT_INCHES + column * (_IMAGE_INCHES + _GAP_INCHES)
+                corner = (left / width, (top - _IMAGE_INCHES) / height)
+                axes = figure.add_axes((*corner, _IMAGE_INCHES / width, _IMAGE_INCHES / height))
+                _draw_cell(axes, sheets, trainings, f"{version}/{level:g}", place)
+                if column == 0:
+                    label = _class_name(first_facts, first_facts["labels"][place])
+                    about = "original" if version == ORIGINAL else f"{version}\n({training_label(trainings[0])})"
+                    axes.set_ylabel(plain(f"{label}, {about}"), rotation=0, ha="right", va="center")
+                if top == height - _TOP_INCHES:
+                    axes.set_title(level_label(level), fontweight="bold")
+            top -= inches
+    level_name = DISTORTIONS[distortion].level
+    figure.text((_LEFT_INCHES - 0.06) / width, 1 - (_TOP_INCHES - 0.05) / height, level_name, ha="right", va="bottom")
     return figure
 
 

@@ -64,12 +64,12 @@ def write_figures(run: RunFolder) -> list[Path]:
                 fixed = rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
                 figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, seed {seed} ({name})")
                 written += save_figure(figure, folder / f"geometry-s{seed}")
-        for kind, figure in _distortion_figures(run, name):
+        for kind, figure in distortion_figures(run, name):
             written += save_figure(figure, folder / kind)
     return written
 
 
-def _distortion_figures(run: RunFolder, name: str) -> Iterator[tuple[str, Figure]]:
+def distortion_figures(run: RunFolder, name: str) -> Iterator[tuple[str, Figure]]:
     """Draw study two, seed by seed, where it was made."""
     performance = distorted(run.performance())
     if performance.is_empty():
