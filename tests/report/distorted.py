@@ -78,7 +78,7 @@ def write_distortions(run: RunFolder) -> RunFolder:
 
 def _write(run: RunFolder, training: str, name: str) -> None:
     measured, performed = [], []
-    for rank, level, examples in conditions(name):
+    for rank, level, examples in reversed(conditions(name)):  # as levels that were added later may lie
         facts: dict[str, Any] = {
             "study": "distortion", "seed": SEED, "training": training, "epoch": EPOCH, "split": "test",
             "examples": examples, "distortion": name, "level": level,

@@ -12,7 +12,9 @@ from polars.testing import assert_frame_equal
 from infoplane.config import DistortionConfig
 from infoplane.distortions import saturate, shuffle_patches
 from infoplane.errors import UserError
+from infoplane.estimators import decoded_information
 from infoplane.modes import evaluation_mode
+from infoplane.probes import gather_activations
 from infoplane.randomness import seeded_generator
 from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.runs import RunFolder
@@ -149,6 +151,23 @@ def test_decoders_of_originals_read_themselves_where_nothing_is_distorted(whole)
     rows = records(whole).measurements.filter(layer="fc3", examples="original", distortion="saturation", level=2)
     one, other = (rows.filter(estimator=name)["value_nats"].to_list() for name in ("decoded", "decoded-transfer"))
     assert one == other
+
+
+def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never_saw(whole):
+    network = FinishedRun(whole).network(SEED, "adversarial")
+    with evaluation_mode(network.model):
+        before, *after = (
+            gather_activations(network.model, images, ["fc3"], batch_size=40)["fc3"]
+            for images in (network.images, saturate(network.images, 8), saturate(network.attacked(), 8))
+        )
+    decoders = decoded_information(before, network.labels, generator=seeded_generator(0, "decoder"))
+    rows = records(whole).measurements.filter(
+        training="adversarial", distortion="saturation", level=8, layer="fc3", estimator="decoded-transfer"
+    )
+    for examples, outputs in zip(("original", "adversarial"), after, strict=True):
+        assert not torch.equal(outputs, before)
+        found = rows.filter(examples=examples)["value_nats"].item()
+        assert found == pytest.approx(decoders.transferred(outputs, network.labels).label, abs=1e-6)
 
 
 def test_relative_noise_stays_that_of_the_undistorted_version(whole):
