@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -94,6 +95,33 @@ def test_the_page_has_a_section_with_figures_and_tables(run, tmp_path):
     assert rows[1][10:12] == ["0.72&thinsp;±.07", "0.58 to 0.86"]
     assert rows[12][:3] == ["adversarial", "adversarial", "42.00 %"]
     assert len(rows[0]) == len(rows[1]) == len(rows[12]) + 1
+
+
+class Outline(HTMLParser):
+    """Collect ids and links; complain about elements that are not closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        if tag not in ("meta", "input", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed(run):
+    outline = Outline()
+    outline.feed(page_of(run))
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    assert "#distortion" in outline.links
+    assert {link.removeprefix("#") for link in outline.links} <= set(outline.ids)
 
 
 def test_undistorted_numbers_of_the_page_stay_as_they_were(run, make_run, tmp_path):

@@ -19,6 +19,7 @@ from infoplane.randomness import seeded_generator
 from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.runs import RunFolder
 from infoplane.studies import distortion as study
+from infoplane.studies import information_flow
 from infoplane.studies.distortion import DistortionRecords, distortion_study
 from infoplane.studies.evaluate import evaluate
 from infoplane.studies.finished import FinishedRun
@@ -280,6 +281,9 @@ def test_the_network_and_the_records_of_study_one_stay_as_they_were(flow_run, wh
             assert (whole.path / name / path.name).read_bytes() == path.read_bytes()
     for path in (flow_run.path / "checkpoints").iterdir():
         assert (whole.path / "checkpoints" / path.name).read_bytes() == path.read_bytes()
+    config = FinishedRun(whole).config
+    for again, before in zip(information_flow(config, run=whole), information_flow(config, run=flow_run), strict=True):
+        assert_frame_equal(again, before)
     assert (whole.path / "config.json").read_bytes() == (flow_run.path / "config.json").read_bytes()
 
 

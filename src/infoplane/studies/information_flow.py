@@ -79,7 +79,8 @@ def information_flow(
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
     if run is not None:
-        return FlowRecords(run.measurements(), run.geometry(), run.performance())
+        own = pl.col("study") == STUDY  # later studies write into the same folder
+        return FlowRecords(*(table.filter(own) for table in (run.measurements(), run.geometry(), run.performance())))
     return FlowRecords(
         measurement_table(row for flow in flows for row in flow.measurements),
         geometry_table(row for flow in flows for row in flow.geometry),
