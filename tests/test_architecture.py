@@ -18,8 +18,8 @@ ESTIMATING = {"estimators"}
 PROBING = ESTIMATING | {"probes"}
 ATTACKING = PROBING
 TRAINING = PROBING | {"attacks"}
-STUDYING = TRAINING | {"training", "data", "models", "runs"}
-SHOWING = {"runs", "estimators"}
+STUDYING = TRAINING | {"distortions", "training", "data", "models", "runs"}
+SHOWING = {"runs", "estimators", "distortions"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "estimators": set(),
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "runs": set(),
     "recipes": set(),
     "attacks": ATTACKING,
+    "distortions": set(),
     "training": TRAINING,
     "studies": STUDYING,
     "report": SHOWING,

@@ -13,6 +13,7 @@ import tyro
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, typed
 from infoplane.commands.data import DataOptions, data
+from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
 from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow
 from infoplane.commands.recipes import RecipesOptions, recipes
@@ -25,6 +26,7 @@ Parsed = TypeVar("Parsed", bound=Options)
 COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "demo": (demo, DemoOptions),
     "flow": (flow, FlowOptions),
+    "distortion": (distortion, DistortionOptions),
     "recipes": (recipes, RecipesOptions),
     "estimate": (estimate, EstimateOptions),
     "calibrate": (calibrate, CalibrateOptions),
@@ -41,7 +43,7 @@ def usage() -> str:
         "Information planes you can trust, for networks under attack.",
         "",
     ]
-    lines += [f"  {name:<10}{(options.__doc__ or '').strip()}" for name, (_, options) in COMMANDS.items()]
+    lines += [f"  {name:<12}{(options.__doc__ or '').strip()}" for name, (_, options) in COMMANDS.items()]
     lines += ["", "infoplane COMMAND --help lists the options of a command."]
     return "\n".join(lines)
 

@@ -128,6 +128,28 @@ class MeasurementConfig(_Frozen):
     0, logarithmically spaced ones, and the last."""
 
 
+DistortionName = Literal["saturation", "shuffling", "low-pass", "high-pass", "grey", "noise", "texture-exchange"]
+
+
+class DistortionConfig(_Frozen):
+    """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
+
+    distortions: tuple[DistortionName, ...] = ("saturation", "shuffling")
+    """Which distortions, each for what it destroys: texture (saturation), shape (shuffling), fine detail (low-pass),
+    coarse form (high-pass), colour (grey), faint detail (noise), agreement of both (texture-exchange)."""
+    saturation: tuple[Annotated[float, Field(ge=2)], ...] = (2, 8, 16, 64, 1024)
+    """Levels of saturation; 2 changes nothing and is always measured."""
+    shuffling: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Patches per side; 1 changes nothing and is always measured. By default 1, 2, 4 and 8, or what is nearest to them
+    among the numbers that divide the image size."""
+
+    @model_validator(mode="after")
+    def _names_each_distortion_once(self) -> "DistortionConfig":
+        if not self.distortions or len(set(self.distortions)) < len(self.distortions):
+            raise ValueError(f"distortions must name each distortion once, got {' '.join(self.distortions) or 'none'}")
+        return self
+
+
 class FlowConfig(_Frozen):
     """Study one: information flow during training (docs/method.md, section 5)."""
 

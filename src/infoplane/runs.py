@@ -43,7 +43,8 @@ class RunFolder:
     """One run on disk.
 
     `config.json` holds settings and environment, `measurements/`, `geometry/` and `performance/` one Parquet file per
-    seed, training and epoch, `checkpoints/` weights with optimiser and method state, `log.jsonl` what happened when.
+    seed, training and epoch (and distortion), `examples/` a few images for figures, `checkpoints/` weights with
+    optimiser and method state, `log.jsonl` what happened when.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -138,8 +139,9 @@ class RunFolder:
 
     # records
 
-    def _table_path(self, folder: str, study: str, seed: int, training: str, epoch: int) -> Path:
-        return self.path / folder / f"{study}-s{seed}-{training}-e{epoch:04d}.parquet"
+    def _table_path(self, folder: str, study: str, seed: int, training: str, epoch: int, part: str = "") -> Path:
+        suffix = f"-{part}" if part else ""
+        return self.path / folder / f"{study}-s{seed}-{training}-e{epoch:04d}{suffix}.parquet"
 
     def has_records(self, study: str, seed: int, training: str, epoch: int) -> bool:
         """Whether all tables of this epoch are here."""
@@ -151,17 +153,30 @@ class RunFolder:
         seed: int,
         training: str,
         epoch: int,
+        part: str = "",
         *,
         measurements: pl.DataFrame,
         geometry: pl.DataFrame,
         performance: pl.DataFrame,
     ) -> None:
-        """Write the tables of one epoch."""
+        """Write the tables of one epoch, or of one part of it, say a distortion, in files of its own."""
         tables = {"measurements": measurements, "geometry": geometry, "performance": performance}
         for folder, table in tables.items():
             buffer = io.BytesIO()
             table.write_parquet(buffer)
-            write_whole(self._table_path(folder, study, seed, training, epoch), buffer.getvalue())
+            write_whole(self._table_path(folder, study, seed, training, epoch, part), buffer.getvalue())
+
+    def read_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> dict[str, pl.DataFrame]:
+        """Return the tables that `write_records` wrote, by its names, each empty where it is not here.
+
+        Raises:
+            UserError: a table is damaged.
+        """
+        return {
+            folder: _read_table(path, schema) if path.is_file() else pl.DataFrame(schema=schema)
+            for folder, schema in _TABLES.items()
+            for path in [self._table_path(folder, study, seed, training, epoch, part)]
+        }
 
     def measurements(self) -> pl.DataFrame:
         """All measurements of the run, columns as in `records.MEASUREMENT_SCHEMA`."""
@@ -176,14 +191,36 @@ class RunFolder:
         return self._read_tables("performance")
 
     def _read_tables(self, folder: str) -> pl.DataFrame:
-        tables, schema = [], _TABLES[folder]
-        for path in sorted((self.path / folder).glob("*.parquet")):
-            try:
-                tables.append(pl.read_parquet(path).match_to_schema(schema))
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
+        schema = _TABLES[folder]
+        tables = [_read_table(path, schema) for path in sorted((self.path / folder).glob("*.parquet"))]
         return pl.concat(tables) if tables else pl.DataFrame(schema=schema)
+
+    # example images
+
+    def _examples_path(self, study: str, seed: int, training: str, part: str) -> Path:
+        return self.path / "examples" / f"{study}-s{seed}-{training}-{part}.safetensors"
+
+    def write_examples(
+        self, study: str, seed: int, training: str, part: str, images: Mapping[str, Tensor], facts: Mapping[str, Any]
+    ) -> None:
+        """Keep a few images for figures, by name, with JSON facts about them."""
+        write_whole(self._examples_path(study, seed, training, part), _packed(images, facts))
+
+    def read_examples(
+        self, study: str, seed: int, training: str, part: str
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what `write_examples` wrote, or None where it is not here.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self._examples_path(study, seed, training, part)
+        if not path.is_file():
+            return None
+        try:
+            return _unpacked(path)
+        except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
+            raise UserError(f"{path} cannot be read ({error}); delete it and make its study again") from None
 
     # checkpoints
 
@@ -197,16 +234,16 @@ class RunFolder:
         matches = (pattern.fullmatch(path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
         return sorted(int(match[1]) for match in matches if match)
 
+    def checkpoint_seeds(self) -> list[int]:
+        """Training seeds with a checkpoint here, ascending."""
+        matches = (re.match(r"s(\d+)-", path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
+        return sorted({int(match[1]) for match in matches if match})
+
     def write_checkpoint(
         self, seed: int, training: str, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of one epoch."""
-        # Copies: safetensors refuses tensors that share memory, as tied weights do.
-        copies = {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-        }
-        content = save(copies, metadata={"facts": json.dumps(facts)})
-        write_whole(self._checkpoint_path(seed, training, epoch), content)
+        write_whole(self._checkpoint_path(seed, training, epoch), _packed(tensors, facts))
 
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
@@ -216,14 +253,11 @@ class RunFolder:
         """
         path = self._checkpoint_path(seed, training, epoch)
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-                facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+            return _unpacked(path)
         except FileNotFoundError:
             raise UserError(f"{path} is missing; restore it, or start a new run with --run") from None
         except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
             raise UserError(f"{path} cannot be read ({error}); delete it and continue the run") from None
-        return tensors, facts
 
     def prune_checkpoints(self, seed: int, training: str, keep: set[int]) -> None:
         """Delete the checkpoints of this training whose epoch is not in `keep`."""
@@ -238,6 +272,28 @@ class RunFolder:
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}) + "\n"
         with (self.path / "log.jsonl").open("a") as file:
             file.write(line)
+
+
+def _read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path).match_to_schema(schema)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
+
+
+def _packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    return save(copies, metadata={"facts": json.dumps(facts)})
+
+
+def _unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        return tensors, json.loads(file.metadata()["facts"])
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

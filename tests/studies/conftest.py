@@ -3,6 +3,8 @@
 import pytest
 
 from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, ModelConfig, TrainingConfig
+from infoplane.runs import RunFolder
+from infoplane.studies import STUDY, information_flow
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,16 @@ def small_flow() -> FlowConfig:
             examples=60, permutations=5, noise_sweep=(0.1, 10.0), thorough_epochs=1, decoder_permutations=1
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def flow_run(small_flow, tmp_path_factory) -> RunFolder:
+    """A smaller study yet in a folder, of seed 4, one epoch and two layers: look, do not write."""
+    run = RunFolder(tmp_path_factory.mktemp("flow") / "run")
+    settings = small_flow.model_dump() | {"seed": 4}
+    settings["training"] |= {"epochs": 1, "learning_rate": 0.05, "batch_size": 8}
+    settings["measurement"] |= {"examples": 40, "layers": ("conv2", "fc3"), "permutations": 3}
+    config = FlowConfig.model_validate(settings)
+    run.begin(STUDY, config.model_dump(mode="json"), {"device": "cpu"})
+    information_flow(config, run=run)
+    return run

@@ -4,6 +4,7 @@ import math
 
 import polars as pl
 
+from infoplane.distortions import DISTORTIONS
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.records import (
     DECODED,
@@ -30,8 +31,8 @@ def bits(nats: pl.Expr) -> pl.Expr:
     return nats / math.log(2)
 
 
-def in_bits(measurements: pl.DataFrame) -> pl.DataFrame:
-    """Return the measurements of undistorted test examples, with their numbers in bits.
+def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.DataFrame:
+    """Return the measurements of undistorted test examples, or of distorted ones alone, with their numbers in bits.
 
     An estimator at another noise than the fixed one is another estimator to the reader: the column `estimator` then
     ends in `@` and the noise mode, so that nothing that asks for "kde-kl" meets relative or swept noise.
@@ -41,7 +42,8 @@ def in_bits(measurements: pl.DataFrame) -> pl.DataFrame:
     `high_bits` (95 % interval, likewise), `ceiling_bits`, `null_bits` (95 % quantile over permuted labels),
     `null_like` (no higher than that quantile) and `too_few` (samples, by the estimator's own account).
     """
-    rows = undistorted(measurements).filter(pl.col("value_nats").is_finite())  # a diverged network still gets a report
+    rows = distorted(measurements) if of_distorted else undistorted(measurements)
+    rows = rows.filter(pl.col("value_nats").is_finite())  # a diverged network still gets a report
     noise, saturated = pl.col("noise_mode"), pl.col("saturated")
     rows = rows.with_columns(
         estimator=pl.col("estimator") + pl.when(noise != FIXED_NOISE).then("@" + noise).otherwise(pl.lit("")),
@@ -63,6 +65,11 @@ def in_bits(measurements: pl.DataFrame) -> pl.DataFrame:
 def undistorted(table: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of undistorted test examples, of measurements or geometry."""
     return table.filter(pl.col("distortion").is_null(), pl.col("split") == "test")
+
+
+def distorted(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of distorted test examples, of measurements, geometry or performance."""
+    return table.filter(pl.col("distortion").is_not_null(), pl.col("split") == "test")
 
 
 def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
@@ -109,6 +116,21 @@ def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
 def examples_of(rows: pl.DataFrame) -> list[str]:
     """Return the kinds of examples, "original" first."""
     return sorted(rows["examples"].unique(), key=lambda name: (name != "original", name))
+
+
+def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:
+    """Return the levels of each measured distortion, from the one that changes nothing on."""
+    found: dict[str, list[float]] = {}
+    for name, known in DISTORTIONS.items():
+        levels = rows.filter(pl.col("distortion") == name)["level"].unique().to_list()
+        if levels:
+            found[name] = sorted(levels, reverse=math.isinf(known.identity))
+    return found
+
+
+def level_label(level: float) -> str:
+    """Write a level, e.g. "8", "0.5" or "∞"."""
+    return "∞" if math.isinf(level) else f"{level:g}"
 
 
 def trainings_of(*tables: pl.DataFrame) -> list[tuple[int, str]]:

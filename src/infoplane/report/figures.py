@@ -7,8 +7,18 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
-from infoplane.report.bits import in_bits, last_epoch, plane_points, trainings_of, undistorted
+from infoplane.report.bits import (
+    distorted,
+    distortions_of,
+    in_bits,
+    last_epoch,
+    plane_points,
+    trainings_of,
+    undistorted,
+)
 from infoplane.report.comparison_figure import comparison_figure
+from infoplane.report.distortion_figure import distortion_figure, distortion_layers_figure
+from infoplane.report.distortion_sheet import distortion_sheet
 from infoplane.report.entropy_figure import class_entropy_figure
 from infoplane.report.flow_figure import flow_title, information_flow_figure, relative_noise_figure
 from infoplane.report.geometry_figure import geometry_figure
@@ -25,7 +35,8 @@ def write_figures(run: RunFolder) -> list[Path]:
     Returns:
         Paths below `figures/`, PNG before PDF. Per training: the information flow, the numbers to trust first, the
         planes at relative noise, the sweep of the noise, the entropies of classes. Per seed: a comparison of its
-        trainings, and the geometry of layers. Nothing recorded, nothing drawn.
+        trainings, the geometry of layers, and where distortions were measured their figures and sheets of examples.
+        Nothing recorded, nothing drawn.
 
     Raises:
         UserError: the folder holds no run, or damaged records.
@@ -53,7 +64,33 @@ def write_figures(run: RunFolder) -> list[Path]:
                 fixed = rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
                 figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, seed {seed} ({name})")
                 written += save_figure(figure, folder / f"geometry-s{seed}")
+        for kind, figure in distortion_figures(run, name):
+            written += save_figure(figure, folder / kind)
     return written
+
+
+def distortion_figures(run: RunFolder, name: str) -> Iterator[tuple[str, Figure]]:
+    """Draw study two, seed by seed, where it was made."""
+    performance = distorted(run.performance())
+    if performance.is_empty():
+        return
+    rows = in_bits(run.measurements(), of_distorted=True)
+    for seed in performance["seed"].unique().sort():
+        own, performed = (table.filter(pl.col("seed") == seed) for table in (rows, performance))
+        where = f"seed {seed} ({name})"
+        title = f"Distorted examples, information of the last layer, {where}"
+        yield f"distortion-s{seed}", distortion_figure(own, performed, title)
+        for distortion in distortions_of(performed):
+            title = f"Both informations under {distortion}, layer by layer, {where}"
+            yield f"distortion-layers-{distortion}-s{seed}", distortion_layers_figure(own, distortion, title)
+            sheets = {}
+            for (study,) in performed.select("study").unique().rows():
+                for _, training in trainings_of(performed):
+                    if kept := run.read_examples(study, seed, training, distortion):
+                        sheets[training] = kept
+            if sheets:
+                title = f"Examples under {distortion}, {where}"
+                yield f"distortion-sheet-{distortion}-s{seed}", distortion_sheet(sheets, distortion, title)
 
 
 def _training_figures(

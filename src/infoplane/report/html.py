@@ -14,6 +14,7 @@ from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, trainings_of, undistorted
 from infoplane.report.figures import write_figures
 from infoplane.report.page_data import embedded_json, page_data
+from infoplane.report.page_distortion import distortion_section, is_of_distortion
 from infoplane.report.page_tables import accuracy_html, figures_html, geometry_html, information_html, settings_html
 from infoplane.report.summary import missing_parts
 from infoplane.runs import RunFolder, write_whole
@@ -48,6 +49,8 @@ def report_html(
         figures: paths of figures; PNG files are embedded.
     """
     settings = config.get("settings") or {}
+    distortion = distortion_section(measurements, performance, figures)
+    figures = [path for path in figures if not is_of_distortion(path)]
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
     name = str(settings.get("recipe") or config.get("study") or "run")
@@ -65,6 +68,8 @@ def report_html(
         accuracy=accuracy_html(performance),
         information=information_html(measurements),
         geometry=geometry_html(undistorted(geometry)),
+        distortion=distortion,
+        distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
         figures=figures_html(figures),
         settings=settings_html(config),
         noise=escape(_noise(rows)),

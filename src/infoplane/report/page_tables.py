@@ -37,7 +37,7 @@ def accuracy_html(performance: pl.DataFrame) -> str:
         )
         name = escape(training_label(one["training"]))
         lines.append(f'<tr><th scope="row">{name}</th><td>{one["seed"]}</td><td>{one["epoch"]}</td>{cells}</tr>')
-    return _scrollable(
+    return scrollable(
         "Accuracy at the last epoch",
         '<thead><tr><th scope="col" class="text">Training</th><th scope="col">Seed</th><th scope="col">Epoch</th>'
         f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody>",
@@ -109,14 +109,16 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
         before = one.layer
         layer = f'<th scope="rowgroup" rowspan="{count}">{escape(one.layer)}</th>' if first else ""
         cells = "".join(
-            _cells(one.numbers.get(key), _part(key, own), with_interval=_has_interval(key), with_null=key in with_null)
+            number_cells(
+                one.numbers.get(key), _part(key, own), with_interval=_has_interval(key), with_null=key in with_null
+            )
             for own in columns.values()
             for key in own
         )
         mark = ' class="first"' if first else ""
         lines.append(f'<tr{mark}>{layer}<th scope="row">{escape(one.examples)}</th>{cells}</tr>')
     head = summaries[0]
-    return _scrollable(
+    return scrollable(
         f"{training_label(head.training).capitalize()}, seed {head.seed}, epoch {head.epoch}: information in bits, "
         f"{name}",
         f'<thead><tr><td colspan="2"></td>{groups}</tr><tr><th scope="col" class="text">Layer</th>'
@@ -140,7 +142,15 @@ def _part(key: tuple[str, str, str], own: Sequence[tuple[str, str, str]]) -> str
     return ' class="part"' if key == own[0] else ""
 
 
-def _cells(shown: Shown | None, part: str, *, with_interval: bool, with_null: bool) -> str:
+def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_null: bool) -> str:
+    """Return the cells of one number: its value with its marks, then its interval and its null where wanted.
+
+    Args:
+        shown: None where nothing was measured.
+        part: attribute of the first cell.
+        with_interval: a cell for the 95 % interval.
+        with_null: a cell for the null's 95 % quantile.
+    """
     if shown is None:
         return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + with_null)
     poor = ' class="poor"' if shown.saturated or shown.null_like or shown.too_few else ""
@@ -191,7 +201,7 @@ def geometry_html(geometry: pl.DataFrame) -> str:
             )
         heads = "".join(f'<th scope="col">{name}</th>' for name in ("Features", *_GEOMETRY_COLUMNS.values()))
         tables.append(
-            _scrollable(
+            scrollable(
                 f"{training_label(training).capitalize()}, seed {seed}, epoch {own['epoch'][0]}: geometry of layers",
                 f'<thead><tr><th scope="col" class="text">Layer</th><th scope="col" class="text">Examples</th>{heads}'
                 f"</tr></thead><tbody>{''.join(lines)}</tbody>",
@@ -200,7 +210,8 @@ def geometry_html(geometry: pl.DataFrame) -> str:
     return "".join(tables) or "<p>No geometry has been recorded.</p>"
 
 
-def _scrollable(caption: str, content: str) -> str:
+def scrollable(caption: str, content: str) -> str:
+    """Return a table with its caption, in a region of its own where it is wider than the page."""
     # tabindex: a table wider than a phone must scroll by keyboard too.
     name = escape(caption)
     return (
@@ -218,7 +229,7 @@ def settings_html(config: Mapping[str, Any]) -> str:
         lines = "".join(
             f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>' for name, value in flat.items()
         )
-        tables.append(_scrollable(title, f"<tbody>{lines or '<tr><td>none recorded</td></tr>'}</tbody>"))
+        tables.append(scrollable(title, f"<tbody>{lines or '<tr><td>none recorded</td></tr>'}</tbody>"))
     return "".join(tables)
 
 
@@ -233,6 +244,27 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 _CAPTIONS = {
+    "distortion-sheet": (
+        "A few examples at every level, as they are and attacked (the attack first, then the distortion), and below "
+        "each the class that the network takes it for; a cross marks a wrong one. The attack was made on the network "
+        "named beside the row."
+    ),
+    "distortion-layers": (
+        "Both informations over the levels of a distortion, layer by layer: the KL estimate at the fixed noise and at "
+        "relative noise (relative to the undistorted examples, so the noise is the same at every level), and what "
+        "decoders of undistorted originals read from distorted examples that they were not fitted on. A level that "
+        "scatters the outputs of a layer raises I(X;T) and the KL-KL estimate of I(T;Y) without adding anything about "
+        "the label: read them against the null and the decoders."
+    ),
+    "distortion": (
+        "Accuracy, loss and both informations of the last layer over the levels of each distortion; the first level "
+        "changes nothing, and distances between levels mean nothing. Colour: training; solid: original examples, "
+        "dashed: attacked ones (attacked first, then distorted). Pale: 95 % intervals over the examples, of this one "
+        "seed; the loss has none. Saturated values (at the dashed ceiling) have no interval and cannot be compared. "
+        "Relative noise is relative to the undistorted examples. Refitted decoders say whether the label can still be "
+        "read from the layer, on attacked examples the attack's own handwriting included; decoders of undistorted "
+        "originals say whether the network's own code survives, and fall below 0 where they are confidently wrong."
+    ),
     "information-flow": (
         "Loss, accuracy, both informations against the layer's index (crosses: attacked examples, last epoch), and one "
         "information plane per layer and estimator. Circles are original examples, crosses attacked ones; colour is "

@@ -1,14 +1,10 @@
 """Study one: information flow during training, normal against adversarial (docs/method.md, section 5)."""
 
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import polars as pl
 
-from infoplane.attacks import AttackWarning
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
 from infoplane.errors import UserError
@@ -24,6 +20,7 @@ from infoplane.records import (
 )
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
+from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.evaluate import evaluate
 from infoplane.studies.parts import (
     Images,
@@ -82,7 +79,8 @@ def information_flow(
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
     if run is not None:
-        return FlowRecords(run.measurements(), run.geometry(), run.performance())
+        own = pl.col("study") == STUDY  # later studies write into the same folder
+        return FlowRecords(*(table.filter(own) for table in (run.measurements(), run.geometry(), run.performance())))
     return FlowRecords(
         measurement_table(row for flow in flows for row in flow.measurements),
         geometry_table(row for flow in flows for row in flow.geometry),
@@ -218,7 +216,7 @@ class _Flow:
         assert train is not None
         self._progress.doing(f"{self._training}: training epoch {epoch + 1} of {self._config.training.epochs}")
         per_image = self._epoch_work() / len(train)
-        with self._attack_warnings_said():
+        with attack_warnings_said(self._training, self._progress, self._log):
             record = self._trainer.train_epoch(lambda batch: self._progress.advance(batch * per_image))
         self._log("trained", **record._asdict())
 
@@ -229,7 +227,7 @@ class _Flow:
         gradient_evaluations = trainer.gradient_evaluations if trainer else 0
         seconds = trainer.seconds if trainer else 0.0
         try:
-            with self._attack_warnings_said():
+            with attack_warnings_said(self._training, self._progress, self._log):
                 records = self._plane.measure(
                     self._model,
                     epoch=epoch,
@@ -286,21 +284,6 @@ class _Flow:
             f"{self._training}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
             f"(trained {seconds:.0f} s, measured in {taken:.1f} s)"
         )
-
-    @contextmanager
-    def _attack_warnings_said(self) -> Iterator[None]:
-        """Say what attacks warn of once per epoch, instead of once per batch."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AttackWarning)
-            yield
-        complaints = [str(warning.message) for warning in caught if issubclass(warning.category, AttackWarning)]
-        if complaints:
-            more = f" (and {len(complaints) - 1} more such batches)" if len(complaints) > 1 else ""
-            self._log("attack warning", messages=complaints[:10], number=len(complaints))
-            self._progress.say(f"{self._training}: attack: {complaints[0]}{more}")
-        for warning in caught:
-            if not issubclass(warning.category, AttackWarning):
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def _log(self, event: str, **facts: object) -> None:
         if self._run is not None:

@@ -1,14 +1,16 @@
 """The measurements of one layer, on original and attacked examples, as records."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import (
+    DecodedInformation,
+    HeldOutInformation,
     Null,
     activation_norm,
     binning_information,
@@ -47,6 +49,8 @@ class LayerFacts(TypedDict):
     training: str
     epoch: int
     split: str
+    distortion: NotRequired[str]
+    level: NotRequired[float]
     layer_index: int
     layer: str
 
@@ -56,6 +60,13 @@ class LayerRecords(NamedTuple):
 
     measurements: list[Measurement]
     geometry: list[Geometry]
+
+
+class Undistorted(NamedTuple):
+    """What one layer gave for the undistorted examples: distorted ones are measured against it."""
+
+    unit_variances: Mapping[str, float]  # by version: what their relative noise is relative to, at every level
+    decoders: Sequence[DecodedInformation]  # fitted on originals: to their labels, then to permuted ones; or none
 
 
 def stratified_groups(labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -86,6 +97,7 @@ def measure_layer(
     *,
     examples_seed: int = 0,
     inputs: Mapping[str, Tensor] | None = None,
+    undistorted: Undistorted | None = None,
     thorough: bool = False,
     final: bool = False,
 ) -> LayerRecords:
@@ -104,6 +116,9 @@ def measure_layer(
         inputs: for each version `(samples,)` integers, equal where the inputs are: they give the ceilings of I(X;T) and
             H(T|y). Without them distinct activations do, and a layer that maps all inputs to a few points looks
             saturated.
+        undistorted: of distorted examples, what the same layer gave before: their relative noise is that of the
+            undistorted version, so that along a distortion only the outputs change, and decoders of the undistorted
+            originals read every version.
         thorough: take the value between the KDE bounds and the decoders too.
         final: sweep the noise, and refit the decoders to permuted labels.
 
@@ -113,14 +128,39 @@ def measure_layer(
     records = LayerRecords([], [])
     for examples, activations in versions.items():
         own = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
-        measured = _Version(activations, labels, groups, settings, own, examples_seed)
+        scale = undistorted.unit_variances[examples] if undistorted else mean_unit_variance(activations)
+        measured = _Version(activations, labels, groups, settings, own, examples_seed, scale)
         distinct = inputs[examples] if inputs else None
         records.measurements.extend(measured.pairwise_rows(distinct, thorough=thorough, final=final))
         records.geometry.append(measured.geometry(versions.get(ORIGINAL) if examples != ORIGINAL else None))
-    if thorough and len(labels) >= DECODABLE:
+    if len(labels) >= DECODABLE:
         permutations = settings.decoder_permutations if final else 0
-        records.measurements.extend(_decoded_rows(versions, labels, groups, facts, examples_seed, permutations))
+        readers = list(undistorted.decoders) if undistorted else []
+        records.measurements.extend(
+            _decoded_rows(versions, labels, groups, facts, examples_seed, readers, permutations if thorough else None)
+        )
     return records
+
+
+def fitted_decoders(
+    activations: Tensor, labels: Tensor, *, examples_seed: int, permutations: int
+) -> list[DecodedInformation]:
+    """Fit decoders to the labels, then to `permutations` permuted ones: `Undistorted.decoders` of originals.
+
+    Args:
+        activations: `(samples, features)`, at least `DECODABLE` samples.
+        labels: `(samples,)` integers.
+        examples_seed: of folds and permutations.
+        permutations: at least 0.
+    """
+    return [
+        decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))
+        for one in _label_sets(labels, permutations, examples_seed)
+    ]
+
+
+def _label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
+    return [labels, *label_permutations(labels, permutations, seeded_generator(examples_seed, "permutations"))]
 
 
 class _Version:
@@ -134,19 +174,20 @@ class _Version:
         settings: MeasurementConfig,
         common: dict[str, Any],
         examples_seed: int,
+        scale: float,
     ) -> None:
         self._activations, self._labels, self._groups = activations, labels, groups
         self._settings, self._common, self._seed = settings, common, examples_seed
-        self._unit_variance = mean_unit_variance(activations)
+        self._scale = scale  # mean variance per unit, which noise is relative to
 
     def _noise(self, *, final: bool) -> list[dict[str, Any]]:
         """The noise columns of each measurement with KDE; a layer without any variance has no relative noise."""
         noise: list[dict[str, Any]] = [{"noise_mode": FIXED_NOISE, "noise_variance": self._settings.noise_variance}]
-        if self._unit_variance > 0:
+        if self._scale > 0:
             ratios = [(RELATIVE_NOISE, self._settings.noise_ratio)]
             ratios += [(SWEPT_NOISE, ratio) for ratio in self._settings.noise_sweep if final]
             noise += [
-                {"noise_mode": mode, "noise_ratio": ratio, "noise_variance": ratio * self._unit_variance}
+                {"noise_mode": mode, "noise_ratio": ratio, "noise_variance": ratio * self._scale}
                 for mode, ratio in ratios
             ]
         return noise
@@ -193,7 +234,7 @@ class _Version:
         return Geometry(
             **self._common,
             activation_norm=activation_norm(self._activations),
-            mean_unit_variance=self._unit_variance,
+            mean_unit_variance=mean_unit_variance(self._activations),
             class_clustering_index=class_clustering_index(self._activations, self._labels),
             cka_with_original=self._similarity(originals),
         )
@@ -211,28 +252,26 @@ def _decoded_rows(
     groups: Tensor,
     facts: LayerFacts,
     examples_seed: int,
-    permutations: int,
+    readers: list[DecodedInformation],
+    permutations: int | None,
 ) -> Iterator[Measurement]:
-    """What decoders find in each version: refitted to it, and fitted to the originals of other examples."""
+    """What decoders find in each version: refitted to it unless `permutations` is None, and those of originals.
 
-    def decode(activations: Tensor, labels: Tensor) -> Any:
-        return decoded_information(activations, labels, generator=seeded_generator(examples_seed, "decoder"))
-
-    permuted = list(label_permutations(labels, permutations, seeded_generator(examples_seed, "permutations")))
-    original = None
+    Without `readers` from undistorted originals, the decoders refitted to the originals read all other versions.
+    """
     for examples, activations in versions.items():
-        found = [decode(activations, one) for one in [labels, *permuted]]
         common = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
-        yield decoded_row(found[0], DECODED, _null(found[1:]), groups, common)
-        if examples == ORIGINAL:
-            original = found
-        elif original is not None:
-            moved = [
-                decoded.transferred(activations, one)
-                for decoded, one in zip(original, [labels, *permuted], strict=True)
-            ]
+        if permutations is not None:
+            found = fitted_decoders(activations, labels, examples_seed=examples_seed, permutations=permutations)
+            yield decoded_row(found[0], DECODED, _null(found[1:]), groups, common)
+            if examples == ORIGINAL and not readers:
+                readers = found
+                continue
+        if readers:
+            known = _label_sets(labels, len(readers) - 1, examples_seed)
+            moved = [reader.transferred(activations, one) for reader, one in zip(readers, known, strict=True)]
             yield decoded_row(moved[0], DECODED_TRANSFER, _null(moved[1:]), groups, common)
 
 
-def _null(found: list[Any]) -> Null | None:
+def _null(found: Sequence[HeldOutInformation]) -> Null | None:
     return null_from([one.label for one in found]) if found else None

@@ -33,14 +33,24 @@ def load_images(config: FlowConfig, device: str) -> Images:
         UserError: the data is not there or damaged, or there are too few images to measure.
     """
     train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
-    test = _load(config.data, "test", config.data.test_examples)
+    test, measured = load_test_images(config, device)
     if train is not None and train.class_names != test.class_names:
         raise UserError(f"{test.name}: the classes of the training and the test images differ")
+    return Images(train and _to_device(train, device), test, measured)
+
+
+def load_test_images(config: FlowConfig, device: str) -> tuple[ImageSet, Tensor]:
+    """Return the test images alone, and the indices of the measured ones, as `load_images` does.
+
+    Raises:
+        UserError: the data is not there or damaged, or there are too few images to measure.
+    """
+    test = _load(config.data, "test", config.data.test_examples)
     if len(test) < 2:
         raise UserError(f"{test.name}: measuring takes at least two test images, found {len(test)}")
     generator = seeded_generator(config.data.seed, "measured examples")
     measured = stratified_indices(test.labels, config.measurement.examples, generator)
-    return Images(train and _to_device(train, device), _to_device(test, device), measured.to(device))
+    return _to_device(test, device), measured.to(device)
 
 
 def _to_device(images: ImageSet, device: str) -> ImageSet:

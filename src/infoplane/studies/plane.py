@@ -1,6 +1,6 @@
 """The information plane of a model at one epoch, on one fixed set of examples, original and attacked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -23,7 +23,7 @@ from infoplane.records import (
     performance_table,
 )
 from infoplane.studies.evaluate import attack_images, evaluate, layer_activations
-from infoplane.studies.layer import ORIGINAL, LayerFacts, measure_layer, stratified_groups
+from infoplane.studies.layer import ORIGINAL, LayerFacts, Undistorted, measure_layer, stratified_groups
 
 
 class PlaneRecords(NamedTuple):
@@ -32,6 +32,15 @@ class PlaneRecords(NamedTuple):
     measurements: list[Measurement]
     geometry: list[Geometry]
     performance: list[Performance]
+
+
+class Distorted(NamedTuple):
+    """Versions of the examples that were distorted, after the attack where there was one."""
+
+    distortion: str  # name in the records
+    level: float
+    versions: Mapping[str, Tensor]  # by name, "original" first: each like the images of the plane
+    undistorted: Mapping[str, Undistorted]  # by layer
 
 
 class InformationPlane:
@@ -100,6 +109,7 @@ class InformationPlane:
         training: str = "normal",
         thorough: bool = True,
         final: bool = False,
+        distorted: Distorted | None = None,
         gradient_evaluations: int = 0,
         seconds: float = 0.0,
     ) -> PlaneRecords:
@@ -109,8 +119,10 @@ class InformationPlane:
             model: maps images to logits, on the device of the images.
             epoch: completed epochs, for the records.
             training: name of the training, for the records.
-            thorough: take decoders and the value between the KDE bounds too, at several times the cost.
+            thorough: take decoders and the value between the KDE bounds too, at several times the cost; of distorted
+                examples at the last layer only, while decoders of undistorted originals read every layer.
             final: of the last epoch: sweep the noise, and refit the decoders to permuted labels.
+            distorted: measured in place of the examples and of the attack on them.
             gradient_evaluations: spent on training so far, for the records.
             seconds: spent on training so far, for the records.
 
@@ -120,7 +132,7 @@ class InformationPlane:
         layers = self._layers or tuple(default_layers(model))
         records = PlaneRecords([], [], [])
         with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
-            versions = self._versions(model, training, epoch)
+            versions = distorted.versions if distorted else self._versions(model, training, epoch)
             for examples, images in versions.items():
                 accuracy, loss = evaluate(model, images, self._labels)
                 records.performance.append(
@@ -131,6 +143,8 @@ class InformationPlane:
                         epoch=epoch,
                         split=self._split,
                         examples=examples,
+                        distortion=distorted.distortion if distorted else None,
+                        level=distorted.level if distorted else None,
                         accuracy=accuracy,
                         loss=loss,
                         n=len(images),
@@ -142,6 +156,7 @@ class InformationPlane:
             passes = [layer_activations(model, images, layers) for images in versions.values()]
             inputs = {examples: _distinct(images) for examples, images in versions.items()}
             for index, recorded in enumerate(zip(*passes, strict=True)):
+                layer = recorded[0][0]
                 facts = LayerFacts(
                     study=self._study,
                     seed=self._seed,
@@ -149,8 +164,10 @@ class InformationPlane:
                     epoch=epoch,
                     split=self._split,
                     layer_index=index,
-                    layer=recorded[0][0],
+                    layer=layer,
                 )
+                if distorted:
+                    facts |= {"distortion": distorted.distortion, "level": distorted.level}
                 measured = measure_layer(
                     {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)},
                     self._labels,
@@ -159,7 +176,8 @@ class InformationPlane:
                     facts,
                     examples_seed=self._examples_seed,
                     inputs=inputs,
-                    thorough=thorough,
+                    undistorted=distorted.undistorted[layer] if distorted else None,
+                    thorough=thorough and (distorted is None or layer == layers[-1]),
                     final=final,
                 )
                 records.measurements.extend(measured.measurements)

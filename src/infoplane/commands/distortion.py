@@ -1,0 +1,55 @@
+"""infoplane distortion RUN."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.config import DistortionConfig
+
+
+class DistortionOptions(Options):
+    """Study two: distort the examples of a finished run and follow accuracy and information of its networks."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run of infoplane flow or demo; records, figures and report are added to it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto stays where the run began."""
+    quiet: bool = False
+    """Print nothing but errors."""
+    config: Annotated[DistortionConfig, tyro.conf.arg(name="")] = DistortionConfig()
+
+
+def distortion(options: DistortionOptions) -> int:
+    """Run study two on the networks of a run, draw its figures and print its accuracies."""
+    from infoplane.console import progress_for
+    from infoplane.report.distortion_table import distortion_table
+    from infoplane.report.html import write_report
+    from infoplane.runs import RunFolder, apply_environment
+    from infoplane.studies.distortion import distortion_study
+
+    console, run = open_console(), RunFolder(options.run)
+    kept = run.read_config().get("environment", {})  # before the lock, which would make a folder where none is
+    with run.locked():
+        differences = apply_environment(kept, options.device)
+        try:
+            with progress_for(console, quiet=options.quiet) as progress:
+                for difference in differences:
+                    progress.say(f"note: {difference}")
+                device = kept.get("device", "cpu")
+                records = distortion_study(run, options.config, device=device, progress=progress)
+                progress.doing("drawing figures and report")
+                report = write_report(run)
+        except KeyboardInterrupt:
+            print(
+                f"\ninterrupted; only the distortion under way will be repeated. To continue: {typed_command()}",
+                file=sys.stderr,
+            )
+            return INTERRUPTED
+    if not options.quiet:
+        console.print(distortion_table(records.performance))
+        console.print(f"figures: {options.run / 'figures'}", highlight=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+    return 0

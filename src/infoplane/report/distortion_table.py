@@ -1,0 +1,43 @@
+"""Accuracy under distortions, for the terminal."""
+
+import polars as pl
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from infoplane.report.bits import distortions_of, examples_of, level_label, trainings_of
+
+
+def distortion_table(performance: pl.DataFrame) -> Group:
+    """Render accuracy at every level of every distortion, for `rich.console.Console.print`: a table per seed.
+
+    Args:
+        performance: of distorted examples, columns of `records.PERFORMANCE_SCHEMA`.
+    """
+    tables = []
+    for seed in performance["seed"].unique().sort():
+        own = performance.filter(pl.col("seed") == seed)
+        tables.append(_accuracies(own, f"Accuracy under distortions, seed {seed}"))
+    return Group(*tables)
+
+
+def _accuracies(performance: pl.DataFrame, title: str) -> Table:
+    columns = [(training, kind) for _, training in trainings_of(performance) for kind in examples_of(performance)]
+    table = Table(
+        title=Text(f"\n{title}"), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+    )  # fmt: skip
+    table.add_column("distortion")
+    table.add_column("level", justify="right")
+    for training, examples in columns:
+        table.add_column(Text(f"{training} training, {examples}"), justify="right")
+    found = {
+        tuple(row[name] for name in ("distortion", "level", "training", "examples")): row["accuracy"]
+        for row in performance.to_dicts()
+    }
+    for name, levels in distortions_of(performance).items():
+        for level in levels:
+            values = (found.get((name, level, *column)) for column in columns)
+            shown = ["-" if value is None else f"{100 * value:.2f} %" for value in values]
+            table.add_row(name if level == levels[0] else "", level_label(level), *shown)
+    return table

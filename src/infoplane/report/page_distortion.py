@@ -1,0 +1,103 @@
+"""The page's section on distorted examples; a run without them has none."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import polars as pl
+
+from infoplane.distortions import DISTORTIONS
+from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.report.bits import distorted, distortions_of, examples_of, in_bits, level_label, trainings_of
+from infoplane.report.labels import RELATIVE
+from infoplane.report.page_tables import figures_html, number_cells, scrollable
+from infoplane.report.summary import show_number
+
+# quantity, estimator, heading, whether an interval and a null stand beside it
+_COLUMNS = (
+    (INPUT_INFORMATION, NOISY, "I(X;T), noisy", False, False),
+    (INPUT_INFORMATION, KDE_KL, "I(X;T), KDE (KL)", False, False),
+    (INPUT_INFORMATION, KDE_KL + RELATIVE, "I(X;T), KDE (KL), relative noise", False, False),
+    (LABEL_INFORMATION, KDE_KL, "I(T;Y), KDE (KL-KL)", False, True),
+    (LABEL_INFORMATION, DECODED, "I(T;Y), decoded, refitted", True, False),
+    (LABEL_INFORMATION, DECODED_TRANSFER, "I(T;Y), decoders of undistorted originals", True, True),
+)
+
+
+def is_of_distortion(figure: Path) -> bool:
+    """Whether a figure belongs into the section."""
+    return figure.name.startswith("distortion")
+
+
+def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path]) -> str:
+    """Return the whole section, or nothing where no distortion was recorded.
+
+    Args:
+        measurements: columns of `records.MEASUREMENT_SCHEMA`.
+        performance: columns of `records.PERFORMANCE_SCHEMA`.
+        figures: paths of all figures of the run.
+    """
+    performance = distorted(performance)
+    if performance.is_empty():
+        return ""
+    rows = in_bits(measurements, of_distorted=True).filter(pl.col("class_index").is_null())
+    tables = [
+        _table(rows.filter(chosen), performance.filter(chosen), seed, name)
+        for seed in performance["seed"].unique().sort()
+        for name in distortions_of(performance.filter(pl.col("seed") == seed))
+        for chosen in [(pl.col("seed") == seed) & (pl.col("distortion") == name)]
+    ]
+    return (
+        '<section id="distortion" aria-labelledby="distortion-title">\n'
+        '<h2 id="distortion-title">Distorted examples</h2>\n'
+        "<p>The finished networks on examples that were distorted, after the attack where there was one. Each "
+        "distortion destroys one kind of cue, so what falls with it rested on that cue. Decoders of undistorted "
+        "originals say what the network's own code for the label survives; refitted ones, whether the label can be "
+        "read from the layer at all. Noise, fixed or relative, is the same at every level.</p>\n"
+        f"{figures_html([path for path in figures if is_of_distortion(path)])}{''.join(tables)}</section>\n"
+    )
+
+
+def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) -> str:
+    last = rows.filter(pl.col("layer_index") == pl.col("layer_index").max())
+    layer = last["layer"][0] if len(last) else "no layer"
+    found = {
+        (row["level"], row["training"], row["examples"], row["quantity"], row["estimator"]): show_number(row)
+        for row in last.to_dicts()
+    }
+    performed = {(row["level"], row["training"], row["examples"]): row for row in performance.to_dicts()}
+    lines = []
+    for level in distortions_of(performance)[name]:
+        conditions = [
+            (level, training, examples)
+            for _, training in trainings_of(performance)
+            for examples in examples_of(performance)
+            if (level, training, examples) in performed
+        ]
+        for condition in conditions:
+            own = performed[condition]
+            cells = f"<td>{100 * own['accuracy']:.2f} %</td><td>{own['loss']:.3g}</td>"
+            for quantity, estimator, _, interval, null in _COLUMNS:
+                number = found.get((*condition, quantity, estimator))
+                cells += number_cells(number, "", with_interval=interval, with_null=null)
+            head = f'<th scope="rowgroup" rowspan="{len(conditions)}">{level_label(level)}</th>'
+            start = f'<tr class="first">{head}' if condition == conditions[0] else "<tr>"
+            lines.append(
+                f"{start}"
+                f'<th scope="row">{escape(condition[1])}</th><th scope="row">{escape(condition[2])}</th>{cells}</tr>'
+            )
+    heads = "".join(
+        f'<th scope="col">{escape(text)}</th>'
+        + '<th scope="col">95 % interval</th>' * interval
+        + '<th scope="col">null</th>' * null
+        for _, _, text, interval, null in _COLUMNS
+    )
+    texts = "".join(
+        f'<th scope="col" class="text">{escape(text)}</th>'
+        for text in (DISTORTIONS[name].level.capitalize(), "Training", "Examples")
+    )
+    return scrollable(
+        f"{name.capitalize()} (destroys {DISTORTIONS[name].destroys}), seed {seed}, layer {layer}: information in bits",
+        f'<thead><tr>{texts}<th scope="col">Accuracy</th><th scope="col">Loss, nats</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody>",
+    )

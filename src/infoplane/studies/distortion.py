@@ -1,0 +1,285 @@
+"""Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6).
+
+The attack comes first, then the distortion: a white-box attack is made once per network, on undistorted originals.
+
+Every layer and level has KDE, binning, and decoders that were fitted on undistorted originals and read examples they
+never saw (`decoded-transfer`): these say what the network's own code for the label survives, and cost next to nothing.
+Decoders refitted to distorted examples, which say whether the label is still there in any linear code, and the value
+between the KDE bounds cost as much as all the rest together; they are taken at the last layer, which the study's figure
+and claims are about. Their null by refits to permuted labels is taken for the decoders of originals.
+
+Relative noise is that of the same examples before the distortion, the same variance as in study one's last epoch: along
+a distortion only the outputs move, not the noise they are seen through.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from infoplane.config import DistortionConfig
+from infoplane.distortions import DISTORTIONS, nearest_divisors
+from infoplane.errors import UserError
+from infoplane.estimators import mean_unit_variance
+from infoplane.modes import evaluation_mode
+from infoplane.randomness import seeded_generator
+from infoplane.records import geometry_table, measurement_table, performance_table
+from infoplane.runs import RunFolder
+from infoplane.studies.attack_warnings import attack_warnings_said
+from infoplane.studies.evaluate import layer_activations
+from infoplane.studies.example_sheet import ExampleSheet, shown_places
+from infoplane.studies.finished import FinishedNetwork, FinishedRun
+from infoplane.studies.layer import DECODABLE, ORIGINAL, Undistorted, fitted_decoders
+from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
+from infoplane.studies.progress import Progress, Silence
+
+STUDY = "distortion"
+ADVERSARIAL = "adversarial"
+
+Tables = dict[str, pl.DataFrame]
+
+
+class DistortionRecords(NamedTuple):
+    """The tables of the study, of all sittings."""
+
+    measurements: pl.DataFrame
+    geometry: pl.DataFrame
+    performance: pl.DataFrame
+
+
+def distortion_study(
+    run: RunFolder, config: DistortionConfig, *, device: str = "cpu", progress: Progress | None = None
+) -> DistortionRecords:
+    """Distort the examples of a finished run of study one, original and attacked, and measure all its networks on them.
+
+    Each network and distortion has files of its own in the run's folder; levels that are there are not measured again.
+
+    Args:
+        run: the folder; records are added to it.
+        config: which distortions at which levels; the one that changes nothing is measured too, once per network.
+        device: "cpu" or "cuda".
+        progress: hears how far the study is.
+
+    Raises:
+        UserError: the run is not finished, or a distortion does not fit its images.
+    """
+    progress = progress or Silence()
+    finished = FinishedRun(run, device)
+    plan = planned_levels(config, finished.images, finished.labels)
+    sittings = [_Sitting(finished, seed, training, plan, run, progress) for seed, training in finished.trainings]
+    progress.begin(sum(sitting.work_ahead() for sitting in sittings))
+    for sitting in sittings:
+        sitting.go()
+    chosen = pl.col("study") == STUDY
+    return DistortionRecords(
+        run.measurements().filter(chosen), run.geometry().filter(chosen), run.performance().filter(chosen)
+    )
+
+
+def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> dict[str, tuple[float, ...]]:
+    """Return the levels of each distortion, from the one that changes nothing on.
+
+    Raises:
+        UserError: a distortion does not fit these images.
+    """
+    height, width = images.shape[2:]
+    asked: dict[str, Sequence[float]] = {name: DISTORTIONS[name].levels for name in config.distortions}
+    if "saturation" in asked:
+        asked["saturation"] = config.saturation
+    if "shuffling" in asked:
+        defaults = nearest_divisors(tuple(map(int, DISTORTIONS["shuffling"].levels)), height, width)
+        asked["shuffling"] = config.shuffling or defaults
+    plan, few = {}, shown_places(labels)
+    for name, levels in asked.items():
+        identity = DISTORTIONS[name].identity
+        plan[name] = tuple(dict.fromkeys([identity, *map(float, levels)]))
+        try:
+            for level in plan[name]:  # tried on a few now rather than refused an hour from now
+                distorted(name, images[few], labels[few], level, 0)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from error
+    return plan
+
+
+class _Sitting:
+    """One network: its attack, its decoders, then distortion after distortion, each written when it is whole."""
+
+    def __init__(
+        self,
+        finished: FinishedRun,
+        seed: int,
+        training: str,
+        plan: Mapping[str, tuple[float, ...]],
+        run: RunFolder,
+        progress: Progress,
+    ) -> None:
+        self._finished, self._seed, self._training = finished, seed, training
+        self._run, self._progress = run, progress
+        self._epoch = finished.config.training.epochs
+        self._recorded = {name: self._read(name) for name in DISTORTIONS}
+        self._ahead = {name: self._missing(name, levels) for name, levels in plan.items()}
+
+    def _read(self, name: str) -> Tables:
+        """The whole levels of a distortion, in the order of `DISTORTIONS`: a killed process can leave tables apart."""
+        tables = self._run.read_records(STUDY, self._seed, self._training, self._epoch, name)
+        whole = set.intersection(*(set(table["level"]) for table in tables.values()))
+        return {folder: table.filter(pl.col("level").is_in(sorted(whole))) for folder, table in tables.items()}
+
+    def _missing(self, name: str, levels: Sequence[float]) -> list[float]:
+        recorded = set(self._recorded[name]["measurements"]["level"])
+        return [level for level in levels if level not in recorded]
+
+    # work, in passes of one image forward and back: only the estimate of the time left rests on it
+
+    def _level_work(self) -> float:
+        return 2.0 * 40 * len(self._finished.labels)
+
+    def _beginning_work(self) -> float:
+        config = self._finished.config
+        return len(self._finished.labels) * (config.attack.steps + 60 * (1 + config.measurement.decoder_permutations))
+
+    def work_ahead(self) -> float:
+        """What `go` will do."""
+        levels = sum(map(len, self._ahead.values()))
+        return self._beginning_work() + levels * self._level_work() if levels else 0
+
+    # the protocol
+
+    def go(self) -> None:
+        """Do what is not done yet."""
+        if not any(self._ahead.values()):
+            self._progress.say(f"{self._who()}: complete")
+            return
+        self._progress.doing(f"{self._who()}: attacking, fitting decoders")
+        network = self._finished.network(self._seed, self._training)
+        with attack_warnings_said(self._training, self._progress, self._log):
+            versions = {ORIGINAL: network.images, ADVERSARIAL: network.attacked()}
+        try:
+            undistorted = undistorted_layers(network, versions)
+            self._progress.advance(self._beginning_work())
+            for name, levels in self._ahead.items():
+                if levels:
+                    self._distort(name, levels, network, versions, undistorted)
+        except ValueError as error:  # of the user's network, say: activations that are not finite
+            raise UserError(f"{self._who()}: {error}") from error
+
+    def _who(self) -> str:
+        return f"{self._training} training, seed {self._seed}"
+
+    def _distort(
+        self,
+        name: str,
+        levels: Sequence[float],
+        network: FinishedNetwork,
+        versions: Mapping[str, Tensor],
+        undistorted: Mapping[str, Undistorted],
+    ) -> None:
+        began = time.perf_counter()
+        parts = [self._recorded[name]]
+        sheet = ExampleSheet(network)
+        for level in levels:
+            self._progress.doing(f"{self._who()}: {name}, level {level:g}")
+            changed = {
+                examples: distorted(name, images, network.labels, level, network.config.data.seed)
+                for examples, images in versions.items()
+            }
+            sheet.add(level, changed)
+            known = self._known_undistorted(name) if level == DISTORTIONS[name].identity else None
+            parts.append(known or self._measured(network, Distorted(name, level, changed, undistorted)))
+            self._progress.advance(self._level_work())
+        tables = {folder: pl.concat([part[folder] for part in parts]) for folder in parts[0]}
+        sheet.write(self._run, STUDY, name)  # first: records that are there say that everything is
+        self._run.write_records(STUDY, self._seed, self._training, self._epoch, name, **tables)
+        self._recorded[name] = tables
+        taken = time.perf_counter() - began
+        self._log("distorted", distortion=name, levels=list(levels), seconds=taken)
+        self._progress.say(f"{self._who()}  {name}  {_accuracies(tables['performance'])}  (in {taken:.1f} s)")
+
+    def _measured(self, network: FinishedNetwork, images: Distorted) -> Tables:
+        plane = InformationPlane(
+            network.images,
+            network.labels,
+            layers=network.layers,
+            settings=network.config.measurement,
+            seed=network.seed,
+            examples_seed=network.config.data.seed,
+            study=STUDY,
+        )
+        records = plane.measure(
+            network.model,
+            epoch=network.epoch,
+            training=network.training,
+            distorted=images,
+            gradient_evaluations=network.gradient_evaluations,
+            seconds=network.seconds,
+        )
+        return _tables(records)
+
+    def _known_undistorted(self, name: str) -> Tables | None:
+        """The records of the undistorted level, under another distortion's name: all distortions share them."""
+        for other, tables in self._recorded.items():
+            identity = DISTORTIONS[other].identity
+            own = {folder: table.filter(pl.col("level") == identity) for folder, table in tables.items()}
+            if not own["measurements"].is_empty():
+                level = float(DISTORTIONS[name].identity)
+                relabelled = {"distortion": pl.lit(name), "level": pl.lit(level)}
+                return {folder: table.with_columns(**relabelled) for folder, table in own.items()}
+        return None
+
+    def _log(self, event: str, **facts: object) -> None:
+        self._run.log(event, training=self._training, seed=self._seed, **facts)
+
+
+def distorted(name: str, images: Tensor, labels: Tensor, level: float, examples_seed: int) -> Tensor:
+    """Return the images under a distortion, each with the same draws in every network and version of the examples."""
+    generator = seeded_generator(examples_seed, "distortion", name, f"{level:g}")
+    return DISTORTIONS[name].apply(images, labels, level, generator)
+
+
+def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor]) -> dict[str, Undistorted]:
+    """Return for each layer the scale of its relative noise, and decoders fitted on undistorted originals.
+
+    Args:
+        network: whose layers.
+        versions: `(n, channels, height, width)` by name, "original" among them.
+
+    Raises:
+        ValueError: a layer's outputs are not finite.
+    """
+    settings, seed = network.config.measurement, network.config.data.seed
+    found = {}
+    with evaluation_mode(network.model), torch.autocast(network.images.device.type, enabled=False):
+        passes = [layer_activations(network.model, images, network.layers) for images in versions.values()]
+        for recorded in zip(*passes, strict=True):
+            outputs = {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)}
+            decoders = []
+            if len(network.labels) >= DECODABLE:
+                decoders = fitted_decoders(
+                    outputs[ORIGINAL],
+                    network.labels,
+                    examples_seed=seed,
+                    permutations=settings.decoder_permutations,
+                )
+            variances = {examples: mean_unit_variance(activations) for examples, activations in outputs.items()}
+            found[recorded[0][0]] = Undistorted(variances, decoders)
+    return found
+
+
+def _tables(records: PlaneRecords) -> Tables:
+    return {
+        "measurements": measurement_table(records.measurements),
+        "geometry": geometry_table(records.geometry),
+        "performance": performance_table(records.performance),
+    }
+
+
+def _accuracies(performance: pl.DataFrame) -> str:
+    """E.g. "original 98.1 -> 20.3 %, adversarial 5.2 -> 11.0 %", from the first level to the last."""
+    parts = []
+    for examples in (ORIGINAL, ADVERSARIAL):
+        own = performance.filter(pl.col("examples") == examples)["accuracy"].to_list()
+        parts.append(f"{examples} {100 * own[0]:.1f} -> {100 * own[-1]:.1f} %")
+    return ", ".join(parts)

@@ -1,0 +1,56 @@
+"""A few examples of a network as images, for figures: at every level of a distortion, with what it takes them for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infoplane.layout import as_pixels, memory_format
+from infoplane.modes import evaluation_mode
+from infoplane.runs import RunFolder
+from infoplane.studies.finished import FinishedNetwork
+
+SHOWN = 3  # images
+
+
+def shown_places(labels: Tensor) -> list[int]:
+    """Return the place of the first example of each of a few classes, spread over all classes."""
+    classes = torch.unique(labels).tolist()
+    chosen = dict.fromkeys(round(step * (len(classes) - 1) / (SHOWN - 1)) for step in range(SHOWN))
+    return [int((labels == classes[place]).nonzero()[0]) for place in chosen]
+
+
+class ExampleSheet:
+    """Collects a few images per level and version; `write` keeps them in the run's folder.
+
+    They are stored as bytes by "version/level", e.g. "adversarial/8", beside the facts `class_names`, `labels` of the
+    images, and `predicted`: classes by the same names.
+    """
+
+    def __init__(self, network: FinishedNetwork) -> None:
+        self._network = network
+        self._places = shown_places(network.labels)
+        self._images: dict[str, Tensor] = {}
+        self._predicted: dict[str, list[int]] = {}
+
+    def add(self, level: float, versions: Mapping[str, Tensor]) -> None:
+        """Take the shown ones among all measured examples, `(n, channels, height, width)` by version."""
+        model = self._network.model
+        with torch.no_grad(), evaluation_mode(model):
+            for examples, images in versions.items():
+                shown = images[self._places]
+                key = f"{examples}/{level:g}"
+                self._predicted[key] = model(as_pixels(shown, memory_format(model))).argmax(dim=1).tolist()
+                self._images[key] = (shown * 255).round().byte()
+
+    def write(self, run: RunFolder, study: str, distortion: str) -> None:
+        """Add to what an earlier sitting kept."""
+        where = (study, self._network.seed, self._network.training, distortion)
+        images, facts = run.read_examples(*where) or ({}, {"predicted": {}})
+        kept: dict[str, Any] = {
+            "class_names": list(self._network.test.class_names),
+            "labels": self._network.labels[self._places].tolist(),
+            "predicted": facts["predicted"] | self._predicted,
+        }
+        run.write_examples(*where, images | self._images, kept)

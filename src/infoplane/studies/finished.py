@@ -1,0 +1,148 @@
+"""The finished networks of a run of study one, with the examples they are measured on."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from infoplane.attacks import LinfPGD
+from infoplane.config import FlowConfig
+from infoplane.data import ImageSet
+from infoplane.errors import UserError
+from infoplane.layout import as_pixels
+from infoplane.modes import evaluation_mode
+from infoplane.randomness import seeded_generator
+from infoplane.runs import RunFolder
+from infoplane.state import join_state
+from infoplane.studies.evaluate import attack_images
+from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # tensors have no single truth value, so == would fail
+class FinishedNetwork:
+    """One network at the end of its training, and what study one measured it on."""
+
+    config: FlowConfig  # of this network: `config.seed` is its own
+    training: str
+    model: nn.Module  # with the weights of the last epoch, in whatever mode: measure under `evaluation_mode`
+    layers: tuple[str, ...]  # probed
+    attack: LinfPGD  # as study one measures, without random start
+    test: ImageSet  # all test images, uint8
+    images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
+    labels: Tensor  # (n,) integers
+    gradient_evaluations: int  # spent on training
+    seconds: float  # likewise
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return self.config.seed
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return self.config.training.epochs
+
+    def attacked(self) -> Tensor:
+        """Return the measured examples attacked, `(n, channels, height, width)`: those of study one's last epoch."""
+        generator = seeded_generator(
+            self.seed, "measuring attack", self.training, self.epoch, device=self.images.device
+        )
+        with evaluation_mode(self.model):
+            return attack_images(self.model, self.attack, self.images, self.labels, generator=generator)
+
+
+class FinishedRun:
+    """The networks of a run of study one whose trainings are all finished.
+
+    Args:
+        run: its folder.
+        device: "cpu" or "cuda".
+
+    Raises:
+        UserError: no run of study one is here, a training has not finished, or the data is not there.
+    """
+
+    def __init__(self, run: RunFolder, device: str = "cpu") -> None:
+        self.config = _flow_config(run)
+        self._run = run
+        seeds = run.checkpoint_seeds() or [self.config.seed]
+        self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
+        for seed, training in self.trainings:
+            self._check_finished(seed, training)
+        self._test, measured = load_test_images(self.config, device)
+        self._images = as_pixels(self._test.images[measured])
+        self._labels = self._test.labels[measured]
+
+    def __len__(self) -> int:
+        return len(self.trainings)
+
+    def __iter__(self) -> Iterator[FinishedNetwork]:
+        """Load one network after the other, seed by seed in the order of the trainings."""
+        return (self.network(seed, training) for seed, training in self.trainings)
+
+    @property
+    def images(self) -> Tensor:
+        """The measured originals, the same for all networks: `FinishedNetwork.images`."""
+        return self._images
+
+    @property
+    def labels(self) -> Tensor:
+        """Their labels, `(n,)`."""
+        return self._labels
+
+    def network(self, seed: int, training: str) -> FinishedNetwork:
+        """Load one of `trainings`.
+
+        Raises:
+            UserError: its checkpoint is damaged, or holds another network than the settings describe.
+        """
+        config = self.config.model_copy(update={"seed": seed})
+        model = build_model(config, self._test)
+        tensors, facts = self._run.read_checkpoint(seed, training, config.training.epochs)
+        state: Mapping[str, Any] = join_state(tensors, facts)
+        try:
+            model.load_state_dict(state["model"])
+        except (RuntimeError, KeyError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"{self._run.path}: the checkpoint of {training} training, seed {seed}, does not fit the network of "
+                f"config.json ({reason}); restore either, or start a new run"
+            ) from error
+        return FinishedNetwork(
+            config=config,
+            training=training,
+            model=model,
+            layers=probed_layers(config, model),
+            attack=build_attack(config.attack, random_start=False),
+            test=self._test,
+            images=self._images,
+            labels=self._labels,
+            gradient_evaluations=state.get("gradient_evaluations", 0),
+            seconds=state.get("seconds", 0.0),
+        )
+
+    def _check_finished(self, seed: int, training: str) -> None:
+        last = self.config.training.epochs
+        epochs = self._run.checkpoint_epochs(seed, training)
+        if last not in epochs:
+            found = f"its last checkpoint is of epoch {max(epochs)} of {last}" if epochs else "it has no checkpoint"
+            raise UserError(
+                f"{self._run.path}: {training} training, seed {seed}, has not finished ({found}); "
+                f"continue it with infoplane flow first"
+            )
+
+
+def _flow_config(run: RunFolder) -> FlowConfig:
+    kept = run.read_config()
+    try:
+        return FlowConfig.model_validate(kept.get("settings"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise UserError(
+            f"{run.config_path} does not hold the settings of infoplane flow ({where}: {first['msg']}); "
+            "choose a folder that infoplane flow made"
+        ) from None

@@ -1,0 +1,78 @@
+import shutil
+
+import pytest
+
+from infoplane.commands import distortion as command
+from infoplane.commands.distortion import DistortionOptions, distortion
+from infoplane.config import DistortionConfig
+from infoplane.errors import UserError
+
+CONFIG = DistortionConfig(distortions=("saturation",), saturation=(8,))
+
+
+@pytest.fixture(scope="module")
+def flow_run(tmp_path_factory):
+    from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, TrainingConfig
+    from infoplane.runs import RunFolder, describe_environment
+    from infoplane.studies import STUDY, information_flow
+
+    run = RunFolder(tmp_path_factory.mktemp("flow") / "run")
+    config = FlowConfig(
+        data=DataConfig(name="digits", train_examples=50, test_examples=40),
+        training=TrainingConfig(epochs=1, batch_size=25, learning_rate=0.01),
+        attack=AttackConfig(epsilon=0.1, step_size=0.1, steps=1),
+        measurement=MeasurementConfig(examples=30, layers=("fc3",), permutations=2, thorough_epochs=0, noise_sweep=()),
+        methods=("normal",),
+    )
+    run.begin(STUDY, config.model_dump(mode="json"), describe_environment("cpu"))
+    information_flow(config, run=run)
+    return run.path
+
+
+def test_records_report_and_a_table(flow_run, tmp_path, capsys, monkeypatch):
+    import infoplane.report.html as html
+
+    written = []
+    monkeypatch.setattr(html, "write_report", lambda run: written.append(run.path) or run.path / "report.html")
+    shutil.copytree(flow_run, tmp_path / "run")
+    assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG)) == 0
+    printed = capsys.readouterr().out
+    assert "normal training, seed 0  saturation  original" in printed
+    assert "Accuracy under distortions, seed 0" in printed
+    assert str(tmp_path / "run" / "report.html") in printed
+    assert len(list((tmp_path / "run" / "performance").glob("distortion-*"))) == 1
+    assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG, quiet=True)) == 0
+    assert capsys.readouterr().out == ""
+    assert written == [tmp_path / "run"] * 2
+
+
+def test_a_folder_without_a_run_is_refused_and_not_made(tmp_path):
+    with pytest.raises(UserError, match="is no run folder"):
+        distortion(DistortionOptions(run=tmp_path / "nothing"))
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_an_interrupted_study_says_how_to_continue(flow_run, monkeypatch, capsys):
+    import infoplane.studies.distortion as study
+
+    def stop(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "distortion_study", stop)
+    assert distortion(DistortionOptions(run=flow_run)) == command.INTERRUPTED
+    assert f"To continue: infoplane distortion {flow_run}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"distortions": ("saturation", "saturation")}, "name each distortion once"),
+        ({"distortions": ()}, "name each distortion once"),
+        ({"saturation": (1.5,)}, "greater than or equal to 2"),
+        ({"shuffling": (0,)}, "greater than or equal to 1"),
+        ({"distortions": ("swirl",)}, "low-pass"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DistortionConfig(**settings)

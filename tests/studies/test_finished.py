@@ -1,0 +1,133 @@
+"""Finished networks come with the weights, examples and attack that study one measured last."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+import torch
+
+from infoplane.config import FlowConfig
+from infoplane.errors import UserError
+from infoplane.modes import evaluation_mode
+from infoplane.records import KDE_KL
+from infoplane.runs import RunFolder
+from infoplane.studies import information_flow
+from infoplane.studies import parts as studies_parts
+from infoplane.studies.evaluate import evaluate
+from infoplane.studies.finished import FinishedRun
+from infoplane.studies.plane import InformationPlane
+
+SEED = 4
+
+
+@pytest.fixture
+def own_run(flow_run, tmp_path) -> RunFolder:
+    """A copy that a test may damage."""
+    shutil.copytree(flow_run.path, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_each_finished_network_is_the_one_that_study_one_measured_last(flow_run):
+    networks = list(FinishedRun(flow_run))
+    assert [(network.seed, network.training, network.epoch) for network in networks] == [
+        (SEED, "normal", 1),
+        (SEED, "adversarial", 1),
+    ]
+    recorded = flow_run.performance().filter(pl.col("epoch") == 1)
+    for network in networks:
+        own = recorded.filter(pl.col("training") == network.training)
+        for (split, examples), images, labels in (
+            (("test", "adversarial"), network.attacked(), network.labels),
+            (("test", "original"), network.test.images, network.test.labels),
+        ):
+            row = own.filter(pl.col("split") == split, pl.col("examples") == examples).row(0, named=True)
+            with evaluation_mode(network.model):
+                assert evaluate(network.model, images, labels) == (row["accuracy"], row["loss"])
+        assert {network.gradient_evaluations} == set(own["gradient_evaluations"])
+        assert {network.seconds} == set(own["seconds"])
+
+
+def test_a_plane_of_the_finished_network_repeats_the_last_records_of_study_one(flow_run):
+    network = FinishedRun(flow_run).network(SEED, "adversarial")
+    plane = InformationPlane(
+        network.images,
+        network.labels,
+        layers=network.layers,
+        attack=network.attack,
+        settings=network.config.measurement,
+        seed=network.seed,
+        examples_seed=network.config.data.seed,
+    )
+    plane.measure(network.model, epoch=network.epoch, training="adversarial", thorough=False)
+    chosen = (pl.col("estimator") == KDE_KL) & (pl.col("noise_mode") != "sweep")
+    recorded = flow_run.measurements().filter(chosen, pl.col("epoch") == 1, pl.col("training") == "adversarial")
+    assert plane.measurements.filter(chosen)["value_nats"].to_list() == recorded["value_nats"].to_list()
+
+
+def test_training_images_are_not_read(flow_run, monkeypatch):
+    splits = []
+    original = studies_parts.load_split
+
+    def spy(name, split, **more):
+        splits.append(split)
+        return original(name, split, **more)
+
+    monkeypatch.setattr(studies_parts, "load_split", spy)
+    list(FinishedRun(flow_run))
+    assert splits == ["test"]
+
+
+def test_every_seed_with_checkpoints_counts(own_run):
+    folder = own_run.path / "checkpoints"
+    for path in sorted(folder.iterdir()):
+        shutil.copy(path, folder / path.name.replace(f"s{SEED}-", "s11-"))
+    finished = FinishedRun(own_run)
+    assert finished.trainings == [
+        (SEED, "normal"), (SEED, "adversarial"), (11, "normal"), (11, "adversarial"),
+    ]  # fmt: skip
+    networks = {(network.seed, network.training): network for network in finished}
+    assert networks[11, "normal"].config.seed == 11
+    one, other = networks[SEED, "normal"].model, networks[11, "normal"].model
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_an_unfinished_training_is_named(own_run):
+    next(own_run.path.glob("checkpoints/*-adversarial-e0001*")).unlink()
+    with pytest.raises(UserError, match=rf"adversarial training, seed {SEED}, has not finished \(it has no checkpoint"):
+        FinishedRun(own_run)
+    settings = own_run.read_config()["settings"]
+    settings["training"]["epochs"] = 9
+    shutil.rmtree(own_run.path / "measurements")
+    config = own_run.read_config() | {"settings": settings}
+    own_run.config_path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="its last checkpoint is of epoch 1 of 9"):
+        FinishedRun(own_run)
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path):
+    run = RunFolder(tmp_path / "other")
+    with pytest.raises(UserError, match="is no run folder"):
+        FinishedRun(run)
+    run.begin("calibration", {"quick": True}, {})
+    with pytest.raises(UserError, match="does not hold the settings of infoplane flow"):
+        FinishedRun(run)
+
+
+def test_a_checkpoint_of_another_network_is_refused(own_run):
+    config = own_run.read_config()
+    config["settings"]["model"]["name"] = "wideresnet"
+    own_run.config_path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="does not fit the network"):
+        list(FinishedRun(own_run))
+
+
+def test_an_untrained_run_is_finished_at_epoch_0(small_flow, tmp_path):
+    config = FlowConfig.model_validate(
+        small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"], "measurement": {"examples": 20}}
+    )
+    run = RunFolder(tmp_path / "run")
+    run.begin("information-flow", config.model_dump(mode="json"), {})
+    information_flow(config, run=run)
+    (network,) = FinishedRun(run)
+    assert (network.epoch, network.gradient_evaluations, network.seconds) == (0, 0, 0.0)
