@@ -1,0 +1,32 @@
+"""What commands share: the base of their options, exit statuses, the console, and how they were typed."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+USER_ERROR, INTERRUPTED = 2, 130
+typed: list[str] = []  # the arguments as they were typed, to say how to continue
+
+
+class Options(BaseModel):
+    """Base of the options of a command."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def typed_command() -> str:
+    """Return the command line under way, to be typed again."""
+    return shlex.join(["infoplane", *typed])
+
+
+def open_console() -> "Console":
+    """Return the console that tables go to."""
+    from rich.console import Console
+
+    console = Console()
+    # a pipe has no width: wide enough that no table is folded
+    return console if console.is_terminal else Console(width=120)
