@@ -10,6 +10,7 @@ from tests.few_places import keep_few_places
 from infoplane.config import GeometryConfig
 from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.studies.geometry import CLOUD_SCHEMA, geometry_sweeps
+from infoplane.studies.sweep_rows import Draw, sweep_rows
 from infoplane.studies.trends import trends
 from infoplane.sweeps import (
     BINS,
@@ -155,6 +156,33 @@ def test_binned_truths_are_where_estimates_of_coarse_bins_come_to(rows):
     fine = rows.filter(sweep=BINS, x=2.0**-8, quantity=INPUT_INFORMATION)
     assert fine["value_nats"].to_list() == pytest.approx([math.log(200)] * 3, abs=0.02)
     assert (fine["truth_nats"] > 13).all()
+
+
+def test_a_cloud_smaller_than_a_bin_shows_bins_where_it_lies(rows):
+    own = rows.filter(sweep=SPREAD, x=2.0**-4, estimator=BINNING, quantity=INPUT_INFORMATION)
+    assert own["truth_nats"].n_unique() == 3  # each replicate has a place of its own
+    # 200 points in up to four cells: the entropy's standard error is about 0.05
+    assert own["value_nats"].to_list() == pytest.approx(own["truth_nats"].to_list(), abs=0.15)
+
+
+def test_no_decoded_value_counts_as_saturated(rows):
+    decoded = rows.filter(estimator=DECODED)
+    assert (decoded["value_nats"] > 0.95 * decoded["ceiling_nats"]).any()
+    assert not decoded["saturated"].any()
+
+
+def test_the_seed_decides_noise_and_permutations_too():
+    points = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    draw = Draw(points, torch.arange(100) % 2, noise_variance=1.0, bin_width=None, decoded=False)
+    first, again, other = (
+        list(sweep_rows(draw, seed, 5, {"sweep": SPREAD, "x": 1.0, "replicate": 0})) for seed in (0, 0, 1)
+    )
+    assert first == again
+    noisy, other_noisy = (next(row for row in found if row.estimator == NOISY) for found in (first, other))
+    assert noisy.value_nats != other_noisy.value_nats
+    upper, other_upper = ([row for row in found if row.estimator == KDE_KL][1] for found in (first, other))
+    assert upper.value_nats == other_upper.value_nats
+    assert upper.null_quantile95_nats != other_upper.null_quantile95_nats
 
 
 def test_replicates_are_draws_of_their_own_and_all_settings_are_recorded(rows):
