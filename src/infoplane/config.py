@@ -186,3 +186,33 @@ class FlowConfig(_Frozen):
             return [last] * number
         spaced = [last ** (step / max(1, number - 2)) for step in range(number - 1)]
         return sorted({0, last, *(min(measured, key=lambda epoch: abs(epoch - goal)) for goal in spaced)})
+
+
+class GeometryConfig(_Frozen):
+    """Study three, first half: what the estimators see of clouds of points (docs/method.md, section 7)."""
+
+    seed: int = Field(0, ge=0)
+    """Decides the draws of all clouds and of the estimators."""
+    points: int = Field(1000, ge=100)
+    """Samples of a cloud; the sweep of their number goes from a sixteenth to twice as many."""
+    replicates: int = Field(5, ge=2)
+    """Independent draws of every cloud, from which intervals come."""
+    classes: int = Field(4, ge=2, le=16)
+    """Clusters of a cloud, each a class."""
+    noise_variance: float = Field(0.1, gt=0)
+    """Variance of the noise of KDE and its kin, where it is not swept itself."""
+    bin_width: float = Field(0.5, gt=0)
+    """Width of a bin, where it is not swept itself."""
+    permutations: int = Field(20, ge=1)
+    """Permuted label sets behind the nulls of I(T;Y)."""
+
+
+class LimitsConfig(_Frozen):
+    """Study three, second half: why noise is needed (docs/method.md, section 7)."""
+
+    seed: int = Field(0, ge=0)
+    """Decides the draws of the layers and of the estimators."""
+    points: int = Field(1000, ge=100)
+    """Samples of a layer, whose logarithm is what the estimates stop at."""
+    replicates: int = Field(5, ge=2)
+    """Independent draws of every layer, from which intervals come."""

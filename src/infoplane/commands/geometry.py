@@ -1,0 +1,44 @@
+"""Sweeps over the geometry of clouds of points."""
+
+from pathlib import Path
+
+from infoplane.commands.common import Options, open_console
+from infoplane.config import GeometryConfig
+
+
+class GeometryOptions(GeometryConfig, Options):
+    """Study three: what the estimators see of points as their spread, classes, number and dimension change."""
+
+    output: Path = Path("runs/geometry")
+    """Folder of the records and figures."""
+
+
+def geometry(options: GeometryOptions) -> int:
+    """Measure the sweeps, draw them, and print which estimates rise along each."""
+    from infoplane.commands.sweep_folder import sweep_folder, write_table
+    from infoplane.console import progress_for
+    from infoplane.report.clouds_figure import clouds_figure
+    from infoplane.report.geometry_sweeps import artefact_sweep_figure, geometry_sweep_figure
+    from infoplane.report.style import figure_style, save_figure
+    from infoplane.report.sweep_tables import trend_table
+    from infoplane.studies.geometry import STUDY, geometry_sweeps
+    from infoplane.studies.trends import trends
+
+    console, folder = open_console(), options.output
+    config = GeometryConfig(**options.model_dump(exclude={"output"}))
+    with sweep_folder(folder, STUDY, config), progress_for(console, quiet=False) as progress:
+        records = geometry_sweeps(config, progress=progress)
+        write_table(folder / "records.parquet", records.measurements)
+        write_table(folder / "clouds.parquet", records.clouds)
+        progress.doing("drawing figures")
+        with figure_style():
+            for name, figure in (
+                ("geometry-sweeps", geometry_sweep_figure(records.measurements)),
+                ("artefact-sweeps", artefact_sweep_figure(records.measurements)),
+                ("four-clouds", clouds_figure(records.measurements, records.clouds)),
+            ):
+                save_figure(figure, folder / "figures" / name)
+    console.print(trend_table(trends(records.measurements)))
+    console.print(f"records: {folder / 'records.parquet'}", highlight=False, soft_wrap=True)
+    console.print(f"figures: {folder / 'figures'}", highlight=False, soft_wrap=True)
+    return 0

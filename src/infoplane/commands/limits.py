@@ -1,0 +1,36 @@
+"""The limits of no noise."""
+
+from pathlib import Path
+
+from infoplane.commands.common import Options, open_console
+from infoplane.config import LimitsConfig
+
+
+class LimitsOptions(LimitsConfig, Options):
+    """Study three: why noise is needed, shown on a discrete and a continuous layer as the noise vanishes."""
+
+    output: Path = Path("runs/limits")
+    """Folder of the records and figures."""
+
+
+def limits(options: LimitsOptions) -> int:
+    """Measure both layers at every width, draw them, and print where the estimates end."""
+    from infoplane.commands.sweep_folder import sweep_folder, write_table
+    from infoplane.console import progress_for
+    from infoplane.report.limits_figure import limits_figure
+    from infoplane.report.style import figure_style, save_figure
+    from infoplane.report.sweep_tables import limits_table
+    from infoplane.studies.limits import STUDY, noise_limits
+
+    console, folder = open_console(), options.output
+    config = LimitsConfig(**options.model_dump(exclude={"output"}))
+    with sweep_folder(folder, STUDY, config), progress_for(console, quiet=False) as progress:
+        measurements = noise_limits(config, progress=progress)
+        write_table(folder / "records.parquet", measurements)
+        progress.doing("drawing the figure")
+        with figure_style():
+            save_figure(limits_figure(measurements), folder / "figures" / "limits")
+    console.print(limits_table(measurements))
+    console.print(f"records: {folder / 'records.parquet'}", highlight=False, soft_wrap=True)
+    console.print(f"figures: {folder / 'figures'}", highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,55 @@
+"""The folder of a study of sweeps: settings, one table or two, figures."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infoplane.errors import UserError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from pydantic import BaseModel
+
+
+@contextmanager
+def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator[None]:
+    """Hold a folder for this study and put `config.json` there; its sweeps take less than a minute and start anew.
+
+    Raises:
+        UserError: the folder is in use, or holds another study or the records of other settings.
+    """
+    from infoplane.runs import RunFolder, describe_environment, write_whole
+
+    folder = RunFolder(path)
+    with folder.locked():
+        settings: dict[str, Any] = config.model_dump(mode="json")
+        if folder.exists():
+            _check_same(folder.read_config(), study, settings, path)
+        content = {"study": study, "settings": settings, "environment": describe_environment("cpu")}
+        write_whole(folder.config_path, (json.dumps(content, indent=2) + "\n").encode())
+        yield
+
+
+def _check_same(before: dict[str, Any], study: str, settings: dict[str, Any], path: Path) -> None:
+    if before.get("study") != study:
+        raise UserError(f"{path} holds the study {before.get('study')!r}; choose another folder with --output")
+    if not (path / "records.parquet").is_file():
+        return  # nothing was measured with those settings
+    for name, value in settings.items():
+        if (old := before.get("settings", {}).get(name)) != value:
+            raise UserError(
+                f"{path} holds records with {name} = {old!r}, but this run asks for {value!r}; choose another folder "
+                "with --output"
+            )
+
+
+def write_table(path: Path, table: "pl.DataFrame") -> None:
+    """Write a table as Parquet, whole or not at all."""
+    from infoplane.runs import write_whole
+
+    content = io.BytesIO()
+    table.write_parquet(content)
+    write_whole(path, content.getvalue())
