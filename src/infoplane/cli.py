@@ -16,6 +16,8 @@ from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
 from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow
+from infoplane.commands.geometry import GeometryOptions, geometry
+from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.report import ReportOptions, report
 from infoplane.errors import UserError
@@ -27,6 +29,8 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "demo": (demo, DemoOptions),
     "flow": (flow, FlowOptions),
     "distortion": (distortion, DistortionOptions),
+    "geometry": (geometry, GeometryOptions),
+    "limits": (limits, LimitsOptions),
     "recipes": (recipes, RecipesOptions),
     "estimate": (estimate, EstimateOptions),
     "calibrate": (calibrate, CalibrateOptions),
