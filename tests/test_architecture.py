@@ -31,9 +31,10 @@ MAY_IMPORT = {
     "attacks": ATTACKING,
     "training": TRAINING,
     "studies": STUDYING,
-    "report": SHOWING,
+    "findings": {"estimators", "studies"},
+    "report": SHOWING | {"findings"},
     "console": set(),
-    "cli": STUDYING | {"studies", "report", "recipes", "console"},
+    "cli": STUDYING | {"studies", "findings", "report", "recipes", "console"},
 }
 
 
