@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infoplane.findings.curves import (
     ADVERSARIAL,
@@ -29,7 +30,7 @@ from infoplane.findings.curves import (
     Series,
     common_epochs,
 )
-from infoplane.findings.evidence import LEVEL, Floats
+from infoplane.findings.evidence import LEVEL, Floats, t_ends
 from infoplane.findings.finding import (
     ALL_CURVES,
     CONTRADICTED,
@@ -40,7 +41,6 @@ from infoplane.findings.finding import (
     Statement,
     undecidable,
 )
-from infoplane.findings.layers import change
 from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
 
 CLAIM = 3
@@ -131,16 +131,22 @@ def compression_episodes(inputs: Curve, labels: Curve, alpha: float) -> Count:
     material = MATERIAL * float(np.ptp(inputs.values))
     falls = _falls(inputs.values)
     falling = {step for first, last in falls for step in range(first, last)}
-    certain = possible = 0
-    for first, last in [*falls, *((step, step + 1) for step in range(steps) if step not in falling)]:
-        moved = change(inputs, first, last)
-        low, high, _ = moved.interval(level)
-        if low >= -material or change(labels, first, last).interval(level).high < 0:
-            continue
-        possible += 1
-        tells = not (labels.saturated[last] or labels.null_like[last])
-        certain += high < 0 and moved.value <= -material and tells
-    return Count(certain, possible)
+    spans = np.array([*falls, *((step, step + 1) for step in range(steps) if step not in falling)])
+    if steps < 1:
+        return Count(0, 0)
+    moved = inputs.values[spans[:, 1]] - inputs.values[spans[:, 0]]
+    low, high = _changes(inputs, spans, level)
+    holds = _changes(labels, spans, level)[1] >= 0
+    possible = (low < -material) & holds
+    tells = ~(labels.saturated | labels.null_like)[spans[:, 1]]
+    certain = possible & (high < 0) & (moved <= -material) & tells
+    return Count(int(certain.sum()), int(possible.sum()))
+
+
+def _changes(curve: Curve, spans: NDArray[np.int_], alpha: float) -> tuple[Floats, Floats]:
+    """Return the ends of intervals of how much a curve rises over each span, `(spans,)`."""
+    first, last = spans.T
+    return t_ends(curve.values[last] - curve.values[first], curve.groups[last] - curve.groups[first], alpha)
 
 
 def _falls(values: Floats) -> list[tuple[int, int]]:

@@ -75,15 +75,31 @@ class Paired:
     def evidence(self) -> Evidence:
         """Return the statistic with a t interval over groups, with one degree of freedom less than groups."""
         means = self.groups.mean(axis=0)  # over seeds first: they share the examples
-        return Evidence(values=self.values, over_examples=lambda alpha: _t_ends(self.values.mean(), means, alpha))
+
+        def over_examples(alpha: float) -> tuple[float, float]:
+            low, high = t_ends(self.values.mean(keepdims=True), means[None], alpha)
+            return float(low[0]), float(high[0])
+
+        return Evidence(values=self.values, over_examples=over_examples)
 
 
-def _t_ends(value: float, means: Floats, alpha: float) -> tuple[float, float]:
-    means = means[np.isfinite(means)]
-    if len(means) < 2:  # nothing is known about the error
-        return -math.inf, math.inf
-    half = t_quantile(alpha, len(means) - 1) * float(means.std(ddof=1)) / math.sqrt(len(means))
-    return float(value) - half, float(value) + half
+def t_ends(values: Floats, groups: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """Return the ends of many t intervals at once, infinite where fewer than two groups show a spread.
+
+    Args:
+        values: `(statistics,)`.
+        groups: `(statistics, groups)`; NaN for a group without examples.
+        alpha: level of each.
+    """
+    known = np.isfinite(groups)
+    number = known.sum(axis=1)
+    enough = number > 1
+    freedom = np.maximum(number - 1, 1)
+    means = np.where(known, groups, 0.0).sum(axis=1) / np.maximum(number, 1)
+    squares = np.where(known, groups - means[:, None], 0.0) ** 2
+    half = stdtrit(freedom, 1 - alpha / 2) * np.sqrt(squares.sum(axis=1) / freedom / np.maximum(number, 1))
+    half = np.where(enough, half, np.inf)
+    return values - half, values + half
 
 
 def average(parts: Sequence[Paired]) -> Paired:

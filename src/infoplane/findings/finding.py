@@ -172,10 +172,10 @@ def claim_verdict(claim: int, statements: Sequence[Statement]) -> ClaimVerdict:
     elif found and all(one == SUPPORTED for one in found.values()):
         verdict, reason = SUPPORTED, "every part is supported"
     else:
-        open_parts = [
-            f"{name}: {parts[name][0].judge(LEVEL).reason}" for name, one in found.items() if one != SUPPORTED
-        ]
-        verdict, reason = UNDECIDED, "; ".join(open_parts) or "nothing was measured"
+        reasons: dict[str, list[str]] = {}
+        for name in (name for name, one in found.items() if one != SUPPORTED):
+            reasons.setdefault(parts[name][0].judge(LEVEL).reason.partition(";")[0], []).append(name)
+        verdict, reason = UNDECIDED, "; ".join(f"{why} ({', '.join(names)})" for why, names in reasons.items())
     return ClaimVerdict(claim, CLAIMS[claim], verdict, reason)
 
 

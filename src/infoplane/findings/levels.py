@@ -11,12 +11,12 @@ at half the level, as if both erred together. A lag needs both curves to change,
 their error, and neither to be saturated from the start.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infoplane.findings.curves import (
     ADVERSARIAL,
@@ -30,7 +30,7 @@ from infoplane.findings.curves import (
     Series,
     common_epochs,
 )
-from infoplane.findings.evidence import LEVEL, Evidence, Paired, average_bounds
+from infoplane.findings.evidence import LEVEL, Evidence, Paired, average_bounds, t_ends
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import (
     InLayer,
@@ -205,19 +205,17 @@ def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
         alpha: level of the errors of its values; None takes the values as they are.
     """
     sign = 1.0 if curve.values[-1] > curve.values[0] else -1.0
-    ends = []
-    for position in range(len(curve.epochs)):
-        weights = np.zeros(len(curve.epochs))
-        weights[position] += sign
-        weights[0] -= sign * (1 - SHARE)
-        weights[-1] -= sign * SHARE
-        above = curve.combination(weights)
-        ends.append((above[0], above[0]) if alpha is None else paired([above]).evidence().over_examples(alpha))
-    may = _first([high >= 0 for _, high in ends])
-    must = _first([low >= 0 for low, _ in ends])
+    epochs = len(curve.epochs)
+    weights = sign * np.eye(epochs)
+    weights[:, 0] -= sign * (1 - SHARE)
+    weights[:, -1] -= sign * SHARE
+    low = high = weights @ curve.values
+    if alpha is not None:
+        low, high = t_ends(low, weights @ curve.groups, alpha)
+    may, must = _first(high >= 0), _first(low >= 0)
     return curve.epochs[may - 1] + 1 if may else curve.epochs[0], curve.epochs[must]
 
 
-def _first(flags: Sequence[bool]) -> int:
+def _first(flags: NDArray[np.bool_]) -> int:
     """Position of the first true one; the last position where there is none, since the end is there by definition."""
-    return next((position for position, flag in enumerate(flags) if flag), len(flags) - 1)
+    return int(flags.argmax()) if flags.any() else len(flags) - 1
