@@ -58,6 +58,7 @@ def report_html(
         findings: what these records say about the claims; None looks anew.
     """
     settings = config.get("settings") or {}
+    findings = findings or find(measurements, performance)  # of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
     name = str(settings.get("recipe") or config.get("study") or "run")
@@ -74,7 +75,7 @@ def report_html(
         missing=_missing(missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
         information=information_html(measurements),
-        findings=findings_html(findings or find(measurements, performance)),
+        findings=findings_html(findings),
         geometry=geometry_html(undistorted(geometry)),
         figures=figures_html(figures),
         settings=settings_html(config),
