@@ -83,6 +83,20 @@ def test_the_threshold_lies_at_nine_tenths_of_the_change():
     assert reached(curve([1.0, 1.5, 2.0], epochs=(0, 3, 12)), None) == (4, 12)
 
 
+def test_both_trainings_may_err_at_once_each_at_half_the_level():
+    table = flow(
+        lambda *, epoch, **_: epoch / 400, epochs=range(401), layers=("fc",), quantities=(LABEL_INFORMATION,),
+        examples=("original",),
+    )  # fmt: skip
+    (one,) = findings(table, LAG, layer="fc", estimator=DECODED)
+    curves = {training: next(found for (_, key), found in read_curves(table).items() if key.training == training)
+              for training in ("normal", "adversarial")}  # fmt: skip
+    ends = {alpha: [reached(curves[name], alpha) for name in ("normal", "adversarial")] for alpha in (0.05, 0.025)}
+    assert ends[0.05] != ends[0.025]
+    normal, adversarial = ends[0.025]
+    assert (one.low, one.high) == (adversarial[0] - normal[1], adversarial[1] - normal[0])
+
+
 def test_epochs_that_cannot_be_told_from_the_threshold_belong_to_the_interval():
     one = curve([0.0, 0.7, 0.87, 0.89, 0.91, 0.93, 0.99, 1.0])
     noise = np.random.default_rng(0).standard_normal((8, GROUPS))
@@ -203,6 +217,8 @@ def test_the_claim_wants_lower_levels_and_lags_of_both_informations():
     assert "lag of I(X;T)" in verdict(planted(lag=0)).reason
     against = verdict(planted(gap=-0.2))
     assert against.verdict == "contradicted"
+    assert "by one seed" in against.reason
+    assert "by one seed" not in claim_verdict(2, statements(flow(planted(), seeds=(0, 1, 2)))).reason
     assert "final I(X;T), final I(T;Y)" in against.reason
 
 

@@ -1,5 +1,7 @@
 """Claim 1 on planted curves: identical, crossed, unrelated, saturated."""
 
+from itertools import product
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,10 +9,11 @@ from scipy import stats
 from tests.findings.constructed import EPOCHS, LAYERS, flow
 
 from infoplane.findings.curves import read_curves
-from infoplane.findings.finding import claim_verdict
+from infoplane.findings.finding import ALL_LAYERS, claim_verdict
 from infoplane.findings.trends import (
     difference_correlation,
     level_correlation,
+    own_and_crossed,
     relative_error,
     trend_statements,
 )
@@ -147,6 +150,20 @@ def test_the_baseline_is_the_mean_over_crossed_seeds_either_way_round():
     assert numbers["epochs"] == len(EPOCHS)
 
 
+def test_each_seed_stands_against_all_crossed_pairs_that_it_is_in():
+    generator = np.random.default_rng(0)
+    original, attacked = generator.standard_normal((2, 4, 3, 9))  # seeds, resamples, epochs
+    own, crossed = own_and_crossed(original, attacked, relative_error)
+    for resample in range(3):
+        for seed in range(4):
+            pairs = [pair for pair in product(range(4), repeat=2) if seed in pair and pair != (seed, seed)]
+            slow = [relative_error(original[a, resample], attacked[b, resample]) for a, b in pairs]
+            assert crossed[resample, seed] == pytest.approx(np.mean(slow))
+            assert own[resample, seed] == pytest.approx(
+                relative_error(original[seed, resample], attacked[seed, resample])
+            )
+
+
 def test_saturated_epochs_are_left_out_and_saturated_curves_undecided():
     table = flow(shared(1.0), seeds=SEEDS)
     late = table.with_columns(saturated=pl.col("epoch") >= 6)
@@ -189,5 +206,5 @@ def test_transferred_decoders_stand_against_what_they_read_from_originals():
     table = flow(shared(1.0), seeds=SEEDS, quantities=(LABEL_INFORMATION,))
     attacked = table.filter(examples="adversarial").with_columns(estimator=pl.lit("decoded-transfer"))
     found = findings(pl.concat([table, attacked]), DIFFERENCES, estimator="decoded-transfer")
-    assert {one.layer for one in found} == set(LAYERS)
+    assert {one.layer for one in found} == {*LAYERS, ALL_LAYERS}
     assert {one.verdict for one in found} == {"supported"}

@@ -91,9 +91,10 @@ def compression_statements(curves: Curves) -> list[Statement]:
                 quantity=f"{INPUT_INFORMATION}, {LABEL_INFORMATION}",
                 judge=undecidable("missing: not recorded"),
             )
-            if primary:
-                everything = [one for own in found.values() for one in own]
-                statements.append(_share(replace(like, part="compression is almost never seen"), everything))
+            everything = [one for own in found.values() for one in own]
+            if everything or primary:
+                part = "compression is almost never seen" if primary else ""
+                statements.append(_share(replace(like, part=part), everything))
             for (training, layer), own in found.items():
                 if own or primary:
                     text = f"no compression ({training} training, {examples} examples)"

@@ -169,13 +169,19 @@ def claim_verdict(claim: int, statements: Sequence[Statement]) -> ClaimVerdict:
     refuted = [name for name, own in parts.items() if _part_verdict(own, LEVEL / len(parts)) == CONTRADICTED]
     if refuted:
         verdict, reason = CONTRADICTED, f"contradicted: {', '.join(refuted)}"
+        decisive = [one for name in refuted for one in parts[name]]
     elif found and all(one == SUPPORTED for one in found.values()):
         verdict, reason = SUPPORTED, "every part is supported"
+        decisive = [one for own in parts.values() for one in own]
     else:
         reasons: dict[str, list[str]] = {}
         for name in (name for name, one in found.items() if one != SUPPORTED):
             reasons.setdefault(parts[name][0].judge(LEVEL).reason.partition(";")[0], []).append(name)
-        verdict, reason = UNDECIDED, "; ".join(f"{why} ({', '.join(names)})" for why, names in reasons.items())
+        return ClaimVerdict(
+            claim, CLAIMS[claim], UNDECIDED, "; ".join(f"{why} ({', '.join(names)})" for why, names in reasons.items())
+        )
+    if any(one.seeds == 1 for one in decisive):
+        reason += "; by one seed: about these networks, not about others trained likewise"
     return ClaimVerdict(claim, CLAIMS[claim], verdict, reason)
 
 

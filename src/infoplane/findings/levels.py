@@ -7,8 +7,8 @@ where nothing was measured; nothing is interpolated. A curve below the threshold
 the next got there at one of the epochs after the first: their middle is its value, and all of them belong to its
 interval. So do all epochs at which the curve cannot be told from its threshold, a linear combination of three records
 with a paired error. For a curve of one direction that makes a confidence interval, with the bounds of either training
-at half the level, as if both erred together. A lag needs both curves to change, in the same direction, by more than
-their error, and neither to be saturated from the start.
+at half the level, as if both erred together. A lag needs both curves to change, in the same direction (a fall
+can lag as well), by more than their error, and neither to be saturated from the start.
 """
 
 from dataclasses import replace
@@ -59,7 +59,7 @@ class _Pair(NamedTuple):
 
 
 def level_statements(curves: Curves) -> list[Statement]:
-    """Return final differences and lags by every estimator, those of the primary ones as parts of the claim."""
+    """Return final differences and lags by every estimator: the mean over layers, then each layer."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
@@ -96,17 +96,15 @@ def _final_statements(
         judge=undecidable(""),
     )
     statements = layer_statements(found, like, lambda one: against(one.evidence(), 0, above=True))
-    if not primary:
-        return statements
-    main = mean_statement(
+    mean = mean_statement(
         found,
         like,
-        part=f"final {quantity}",
+        part=f"final {quantity}" if primary else "",
         mean=mean_of_paired,
         value=lambda one: one.evidence().value,
         judge=lambda one: against(one.evidence(), 0, above=True),
     )
-    return [main, *statements]
+    return [mean, *statements]
 
 
 def _final_difference(pair: _Pair | None) -> InLayer[Paired]:
@@ -139,8 +137,7 @@ def _lag_statements(
     found = {layer: _lag(pair) for layer, pair in pairs.items()}
     like = Statement(
         claim=CLAIM,
-        statement=f"{quantity} gets to {SHARE:.0%} of its final level later in adversarial training "
-        f"({examples} examples)",
+        statement=f"{quantity} comes to {SHARE:.0%} of its change later in adversarial training ({examples} examples)",
         statistic="lag of adversarial behind normal training",
         estimator=estimator,
         quantity=quantity,
@@ -149,12 +146,15 @@ def _lag_statements(
     )
     judge = partial(against, border=0, above=True)
     statements = layer_statements(found, like, judge)
-    if not primary:
-        return statements
-    main = mean_statement(
-        found, like, part=f"lag of {quantity}", mean=average_bounds, value=lambda one: one.value, judge=judge
+    mean = mean_statement(
+        found,
+        like,
+        part=f"lag of {quantity}" if primary else "",
+        mean=average_bounds,
+        value=lambda one: one.value,
+        judge=judge,
     )
-    return [main, *statements]
+    return [mean, *statements]
 
 
 def _lag(pair: _Pair | None) -> InLayer[Evidence]:

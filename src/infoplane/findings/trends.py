@@ -141,13 +141,12 @@ def _statements(
         def judge(one: _Closeness, statistic: _Statistic = statistic) -> Judge:
             return _judge(one, statistic)
 
-        if primary and statistic.primary:
-            part = f"{name} of {quantity}, {training} training"
-            statements.append(
-                mean_statement(
-                    results, like, part=part, mean=_mean, value=lambda one: one.own.evidence().value, judge=judge
-                )
+        part = f"{name} of {quantity}, {training} training" if primary and statistic.primary else ""
+        statements.append(
+            mean_statement(
+                results, like, part=part, mean=_mean, value=lambda one: one.own.evidence().value, judge=judge
             )
+        )
         statements += layer_statements(results, like, judge)
     return statements
 
@@ -172,7 +171,7 @@ def _closeness(matched: _Matched | None, statistic: _Statistic) -> InLayer[_Clos
     matched = _Matched(*([curve.at(epochs) for curve in own] for own in matched))
     if any(_is_flat(curve) for own in matched for curve in own):
         return InLayer(result=None, reason="a curve does not move by more than its error", seeds=seeds)
-    own, crossed = _own_and_crossed(matched, statistic.function)
+    own, crossed = own_and_crossed(*_resampled(matched), statistic.function)
     if not np.isfinite(own).all():
         return InLayer(result=None, reason="a curve does not move", seeds=seeds)
     numbers = [Number("same training", float(own[0].mean())), Number("epochs", len(epochs))]
@@ -206,13 +205,24 @@ def _is_flat(curve: Curve) -> bool:
     return change(curve, lowest, highest).interval(LEVEL / pairs).low <= 0
 
 
-def _own_and_crossed(matched: _Matched, function: Callable[[Floats, Floats], Floats]) -> tuple[Floats, Floats | None]:
-    """Return the statistic of each seed, `(1 + groups, seeds)`, and its mean over crossed seeds, either way round."""
-    original, attacked = _resampled(matched)
+def own_and_crossed(
+    original: Floats, attacked: Floats, function: Callable[[Floats, Floats], Floats]
+) -> tuple[Floats, Floats | None]:
+    """Hold the curves of each seed against each other, and against those of every other seed, either way round.
+
+    Args:
+        original: `(seeds, resamples, epochs)`.
+        attacked: likewise.
+        function: from two such curves, along the last axis, to a statistic.
+
+    Returns:
+        The statistic of each seed, `(resamples, seeds)`, and the mean over crossed pairs that the seed is in; None of a
+        single seed.
+    """
     seeds = len(original)
     table = np.stack(
         [np.stack([function(original[a], attacked[b]) for b in range(seeds)], axis=-1) for a in range(seeds)], axis=-2
-    )  # (1 + groups, seed of originals, seed of attacked)
+    )  # (resamples, seed of originals, seed of attacked)
     own: Floats = np.diagonal(table, axis1=1, axis2=2)
     if seeds == 1:
         return own, None

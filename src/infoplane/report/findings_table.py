@@ -14,7 +14,7 @@ from rich.text import Text
 
 from infoplane.findings import Finding, Findings
 from infoplane.findings.curves import PRIMARY
-from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED
+from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, CONTRADICTED, SUPPORTED, UNDECIDED
 from infoplane.report.labels import estimator_label
 
 _STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
@@ -72,17 +72,17 @@ def findings_html(found: Findings) -> str:
         own = found.about(one.claim)
         main, others = [two for two in own if two.part], [two for two in own if not two.part]
         parts.append(_findings(f"Claim {one.claim}: what the verdict rests on", main))
-        shown = [two for two in others if two.estimator in _SHOWN]
+        shown = [two for two in others if two.estimator in _SHOWN or two.layer in (ALL_LAYERS, ALL_CURVES)]
         if others:
+            caption = f"Claim {one.claim}, means over layers by every estimator, layers by the primary ones"
             parts.append(
-                f"<details><summary>Claim {one.claim}, {len(others)} findings more, whose intervals are not corrected "
-                f"for their number</summary>{_counts(one.claim, others)}"
-                f"{_findings(f'Claim {one.claim}, in each layer', shown) if shown else ''}</details>"
+                f"<details><summary>Claim {one.claim}: {len(others)} findings more, whose intervals are not corrected "
+                f"for their number</summary>{_counts(one.claim, others)}{_findings(caption, shown)}</details>"
             )
     return "".join(parts)
 
 
-_SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # the others are counted, and given in the JSON
+_SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the others means alone, and counts
 
 
 def _findings(caption: str, findings: Sequence[Finding]) -> str:

@@ -270,8 +270,8 @@ _CAPTIONS = {
     ),
     "seeds-information": (
         "Both informations over epochs. Lines: means over seeds; bands: from the lowest to the highest seed, which is "
-        "no interval and grows with their number. All seeds see the same examples, so a band shows how trainings differ "
-        "and says nothing of the choice of examples. Findings rest on I(X;T) by the KDE lower bound at relative "
+        "no interval and grows with their number. All seeds see the same examples, so a band shows how trainings "
+        "differ and says nothing of the choice of examples. Findings rest on I(X;T) by the KDE lower bound at relative "
         "noise and on decoded I(T;Y)."
     ),
     "seeds-performance": (
