@@ -189,7 +189,7 @@ def test_the_claim_wants_both_halves():
     assert verdict(flow(rule(0.3, 0))).verdict == "supported"
     falling = verdict(flow(rule(-0.3, 0)))
     assert falling.verdict == "contradicted"
-    assert falling.reason.startswith("contradicted: the estimates do not always fall with depth; by one seed")
+    assert falling.reason.startswith("the records contradict: the estimates do not always fall with depth; by one seed")
     assert "compression" in verdict(flow(rule(0.3, 3))).reason
     assert verdict(measurement_table([])).verdict == "undecided"
     assert reversals(flow(rule(0.3, 0)), estimator=RELATIVE, part="")

@@ -43,11 +43,10 @@ def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
     assert dict(zip(head, row, strict=True)) == {
         "Verdict": "supported",
         "If the claim held": "normal ends with more",
-        "Statistic": "final level",
+        "Measured as": "final level; KDE (BD), relative noise",
         "Layer": "fc",
-        "Estimator": "KDE (BD), relative noise",
         "Value": "1.000 bits",
-        "95 % interval": "0.000 bits to 2.000 bits",
+        "95 % interval": "0.000 to 2.000 bits",
         "Seeds": "3",
         "Why": "it lies above 0",
         "Rests on": "normal, epoch 3: 2.000 bits; curves: 6",
@@ -57,7 +56,7 @@ def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
 @pytest.mark.parametrize(
     ("facts", "value", "interval"),
     [
-        ({"value": 2.0, "low": 1.0, "high": 3.5, "unit": "epochs"}, "2 epochs", "1 epochs to 3.500 epochs"),
+        ({"value": 2.0, "low": 1.0, "high": 3.5, "unit": "epochs"}, "2 epochs", "1 to 3.500 epochs"),
         ({"value": 0.25, "low": -math.inf, "high": math.inf, "unit": ""}, "0.250", "unknown"),
         ({"value": None, "low": None, "high": None}, "-", "-"),
         ({"value": -0.0001, "low": -0.5, "high": 0.5, "unit": ""}, "0.000", "-0.500 to 0.500"),
@@ -65,7 +64,7 @@ def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
 )
 def test_units_are_kept_and_only_information_becomes_bits(facts, value, interval):
     page = findings_html(Findings([claim(2)], [finding(**facts)]))
-    assert rows(page, "Claim 2: what the verdict rests on")[1][5:7] == [value, interval]
+    assert rows(page, "Claim 2: what the verdict rests on")[1][4:6] == [value, interval]
 
 
 def test_findings_that_decide_nothing_are_folded_away_and_counted():

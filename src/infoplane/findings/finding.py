@@ -168,7 +168,7 @@ def claim_verdict(claim: int, statements: Sequence[Statement]) -> ClaimVerdict:
     found = {name: _part_verdict(own, LEVEL) for name, own in parts.items()}
     refuted = [name for name, own in parts.items() if _part_verdict(own, LEVEL / len(parts)) == CONTRADICTED]
     if refuted:
-        verdict, reason = CONTRADICTED, f"contradicted: {', '.join(refuted)}"
+        verdict, reason = CONTRADICTED, f"the records contradict: {', '.join(refuted)}"
         decisive = [one for name in refuted for one in parts[name]]
     elif found and all(one == SUPPORTED for one in found.values()):
         verdict, reason = SUPPORTED, "every part is supported"

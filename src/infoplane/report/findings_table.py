@@ -58,7 +58,7 @@ def findings_html(found: Findings) -> str:
     """Return the verdicts, the findings that each rests on, and the others folded away, in bits."""
     verdicts = "".join(
         f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
-        f'<td class="text">{escape(one.statement)}</td><td class="text">{escape(one.reason)}</td></tr>'
+        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(one.reason)}</td></tr>'
         for one in found.claims
     )
     parts = [
@@ -87,15 +87,28 @@ _SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the othe
 
 def _findings(caption: str, findings: Sequence[Finding]) -> str:
     lines = "".join(
-        f'<tr><td class="text">{_mark(one.verdict)}</td><td class="text">{escape(one.statement)}</td>'
-        f'<td class="text">{escape(one.statistic)}</td><td class="text">{escape(one.layer or "-")}</td>'
-        f'<td class="text">{escape(_estimator(one))}</td><td>{_number(one.value, one.unit)}</td>'
-        f"<td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
-        f'<td class="text">{escape(one.reason)}</td><td class="text">{escape(_numbers(one))}</td></tr>'
+        f'<tr><td class="text">{_mark(one.verdict)}</td><td class="words">{escape(one.statement)}</td>'
+        f'<td class="words">{escape(_measured_as(one))}</td><td class="text">{escape(one.layer or "-")}</td>'
+        f"<td>{_number(one.value, one.unit)}</td><td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
+        f'<td class="words">{escape(one.reason)}</td><td class="words">{escape(_numbers(one))}</td></tr>'
         for one in findings
     )
-    heads = ("Verdict", "If the claim held", "Statistic", "Layer", "Estimator", "Value", "95 % interval", "Seeds")
-    return _table(caption, (*heads, "Why", "Rests on"), lines)
+    heads = (
+        "Verdict",
+        "If the claim held",
+        "Measured as",
+        "Layer",
+        "Value",
+        "95 % interval",
+        "Seeds",
+        "Why",
+        "Rests on",
+    )
+    return _table(caption, heads, lines)
+
+
+def _measured_as(finding: Finding) -> str:
+    return "; ".join(filter(None, (finding.statistic, _estimator(finding))))
 
 
 def _counts(claim: int, findings: Sequence[Finding]) -> str:
@@ -141,13 +154,13 @@ def _interval(finding: Finding) -> str:
         return "-"
     if not (math.isfinite(finding.low) and math.isfinite(finding.high)):
         return "unknown"
-    return f"{_number(finding.low, finding.unit)} to {_number(finding.high, finding.unit)}"
+    return f"{_number(finding.low, finding.unit, bare=True)} to {_number(finding.high, finding.unit)}"
 
 
-def _number(value: float | None, unit: str) -> str:
+def _number(value: float | None, unit: str, *, bare: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return "-"
     shown = value / math.log(2) if unit == "nats" else value
     text = f"{shown:.0f}" if float(shown).is_integer() and unit != "nats" else f"{shown:.3f}"
-    name = {"nats": "bits"}.get(unit, unit)
+    name = "" if bare else {"nats": "bits"}.get(unit, unit)
     return f"{text} {name}".strip() if text.strip("-0.") else f"{text.lstrip('-')} {name}".strip()

@@ -66,7 +66,7 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
     trainings = _trainings(performance)
     curves = sorted(performance.select("split", "examples").unique().rows(), key=lambda curve: curve_order(*curve))
     figure = new_figure(title, 7.0, 3.2)
-    axes = figure.add_gridspec(1, 2, left=0.08, right=0.99, top=0.83, bottom=0.24, wspace=0.2).subplots(squeeze=False)[
+    axes = figure.add_gridspec(1, 2, left=0.107, right=0.99, top=0.83, bottom=0.24, wspace=0.2).subplots(squeeze=False)[
         0
     ]
     for here, measure, name in zip(axes, ("accuracy", "loss"), ("Accuracy, %", "Loss, nats"), strict=True):
@@ -77,6 +77,7 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
             draw_band(here, own, measure, rank, style)
         if measure == "loss" and not finite.is_empty() and finite["loss"].min() > 0:  # type: ignore[operator]
             here.set_yscale("log")
+            here.yaxis.set_major_formatter("{x:g}")
         here.set_xlabel("completed epochs")
         epoch_axis(here, finite["epoch"])
     figure.legend(handles=_legend(trainings, [curve_label(*curve) for curve in curves]), loc="lower center", ncol=4)
