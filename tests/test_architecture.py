@@ -32,9 +32,10 @@ MAY_IMPORT = {
     "distortions": set(),
     "training": TRAINING,
     "studies": STUDYING,
-    "report": SHOWING,
+    "findings": {"estimators", "studies"},
+    "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "report", "recipes", "console"},
+    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console"},
     "cli": {"commands", "recipes"},
 }
 

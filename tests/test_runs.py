@@ -191,6 +191,39 @@ def test_a_differing_setting_is_an_error_that_names_it(run, settings, message):
     assert run.config_path.read_bytes() == before
 
 
+@pytest.mark.parametrize("before", [{}, {"seeds": 1}, {"seeds": 2}])
+def test_a_number_that_may_grow_is_raised_in_the_settings(run, before):
+    run.begin("flow", {**SETTINGS, **before}, ENVIRONMENT)
+    run.write_checkpoint(3, "normal", 0, {"weight": torch.zeros(1)}, {})
+    more = {**SETTINGS, "seeds": 3}
+    assert run.begin("flow", more, {"torch": "9"}, may_grow=("seeds",)) == ENVIRONMENT
+    config = run.read_config()
+    assert config == {"study": "flow", "settings": json.loads(json.dumps(more)), "environment": ENVIRONMENT}
+    assert run.begin("flow", more, {"torch": "9"}, may_grow=("seeds",)) == ENVIRONMENT
+
+
+def test_a_run_from_before_a_number_could_grow_has_one(run):
+    begun(run)
+    before = run.config_path.read_bytes()
+    assert run.begin("flow", {**SETTINGS, "seeds": 1}, {}, may_grow=("seeds",)) == ENVIRONMENT
+    assert run.config_path.read_bytes() == before
+
+
+def test_a_number_that_may_grow_never_shrinks_and_excuses_no_other_setting(run):
+    run.begin("flow", {**SETTINGS, "seeds": 3}, ENVIRONMENT)
+    run.write_checkpoint(3, "normal", 0, {"weight": torch.zeros(1)}, {})
+    before = run.config_path.read_bytes()
+    for settings, words in (
+        ({"seeds": 2}, "seeds = 3, but this one asks for 2"),
+        ({"seed": 9, "seeds": 4}, "seed = 3"),
+    ):
+        with pytest.raises(UserError, match=words):
+            run.begin("flow", {**SETTINGS, **settings}, ENVIRONMENT, may_grow=("seeds",))
+    with pytest.raises(UserError, match="seeds = 3, but this one asks for 4"):
+        run.begin("flow", {**SETTINGS, "seeds": 4}, ENVIRONMENT)
+    assert run.config_path.read_bytes() == before
+
+
 def test_another_study_is_a_differing_setting(run):
     begun(run)
     assert "study = 'flow', but this one asks for 'distortion'" in message_of(

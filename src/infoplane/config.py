@@ -157,6 +157,8 @@ class FlowConfig(_Frozen):
     """Name of the recipe these settings started from."""
     seed: int = Field(0, ge=0)
     """Decides initial weights, batch order, augmentation and the attacks' random starts."""
+    seeds: int = Field(1, ge=1)
+    """Train with this many seeds, counted up from the first; a run that is continued may be given more."""
     methods: tuple[Literal["normal", "adversarial"], ...] = ("normal", "adversarial")
     """Trainings to compare; all start from the same weights."""
     measure_every: int = Field(1, ge=1)
@@ -172,6 +174,10 @@ class FlowConfig(_Frozen):
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods must name each training once, got {' '.join(self.methods) or 'none'}")
         return self
+
+    def of_each_seed(self) -> "list[FlowConfig]":
+        """One setting per training seed, each as if it were run alone."""
+        return [self.model_copy(update={"seed": self.seed + step, "seeds": 1}) for step in range(self.seeds)]
 
     def measured_epochs(self) -> list[int]:
         """Completed epochs at which the networks are measured, ascending."""

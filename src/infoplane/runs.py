@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,23 @@ class RunFolder:
             raise UserError(f"{self.config_path} holds no settings; restore it or start a new run")
         return config
 
-    def begin(self, study: str, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    def begin(
+        self,
+        study: str,
+        settings: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        *,
+        may_grow: Collection[str] = (),
+    ) -> dict[str, Any]:
         """Start the run, or continue the one that is here; returns the environment that the run keeps.
 
         Settings of a run that never computed anything are replaced: they did not work out.
+
+        Args:
+            study: name of the study.
+            settings: all of them; nested ones are named with dots.
+            environment: of this process.
+            may_grow: numbers among the settings that a continued run may raise; one that the run does not name is 1.
 
         Raises:
             UserError: a run with other settings is here; the message names the first setting that differs.
@@ -91,19 +104,24 @@ class RunFolder:
         config = self.read_config() if self.exists() else None
         if config is None or not self._has_results():
             self._make_folder()
-            config = {"study": study, "settings": asked, "environment": dict(environment)}
-            write_whole(self.config_path, (json.dumps(config, indent=2) + "\n").encode())
+            self._write_config({"study": study, "settings": asked, "environment": dict(environment)})
             return dict(environment)
-        before = {"study": config.get("study"), **_flatten(config.get("settings", {}))}
+        before = {**dict.fromkeys(may_grow, 1), "study": config.get("study"), **_flatten(config.get("settings", {}))}
         now = {"study": study, **_flatten(asked)}
+        grown = [name for name in may_grow if name in now and now[name] > before[name]]
         for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
-            if before.get(name) != now.get(name):
+            if before.get(name) != now.get(name) and name not in grown:
                 raise UserError(
                     f"{self.path} holds a run with {name} = {before.get(name)!r}, but this one asks for "
                     f"{now.get(name)!r}; continue it with its own settings, or choose another folder with --run"
                 )
+        if grown:
+            self._write_config({**config, "settings": asked})
         kept: dict[str, Any] = config.get("environment", {})
         return kept
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        write_whole(self.config_path, (json.dumps(config, indent=2) + "\n").encode())
 
     def _make_folder(self) -> None:
         try:

@@ -287,6 +287,44 @@ def test_training_seeds_share_the_measured_examples(small_flow):
     assert torch.equal(first.test.images, second.test.images)
 
 
+def one_seed(records: FlowRecords, seed: int) -> FlowRecords:
+    return FlowRecords(*(table.filter(pl.col("seed") == seed) for table in records))
+
+
+def test_each_of_several_seeds_has_the_records_that_it_has_alone(small_flow, unbroken, tmp_path):
+    run, listener = RunFolder(tmp_path), Listener()
+    several = changed(small_flow, seeds=2)
+    both = information_flow(several, run=run, progress=listener)
+    assert set(both.measurements["seed"]) == set(both.geometry["seed"]) == set(both.performance["seed"]) == {0, 1}
+    assert_same_records(one_seed(both, 0), unbroken)
+    alone = information_flow(changed(small_flow, seed=1, methods=("normal",)))
+    normal = FlowRecords(*(table.filter(pl.col("training") == "normal") for table in one_seed(both, 1)))
+    assert_same_records(alone, normal)
+    assert listener.done == pytest.approx(listener.work)
+    assert any(line.startswith("adversarial, seed 1  epoch 2/2") for line in listener.lines)
+    assert run.checkpoint_epochs(0, "normal") == run.checkpoint_epochs(1, "normal") == [2]
+
+
+def test_a_run_that_is_given_more_seeds_trains_only_those(small_flow, unbroken, tmp_path, monkeypatch):
+    run, listener = RunFolder(tmp_path), Listener()
+    config = changed(small_flow, methods=("normal",))
+    information_flow(config, run=run)
+    trained = []
+    original = Trainer.train_epoch
+
+    def counted(self, *arguments):
+        trained.append(self._seed)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "train_epoch", counted)
+    both = information_flow(changed(small_flow, methods=("normal",), seeds=2), run=run, progress=listener)
+    assert trained == [1, 1]
+    assert set(both.measurements["seed"]) == {0, 1}
+    assert listener.lines[0] == "normal, seed 0: complete"
+    normal = FlowRecords(*(table.filter(pl.col("training") == "normal") for table in unbroken))
+    assert_same_records(one_seed(both, 0), normal)
+
+
 def test_a_layer_named_twice_is_refused(small_flow):
     with pytest.raises(UserError, match="names a layer twice: fc1 fc1"):
         information_flow(changed(small_flow, measurement={"layers": ("fc1", "fc1")}))

@@ -74,7 +74,7 @@ def _run_flow(
     console, run = open_console(), RunFolder(path)
     with run.locked():
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints}
-        kept = run.begin(STUDY, config.model_dump(mode="json"), now)
+        kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",))
         differences = apply_environment(kept, device)
         try:
             with progress_for(console, quiet=quiet) as progress:

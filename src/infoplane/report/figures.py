@@ -23,6 +23,7 @@ from infoplane.report.entropy_figure import class_entropy_figure
 from infoplane.report.flow_figure import flow_title, information_flow_figure, relative_noise_figure
 from infoplane.report.geometry_figure import geometry_figure
 from infoplane.report.labels import RELATIVE_ESTIMATORS, SWEPT, TRUSTED, training_label
+from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
 from infoplane.report.style import figure_style, save_figure
 from infoplane.report.sweep_figure import noise_sweep_figure
 from infoplane.report.trusted_figure import trusted_figure
@@ -36,6 +37,7 @@ def write_figures(run: RunFolder) -> list[Path]:
         Paths below `figures/`, PNG before PDF. Per training: the information flow, the numbers to trust first, the
         planes at relative noise, the sweep of the noise, the entropies of classes. Per seed: a comparison of its
         trainings, the geometry of layers, and where distortions were measured their figures and sheets of examples.
+        Of several seeds together: both informations and performance, as bands.
         Nothing recorded, nothing drawn.
 
     Raises:
@@ -55,7 +57,14 @@ def write_figures(run: RunFolder) -> list[Path]:
             drawn = _training_figures(rows.filter(own), points.filter(own), performance.filter(own), name)
             for kind, figure in drawn:
                 written += save_figure(figure, folder / f"{kind}-{training}-s{seed}")
-        for seed in dict.fromkeys(seed for seed, _ in pairs):
+        seeds = list(dict.fromkeys(seed for seed, _ in pairs))
+        if len(seeds) > 1:
+            where = f"seeds {', '.join(map(str, seeds))} ({name})"
+            figure = seeds_figure(points, f"Both informations over epochs, {where}")
+            written += save_figure(figure, folder / "seeds-information")
+            figure = seeds_performance_figure(performance, f"Performance over epochs, {where}")
+            written += save_figure(figure, folder / "seeds-performance")
+        for seed in seeds:
             title = f"Both informations over epochs, seed {seed} ({name})"
             figure = comparison_figure(points.filter(pl.col("seed") == seed), title)
             written += save_figure(figure, folder / f"comparison-s{seed}")

@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 from plotly.offline import get_plotlyjs
 
+from infoplane.findings import Findings, find
 from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, trainings_of, undistorted
 from infoplane.report.figures import write_figures
+from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section, is_of_distortion
 from infoplane.report.page_tables import accuracy_html, figures_html, geometry_html, information_html, settings_html
@@ -21,13 +23,19 @@ from infoplane.runs import RunFolder, write_whole
 
 
 def write_report(run: RunFolder) -> Path:
-    """Draw the figures of `run` anew and write its `report.html`; an unfinished run is reported as far as it got.
+    """Draw the figures of `run` anew and write its `findings.json` and `report.html`.
+
+    An unfinished run is reported as far as it got.
 
     Raises:
         UserError: the folder holds no run, or damaged records.
     """
     path = run.path / "report.html"
-    content = report_html(run.read_config(), run.measurements(), run.geometry(), run.performance(), write_figures(run))
+    measurements, performance = run.measurements(), run.performance()
+    config, figures = run.read_config(), write_figures(run)
+    found = find(measurements, performance)
+    content = report_html(config, measurements, run.geometry(), performance, figures, found)
+    write_whole(run.path / "findings.json", findings_json(found).encode())
     write_whole(path, content.encode())
     return path
 
@@ -38,6 +46,7 @@ def report_html(
     geometry: pl.DataFrame,
     performance: pl.DataFrame,
     figures: Sequence[Path],
+    findings: Findings | None = None,
 ) -> str:
     """Return the whole page.
 
@@ -47,10 +56,12 @@ def report_html(
         geometry: columns of `records.GEOMETRY_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: paths of figures; PNG files are embedded.
+        findings: what these records say about the claims; None looks anew.
     """
     settings = config.get("settings") or {}
     distortion = distortion_section(measurements, performance, figures)
     figures = [path for path in figures if not is_of_distortion(path)]
+    findings = findings or find(measurements, performance)  # of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
     name = str(settings.get("recipe") or config.get("study") or "run")
@@ -67,6 +78,7 @@ def report_html(
         missing=_missing(missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
         information=information_html(measurements),
+        findings=findings_html(findings),
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",

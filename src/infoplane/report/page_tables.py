@@ -301,6 +301,15 @@ _CAPTIONS = {
         "ones, dotted: attacked ones read by decoders of the originals (drawn at 0 where they are negative). Bars: "
         "95 % intervals of noisy and decoded values. Shaded: what permuted labels reach."
     ),
+    "seeds-information": (
+        "Both informations over epochs. Lines: means over seeds; bands: from the lowest to the highest seed, which is "
+        "no interval and grows with their number. All seeds see the same examples, so a band shows how trainings "
+        "differ and says nothing of the choice of examples. Findings rest on I(X;T) by the KDE lower bound at relative "
+        "noise and on decoded I(T;Y)."
+    ),
+    "seeds-performance": (
+        "Accuracy and loss over epochs. Lines: means over seeds; bands: from the lowest to the highest seed."
+    ),
     "geometry": (
         "Root mean square norm of the activations, mean variance per unit (dotted: the fixed noise variance), class "
         "clustering index (the share of the variance between classes, 0 by chance), and debiased linear CKA of "

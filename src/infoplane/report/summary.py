@@ -116,6 +116,7 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
         for method in (methods if isinstance(methods, list) else [])
         if method not in recorded
     ]
+    parts += _missing_seeds(settings, {seed for seed, _ in trainings_of(measurements, performance)})
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
         where = f"{training_label(training)} (seed {seed})"
@@ -131,3 +132,14 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
             if name not in measured
         ]
     return parts
+
+
+def _missing_seeds(settings: Mapping[str, Any], recorded: set[int]) -> list[str]:
+    first, number = settings.get("seed"), settings.get("seeds")
+    if not (isinstance(first, int) and isinstance(number, int)):
+        return []
+    return [
+        f"Nothing has been recorded for seed {seed} yet."
+        for seed in range(first, first + number)
+        if seed not in recorded
+    ]

@@ -4,6 +4,7 @@ import time
 from typing import NamedTuple
 
 import polars as pl
+from torch import Tensor
 
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
@@ -56,6 +57,8 @@ def information_flow(
 ) -> FlowRecords:
     """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
 
+    With several seeds, one after the other: the records of each are those that it has alone, on the same examples.
+
     Args:
         config: all settings.
         run: a folder to continue from and to write to after every epoch; None keeps everything in memory.
@@ -74,7 +77,12 @@ def information_flow(
     images = load_images(config, device)
     for note in {images.test.note, images.train.note if images.train else ""} - {""}:
         progress.say(f"data: {note}")
-    flows = [_Flow(config, training, images, run, progress) for training in config.methods]
+    pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
+    flows = [
+        _Flow(own, training, images, pixels, run, progress, name=_name(config, own.seed, training))
+        for own in config.of_each_seed()
+        for training in config.methods
+    ]
     progress.begin(sum(flow.work_ahead() for flow in flows))
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
@@ -88,21 +96,34 @@ def information_flow(
     )
 
 
+def _name(config: FlowConfig, seed: int, training: str) -> str:
+    """Name a training to someone who waits for it."""
+    return training if config.seeds == 1 else f"{training}, seed {seed}"
+
+
 class _Flow:
     """One training of the study. Each epoch: measure, write the records, train, write the next checkpoint."""
 
     def __init__(
-        self, config: FlowConfig, training: str, images: Images, run: RunFolder | None, progress: Progress
+        self,
+        config: FlowConfig,
+        training: str,
+        images: Images,
+        pixels: Tensor,
+        run: RunFolder | None,
+        progress: Progress,
+        *,
+        name: str,
     ) -> None:
         self.measurements: list[Measurement] = []
         self.geometry: list[Geometry] = []
         self.performance: list[Performance] = []
-        self._config, self._training, self._images = config, training, images
+        self._config, self._training, self._images, self._name = config, training, images, name
         self._run, self._progress = run, progress
         self._model = build_model(config, images.test)
         self._trainer = self._build_trainer(images.train)
         self._plane = InformationPlane(
-            as_pixels(images.test.images[images.measured]),
+            pixels,
             images.test.labels[images.measured],
             layers=probed_layers(config, self._model),
             attack=build_attack(config.attack, random_start=False),
@@ -176,12 +197,12 @@ class _Flow:
     def go(self, *, keep_checkpoints: bool) -> None:
         """Do what is not done yet."""
         if self._first is None:
-            self._progress.say(f"{self._training}: complete")
+            self._progress.say(f"{self._name}: complete")
             return
         last = self._config.training.epochs
         if lost := [epoch for epoch in self._lost_epochs() if epoch >= self._first]:
             self._progress.say(
-                f"{self._training}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
+                f"{self._name}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
             )
         self._restore(self._first)
         for epoch in range(self._first, last + 1):
@@ -199,7 +220,7 @@ class _Flow:
             self._checkpoint(0, keep=True)
         elif self._trainer is not None:
             self._trainer.load_state_dict(join_state(*self._run.read_checkpoint(seed, self._training, epoch)))
-            self._progress.say(f"{self._training}: continued after epoch {epoch}")
+            self._progress.say(f"{self._name}: continued after epoch {epoch}")
 
     def _checkpoint(self, epoch: int, *, keep: bool) -> None:
         if self._run is None:
@@ -214,20 +235,20 @@ class _Flow:
         assert self._trainer is not None
         train = self._images.train
         assert train is not None
-        self._progress.doing(f"{self._training}: training epoch {epoch + 1} of {self._config.training.epochs}")
+        self._progress.doing(f"{self._name}: training epoch {epoch + 1} of {self._config.training.epochs}")
         per_image = self._epoch_work() / len(train)
-        with attack_warnings_said(self._training, self._progress, self._log):
+        with attack_warnings_said(self._name, self._progress, self._log):
             record = self._trainer.train_epoch(lambda batch: self._progress.advance(batch * per_image))
         self._log("trained", **record._asdict())
 
     def _measure(self, epoch: int) -> None:
         config, trainer = self._config, self._trainer
-        self._progress.doing(f"{self._training}: measuring epoch {epoch} of {config.training.epochs}")
+        self._progress.doing(f"{self._name}: measuring epoch {epoch} of {config.training.epochs}")
         began = time.perf_counter()
         gradient_evaluations = trainer.gradient_evaluations if trainer else 0
         seconds = trainer.seconds if trainer else 0.0
         try:
-            with attack_warnings_said(self._training, self._progress, self._log):
+            with attack_warnings_said(self._name, self._progress, self._log):
                 records = self._plane.measure(
                     self._model,
                     epoch=epoch,
@@ -238,7 +259,7 @@ class _Flow:
                     seconds=seconds,
                 )
         except ValueError as error:  # of the user's network, say: activations that are not finite
-            raise UserError(f"{self._training} training, epoch {epoch}: {error}") from error
+            raise UserError(f"{self._training} training, seed {config.seed}, epoch {epoch}: {error}") from error
         # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
         performance = [row for row in records.performance if row.examples == "adversarial"]
         for split, images in (("train", self._images.train), ("test", self._images.test)):
@@ -281,10 +302,10 @@ class _Flow:
         found = {names[row.split, row.examples]: row.accuracy for row in performance}
         accuracies = ", ".join(f"{name} {found[name]:.1%}" for name in names.values() if name in found)
         self._progress.say(
-            f"{self._training}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
+            f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
             f"(trained {seconds:.0f} s, measured in {taken:.1f} s)"
         )
 
     def _log(self, event: str, **facts: object) -> None:
         if self._run is not None:
-            self._run.log(event, training=self._training, **facts)
+            self._run.log(event, seed=self._config.seed, training=self._training, **facts)

@@ -1,0 +1,167 @@
+"""Curves over epochs, read from the measurements of study one, with what each group of examples gives."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from infoplane.estimators.nulls import NUMERICAL_ERROR
+from infoplane.findings.evidence import Floats
+from infoplane.records import (
+    DECODED,
+    DECODED_TRANSFER,
+    FIXED_NOISE,
+    INPUT_INFORMATION,
+    KDE_BD,
+    KDE_MIXED,
+    LABEL_INFORMATION,
+    NOISY,
+    RELATIVE_NOISE,
+    SWEPT_NOISE,
+)
+
+NORMAL, ADVERSARIAL = "normal", "adversarial"  # the trainings that the claims are about
+ORIGINAL, ATTACKED = "original", "adversarial"  # and the kinds of examples
+QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
+
+# Fixed noise confounds I(X;T) with the scale of the activations: a share of the layer's own variance does not. Its
+# lower bound runs into log N last. Of I(T;Y) only held-out decoders are not fooled by memorised examples.
+PRIMARY = {INPUT_INFORMATION: f"{KDE_BD}@{RELATIVE_NOISE}", LABEL_INFORMATION: DECODED}
+NEAR_NATS = 3.0  # of its ceiling: there a Monte Carlo I(X;T) falls short for want of samples
+
+
+class Series(NamedTuple):
+    """What a curve is of, but for the seed."""
+
+    training: str
+    examples: str
+    layer: tuple[int, str]
+    estimator: str
+    quantity: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One number over epochs, in nats.
+
+    Args:
+        epochs: `(epochs,)`, ascending.
+        values: `(epochs,)`.
+        groups: `(epochs, groups)` means over fixed groups of examples; NaN for an empty one. No columns: not recorded.
+        saturated: `(epochs,)`, whether the value ran out of examples or labels.
+        null_like: `(epochs,)`, whether permuted labels reach it; False where no null was taken.
+    """
+
+    epochs: tuple[int, ...]
+    values: Floats
+    groups: Floats
+    saturated: NDArray[np.bool_]
+    null_like: NDArray[np.bool_]
+
+    def at(self, epochs: Sequence[int]) -> "Curve":
+        """Return the curve at some of its epochs."""
+        chosen = [self.epochs.index(epoch) for epoch in epochs]
+        return Curve(
+            epochs=tuple(epochs),
+            values=self.values[chosen],
+            groups=self.groups[chosen],
+            saturated=self.saturated[chosen],
+            null_like=self.null_like[chosen],
+        )
+
+    def combination(self, weights: Floats) -> tuple[float, Floats]:
+        """Return a weighted sum over epochs and the same of each group, `(groups,)`."""
+        return float(weights @ self.values), weights @ self.groups
+
+
+class Curves(dict[tuple[int, Series], Curve]):
+    """All curves of a run by seed and by what they are of."""
+
+    @property
+    def layers(self) -> list[tuple[int, str]]:
+        """(index, name) from input to output."""
+        return sorted({series.layer for _, series in self})
+
+    def estimators(self, quantity: str) -> list[str]:
+        """Estimators of a quantity: the primary one, recorded or not, then the others by name."""
+        found = {series.estimator for _, series in self if series.quantity == quantity}
+        return [PRIMARY[quantity], *sorted(found - {PRIMARY[quantity]})]
+
+    def seeds(self, *wanted: Series) -> list[int]:
+        """Seeds that have every one of these, ascending."""
+        return sorted(seed for seed in {seed for seed, _ in self} if all((seed, one) in self for one in wanted))
+
+    def of(self, *wanted: Series) -> list[list[Curve]]:
+        """Return the curves of each of these, one for every seed that has them all."""
+        seeds = self.seeds(*wanted)
+        return [[self[seed, one] for seed in seeds] for one in wanted]
+
+
+def read_curves(measurements: pl.DataFrame) -> Curves:
+    """Return the curves of both informations on undistorted test examples; swept noise and mixed bounds are left out.
+
+    Args:
+        measurements: columns of `records.MEASUREMENT_SCHEMA`.
+    """
+    rows = with_standing(measurements).filter(
+        pl.col("distortion").is_null(), pl.col("split") == "test", pl.col("quantity").is_in(QUANTITIES)
+    )
+    by = ["seed", "training", "examples", "layer_index", "layer", "estimator", "quantity"]
+    curves = Curves()
+    for found, own in rows.sort("epoch").group_by(by, maintain_order=True):
+        seed, training, examples, index, layer, estimator, quantity = found
+        series = Series(str(training), str(examples), (index, str(layer)), str(estimator), str(quantity))
+        curves[seed, series] = Curve(
+            epochs=tuple(own["epoch"]),
+            values=own["value_nats"].to_numpy(),
+            groups=group_matrix(own),
+            saturated=own["saturated"].to_numpy(),
+            null_like=own["null_like"].to_numpy(),
+        )
+    return curves
+
+
+def with_standing(measurements: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that findings may rest on, with what their numbers are worth.
+
+    `estimator` ends in "@" and the mode of the noise where that is not fixed. `saturated` also holds where a Monte
+    Carlo I(X;T) is too near its ceiling, and never for decoded values, which are read from held-out examples.
+    `null_like`: no higher than the 95 % quantile of permuted labels.
+    """
+    decoded = pl.col("estimator").is_in([DECODED, DECODED_TRANSFER])
+    noisy_input = (pl.col("estimator") == NOISY) & (pl.col("quantity") == INPUT_INFORMATION)
+    too_near = noisy_input & (pl.col("value_nats") > pl.col("ceiling_nats") - NEAR_NATS).fill_null(value=False)
+    moved = pl.col("noise_mode").fill_null(FIXED_NOISE)
+    return measurements.filter(
+        pl.col("value_nats").is_finite(),
+        pl.col("class_index").is_null(),
+        pl.col("estimator") != KDE_MIXED,
+        moved != SWEPT_NOISE,
+    ).with_columns(
+        saturated=(pl.col("saturated") | too_near) & ~decoded,
+        null_like=(pl.col("value_nats") <= pl.col("null_quantile95_nats") + NUMERICAL_ERROR).fill_null(value=False),
+        estimator=pl.col("estimator") + pl.when(moved != FIXED_NOISE).then("@" + moved).otherwise(pl.lit("")),
+    )
+
+
+def group_matrix(rows: pl.DataFrame) -> Floats:
+    """Return the group means of some records, `(rows, groups)`; NaN for an empty group.
+
+    Without columns where a record has none, or where their numbers differ, so that nothing is paired.
+    """
+    lists = rows["group_means"].to_list()
+    sizes = {len(means) if means else 0 for means in lists}
+    if len(sizes) != 1:
+        return np.empty((len(lists), 0))
+    return np.array([[np.nan if mean is None else mean for mean in means or []] for means in lists]).reshape(
+        len(lists), sizes.pop()
+    )
+
+
+def common_epochs(curves: Iterable[Curve]) -> list[int]:
+    """Epochs at which all curves were measured, ascending; none of no curve."""
+    epochs = [set(curve.epochs) for curve in curves]
+    return sorted(set.intersection(*epochs)) if epochs else []

@@ -1,0 +1,143 @@
+"""Claim 5: adversarial examples carry texture of other classes, so that strong saturation can raise accuracy on them.
+
+Two parts. The accuracy of normal training on adversarial examples, saturated less as they are: that it *can* rise is
+supported by any level, and contradicted only where it falls at every one. And what decoders read about the class that
+adversarial examples are mistaken for, in the last layer of normal training: more than from permuted labels. Less than
+the error supports nothing, and contradicts nothing either, since decoders give a lower bound.
+
+Records of accuracy hold no groups of examples: two levels then count as independent samples, which overstates the error
+of the gain.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from infoplane.findings.curves import ATTACKED, NORMAL, group_matrix, with_standing
+from infoplane.findings.distortions import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.evidence import normal_evidence
+from infoplane.findings.finding import (
+    CONTRADICTED,
+    UNDECIDED,
+    Judge,
+    Judgement,
+    Number,
+    Statement,
+    against,
+    undecidable,
+)
+from infoplane.findings.layers import paired
+from infoplane.records import DECODED
+
+CLAIM = 5
+MISTAKEN = "I(T;mistaken)"  # about the class that the network takes an adversarial example for
+
+
+def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
+    """Return the gain at every level of saturation, and what every layer tells about the mistaken class."""
+    return [*_gains(performance), *_mistaken(with_standing(measurements))]
+
+
+def _gains(performance: pl.DataFrame) -> list[Statement]:
+    rows = performance.filter(
+        pl.col("distortion") == SATURATION,
+        pl.col("examples") == ATTACKED,
+        pl.col("training") == NORMAL,
+        pl.col("split") == "test",
+    )
+    like = Statement(
+        claim=CLAIM,
+        statement="saturation raises the accuracy of normal training on adversarial examples",
+        statistic="accuracy, saturated - as it is",
+        quantity=ACCURACY,
+        part="accuracy under saturation",
+        judge=undecidable("missing: no records of saturated adversarial examples"),
+    )
+    plain = rows.filter(pl.col("level") == IDENTITY[SATURATION]).sort("seed")
+    statements = []
+    for level in rows.filter(pl.col("level") > IDENTITY[SATURATION])["level"].unique().sort():
+        both = plain.join(rows.filter(pl.col("level") == level), on="seed", suffix="_saturated").sort("seed")
+        if both.is_empty():
+            continue
+        before, after = both["accuracy"].to_numpy(), both["accuracy_saturated"].to_numpy()
+        errors = [
+            accuracy_error(share, both[name].cast(pl.Float64).to_numpy())
+            for share, name in ((before, "n"), (after, "n_saturated"))
+        ]
+        evidence = normal_evidence(after - before, np.hypot(*errors))
+        statements.append(
+            replace(
+                like,
+                statement=f"{like.statement}, level {level:g}",
+                value=evidence.value,
+                seeds=len(both),
+                numbers=(Number("as it is", float(before.mean())), Number("saturated", float(after.mean()))),
+                judge=against(evidence, 0, above=True),
+            )
+        )
+    return statements or [like]
+
+
+def _mistaken(rows: pl.DataFrame) -> list[Statement]:
+    rows = rows.filter(
+        pl.col("quantity") == MISTAKEN,
+        pl.col("examples") == ATTACKED,
+        pl.col("training") == NORMAL,
+        pl.col("split") == "test",
+        pl.col("distortion").is_null() | (pl.col("level") == IDENTITY[SATURATION]),
+    )
+    rows = rows.filter(pl.col("epoch") == pl.col("epoch").max().over("seed")).unique(
+        ["seed", "layer_index", "estimator"], keep="first", maintain_order=True
+    )
+    like = Statement(
+        claim=CLAIM,
+        statement="adversarial examples tell about the class that they are mistaken for (normal training)",
+        statistic="information about the mistaken class, less that of permuted labels",
+        estimator=DECODED,
+        quantity=MISTAKEN,
+        layer="last layer",
+        unit="nats",
+        judge=undecidable("missing: information about the mistaken class is not recorded"),
+    )
+    part = "information about the mistaken class"
+    deepest = rows.filter(pl.col("estimator") == DECODED)["layer_index"].max()
+    statements = [] if deepest is not None else [replace(like, part=part)]
+    for (index, layer, estimator), own in rows.sort("seed").group_by(
+        "layer_index", "layer", "estimator", maintain_order=True
+    ):
+        nulls = own["null_quantile95_nats"].fill_null(0.0).to_numpy()
+        groups = group_matrix(own)
+        evidence = paired(
+            [(value - null, one - null) for value, null, one in zip(own["value_nats"], nulls, groups, strict=True)]
+        ).evidence()
+        poor = bool(own["saturated"].any())
+        decisive = estimator == DECODED and index == deepest
+        statements.append(
+            replace(
+                like,
+                estimator=estimator,
+                layer=layer,
+                part=part if decisive else "",
+                value=evidence.value,
+                seeds=len(own),
+                numbers=(
+                    Number("information", float(own["value_nats"].to_numpy().mean()), "nats"),
+                    Number("95 % quantile of permuted labels", float(nulls.mean()), "nats"),
+                ),
+                judge=undecidable("saturated") if poor else _only_support(against(evidence, 0, above=True)),
+            )
+        )
+    return statements
+
+
+def _only_support(judge: Judge) -> Judge:
+    """A lower bound that is small says little."""
+
+    def judge_one_way(alpha: float) -> Judgement:
+        found = judge(alpha)
+        if found.verdict == CONTRADICTED:
+            return found._replace(verdict=UNDECIDED, reason="null-like")
+        return found
+
+    return judge_one_way

@@ -1,0 +1,268 @@
+"""Claim 1: original and adversarial examples give nearly the same curves over epochs.
+
+Three statistics of the two curves of one training, at the epochs where none of them is saturated or null-like:
+correlation of levels, correlation of first differences between consecutive measured epochs, and root mean square
+difference over the range of both. Any two rising series correlate, so each stands against the baseline of crossed
+seeds: the originals of one seed with the adversarial examples of another, either way round. A pair that is no better
+than that says only that trainings resemble each other. Crossed pairs share curves, which makes the t interval over
+seeds a little short: between unrelated curves it claims an advantage in 3 to 4.5 % of tries, instead of 2.5 %.
+
+Supported needs both: closer than crossed seeds, and close: correlations above 0.9 (levels) and 0.5 (first
+differences), a root mean square difference below 0.15 of the range. The borders are ours, set before any run was
+looked at; the study says "nearly coincide". The correlation of levels is no part of the claim's verdict. Errors over
+examples come from leaving out one group of examples after the other.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from infoplane.findings.curves import (
+    ADVERSARIAL,
+    ATTACKED,
+    NORMAL,
+    ORIGINAL,
+    PRIMARY,
+    QUANTITIES,
+    Curve,
+    Curves,
+    Series,
+    common_epochs,
+)
+from infoplane.findings.evidence import LEVEL, Floats, Paired, jackknifed, without_each_group
+from infoplane.findings.finding import (
+    CONTRADICTED,
+    SUPPORTED,
+    UNDECIDED,
+    Judge,
+    Judgement,
+    Number,
+    Statement,
+    basis_of,
+    undecidable,
+)
+from infoplane.findings.layers import InLayer, change, layer_statements, mean_of_paired, mean_statement
+from infoplane.records import DECODED, DECODED_TRANSFER
+
+CLAIM = 1
+FEWEST_EPOCHS = 4  # three differences: fewer correlate perfectly by chance
+
+
+def level_correlation(first: Floats, second: Floats) -> Floats:
+    """Pearson's correlation along the last axis."""
+    first, second = (part - part.mean(axis=-1, keepdims=True) for part in (first, second))
+    products = (first * second).sum(axis=-1)
+    scale: Floats = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    return _ratio(products, scale)
+
+
+def difference_correlation(first: Floats, second: Floats) -> Floats:
+    """Pearson's correlation of first differences along the last axis."""
+    return level_correlation(np.diff(first, axis=-1), np.diff(second, axis=-1))
+
+
+def relative_error(first: Floats, second: Floats) -> Floats:
+    """Root mean square difference along the last axis, as a share of the range that both cover together."""
+    span = np.maximum(first.max(axis=-1), second.max(axis=-1)) - np.minimum(first.min(axis=-1), second.min(axis=-1))
+    distance: Floats = np.sqrt(((first - second) ** 2).mean(axis=-1))
+    return _ratio(distance, span)
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    ratio: Floats = np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+    return ratio
+
+
+class _Statistic(NamedTuple):
+    function: Callable[[Floats, Floats], Floats]
+    border: float
+    closer: int  # 1 where more is closer, -1 where less is
+    primary: bool
+
+
+_STATISTICS = {
+    "correlation of first differences": _Statistic(difference_correlation, 0.5, 1, True),
+    "range-normalised RMSE": _Statistic(relative_error, 0.15, -1, True),
+    "correlation of levels": _Statistic(level_correlation, 0.9, 1, False),
+}
+
+
+class _Closeness(NamedTuple):
+    """How close the curves of the same training are, and how much closer than those of crossed seeds."""
+
+    own: Paired
+    advantage: Paired | None  # None for want of a second seed
+
+
+def trend_statements(curves: Curves) -> list[Statement]:
+    """Compare original and adversarial curves of each training, by every estimator."""
+    statements = []
+    for training in (NORMAL, ADVERSARIAL):
+        for quantity in QUANTITIES:
+            for estimator in curves.estimators(quantity):
+                found = {layer[1]: _matched(curves, training, layer, estimator, quantity) for layer in curves.layers}
+                primary = estimator == PRIMARY[quantity]
+                if primary or any(found.values()):
+                    statements += _statements(found, training, estimator, quantity, primary=primary)
+    return statements
+
+
+class _Matched(NamedTuple):
+    """Curves of the same training, seed by seed."""
+
+    original: list[Curve]
+    attacked: list[Curve]
+
+
+def _matched(curves: Curves, training: str, layer: tuple[int, str], estimator: str, quantity: str) -> _Matched | None:
+    # Decoders of originals that read attacked examples stand against what they read from originals.
+    names = {ORIGINAL: DECODED if estimator == DECODED_TRANSFER else estimator, ATTACKED: estimator}
+    wanted = [Series(training, examples, layer, name, quantity) for examples, name in names.items()]
+    original, attacked = curves.of(*wanted)
+    return _Matched(original, attacked) if original else None
+
+
+def _statements(
+    found: dict[str, _Matched | None], training: str, estimator: str, quantity: str, *, primary: bool
+) -> list[Statement]:
+    statements = []
+    for name, statistic in _STATISTICS.items():
+        results = {layer: _closeness(matched, statistic) for layer, matched in found.items()}
+        like = Statement(
+            claim=CLAIM,
+            statement=f"{quantity} on adversarial examples moves as on original ones ({training} training)",
+            statistic=name,
+            estimator=estimator,
+            quantity=quantity,
+            judge=undecidable(""),
+        )
+
+        def judge(one: _Closeness, statistic: _Statistic = statistic) -> Judge:
+            return _judge(one, statistic)
+
+        part = f"{name} of {quantity}, {training} training" if primary and statistic.primary else ""
+        statements.append(
+            mean_statement(
+                results, like, part=part, mean=_mean, value=lambda one: one.own.evidence().value, judge=judge
+            )
+        )
+        statements += layer_statements(results, like, judge)
+    return statements
+
+
+def _mean(parts: Sequence[_Closeness]) -> _Closeness:
+    advantages = [part.advantage for part in parts if part.advantage is not None]
+    return _Closeness(
+        own=mean_of_paired([part.own for part in parts]),
+        advantage=mean_of_paired(advantages) if len(advantages) == len(parts) else None,
+    )
+
+
+def _closeness(matched: _Matched | None, statistic: _Statistic) -> InLayer[_Closeness]:
+    if matched is None:
+        return InLayer(result=None, reason="missing: not recorded on both kinds of examples")
+    seeds = len(matched.original)
+    both = [*matched.original, *matched.attacked]
+    common = common_epochs(both)
+    epochs = [epoch for epoch in common if all(_speaks(curve, epoch) for curve in both)]
+    if len(epochs) < FEWEST_EPOCHS:
+        return InLayer(result=None, reason=_why_too_few(both, common), seeds=seeds)
+    matched = _Matched(*([curve.at(epochs) for curve in own] for own in matched))
+    if any(_is_flat(curve) for own in matched for curve in own):
+        return InLayer(result=None, reason="a curve does not move by more than its error", seeds=seeds)
+    own, crossed = own_and_crossed(*_resampled(matched), statistic.function)
+    if not np.isfinite(own).all():
+        return InLayer(result=None, reason="a curve does not move", seeds=seeds)
+    numbers = [Number("same training", float(own[0].mean())), Number("epochs", len(epochs))]
+    advantage = None
+    if crossed is not None:
+        numbers.append(Number("crossed seeds", float(crossed[0].mean())))
+        closer = statistic.closer * (own - crossed)
+        advantage = jackknifed(closer[0], closer[1:])
+    result = _Closeness(jackknifed(own[0], own[1:]), advantage)
+    return InLayer(result=result, seeds=seeds, value=float(own[0].mean()), numbers=tuple(numbers))
+
+
+def _speaks(curve: Curve, epoch: int) -> bool:
+    position = curve.epochs.index(epoch)
+    return not (curve.saturated[position] or curve.null_like[position])
+
+
+def _why_too_few(curves: list[Curve], common: list[int]) -> str:
+    if len(common) < FEWEST_EPOCHS:
+        return f"missing: measured at fewer than {FEWEST_EPOCHS} epochs"
+    at = [curve.at(common) for curve in curves]
+    return "saturated" if any(curve.saturated.any() for curve in at) else "null-like"
+
+
+def _is_flat(curve: Curve) -> bool:
+    """Whether even its lowest and its highest point cannot be told apart, for all pairs that could be those."""
+    lowest, highest = int(curve.values.argmin()), int(curve.values.argmax())
+    if lowest == highest:
+        return True
+    pairs = len(curve.epochs) * (len(curve.epochs) - 1) / 2
+    return change(curve, lowest, highest).interval(LEVEL / pairs).low <= 0
+
+
+def own_and_crossed(
+    original: Floats, attacked: Floats, function: Callable[[Floats, Floats], Floats]
+) -> tuple[Floats, Floats | None]:
+    """Hold the curves of each seed against each other, and against those of every other seed, either way round.
+
+    Args:
+        original: `(seeds, resamples, epochs)`.
+        attacked: likewise.
+        function: from two such curves, along the last axis, to a statistic.
+
+    Returns:
+        The statistic of each seed, `(resamples, seeds)`, and the mean over crossed pairs that the seed is in; None of a
+        single seed.
+    """
+    seeds = len(original)
+    table = np.stack(
+        [np.stack([function(original[a], attacked[b]) for b in range(seeds)], axis=-1) for a in range(seeds)], axis=-2
+    )  # (resamples, seed of originals, seed of attacked)
+    own: Floats = np.diagonal(table, axis1=1, axis2=2)
+    if seeds == 1:
+        return own, None
+    crossed = (table.sum(axis=1) + table.sum(axis=2) - 2 * own) / (2 * (seeds - 1))
+    return own, crossed
+
+
+def _resampled(matched: _Matched) -> tuple[Floats, Floats]:
+    """Return both kinds of curves with all groups of examples, then without each, `(seeds, 1 + groups, epochs)`."""
+    both = [*matched.original, *matched.attacked]
+    sizes = {curve.groups.shape[1] for curve in both}
+    kept = np.zeros(0, dtype=int)
+    if len(sizes) == 1:
+        kept = np.flatnonzero(np.all([np.isfinite(curve.groups).all(axis=0) for curve in both], axis=0))
+    rows = [without_each_group(curve.values, curve.groups[:, kept]) for curve in both]
+    seeds = len(matched.original)
+    return np.stack(rows[:seeds]), np.stack(rows[seeds:])
+
+
+def _judge(closeness: _Closeness, statistic: _Statistic) -> Judge:
+    own = closeness.own.evidence()
+
+    def judge(alpha: float) -> Judgement:
+        interval = own.interval(alpha)
+        if closeness.advantage is None:
+            reason = "one seed: no crossed seeds to compare with"
+            return Judgement(UNDECIDED, interval.low, interval.high, reason)
+        gained = closeness.advantage.evidence().interval(alpha)
+        if gained.low <= 0 <= gained.high:
+            verdict, reason = UNDECIDED, "no better than crossed seeds"
+        elif gained.high < 0:
+            verdict, reason = CONTRADICTED, "worse than crossed seeds"
+        else:
+            near = (
+                statistic.closer * (interval.low - statistic.border),
+                statistic.closer * (interval.high - statistic.border),
+            )
+            verdict = SUPPORTED if min(near) > 0 else CONTRADICTED if max(near) < 0 else UNDECIDED
+            words = {SUPPORTED: "and close", CONTRADICTED: "but not close", UNDECIDED: "but the interval spans"}
+            reason = f"closer than crossed seeds, {words[verdict]}: border {statistic.border:g}"
+        return Judgement(verdict, interval.low, interval.high, f"{reason}; {basis_of(own, interval)}")
+
+    return judge

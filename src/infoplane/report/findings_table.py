@@ -1,0 +1,166 @@
+"""What the records say about the study's claims: as a table in the terminal, in the page, and as JSON."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from infoplane.findings import Finding, Findings
+from infoplane.findings.curves import PRIMARY
+from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, CONTRADICTED, SUPPORTED, UNDECIDED
+from infoplane.report.labels import estimator_label
+
+_STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
+_VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
+
+
+def findings_table(found: Findings) -> Table:
+    """Render the verdicts for `rich.console.Console.print`; every number is in the page and in the JSON."""
+    table = Table(title="\nThe study's claims, tested", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("claim", ratio=3)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("why", ratio=4)
+    for one in found.claims:
+        table.add_row(
+            str(one.claim), Text(one.statement), Text(one.verdict, style=_STYLES[one.verdict]), Text(one.reason)
+        )
+    return table
+
+
+def findings_json(found: Findings) -> str:
+    """Return claims and findings as JSON, information in nats; what is infinite or undefined is null."""
+    content = {
+        "unit": "nats",
+        "claims": [one._asdict() for one in found.claims],
+        "findings": [
+            {**_finite(asdict(one)), "numbers": [_finite(number._asdict()) for number in one.numbers]}
+            for one in found.findings
+        ],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _finite(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in facts.items()
+    }
+
+
+def findings_html(found: Findings) -> str:
+    """Return the verdicts, the findings that each rests on, and the others folded away, in bits."""
+    verdicts = "".join(
+        f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
+        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(one.reason)}</td></tr>'
+        for one in found.claims
+    )
+    parts = [
+        _table(
+            "Claims of the study",
+            ("Claim", "Verdict", "In words", "Why"),
+            verdicts,
+        )
+    ]
+    for one in found.claims:
+        own = found.about(one.claim)
+        main, others = [two for two in own if two.part], [two for two in own if not two.part]
+        parts.append(_findings(f"Claim {one.claim}: what the verdict rests on", main))
+        shown = [two for two in others if two.estimator in _SHOWN or two.layer in (ALL_LAYERS, ALL_CURVES)]
+        if others:
+            caption = f"Claim {one.claim}, means over layers by every estimator, layers by the primary ones"
+            parts.append(
+                f"<details><summary>Claim {one.claim}: {len(others)} findings more, whose intervals are not corrected "
+                f"for their number</summary>{_counts(one.claim, others)}{_findings(caption, shown)}</details>"
+            )
+    return "".join(parts)
+
+
+_SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the others means alone, and counts
+
+
+def _findings(caption: str, findings: Sequence[Finding]) -> str:
+    lines = "".join(
+        f'<tr><td class="text">{_mark(one.verdict)}</td><td class="words">{escape(one.statement)}</td>'
+        f'<td class="words">{escape(_measured_as(one))}</td><td class="text">{escape(one.layer or "-")}</td>'
+        f"<td>{_number(one.value, one.unit)}</td><td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
+        f'<td class="words">{escape(one.reason)}</td><td class="words">{escape(_numbers(one))}</td></tr>'
+        for one in findings
+    )
+    heads = (
+        "Verdict",
+        "If the claim held",
+        "Measured as",
+        "Layer",
+        "Value",
+        "95 % interval",
+        "Seeds",
+        "Why",
+        "Rests on",
+    )
+    return _table(caption, heads, lines)
+
+
+def _measured_as(finding: Finding) -> str:
+    return "; ".join(filter(None, (finding.statistic, _estimator(finding))))
+
+
+def _counts(claim: int, findings: Sequence[Finding]) -> str:
+    """Return how the verdicts of each statistic by each estimator fall, over layers, trainings and examples."""
+    counted: dict[tuple[str, str, str], Counter[str]] = {}
+    for one in findings:
+        counted.setdefault((one.statistic, one.quantity, _estimator(one)), Counter())[one.verdict] += 1
+    lines = "".join(
+        "<tr>"
+        + "".join(f'<td class="text">{escape(text or "-")}</td>' for text in key)
+        + "".join(f"<td>{counter[verdict]}</td>" for verdict in _VERDICTS)
+        + "</tr>"
+        for key, counter in counted.items()
+    )
+    return _table(
+        f"Claim {claim}, counted", ("Statistic", "Quantity", "Estimator", *map(str.capitalize, _VERDICTS)), lines
+    )
+
+
+def _table(caption: str, heads: Sequence[str], lines: str) -> str:
+    cells = "".join(f'<th scope="col" class="text">{escape(head)}</th>' for head in heads)
+    name = escape(caption)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table><caption>{name}</caption>'
+        f"<thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _mark(verdict: str) -> str:
+    return verdict if verdict == UNDECIDED else f"<strong>{verdict}</strong>"
+
+
+def _estimator(finding: Finding) -> str:
+    return " with ".join(estimator_label(name) for name in finding.estimator.split(" with ") if name)
+
+
+def _numbers(finding: Finding) -> str:
+    return "; ".join(f"{one.name}: {_number(one.value, one.unit)}" for one in finding.numbers)
+
+
+def _interval(finding: Finding) -> str:
+    if finding.low is None or finding.high is None:
+        return "-"
+    if not (math.isfinite(finding.low) and math.isfinite(finding.high)):
+        return "unknown"
+    return f"{_number(finding.low, finding.unit, bare=True)} to {_number(finding.high, finding.unit)}"
+
+
+def _number(value: float | None, unit: str, *, bare: bool = False) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    shown = value / math.log(2) if unit == "nats" else value
+    text = f"{shown:.0f}" if float(shown).is_integer() and unit != "nats" else f"{shown:.3f}"
+    name = "" if bare else {"nats": "bits"}.get(unit, unit)
+    return f"{text} {name}".strip() if text.strip("-0.") else f"{text.lstrip('-')} {name}".strip()

@@ -1,0 +1,116 @@
+"""Several seeds in one figure: the mean over seeds as a line, from the lowest to the highest seed as a band."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from infoplane.records import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
+from infoplane.report.bits import examples_of, layers_of, trainings_of
+from infoplane.report.labels import RELATIVE, TRUSTED, curve_label, curve_order, estimator_label, training_label
+from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, new_figure, plain, say_missing
+
+# What verdicts rest on, and what stands beside it: noisy values, and the fixed noise of the study.
+_PANELS = (
+    ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", KDE_KL), ("label", TRUSTED), ("label", KDE_KL),
+)  # fmt: skip
+_MARKERS = "ox+1"
+
+
+def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
+    """Draw both informations over epochs: a colour per training, a line style and marker per kind of examples.
+
+    Args:
+        points: rows of `bits.plane_points` of several seeds.
+        title: stands above the figure.
+    """
+    layers = layers_of(points) or [(0, "no layer")]
+    recorded = set(points["estimator"])
+    panels = [panel for panel in _PANELS if panel[1] in recorded] or list(_PANELS[-1:])
+    trainings, examples = _trainings(points), examples_of(points)
+    figure, axes = layer_grid(title, layers, len(panels), 1.3)
+    parts = points.partition_by("estimator", "layer_index", "training", "examples", as_dict=True)
+    for row, (side, estimator) in enumerate(panels):
+        for column, (index, _) in enumerate(layers):
+            here = axes[row, column]
+            own = points.filter(pl.col("estimator") == estimator, pl.col("layer_index") == index)
+            if own.is_empty():
+                say_missing(here, "not measured")
+                continue
+            for (rank, training), (style, kind) in product(enumerate(trainings), enumerate(examples)):
+                curves = parts.get((estimator, index, training, kind), points.clear())
+                draw_band(here, curves, f"{side}_drawn_bits", rank, style)
+            ceiling = own[f"{side}_ceiling_bits"].max()
+            if ceiling is not None:
+                here.axhline(ceiling, **CEILING)
+            epoch_axis(here, own["epoch"])
+        quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
+        name = estimator_label(estimator, quantity).replace(", ", ",\n").replace(" (", "\n(")
+        axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
+    handles = _legend(trainings, [f"{name} examples" for name in examples])
+    figure.legend(handles=[*handles, Line2D([], [], label="ceiling", **CEILING)], loc="lower center", ncol=7)
+    return figure
+
+
+def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
+    """Draw accuracy and loss over epochs, likewise.
+
+    Args:
+        performance: undistorted rows of several seeds.
+        title: stands above the figure.
+    """
+    trainings = _trainings(performance)
+    curves = sorted(performance.select("split", "examples").unique().rows(), key=lambda curve: curve_order(*curve))
+    figure = new_figure(title, 7.0, 3.2)
+    axes = figure.add_gridspec(1, 2, left=0.107, right=0.99, top=0.83, bottom=0.24, wspace=0.2).subplots(squeeze=False)[
+        0
+    ]
+    for here, measure, name in zip(axes, ("accuracy", "loss"), ("Accuracy, %", "Loss, nats"), strict=True):
+        here.set_title(name, loc="left", fontweight="bold")
+        finite = performance.filter(pl.col(measure).is_finite()).with_columns(accuracy=100 * pl.col("accuracy"))
+        for (rank, training), (style, (split, examples)) in product(enumerate(trainings), enumerate(curves)):
+            own = finite.filter(training=training, split=split, examples=examples)
+            draw_band(here, own, measure, rank, style)
+        if measure == "loss" and not finite.is_empty() and finite["loss"].min() > 0:  # type: ignore[operator]
+            here.set_yscale("log")
+            here.yaxis.set_major_formatter("{x:g}")
+        here.set_xlabel("completed epochs")
+        epoch_axis(here, finite["epoch"])
+    figure.legend(handles=_legend(trainings, [curve_label(*curve) for curve in curves]), loc="lower center", ncol=4)
+    return figure
+
+
+def draw_band(axes: Axes, curves: pl.DataFrame, value: str, rank: int, style: int) -> None:
+    """Draw the mean over seeds of column `value`, and the band from the lowest to the highest seed."""
+    if curves.is_empty():
+        return
+    over = curves.group_by("epoch").agg(
+        mean=pl.col(value).mean(), low=pl.col(value).min(), high=pl.col(value).max()
+    ).sort("epoch")  # fmt: skip
+    colour = COLOURS[rank % len(COLOURS)]
+    axes.fill_between(over["epoch"], over["low"], over["high"], color=colour, alpha=0.2, linewidth=0.3, zorder=1)
+    axes.plot(
+        over["epoch"], over["mean"], color=colour, linestyle=LINES[style % 4], marker=_MARKERS[style % 4],
+        markersize=2.5, markevery=max(1, len(over) // 12), linewidth=1.0,
+    )  # fmt: skip
+
+
+def _trainings(rows: pl.DataFrame) -> list[str]:
+    return list(dict.fromkeys(training for _, training in trainings_of(rows)))
+
+
+def _legend(trainings: Sequence[str], styles: Sequence[str]) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=COLOURS[rank % len(COLOURS)], label=plain(training_label(training)))
+        for rank, training in enumerate(trainings)
+    ]
+    handles += [
+        Line2D([], [], color="#333333", linestyle=LINES[rank % 4], marker=_MARKERS[rank % 4], markersize=3,
+               label=plain(name))
+        for rank, name in enumerate(styles)
+    ]  # fmt: skip
+    return [*handles, Patch(color="#333333", alpha=0.2, linewidth=0, label="lowest to highest seed")]

@@ -1,0 +1,149 @@
+"""Intervals hold what they promise: by simulation, closed forms and textbook quantiles."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from infoplane.estimators import group_means
+from infoplane.findings.evidence import (
+    Evidence,
+    Paired,
+    average,
+    average_bounds,
+    jackknifed,
+    normal_evidence,
+    t_quantile,
+    without_each_group,
+)
+from infoplane.studies.layer import GROUPS, stratified_groups
+
+
+def stratified_draws(replicates, sizes, seed, spread):
+    """Terms of two records on the same examples, drawn class by class, and what their difference really is.
+
+    Class means differ by `spread`, examples of a class by about 1, and the two records share most of that.
+    """
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    first, second = spread * generator.standard_normal((2, len(sizes)))
+    for _ in range(replicates):
+        shared = generator.exponential(1.0, len(labels))
+        own = 0.3 * generator.standard_normal((2, len(labels)))
+        yield labels, first[labels] + shared + own[0], second[labels] + 0.5 * shared + own[1]
+
+
+def truth_of(sizes, seed, spread):
+    generator = np.random.default_rng(seed)
+    first, second = spread * generator.standard_normal((2, len(sizes)))
+    return float(np.average(first - second, weights=sizes)) + 0.5
+
+
+def intervals(replicates, sizes, seed, spread):
+    for number, (labels, first, second) in enumerate(stratified_draws(replicates, sizes, seed, spread)):
+        labels = torch.tensor(labels)
+        groups = stratified_groups(labels, torch.Generator().manual_seed(number))
+        both = [group_means(torch.tensor(terms), groups, GROUPS).numpy() for terms in (first, second)]
+        difference = Paired(
+            values=np.array([(first - second).mean()]),
+            groups=(both[0] - both[1])[None],
+        )
+        yield difference.evidence().interval()
+
+
+def coverage(replicates, sizes, spread, seed=7):
+    truth = truth_of(sizes, seed, spread)
+    return np.mean([one.low <= truth <= one.high for one in intervals(replicates, sizes, seed, spread)])
+
+
+def test_paired_intervals_cover_the_truth_as_often_as_they_say():
+    # Three binomial spreads of 600 replicates around 95 %: 0.027. Class means lie far apart, which must not matter.
+    assert coverage(600, [40] * 10, spread=3.0) == pytest.approx(0.95, abs=0.027)
+
+
+def test_groups_and_classes_of_unequal_size_leave_the_coverage_about_where_it_is():
+    # 450 examples: groups of 22 and 23, classes of 20 to 70
+    assert coverage(600, [20, 70, 43, 47, 35, 55, 45, 45, 25, 65], spread=0.3) == pytest.approx(0.95, abs=0.027)
+
+
+@pytest.mark.parametrize("sizes", [[7] * 10, [20, 70, 43, 47, 35, 55, 45, 45, 25, 65]])
+def test_classes_that_do_not_divide_among_the_groups_make_intervals_wider_never_narrower(sizes):
+    assert coverage(300, sizes, spread=3.0) > 0.95
+
+
+def test_the_error_of_a_difference_is_that_of_the_difference():
+    groups = np.array([[1.0, 2.0, 3.0, 6.0]])
+    interval = Paired(values=np.array([3.0]), groups=groups).evidence().interval()
+    # standard deviation of 1, 2, 3, 6 is sqrt(14 / 3); Student's t with 3 degrees of freedom has 3.182 at 97.5 %
+    half = 3.1824463 * math.sqrt(14 / 3) / 2
+    assert interval == pytest.approx((3 - half, 3 + half, "examples"), abs=1e-6)
+
+
+def test_empty_groups_are_left_out_with_their_degree_of_freedom():
+    full = Paired(values=np.array([3.0]), groups=np.array([[1.0, 2.0, 3.0, 6.0]]))
+    holed = Paired(values=np.array([3.0]), groups=np.array([[1.0, math.nan, 2.0, 3.0, 6.0]]))
+    assert holed.evidence().interval() == full.evidence().interval()
+
+
+@pytest.mark.parametrize("groups", [np.empty((1, 0)), np.array([[1.0]]), np.array([[1.0, math.nan]])])
+def test_without_two_groups_nothing_is_known(groups):
+    assert Paired(values=np.array([3.0]), groups=groups).evidence().interval()[:2] == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (19, 2.0930), (1e9, 1.9600)]
+)  # any table of Student's t
+def test_quantiles_are_those_of_the_tables(freedom, quantile):
+    assert t_quantile(0.05, freedom) == pytest.approx(quantile, abs=1e-4)
+
+
+def test_several_seeds_rest_on_the_wider_of_both_spreads():
+    groups = np.tile([0.9, 1.1], (3, 10))
+    values = np.array([0.0, 1.0, 2.0])
+    interval = Paired(values=values, groups=groups).evidence().interval()
+    half = 4.3026527 / math.sqrt(3)
+    assert interval == pytest.approx((1 - half, 1 + half, "seeds"), abs=1e-6)
+    wide = Paired(values=values, groups=10 + 100 * (groups - 1)).evidence().interval()
+    half = 2.0930241 * 10 * math.sqrt(20 / 19) / math.sqrt(20)
+    assert wide == pytest.approx((1 - half, 1 + half, "examples"), abs=1e-5)
+
+
+def test_seeds_share_the_examples_so_their_groups_are_averaged_before_their_spread_is_taken():
+    groups = np.array([[0.0, 2.0, 0.0, 2.0], [0.0, 2.0, 0.0, 2.0]])
+    low, high, _ = Paired(values=np.array([1.0, 1.0]), groups=groups).evidence().interval()
+    alone = Paired(values=np.array([1.0]), groups=groups[:1]).evidence().interval()
+    assert (low, high) == alone[:2]
+
+
+def test_averages_stay_paired():
+    up, down = np.array([[0.0, 2.0, 4.0]]), np.array([[4.0, 2.0, 0.0]])
+    whole = average([Paired(values=np.array([2.0]), groups=up), Paired(values=np.array([4.0]), groups=down)])
+    assert whole.evidence().interval()[:2] == (3.0, 3.0)  # what one gains the other loses, example by example
+
+
+def test_averages_of_bounds_err_together():
+    parts = [Evidence(values=np.array([value]), over_examples=lambda _, v=value: (v - 1, v + 3)) for value in (0, 2)]
+    assert average_bounds(parts).interval()[:2] == (0, 4)
+
+
+def test_normal_errors_on_the_same_examples_do_not_shrink_with_seeds():
+    evidence = normal_evidence(np.array([0.5, 0.5]), np.array([0.1, 0.1]))
+    assert evidence.interval()[:2] == pytest.approx((0.5 - 0.1959964, 0.5 + 0.1959964))
+
+
+def test_the_jackknife_of_a_mean_is_the_mean_of_its_groups():
+    groups = np.random.default_rng(0).standard_normal((1, 20))
+    rows = without_each_group(np.array([5.0]), groups)
+    expected = [5.0 + np.delete(groups[0], left).mean() - groups.mean() for left in range(20)]
+    assert rows[:, 0] == pytest.approx([5.0, *expected])
+    found = jackknifed(rows[0], rows[1:]).evidence().interval()
+    assert found[:2] == pytest.approx(Paired(values=np.array([5.0]), groups=groups).evidence().interval()[:2])
+
+
+def test_the_jackknife_of_a_square_has_the_error_of_its_derivative():
+    groups = 3 + 1e-4 * np.random.default_rng(0).standard_normal((1, 20))
+    rows = without_each_group(groups.mean(axis=1), groups) ** 2
+    low, high, _ = jackknifed(rows[0], rows[1:]).evidence().interval()
+    plain = Paired(values=groups.mean(axis=1), groups=groups).evidence().interval()
+    assert high - low == pytest.approx(6 * (plain.high - plain.low), rel=1e-3)

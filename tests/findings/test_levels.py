@@ -1,0 +1,240 @@
+"""Claim 2 on planted curves: final levels and lags."""
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.findings.constructed import EPOCHS, GROUPS, RELATIVE, flow
+
+from infoplane.findings.curves import Curve, read_curves
+from infoplane.findings.finding import ALL_LAYERS, claim_verdict
+from infoplane.findings.levels import level_statements, reached
+from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
+
+LAG, FINAL = "lag of adversarial behind normal training", "final level, normal - adversarial training"
+
+
+def rising(start, end, at):
+    """A curve that stays at `start` and is at `end` from epoch `at` on."""
+    return lambda epoch: end if epoch >= at else start + 0.5 * (end - start) * epoch / at
+
+
+def planted(*, lag=3, gap=0.2):
+    """Normal training rises by epoch 2 to 1.5 nats; adversarial training `lag` later, to `gap` less."""
+
+    def rule(*, training, epoch, quantity, **_):
+        if training == "normal":
+            return rising(0.5, 1.5, 2)(epoch)
+        return rising(0.5, 1.5 - gap, 2 + lag)(epoch)
+
+    return rule
+
+
+def statements(table):
+    return level_statements(read_curves(table))
+
+
+def findings(table, statistic, **facts):
+    found = [one.finding() for one in statements(table) if one.statistic == statistic]
+    return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
+
+
+def primary(table, statistic, quantity=LABEL_INFORMATION):
+    (one,) = [one for one in findings(table, statistic, quantity=quantity) if one.part]
+    return one
+
+
+def curve(values, epochs=None):
+    values = np.array(values, dtype=float)
+    return Curve(
+        epochs=tuple(epochs or range(len(values))), values=values, groups=np.tile(values[:, None], GROUPS),
+        saturated=np.zeros(len(values), bool), null_like=np.zeros(len(values), bool),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("lag", "verdict"), [(3, "supported"), (0, "undecided"), (-2, "contradicted")])
+def test_a_planted_lag_is_found_in_epochs(lag, verdict):
+    def rule(*, training, epoch, **_):
+        return rising(0.5, 1.5, 4 + (lag if training == "adversarial" else 0))(epoch)
+
+    table = flow(rule)
+    one = primary(table, LAG)
+    assert (one.value, one.verdict) == (lag, verdict)
+    # measured at every epoch, far from their thresholds, and with tiny errors: the epochs are exact
+    assert (one.low, one.high) == (lag, lag)
+    assert [number.value for number in findings(table, LAG, layer="fc1", estimator=DECODED)[0].numbers] == [4, 4 + lag]
+
+
+def test_between_distant_measurements_a_lag_is_known_up_to_their_distance():
+    def rule(*, training, epoch, **_):
+        return rising(0.5, 1.5, 4 if training == "normal" else 7)(epoch)
+
+    one = primary(flow(rule, epochs=(0, 2, 4, 6, 8, 10)), LAG)
+    # normal: epoch 3 or 4; adversarial: 7 or 8
+    assert (one.low, one.value, one.high, one.verdict) == (3, 4, 5, "supported")
+    coarse = primary(flow(rule, epochs=(0, 5, 10)), LAG)  # 1 to 5 against 6 to 10
+    assert (coarse.low, coarse.value, coarse.high) == (1, 5, 9)
+    assert primary(flow(rule, epochs=(0, 10)), LAG).verdict == "undecided"
+
+
+def test_the_threshold_lies_at_nine_tenths_of_the_change():
+    assert reached(curve([1.0, 1.89, 1.91, 2.0]), None) == (2, 2)
+    assert reached(curve([2.0, 1.11, 1.09, 1.0]), None) == (2, 2)  # falling
+    assert reached(curve([1.0, 1.95, 1.2, 2.0]), None) == (1, 1)  # the first epoch, whatever comes after
+    assert reached(curve([1.0, 1.5, 2.0], epochs=(0, 3, 12)), None) == (4, 12)
+
+
+def test_both_trainings_may_err_at_once_each_at_half_the_level():
+    table = flow(
+        lambda *, epoch, **_: epoch / 400, epochs=range(401), layers=("fc",), quantities=(LABEL_INFORMATION,),
+        examples=("original",),
+    )  # fmt: skip
+    (one,) = findings(table, LAG, layer="fc", estimator=DECODED)
+    curves = {training: next(found for (_, key), found in read_curves(table).items() if key.training == training)
+              for training in ("normal", "adversarial")}  # fmt: skip
+    ends = {alpha: [reached(curves[name], alpha) for name in ("normal", "adversarial")] for alpha in (0.05, 0.025)}
+    assert ends[0.05] != ends[0.025]
+    normal, adversarial = ends[0.025]
+    assert (one.low, one.high) == (adversarial[0] - normal[1], adversarial[1] - normal[0])
+
+
+def test_epochs_that_cannot_be_told_from_the_threshold_belong_to_the_interval():
+    one = curve([0.0, 0.7, 0.87, 0.89, 0.91, 0.93, 0.99, 1.0])
+    noise = np.random.default_rng(0).standard_normal((8, GROUPS))
+    noise -= noise.mean(axis=1, keepdims=True)
+    noise *= 0.02 * np.sqrt(GROUPS) / noise.std(axis=1, ddof=1, keepdims=True)
+    vague = Curve(**{**vars(one), "groups": one.groups + noise})
+    # 0.03 and 0.01 either side of the threshold, where intervals are 0.056 wide; then 0.2 below and 0.09 above it
+    assert reached(vague, 0.05) == (2, 6)
+    assert reached(one, 0.05) == (4, 4)
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.2, "supported"), (0.0, "undecided"), (-0.2, "contradicted")])
+def test_a_planted_gap_is_found_in_the_final_levels(gap, verdict):
+    table = flow(planted(gap=gap))
+    one = primary(table, FINAL)
+    assert one.verdict == verdict
+    assert one.value == pytest.approx(gap)
+    assert [name for name, *_ in one.numbers] == ["conv1", "fc1", "fc2"]
+    layer = findings(table, FINAL, layer="fc1", estimator=DECODED, quantity=LABEL_INFORMATION)[0]
+    assert [(number.name, number.value) for number in layer.numbers] == [
+        ("normal, epoch 10", pytest.approx(1.5)),
+        ("adversarial, epoch 10", pytest.approx(1.5 - gap)),
+    ]
+
+
+def test_the_mean_over_layers_is_more_exact_than_a_layer():
+    table = flow(planted())
+    whole = primary(table, FINAL)
+    layer = findings(table, FINAL, layer="fc1", estimator=DECODED)[0]
+    # both trainings err by 0.01 independently; three layers, too
+    assert layer.high - layer.low == pytest.approx(2 * 2.093 * 0.01 * np.sqrt(2), rel=0.35)
+    assert whole.high - whole.low < 0.8 * (layer.high - layer.low)
+
+
+def test_one_seed_says_that_it_says_nothing_about_others():
+    assert "one seed" in primary(flow(planted()), FINAL).reason
+
+
+def test_seeds_that_disagree_leave_it_undecided():
+    def rule(*, seed, training, epoch, **_):
+        gap = 0.5 if seed == 0 else -0.4
+        return planted(gap=gap)(training=training, epoch=epoch, quantity="")
+
+    apart = primary(flow(rule, seeds=(0, 1, 2)), FINAL)
+    assert (apart.verdict, apart.seeds) == ("undecided", 3)
+    assert "rests on the spread over 3 seeds" in apart.reason
+    alike = primary(flow(planted(), seeds=(0, 1, 2)), FINAL)
+    assert (alike.verdict, alike.seeds) == ("supported", 3)
+
+
+def saturated(table, where):
+    return table.with_columns(saturated=where)
+
+
+def test_saturated_layers_are_left_out_and_named():
+    table = saturated(flow(planted()), pl.col("layer") == "conv1")
+    one = primary(table, FINAL, INPUT_INFORMATION)
+    assert (one.verdict, [name for name, *_ in one.numbers]) == ("supported", ["fc1", "fc2"])
+    assert "left out: saturated: conv1" in one.reason
+    # decoded values, read from held-out examples, are real close to H(Y) too
+    assert len(primary(table, FINAL, LABEL_INFORMATION).numbers) == 3
+
+
+def test_where_everything_is_saturated_nothing_is_decided():
+    table = saturated(flow(planted(), estimators=("kde-kl", RELATIVE)), pl.lit(value=True))
+    for statistic in (FINAL, LAG):
+        one = primary(table, statistic, INPUT_INFORMATION)
+        assert (one.verdict, one.low) == ("undecided", None)
+        assert "saturated" in one.reason
+        assert {two.verdict for two in findings(table, statistic)} == {"undecided"}
+
+
+def test_a_curve_that_saturates_at_the_end_has_no_final_level_but_a_lag():
+    table = saturated(flow(planted()), pl.col("epoch") >= 8)
+    assert primary(table, FINAL, INPUT_INFORMATION).reason.startswith("saturated")
+    assert primary(table, LAG, INPUT_INFORMATION).verdict == "supported"
+
+
+def test_null_like_values_decide_nothing():
+    table = flow(planted(), null_quantile95_nats=3.0).with_columns(null_quantile95_nats=pl.lit(3.0))
+    for statistic in (FINAL, LAG):
+        one = primary(table, statistic)
+        assert one.verdict == "undecided"
+        assert "null-like" in one.reason
+
+
+def test_curves_that_stay_within_their_error_have_no_lag():
+    one = primary(flow(lambda **_: 1.0), LAG)
+    assert (one.verdict, one.value) == ("undecided", None)
+    assert "changes by less than its error" in one.reason
+
+
+def test_a_falling_curve_does_not_lag_behind_a_rising_one():
+    def rule(*, training, epoch, **_):
+        return 1.0 + 0.1 * epoch * (1 if training == "normal" else -1)
+
+    assert "one curve rises and another falls" in primary(flow(rule), LAG).reason
+
+
+def test_one_training_alone_is_missing_the_other():
+    table = flow(planted(), trainings=("normal",))
+    assert all(one.verdict == "undecided" for one in findings(table, FINAL))
+    assert "missing" in primary(table, FINAL).reason
+
+
+def test_unfinished_trainings_are_compared_at_the_last_epoch_of_both():
+    table = flow(planted()).filter((pl.col("training") == "normal") | (pl.col("epoch") <= 4))
+    one = findings(table, FINAL, layer="fc1", estimator=DECODED)[0]
+    assert [number.name for number in one.numbers] == ["normal, epoch 4", "adversarial, epoch 4"]
+
+
+def test_the_claim_wants_lower_levels_and_lags_of_both_informations():
+    def verdict(rule):
+        return claim_verdict(2, statements(flow(rule)))
+
+    assert verdict(planted()).verdict == "supported"
+    assert verdict(planted(lag=0)).verdict == "undecided"
+    assert "lag of I(X;T)" in verdict(planted(lag=0)).reason
+    against = verdict(planted(gap=-0.2))
+    assert against.verdict == "contradicted"
+    assert "by one seed" in against.reason
+    assert "by one seed" not in claim_verdict(2, statements(flow(planted(), seeds=(0, 1, 2)))).reason
+    assert "final I(X;T), final I(T;Y)" in against.reason
+
+
+def test_an_empty_run_is_undecided():
+    found = claim_verdict(2, statements(measurement_table([])))
+    assert (found.verdict, "missing" in found.reason) == ("undecided", True)
+
+
+def test_every_estimator_and_kind_of_examples_stands_beside_the_primary_one():
+    table = flow(planted(), estimators=(None, "kde-kl"))
+    found = {(one.quantity, one.estimator) for one in findings(table, FINAL)}
+    assert found == {
+        (INPUT_INFORMATION, RELATIVE),
+        (INPUT_INFORMATION, "kde-kl"),
+        (LABEL_INFORMATION, DECODED),
+        (LABEL_INFORMATION, "kde-kl"),
+    }
+    assert {one.layer for one in findings(table, FINAL)} == {"conv1", "fc1", "fc2", ALL_LAYERS}
+    assert max(EPOCHS) == 10

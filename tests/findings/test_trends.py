@@ -1,0 +1,210 @@
+"""Claim 1 on planted curves: identical, crossed, unrelated, saturated."""
+
+from itertools import product
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+from tests.findings.constructed import EPOCHS, LAYERS, flow
+
+from infoplane.findings.curves import read_curves
+from infoplane.findings.finding import ALL_LAYERS, claim_verdict
+from infoplane.findings.trends import (
+    difference_correlation,
+    level_correlation,
+    own_and_crossed,
+    relative_error,
+    trend_statements,
+)
+from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
+
+DIFFERENCES, ERROR, LEVELS = "correlation of first differences", "range-normalised RMSE", "correlation of levels"
+SEEDS = (0, 1, 2, 3)
+
+
+def bends(*key):
+    """A curve of its own for every key: ten steps of about 0.5 nats up or down."""
+    generator = np.random.default_rng([ord(letter) for letter in repr(key)])
+    return np.cumsum([1.0, *generator.normal(0.1, 0.5, len(EPOCHS) - 1)])
+
+
+def shared(strength):
+    """Adversarial curves follow the originals of their own seed by `strength`, from 0 to 1, and otherwise their own."""
+
+    def rule(*, seed, training, examples, layer, epoch, quantity):
+        own = bends(seed, training, layer, quantity)
+        if examples == "original":
+            return own[epoch]
+        return strength * own[epoch] + (1 - strength) * bends(seed, training, layer, quantity, "apart")[epoch]
+
+    return rule
+
+
+def findings(table, statistic, **facts):
+    found = [one.finding() for one in trend_statements(read_curves(table)) if one.statistic == statistic]
+    return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
+
+
+def verdicts(table, statistic, **facts):
+    return {one.verdict for one in findings(table, statistic, **facts)}
+
+
+def test_correlations_and_errors_are_those_of_scipy_and_of_the_definition():
+    first, second = np.random.default_rng(0).standard_normal((2, 9))
+    assert level_correlation(first, second) == pytest.approx(stats.pearsonr(first, second).statistic)
+    found = difference_correlation(first, second)
+    assert found == pytest.approx(stats.pearsonr(np.diff(first), np.diff(second)).statistic)
+    span = max(*first, *second) - min(*first, *second)
+    assert relative_error(first, second) == pytest.approx(np.sqrt(np.mean((first - second) ** 2)) / span)
+
+
+def test_a_curve_without_changes_correlates_with_nothing():
+    assert np.isnan(level_correlation(np.ones(5), np.arange(5.0)))
+    assert np.isnan(relative_error(np.ones(5), np.ones(5)))
+
+
+def test_identical_curves_are_supported():
+    table = flow(shared(1.0), seeds=SEEDS)
+    for statistic, value in ((DIFFERENCES, 1.0), (ERROR, 0.0), (LEVELS, 1.0)):
+        for one in findings(table, statistic):
+            assert one.verdict == "supported", one
+            assert one.value == pytest.approx(value, abs=0.01)
+            assert one.seeds == 4
+    assert claim_verdict(1, trend_statements(read_curves(table))).verdict == "supported"
+
+
+def test_curves_no_closer_than_those_of_crossed_seeds_are_undecided():
+    def same_for_every_seed(*, training, layer, epoch, quantity, **_):
+        return bends(training, layer, quantity)[epoch]
+
+    table = flow(same_for_every_seed, seeds=SEEDS)
+    for statistic in (DIFFERENCES, ERROR, LEVELS):
+        assert verdicts(table, statistic) == {"undecided"}
+    one = findings(table, DIFFERENCES, layer="fc1")[0]
+    assert "no better than crossed seeds" in one.reason
+    assert one.value == pytest.approx(1.0, abs=0.01)  # though they coincide
+    assert claim_verdict(1, trend_statements(read_curves(table))).verdict == "undecided"
+
+
+def test_curves_that_rise_alike_whatever_the_seed_prove_nothing_by_their_levels():
+    def rule(*, seed, examples, epoch, **facts):
+        return 0.3 * epoch + 0.05 * bends(seed, examples, *map(str, facts.items()))[epoch]
+
+    found = findings(flow(rule, seeds=SEEDS), LEVELS)
+    assert all(one.value > 0.9 for one in found)
+    # twelve findings, each of which chance alone supports in about one of twenty tries
+    assert sum(one.verdict == "supported" for one in found) <= 3
+
+
+def test_curves_of_their_own_trend_that_lie_far_apart_are_contradicted_by_their_distance():
+    def rule(*, examples, **place):
+        return shared(1.0)(examples="original", **place) + (3.0 if examples == "adversarial" else 0.0)
+
+    table = flow(rule, seeds=SEEDS)
+    assert verdicts(table, DIFFERENCES) == {"supported"}
+    # 3 nats apart, of a range of 3 to 7: at least the mean over layers is closer than crossed seeds, but not close
+    assert "supported" not in verdicts(table, ERROR)
+
+
+def test_curves_that_mirror_each_other_are_contradicted():
+    def rule(*, examples, **place):
+        value = shared(1.0)(examples="original", **place)
+        return value if examples == "original" else -value
+
+    means = [one for one in findings(flow(rule, seeds=SEEDS), DIFFERENCES) if one.part]
+    assert {one.verdict for one in means} == {"contradicted"}
+    assert all("worse than crossed seeds" in one.reason for one in means)
+
+
+def test_a_close_relation_that_is_not_near_enough_is_contradicted_where_its_interval_says_so():
+    means = [one for one in findings(flow(shared(0.25), seeds=tuple(range(12))), DIFFERENCES) if one.part]
+    assert all(0 < one.value < 0.5 for one in means)
+    assert all(one.verdict != "supported" for one in means)
+    assert any(one.verdict == "contradicted" and "but not close" in one.reason for one in means)
+
+
+def test_one_seed_has_no_baseline():
+    for statistic in (DIFFERENCES, ERROR, LEVELS):
+        for one in findings(flow(shared(1.0)), statistic):
+            assert one.verdict == "undecided"
+            assert "one seed: no crossed seeds" in one.reason
+            assert one.low <= one.value <= one.high
+
+
+def test_the_baseline_is_the_mean_over_crossed_seeds_either_way_round():
+    table = flow(shared(0.5), seeds=(0, 1, 2), layers=("fc",), quantities=(LABEL_INFORMATION,))
+    curves = {}
+    for seed, examples in ((seed, examples) for seed in (0, 1, 2) for examples in ("original", "adversarial")):
+        rows = table.filter(seed=seed, examples=examples, training="normal").sort("epoch")
+        curves[seed, examples] = np.diff(rows["value_nats"].to_numpy())
+    expected = [
+        stats.pearsonr(curves[a, "original"], curves[b, "adversarial"]).statistic
+        for a in (0, 1, 2)
+        for b in (0, 1, 2)
+        if a != b
+    ]
+    one = findings(table, DIFFERENCES, layer="fc", estimator=DECODED)[0]
+    numbers = {number.name: number.value for number in one.numbers}
+    assert numbers["crossed seeds"] == pytest.approx(np.mean(expected))
+    assert numbers["epochs"] == len(EPOCHS)
+
+
+def test_each_seed_stands_against_all_crossed_pairs_that_it_is_in():
+    generator = np.random.default_rng(0)
+    original, attacked = generator.standard_normal((2, 4, 3, 9))  # seeds, resamples, epochs
+    own, crossed = own_and_crossed(original, attacked, relative_error)
+    for resample in range(3):
+        for seed in range(4):
+            pairs = [pair for pair in product(range(4), repeat=2) if seed in pair and pair != (seed, seed)]
+            slow = [relative_error(original[a, resample], attacked[b, resample]) for a, b in pairs]
+            assert crossed[resample, seed] == pytest.approx(np.mean(slow))
+            assert own[resample, seed] == pytest.approx(
+                relative_error(original[seed, resample], attacked[seed, resample])
+            )
+
+
+def test_saturated_epochs_are_left_out_and_saturated_curves_undecided():
+    table = flow(shared(1.0), seeds=SEEDS)
+    late = table.with_columns(saturated=pl.col("epoch") >= 6)
+    one = findings(late, DIFFERENCES, layer="fc1", quantity=INPUT_INFORMATION)[0]
+    assert {number.name: number.value for number in one.numbers}["epochs"] == 6
+    early = table.with_columns(saturated=pl.col("epoch") >= 3)
+    found = findings(early, DIFFERENCES, quantity=INPUT_INFORMATION)
+    assert {(one.verdict, one.reason.partition(":")[0]) for one in found} == {("undecided", "saturated")}
+    assert verdicts(early, DIFFERENCES, quantity=LABEL_INFORMATION) == {"supported"}  # decoded
+
+
+def test_null_like_curves_are_undecided():
+    table = flow(shared(1.0), seeds=SEEDS).with_columns(null_quantile95_nats=pl.lit(99.0))
+    found = findings(table, ERROR)
+    assert {one.verdict for one in found} == {"undecided"}
+    assert any("null-like" in one.reason for one in found)
+
+
+def test_curves_that_do_not_move_beyond_their_error_are_undecided():
+    table = flow(lambda *, epoch, **_: 1 + 0.001 * (epoch % 2), seeds=SEEDS)
+    found = findings(table, DIFFERENCES, layer="fc1")
+    assert {one.verdict for one in found} == {"undecided"}
+    assert "does not move by more than its error" in found[0].reason
+
+
+@pytest.mark.parametrize("epochs", [(0, 1, 2), (0,)])
+def test_three_epochs_are_too_few(epochs):
+    found = findings(flow(shared(1.0), seeds=SEEDS, epochs=epochs), DIFFERENCES)
+    assert {one.verdict for one in found} == {"undecided"}
+    assert "fewer than 4 epochs" in found[0].reason
+
+
+def test_originals_alone_are_missing_the_others():
+    found = findings(flow(shared(1.0), seeds=SEEDS, examples=("original",)), DIFFERENCES)
+    assert len([one for one in found if one.part]) == 4  # both trainings, both informations
+    assert all("missing" in one.reason for one in found)
+
+
+def test_transferred_decoders_stand_against_what_they_read_from_originals():
+    table = flow(shared(1.0), seeds=SEEDS, quantities=(LABEL_INFORMATION,))
+    attacked = table.filter(examples="adversarial").with_columns(estimator=pl.lit("decoded-transfer"))
+    found = findings(pl.concat([table, attacked]), DIFFERENCES, estimator="decoded-transfer")
+    assert {one.layer for one in found} == {*LAYERS, ALL_LAYERS}
+    assert {one.verdict for one in found} == {"supported"}

@@ -1,0 +1,125 @@
+"""What was found about the claims, in words and numbers: in the terminal, in the page, as JSON."""
+
+import json
+import math
+import re
+
+import pytest
+from rich.console import Console
+from tests.findings.constructed import flow
+
+from infoplane.findings import CLAIMS, ClaimVerdict, Finding, Findings, Number, find
+from infoplane.records import performance_table
+from infoplane.report.findings_table import findings_html, findings_json, findings_table
+from infoplane.report.html import write_report
+
+NASTY = "<b>&"
+
+
+def finding(**facts):
+    plain = {
+        "claim": 2, "part": "final I(T;Y)", "statement": "normal ends with more", "statistic": "final level",
+        "layer": "fc", "estimator": "kde-bd@relative", "quantity": "I(X;T)", "value": math.log(2), "low": 0.0,
+        "high": 2 * math.log(2), "unit": "nats", "seeds": 3, "verdict": "supported", "reason": "it lies above 0",
+        "numbers": (Number("normal, epoch 3", 2 * math.log(2), "nats"), Number("curves", 6.0)),
+    }  # fmt: skip
+    return Finding(**{**plain, **facts})
+
+
+def claim(number, verdict="undecided", reason="nothing"):
+    return ClaimVerdict(number, CLAIMS[number], verdict, reason)
+
+
+def rows(page, caption):
+    table = page[page.index(f"<caption>{caption}</caption>") :]
+    lines = re.findall(r"<tr.*?</tr>", table[: table.index("</table>")], re.DOTALL)
+    return [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", line)] for line in lines]
+
+
+def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
+    page = findings_html(Findings([claim(2, "supported", "every part")], [finding()]))
+    assert rows(page, "Claims of the study")[1] == ["2", "supported", CLAIMS[2], "every part"]
+    head, row = rows(page, "Claim 2: what the verdict rests on")
+    assert dict(zip(head, row, strict=True)) == {
+        "Verdict": "supported",
+        "If the claim held": "normal ends with more",
+        "Measured as": "final level; KDE (BD), relative noise",
+        "Layer": "fc",
+        "Value": "1.000 bits",
+        "95 % interval": "0.000 to 2.000 bits",
+        "Seeds": "3",
+        "Why": "it lies above 0",
+        "Rests on": "normal, epoch 3: 2.000 bits; curves: 6",
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "value", "interval"),
+    [
+        ({"value": 2.0, "low": 1.0, "high": 3.5, "unit": "epochs"}, "2 epochs", "1 to 3.500 epochs"),
+        ({"value": 0.25, "low": -math.inf, "high": math.inf, "unit": ""}, "0.250", "unknown"),
+        ({"value": None, "low": None, "high": None}, "-", "-"),
+        ({"value": -0.0001, "low": -0.5, "high": 0.5, "unit": ""}, "0.000", "-0.500 to 0.500"),
+    ],
+)
+def test_units_are_kept_and_only_information_becomes_bits(facts, value, interval):
+    page = findings_html(Findings([claim(2)], [finding(**facts)]))
+    assert rows(page, "Claim 2: what the verdict rests on")[1][4:6] == [value, interval]
+
+
+def test_findings_that_decide_nothing_are_folded_away_and_counted():
+    others = [
+        finding(part="", estimator="kde-kl", verdict=verdict) for verdict in ("supported", "supported", "undecided")
+    ]
+    page = findings_html(Findings([claim(2)], [*others, finding(part="", layer="conv"), finding()]))
+    counts = rows(page, "Claim 2, counted")
+    assert ["final level", "I(X;T)", "KDE (KL)", "2", "0", "1"] in counts
+    assert [
+        row[3] for row in rows(page, "Claim 2, means over layers by every estimator, layers by the primary ones")[1:]
+    ] == ["conv"]
+    assert page.index("what the verdict rests on") < page.index("<details>") < page.index("counted")
+
+
+def test_names_are_escaped():
+    one = finding(layer=NASTY, statement=NASTY, estimator=NASTY, reason=NASTY, numbers=(Number(NASTY, 1.0),))
+    assert NASTY not in findings_html(Findings([claim(2, reason=NASTY)], [one, finding(part="", layer=NASTY)]))
+
+
+def test_the_json_holds_nats_and_no_number_that_is_none():
+    text = findings_json(Findings([claim(2)], [finding(low=-math.inf, high=math.nan)]))
+    content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert content["unit"] == "nats"
+    assert content["claims"][0] == {"claim": 2, "statement": CLAIMS[2], "verdict": "undecided", "reason": "nothing"}
+    (one,) = content["findings"]
+    assert (one["value"], one["low"], one["high"]) == (math.log(2), None, None)
+    assert one["numbers"][0] == {"name": "normal, epoch 3", "value": 2 * math.log(2), "unit": "nats"}
+    assert (one["layer"], one["verdict"], one["part"]) == ("fc", "supported", "final I(T;Y)")
+
+
+def test_the_terminal_shows_every_claim_with_its_verdict():
+    found = find(flow(lambda *, epoch, **_: 0.2 * epoch, epochs=(0, 1, 2)), performance_table([]))
+    console = Console(width=80, record=True, file=None, quiet=False)
+    with console.capture() as captured:
+        console.print(findings_table(found))
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("undecided") + text.count("supported") + text.count("contradicted") >= 6
+    assert "missing" in text
+
+
+def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run: [])  # seconds of drawing
+    run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
+    text = write_report(run).read_text()
+    content = json.loads((run.path / "findings.json").read_text())
+    assert [one["claim"] for one in content["claims"]] == list(CLAIMS)
+    for one in content["claims"]:
+        assert [str(one["claim"]), one["verdict"]] in [row[:2] for row in rows(text, "Claims of the study")]
+
+
+@pytest.mark.parametrize("facts", [{"trainings": ("normal",)}, {"examples": ("original",)}, {"trusted": False}])
+def test_a_run_with_parts_missing_still_gets_its_findings(make_run, tmp_path, facts):
+    run = make_run(tmp_path / "run", epochs=(0,), layers=("fc",), **facts)
+    found = find(run.measurements(), run.performance())
+    assert {one.verdict for one in found.claims} == {"undecided"}
+    assert "missing" in findings_html(found)
