@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 
+from infoplane.cli import main
 from infoplane.commands import distortion as command
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.config import DistortionConfig
@@ -59,8 +60,8 @@ def test_an_interrupted_study_says_how_to_continue(flow_run, monkeypatch, capsys
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "distortion_study", stop)
-    assert distortion(DistortionOptions(run=flow_run)) == command.INTERRUPTED
-    assert f"To continue: infoplane distortion {flow_run}" in capsys.readouterr().err
+    assert main(["distortion", str(flow_run), "--saturation", "8"]) == command.INTERRUPTED
+    assert f"To continue: infoplane distortion {flow_run} --saturation 8\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

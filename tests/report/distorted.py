@@ -14,7 +14,9 @@ from infoplane.records import (
     INPUT_INFORMATION,
     KDE_KL,
     LABEL_INFORMATION,
+    MIXTURE,
     NOISY,
+    POPULATION,
     RELATIVE_NOISE,
     Measurement,
     Performance,
@@ -97,6 +99,7 @@ def _write(run: RunFolder, training: str, name: str) -> None:
                 measured.append(
                     Measurement(
                         **facts, layer_index=layer, layer=layer_name, estimator=estimator, kind="estimate",
+                        distribution=POPULATION if estimator in (DECODED, DECODED_TRANSFER) else MIXTURE,
                         quantity=quantity, value_nats=nats, standard_error=0.05, interval_low=nats - 0.098,
                         interval_high=nats + 0.098, saturated=False, samples=SAMPLES, features=10, noise_mode=mode,
                         ceiling_nats=INPUT_CEILING if quantity == INPUT_INFORMATION else LABEL_CEILING,
