@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypedDict
 
 import polars as pl
 
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
+MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for
+TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
 CLASS_ENTROPY = "H(T|y)-h(noise)"
 
 KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
@@ -43,7 +46,7 @@ class Measurement:
     layer: str
     estimator: str  # KDE_KL, KDE_BD, KDE_MIXED, BINNING ...
     kind: str  # what the number is of the quantity: a proved "lower" or "upper" bound, or an "estimate"
-    quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY
+    quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY ...
     distribution: str  # of which it is `kind`: MIXTURE, BINNED, POPULATION
     class_index: int | None = None
     value_nats: float
@@ -88,6 +91,15 @@ class Geometry:
     cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
 
 
+class Prediction(TypedDict):
+    """How many examples of one class a network takes for one class, right or wrong."""
+
+    label: int
+    predicted: int
+    n: int
+    confidence: float  # mean probability of the predicted class, by the network's softmax
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Performance:
     """How well a network does on one set of examples at one epoch. Loss is cross-entropy in nats."""
@@ -105,6 +117,7 @@ class Performance:
     n: int
     gradient_evaluations: int  # per-example input or weight gradients spent on training so far
     seconds: float  # spent on training so far
+    predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix
 
 
 MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
@@ -176,6 +189,9 @@ PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
     "n": pl.Int64(),
     "gradient_evaluations": pl.Int64(),
     "seconds": pl.Float64(),
+    "predictions": pl.List(
+        pl.Struct({"label": pl.Int64(), "predicted": pl.Int64(), "n": pl.Int64(), "confidence": pl.Float64()})
+    ),
 }
 
 

@@ -43,7 +43,7 @@ def test_each_finished_network_is_the_one_that_study_one_measured_last(flow_run)
         ):
             row = own.filter(pl.col("split") == split, pl.col("examples") == examples).row(0, named=True)
             with evaluation_mode(network.model):
-                assert evaluate(network.model, images, labels) == (row["accuracy"], row["loss"])
+                assert evaluate(network.model, images, labels)[:2] == (row["accuracy"], row["loss"])
         assert {network.gradient_evaluations} == set(own["gradient_evaluations"])
         assert {network.seconds} == set(own["seconds"])
 

@@ -92,7 +92,7 @@ class DecodedInformation(HeldOutInformation):
     decoders: tuple[Decoder, ...]
     held_out: tuple[Tensor, ...]  # of each decoder the rows that it decoded, all others being its examples
 
-    def transferred(self, activations: Tensor, labels: Tensor) -> HeldOutInformation:
+    def transferred(self, activations: Tensor, labels: Tensor, *, among: Tensor | None = None) -> HeldOutInformation:
         """Apply the decoders to another version of the same examples, say attacked, each to those it never saw.
 
         What is left of the information that a layer gives about originals. A decoder refitted on attacked examples
@@ -101,11 +101,13 @@ class DecodedInformation(HeldOutInformation):
 
         Args:
             activations: `(samples, features)`, row i the other version of the example that was row i of the fit.
-            labels: `(samples,)` integers of the same rows.
+            labels: `(samples,)` integers of the same rows; also of another question than that of the fit, say the class
+                that an attacked example is mistaken for.
+            among: `(samples,)` booleans: judge these rows alone, so that the information is about their labels.
 
         Raises:
-            ValueError: bad shapes, types or values, another number of samples or features than in the fit, or a
-                label that was not in it.
+            ValueError: bad shapes, types or values, another number of samples or features than in the fit, no row to
+                judge, or a label that was not in the fit.
         """
         check_activations(activations)
         check_labels(labels, len(activations))
@@ -114,8 +116,19 @@ class DecodedInformation(HeldOutInformation):
                 f"activations must have one row for each of the {len(self.influences)} decoded examples, "
                 f"got {len(activations)}"
             )
+        held_out: Sequence[Tensor] = self.held_out
+        if among is not None:
+            if among.shape != labels.shape or among.dtype != torch.bool or not among.any():
+                raise ValueError(
+                    f"among must hold one boolean for each of the {len(labels)} rows and choose one at least, "
+                    f"got {among.dtype} {tuple(among.shape)}"
+                )
+            chosen = among.cpu()
+            place = chosen.cumsum(dim=0) - 1
+            held_out = [place[rows[chosen[rows]]] for rows in held_out]
+            activations, labels = activations[among.to(activations.device)], labels.cpu()[chosen]
         places = _places(self.decoders[0].classes, labels)
-        return _judged(self.decoders, self.held_out, activations, places)
+        return _judged(self.decoders, held_out, activations, places)
 
 
 def decoded_information(
@@ -384,6 +397,8 @@ def _judged(
     influences, correct = torch.zeros(len(classes), dtype=torch.double), torch.zeros(len(classes))
     counts = torch.bincount(classes, minlength=len(decoders[0].classes)).double()
     for decoder, rows in zip(decoders, held_out, strict=True):
+        if not len(rows):
+            continue
         own = classes[rows]
         log_q = decoder.log_probabilities(activations[rows.to(activations.device)]).cpu()
         influences[rows] = log_q.gather(1, own[:, None]).squeeze(1) - (counts[own] / len(classes)).log()

@@ -13,7 +13,8 @@ from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
 from infoplane.randomness import seeded_generator
 from infoplane.records import measurement_table
-from infoplane.studies.layer import ORIGINAL, LayerFacts, measure_layer, stratified_groups
+from infoplane.studies.decoders import ORIGINAL
+from infoplane.studies.layer import LayerFacts, measure_layer, stratified_groups
 
 
 def read_activations(path: Path) -> tuple[Tensor, Tensor]:

@@ -6,14 +6,17 @@ Every layer and level has KDE, binning, and decoders that were fitted on undisto
 never saw (`decoded-transfer`): these say what the network's own code for the label survives, and cost next to nothing.
 Decoders refitted to distorted examples, which say whether the label is still there in any linear code, and the value
 between the KDE bounds cost as much as all the rest together; they are taken at the last layer, which the study's figure
-and claims are about. Their null by refits to permuted labels is taken for the decoders of originals.
+and claims are about. Attacked examples that the network misclassifies before any distortion are also decoded for the
+class they were mistaken for, at every level: what the distortion leaves of that class. The null of decoders by refits
+to permuted labels is taken for the decoders of originals.
 
 Relative noise is that of the same examples before the distortion, the same variance as in study one's last epoch: along
 a distortion only the outputs move, not the noise they are seen through.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -29,10 +32,11 @@ from infoplane.randomness import seeded_generator
 from infoplane.records import geometry_table, measurement_table, performance_table
 from infoplane.runs import RunFolder
 from infoplane.studies.attack_warnings import attack_warnings_said
-from infoplane.studies.evaluate import layer_activations
+from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
+from infoplane.studies.evaluate import evaluate, layer_activations
 from infoplane.studies.example_sheet import ExampleSheet, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
-from infoplane.studies.layer import DECODABLE, ORIGINAL, Undistorted, fitted_decoders
+from infoplane.studies.layer import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 
@@ -159,10 +163,12 @@ class _Sitting:
             versions = {ORIGINAL: network.images, ADVERSARIAL: network.attacked()}
         try:
             undistorted = undistorted_layers(network, versions)
+            mistaken_for = {ADVERSARIAL: _predicted(network, versions[ADVERSARIAL])}
+            under = partial(Distorted, undistorted=undistorted, mistaken_for=mistaken_for)
             self._progress.advance(self._beginning_work())
             for name, levels in self._ahead.items():
                 if levels:
-                    self._distort(name, levels, network, versions, undistorted)
+                    self._distort(name, levels, network, versions, under)
         except ValueError as error:  # of the user's network, say: activations that are not finite
             raise UserError(f"{self._who()}: {error}") from error
 
@@ -175,7 +181,7 @@ class _Sitting:
         levels: Sequence[float],
         network: FinishedNetwork,
         versions: Mapping[str, Tensor],
-        undistorted: Mapping[str, Undistorted],
+        under: Callable[..., Distorted],
     ) -> None:
         began = time.perf_counter()
         parts = [self._recorded[name]]
@@ -188,7 +194,7 @@ class _Sitting:
             }
             sheet.add(level, changed)
             known = self._known_undistorted(name) if level == DISTORTIONS[name].identity else None
-            parts.append(known or self._measured(network, Distorted(name, level, changed, undistorted)))
+            parts.append(known or self._measured(network, under(name, level, changed)))
             self._progress.advance(self._level_work())
         tables = {folder: pl.concat([part[folder] for part in parts]) for folder in parts[0]}
         sheet.write(self._run, STUDY, name)  # first: records that are there say that everything is
@@ -231,6 +237,11 @@ class _Sitting:
 
     def _log(self, event: str, **facts: object) -> None:
         self._run.log(event, training=self._training, seed=self._seed, **facts)
+
+
+def _predicted(network: FinishedNetwork, images: Tensor) -> Tensor:
+    with evaluation_mode(network.model), torch.autocast(images.device.type, enabled=False):
+        return evaluate(network.model, images, network.labels).predicted
 
 
 def distorted(name: str, images: Tensor, labels: Tensor, level: float, examples_seed: int) -> Tensor:

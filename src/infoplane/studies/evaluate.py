@@ -1,6 +1,7 @@
 """Passing many images through a model: accuracy, attacked images, and the outputs of its layers."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,26 +10,55 @@ from torch import Tensor, nn
 from infoplane.attacks import LinfPGD
 from infoplane.layout import as_pixels, memory_format
 from infoplane.probes import gather_activations
+from infoplane.records import Prediction
 
 BATCH = 250  # images per pass: larger batches leave a CPU's cache and gain nothing
 ACTIVATION_BYTES = 2 * 2**30  # layers whose activations fit together share one pass over the images
 
 
-def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return accuracy and mean cross-entropy, in nats, of `model` in the mode it is in.
+class Evaluation(NamedTuple):
+    """How a model classifies images."""
+
+    accuracy: float
+    loss: float  # mean cross-entropy in nats
+    predicted: Tensor  # (n,) integers on the CPU: the likeliest class
+    confidence: Tensor  # (n,) float32 on the CPU: its probability, by the model's softmax
+
+
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> Evaluation:
+    """Return how `model` does on the images, in the mode it is in.
 
     Args:
         model: returns logits.
         images: `(n, channels, height, width)`, uint8 or float in [0, 1].
         labels: `(n,)` integers.
     """
-    correct, loss, layout = 0, 0.0, memory_format(model)
+    loss, layout, likeliest = 0.0, memory_format(model), []
     with torch.no_grad():
         for batch, batch_labels in zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True):
             logits = model(as_pixels(batch, layout)).float()
-            correct += int((logits.argmax(dim=1) == batch_labels).sum())
+            likeliest.append([part.cpu() for part in logits.softmax(dim=1).max(dim=1)])
             loss += F.cross_entropy(logits, batch_labels, reduction="sum").item()
-    return correct / len(images), loss / len(images)
+    confidence, predicted = (torch.cat(parts) for parts in zip(*likeliest, strict=True))
+    accuracy = (predicted == labels.cpu()).double().mean().item()
+    return Evaluation(accuracy, loss / len(images), predicted, confidence)
+
+
+def prediction_counts(labels: Tensor, predicted: Tensor, confidence: Tensor) -> list[Prediction]:
+    """Count which classes are taken for which, in ascending order: `Performance.predictions`.
+
+    Args:
+        labels: `(n,)` integers.
+        predicted: `(n,)` integers.
+        confidence: `(n,)` probability of the predicted class.
+    """
+    both = torch.stack([labels.cpu(), predicted])
+    pairs, place, counts = torch.unique(both, dim=1, return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), dtype=torch.double).index_add_(0, place, confidence.double())
+    return [
+        Prediction(label=label, predicted=other, n=n, confidence=total / n)
+        for (label, other), n, total in zip(pairs.T.tolist(), counts.tolist(), sums.tolist(), strict=True)
+    ]
 
 
 def attack_images(

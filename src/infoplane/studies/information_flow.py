@@ -22,7 +22,7 @@ from infoplane.records import (
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
-from infoplane.studies.evaluate import evaluate
+from infoplane.studies.evaluate import evaluate, prediction_counts
 from infoplane.studies.parts import (
     Images,
     build_attack,
@@ -266,7 +266,7 @@ class _Flow:
             if images is None:
                 continue
             with evaluation_mode(self._model):
-                accuracy, loss = evaluate(self._model, images.images, images.labels)
+                whole = evaluate(self._model, images.images, images.labels)
             performance.append(
                 Performance(
                     study=STUDY,
@@ -275,9 +275,10 @@ class _Flow:
                     epoch=epoch,
                     split=split,
                     examples="original",
-                    accuracy=accuracy,
-                    loss=loss,
+                    accuracy=whole.accuracy,
+                    loss=whole.loss,
                     n=len(images),
+                    predictions=prediction_counts(images.labels, whole.predicted, whole.confidence),
                     gradient_evaluations=gradient_evaluations,
                     seconds=seconds,
                 )

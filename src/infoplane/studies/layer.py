@@ -10,35 +10,27 @@ from torch import Tensor
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import (
     DecodedInformation,
-    HeldOutInformation,
-    Null,
     activation_norm,
     binning_information,
     class_clustering_index,
-    decoded_information,
     kde_sweep,
-    label_permutations,
     linear_cka,
     mean_unit_variance,
     noisy_information,
-    null_from,
 )
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
-    DECODED,
-    DECODED_TRANSFER,
     FIXED_NOISE,
     RELATIVE_NOISE,
     SWEPT_NOISE,
     Geometry,
     Measurement,
 )
-from infoplane.studies.rows import Ceilings, binning_rows, class_rows, decoded_row, kde_rows, noisy_rows
+from infoplane.studies.decoders import DECODABLE, ORIGINAL, Decoding
+from infoplane.studies.rows import Ceilings, binning_rows, class_rows, kde_rows, noisy_rows
 
 GROUPS = 20
-DECODABLE = 10  # examples: two for each fold of the decoders
 COMPARABLE = 4  # examples: fewer leave the debiased similarity undefined
-ORIGINAL = "original"
 
 
 class LayerFacts(TypedDict):
@@ -98,6 +90,7 @@ def measure_layer(
     examples_seed: int = 0,
     inputs: Mapping[str, Tensor] | None = None,
     undistorted: Undistorted | None = None,
+    predicted: Mapping[str, Tensor] | None = None,
     thorough: bool = False,
     final: bool = False,
 ) -> LayerRecords:
@@ -119,6 +112,8 @@ def measure_layer(
         undistorted: of distorted examples, what the same layer gave before: their relative noise is that of the
             undistorted version, so that along a distortion only the outputs change, and decoders of the undistorted
             originals read every version.
+        predicted: for some versions `(samples,)` classes that the network takes the examples for: what the layer tells
+            of these, where they are wrong, is measured too.
         thorough: take the value between the KDE bounds and the decoders too.
         final: sweep the noise, and refit the decoders to permuted labels.
 
@@ -134,33 +129,17 @@ def measure_layer(
         records.measurements.extend(measured.pairwise_rows(distinct, thorough=thorough, final=final))
         records.geometry.append(measured.geometry(versions.get(ORIGINAL) if examples != ORIGINAL else None))
     if len(labels) >= DECODABLE:
-        permutations = settings.decoder_permutations if final else 0
-        readers = list(undistorted.decoders) if undistorted else []
-        records.measurements.extend(
-            _decoded_rows(versions, labels, groups, facts, examples_seed, readers, permutations if thorough else None)
+        decoding = Decoding(
+            labels=labels.cpu(),
+            groups=groups,
+            facts=dict(facts),
+            examples_seed=examples_seed,
+            permutations=settings.decoder_permutations if final else 0,
+            refitting=thorough,
         )
+        readers = undistorted.decoders if undistorted else ()
+        records.measurements.extend(decoding.rows(versions, readers, predicted or {}))
     return records
-
-
-def fitted_decoders(
-    activations: Tensor, labels: Tensor, *, examples_seed: int, permutations: int
-) -> list[DecodedInformation]:
-    """Fit decoders to the labels, then to `permutations` permuted ones: `Undistorted.decoders` of originals.
-
-    Args:
-        activations: `(samples, features)`, at least `DECODABLE` samples.
-        labels: `(samples,)` integers.
-        examples_seed: of folds and permutations.
-        permutations: at least 0.
-    """
-    return [
-        decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))
-        for one in _label_sets(labels, permutations, examples_seed)
-    ]
-
-
-def _label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
-    return [labels, *label_permutations(labels, permutations, seeded_generator(examples_seed, "permutations"))]
 
 
 class _Version:
@@ -244,34 +223,3 @@ class _Version:
             return None
         similarity = linear_cka(originals, self._activations).debiased
         return None if math.isnan(similarity) else similarity
-
-
-def _decoded_rows(
-    versions: Mapping[str, Tensor],
-    labels: Tensor,
-    groups: Tensor,
-    facts: LayerFacts,
-    examples_seed: int,
-    readers: list[DecodedInformation],
-    permutations: int | None,
-) -> Iterator[Measurement]:
-    """What decoders find in each version: refitted to it unless `permutations` is None, and those of originals.
-
-    Without `readers` from undistorted originals, the decoders refitted to the originals read all other versions.
-    """
-    for examples, activations in versions.items():
-        common = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
-        if permutations is not None:
-            found = fitted_decoders(activations, labels, examples_seed=examples_seed, permutations=permutations)
-            yield decoded_row(found[0], DECODED, _null(found[1:]), groups, common)
-            if examples == ORIGINAL and not readers:
-                readers = found
-                continue
-        if readers:
-            known = _label_sets(labels, len(readers) - 1, examples_seed)
-            moved = [reader.transferred(activations, one) for reader, one in zip(readers, known, strict=True)]
-            yield decoded_row(moved[0], DECODED_TRANSFER, _null(moved[1:]), groups, common)
-
-
-def _null(found: Sequence[HeldOutInformation]) -> Null | None:
-    return null_from([one.label for one in found]) if found else None

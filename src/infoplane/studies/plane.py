@@ -22,8 +22,9 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.studies.evaluate import attack_images, evaluate, layer_activations
-from infoplane.studies.layer import ORIGINAL, LayerFacts, Undistorted, measure_layer, stratified_groups
+from infoplane.studies.decoders import ORIGINAL
+from infoplane.studies.evaluate import attack_images, evaluate, layer_activations, prediction_counts
+from infoplane.studies.layer import LayerFacts, Undistorted, measure_layer, stratified_groups
 
 
 class PlaneRecords(NamedTuple):
@@ -41,6 +42,7 @@ class Distorted(NamedTuple):
     level: float
     versions: Mapping[str, Tensor]  # by name, "original" first: each like the images of the plane
     undistorted: Mapping[str, Undistorted]  # by layer
+    mistaken_for: Mapping[str, Tensor] = {}  # by version, `(n,)` classes that it is taken for without the distortion
 
 
 class InformationPlane:
@@ -121,7 +123,8 @@ class InformationPlane:
             training: name of the training, for the records.
             thorough: take decoders and the value between the KDE bounds too, at several times the cost; of distorted
                 examples at the last layer only, while decoders of undistorted originals read every layer.
-            final: of the last epoch: sweep the noise, and refit the decoders to permuted labels.
+            final: of the last epoch: sweep the noise, refit the decoders to permuted labels, and decode the classes
+                that attacked examples are mistaken for.
             distorted: measured in place of the examples and of the attack on them.
             gradient_evaluations: spent on training so far, for the records.
             seconds: spent on training so far, for the records.
@@ -133,8 +136,11 @@ class InformationPlane:
         records = PlaneRecords([], [], [])
         with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
             versions = distorted.versions if distorted else self._versions(model, training, epoch)
+            mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
-                accuracy, loss = evaluate(model, images, self._labels)
+                found = evaluate(model, images, self._labels)
+                if final and not distorted and examples != ORIGINAL:
+                    mistaken_for[examples] = found.predicted
                 records.performance.append(
                     Performance(
                         study=self._study,
@@ -145,9 +151,10 @@ class InformationPlane:
                         examples=examples,
                         distortion=distorted.distortion if distorted else None,
                         level=distorted.level if distorted else None,
-                        accuracy=accuracy,
-                        loss=loss,
+                        accuracy=found.accuracy,
+                        loss=found.loss,
                         n=len(images),
+                        predictions=prediction_counts(self._labels, found.predicted, found.confidence),
                         gradient_evaluations=gradient_evaluations,
                         seconds=seconds,
                     )
@@ -177,6 +184,7 @@ class InformationPlane:
                     examples_seed=self._examples_seed,
                     inputs=inputs,
                     undistorted=distorted.undistorted[layer] if distorted else None,
+                    predicted=mistaken_for,
                     thorough=thorough and (distorted is None or layer == layers[-1]),
                     final=final,
                 )

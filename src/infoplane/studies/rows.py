@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from infoplane.estimators import (
@@ -147,21 +148,32 @@ def _estimate_rows(
 
 
 def decoded_row(
-    decoded: HeldOutInformation, estimator: str, null: Null | None, groups: Tensor, common: dict[str, Any]
+    decoded: HeldOutInformation,
+    estimator: str,
+    quantity: str,
+    null: Null | None,
+    groups: Tensor,
+    common: dict[str, Any],
+    *,
+    among: Tensor | None = None,
 ) -> Measurement:
-    """What held-out decoders find: near H(Y) too it is there, so it is never saturated."""
+    """What held-out decoders find, of all examples or `among` some: near H(Y) too it is there, so never saturated."""
+    rows = slice(None) if among is None else among.nonzero().squeeze(1)
+    influences = torch.zeros(len(groups), dtype=torch.double)
+    influences[rows] = decoded.influences
     return _row(
         common,
         estimator=estimator,
         kind="lower",
-        quantity=LABEL_INFORMATION,
+        quantity=quantity,
         distribution=POPULATION,
         value=decoded.label,
         error=decoded.label_error,
         ceiling=decoded.label_ceiling,
         null=null,
-        influences=decoded.influences,
+        influences=influences,
         groups=groups,
+        members=rows,
     )
 
 
