@@ -1,0 +1,143 @@
+"""What decoders read about the class that attacked examples are mistaken for, on layers where that is known."""
+
+import math
+
+import pytest
+import torch
+
+from infoplane.estimators import decoded_information
+from infoplane.randomness import seeded_generator
+from infoplane.records import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION
+from infoplane.studies.decoders import MISTAKES, Decoding
+from infoplane.studies.evaluate import Evaluation, evaluate, prediction_counts
+
+SAMPLES, CLASSES, SEED = 900, 3, 4
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return torch.arange(SAMPLES) % CLASSES
+
+
+@pytest.fixture(scope="module")
+def mistaken_for(labels):
+    """Two thirds are taken for either other class, equally often whatever the label; the rest for what they are."""
+    step = torch.arange(SAMPLES) // CLASSES % CLASSES
+    return (labels + step) % CLASSES
+
+
+@pytest.fixture(scope="module")
+def versions(labels, mistaken_for):
+    """Far apart classes; attacked examples lie where those of the mistaken class do."""
+    noise = torch.randn(2, SAMPLES, 5, generator=torch.Generator().manual_seed(1))
+    places = 8 * torch.eye(CLASSES, 5)
+    return {"original": places[labels] + noise[0], "adversarial": places[mistaken_for] + noise[1]}
+
+
+def decoding(labels, **changes):
+    groups = torch.arange(len(labels)) // CLASSES % 20
+    facts = {"study": "s", "seed": 0, "training": "normal", "epoch": 1, "split": "test", "layer_index": 0, "layer": "l"}
+    settings = {"examples_seed": SEED, "permutations": 2, "refitting": True, **changes}
+    return Decoding(labels=labels, groups=groups, facts=facts, **settings)
+
+
+@pytest.fixture(scope="module")
+def found(labels, versions, mistaken_for):
+    rows = list(decoding(labels).rows(versions, (), {"adversarial": mistaken_for}))
+    assert len(rows) == len({(row.examples, row.quantity, row.estimator) for row in rows}) == 7
+    return {(row.examples, row.quantity, row.estimator): row for row in rows}
+
+
+def test_a_layer_that_shows_the_mistaken_class_tells_it_and_of_the_label_only_what_the_mistake_does(found):
+    # Each label is mistaken for one of two: of misclassified examples I(Y;mistaken) = ln 3 - ln 2, and T knows no more.
+    for estimator in (DECODED, DECODED_TRANSFER):
+        assert found["adversarial", MISTAKEN_INFORMATION, estimator].value_nats == pytest.approx(math.log(3), abs=0.02)
+    refitted = found["adversarial", TRUE_INFORMATION, DECODED]
+    assert 0.7 * (math.log(3) - math.log(2)) < refitted.value_nats < math.log(3) - math.log(2) + 0.03
+    # decoders of originals name the mistaken class, and are confidently wrong about the label
+    assert found["adversarial", TRUE_INFORMATION, DECODED_TRANSFER].value_nats < -2
+    assert found["original", LABEL_INFORMATION, DECODED].value_nats == pytest.approx(math.log(3), abs=0.02)
+
+
+def test_only_misclassified_examples_are_decoded_with_the_draws_of_all_others(found, versions, labels, mistaken_for):
+    wrong = mistaken_for != labels
+    own = versions["adversarial"][wrong]
+    for quantity, classes in ((MISTAKEN_INFORMATION, mistaken_for), (TRUE_INFORMATION, labels)):
+        expected = decoded_information(own, classes[wrong], generator=seeded_generator(SEED, "decoder"))
+        row = found["adversarial", quantity, DECODED]
+        assert (row.value_nats, row.standard_error) == (expected.label, expected.label_error)
+        assert row.samples == int(wrong.sum()) == 600
+        assert row.permutations == 2
+        assert row.null_quantile95_nats < 0.05
+        assert sum(row.group_means) / 20 == pytest.approx(row.value_nats)
+
+
+def test_decoders_of_originals_judge_the_examples_they_never_saw(found, versions, labels, mistaken_for):
+    decoders = decoded_information(versions["original"], labels, generator=seeded_generator(SEED, "decoder"))
+    wrong, total = mistaken_for != labels, 0.0
+    for decoder, rows in zip(decoders.decoders, decoders.held_out, strict=True):
+        log_q = decoder.log_probabilities(versions["adversarial"][rows])
+        for place, row in enumerate(rows.tolist()):
+            total += (log_q[place, mistaken_for[row]].item() + math.log(3)) * wrong[row].item()
+    row = found["adversarial", MISTAKEN_INFORMATION, DECODED_TRANSFER]
+    assert row.value_nats == pytest.approx(total / 600)
+    assert row.permutations is None
+
+
+def test_decoders_of_undistorted_originals_read_every_version_where_none_are_refitted(labels, versions, mistaken_for):
+    reader = decoded_information(versions["original"], labels, generator=seeded_generator(SEED, "decoder"))
+    rows = list(decoding(labels, refitting=False).rows(versions, [reader], {"adversarial": mistaken_for}))
+    assert {(row.examples, row.quantity, row.estimator) for row in rows} == {
+        ("original", LABEL_INFORMATION, DECODED_TRANSFER),
+        ("adversarial", LABEL_INFORMATION, DECODED_TRANSFER),
+        ("adversarial", MISTAKEN_INFORMATION, DECODED_TRANSFER),
+        ("adversarial", TRUE_INFORMATION, DECODED_TRANSFER),
+    }
+
+
+@pytest.mark.parametrize("wrong", [0, MISTAKES - 1, MISTAKES])
+def test_too_few_mistakes_are_not_decoded(labels, versions, wrong):
+    predicted = labels.clone()
+    predicted[:wrong] = (labels[:wrong] + 1) % CLASSES
+    rows = list(decoding(labels, permutations=0).rows(versions, (), {"adversarial": predicted}))
+    assert any(row.quantity == MISTAKEN_INFORMATION for row in rows) == (wrong >= MISTAKES)
+
+
+def test_a_class_that_no_example_has_is_no_mistake_that_decoders_could_know(labels, versions):
+    predicted = torch.full_like(labels, CLASSES)
+    rows = decoding(labels, permutations=0).rows(versions, (), {"adversarial": predicted})
+    assert {row.quantity for row in rows} == {LABEL_INFORMATION}
+
+
+@pytest.mark.parametrize(
+    "among", [torch.zeros(SAMPLES, dtype=torch.bool), torch.ones(3, dtype=torch.bool), torch.ones(SAMPLES)]
+)
+def test_rows_to_judge_are_checked(labels, versions, among):
+    reader = decoded_information(versions["original"], labels, generator=seeded_generator(SEED, "decoder"))
+    with pytest.raises(ValueError, match="among must hold one boolean for each of the 900 rows"):
+        reader.transferred(versions["adversarial"], labels, among=among)
+
+
+# predictions
+
+
+def test_predictions_are_counted_with_their_mean_confidence():
+    labels, predicted = torch.tensor([2, 0, 2, 2, 0]), torch.tensor([1, 0, 1, 2, 0])
+    counted = prediction_counts(labels, predicted, torch.tensor([0.5, 1.0, 0.75, 0.25, 0.5]))
+    assert counted == [
+        {"label": 0, "predicted": 0, "n": 2, "confidence": 0.75},
+        {"label": 2, "predicted": 1, "n": 2, "confidence": 0.625},
+        {"label": 2, "predicted": 2, "n": 1, "confidence": 0.25},
+    ]
+
+
+def test_an_evaluation_holds_what_the_softmax_says_of_each_image(generator):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4))
+    images, labels = torch.rand(600, 3, 2, 2, generator=generator), torch.arange(600) % 4
+    found = evaluate(model, images, labels)
+    assert isinstance(found, Evaluation)
+    probabilities = model(images).detach().softmax(dim=1)
+    assert found.predicted.tolist() == probabilities.argmax(dim=1).tolist()
+    torch.testing.assert_close(found.confidence, probabilities.amax(dim=1))
+    assert found.accuracy == (found.predicted == labels).double().mean().item()
+    assert found.loss == pytest.approx(-probabilities[torch.arange(600), labels].log().mean().item(), rel=1e-5)
