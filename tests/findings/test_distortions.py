@@ -15,17 +15,19 @@ from infoplane.findings.distortions import (
     slope_weights,
 )
 from infoplane.findings.finding import claim_verdict
-from infoplane.findings.textures import MISTAKEN, texture_statements
+from infoplane.findings.textures import texture_statements
 from infoplane.records import (
     DECODED,
     LABEL_INFORMATION,
     MEASUREMENT_SCHEMA,
+    MISTAKEN_INFORMATION,
+    TRUE_INFORMATION,
     measurement_table,
     performance_table,
 )
 
 SATURATION, SHUFFLING = (2.0, 8.0, 16.0, 64.0, 1024.0), (1.0, 2.0, 4.0, 8.0)
-LEVELS = {"saturation": SATURATION, "patch-shuffling": SHUFFLING}
+LEVELS = {"saturation": SATURATION, "shuffling": SHUFFLING}
 NOTHING = measurement_table([])
 
 
@@ -76,7 +78,7 @@ def information(rule, *, seeds=(0,), layers=("fc1", "fc2"), null=0.0):
     return pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)
 
 
-AS_CLAIMED = planted({"saturation": -0.6, "patch-shuffling": -0.4}, {"saturation": -0.1, "patch-shuffling": -0.9})
+AS_CLAIMED = planted({"saturation": -0.6, "shuffling": -0.4}, {"saturation": -0.1, "shuffling": -0.9})
 
 
 def parts(measurements, performance, statements=distortion_statements):
@@ -95,7 +97,7 @@ def test_planted_slopes_are_found_relative_to_undistorted_above_chance():
         f"{quantity} under {distortion}" for quantity in ("accuracy", "I(T;Y)") for distortion in LEVELS
     }
     for quantity in ("accuracy", "I(T;Y)"):
-        shuffling, saturation = (found[f"{quantity} under {name}"] for name in ("patch-shuffling", "saturation"))
+        shuffling, saturation = (found[f"{quantity} under {name}"] for name in ("shuffling", "saturation"))
         assert shuffling.value == pytest.approx(-0.4 + 0.9)
         assert saturation.value == pytest.approx(-0.6 + 0.1)
         assert {one.verdict for one in (shuffling, saturation)} == {"supported"}
@@ -109,13 +111,13 @@ def test_planted_slopes_are_found_relative_to_undistorted_above_chance():
 def test_chance_is_taken_off_before_slopes_are_relative():
     # 2 nats above a null of 0.3: without taking it off, slopes would be 2 / 2.3 of these
     found = parts(information(AS_CLAIMED, null=0.3), performance(AS_CLAIMED))
-    assert found["I(T;Y) under patch-shuffling"].value == pytest.approx(0.5)
+    assert found["I(T;Y) under shuffling"].value == pytest.approx(0.5)
 
 
 def test_slopes_the_other_way_contradict_and_equal_ones_are_undecided():
-    other = planted({"saturation": -0.1, "patch-shuffling": -0.9}, {"saturation": -0.6, "patch-shuffling": -0.4})
+    other = planted({"saturation": -0.1, "shuffling": -0.9}, {"saturation": -0.6, "shuffling": -0.4})
     assert {one.verdict for one in parts(information(other), performance(other)).values()} == {"contradicted"}
-    same = planted({"saturation": -0.5, "patch-shuffling": -0.5}, {"saturation": -0.5, "patch-shuffling": -0.5})
+    same = planted({"saturation": -0.5, "shuffling": -0.5}, {"saturation": -0.5, "shuffling": -0.5})
     assert {one.verdict for one in parts(information(same), performance(same)).values()} == {"undecided"}
 
 
@@ -134,9 +136,7 @@ def test_a_network_that_starts_lower_is_judged_by_what_it_has():
 
 
 def test_a_network_at_chance_has_no_slope():
-    nothing = planted(
-        {"saturation": 0.0, "patch-shuffling": 0.0}, {"saturation": 0.0, "patch-shuffling": 0.0}, start=0.1
-    )
+    nothing = planted({"saturation": 0.0, "shuffling": 0.0}, {"saturation": 0.0, "shuffling": 0.0}, start=0.1)
     for one in parts(information(nothing), performance(nothing)).values():
         assert one.verdict == "undecided"
         assert "not above chance" in one.reason or "null-like" in one.reason
@@ -168,7 +168,7 @@ def test_seeds_decide_where_there_are_several():
 
         return of
 
-    one = parts(information(AS_CLAIMED), performance(rule, seeds=(0, 1, 2)))["accuracy under patch-shuffling"]
+    one = parts(information(AS_CLAIMED), performance(rule, seeds=(0, 1, 2)))["accuracy under shuffling"]
     assert (one.seeds, one.verdict) == (3, "undecided")
     assert one.value == pytest.approx(1 / 3)
 
@@ -214,10 +214,10 @@ def gaining(*gains):
     return accuracies(rule, distortion="saturation", levels=SATURATION)
 
 
-def mistaken(values, nulls=0.02, **facts):
+def mistaken(values, nulls=0.02, quantity=MISTAKEN_INFORMATION, **facts):
     rows = [
         measurement(
-            value, quantity=MISTAKEN, estimator=DECODED, examples="adversarial", epoch=10, layer_index=index,
+            value, quantity=quantity, estimator=DECODED, examples="adversarial", epoch=10, layer_index=index,
             layer=f"fc{index}", null_quantile95_nats=nulls, **facts,
         )
         for index, value in enumerate(values)
@@ -261,6 +261,30 @@ def test_information_about_the_mistaken_class_is_held_against_permuted_labels():
     # a lower bound below chance says nothing
     assert (of([0.5, -1.0]).verdict, of([0.5, -1.0]).reason) == ("undecided", "null-like")
     assert of([0.5, 0.3], nulls=None).verdict == "supported"
+
+
+def contrasts(*tables):
+    statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
+    return {(one.statistic.rpartition(" - ")[2], one.layer): one.finding() for one in statements if not one.part}
+
+
+def test_the_mistaken_class_is_held_against_the_true_one_layer_by_layer():
+    found = contrasts(mistaken([0.2, 0.9]), mistaken([0.6, 0.1], quantity=TRUE_INFORMATION))
+    assert found["about the true one", "fc0"].verdict == "contradicted"
+    assert found["about the true one", "fc1"].verdict == "supported"
+    assert found["about the true one", "fc1"].value == pytest.approx(0.8)
+    assert [number.value for number in found["about the true one", "fc1"].numbers] == pytest.approx([0.9, 0.1])
+
+
+def test_what_saturation_takes_is_the_strongest_level_less_the_weakest():
+    levels = [
+        mistaken([value], distortion="saturation", level=level) for level, value in ((2, 0.9), (8, 0.1), (1024, 0.4))
+    ]
+    found = contrasts(*levels)["as it is", "fc0"]
+    assert (found.verdict, found.value) == ("supported", pytest.approx(-0.5))
+    kept = contrasts(levels[0], mistaken([0.9], distortion="saturation", level=1024))["as it is", "fc0"]
+    assert kept.verdict == "undecided"
+    assert ("as it is", "fc0") not in contrasts(levels[0])
 
 
 def test_what_is_not_recorded_is_missing():

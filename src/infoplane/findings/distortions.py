@@ -26,7 +26,7 @@ from infoplane.findings.layers import difference, paired
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 
 CLAIM = 4
-SATURATION, SHUFFLING = "saturation", "patch-shuffling"
+SATURATION, SHUFFLING = "saturation", "shuffling"
 IDENTITY = {SHUFFLING: 1.0, SATURATION: 2.0}  # levels that change nothing
 _STEEPER = {SATURATION: NORMAL, SHUFFLING: ADVERSARIAL}
 ACCURACY = "accuracy"

@@ -59,7 +59,7 @@ def sweep_statements(
             quantity=quantity,
             unit="nats",
             part=f"{quantity} {direction} with {sweep}",
-            judge=undecidable("missing: this sweep was not run"),
+            judge=undecidable("missing: this sweep was not run (infoplane geometry --output RUN/sweeps)"),
         )
         rows = None if sweeps is None else sweeps.filter(pl.col("sweep") == sweep, pl.col("quantity") == quantity)
         if rows is None or rows.is_empty():

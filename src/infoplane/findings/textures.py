@@ -27,16 +27,16 @@ from infoplane.findings.finding import (
     against,
     undecidable,
 )
-from infoplane.findings.layers import paired
-from infoplane.records import DECODED
+from infoplane.findings.layers import difference, paired
+from infoplane.records import DECODED, MISTAKEN_INFORMATION, TRUE_INFORMATION
 
 CLAIM = 5
-MISTAKEN = "I(T;mistaken)"  # about the class that the network takes an adversarial example for
 
 
 def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
     """Return the gain at every level of saturation, and what every layer tells about the mistaken class."""
-    return [*_gains(performance), *_mistaken(with_standing(measurements))]
+    rows = with_standing(measurements)
+    return [*_gains(performance), *_mistaken(rows), *_contrasts(rows)]
 
 
 def _gains(performance: pl.DataFrame) -> list[Statement]:
@@ -81,7 +81,7 @@ def _gains(performance: pl.DataFrame) -> list[Statement]:
 
 def _mistaken(rows: pl.DataFrame) -> list[Statement]:
     rows = rows.filter(
-        pl.col("quantity") == MISTAKEN,
+        pl.col("quantity") == MISTAKEN_INFORMATION,
         pl.col("examples") == ATTACKED,
         pl.col("training") == NORMAL,
         pl.col("split") == "test",
@@ -95,7 +95,7 @@ def _mistaken(rows: pl.DataFrame) -> list[Statement]:
         statement="adversarial examples tell about the class that they are mistaken for (normal training)",
         statistic="information about the mistaken class, less that of permuted labels",
         estimator=DECODED,
-        quantity=MISTAKEN,
+        quantity=MISTAKEN_INFORMATION,
         layer="last layer",
         unit="nats",
         judge=undecidable("missing: information about the mistaken class is not recorded"),
@@ -126,6 +126,75 @@ def _mistaken(rows: pl.DataFrame) -> list[Statement]:
                     Number("95 % quantile of permuted labels", float(nulls.mean()), "nats"),
                 ),
                 judge=undecidable("saturated") if poor else _only_support(against(evidence, 0, above=True)),
+            )
+        )
+    return statements
+
+
+def _contrasts(rows: pl.DataFrame) -> list[Statement]:
+    """Misclassified adversarial examples: the mistaken class against the true one, and before against after saturation.
+
+    Layer by layer, by refitted decoders and by those of originals; they decide nothing, and are there to be read.
+    """
+    rows = rows.filter(
+        pl.col("quantity").is_in([MISTAKEN_INFORMATION, TRUE_INFORMATION]),
+        pl.col("examples") == ATTACKED,
+        pl.col("training") == NORMAL,
+        pl.col("split") == "test",
+    )
+    rows = rows.filter(pl.col("epoch") == pl.col("epoch").max().over("seed"))
+    mistaken, true = (pl.col("quantity") == one for one in (MISTAKEN_INFORMATION, TRUE_INFORMATION))
+    saturated = rows.filter(pl.col("distortion") == SATURATION)
+    plain = rows.filter(pl.col("distortion").is_null() | (pl.col("level") == IDENTITY[SATURATION]))
+    plain = plain.unique(["quantity", "seed", "layer_index", "estimator"], keep="first", maintain_order=True)
+    strongest = saturated.filter(pl.col("level") == pl.col("level").max())
+    strongest = strongest.filter(pl.col("level") > IDENTITY[SATURATION])
+    weakest = saturated.filter(pl.col("level") == IDENTITY[SATURATION])
+    like = Statement(claim=CLAIM, statement="", statistic="", quantity=MISTAKEN_INFORMATION, unit="nats", judge=_NEVER)
+    more = replace(
+        like,
+        statement="misclassified adversarial examples tell more about the mistaken class than about the true one",
+        statistic="information about the mistaken class - about the true one",
+    )
+    less = replace(
+        like,
+        statement="strong saturation takes from them what they tell about the mistaken class",
+        statistic="information about the mistaken class, saturated - as it is",
+    )
+    return [
+        *_differences(more, plain.filter(mistaken), plain.filter(true), ("mistaken", "true"), above=True),
+        *_differences(
+            less, strongest.filter(mistaken), weakest.filter(mistaken), ("saturated", "as it is"), above=False
+        ),
+    ]
+
+
+_NEVER = undecidable("missing")
+
+
+def _differences(
+    like: Statement, first: pl.DataFrame, second: pl.DataFrame, names: tuple[str, str], *, above: bool
+) -> list[Statement]:
+    """Judge the differences of records of the same examples, by layer and estimator."""
+    keys = ["seed", "layer_index", "layer", "estimator"]
+    both = first.join(second.select(*keys, "value_nats", "group_means"), on=keys, suffix="_second").sort(keys)
+    statements = []
+    for (_, layer, estimator), own in both.group_by("layer_index", "layer", "estimator", maintain_order=True):
+        seconds = own.select(value_nats="value_nats_second", group_means="group_means_second")
+        pairs = zip(own["value_nats"], group_matrix(own), seconds["value_nats"], group_matrix(seconds), strict=True)
+        evidence = paired([difference((one, groups), (other, less)) for one, groups, other, less in pairs]).evidence()
+        statements.append(
+            replace(
+                like,
+                layer=layer,
+                estimator=estimator,
+                value=evidence.value,
+                seeds=len(own),
+                numbers=(
+                    Number(names[0], float(own["value_nats"].to_numpy().mean()), "nats"),
+                    Number(names[1], float(seconds["value_nats"].to_numpy().mean()), "nats"),
+                ),
+                judge=against(evidence, 0, above=above),
             )
         )
     return statements

@@ -23,6 +23,7 @@ from infoplane.report.entropy_figure import class_entropy_figure
 from infoplane.report.flow_figure import flow_title, information_flow_figure, relative_noise_figure
 from infoplane.report.geometry_figure import geometry_figure
 from infoplane.report.labels import RELATIVE_ESTIMATORS, SWEPT, TRUSTED, training_label
+from infoplane.report.mistakes_figure import mistakes_figure, transfer_figure
 from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
 from infoplane.report.style import figure_style, save_figure
 from infoplane.report.sweep_figure import noise_sweep_figure
@@ -36,7 +37,8 @@ def write_figures(run: RunFolder) -> list[Path]:
     Returns:
         Paths below `figures/`, PNG before PDF. Per training: the information flow, the numbers to trust first, the
         planes at relative noise, the sweep of the noise, the entropies of classes. Per seed: a comparison of its
-        trainings, the geometry of layers, and where distortions were measured their figures and sheets of examples.
+        trainings, the geometry of layers, what adversarial examples are taken for, and where distortions were measured
+        their figures and sheets of examples.
         Of several seeds together: both informations and performance, as bands.
         Nothing recorded, nothing drawn.
 
@@ -73,9 +75,24 @@ def write_figures(run: RunFolder) -> list[Path]:
                 fixed = rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
                 figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, seed {seed} ({name})")
                 written += save_figure(figure, folder / f"geometry-s{seed}")
+            for kind, drawing in mistake_figures(run, seed, f"seed {seed} ({name})"):
+                written += save_figure(drawing, folder / f"{kind}-s{seed}")
         for kind, figure in distortion_figures(run, name):
             written += save_figure(figure, folder / kind)
     return written
+
+
+def mistake_figures(run: RunFolder, seed: int, where: str) -> Iterator[tuple[str, Figure]]:
+    """Draw what attacked examples are taken for and what layers tell about it, where that was recorded."""
+    own = pl.col("seed") == seed
+    performance = run.performance().filter(own, pl.col("distortion").is_null())
+    if transfer := transfer_figure(performance, f"What adversarial examples are taken for, {where}"):
+        yield "transfer", transfer
+    measurements = run.measurements().filter(own)
+    saturated = in_bits(measurements, of_distorted=True).filter(pl.col("distortion") == "saturation")
+    title = f"What misclassified adversarial examples tell, {where}"
+    if mistakes := mistakes_figure(in_bits(measurements), saturated, title):
+        yield "mistakes", mistakes
 
 
 def distortion_figures(run: RunFolder, name: str) -> Iterator[tuple[str, Figure]]:

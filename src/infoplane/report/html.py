@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from plotly.offline import get_plotlyjs
 
+from infoplane.errors import UserError
 from infoplane.findings import Findings, find
 from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, trainings_of, undistorted
@@ -20,6 +21,8 @@ from infoplane.report.page_distortion import distortion_section, is_of_distortio
 from infoplane.report.page_tables import accuracy_html, figures_html, geometry_html, information_html, settings_html
 from infoplane.report.summary import missing_parts
 from infoplane.runs import RunFolder, write_whole
+
+SWEEPS = "sweeps"  # folder in that of a run
 
 
 def write_report(run: RunFolder) -> Path:
@@ -33,11 +36,26 @@ def write_report(run: RunFolder) -> Path:
     path = run.path / "report.html"
     measurements, performance = run.measurements(), run.performance()
     config, figures = run.read_config(), write_figures(run)
-    found = find(measurements, performance)
+    figures += sorted((run.path / SWEEPS / "figures").glob("*.png"))
+    found = find(measurements, performance, _sweeps(run))
     content = report_html(config, measurements, run.geometry(), performance, figures, found)
     write_whole(run.path / "findings.json", findings_json(found).encode())
     write_whole(path, content.encode())
     return path
+
+
+def _sweeps(run: RunFolder) -> pl.DataFrame | None:
+    """Study three, where its folder was put into that of the run."""
+    path = run.path / SWEEPS / "records.parquet"
+    if not path.is_file():
+        return None
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read ({reason}); delete the folder and run infoplane geometry again"
+        ) from None
 
 
 def report_html(

@@ -244,6 +244,28 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 _CAPTIONS = {
+    "geometry-sweeps": (
+        "Study three: estimates of synthetic clouds whose information is known, against the spread of all points, the "
+        "tightness of classes at one spread, the noise and the width of bins. What moves is geometry alone."
+    ),
+    "artefact-sweeps": (
+        "Study three: the same estimates against the number of samples and of dimensions, with the truth."
+    ),
+    "four-clouds": "Study three: four clouds of the same labels, and what the estimators say of each.",
+    "transfer": (
+        "Which class the network takes adversarial examples for, by their label, at the last epoch; right answers are "
+        "framed. A cell gives the share of the row and the mean confidence, the softmax probability of the class "
+        "named, both in per cent. The attack only pushes away from the label: where it ends is the network's own "
+        "doing, and confidence is no measure of being right."
+    ),
+    "mistakes": (
+        "Of the adversarial examples that the network misclassifies: what layers tell about the class that they are "
+        "taken for and about their label, by decoders refitted to these examples and by those of originals, with 95 % "
+        "intervals; below, along saturation, the same examples with the class that they were taken for before it. "
+        "Refitted decoders read anything that goes with the class, the attack's traces too; decoders of originals only "
+        "what looks like that class in originals, and fall below 0 where they are misled (a triangle: off the scale). "
+        "Being taken for a class is what selects the examples: in the last layers much information about it is certain."
+    ),
     "distortion-sheet": (
         "A few examples at every level, as they are and attacked (the attack first, then the distortion), and below "
         "each the class that the network takes it for; a cross marks a wrong one. The attack was made on the network "

@@ -1,0 +1,169 @@
+"""What attacked examples are taken for, and what layers tell about that class beside the right one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+
+from infoplane.distortions import DISTORTIONS
+from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, TRUE_INFORMATION
+from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
+from infoplane.report.labels import training_label
+from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
+
+_WRITTEN = 12  # classes up to which each cell of the matrix is written out
+_CURVES = (  # quantity, estimator, label, line, marker, filled
+    (MISTAKEN_INFORMATION, DECODED, "mistaken class, decoders refitted", "-", "o", True),
+    (MISTAKEN_INFORMATION, DECODED_TRANSFER, "mistaken class, decoders of originals", "--", "o", False),
+    (TRUE_INFORMATION, DECODED, "true class, decoders refitted", "-", "s", True),
+    (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders of originals", "--", "s", False),
+)
+_COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
+
+
+def transfer_figure(performance: pl.DataFrame, title: str) -> Figure | None:
+    """Draw which class attacked examples are taken for, by label: a matrix per training, at its last epoch.
+
+    Args:
+        performance: of one seed, undistorted, columns of `records.PERFORMANCE_SCHEMA`.
+        title: stands above the figure.
+
+    Returns:
+        The figure, or None where no attacked example's prediction was recorded.
+    """
+    rows = last_epoch(
+        performance.filter(
+            pl.col("examples") != "original", pl.col("predictions").is_not_null(), pl.col("split") == "test"
+        )
+    )
+    trainings = [training for _, training in trainings_of(rows)]
+    if not trainings:
+        return None
+    width = max(5.0, 0.4 + 4.6 * len(trainings))
+    figure = new_figure(title, width, 4.9)
+    edges = {"left": 0.75 / width, "right": 1 - 0.7 / width, "top": 1 - 0.55 / 4.9, "bottom": 0.75 / 4.9}
+    grid = figure.add_gridspec(1, len(trainings), wspace=0.2, **edges)
+    images = []
+    for column, training in enumerate(trainings):
+        row = rows.filter(pl.col("training") == training).row(0, named=True)
+        axes = figure.add_subplot(grid[0, column])
+        images.append(_matrix(axes, row["predictions"]))
+        axes.set_title(
+            f"{training_label(training)}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
+            loc="left", fontweight="bold",
+        )  # fmt: skip
+        axes.set_xlabel("taken for (in a cell: share of the row, below it the mean confidence, in %)")
+        if column == 0:
+            axes.set_ylabel("label")
+    bar = figure.add_axes((1 - 0.55 / width, 0.2, 0.12 / width, 0.6))
+    figure.colorbar(images[0], cax=bar, label="share of the label's examples")
+    return figure
+
+
+def _matrix(axes: Axes, predictions: Sequence[dict[str, Any]]) -> AxesImage:
+    classes = sorted({cell[key] for cell in predictions for key in ("label", "predicted")})
+    place = {name: index for index, name in enumerate(classes)}
+    counts, confidence = np.zeros((2, len(classes), len(classes)))
+    for cell in predictions:
+        where = place[cell["label"]], place[cell["predicted"]]
+        counts[where], confidence[where] = cell["n"], cell["confidence"]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    for index in range(len(classes)):  # the right answers
+        axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=1))
+    ticks = range(0, len(classes), 1 if len(classes) <= 20 else 10)
+    axes.set_xticks(ticks, [str(classes[tick]) for tick in ticks])
+    axes.set_yticks(ticks, [str(classes[tick]) for tick in ticks])
+    axes.spines[:].set_visible(True)
+    if len(classes) <= _WRITTEN:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            share = shares[row, column]
+            axes.text(
+                column, row, f"{100 * share:.0f}\n{100 * confidence[row, column]:.0f}", ha="center", va="center",
+                fontsize=5, linespacing=1.1, color="white" if share > 0.5 else "black",
+            )  # fmt: skip
+    return image
+
+
+def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> Figure | None:
+    """Draw what layers tell about the mistaken and the true class of misclassified attacked examples.
+
+    Above, layer by layer at the last epoch; below, where it was measured, the last layer along saturation: the same
+    examples and the class that they were taken for before.
+
+    Args:
+        rows: of one seed, undistorted, as `in_bits` returns them.
+        saturated: likewise, of saturated examples.
+        title: stands above the figure.
+
+    Returns:
+        The figure, or None where nothing was recorded.
+    """
+    quantities = pl.col("quantity").is_in([MISTAKEN_INFORMATION, TRUE_INFORMATION])
+    rows, saturated = last_epoch(rows.filter(quantities)), saturated.filter(quantities)
+    if rows.is_empty():  # study one without decoders: study two has those of originals at every layer
+        rows = saturated.filter(pl.col("level") == DISTORTIONS["saturation"].identity)
+    trainings = [training for _, training in trainings_of(rows, saturated)]
+    if not trainings:
+        return None
+    height = 1.1 + 2.3 * (1 + (not saturated.is_empty()))
+    width = max(5.0, 0.9 + 3.4 * len(trainings))
+    figure = new_figure(title, width, height)
+    edges = {"left": 0.75 / width, "right": 0.98, "top": 1 - 0.55 / height, "bottom": 0.95 / height}
+    grid = figure.add_gridspec(1 + (not saturated.is_empty()), len(trainings), hspace=0.35, wspace=0.1, **edges)
+    axes = grid.subplots(squeeze=False, sharey="row")
+    last = saturated.filter(pl.col("layer_index") == pl.col("layer_index").max())
+    for column, training in enumerate(trainings):
+        own = rows.filter(pl.col("training") == training)
+        layers = [name for _, name in layers_of(own)]
+        _curves(axes[0, column], own, "layer", layers, [plain(name) for name in layers], "layer")
+        count = f": {own['samples'][0]} mistakes" if len(own) else ""
+        axes[0, column].set_title(f"{training_label(training)}{count}", loc="left", fontweight="bold")
+        if not saturated.is_empty():
+            own = last.filter(pl.col("training") == training)
+            levels = sorted(own["level"].unique())
+            name = f"saturation level, {own['layer'][0]}" if len(own) else ""
+            _curves(axes[1, column], own, "level", levels, [level_label(level) for level in levels], plain(name))
+    for row in axes:
+        row[0].set_ylabel("decoded, bits")
+    handles, names = max((one.get_legend_handles_labels() for one in axes.flat), key=lambda pair: len(pair[1]))
+    figure.legend(handles, names, loc="lower left", bbox_to_anchor=(0.75 / width, 0), ncols=2)
+    return figure
+
+
+def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], ticks: Sequence[str], label: str) -> None:
+    if rows.is_empty():
+        say_missing(axes, "not measured:\nno decoders, or too few mistakes")
+        return
+    spot = {place: index for index, place in enumerate(places)}
+    floor = -float(rows["ceiling_bits"].to_numpy().max())
+    axes.axhline(0, color="#888888", linewidth=0.6, zorder=1)
+    for quantity in (MISTAKEN_INFORMATION, TRUE_INFORMATION):
+        ceiling = rows.filter(pl.col("quantity") == quantity).unique(key).sort(pl.col(key).replace_strict(spot))
+        where = [spot[one] for one in ceiling[key]]
+        axes.plot(where, ceiling["ceiling_bits"], **{**CEILING, "color": _COLOUR[quantity]}, label="_ceiling")
+    for quantity, estimator, name, line, marker, filled in _CURVES:
+        own = rows.filter(pl.col("quantity") == quantity, pl.col("estimator") == estimator)
+        own = own.sort(pl.col(key).replace_strict(spot))
+        if own.is_empty():
+            continue
+        drawn = own["value_bits"].clip(lower_bound=floor).to_numpy()
+        errors = (own["value_bits"] - own["low_bits"]).to_numpy() * (drawn == own["value_bits"].to_numpy())
+        colour = _COLOUR[quantity]
+        where = [spot[one] for one in own[key]]
+        axes.errorbar(
+            where, drawn, yerr=errors, color=colour, linestyle=line, marker=marker, markersize=3.5,
+            markerfacecolor=colour if filled else "white", linewidth=1, elinewidth=0.8, label=name,
+        )  # fmt: skip
+        cut = own["value_bits"].to_numpy() < floor  # confidently wrong decoders have no lower end
+        axes.plot(np.array(where)[cut], drawn[cut], "v", color=colour, markersize=5)
+        if own["null_bits"].is_not_null().any():
+            axes.plot(where, own["null_bits"], "_", color=colour, markersize=9, label=f"{name}: null, 95 %")
+    axes.set_xticks(range(len(places)), list(ticks))
+    axes.set_xlim(-0.4, len(places) - 0.6)
+    axes.set_xlabel(label)
