@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 from tests.findings.constructed import flow
 
+from infoplane.errors import UserError
 from infoplane.findings import CLAIMS, ClaimVerdict, Finding, Findings, Number, find
 from infoplane.records import performance_table
 from infoplane.report.findings_table import findings_html, findings_json, findings_table
 from infoplane.report.html import write_report
+from infoplane.sweeps import SweepMeasurement, sweep_table
 
 NASTY = "<b>&"
 
@@ -115,6 +117,31 @@ def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkey
     assert [one["claim"] for one in content["claims"]] == list(CLAIMS)
     for one in content["claims"]:
         assert [str(one["claim"]), one["verdict"]] in [row[:2] for row in rows(text, "Claims of the study")]
+
+
+def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run: [])
+    run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
+    rows = [
+        SweepMeasurement(
+            sweep=sweep, x=x, replicate=replicate, estimator="noisy", kind="estimate", quantity=quantity, samples=9,
+            value_nats=sign * x + 0.01 * replicate, features=2, classes=3,
+        )
+        for (sweep, quantity), sign in {
+            ("spread", "I(X;T)"): 1, ("tightness", "I(T;Y)"): 1, ("noise-variance", "I(X;T)"): -1,
+            ("bin-width", "I(X;T)"): -1,
+        }.items()
+        for x in (1.0, 2.0, 3.0)
+        for replicate in range(3)
+    ]  # fmt: skip
+    (run.path / "sweeps").mkdir()
+    sweep_table(rows).write_parquet(run.path / "sweeps" / "records.parquet")
+    write_report(run)
+    (claim,) = [one for one in json.loads((run.path / "findings.json").read_text())["claims"] if one["claim"] == 6]
+    assert claim["verdict"] == "supported"
+    (run.path / "sweeps" / "records.parquet").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"sweeps/records.parquet cannot be read .*; delete the folder and run"):
+        write_report(run)
 
 
 @pytest.mark.parametrize("facts", [{"trainings": ("normal",)}, {"examples": ("original",)}, {"trusted": False}])

@@ -16,7 +16,7 @@ from infoplane.estimators import decoded_information
 from infoplane.modes import evaluation_mode
 from infoplane.probes import gather_activations
 from infoplane.randomness import seeded_generator
-from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
+from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, MISTAKEN_INFORMATION, RELATIVE_NOISE
 from infoplane.runs import RunFolder
 from infoplane.studies import distortion as study
 from infoplane.studies import information_flow
@@ -169,6 +169,21 @@ def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never
         assert not torch.equal(outputs, before)
         found = rows.filter(examples=examples)["value_nats"].item()
         assert found == pytest.approx(decoders.transferred(outputs, network.labels).label, abs=1e-6)
+
+
+def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_distortion(own_run, monkeypatch):
+    monkeypatch.setattr("infoplane.studies.decoders.MISTAKES", 10)
+    distortion_study(own_run, CONFIG)
+    mistaken = own_run.measurements().filter(pl.col("quantity") == MISTAKEN_INFORMATION, pl.col("study") == study.STUDY)
+    performance = own_run.performance()
+    for training in ("normal", "adversarial"):
+        last = performance.filter(training=training, examples="adversarial", study="information-flow", epoch=1)
+        wrong = sum(cell["n"] for cell in last["predictions"][0] if cell["label"] != cell["predicted"])
+        own = mistaken.filter(training=training)
+        assert set(own["samples"]) == {wrong}
+        levels = own.filter(layer="fc3", estimator="decoded").select("distortion", "level").rows()
+        assert sorted(levels) == sorted((name, float(level)) for name, levels in LEVELS.items() for level in levels)
+        assert set(own.filter(layer="conv2")["estimator"]) == {"decoded-transfer"}
 
 
 def test_relative_noise_stays_that_of_the_undistorted_version(whole):

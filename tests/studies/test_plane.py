@@ -10,9 +10,11 @@ from torch import nn
 from infoplane.attacks import LinfPGD
 from infoplane.config import MeasurementConfig
 from infoplane.models import LeNet5, construct
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.randomness import seeded_generator
+from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION
 from infoplane.studies import InformationPlane
 from infoplane.studies import evaluate as evaluation
+from infoplane.studies.decoders import MISTAKES
 
 SETTINGS = MeasurementConfig(permutations=5)
 ATTACK = LinfPGD(epsilon=0.1, steps=2)
@@ -39,6 +41,24 @@ def test_all_layers_are_measured_on_original_and_adversarial_examples():
     }
     assert [row.examples for row in records.performance] == ["original", "adversarial"]
     assert records.performance[1].loss > records.performance[0].loss
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_the_classes_that_attacked_examples_are_taken_for_are_recorded_and_finally_decoded(final):
+    images, labels = examples()
+    model = construct(LeNet5, seed=0)
+    records = plane().measure(model, epoch=0, final=final)
+    source = seeded_generator(0, "measuring attack", "normal", 0)
+    attacked = evaluation.attack_images(model.eval(), ATTACK, images, labels, generator=source)
+    found = evaluation.evaluate(model, attacked, labels)
+    wrong = int((found.predicted != labels).sum())
+    assert wrong >= MISTAKES
+    (predictions,) = [row.predictions for row in records.performance if row.examples == "adversarial"]
+    assert predictions == evaluation.prediction_counts(labels, found.predicted, found.confidence)
+    assert sum(cell["n"] for cell in predictions) == len(labels)
+    decoded = [row for row in records.measurements if row.quantity in (MISTAKEN_INFORMATION, TRUE_INFORMATION)]
+    assert len(decoded) == (20 if final else 0)  # two classes, two decoders, five layers
+    assert {(row.examples, row.samples) for row in decoded} <= {("adversarial", wrong)}
 
 
 def test_the_model_is_left_in_its_modes_with_its_buffers():
