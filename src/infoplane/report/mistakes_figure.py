@@ -23,6 +23,7 @@ _CURVES = (  # quantity, estimator, label, line, marker, filled
     (TRUE_INFORMATION, DECODED, "true class, decoders refitted", "-", "s", True),
     (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders of originals", "--", "s", False),
 )
+_NULL = "refitted to permuted classes, 95 % quantile"
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 
@@ -163,7 +164,8 @@ def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], tic
         cut = own["value_bits"].to_numpy() < floor  # confidently wrong decoders have no lower end
         axes.plot(np.array(where)[cut], drawn[cut], "v", color=colour, markersize=5)
         if own["null_bits"].is_not_null().any():
-            axes.plot(where, own["null_bits"], "_", color=colour, markersize=9, label=f"{name}: null, 95 %")
+            shown = any(one.get_label() == _NULL for one in axes.lines)  # one name for both colours
+            axes.plot(where, own["null_bits"], "_", color=colour, markersize=9, label=f"_{_NULL}" if shown else _NULL)
     axes.set_xticks(range(len(places)), list(ticks))
     axes.set_xlim(-0.4, len(places) - 0.6)
     axes.set_xlabel(label)
