@@ -13,7 +13,7 @@ from infoplane.recipes import RECIPES
 
 
 class DemoOptions(Options):
-    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, under a minute and a half."""
+    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, some 80 s."""
 
     run: Path = Path("runs/demo")
     """Folder of the run; one that exists is continued."""
