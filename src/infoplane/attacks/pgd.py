@@ -1,28 +1,22 @@
-"""Projected gradient ascent in the L-infinity ball."""
+"""Projected gradient ascent in the L-infinity and the L2 ball."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infoplane.attacks.ascent import ascend, lower_cross_entropy, raise_cross_entropy
+from infoplane.attacks.balls import Norm, Region, region_around
 from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
 from infoplane.checks import check_at_least, check_images, check_labels, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinfPGD:
-    """Projected gradient ascent on the cross-entropy. Source: Madry et al. (2018), arXiv:1706.06083, Section 2.1.
+class PGD:
+    """What the attacks of this file share; use `LinfPGD` or `L2PGD`."""
 
-    Args:
-        epsilon: radius of the ball, in pixels of [0, 1].
-        steps: gradient evaluations per image.
-        step_size: per step, in pixels of [0, 1]; 2.5 epsilon / steps unless given.
-        random_start: begin at x + U(-epsilon, epsilon) instead of at x.
-
-    Raises:
-        ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.
-    """
+    norm: ClassVar[Norm]
 
     epsilon: float
     steps: int
@@ -46,6 +40,10 @@ class LinfPGD:
         """Input gradients per image; each costs one forward pass too."""
         return self.steps
 
+    def region(self, images: Tensor) -> Region:
+        """Return the balls around `images`, within [0, 1]."""
+        return region_around(images, self.norm, self.epsilon)
+
     def __call__(
         self,
         model: nn.Module,
@@ -55,7 +53,7 @@ class LinfPGD:
         generator: torch.Generator,
         target: Tensor | None = None,
     ) -> Tensor:
-        """Return attacked images in [0, 1], each pixel within `epsilon` of the original.
+        """Return attacked images in [0, 1], each within `epsilon` of the original.
 
         The mode of `model` is the caller's; weights, their gradients, buffers and the global generators are left
         as they were.
@@ -76,27 +74,56 @@ class LinfPGD:
             check_labels(target, len(images), name="target")
         with model_left_as_found(model, generator, images.device):
             originals = _usable_by_autograd(images.detach())
-            lower, upper = (originals - self.epsilon).clamp_(min=0), (originals + self.epsilon).clamp_(max=1)
-            attacked = originals.clone()
-            if self.random_start:
-                noise = torch.rand(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
-                attacked += (2 * noise - 1).to(images.device) * self.epsilon
-                attacked = attacked.clamp_(lower, upper)
-            goal, direction = (labels, 1.0) if target is None else (target, -1.0)
-            goal = _usable_by_autograd(goal)
+            region = self.region(originals)
+            start = region.random_point(generator) if self.random_start else originals.clone()
+            if target is None:
+                objective = raise_cross_entropy(_usable_by_autograd(labels))
+            else:
+                objective = lower_cross_entropy(_usable_by_autograd(target))
             health = GradientHealth(len(images), images.device)
-            for _ in range(self.steps):
-                logits = model(attacked.requires_grad_())
-                health.observe_logits(logits)
-                # sum: a mean over a large batch underflows; the model may run in lower precision, the loss never.
-                loss = F.cross_entropy(logits.to(images.dtype), goal, reduction="sum")
-                # autograd.grad, not backward(): an attack leaves no gradients on the weights.
-                (gradient,) = torch.autograd.grad(loss, attacked)
-                health.observe_gradient(gradient)
-                attacked = attacked.detach()
-                attacked.add_(gradient.sign_(), alpha=direction * self.step_size).clamp_(lower, upper)
+            attacked = ascend(
+                model, start, region, objective, steps=self.steps, step_size=self.step_size, health=health
+            )
         health.warn()
         return attacked
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinfPGD(PGD):
+    """Projected gradient ascent on the cross-entropy. Source: Madry et al. (2018), arXiv:1706.06083, Section 2.1.
+
+    One step of size epsilon without a random start is FGSM (Goodfellow et al., 2015, arXiv:1412.6572).
+
+    Args:
+        epsilon: radius of the ball, in pixels of [0, 1].
+        steps: gradient evaluations per image.
+        step_size: per step, in pixels of [0, 1]; 2.5 epsilon / steps unless given.
+        random_start: begin at x + U(-epsilon, epsilon) instead of at x.
+
+    Raises:
+        ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.
+    """
+
+    norm = "linf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2PGD(PGD):
+    """Projected gradient ascent on the cross-entropy in the Euclidean ball, with steps of fixed length.
+
+    Source: Madry et al. (2018), arXiv:1706.06083, Section 2.1, with the normalised gradient as steepest ascent.
+
+    Args:
+        epsilon: radius of the ball, as a distance between images with pixels in [0, 1].
+        steps: gradient evaluations per image.
+        step_size: length of each step; 2.5 epsilon / steps unless given.
+        random_start: begin at a uniform point of the ball instead of at x.
+
+    Raises:
+        ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.
+    """
+
+    norm = "l2"
 
 
 def _usable_by_autograd(tensor: Tensor) -> Tensor:

@@ -1,0 +1,100 @@
+"""The sets that attacks stay in: a ball around each image, within [0, 1]."""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Norm = Literal["linf", "l2"]
+
+
+class Region(Protocol):
+    """What may become of one batch of images."""
+
+    def random_point(self, generator: torch.Generator) -> Tensor:
+        """Draw one point per image, uniformly from its ball, then moved into [0, 1]."""
+        ...
+
+    def projected_(self, attacked: Tensor) -> Tensor:
+        """Move `attacked` into the region, in place, and return it."""
+        ...
+
+    def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
+        """Take one step of steepest ascent, of length `size` in the norm of the ball, in place, and project.
+
+        `gradient` may be overwritten.
+        """
+        ...
+
+
+class LinfRegion:
+    """Pixels within `epsilon` of the original.
+
+    Args:
+        images: `(batch, channels, height, width)` in [0, 1].
+        epsilon: positive.
+    """
+
+    def __init__(self, images: Tensor, epsilon: float) -> None:
+        self._images, self._epsilon = images, epsilon
+        self._lower, self._upper = (images - epsilon).clamp_(min=0), (images + epsilon).clamp_(max=1)
+
+    def random_point(self, generator: torch.Generator) -> Tensor:
+        noise = torch.rand(self._images.shape, generator=generator, device=generator.device, dtype=self._images.dtype)
+        return self.projected_(self._images + (2 * noise - 1).to(self._images.device) * self._epsilon)
+
+    def projected_(self, attacked: Tensor) -> Tensor:
+        return attacked.clamp_(self._lower, self._upper)
+
+    def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
+        return self.projected_(attacked.add_(gradient.sign_(), alpha=size))
+
+
+class L2Region:
+    """Images within Euclidean distance `epsilon` of the original.
+
+    The ball comes first and the box after it: moving into the box only shortens a perturbation.
+
+    Args:
+        images: `(batch, channels, height, width)` in [0, 1].
+        epsilon: positive.
+    """
+
+    def __init__(self, images: Tensor, epsilon: float) -> None:
+        self._images, self._epsilon = images, epsilon
+
+    def random_point(self, generator: torch.Generator) -> Tensor:
+        images, device, dtype = self._images, generator.device, self._images.dtype
+        direction = torch.randn(images.shape, generator=generator, device=device, dtype=dtype).to(images.device)
+        # Volume grows with the power of the dimension: a uniform radius would crowd the centre.
+        draws = torch.rand(len(images), generator=generator, device=device, dtype=dtype).to(images.device)
+        return (images + _scaled(direction, self._epsilon * draws ** (1 / images[0].numel()))).clamp_(0, 1)
+
+    def projected_(self, attacked: Tensor) -> Tensor:
+        change = attacked.sub_(self._images)
+        lengths = _lengths(change)
+        change.mul_(_per_image((self._epsilon / lengths.clamp(min=1e-12)).clamp(max=1), change))
+        return change.add_(self._images).clamp_(0, 1)
+
+    def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
+        return self.projected_(attacked.add_(_scaled(gradient, torch.full_like(_lengths(gradient), size))))
+
+
+def region_around(images: Tensor, norm: Norm, epsilon: float) -> Region:
+    """Return the ball of this norm and radius around each image, within [0, 1]."""
+    return LinfRegion(images, epsilon) if norm == "linf" else L2Region(images, epsilon)
+
+
+def _lengths(tensor: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(tensor.flatten(start_dim=1), dim=1)
+    return lengths
+
+
+def _scaled(directions: Tensor, lengths: Tensor) -> Tensor:
+    """Return the directions at these lengths; a direction of length zero, or NaN, stays zero."""
+    factors = (lengths / _lengths(directions)).nan_to_num(nan=0.0, posinf=0.0)
+    return torch.nan_to_num(directions) * _per_image(factors, directions)
+
+
+def _per_image(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (like.ndim - 1))
