@@ -25,7 +25,10 @@ def bytes_and_labels(number: int = 40, channels: int = 1, size: int = 28) -> tup
 class Recorder:
     """A method that only writes down what the loop gives it."""
 
-    def __init__(self) -> None:
+    reason: str | None = None  # to end the training
+
+    def __init__(self, replays: int = 1) -> None:
+        self.replays = replays
         self.batches: list[Tensor] = []
         self.labels: list[Tensor] = []
         self.rates: list[float] = []
@@ -42,8 +45,9 @@ class Recorder:
         self.draws.append(torch.rand((), generator=generator).item())
         return StepRecord(torch.tensor(1.0), torch.tensor(2), 3, 5)
 
-    def end_epoch(self) -> None:
+    def end_epoch(self, model: nn.Module) -> str | None:
         self.epochs_ended += 1
+        return self.reason
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs_ended": self.epochs_ended}
@@ -100,6 +104,33 @@ def test_each_epoch_has_its_own_order_and_augmentation():
     assert not torch.equal(recorder.labels[0], recorder.labels[3])
     assert len({tuple(draws) for draws in seen}) == 6
     assert recorder.batches[0].max() <= 0.5
+
+
+def test_a_method_that_replays_passes_over_a_share_of_the_batches_in_each_epoch():
+    once, replaying = Recorder(), Recorder(replays=2)
+    trainer(once).train_epoch()
+    run = trainer(replaying)
+    run.train_epoch()
+    assert [len(labels) for labels in replaying.labels] == [16, 8]  # the first and the third of three batches
+    run.train_epoch()
+    seen = [replaying.labels[place] for place in (0, 2, 1)]
+    assert all(torch.equal(a, b) for a, b in zip(seen, once.labels, strict=True))
+    run.train_epoch()
+    assert not torch.equal(replaying.labels[3], once.labels[0])  # the next pass has its own order
+
+
+def test_a_method_can_end_the_training():
+    recorder = Recorder()
+    run = trainer(recorder)
+    run.train_epoch()
+    assert run.stopped is None
+    recorder.reason = "enough"
+    run.train_epoch()
+    assert (run.stopped, run.epoch) == ("enough", 2)
+    assert trainer().stopped is None
+    later = trainer()
+    later.load_state_dict(run.state_dict())
+    assert later.stopped == "enough"
 
 
 def test_counters_and_records_add_up():

@@ -20,10 +20,7 @@ class Region(Protocol):
         ...
 
     def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
-        """Take one step of steepest ascent, of length `size` in the norm of the ball, in place, and project.
-
-        `gradient` may be overwritten.
-        """
+        """Take one step of steepest ascent, of length `size` in the norm of the ball, in place, and project."""
         ...
 
 
@@ -47,7 +44,7 @@ class LinfRegion:
         return attacked.clamp_(self._lower, self._upper)
 
     def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
-        return self.projected_(attacked.add_(gradient.sign_(), alpha=size))
+        return self.projected_(attacked.add_(gradient.sign(), alpha=size))  # not in place: it can be an expanded view
 
 
 class L2Region:

@@ -1,29 +1,35 @@
 """Adversarial training: cross-entropy on attacked images only."""
 
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import PGD
 from infoplane.modes import evaluation_mode
-from infoplane.training.method import BatchLoss, LossMethod
+from infoplane.training.method import Attacker, Cost, LossMethod
 from infoplane.training.normal import cross_entropy_loss
 
 
-def adversarial_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, *, attack: LinfPGD, generator: torch.Generator
-) -> BatchLoss:
-    """Mean cross-entropy, in nats, on attacked images. Source: Madry et al. (2018), arXiv:1706.06083, Equation 2.1."""
-    with evaluation_mode(model):  # batch statistics must not move while the attack looks for its example
-        attacked = attack(model, images, labels, generator=generator)
-    return cross_entropy_loss(model, attacked, labels, generator=generator)
+def in_evaluation_mode(attack: Any) -> Attacker:
+    """Return the attack on the model in evaluation mode: batch statistics must not move while it looks for examples."""
+
+    def attacked(model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Tensor:
+        with evaluation_mode(model):
+            found: Tensor = attack(model, images, labels, generator=generator)
+        return found
+
+    return attacked
 
 
-def adversarial_training(attack: LinfPGD) -> LossMethod:
-    """Return the method that minimises the cross-entropy on images attacked by `attack` (PGD-AT)."""
+def adversarial_training(attack: PGD) -> LossMethod:
+    """Return the method that minimises the cross-entropy on images attacked by `attack` (PGD-AT).
+
+    Cost per update: steps + 1 forward and backward passes. Source: Madry et al. (2018), arXiv:1706.06083, Equation 2.1.
+    """
     return LossMethod(
-        loss=partial(adversarial_loss, attack=attack),
-        forward_evaluations=attack.steps + 1,
-        gradient_evaluations=attack.steps + 1,
+        loss=cross_entropy_loss,
+        cost=Cost(forward=1, gradient=1),
+        attack=in_evaluation_mode(attack),
+        attack_cost=Cost(attack.gradient_evaluations, attack.gradient_evaluations),
     )

@@ -75,6 +75,7 @@ class Trainer:
             weight_decay=settings.weight_decay,
         )
         self.epoch = 0  # completed epochs
+        self.stopped: str | None = None  # why the method ended the training, if it did
         self.forward_evaluations = 0
         self.gradient_evaluations = 0
         self.seconds = 0.0
@@ -85,7 +86,10 @@ class Trainer:
         return self._settings.learning_rate * self._settings.gamma**passed
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
-        """Pass once over the training images; `on_batch` hears how many images each batch had.
+        """Update the weights once per batch of training images; `on_batch` hears how many images each batch had.
+
+        Of a method that replays its batches, m times say, an epoch passes over every m-th batch alone: m epochs see all
+        images once, and the learning rate falls after as many updates as with any other method.
 
         Raises:
             DivergedError: the loss or a weight is no longer finite.
@@ -95,16 +99,19 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         device = self._images.device
-        order = torch.randperm(len(self._images), generator=seeded_generator(self._seed, "order", self.epoch))
+        passed, part = divmod(self.epoch, replays := self.method.replays)
+        order = torch.randperm(len(self._images), generator=seeded_generator(self._seed, "order", passed))
+        batches = torch.split(order.to(device), self._settings.batch_size)[part::replays]
+        seen = sum(map(len, batches))
         augmenting = seeded_generator(self._seed, "augmentation", self.epoch, device=device)
         attacking = seeded_generator(self._seed, "method", self._training, self.epoch, device=device)
         loss_sum = torch.zeros((), dtype=torch.double, device=device)
-        correct = torch.zeros((), dtype=torch.long, device=device)
+        correct = torch.zeros((), dtype=torch.double, device=device)
         layout = memory_format(self.model)
         self.model.train()
         dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch)
         with isolated_global_generator(dropout_seed, device):
-            for number, batch in enumerate(torch.split(order.to(device), self._settings.batch_size)):
+            for number, batch in enumerate(batches):
                 images = as_pixels(self._images[batch])
                 if self._augmentation is not None:
                     images = self._augmentation(images, augmenting)
@@ -118,14 +125,14 @@ class Trainer:
                     self._check_finite(loss_sum)
                 if on_batch is not None:
                     on_batch(len(batch))
-        self.method.end_epoch()
         self._check_finite(loss_sum, *self.model.parameters())
+        self.stopped = self.method.end_epoch(self.model)
         self.epoch += 1
         self.seconds += time.perf_counter() - began
         return EpochRecord(
             epoch=self.epoch,
-            loss=loss_sum.item() / len(self._images),
-            accuracy=correct.item() / len(self._images),
+            loss=loss_sum.item() / max(seen, 1),
+            accuracy=correct.item() / max(seen, 1),
             learning_rate=rate,
         )
 
@@ -143,6 +150,7 @@ class Trainer:
             "optimiser": self._optimiser.state_dict(),
             "method": self.method.state_dict(),
             "epoch": self.epoch,
+            "stopped": self.stopped,
             "forward_evaluations": self.forward_evaluations,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
@@ -154,6 +162,7 @@ class Trainer:
         self._optimiser.load_state_dict(state["optimiser"])
         self.method.load_state_dict(state["method"])
         self.epoch = state["epoch"]
+        self.stopped = state["stopped"]
         self.forward_evaluations = state["forward_evaluations"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.seconds = state["seconds"]

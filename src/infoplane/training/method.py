@@ -37,8 +37,13 @@ class TrainingMethod(Protocol):
         """Update `model`, in training mode, on images in [0, 1]."""
         ...
 
-    def end_epoch(self) -> None:
-        """Called after the last batch of an epoch."""
+    @property
+    def replays(self) -> int:
+        """Updates per batch; an epoch passes over a `replays`-th of the batches: all methods update as often."""
+        ...
+
+    def end_epoch(self, model: nn.Module) -> str | None:
+        """Called after the last batch of an epoch; what it returns, if anything, is why training must stop now."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -50,6 +55,35 @@ class TrainingMethod(Protocol):
         ...
 
 
+class Stateless:
+    """The part of `TrainingMethod` that is the same for all methods that keep nothing between batches."""
+
+    @property
+    def replays(self) -> int:
+        """One update per batch."""
+        return 1
+
+    def end_epoch(self, model: nn.Module) -> str | None:
+        """Nothing to do."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Accept the empty state."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, got {sorted(state)}")
+
+
+class Batch(NamedTuple):
+    """What a loss is taken on."""
+
+    images: Tensor  # (batch, channels, height, width) in [0, 1], as they came
+    attacked: Tensor  # likewise, as the method attacks them; the same where it does not
+    labels: Tensor  # (batch,) integers
+
+
 class BatchLoss(NamedTuple):
     """A differentiable scalar loss, in nats, and how many of its images the model classified right."""
 
@@ -57,19 +91,52 @@ class BatchLoss(NamedTuple):
     correct: Tensor
 
 
+Attacker = Callable[..., Tensor]  # (model, images, labels, *, generator) -> attacked images
+
+
+class Cost(NamedTuple):
+    """Passes per image."""
+
+    forward: int
+    gradient: int
+
+
+_NOTHING = Cost(forward=0, gradient=0)
+
+
 @dataclass(frozen=True, kw_only=True)
-class LossMethod:
+class LossMethod(Stateless):
     """A training method that is a loss: one backward pass, one step of the optimiser.
 
     Args:
-        loss: `(model, images, labels, *, generator) -> BatchLoss`.
-        forward_evaluations: forward passes per image, the one of the loss included.
-        gradient_evaluations: backward passes per image, the one of the loss included.
+        loss: `(model, batch) -> BatchLoss`, with the model in training mode.
+        cost: passes per image of the loss.
+        attack: makes `batch.attacked`; it decides about the mode of the model itself. None leaves images as they are.
+        attack_cost: passes per image of the attack.
     """
 
-    loss: Callable[..., BatchLoss]
-    forward_evaluations: int
-    gradient_evaluations: int
+    loss: Callable[[nn.Module, Batch], BatchLoss]
+    cost: Cost
+    attack: Attacker | None = None
+    attack_cost: Cost = _NOTHING
+
+    def attacked(self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Batch:
+        """Return what the loss will be taken on."""
+        attacked = images if self.attack is None else self.attack(model, images, labels, generator=generator)
+        return Batch(images, attacked, labels)
+
+    def descend(self, model: nn.Module, optimiser: Optimizer, batch: Batch) -> StepRecord:
+        """Take one step of the optimiser on the loss of `batch`; the record counts the attack too."""
+        optimiser.zero_grad(set_to_none=True)
+        result = self.loss(model, batch)
+        result.loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return StepRecord(
+            loss=result.loss.detach(),
+            correct=result.correct,
+            forward_evaluations=len(batch.labels) * (self.cost.forward + self.attack_cost.forward),
+            gradient_evaluations=len(batch.labels) * (self.cost.gradient + self.attack_cost.gradient),
+        )
 
     def step(
         self,
@@ -81,25 +148,4 @@ class LossMethod:
         generator: torch.Generator,
     ) -> StepRecord:
         """Update `model` by one step of the optimiser on the loss."""
-        optimiser.zero_grad(set_to_none=True)
-        result = self.loss(model, images, labels, generator=generator)
-        result.loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        return StepRecord(
-            loss=result.loss.detach(),
-            correct=result.correct,
-            forward_evaluations=len(images) * self.forward_evaluations,
-            gradient_evaluations=len(images) * self.gradient_evaluations,
-        )
-
-    def end_epoch(self) -> None:
-        """Nothing to do: a loss keeps nothing between batches."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Empty: a loss keeps nothing between batches."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Accept the empty state."""
-        if state:
-            raise ValueError(f"a loss keeps no state, got {sorted(state)}")
+        return self.descend(model, optimiser, self.attacked(model, images, labels, generator=generator))

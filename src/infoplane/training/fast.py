@@ -1,0 +1,106 @@
+"""FGSM from a random start, with the guard that its known collapse calls for."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from infoplane.attacks import LinfPGD
+from infoplane.modes import evaluation_mode
+from infoplane.training.adversarial import adversarial_training
+from infoplane.training.method import StepRecord, TrainingMethod
+from infoplane.training.normal import classified
+
+COLLAPSE = 0.2  # of robust accuracy, lost within one epoch
+GUARD_STEPS = 5
+
+
+class GuardedTraining:
+    """Stops a training whose robust accuracy collapses within an epoch, at the weights it had before that epoch.
+
+    After each epoch the model is attacked by PGD on one fixed batch of training images, the first that it saw. Single
+    steps can suddenly cease to find adversarial examples that more steps do find (catastrophic overfitting).
+
+    Cost beside the method's: one attack on one batch per epoch. Source: Wong et al. (2020), arXiv:2001.03994, Section
+    5.4.
+
+    Args:
+        method: what is guarded.
+        attack: of the check.
+    """
+
+    def __init__(self, method: TrainingMethod, attack: LinfPGD) -> None:
+        self._method, self._attack = method, attack
+        self._images: Tensor | None = None
+        self._labels: Tensor | None = None
+        self._accuracy: float | None = None  # after the epoch before
+        self._weights: dict[str, Tensor] = {}  # likewise
+
+    @property
+    def replays(self) -> int:
+        """Those of the guarded method."""
+        return self._method.replays
+
+    def step(
+        self, model: nn.Module, optimiser: Optimizer, images: Tensor, labels: Tensor, *, generator: torch.Generator
+    ) -> StepRecord:
+        """Let the guarded method update `model`."""
+        if self._images is None:
+            self._images, self._labels = images.clone(), labels.clone()
+        return self._method.step(model, optimiser, images, labels, generator=generator)
+
+    def end_epoch(self, model: nn.Module) -> str | None:
+        """Check, and restore the weights of the epoch before where they were much more robust."""
+        reason = self._method.end_epoch(model)
+        if reason is not None or self._images is None:
+            return reason
+        before, now = self._accuracy, self._robust_accuracy(model)
+        if before is not None and now < before - COLLAPSE:
+            model.load_state_dict(self._weights)
+            return (
+                f"robust accuracy on a batch of training images fell from {before:.1%} to {now:.1%} within one epoch "
+                "(catastrophic overfitting); the weights before that epoch are back"
+            )
+        self._accuracy = now
+        self._weights = copy.deepcopy(dict(model.state_dict()))
+        return None
+
+    def _robust_accuracy(self, model: nn.Module) -> float:
+        assert self._images is not None
+        assert self._labels is not None
+        # the same draws after every epoch, so that epochs are compared on the same starts
+        generator = torch.Generator(device=self._images.device).manual_seed(0)
+        with evaluation_mode(model):
+            attacked = self._attack(model, self._images, self._labels, generator=generator)
+            with torch.no_grad():
+                right = classified(model(attacked), self._labels)
+        return int(right) / len(self._labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The fixed batch, and accuracy and weights after the last epoch."""
+        own = {"images": self._images, "labels": self._labels, "accuracy": self._accuracy, "weights": self._weights}
+        return {**own, "method": self._method.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take all of it back."""
+        self._images, self._labels = state["images"], state["labels"]
+        self._accuracy, self._weights = state["accuracy"], dict(state["weights"])
+        self._method.load_state_dict(state["method"])
+
+
+def fgsm_rs_training(epsilon: float, *, guarded: bool = True) -> TrainingMethod:
+    """Return FGSM from a random start: one step of 1.25 epsilon from x + U(-epsilon, epsilon), loss on its result.
+
+    Cost per update: 2 forward and backward passes. Source: Wong et al. (2020), arXiv:2001.03994, Algorithm 3.
+
+    Args:
+        epsilon: radius of the ball, in pixels of [0, 1].
+        guarded: stop where robust accuracy collapses.
+    """
+    attack = LinfPGD(epsilon=epsilon, steps=1, step_size=1.25 * epsilon, random_start=True)
+    method = adversarial_training(attack)
+    return (
+        GuardedTraining(method, LinfPGD(epsilon=epsilon, steps=GUARD_STEPS, random_start=True)) if guarded else method
+    )

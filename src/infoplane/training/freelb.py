@@ -1,0 +1,63 @@
+"""FreeLB for images: every step of the attack also gives a gradient of the weights, and their mean is the update."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from infoplane.attacks import PGD
+from infoplane.training.dropout import SameMasks
+from infoplane.training.method import Stateless, StepRecord
+from infoplane.training.normal import classified
+
+
+@dataclass(frozen=True)
+class FreeLBTraining(Stateless):
+    """Takes K gradients at x + delta_0 ... x + delta_{K-1}; each moves delta and counts 1/K of the weights' gradient.
+
+    The weights stay where they are during the ascent, unlike in Free-AT, and all K gradients are used, unlike in
+    PGD-AT. In the L2 ball a step has a fixed length along the gradient; in the L-infinity ball the gradient is divided
+    by its largest element, not replaced by its sign. Dropout masks are the same in all K passes.
+
+    Cost per update: K forward and backward passes; batch statistics move K times. Source: Zhu et al. (2020),
+    arXiv:1909.11764, Algorithm 1, with pixels in place of embeddings.
+
+    Args:
+        attack: ball, number of steps K and step size; every start is random.
+    """
+
+    attack: PGD
+
+    def step(
+        self, model: nn.Module, optimiser: Optimizer, images: Tensor, labels: Tensor, *, generator: torch.Generator
+    ) -> StepRecord:
+        """Update `model` once by the mean of K gradients; loss and accuracy are means over the K passes."""
+        optimiser.zero_grad(set_to_none=True)
+        region, masks, steps = self.attack.region(images), SameMasks(images.device), self.attack.steps
+        attacked = region.random_point(generator)
+        losses, correct = [], []
+        for _ in range(steps):
+            masks.rewind()
+            attacked = attacked.detach().requires_grad_()
+            logits = model(attacked)
+            loss = F.cross_entropy(logits, labels)
+            (loss / steps).backward()  # type: ignore[no-untyped-call]
+            assert attacked.grad is not None
+            gradient = attacked.grad
+            if self.attack.norm == "linf":
+                moved = attacked.detach().add_(_by_largest(gradient), alpha=self.attack.step_size)
+                attacked = region.projected_(moved)
+            else:
+                attacked = region.step_(attacked.detach(), gradient, self.attack.step_size)
+            losses.append(loss.detach())
+            correct.append(classified(logits, labels))
+        optimiser.step()
+        passes = steps * len(images)
+        return StepRecord(torch.stack(losses).mean(), torch.stack(correct).double().mean(), passes, passes)
+
+
+def _by_largest(gradient: Tensor) -> Tensor:
+    largest = gradient.flatten(start_dim=1).abs().amax(dim=1)
+    return gradient / largest.clamp(min=torch.finfo(gradient.dtype).tiny).view(-1, *[1] * (gradient.ndim - 1))

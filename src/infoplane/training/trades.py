@@ -1,0 +1,77 @@
+"""TRADES: cross-entropy on original images plus the divergence that an attack can cause."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infoplane.attacks import PGD
+from infoplane.attacks.ascent import ascend
+from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
+from infoplane.checks import check_positive
+from infoplane.modes import evaluation_mode
+from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
+from infoplane.training.normal import classified
+
+START_DEVIATION = 0.001  # of the starting noise: at the original image the gradient of the divergence is zero
+
+
+def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
+    """Return KL(p(x) || p(x')) per image, `(batch,)`, in nats, from two sets of logits."""
+    return F.kl_div(attacked.log_softmax(dim=1), clean.log_softmax(dim=1), reduction="none", log_target=True).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class DivergenceAttack:
+    """Climbs KL(p(x) || p(x')) with the steps and within the ball of a PGD attack; p(x) is taken once."""
+
+    like: PGD
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Return attacked images; the model is in evaluation mode meanwhile and left as it was. No label is used."""
+        del labels
+        with evaluation_mode(model), model_left_as_found(model, generator, images.device):
+            with torch.no_grad():
+                clean = model(images).to(images.dtype)
+            region = self.like.region(images)
+            noise = torch.randn(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
+            start = region.projected_(images + START_DEVIATION * noise.to(images.device))
+            health = GradientHealth(len(images), images.device)
+            attacked = ascend(
+                model,
+                start,
+                region,
+                lambda logits: divergence(clean, logits).sum(),
+                steps=self.like.steps,
+                step_size=self.like.step_size,
+                health=health,
+            )
+        health.warn()
+        return attacked
+
+
+def trades_training(attack: PGD, *, beta: float) -> LossMethod:
+    """Return the method that minimises CE(f(x), y) + beta KL(p(x) || p(x')), mean over the batch, in nats.
+
+    The gradient runs through p(x) and p(x'). Cost per update: steps + 3 forward, steps + 2 backward passes; batch
+    statistics move twice, once for x and once for x'. Source: Zhang et al. (2019), arXiv:1901.08573, Equation 5 and
+    Algorithm 1.
+
+    Args:
+        attack: its ball, steps and step size; the start is x plus noise of standard deviation 0.001.
+        beta: positive; 6 on CIFAR-10.
+    """
+    check_positive(beta, name="beta")
+
+    def loss(model: nn.Module, batch: Batch) -> BatchLoss:
+        clean, attacked = model(batch.images), model(batch.attacked)
+        value = F.cross_entropy(clean, batch.labels) + beta * divergence(clean, attacked).mean()
+        return BatchLoss(value, classified(attacked, batch.labels))
+
+    return LossMethod(
+        loss=loss,
+        cost=Cost(forward=2, gradient=2),
+        attack=DivergenceAttack(attack),
+        attack_cost=Cost(attack.steps + 1, attack.steps),
+    )

@@ -1,0 +1,74 @@
+"""YOPO-m-n: m passes through the whole network, and n cheap steps between them through its first layer alone."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from infoplane.attacks import LinfPGD
+from infoplane.checks import check_at_least
+from infoplane.training.method import Stateless, StepRecord
+from infoplane.training.normal import classified
+from infoplane.training.split import SplitNetwork
+
+
+class YOPOTraining(Stateless):
+    """Splits the network into f0, its first layer, and g. Each of m rounds takes one pass at x + delta, which gives
+
+    the gradient p of the loss at f0's output and the gradient of g's weights; then n steps of ascent on
+    <p, f0(x + delta)>, and f0's gradient of that product at the last delta. The update is the mean over the rounds.
+
+    The paper's code sums over the rounds where this takes the mean: its learning rate times m is the equal one here.
+    With n = 1 it is not Free-AT: the weights move once, after m rounds.
+
+    Cost per update: m forward and backward passes, and m (n + 1) of each through f0, which are not counted; batch
+    statistics move m times. Source: Zhang et al. (2019), arXiv:1905.00877, Algorithm 1.
+
+    Args:
+        attack: its ball and step size; every start is random. Its number of steps is not used.
+        rounds: m.
+        steps: n.
+    """
+
+    def __init__(self, attack: LinfPGD, *, rounds: int, steps: int) -> None:
+        check_at_least(rounds, 1, name="rounds")
+        check_at_least(steps, 1, name="steps")
+        self._attack, self._rounds, self._steps = attack, rounds, steps
+
+    def step(
+        self, model: nn.Module, optimiser: Optimizer, images: Tensor, labels: Tensor, *, generator: torch.Generator
+    ) -> StepRecord:
+        """Update `model` once; loss and accuracy are means over the rounds.
+
+        Raises:
+            ValueError: the network does not split at its first layer.
+        """
+        split = SplitNetwork(model)
+        optimiser.zero_grad(set_to_none=True)
+        region = self._attack.region(images)
+        attacked = region.random_point(generator)
+        first, losses, correct = split.first_parameters, [], []
+        for _ in range(self._rounds):
+            attacked = attacked.detach().requires_grad_()
+            logits, features = split.whole(attacked)
+            loss = F.cross_entropy(logits, labels)
+            (loss / self._rounds).backward()  # type: ignore[no-untyped-call]
+            if attacked.grad is not None:
+                raise ValueError(
+                    f"images reach the logits past the first layer, {split.name}; name another first_layer"
+                )
+            assert features.grad is not None
+            slope = features.grad  # p / m
+            for _ in range(self._steps):
+                attacked = attacked.detach().requires_grad_()
+                product = (slope * split.first(attacked)).sum()
+                (gradient,) = torch.autograd.grad(product, attacked)
+                attacked = region.step_(attacked.detach(), gradient, self._attack.step_size)
+            product = (slope * split.first(attacked)).sum()
+            for parameter, gradient in zip(first, torch.autograd.grad(product, first), strict=True):
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            losses.append(loss.detach())
+            correct.append(classified(logits, labels))
+        optimiser.step()
+        passes = self._rounds * len(images)
+        return StepRecord(torch.stack(losses).mean(), torch.stack(correct).double().mean(), passes, passes)
