@@ -64,44 +64,92 @@ class ModelConfig(_Frozen):
 
 
 class TrainingConfig(_Frozen):
-    """Stochastic gradient descent with momentum, as in the study."""
+    """Optimiser and schedule; by default stochastic gradient descent with momentum, as in the study."""
 
     epochs: int = Field(200, ge=0)
     """Passes over the training images; 0 measures the random initial network only."""
     batch_size: int = Field(128, ge=1)
     """Images per step."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum, or AdamW."""
     learning_rate: float = Field(0.1, gt=0)
-    """Initial learning rate."""
+    """Highest learning rate."""
+    schedule: Literal["multi-step", "cosine", "one-cycle"] = "multi-step"
+    """How the learning rate changes: at milestones, along a cosine to 0, or up for two fifths and down to 0."""
+    milestones: tuple[int, ...] = (20, 60)
+    """Completed epochs after which multi-step multiplies the learning rate by gamma."""
+    gamma: float = Field(0.5, gt=0)
+    """Factor of the learning rate at each milestone."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of SGD."""
     weight_decay: float = Field(0.0, ge=0)
-    """L2 penalty of SGD."""
-    milestones: tuple[int, ...] = (20, 60)
-    """Completed epochs after which the learning rate is multiplied by gamma."""
-    gamma: float = Field(0.5, gt=0)
-    """Factor of the learning rate at each milestone."""
+    """L2 penalty of SGD; AdamW's own decay."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    """Longest gradient of all weights together; longer ones are shortened to it."""
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Measure an exponential moving average of the weights, which keeps this share of itself at each update."""
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+    """Share of the training images that is held out to choose the best checkpoint."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many epochs without a higher accuracy on held-out images, under attack if training is."""
     augment: bool = False
     """Random crop with padding 4 and horizontal flip, in training only."""
 
+    @model_validator(mode="after")
+    def _patience_has_images(self) -> "TrainingConfig":
+        if self.patience is not None and self.validation_fraction == 0:
+            raise ValueError("patience needs held-out images; set validation_fraction above 0")
+        return self
+
 
 class AttackConfig(_Frozen):
-    """PGD in the L-infinity ball, for adversarial training (random start) and for measuring (no random start)."""
+    """PGD, for adversarial training (random start) and for measuring (no random start)."""
 
-    epsilon: Fraction = Field(8 / 255, gt=0, le=1)
+    norm: Literal["linf", "l2"] = "linf"
+    """The ball: by the largest change of a pixel, or by Euclidean distance."""
+    epsilon: Fraction = Field(8 / 255, gt=0)
     """Radius of the ball, pixels in [0, 1]."""
-    step_size: Fraction = Field(2 / 255, gt=0, le=1)
+    step_size: Fraction = Field(2 / 255, gt=0)
     """Step of each iteration, pixels in [0, 1]."""
     steps: int = Field(7, ge=1)
     """Iterations."""
 
     @model_validator(mode="after")
     def _reaches_the_boundary(self) -> "AttackConfig":
+        if self.norm == "linf" and max(self.epsilon, self.step_size) > 1:
+            raise ValueError("epsilon and step_size of the L-infinity ball are at most 1, the range of a pixel")
         if self.step_size * self.steps < self.epsilon * (1 - 1e-6):
             raise ValueError(
                 f"{self.steps} steps of {self.step_size:g} cannot reach epsilon = {self.epsilon:g}; "
                 "raise steps or step_size"
             )
         return self
+
+
+WRAPPER = "+awp"  # behind a method's name
+METHODS = ("normal", "adversarial", "fgsm", "fgsm-rs", "free", "yopo", "freelb", "trades", "mart", "ensemble")
+OF_ANY_BALL = ("normal", "adversarial", "freelb", "trades", "mart")
+
+
+class MethodConfig(_Frozen):
+    """What single training methods have beside the attack's settings."""
+
+    free_replays: int = Field(8, ge=1)
+    """Updates per batch of Free-AT; an epoch then passes over a share of the batches, and has as many updates."""
+    yopo_rounds: int = Field(5, ge=1)
+    """Passes through the whole network per update of YOPO."""
+    yopo_steps: int = Field(3, ge=1)
+    """Steps through the first layer after each of them."""
+    trades_beta: float = Field(6.0, gt=0)
+    """Weight of the divergence in TRADES."""
+    mart_weight: float = Field(5.0, gt=0)
+    """Weight of the divergence in MART."""
+    awp_gamma: float = Field(0.01, gt=0)
+    """Length of AWP's move relative to the weights."""
+    ensemble_sources: int = Field(2, ge=1)
+    """Networks that ensemble training attacks beside its own, each trained normally with a seed of its own."""
+    guard: bool = True
+    """Stop fgsm-rs where its robust accuracy collapses within an epoch, at the weights before."""
 
 
 class MeasurementConfig(_Frozen):
@@ -159,20 +207,32 @@ class FlowConfig(_Frozen):
     """Decides initial weights, batch order, augmentation and the attacks' random starts."""
     seeds: int = Field(1, ge=1)
     """Train with this many seeds, counted up from the first; a run that is continued may be given more."""
-    methods: tuple[Literal["normal", "adversarial"], ...] = ("normal", "adversarial")
-    """Trainings to compare; all start from the same weights."""
+    methods: tuple[str, ...] = ("normal", "adversarial")
+    """Trainings to compare, from the same weights: normal, adversarial (PGD), fgsm, fgsm-rs, free, yopo, freelb,
+    trades, mart, ensemble; with +awp behind the name, at perturbed weights."""
     measure_every: int = Field(1, ge=1)
     """Measure epoch 0, every so many epochs, and the last."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     attack: AttackConfig = AttackConfig()
+    method: MethodConfig = MethodConfig()
     measurement: MeasurementConfig = MeasurementConfig()
 
     @model_validator(mode="after")
     def _names_each_method_once(self) -> "FlowConfig":
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods must name each training once, got {' '.join(self.methods) or 'none'}")
+        for name in self.methods:
+            plain = name.removesuffix(WRAPPER)
+            if plain not in METHODS:
+                raise ValueError(
+                    f"unknown training method {name!r}; choose from {', '.join(METHODS)}, or NAME{WRAPPER}"
+                )
+            if self.attack.norm != "linf" and plain not in OF_ANY_BALL:
+                raise ValueError(
+                    f"{plain} training is defined in the L-infinity ball; use one of {', '.join(OF_ANY_BALL)}"
+                )
         return self
 
     def of_each_seed(self) -> "list[FlowConfig]":

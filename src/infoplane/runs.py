@@ -263,6 +263,12 @@ class RunFolder:
         """Write tensors and JSON facts of one epoch."""
         write_whole(self._checkpoint_path(seed, training, epoch), _packed(tensors, facts))
 
+    def write_best_checkpoint(
+        self, seed: int, training: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+    ) -> None:
+        """Write tensors and JSON facts of the epoch that did best on held-out images, in place of an earlier one."""
+        write_whole(self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors", _packed(tensors, facts))
+
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
 

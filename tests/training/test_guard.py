@@ -8,7 +8,7 @@ from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, construct
 from infoplane.state import join_state, split_state
-from infoplane.training import GuardedTraining, Trainer, fgsm_rs_training, normal_training
+from infoplane.training import GuardedTraining, Trainer, fgsm_rs_training, guard_attack, normal_training
 from infoplane.training.method import Stateless, StepRecord
 
 ATTACK = LinfPGD(epsilon=0.05, steps=2)
@@ -94,7 +94,9 @@ def test_the_check_disturbs_nothing():
     settings = TrainingConfig(epochs=2, batch_size=16)
 
     def weights(guarded: bool) -> list[Tensor]:
-        method = fgsm_rs_training(0.1, guarded=guarded)
+        method = fgsm_rs_training(0.1)
+        if guarded:
+            method = GuardedTraining(method, guard_attack(0.1))
         model = construct(LeNet5, seed=0)
         trainer = Trainer(model, method, images, torch.arange(40) % 10, settings, seed=0, training="fgsm-rs")
         trainer.train_epoch()

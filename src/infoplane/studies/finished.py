@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import PGD
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
 from infoplane.errors import UserError
@@ -28,10 +28,11 @@ class FinishedNetwork:
     training: str
     model: nn.Module  # with the weights of the last epoch, in whatever mode: measure under `evaluation_mode`
     layers: tuple[str, ...]  # probed
-    attack: LinfPGD  # as study one measures, without random start
+    attack: PGD  # as study one measures, without random start
     test: ImageSet  # all test images, uint8
     images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
     labels: Tensor  # (n,) integers
+    epoch: int  # completed: the last one, which can be earlier than planned
     gradient_evaluations: int  # spent on training
     seconds: float  # likewise
 
@@ -39,11 +40,6 @@ class FinishedNetwork:
     def seed(self) -> int:
         """Seed of the training."""
         return self.config.seed
-
-    @property
-    def epoch(self) -> int:
-        """Completed epochs."""
-        return self.config.training.epochs
 
     def attacked(self) -> Tensor:
         """Return the measured examples attacked, `(n, channels, height, width)`: those of study one's last epoch."""
@@ -101,10 +97,10 @@ class FinishedRun:
         """
         config = self.config.model_copy(update={"seed": seed})
         model = build_model(config, self._test)
-        tensors, facts = self._run.read_checkpoint(seed, training, config.training.epochs)
-        state: Mapping[str, Any] = join_state(tensors, facts)
+        last = stopped_at(self._run, config, training) or config.training.epochs
+        state: Mapping[str, Any] = join_state(*self._run.read_checkpoint(seed, training, last))
         try:
-            model.load_state_dict(state["model"])
+            model.load_state_dict(_measured_weights(state))
         except (RuntimeError, KeyError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
@@ -120,12 +116,14 @@ class FinishedRun:
             test=self._test,
             images=self._images,
             labels=self._labels,
+            epoch=last,
             gradient_evaluations=state.get("gradient_evaluations", 0),
             seconds=state.get("seconds", 0.0),
         )
 
     def _check_finished(self, seed: int, training: str) -> None:
-        last = self.config.training.epochs
+        last = stopped_at(self._run, self.config.model_copy(update={"seed": seed}), training)
+        last = last or self.config.training.epochs
         epochs = self._run.checkpoint_epochs(seed, training)
         if last not in epochs:
             found = f"its last checkpoint is of epoch {max(epochs)} of {last}" if epochs else "it has no checkpoint"
@@ -133,6 +131,24 @@ class FinishedRun:
                 f"{self._run.path}: {training} training, seed {seed}, has not finished ({found}); "
                 f"continue it with infoplane flow first"
             )
+
+
+def stopped_at(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
+    """Return the epoch after which a training ended by itself, before the last that was planned; None if it did not."""
+    epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
+    if run is None or not epochs or epochs[-1] >= config.training.epochs:
+        return None
+    state = join_state(*run.read_checkpoint(config.seed, training, epochs[-1]))
+    return epochs[-1] if state.get("stopped") is not None else None
+
+
+def _measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The model's weights, or their average where the run measures that."""
+    average = state.get("average")
+    if average is None:
+        weights: dict[str, Tensor] = state["model"]
+        return weights
+    return {name.removeprefix("module."): value for name, value in average.items() if name.startswith("module.")}
 
 
 def _flow_config(run: RunFolder) -> FlowConfig:

@@ -7,7 +7,6 @@ import polars as pl
 from torch import Tensor
 
 from infoplane.config import FlowConfig
-from infoplane.data import ImageSet
 from infoplane.errors import UserError
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
@@ -23,17 +22,18 @@ from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.evaluate import evaluate, prediction_counts
+from infoplane.studies.finished import stopped_at
+from infoplane.studies.methods import passes_per_image
 from infoplane.studies.parts import (
     Images,
     build_attack,
-    build_augmentation,
-    build_method,
     build_model,
     load_images,
     probed_layers,
 )
 from infoplane.studies.plane import InformationPlane
 from infoplane.studies.progress import Progress, Silence
+from infoplane.studies.trainers import TrainerBuilder
 from infoplane.training import Trainer
 
 STUDY = "information-flow"
@@ -121,7 +121,7 @@ class _Flow:
         self._config, self._training, self._images, self._name = config, training, images, name
         self._run, self._progress = run, progress
         self._model = build_model(config, images.test)
-        self._trainer = self._build_trainer(images.train)
+        self._trainer: Trainer | None = None  # while it works
         self._plane = InformationPlane(
             pixels,
             images.test.labels[images.measured],
@@ -132,55 +132,45 @@ class _Flow:
             examples_seed=config.data.seed,
             study=STUDY,
         )
+        self._builder = TrainerBuilder(config, training, images, run, progress)
+        self._last = stopped_at(run, config, training) or config.training.epochs
         self._first = self._first_epoch()
 
-    def _build_trainer(self, train: ImageSet | None) -> Trainer | None:
-        if train is None:
-            return None
-        config = self._config
-        return Trainer(
-            self._model,
-            build_method(self._training, config.attack),
-            train.images,
-            train.labels,
-            config.training,
-            seed=config.seed,
-            training=self._training,
-            augmentation=build_augmentation(config),
-        )
+    def _measured_epochs(self) -> list[int]:
+        """As planned, up to where the training ended by itself, if it did."""
+        return [epoch for epoch in self._config.measured_epochs() if epoch < self._last] + [self._last]
 
     def _is_measured(self, epoch: int) -> bool:
         return self._run is not None and self._run.has_records(STUDY, self._config.seed, self._training, epoch)
 
     def _first_epoch(self) -> int | None:
         """The latest epoch to continue from that leaves no gap in the records; None if nothing is left to do."""
-        missing = [epoch for epoch in self._config.measured_epochs() if not self._is_measured(epoch)]
+        missing = [epoch for epoch in self._measured_epochs() if not self._is_measured(epoch)]
         if self._run is None:
             return 0
         checkpoints = self._run.checkpoint_epochs(self._config.seed, self._training)
-        if not missing and self._config.training.epochs in checkpoints:
+        if not missing and self._last in checkpoints:
             return None
-        latest = missing[0] if missing else self._config.training.epochs
+        latest = missing[0] if missing else self._last
         return max((epoch for epoch in checkpoints if epoch <= latest), default=0)
 
     def _lost_epochs(self) -> list[int]:
         """Epochs without records although later ones have them."""
-        measured = [epoch for epoch in self._config.measured_epochs() if self._is_measured(epoch)]
+        measured = [epoch for epoch in self._measured_epochs() if self._is_measured(epoch)]
         latest = max(measured, default=-1)
-        return [epoch for epoch in self._config.measured_epochs() if epoch < latest and epoch not in measured]
+        return [epoch for epoch in self._measured_epochs() if epoch < latest and epoch not in measured]
 
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _epoch_work(self) -> float:
-        steps = 1 if self._training == "normal" else self._config.attack.steps + 1
-        return steps * len(self._images.train) if self._images.train else 0
+        return passes_per_image(self._training, self._config) * len(self._images.train) if self._images.train else 0
 
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
         per_image = self._config.attack.steps + 25
-        if epoch in self._config.thorough_epochs():
+        if epoch in self._config.thorough_epochs() or epoch == self._last:
             per_image += 150
-            if epoch == self._config.training.epochs:  # noise sweep, decoders of permuted labels
+            if epoch == self._last:  # noise sweep, decoders of permuted labels
                 per_image += 100 * self._config.measurement.decoder_permutations + 100
         return evaluated / 3 + len(self._images.measured) * per_image
 
@@ -188,9 +178,9 @@ class _Flow:
         """What `go` will do."""
         if self._first is None:
             return 0
-        missing = [epoch for epoch in self._config.measured_epochs() if not self._is_measured(epoch)]
+        missing = [epoch for epoch in self._measured_epochs() if not self._is_measured(epoch)]
         measuring = sum(self._measuring_work(epoch) for epoch in missing if epoch >= self._first)
-        return (self._config.training.epochs - self._first) * self._epoch_work() + measuring
+        return (self._last - self._first) * self._epoch_work() + measuring
 
     # the protocol
 
@@ -199,18 +189,25 @@ class _Flow:
         if self._first is None:
             self._progress.say(f"{self._name}: complete")
             return
-        last = self._config.training.epochs
         if lost := [epoch for epoch in self._lost_epochs() if epoch >= self._first]:
             self._progress.say(
                 f"{self._name}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
             )
+        self._trainer = self._builder.build(self._model)
         self._restore(self._first)
-        for epoch in range(self._first, last + 1):
-            if epoch in self._config.measured_epochs() and not self._is_measured(epoch):
+        epoch = self._first
+        while True:
+            if epoch in self._measured_epochs() and not self._is_measured(epoch):
                 self._measure(epoch)
-            if epoch < last:
-                self._train(epoch)
-                self._checkpoint(epoch + 1, keep=keep_checkpoints)
+            if epoch >= self._last:
+                break
+            self._train(epoch)
+            epoch += 1
+            self._checkpoint(epoch, keep=keep_checkpoints)
+            if self._trainer is not None and self._trainer.stopped is not None:
+                self._last = epoch
+                self._progress.say(f"{self._name}: ended after epoch {epoch}: {self._trainer.stopped}")
+        self._trainer = None
 
     def _restore(self, epoch: int) -> None:
         if self._run is None:
@@ -227,6 +224,8 @@ class _Flow:
             return
         state = self._trainer.state_dict() if self._trainer else {"model": self._model.state_dict(), "epoch": 0}
         self._run.write_checkpoint(self._config.seed, self._training, epoch, *split_state(state))
+        if self._trainer is not None and epoch and self._trainer.best_epoch == epoch:
+            self._run.write_best_checkpoint(self._config.seed, self._training, *split_state(state))
         if not keep:  # never a later one: where records were lost and are made again, it is the finished network
             later = [known for known in self._run.checkpoint_epochs(self._config.seed, self._training) if known > epoch]
             self._run.prune_checkpoints(self._config.seed, self._training, keep={epoch, *later})
@@ -243,6 +242,7 @@ class _Flow:
 
     def _measure(self, epoch: int) -> None:
         config, trainer = self._config, self._trainer
+        model = trainer.network if trainer else self._model
         self._progress.doing(f"{self._name}: measuring epoch {epoch} of {config.training.epochs}")
         began = time.perf_counter()
         gradient_evaluations = trainer.gradient_evaluations if trainer else 0
@@ -250,11 +250,12 @@ class _Flow:
         try:
             with attack_warnings_said(self._name, self._progress, self._log):
                 records = self._plane.measure(
-                    self._model,
+                    model,
                     epoch=epoch,
                     training=self._training,
-                    thorough=epoch in config.thorough_epochs(),
-                    final=epoch == config.training.epochs,
+                    thorough=epoch in config.thorough_epochs()
+                    or (epoch == self._last and bool(config.thorough_epochs())),
+                    final=epoch == self._last,
                     gradient_evaluations=gradient_evaluations,
                     seconds=seconds,
                 )
@@ -265,8 +266,8 @@ class _Flow:
         for split, images in (("train", self._images.train), ("test", self._images.test)):
             if images is None:
                 continue
-            with evaluation_mode(self._model):
-                whole = evaluate(self._model, images.images, images.labels)
+            with evaluation_mode(model):
+                whole = evaluate(model, images.images, images.labels)
             performance.append(
                 Performance(
                     study=STUDY,

@@ -7,21 +7,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import L2PGD, PGD, LinfPGD
 from infoplane.config import AttackConfig, DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
 from infoplane.models import LeNet5, WideResNet, construct, default_layers, model_from_path
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator, stable_seed
-from infoplane.training import TrainingMethod, adversarial_training, normal_training
 from infoplane.wrappers import named_layers
 
 
 class Images(NamedTuple):
     """The images of a study, on its device."""
 
-    train: ImageSet | None  # None where nothing is trained
+    train: ImageSet | None  # None where nothing is trained; without the images held out
+    held_out: ImageSet | None  # of the training images, to choose the best epoch by
     test: ImageSet
     measured: Tensor  # indices into test: the fixed, stratified examples
 
@@ -36,7 +36,23 @@ def load_images(config: FlowConfig, device: str) -> Images:
     test, measured = load_test_images(config, device)
     if train is not None and train.class_names != test.class_names:
         raise UserError(f"{test.name}: the classes of the training and the test images differ")
-    return Images(train and _to_device(train, device), test, measured)
+    held_out = None
+    if train is not None and config.training.validation_fraction:
+        train, held_out = _split(train, config)
+    return Images(train and _to_device(train, device), held_out and _to_device(held_out, device), test, measured)
+
+
+def _split(train: ImageSet, config: FlowConfig) -> tuple[ImageSet, ImageSet]:
+    number = round(config.training.validation_fraction * len(train))
+    if not 0 < number < len(train):
+        raise UserError(
+            f"{train.name}: {config.training.validation_fraction:g} of {len(train)} training images holds out "
+            f"{number}; choose another --training.validation-fraction"
+        )
+    chosen = stratified_indices(train.labels, number, seeded_generator(config.data.seed, "held out"))
+    kept = torch.ones(len(train), dtype=torch.bool)
+    kept[chosen] = False
+    return train.subset(kept.nonzero().flatten()), train.subset(chosen)
 
 
 def load_test_images(config: FlowConfig, device: str) -> tuple[ImageSet, Tensor]:
@@ -126,20 +142,10 @@ def probed_layers(config: FlowConfig, model: nn.Module) -> tuple[str, ...]:
     return tuple(layers)
 
 
-def build_attack(attack: AttackConfig, *, random_start: bool) -> LinfPGD:
+def build_attack(attack: AttackConfig, *, random_start: bool) -> PGD:
     """Return PGD with the given settings."""
-    return LinfPGD(epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start)
-
-
-def build_method(name: str, attack: AttackConfig) -> TrainingMethod:
-    """Return the training method of this name, fresh."""
-    match name:
-        case "normal":
-            return normal_training()
-        case "adversarial":
-            return adversarial_training(build_attack(attack, random_start=True))
-        case _:
-            raise UserError(f"unknown training method {name!r}; choose from normal, adversarial")
+    kind = LinfPGD if attack.norm == "linf" else L2PGD
+    return kind(epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start)
 
 
 def build_augmentation(config: FlowConfig) -> CropAndFlip | None:

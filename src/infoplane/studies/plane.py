@@ -7,7 +7,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import PGD
 from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.estimators.rows import distinct_rows
@@ -69,7 +69,7 @@ class InformationPlane:
         labels: Tensor,
         *,
         layers: Sequence[str] = (),
-        attack: LinfPGD | None = None,
+        attack: PGD | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
         examples_seed: int = 0,

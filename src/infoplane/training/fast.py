@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from infoplane.attacks import LinfPGD
 from infoplane.modes import evaluation_mode
 from infoplane.training.adversarial import adversarial_training
-from infoplane.training.method import StepRecord, TrainingMethod
+from infoplane.training.method import LossMethod, StepRecord, TrainingMethod
 from infoplane.training.normal import classified
 
 COLLAPSE = 0.2  # of robust accuracy, lost within one epoch
@@ -90,17 +90,18 @@ class GuardedTraining:
         self._method.load_state_dict(state["method"])
 
 
-def fgsm_rs_training(epsilon: float, *, guarded: bool = True) -> TrainingMethod:
+def guard_attack(epsilon: float) -> LinfPGD:
+    """Return the attack of the check: PGD of five steps from a random start."""
+    return LinfPGD(epsilon=epsilon, steps=GUARD_STEPS, random_start=True)
+
+
+def fgsm_rs_training(epsilon: float) -> LossMethod:
     """Return FGSM from a random start: one step of 1.25 epsilon from x + U(-epsilon, epsilon), loss on its result.
 
-    Cost per update: 2 forward and backward passes. Source: Wong et al. (2020), arXiv:2001.03994, Algorithm 3.
+    It can collapse: see `GuardedTraining`. Cost per update: 2 forward and backward passes. Source: Wong et al. (2020),
+    arXiv:2001.03994, Algorithm 3.
 
     Args:
         epsilon: radius of the ball, in pixels of [0, 1].
-        guarded: stop where robust accuracy collapses.
     """
-    attack = LinfPGD(epsilon=epsilon, steps=1, step_size=1.25 * epsilon, random_start=True)
-    method = adversarial_training(attack)
-    return (
-        GuardedTraining(method, LinfPGD(epsilon=epsilon, steps=GUARD_STEPS, random_start=True)) if guarded else method
-    )
+    return adversarial_training(LinfPGD(epsilon=epsilon, steps=1, step_size=1.25 * epsilon, random_start=True))

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from infoplane.config import TrainingConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
 from infoplane.training.method import TrainingMethod
+from infoplane.training.schedules import learning_rate
+from infoplane.training.validation import Validation
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -26,7 +29,8 @@ class EpochRecord(NamedTuple):
     epoch: int  # completed epochs, this one included
     loss: float  # mean over the epoch, in nats, as the method saw it
     accuracy: float  # on the images that the method trained on
-    learning_rate: float
+    learning_rate: float  # of the first update
+    validation_accuracy: float | None  # on held-out images, where there are some
 
 
 class Trainer:
@@ -45,6 +49,7 @@ class Trainer:
         seed: the run's seed.
         training: name of the method, e.g. "normal"; it seeds the method's own draws.
         augmentation: `(images, generator) -> images`, applied to each batch.
+        validation: held-out images that decide which epoch was best, and when to stop.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Trainer:
         seed: int,
         training: str,
         augmentation: Augmentation | None = None,
+        validation: Validation | None = None,
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels) or not len(images):
             raise ValueError(
@@ -67,23 +73,29 @@ class Trainer:
         self.model, self.method = model, method
         self._images, self._labels = images, labels
         self._settings, self._seed, self._training = settings, seed, training
-        self._augmentation = augmentation
-        self._optimiser = torch.optim.SGD(
-            model.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
+        self._augmentation, self._validation = augmentation, validation
+        self._optimiser = _optimiser(model, settings)
+        self._average: AveragedModel | None = None
+        if settings.average_decay is not None:
+            # running statistics are copied, not averaged
+            averaging = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(model, multi_avg_fn=averaging)
         self.epoch = 0  # completed epochs
-        self.stopped: str | None = None  # why the method ended the training, if it did
+        self.best_epoch = 0  # with the highest validation accuracy; 0 where none was taken
+        self.best_accuracy = -1.0
+        self.stopped: str | None = None  # why training ended before its last epoch, if it did
         self.forward_evaluations = 0
         self.gradient_evaluations = 0
         self.seconds = 0.0
 
+    @property
+    def network(self) -> nn.Module:
+        """What is measured: the model, or the average of its weights."""
+        return self.model if self._average is None else self._average.module
+
     def learning_rate(self) -> float:
-        """The learning rate of the coming epoch: a function of completed epochs, never of batches."""
-        passed = sum(milestone <= self.epoch for milestone in self._settings.milestones)
-        return self._settings.learning_rate * self._settings.gamma**passed
+        """The learning rate of the coming update, at the start of an epoch."""
+        return learning_rate(self._settings, self.epoch)
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
         """Update the weights once per batch of training images; `on_batch` hears how many images each batch had.
@@ -95,9 +107,6 @@ class Trainer:
             DivergedError: the loss or a weight is no longer finite.
         """
         began = time.perf_counter()
-        rate = self.learning_rate()
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
         device = self._images.device
         passed, part = divmod(self.epoch, replays := self.method.replays)
         order = torch.randperm(len(self._images), generator=seeded_generator(self._seed, "order", passed))
@@ -116,7 +125,11 @@ class Trainer:
                 if self._augmentation is not None:
                     images = self._augmentation(images, augmenting)
                 images = images.contiguous(memory_format=layout)
+                for group in self._optimiser.param_groups:
+                    group["lr"] = learning_rate(self._settings, self.epoch + number / len(batches))
                 record = self.method.step(self.model, self._optimiser, images, self._labels[batch], generator=attacking)
+                if self._average is not None:
+                    self._average.update_parameters(self.model)
                 loss_sum += record.loss.double() * len(batch)
                 correct += record.correct
                 self.forward_evaluations += record.forward_evaluations
@@ -126,15 +139,33 @@ class Trainer:
                 if on_batch is not None:
                     on_batch(len(batch))
         self._check_finite(loss_sum, *self.model.parameters())
+        rate = self.learning_rate()
         self.stopped = self.method.end_epoch(self.model)
+        if self.stopped is not None and self._average is not None:  # the method may have put other weights back
+            self._average.module.load_state_dict(self.model.state_dict())
         self.epoch += 1
         self.seconds += time.perf_counter() - began
+        validated = self._validated()
         return EpochRecord(
             epoch=self.epoch,
             loss=loss_sum.item() / max(seen, 1),
             accuracy=correct.item() / max(seen, 1),
             learning_rate=rate,
+            validation_accuracy=validated,
         )
+
+    def _validated(self) -> float | None:
+        if self._validation is None:
+            return None
+        accuracy, patience = self._validation.accuracy(self.network), self._settings.patience
+        if accuracy > self.best_accuracy:
+            self.best_epoch, self.best_accuracy = self.epoch, accuracy
+        elif patience is not None and self.stopped is None and self.epoch - self.best_epoch >= patience:
+            self.stopped = (
+                f"accuracy on held-out images was highest after epoch {self.best_epoch}, {self.best_accuracy:.1%}, "
+                f"and no higher for {patience} epochs"
+            )
+        return accuracy
 
     def _check_finite(self, *tensors: Tensor) -> None:
         if not all(math.isfinite(tensor.detach().sum(dtype=torch.double).item()) for tensor in tensors):
@@ -151,6 +182,9 @@ class Trainer:
             "method": self.method.state_dict(),
             "epoch": self.epoch,
             "stopped": self.stopped,
+            "average": None if self._average is None else self._average.state_dict(),
+            "best_epoch": self.best_epoch,
+            "best_accuracy": self.best_accuracy,
             "forward_evaluations": self.forward_evaluations,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
@@ -163,6 +197,25 @@ class Trainer:
         self.method.load_state_dict(state["method"])
         self.epoch = state["epoch"]
         self.stopped = state["stopped"]
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self.best_epoch, self.best_accuracy = state["best_epoch"], state["best_accuracy"]
         self.forward_evaluations = state["forward_evaluations"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.seconds = state["seconds"]
+
+
+def _optimiser(model: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "adamw":
+        optimiser: torch.optim.Optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    else:
+        optimiser = torch.optim.SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
+    if (longest := settings.gradient_clip) is not None:
+        # as a hook: methods step the optimiser themselves, some of them several times per batch
+        optimiser.register_step_pre_hook(lambda *_: _clip(model, longest))
+    return optimiser
+
+
+def _clip(model: nn.Module, longest: float) -> None:
+    nn.utils.clip_grad_norm_(model.parameters(), longest)
