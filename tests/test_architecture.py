@@ -13,7 +13,19 @@ SOURCE = Path(infoplane.__file__).parent
 REPOSITORY = SOURCE.parents[1]
 
 # Each room may import the rooms in its set, and itself; leaves of the whole house may be imported by all.
-LEAVES = {"checks", "config", "errors", "layout", "modes", "randomness", "records", "state", "sweeps", "wrappers"}
+LEAVES = {
+    "acceleration",
+    "checks",
+    "config",
+    "errors",
+    "layout",
+    "modes",
+    "randomness",
+    "records",
+    "state",
+    "sweeps",
+    "wrappers",
+}
 ESTIMATING = {"estimators"}
 PROBING = ESTIMATING | {"probes"}
 ATTACKING = PROBING

@@ -2,9 +2,11 @@
 
 from torch import nn
 
+from infoplane.acceleration import AcceleratedNetwork
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network inside `torch.compile`, `DataParallel` and `DistributedDataParallel`.
+    """Return the network inside `AcceleratedNetwork`, `torch.compile`, `DataParallel` and `DistributedDataParallel`.
 
     Raises:
         ValueError: `model` scatters each batch over several devices, so no single module sees all of it.
@@ -16,6 +18,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = model.module
         elif isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module
+        elif isinstance(model, AcceleratedNetwork):
+            model = model.network
         elif isinstance(original := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile's
             model = original
         else:

@@ -1,5 +1,6 @@
 """The sets that attacks stay in: a ball around each image, within [0, 1]."""
 
+import copy
 from typing import Literal, Protocol
 
 import torch
@@ -10,6 +11,10 @@ Norm = Literal["linf", "l2"]
 
 class Region(Protocol):
     """What may become of one batch of images."""
+
+    def rows(self, rows: slice) -> "Region":
+        """Return the region of some of the images."""
+        ...
 
     def random_point(self, generator: torch.Generator) -> Tensor:
         """Draw one point per image, uniformly from its ball, then moved into [0, 1]."""
@@ -36,6 +41,11 @@ class LinfRegion:
         self._images, self._epsilon = images, epsilon
         self._lower, self._upper = (images - epsilon).clamp_(min=0), (images + epsilon).clamp_(max=1)
 
+    def rows(self, rows: slice) -> "LinfRegion":
+        part = copy.copy(self)
+        part._images, part._lower, part._upper = self._images[rows], self._lower[rows], self._upper[rows]
+        return part
+
     def random_point(self, generator: torch.Generator) -> Tensor:
         noise = torch.rand(self._images.shape, generator=generator, device=generator.device, dtype=self._images.dtype)
         return self.projected_(self._images + (2 * noise - 1).to(self._images.device) * self._epsilon)
@@ -59,6 +69,9 @@ class L2Region:
 
     def __init__(self, images: Tensor, epsilon: float) -> None:
         self._images, self._epsilon = images, epsilon
+
+    def rows(self, rows: slice) -> "L2Region":
+        return L2Region(self._images[rows], self._epsilon)
 
     def random_point(self, generator: torch.Generator) -> Tensor:
         images, device, dtype = self._images, generator.device, self._images.dtype

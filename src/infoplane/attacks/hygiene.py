@@ -47,17 +47,17 @@ class GradientHealth:
         self._looks_like_softmax: Tensor | None = None
 
     def observe_logits(self, logits: Tensor) -> None:
-        """Note whether the model's output could be probabilities already."""
+        """Note whether the model's output could be probabilities already; the first call counts."""
         if self._looks_like_softmax is None and logits.ndim == 2 and logits.shape[1] > 1:
             outputs = logits.detach()
             sums_to_one = (outputs.sum(dim=1) - 1).abs() < 1e-3
             self._looks_like_softmax = (sums_to_one & (outputs >= 0).all(dim=1)).all()
 
-    def observe_gradient(self, gradient: Tensor) -> None:
-        """Take in the gradient of one step, `(batch, ...)`."""
-        peak = gradient.flatten(start_dim=1).abs().amax(dim=1)  # NaN if any element is
-        self._broken |= peak.isnan()
-        self._never_moved &= peak == 0
+    def observe_gradient(self, gradient: Tensor, rows: slice) -> None:
+        """Take in the gradient of one step of some of the images, `(rows, ...)`."""
+        peak = torch.linalg.vector_norm(gradient.flatten(start_dim=1), torch.inf, dim=1)  # NaN if any element is
+        self._broken[rows] |= peak.isnan()
+        self._never_moved[rows] &= peak == 0
 
     def warn(self) -> None:
         """Warn about what was counted; call once, at the end."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
 from infoplane.config import TrainingConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
@@ -50,6 +51,7 @@ class Trainer:
         training: name of the method, e.g. "normal"; it seeds the method's own draws.
         augmentation: `(images, generator) -> images`, applied to each batch.
         validation: held-out images that decide which epoch was best, and when to stop.
+        choices: how the network computes while it trains; what `network` gives computes plainly.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Trainer:
         training: str,
         augmentation: Augmentation | None = None,
         validation: Validation | None = None,
+        choices: Choices = PLAIN,
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels) or not len(images):
             raise ValueError(
@@ -75,6 +78,7 @@ class Trainer:
         self._settings, self._seed, self._training = settings, seed, training
         self._augmentation, self._validation = augmentation, validation
         self._optimiser = _optimiser(model, settings)
+        self._working = model if choices == PLAIN else AcceleratedNetwork(model, choices)
         self._average: AveragedModel | None = None
         if settings.average_decay is not None:
             # running statistics are copied, not averaged
@@ -117,7 +121,7 @@ class Trainer:
         loss_sum = torch.zeros((), dtype=torch.double, device=device)
         correct = torch.zeros((), dtype=torch.double, device=device)
         layout = memory_format(self.model)
-        self.model.train()
+        self._working.train()
         dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch)
         with isolated_global_generator(dropout_seed, device):
             for number, batch in enumerate(batches):
@@ -127,7 +131,9 @@ class Trainer:
                 images = images.contiguous(memory_format=layout)
                 for group in self._optimiser.param_groups:
                     group["lr"] = learning_rate(self._settings, self.epoch + number / len(batches))
-                record = self.method.step(self.model, self._optimiser, images, self._labels[batch], generator=attacking)
+                record = self.method.step(
+                    self._working, self._optimiser, images, self._labels[batch], generator=attacking
+                )
                 if self._average is not None:
                     self._average.update_parameters(self.model)
                 loss_sum += record.loss.double() * len(batch)

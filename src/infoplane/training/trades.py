@@ -42,7 +42,7 @@ class DivergenceAttack:
                 model,
                 start,
                 region,
-                lambda logits: divergence(clean, logits).sum(),
+                lambda logits, rows: divergence(clean[rows], logits).sum(),
                 steps=self.like.steps,
                 step_size=self.like.step_size,
                 health=health,

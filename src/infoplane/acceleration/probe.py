@@ -1,0 +1,69 @@
+"""Which way of computing is fastest here, for this network: tried, not guessed."""
+
+import time
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infoplane.acceleration.network import PLAIN, AcceleratedNetwork, Choices
+from infoplane.acceleration.workers import in_parts
+
+ROUNDS = 5
+WORTH = 0.95  # of the plain time: what gains less is not worth other last bits
+
+
+def fastest_choices(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> Choices:
+    """Time the input gradient of one batch under each candidate and return the fastest.
+
+    Rounds go through all candidates in turn, so that a busy moment of the machine hits all alike; the least time of
+    each counts. A candidate whose gradients point elsewhere than the plain ones (cosine below 0.9) is left out.
+
+    Args:
+        network: in any mode; it is timed in its own, left as it was but for batch statistics.
+        images: `(batch, channels, height, width)` float32 in [0, 1], in the size and layout of training.
+        candidates: beside `PLAIN`, which always takes part and stays unless another is clearly faster.
+    """
+    plain = _gradient(network, images, PLAIN)
+    ways = [PLAIN, *(way for way in candidates if way != PLAIN)]
+    ways = [way for way in ways if way == PLAIN or _cosine(_gradient(network, images, way), plain) > 0.9]
+    least = dict.fromkeys(ways, float("inf"))
+    for _ in range(ROUNDS):
+        for way in ways:
+            began = time.perf_counter()
+            _gradient(network, images, way)
+            if images.is_cuda:
+                torch.cuda.synchronize(images.device)
+            least[way] = min(least[way], time.perf_counter() - began)
+    best = min(ways, key=lambda way: least[way])
+    return best if least[best] < WORTH * least[PLAIN] else PLAIN
+
+
+def usual_candidates(device: torch.device) -> list[Choices]:
+    """Return what is worth trying on a device."""
+    precisions = ["32"]
+    if device.type == "cuda":
+        return [Choices(precision="bf16")] if torch.cuda.is_bf16_supported() else []
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():  # without, bfloat16 is emulated
+        precisions.append("bf16")
+    threads = torch.get_num_threads()
+    return [Choices(precision=one, workers=workers) for one in precisions for workers in {1, threads}]  # type: ignore[arg-type]
+
+
+def _gradient(network: nn.Module, images: Tensor, way: Choices) -> Tensor:
+    model = AcceleratedNetwork(network, way)
+
+    def of_part(rows: slice) -> Tensor:
+        with torch.enable_grad():
+            part = images[rows].detach().clone().requires_grad_()
+            logits = model(part)
+            labels = torch.arange(rows.start, rows.stop, device=images.device) % logits.shape[1]
+            (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), part)
+        return gradient
+
+    return torch.cat(in_parts(of_part, len(images), way.workers))
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    return F.cosine_similarity(one.flatten().double(), other.flatten().double(), dim=0).item()
