@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from infoplane.attacks import LinfPGD
 from infoplane.models import LeNet5, WideResNet, construct
 from infoplane.training import YOPOTraining
-from infoplane.training.split import SplitNetwork
+from infoplane.training.split import SplitNetwork, is_affine
 
 EPSILON, SIZE = 0.1, 0.04
 
 
-def reference(rounds: int, steps: int) -> list[Tensor]:
+def reference(rounds: int, steps: int, curved: bool = False) -> list[Tensor]:
     """Gradients of conv, norm and linear by the algorithm written out, without hooks."""
     model, (images, labels) = network(), batch()
+    if curved:
+        model.conv.register_forward_pre_hook(bend)
     attacked = uniform_start(images, EPSILON, seeded())
     rest = [*model.norm.parameters(), *model.linear.parameters()]
     first = list(model.conv.parameters())
@@ -36,12 +38,20 @@ def reference(rounds: int, steps: int) -> list[Tensor]:
     return totals
 
 
+def bend(layer: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
+    """Something before the first layer that is not affine: its gradient changes on the way."""
+    return torch.sin(6 * given[0])
+
+
+@pytest.mark.parametrize("curved", [False, True])
 @pytest.mark.parametrize(("rounds", "steps"), [(1, 1), (2, 3), (5, 3)])
-def test_the_update_is_the_mean_over_rounds(rounds, steps):
+def test_the_update_is_the_mean_over_rounds(rounds, steps, curved):
     model = network()
+    if curved:
+        model.conv.register_forward_pre_hook(bend)
     attack = LinfPGD(epsilon=EPSILON, steps=7, step_size=SIZE)
     YOPOTraining(attack, rounds=rounds, steps=steps).step(model, sgd(model), *batch(), generator=seeded())
-    assert_moved_by(model, network(), reference(rounds, steps))
+    assert_moved_by(model, network(), reference(rounds, steps, curved))
 
 
 def test_where_nothing_can_move_the_update_is_the_plain_gradient():
@@ -58,7 +68,7 @@ def test_where_nothing_can_move_the_update_is_the_plain_gradient():
 def test_the_first_layers_gradient_agrees_with_finite_differences():
     model, (images, labels) = network(), batch()
     split = SplitNetwork(model)
-    logits, features = split.whole(images)
+    logits, _, features = split.whole(images)
     F.cross_entropy(logits, labels).backward()
     moved = project(images + 0.05, images, EPSILON)
     (found,) = torch.autograd.grad((features.grad * split.first(moved)).sum(), model.conv.weight)
@@ -77,7 +87,9 @@ def test_our_networks_split_at_their_first_layer(factory):
     model = construct(factory, seed=0).eval()
     images = torch.rand(2, 1, 28, 28)
     split = SplitNetwork(model)
-    logits, features = split.whole(images)
+    logits, first, features = split.whole(images.requires_grad_())
+    assert is_affine(first, images)
+    assert torch.equal(first, features)
     assert torch.equal(logits, model(images))
     assert torch.equal(features, split.first(images))
     layer = dict(model.named_modules())[model.first_layer]
@@ -127,3 +139,23 @@ def test_a_network_that_does_not_split_is_refused(factory, message):
     method = YOPOTraining(LinfPGD(epsilon=EPSILON, steps=1), rounds=2, steps=1)
     with pytest.raises(ValueError, match=message):
         method.step(model, sgd(model), *batch(), generator=seeded())
+
+
+@pytest.mark.parametrize(
+    ("function", "affine"),
+    [
+        (lambda x, w: F.conv2d((x - 0.1) / 0.5, w), True),
+        (lambda x, w: F.conv2d(x.bfloat16(), w.bfloat16()), True),
+        (lambda x, w: F.conv2d(2 * x + 1, w), True),
+        (lambda x, w: F.conv2d(x * x, w), False),
+        (lambda x, w: F.conv2d(x.clamp(0, 1), w), False),
+        (lambda x, w: F.conv2d(1 / (x + 1), w), False),
+        (lambda x, w: F.conv2d(x / x.mean(), w), False),
+        (lambda x, w: F.conv2d(x, w * x.mean()), False),
+        (lambda x, w: F.conv2d(x, w) + F.conv2d(x, 2 * w), False),  # affine, but no chain: taken for curved, at a cost
+        (lambda x, w: F.conv2d(x.detach(), w), False),
+    ],
+)
+def test_affine_first_layers_are_told_from_others(function, affine):
+    images, weights = torch.rand(2, 1, 5, 5, requires_grad=True), torch.rand(1, 1, 3, 3, requires_grad=True)
+    assert is_affine(function(images, weights), images) == affine

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from infoplane.wrappers import named_layers, unwrapped
 
@@ -11,7 +12,8 @@ class Passed(NamedTuple):
     """What one pass through the whole network gave."""
 
     logits: Tensor
-    features: Tensor  # of the first layer: a leaf, so that a backward pass stops there and leaves its gradient
+    first: Tensor  # f0(x), on the graph that leads to the images and to the first layer's weights
+    features: Tensor  # a copy that g goes on from: a leaf, so that a backward pass stops there and leaves its gradient
 
 
 class _ReachedFirstLayer(Exception):  # noqa: N818 - no error: the pass has got where it should
@@ -50,9 +52,11 @@ class SplitNetwork:
         Raises:
             ValueError: the first layer was not called exactly once.
         """
+        first: list[Tensor] = []
         features: list[Tensor] = []
 
         def cut(_layer: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            first.append(output)
             features.append(output.detach().requires_grad_())
             return features[-1]
 
@@ -60,7 +64,7 @@ class SplitNetwork:
             logits = self._model(images)
         if len(features) != 1:
             raise ValueError(f"the first layer, {self._name}, must be called once per pass, not {len(features)} times")
-        return Passed(logits, features[0])
+        return Passed(logits, first[0], features[0])
 
     def first(self, images: Tensor) -> Tensor:
         """Return f0(images) and nothing behind it."""
@@ -76,6 +80,45 @@ class SplitNetwork:
             except _ReachedFirstLayer:
                 return found[0]
         raise ValueError(f"the first layer, {self._name}, is never called")
+
+
+def is_affine(passed: Tensor, images: Tensor) -> bool:
+    """Whether f0 is affine, so that its gradients are the same wherever they are taken.
+
+    Read from the graph: a single chain of operations that are affine in what comes down it.
+
+    Args:
+        passed: f0(images).
+        images: a leaf that requires gradients.
+    """
+    node = passed.grad_fn
+    while node is not None and (variable := getattr(node, "variable", None)) is not images:
+        if variable is not None or node.name() not in _AFFINE:
+            return False
+        ahead = [step for step, _ in node.next_functions if step is not None and _leads_to(step, images)]
+        # a divisor or a kernel made of the images would be affine in name only
+        if len(ahead) != 1 or node.next_functions[0][0] is not ahead[0]:
+            return False
+        node = ahead[0]
+    return node is not None
+
+
+_AFFINE = {
+    "ConvolutionBackward0", "SubBackward0", "AddBackward0", "DivBackward0", "MulBackward0", "ToCopyBackward0",
+    "ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0", "CloneBackward0", "MkldnnConvolutionBackward0",
+}  # fmt: skip
+
+
+def _leads_to(node: Node, images: Tensor) -> bool:
+    seen, ahead = set(), [node]
+    while ahead:
+        one = ahead.pop()
+        if getattr(one, "variable", None) is images:
+            return True
+        if one not in seen:
+            seen.add(one)
+            ahead += [step for step, _ in one.next_functions if step is not None]
+    return False
 
 
 def _first_layer(model: nn.Module) -> tuple[str, nn.Module]:
