@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import torch
@@ -293,8 +293,10 @@ class RunFolder:
 
 
 def _read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    # A run that began before this column existed holds nothing there; any other column must be in the file.
+    missing: dict[str, Literal["insert"]] = {name: "insert" for name in ("texture_accuracy",) if name in schema}
     try:
-        return pl.read_parquet(path).match_to_schema(schema)
+        return pl.read_parquet(path).match_to_schema(schema, missing_columns=missing)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None

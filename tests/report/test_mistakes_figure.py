@@ -97,7 +97,7 @@ def test_both_classes_are_drawn_layer_by_layer_both_ways():
     assert axes.get_title(loc="left") == "normal training: 321 mistakes"
 
 
-def test_saturation_is_drawn_below_for_the_last_layer_and_stands_in_for_decoders_that_study_one_had_not():
+def test_below_stand_all_layers_under_the_strongest_saturation_and_the_last_along_its_levels():
     rows = [
         mistakes("normal", 1.0 - level / 2000 + layer, layer=layer, distortion="saturation", level=level)
         for layer in range(2)
@@ -105,9 +105,11 @@ def test_saturation_is_drawn_below_for_the_last_layer_and_stands_in_for_decoders
     ]
     table = measurement_table(rows)
     figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
-    above, below = figure.axes
+    above, strongest, below = figure.axes
     bit = 0.6931471805599453
     assert curve(above, "mistaken class, decoders refitted")[1] == pytest.approx([0.999 / bit, 1.999 / bit])
+    assert curve(strongest, "mistaken class, decoders refitted")[1] == pytest.approx([0.488 / bit, 1.488 / bit])
+    assert "at saturation 1024" in strongest.get_xlabel()
     expected = [(2 - level / 2000) / bit for level in (2, 64, 1024)]
     assert curve(below, "mistaken class, decoders refitted")[1] == pytest.approx(expected)
     assert [tick.get_text() for tick in below.get_xticklabels()] == ["2", "64", "1024"]

@@ -10,7 +10,7 @@ import torch
 from polars.testing import assert_frame_equal
 
 from infoplane.config import DistortionConfig
-from infoplane.distortions import saturate, shuffle_patches
+from infoplane.distortions import exchange_texture, saturate, shuffle_patches, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import decoded_information
 from infoplane.modes import evaluation_mode
@@ -20,7 +20,7 @@ from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION,
 from infoplane.runs import RunFolder
 from infoplane.studies import distortion as study
 from infoplane.studies import information_flow
-from infoplane.studies.distortion import DistortionRecords, distortion_study
+from infoplane.studies.distortion import DistortionRecords, distortion_study, planned_levels
 from infoplane.studies.evaluate import evaluate
 from infoplane.studies.finished import FinishedRun
 from infoplane.studies.plane import InformationPlane
@@ -112,9 +112,10 @@ def test_numbers_come_with_error_ceiling_and_null(whole):
     assert rows["standard_error"].null_count() == 0
     bounded = rows.filter(pl.col("estimator") != "kde-mixed")
     assert bounded["ceiling_nats"].null_count() == 0
-    label = bounded.filter((pl.col("quantity") == LABEL_INFORMATION) & (pl.col("estimator") != "decoded"))
+    label = bounded.filter(pl.col("quantity") == LABEL_INFORMATION)
     assert label["null_quantile95_nats"].null_count() == 0
-    assert set(label.filter(pl.col("estimator") == "decoded-transfer")["permutations"]) == {1}
+    for decoder in ("decoded", "decoded-transfer"):
+        assert set(label.filter(pl.col("estimator") == decoder)["permutations"]) == {1}
 
 
 def test_images_are_attacked_first_and_distorted_then(whole):
@@ -183,7 +184,34 @@ def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_dist
         assert set(own["samples"]) == {wrong}
         levels = own.filter(layer="fc3", estimator="decoded").select("distortion", "level").rows()
         assert sorted(levels) == sorted((name, float(level)) for name, levels in LEVELS.items() for level in levels)
-        assert set(own.filter(layer="conv2")["estimator"]) == {"decoded-transfer"}
+        inner = own.filter(layer="conv2", estimator="decoded")
+        assert set(inner.select("distortion", "level").rows()) == {("saturation", 1024.0), ("shuffling", 7.0)}
+        assert set(own.filter(layer="conv2", estimator="decoded-transfer")["level"]) == set(own["level"])
+
+
+def test_the_strongest_level_stands_last_whatever_the_order_asked_for(own_run):
+    finished = FinishedRun(own_run)
+    config = DistortionConfig(saturation=(64, 8), shuffling=(7, 2))
+    plan = planned_levels(config, finished.images, finished.labels)
+    assert plan == {"saturation": (2, 8, 64), "shuffling": (1, 2, 7)}
+
+
+def test_cue_conflicts_say_how_many_decisions_follow_the_texture(own_run):
+    distortion_study(own_run, DistortionConfig(distortions=("texture-exchange", "noise")))
+    performance = own_run.performance().filter(pl.col("study") == study.STUDY)
+    lent = performance.filter(pl.col("distortion") == "texture-exchange", pl.col("level") > 0)
+    assert performance.filter(pl.col("texture_accuracy").is_not_null()).equals(lent)
+    network = FinishedRun(own_run).network(SEED, "normal")
+    generator = seeded_generator(0, "distortion", "texture-exchange", "2")
+    donors = texture_donors(network.labels, generator=generator)  # the first draw of the exchange
+    changed = exchange_texture(
+        network.images, network.labels, 2, generator=seeded_generator(0, "distortion", "texture-exchange", "2")
+    )
+    with evaluation_mode(network.model):
+        predicted = evaluate(network.model, changed, network.labels).predicted
+    row = lent.filter(training="normal", examples="original", level=2).row(0, named=True)
+    assert row["texture_accuracy"] == (predicted == network.labels[donors]).double().mean().item()
+    assert row["accuracy"] == pytest.approx((predicted == network.labels).double().mean().item())
 
 
 def test_relative_noise_stays_that_of_the_undistorted_version(whole):

@@ -167,6 +167,11 @@ def _draw_performance(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
             axes.fill_between(
                 places, values - error, values + error, color=keys.colour(training), alpha=0.18, linewidth=0
             )
+            lent = own.filter(pl.col("texture_accuracy").is_not_null())
+            if not lent.is_empty():  # cue conflict: the class of the texture beside that of the shape
+                style = {**keys.style(training, examples), "linestyle": ":", "linewidth": 0.9, "markersize": 2}
+                axes.plot(_places(lent, levels), 100 * lent["texture_accuracy"], label="_texture", **style)
+                axes.set_title("dotted: taken for the texture's class", loc="right", fontsize=6, y=0.0)
     if measure == "accuracy":
         axes.set(ylim=(0, 103), yticks=(0, 25, 50, 75, 100))
     elif (rows["loss"] > 0).all():

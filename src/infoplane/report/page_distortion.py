@@ -66,6 +66,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         for row in last.to_dicts()
     }
     performed = {(row["level"], row["training"], row["examples"]): row for row in performance.to_dicts()}
+    lent = performance["texture_accuracy"].is_not_null().any()
     lines = []
     for level in distortions_of(performance)[name]:
         conditions = [
@@ -76,7 +77,11 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         ]
         for condition in conditions:
             own = performed[condition]
-            cells = f"<td>{100 * own['accuracy']:.2f} %</td><td>{own['loss']:.3g}</td>"
+            cells = f"<td>{100 * own['accuracy']:.2f} %</td>"
+            if lent:
+                texture = own["texture_accuracy"]
+                cells += "<td>-</td>" if texture is None else f"<td>{100 * texture:.2f} %</td>"
+            cells += f"<td>{own['loss']:.3g}</td>"
             for quantity, estimator, _, interval, null in _COLUMNS:
                 number = found.get((*condition, quantity, estimator))
                 cells += number_cells(number, "", with_interval=interval, with_null=null)
@@ -96,8 +101,9 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         f'<th scope="col" class="text">{escape(text)}</th>'
         for text in (DISTORTIONS[name].level.capitalize(), "Training", "Examples")
     )
+    taken = '<th scope="col">Taken for the texture&rsquo;s class</th>' if lent else ""
     return scrollable(
         f"{name.capitalize()} (destroys {DISTORTIONS[name].destroys}), seed {seed}, layer {layer}: information in bits",
-        f'<thead><tr>{texts}<th scope="col">Accuracy</th><th scope="col">Loss, nats</th>{heads}</tr></thead>'
+        f'<thead><tr>{texts}<th scope="col">Accuracy</th>{taken}<th scope="col">Loss, nats</th>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody>",
     )

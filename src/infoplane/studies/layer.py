@@ -93,6 +93,7 @@ def measure_layer(
     predicted: Mapping[str, Tensor] | None = None,
     thorough: bool = False,
     final: bool = False,
+    mistakes: bool = False,
 ) -> LayerRecords:
     """Return what the estimators say about one layer, in nats.
 
@@ -115,7 +116,8 @@ def measure_layer(
         predicted: for some versions `(samples,)` classes that the network takes the examples for: what the layer tells
             of these, where they are wrong, is measured too.
         thorough: take the value between the KDE bounds and the decoders too.
-        final: sweep the noise, and refit the decoders to permuted labels.
+        final: sweep the noise, and refit the decoders to permuted labels; of distorted examples these are always.
+        mistakes: fit decoders of the predicted classes to each version even where `thorough` does not ask for them.
 
     Raises:
         ValueError: the activations or labels are not as the estimators need them.
@@ -134,8 +136,9 @@ def measure_layer(
             groups=groups,
             facts=dict(facts),
             examples_seed=examples_seed,
-            permutations=settings.decoder_permutations if final else 0,
+            permutations=settings.decoder_permutations if final or (undistorted and thorough) else 0,
             refitting=thorough,
+            refitting_mistakes=thorough or mistakes,
         )
         readers = undistorted.decoders if undistorted else ()
         records.measurements.extend(decoding.rows(versions, readers, predicted or {}))

@@ -43,6 +43,8 @@ class Distorted(NamedTuple):
     versions: Mapping[str, Tensor]  # by name, "original" first: each like the images of the plane
     undistorted: Mapping[str, Undistorted]  # by layer
     mistaken_for: Mapping[str, Tensor] = {}  # by version, `(n,)` classes that it is taken for without the distortion
+    every_mistake: bool = False  # refit decoders of those classes at every layer, not at the last alone
+    textures: Tensor | None = None  # (n,) classes of the images that lent their texture, where one was exchanged
 
 
 class InformationPlane:
@@ -154,6 +156,7 @@ class InformationPlane:
                         accuracy=found.accuracy,
                         loss=found.loss,
                         n=len(images),
+                        texture_accuracy=_share(found.predicted, distorted.textures if distorted else None),
                         predictions=prediction_counts(self._labels, found.predicted, found.confidence),
                         gradient_evaluations=gradient_evaluations,
                         seconds=seconds,
@@ -187,6 +190,7 @@ class InformationPlane:
                     predicted=mistaken_for,
                     thorough=thorough and (distorted is None or layer == layers[-1]),
                     final=final,
+                    mistakes=distorted is not None and distorted.every_mistake,
                 )
                 records.measurements.extend(measured.measurements)
                 records.geometry.extend(measured.geometry)
@@ -204,6 +208,10 @@ class InformationPlane:
                 model, self._attack, self._images, self._labels, generator=generator
             )
         return versions
+
+
+def _share(predicted: Tensor, classes: Tensor | None) -> float | None:
+    return None if classes is None else (predicted == classes.cpu()).double().mean().item()
 
 
 def _distinct(images: Tensor) -> Tensor:
