@@ -94,7 +94,8 @@ def test_every_network_level_version_and_layer_is_measured_once(whole):
         INPUT_INFORMATION: everywhere | {("binning", None)},
         LABEL_INFORMATION: everywhere | {("binning", None), ("decoded-transfer", None)},
     }
-    last = {INPUT_INFORMATION: {("noisy", "fixed")}, LABEL_INFORMATION: {("noisy", "fixed"), ("decoded", None)}}
+    noisy = {("noisy", "fixed"), ("noisy", "relative")}
+    last = {INPUT_INFORMATION: noisy, LABEL_INFORMATION: noisy | {("decoded", None)}}
     measured = rows.filter(pl.col("estimator") != "kde-mixed")
     columns = ["training", "distortion", "level", "examples", "layer", "quantity", "estimator", "noise_mode"]
     expected = [
@@ -145,7 +146,9 @@ def test_the_undistorted_level_repeats_the_last_epoch_of_study_one(flow_run, who
             expected = keyed[tuple(row[name] for name in PLANE)]
             compared += 1
             for column in ("value_nats", "standard_error", "ceiling_nats", "noise_variance", "group_means"):
-                assert row[column] == pytest.approx(expected[column], abs=1e-12), row
+                # Monte Carlo multiplies in float32: there a last bit of the noise variance shows
+                error = 1e-6 if row["estimator"] == "noisy" else 1e-12
+                assert row[column] == pytest.approx(expected[column], abs=error), row
     assert compared > 100
 
 

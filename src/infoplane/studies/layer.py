@@ -30,6 +30,7 @@ from infoplane.studies.decoders import DECODABLE, ORIGINAL, Decoding
 from infoplane.studies.rows import Ceilings, binning_rows, class_rows, kde_rows, noisy_rows
 
 GROUPS = 20
+NOISE_SHARE = 1 / 32  # of a layer's total variance: distances grow with the width, and so must noise that hides some
 COMPARABLE = 4  # examples: fewer leave the debiased similarity undefined
 
 
@@ -166,7 +167,8 @@ class _Version:
         """The noise columns of each measurement with KDE; a layer without any variance has no relative noise."""
         noise: list[dict[str, Any]] = [{"noise_mode": FIXED_NOISE, "noise_variance": self._settings.noise_variance}]
         if self._scale > 0:
-            ratios = [(RELATIVE_NOISE, self._settings.noise_ratio)]
+            ratio = self._settings.noise_ratio or NOISE_SHARE * self._activations.shape[1]
+            ratios = [(RELATIVE_NOISE, ratio)]
             ratios += [(SWEPT_NOISE, ratio) for ratio in self._settings.noise_sweep if final]
             noise += [
                 {"noise_mode": mode, "noise_ratio": ratio, "noise_variance": ratio * self._scale}
@@ -198,15 +200,17 @@ class _Version:
         )
         bins = {"bin_width": settings.bin_width, "singleton_fraction": binned.singleton_fraction}
         yield from binning_rows(binned, ceilings, groups, {**common, **bins})
-        if thorough:
+        for columns in noise if thorough else ():
+            if columns["noise_mode"] == SWEPT_NOISE:
+                continue
             noisy = noisy_information(
                 self._activations,
                 self._labels,
-                noise_variance=settings.noise_variance,
+                noise_variance=columns["noise_variance"],
                 permutations=settings.permutations,
                 generator=self._permuting(),
             )
-            yield from noisy_rows(noisy, ceilings, groups, {**common, **noise[0]})
+            yield from noisy_rows(noisy, ceilings, groups, {**common, **columns})
 
     def _permuting(self) -> torch.Generator:
         return seeded_generator(self._seed, "permutations")
