@@ -5,7 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from tests.findings.constructed import GROUPS, accuracies, measurement
+from tests.findings.constructed import GROUPS, accuracies, exact, measurement
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.findings.distortions import (
@@ -207,6 +207,12 @@ def test_chance_is_the_null_of_study_one_where_study_two_took_none():
     assert "original examples; null not taken, chance counts as 0)" in unknown.statement
     other_epoch = undistorted.with_columns(epoch=pl.lit(9, dtype=pl.Int64()))
     assert "null not taken" in parts(pl.concat([table, other_epoch]), NO_ACCURACY)["I(T;Y) under shuffling"].statement
+
+
+def test_information_within_the_numerical_error_of_chance_has_no_slope():
+    table = exact(information(AS_CLAIMED).with_columns(value_nats=pl.col("value_nats") / 3000))
+    table = table.with_columns(standard_error=pl.lit(1e-6), null_quantile95_nats=pl.lit(None, dtype=pl.Float64()))
+    assert "not above chance" in parts(table, NO_ACCURACY)["I(T;Y) under shuffling"].reason
 
 
 def test_saturated_information_has_no_slope():

@@ -108,6 +108,12 @@ def test_epochs_that_cannot_be_told_from_the_threshold_belong_to_the_interval():
     assert reached(one, 0.05) == (4, 4)
 
 
+def test_epochs_within_the_numerical_error_of_the_threshold_belong_to_the_interval():
+    # 0.9 is reached at epoch 2 as it stands, and perhaps at epoch 1 or only at 3: these lie 0.0005 below and above it
+    one = curve([0.0, 0.8995, 0.9002, 0.9005, 1.0])
+    assert (reached(one, None), reached(one, 0.05)) == ((2, 2), (1, 4))
+
+
 @pytest.mark.parametrize(("gap", "verdict"), [(0.2, "supported"), (0.0, "undecided"), (-0.2, "contradicted")])
 def test_a_planted_gap_is_found_in_the_final_levels(gap, verdict):
     table = flow(planted(gap=gap))

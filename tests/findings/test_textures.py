@@ -130,6 +130,11 @@ def test_attacked_layers_of_pure_noise_support_nothing_though_refitted_decoders_
     assert deciding(table).verdict == "undecided"
 
 
+@pytest.mark.parametrize(("value", "verdict"), [(5e-4, "undecided"), (2e-3, "supported")])
+def test_less_than_the_numerical_error_is_nothing_read(value, verdict):
+    assert deciding(exact(mistaken([value, value, value]))).verdict == verdict
+
+
 def test_a_null_is_named_where_there_is_one_and_only_there():
     with_null, without = mistaken([0.3, 0.5], estimator=DECODED, null=0.2), mistaken([0.3, 0.5], estimator=DECODED)
     known, unknown = beside(with_null)["fc0", DECODED], beside(without)["fc0", DECODED]

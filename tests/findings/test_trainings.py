@@ -18,7 +18,7 @@ def lagging(*, training, epoch, **_):
 
 
 def run(*trainings, **facts):
-    return flow(lagging, trainings=trainings, seeds=(0, 1, 2), examples=("original",), **facts)
+    return flow(lagging, trainings=trainings, seeds=(0, 1, 2), layers=("conv", "fc"), **facts)
 
 
 def claim(found, number):
@@ -44,7 +44,16 @@ def test_any_other_training_stands_for_it_where_it_is_not(method):
     assert f"than {method} training" in main.statement
     assert f"normal - {method} training" in main.statistic
     assert not any("not recorded for both" in one.reason for one in found.about(2))
-    assert {one.verdict for one in found.about(3)} == {one.verdict for one in plain.about(3)}
+    for number in (1, 2, 3):
+        own, others = found.about(number), plain.about(number)
+        assert [one.value for one in own] == [one.value for one in others]
+        assert {one.seeds for one in own} == {3}
+        name = f"{method} training"
+        assert [one.statement for one in own if name in one.statement] == [
+            one.statement.replace("adversarial training", name)
+            for one in others
+            if "adversarial training" in one.statement
+        ]
 
 
 def test_the_first_of_several_stands_for_it_and_another_can_be_named():
