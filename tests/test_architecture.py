@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "distortions": set(),
     "training": TRAINING,
     "studies": STUDYING,
-    "findings": {"estimators", "studies"},
+    "findings": {"estimators", "studies", "distortions"},
     "report": SHOWING | {"findings"},
     "console": set(),
     "commands": STUDYING | {"studies", "findings", "report", "recipes", "console"},
