@@ -119,6 +119,7 @@ def test_attacked_layers_of_pure_noise_support_nothing_though_refitted_decoders_
         facts = {"study": "information-flow", "seed": 0, "training": "normal", "epoch": 10, "split": "test"}
         decoding = Decoding(
             labels=labels, groups=stratified_groups(labels, generator), examples_seed=0, permutations=1, refitting=True,
+            refitting_mistakes=True,
             facts={**facts, "layer_index": index, "layer": layer},
         )  # fmt: skip
         originals = 3 * torch.eye(10)[labels] + torch.randn(600, 10, generator=generator)
