@@ -102,22 +102,22 @@ def test_the_values_table_gives_the_numbers_of_the_chosen_epoch(full_run, open_p
 
 def test_the_page_opens_with_the_plane_to_trust_first(full_run, open_page):
     page = open_page(full_run)
-    assert page.input_value("#estimator") == "noisy+decoded"
+    assert page.input_value("#estimator") == "noisy@relative+decoded"
     assert page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x.length") == 6  # measured at fewer epochs
     page.click("#values summary")
     page.wait_for_selector("#values-table tbody tr")
     rows = page.locator("#values-table tbody tr").all_inner_texts()
     assert rows[4].split("\t") == [
-        "fc3", "normal", "original", "10", "9.23 too few samples", "9.97", "3.14 ± 0.04", "> 0.03", "3.32",
+        "fc3", "normal", "original", "10", "6.92 too few samples", "9.97", "3.14 ± 0.04", "> 0.03", "3.32",
     ]  # fmt: skip
     page.focus("#epoch")
     page.keyboard.press("ArrowLeft")
     rows = page.locator("#values-table tbody tr").all_inner_texts()
-    assert rows[4].split("\t")[3:] == ["7", "9.10 too few samples", "9.97", "3.08 ± 0.04", "none", "3.32"]
+    assert rows[4].split("\t")[3:] == ["7", "6.83 too few samples", "9.97", "3.08 ± 0.04", "none", "3.32"]
 
 
 def test_decoders_of_originals_are_selectable_and_drawn_clipped(full_run, open_page):
-    page = open_page(full_run, plane="noisy+decoded-transfer")
+    page = open_page(full_run, plane="noisy@relative+decoded-transfer")
     page.check("#examples input[value=adversarial]")
     assert page.evaluate(f"{TRAIL.format('fc3/normal/adversarial')}.y").count(0) == 5
     text = page.evaluate(f"{TRAIL.format('fc3/normal/adversarial')}.text.at(-1)")

@@ -12,13 +12,14 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find
-from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
-from infoplane.report.bits import in_bits, layers_of, trainings_of, undistorted
+from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
+from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
 from infoplane.report.figures import write_figures
 from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section, is_of_distortion
-from infoplane.report.page_tables import accuracy_html, figures_html, geometry_html, information_html, settings_html
+from infoplane.report.page_figures import figures_html
+from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.summary import missing_parts
 from infoplane.runs import RunFolder, write_whole
 
@@ -118,15 +119,17 @@ def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.Data
     data = settings.get("data")
     pairs = trainings_of(rows, performance)
     epochs = [*rows["epoch"], *performance["epoch"]]
+    # of mistaken examples and within classes there are fewer
+    informations = rows.filter(
+        pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION]), pl.col("class_index").is_null()
+    )
     facts = {
         "Data": str(data.get("name", "")) if isinstance(data, Mapping) else "",
         "Training": ", ".join(dict.fromkeys(training for _, training in pairs)),
         "Seed": ", ".join(dict.fromkeys(str(seed) for seed, _ in pairs)),
         "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
         "Layers": str(len(layers_of(rows)) or ""),
-        "Examples measured": ", ".join(
-            str(count) for count in rows.filter(pl.col("class_index").is_null())["samples"].unique().sort()
-        ),
+        "Examples measured": ", ".join(str(count) for count in informations["samples"].unique().sort()),
     }
     shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
     return f'<dl class="facts">{shown}</dl>' if shown else ""
@@ -144,13 +147,12 @@ def _missing(parts: Sequence[str]) -> str:
 
 def _noise(rows: pl.DataFrame) -> str:
     variances = rows.filter(noise_mode=FIXED_NOISE)["noise_variance"].unique().sort().to_list()
-    ratios = rows.filter(noise_mode=RELATIVE_NOISE)["noise_ratio"].unique().sort().to_list()
     widths = rows["bin_width"].drop_nulls().unique().sort().to_list()
     parts = []
     if variances:
         parts.append(f"noise variance {_span(variances)}")
-    if ratios:
-        parts.append(f"relative noise {_span(ratios)}")
+    if RELATIVE_NOISE in rows["noise_mode"]:
+        parts.append(f"relative noise {relative_noise_text(rows)}")
     if widths:
         parts.append(f"bin width {_span(widths)}")
     return f" (here: {', '.join(parts)})" if parts else ""
