@@ -83,6 +83,15 @@ def test_original_examples_are_solid_and_adversarial_ones_dashed(figure):
     assert (lines["normal/original"], lines["normal/adversarial"]) == ("-", "--")
 
 
+def test_the_lower_of_two_curves_on_each_other_stays_visible(figure):
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    for examples in ("original", "adversarial"):
+        lower, upper = lines[f"normal/{examples}"], lines[f"adversarial/{examples}"]
+        assert lower.get_zorder() <= upper.get_zorder()
+        assert lower.get_linewidth() >= 2 * upper.get_linewidth()
+        assert lower.get_markersize() >= upper.get_markersize() + 2
+
+
 def test_label_information_stands_before_the_null_of_each_training(figure):
     panel = panels(figure)[LABEL_INFORMATION, "kde-kl", "conv1"]
     tops = [collection.get_datalim(panel.transData).y1 for collection in panel.collections]

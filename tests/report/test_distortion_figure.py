@@ -118,6 +118,14 @@ def test_noisy_information_stands_at_relative_noise_or_at_the_fixed_one_where_th
     assert lines(axes)["normal/original"].get_ydata() == pytest.approx(drawn("normal", "original", "saturation", 2, 1))
 
 
+def test_the_lower_of_two_curves_on_each_other_stays_visible(figure):
+    for axes in panels(figure, len(LEVELS))[[0, 2], 0]:
+        lower, upper = (lines(axes)[f"{training}/original"] for training in ("normal", "adversarial"))
+        assert list(lines(axes)).index("normal/original") < list(lines(axes)).index("adversarial/original")
+        assert lower.get_linewidth() >= 2 * upper.get_linewidth()
+        assert lower.get_markersize() >= upper.get_markersize() + 2
+
+
 def test_what_was_not_measured_is_said(tables):
     rows, performance = tables
     figure = distortion_figure(rows.remove(estimator="decoded"), performance, "title")

@@ -72,6 +72,13 @@ def test_planes_have_intervals_both_ways(full_run, drawn):
             assert segments[:, end, coordinate] == pytest.approx(np.concatenate(expected))
 
 
+def test_planes_hold_their_intervals(full_run, drawn):
+    _, figure = drawn
+    lowest = full_run.measurements().filter(estimator="noisy", quantity=INPUT_INFORMATION, noise_mode="relative")
+    lowest = lowest.filter(training=drawn[0])["interval_low"].min() / math.log(2)
+    assert panel(figure, 0, "fc3").get_xlim()[0] <= lowest
+
+
 def test_noisy_information_runs_over_epochs_with_its_interval(full_run, drawn):
     training, figure = drawn
     axes = panel(figure, 1, "fc2")

@@ -12,7 +12,7 @@ from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_
 from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
 from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, training_label
 from infoplane.report.planes import interval_ends
-from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing, stacked
 
 _TRANSFERRED_LINE: Literal[":"] = ":"
 
@@ -51,7 +51,8 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
     handles: list[Line2D | Patch] = []
     for rank, training in enumerate(trainings):
         colour = COLOURS[rank % len(COLOURS)]
-        handles.append(Line2D([], [], color=colour, label=plain(training_label(training))))
+        width = stacked(rank, len(trainings))["linewidth"]
+        handles.append(Line2D([], [], color=colour, linewidth=width, label=plain(training_label(training))))
         handles.append(Patch(color=colour, alpha=0.18, linewidth=0, label="its null"))
     for rank, name in enumerate(examples):
         handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{name} examples")))
@@ -71,7 +72,8 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
     for rank, training in enumerate(trainings):
         for style, name in enumerate(examples):
             curve = parts.get((training, name), points.clear())
-            _draw_curve(axes, curve, side, rank, LINES[style % 4], f"{training}/{name}", "ox+1"[style % 4])
+            look = {**_look(rank, len(trainings)), "linestyle": LINES[style % 4], "marker": "ox+1"[style % 4]}
+            _draw_curve(axes, curve, side, look, f"{training}/{name}")
         if side == "label":
             # one band for all examples: at each epoch the highest of their nulls, so that none is understated
             own = points.filter(pl.col("training") == training, pl.col("label_null_bits").is_not_null())
@@ -91,17 +93,18 @@ def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str]) ->
     attacked = points.filter(pl.col("examples") != "original").sort("epoch")
     for rank, training in enumerate(trainings):
         curve = attacked.filter(pl.col("training") == training)
-        _draw_curve(axes, curve, "label", rank, _TRANSFERRED_LINE, f"{training}/transferred", "+")
+        look = {**_look(rank, len(trainings)), "linestyle": _TRANSFERRED_LINE, "marker": "+"}
+        _draw_curve(axes, curve, "label", look, f"{training}/transferred")
 
 
-def _draw_curve(axes: Axes, curve: pl.DataFrame, side: str, rank: int, line: Any, label: str, marker: str) -> None:
+def _look(rank: int, number: int) -> dict[str, Any]:
+    return {"color": COLOURS[rank % len(COLOURS)], **stacked(rank, number)}
+
+
+def _draw_curve(axes: Axes, curve: pl.DataFrame, side: str, look: dict[str, Any], label: str) -> None:
     """Draw one curve, with the epochs marked if they are few, and with intervals if it is noisy or decoded."""
-    colour = COLOURS[rank % len(COLOURS)]
     values = curve[f"{side}_drawn_bits"]
     thorough = curve["estimator"].str.contains(f"[+]({DECODED}|{DECODED_TRANSFER})$").any()
-    axes.plot(
-        curve["epoch"], values, color=colour, linestyle=line, marker=marker if thorough or len(curve) <= 2 else None,
-        markersize=2.5, label=label,
-    )  # fmt: skip
+    axes.plot(curve["epoch"], values, **look | ({} if thorough or len(curve) <= 2 else {"marker": None}), label=label)
     if thorough:
-        axes.vlines(curve["epoch"], *interval_ends(curve, side), colors=colour, linewidth=0.8)
+        axes.vlines(curve["epoch"], *interval_ends(curve, side), colors=look["color"], linewidth=0.8)

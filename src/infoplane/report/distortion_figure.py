@@ -23,6 +23,7 @@ from infoplane.report.style import (
     new_figure,
     plain,
     say_missing,
+    stacked,
     title_layer,
 )
 
@@ -121,7 +122,11 @@ class _Keys:
 
     def style(self, training: str, examples: str) -> dict[str, Any]:
         rank = self.examples.index(examples) % len(LINES)
-        return {"color": self.colour(training), "linestyle": LINES[rank], "marker": _MARKERS[rank], "markersize": 3}
+        size = stacked(self.trainings.index(training), len(self.trainings))
+        return {"color": self.colour(training), "linestyle": LINES[rank], "marker": _MARKERS[rank], **size}
+
+    def width(self, training: str) -> float:
+        return stacked(self.trainings.index(training), len(self.trainings))["linewidth"]
 
     def colour(self, training: str) -> str:
         return COLOURS[self.trainings.index(training) % len(COLOURS)]
@@ -235,7 +240,9 @@ def _draw_information(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
 
 def _legend(keys: _Keys) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=keys.colour(training), label=plain(training_label(training)))
+        Line2D(
+            [], [], color=keys.colour(training), linewidth=keys.width(training), label=plain(training_label(training))
+        )
         for training in keys.trainings
     ]
     for rank, examples in enumerate(keys.examples):

@@ -86,6 +86,7 @@ def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Norm
     axes.hlines(own["label_drawn_bits"], *interval_ends(own, "input"), colors=colours, linewidth=0.8)
     axes.vlines(own["input_drawn_bits"], *interval_ends(own, "label"), colors=colours, linewidth=0.8)
     limits = plane_limits(points, "input")
+    limits = (min(limits[0], *interval_ends(points, "input")[0]), limits[1])
     axes.set(xlim=limits, ylim=plane_limits(points, "label"), xlabel="noisy I(X;T), bits")
     near = float(own["input_ceiling_bits"].min()) - _NEAR_BITS  # type: ignore[arg-type]
     axes.axvspan(near, limits[1], **_SHORT)
