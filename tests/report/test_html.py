@@ -61,6 +61,26 @@ def test_the_page_is_well_formed_and_accessible(full_page):
     assert all(label in ids for a in by_tag["section"] for label in [a["aria-labelledby"]])
 
 
+def test_findings_come_before_accuracy_and_what_can_be_memorised_is_folded_away(full_page):
+    places = [
+        full_page.index(text)
+        for text in (
+            '<dl class="facts">', '<section id="findings"', '<section id="summary"', "trust these first",
+            "<details><summary>Normal training, seed 3: pairwise and binned estimates, pairwise estimates at relative",
+            "information in bits, pairwise and binned estimates", "information in bits, pairwise estimates at relative",
+            "</details>", "Adversarial training, seed 3, epoch 10: information in bits, trust these first",
+        )
+    ]  # fmt: skip
+    places[7] = full_page.index("</details>", places[6])
+    assert places == sorted(places)
+    assert full_page.index('href="#findings"') < full_page.index('href="#summary"')
+
+
+def test_without_numbers_to_trust_first_the_others_are_not_folded_away(make_run, tmp_path):
+    text = page(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), trusted=False))
+    assert "<details open><summary>Normal training, seed 3: pairwise and binned estimates</summary>" in text
+
+
 def test_the_page_refers_to_nothing_outside_itself(full_page):
     outline = Outline()
     outline.feed(full_page)
@@ -208,6 +228,17 @@ def test_figures_are_embedded_with_captions(full_run, tmp_path):
     assert text.count("<figure>") == 1
     assert f'src="data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"' in text
     assert "Circles are original examples" in text
+
+
+def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
+    paths = [tmp_path / name for name in ("figures/geometry-s3.png", "sweeps/figures/four-clouds.png")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\x89PNG synthetic")
+    tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
+    text = report_html({}, *tables, paths, folder=tmp_path)
+    assert "Also in <code>figures/geometry-s3.pdf</code>" in text
+    assert "Also in <code>sweeps/figures/four-clouds.pdf</code>" in text
 
 
 def test_a_run_in_progress_says_what_is_missing(make_run, tmp_path):

@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import pytest
@@ -149,3 +150,43 @@ def test_unfinished_runs_open_without_complaint(make_run, tmp_path, open_page, t
 def test_a_phone_scrolls_down_only(full_run, open_page):
     page = open_page(full_run, viewport={"width": 360, "height": 740}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_findings_fit_a_window_of_1400_pixels(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 1400, "height": 900})
+    wide = page.evaluate(
+        "[...document.querySelectorAll('#findings .scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    )
+    assert page.locator("#findings table").count() > 6
+    assert wide == 0
+
+
+def test_tables_of_what_can_be_memorised_open_with_a_click(full_run, open_page):
+    page = open_page(full_run)
+    folded = page.locator("#summary details table").first
+    assert not folded.is_visible()
+    page.locator("#summary summary").first.click()
+    assert folded.is_visible()
+
+
+def test_in_print_nothing_is_folded_away_or_cut(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 1047, "height": 700})
+    page.emulate_media(media="print")
+    heights = page.evaluate(
+        "[...document.querySelectorAll('#summary details table, #values table')].map(one => one.clientHeight)"
+    )
+    assert len(heights) == 5
+    assert min(heights) > 100
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1047
+    for selector in (".modebar-container", ".controls", "nav"):
+        assert not page.locator(selector).first.is_visible()
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    assert page.evaluate(style.format(".scroll", "overflowX")) == "visible"
+    assert page.evaluate(style.format("tbody tr", "breakInside")) == "avoid"
+
+
+def test_print_is_landscape(full_run, open_page):
+    page = open_page(full_run)
+    boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
+    assert boxes
+    assert all(float(width) > float(height) for width, height in boxes)

@@ -26,10 +26,23 @@ from infoplane.runs import RunFolder, write_whole
 SWEEPS = "sweeps"  # folder in that of a run
 
 
-def write_report(run: RunFolder) -> Path:
+def run_findings(run: RunFolder) -> Findings:
+    """Test the study's claims on what a run has recorded, with the sweeps of study three where they lie in its folder.
+
+    Raises:
+        UserError: damaged records.
+    """
+    return find(run.measurements(), run.performance(), _sweeps(run))
+
+
+def write_report(run: RunFolder, found: Findings | None = None) -> Path:
     """Draw the figures of `run` anew and write its `findings.json` and `report.html`.
 
     An unfinished run is reported as far as it got.
+
+    Args:
+        run: its folder.
+        found: as `run_findings` returns it; None looks anew.
 
     Raises:
         UserError: the folder holds no run, or damaged records.
@@ -38,8 +51,9 @@ def write_report(run: RunFolder) -> Path:
     measurements, performance = run.measurements(), run.performance()
     config, figures = run.read_config(), write_figures(run)
     figures += sorted((run.path / SWEEPS / "figures").glob("*.png"))
-    found = find(measurements, performance, _sweeps(run))
-    content = report_html(config, measurements, run.geometry(), performance, figures, found)
+    if found is None:
+        found = run_findings(run)
+    content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=run.path)
     write_whole(run.path / "findings.json", findings_json(found).encode())
     write_whole(path, content.encode())
     return path
@@ -66,6 +80,8 @@ def report_html(
     performance: pl.DataFrame,
     figures: Sequence[Path],
     findings: Findings | None = None,
+    *,
+    folder: Path | None = None,
 ) -> str:
     """Return the whole page.
 
@@ -76,9 +92,10 @@ def report_html(
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: paths of figures; PNG files are embedded.
         findings: what these records say about the claims; None looks anew.
+        folder: of the run: where else a figure lies is said relative to it.
     """
     settings = config.get("settings") or {}
-    distortion = distortion_section(measurements, performance, figures)
+    distortion = distortion_section(measurements, performance, figures, folder)
     figures = [path for path in figures if not is_of_distortion(path)]
     findings = findings or find(measurements, performance)  # of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
@@ -101,7 +118,7 @@ def report_html(
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
-        figures=figures_html(figures),
+        figures=figures_html(figures, folder),
         settings=settings_html(config),
         noise=escape(_noise(rows)),
         data=embedded_json(page_data(rows, performance)),

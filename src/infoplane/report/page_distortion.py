@@ -37,13 +37,16 @@ def is_of_distortion(figure: Path) -> bool:
     return figure.name.startswith("distortion")
 
 
-def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path]) -> str:
+def distortion_section(
+    measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path], folder: Path | None = None
+) -> str:
     """Return the whole section, or nothing where no distortion was recorded.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: paths of all figures of the run.
+        folder: of the run.
     """
     performance = distorted(performance)
     if performance.is_empty():
@@ -62,7 +65,7 @@ def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, fi
         "distortion destroys one kind of cue, so what falls with it rested on that cue. Decoders of undistorted "
         "originals say what the network's own code for the label survives; refitted ones, whether the label can be "
         "read from the layer at all. Noise, fixed or relative, is the same at every level.</p>\n"
-        f"{figures_html([path for path in figures if is_of_distortion(path)])}{''.join(tables)}</section>\n"
+        f"{figures_html([path for path in figures if is_of_distortion(path)], folder)}{''.join(tables)}</section>\n"
     )
 
 

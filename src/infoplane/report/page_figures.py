@@ -107,19 +107,26 @@ _CAPTIONS = {
 }
 
 
-def figures_html(paths: Sequence[Path]) -> str:
-    """Return every PNG among `paths` inside the page, with its caption."""
+def figures_html(paths: Sequence[Path], folder: Path | None = None) -> str:
+    """Return every PNG among `paths` inside the page, with its caption.
+
+    Args:
+        paths: of figures; others are passed over.
+        folder: of the run, below which each also lies as PDF; None names the PDF alone.
+    """
     figures = []
     for path in paths:
         if path.suffix != ".png":
             continue
         kind = next((kind for kind in _CAPTIONS if path.name.startswith(kind)), "")
         title = path.stem.replace("-", " ").capitalize()
+        pdf = path.with_suffix(".pdf")
+        place = pdf.relative_to(folder).as_posix() if folder else pdf.name
         image = base64.b64encode(path.read_bytes()).decode()
         figures.append(
             f'<figure><img alt="{escape(title)}. {escape(_CAPTIONS.get(kind, ""))}" '
             f'src="data:image/png;base64,{image}"><figcaption><strong>{escape(title)}.</strong> '
-            f"{escape(_CAPTIONS.get(kind, ''))} Also in <code>figures/{escape(path.stem)}.pdf</code>."
+            f"{escape(_CAPTIONS.get(kind, ''))} Also in <code>{escape(place)}</code>."
             "</figcaption></figure>"
         )
     return "".join(figures) or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>"
