@@ -190,3 +190,13 @@ def test_print_is_landscape(full_run, open_page):
     boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
     assert boxes
     assert all(float(width) > float(height) for width, height in boxes)
+
+
+def test_charts_take_the_width_of_the_paper_and_give_it_back(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 1400, "height": 900})
+    widths = "[...document.querySelectorAll('.chart')].map(chart => chart._fullLayout.width)"
+    on_screen = page.evaluate(widths)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(widths) == [960] * 3
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(widths) == on_screen

@@ -43,12 +43,13 @@ _CAPTIONS = {
     ),
     "distortion": (
         "Accuracy, loss and both informations of the last layer over the levels of each distortion; the first level "
-        "changes nothing, and distances between levels mean nothing. Colour: training; solid: original examples, "
-        "dashed: attacked ones (attacked first, then distorted). Pale: 95 % intervals over the examples, of this one "
-        "seed; the loss has none. Saturated values (at the dashed ceiling) have no interval and cannot be compared. "
-        "Relative noise is relative to the undistorted examples. Refitted decoders say whether the label can still be "
-        "read from the layer, on attacked examples the attack's own handwriting included; decoders of undistorted "
-        "originals say whether the network's own code survives, and fall below 0 where they are confidently wrong."
+        "changes nothing, and distances between levels mean nothing. Colour: training, the first one's lines wider; "
+        "solid: original examples, dashed: attacked ones (attacked first, then distorted). Pale: 95 % intervals over "
+        "the examples, of this one seed; the loss has none. Saturated values (at the dashed ceiling) have no interval "
+        "and cannot be compared. Relative noise is relative to the undistorted examples. Refitted decoders say "
+        "whether the label can still be read from the layer, on attacked examples the attack's own handwriting "
+        "included; decoders of undistorted originals say whether the network's own code survives, and fall below 0 "
+        "where they are confidently wrong."
     ),
     "information-flow": (
         "Loss, accuracy, both informations against the layer's index (crosses: attacked examples, last epoch), and "
