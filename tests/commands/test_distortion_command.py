@@ -34,12 +34,13 @@ def test_records_report_and_a_table(flow_run, tmp_path, capsys, monkeypatch):
     import infoplane.report.html as html
 
     written = []
-    monkeypatch.setattr(html, "write_report", lambda run: written.append(run.path) or run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, found: written.append(run.path) or run.path / "report.html")
     shutil.copytree(flow_run, tmp_path / "run")
     assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG)) == 0
     printed = capsys.readouterr().out
     assert "normal training, seed 0  saturation  original" in printed
     assert "Accuracy under distortions, seed 0" in printed
+    assert "The study's claims, tested" in printed
     assert str(tmp_path / "run" / "report.html") in printed
     assert len(list((tmp_path / "run" / "performance").glob("distortion-*"))) == 1
     assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG, quiet=True)) == 0

@@ -65,7 +65,8 @@ def _run_flow(
     config: FlowConfig, path: Path, *, quiet: bool, device: str = "auto", keep_checkpoints: bool = False
 ) -> int:
     from infoplane.console import progress_for
-    from infoplane.report.html import write_report
+    from infoplane.report.findings_table import findings_table
+    from infoplane.report.html import run_findings, write_report
     from infoplane.report.table import summary_table
     from infoplane.runs import RunFolder, apply_environment, describe_environment
     from infoplane.studies import STUDY, information_flow
@@ -88,7 +89,8 @@ def _run_flow(
                     progress=progress,
                 )
                 progress.doing("drawing figures and report")
-                report = write_report(run)
+                found = run_findings(run)
+                report = write_report(run, found)
         except DivergedError as error:
             raise UserError(str(error)) from error
         except KeyboardInterrupt:
@@ -97,6 +99,7 @@ def _run_flow(
             return INTERRUPTED
     if not quiet:
         console.print(summary_table(records.measurements, records.performance))
+        console.print(findings_table(found))
         console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, soft_wrap=True)
     return 0

@@ -24,6 +24,7 @@ _CURVES = (  # quantity, estimator, label, line, marker, filled
     (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders of originals", "--", "s", False),
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
+_NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 
@@ -86,7 +87,7 @@ def _matrix(axes: Axes, predictions: Sequence[dict[str, Any]]) -> AxesImage:
             share = shares[row, column]
             axes.text(
                 column, row, f"{100 * share:.0f}\n{100 * confidence[row, column]:.0f}", ha="center", va="center",
-                fontsize=5, linespacing=1.1, color="white" if share > 0.5 else "black",
+                fontsize=6, linespacing=1.05, color="white" if share > 0.65 else "black",
             )  # fmt: skip
     return image
 
@@ -172,8 +173,8 @@ def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], tic
         cut = own["value_bits"].to_numpy() < floor  # confidently wrong decoders have no lower end
         axes.plot(np.array(where)[cut], drawn[cut], "v", color=colour, markersize=5)
         if own["null_bits"].is_not_null().any():
-            shown = any(one.get_label() == _NULL for one in axes.lines)  # one name for both colours
-            axes.plot(where, own["null_bits"], "_", color=colour, markersize=9, label=f"_{_NULL}" if shown else _NULL)
+            shown = any(one.get_label() == _NULL for one in axes.lines)  # one name for both classes
+            axes.plot(where, own["null_bits"], **_NULL_LOOK, label=f"_{_NULL}" if shown else _NULL)
     axes.set_xticks(range(len(places)), list(ticks))
     axes.set_xlim(-0.4, len(places) - 0.6)
     axes.set_xlabel(label)

@@ -18,6 +18,7 @@ from infoplane.estimators import (
     mean_unit_variance,
     noisy_information,
 )
+from infoplane.estimators.noise import NOISE_SHARE
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
     FIXED_NOISE,
@@ -30,7 +31,6 @@ from infoplane.studies.decoders import DECODABLE, ORIGINAL, Decoding
 from infoplane.studies.rows import Ceilings, binning_rows, class_rows, kde_rows, noisy_rows
 
 GROUPS = 20
-NOISE_SHARE = 1 / 32  # of a layer's total variance: distances grow with the width, and so must noise that hides some
 COMPARABLE = 4  # examples: fewer leave the debiased similarity undefined
 
 
