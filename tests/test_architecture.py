@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "data": set(),
     "models": set(),
     "runs": set(),
+    "environment": set(),
     "recipes": set(),
     "attacks": ATTACKING,
     "distortions": set(),
@@ -35,8 +36,9 @@ MAY_IMPORT = {
     "findings": {"estimators", "studies"},
     "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console"},
-    "cli": {"commands", "recipes"},
+    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment"},
+    "complaints": set(),
+    "cli": {"commands", "recipes", "complaints"},
 }
 
 

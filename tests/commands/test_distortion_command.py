@@ -14,7 +14,8 @@ CONFIG = DistortionConfig(distortions=("saturation",), saturation=(8,))
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, TrainingConfig
-    from infoplane.runs import RunFolder, describe_environment
+    from infoplane.environment import describe_environment
+    from infoplane.runs import RunFolder
     from infoplane.studies import STUDY, information_flow
 
     run = RunFolder(tmp_path_factory.mktemp("flow") / "run")

@@ -65,9 +65,10 @@ def _run_flow(
     config: FlowConfig, path: Path, *, quiet: bool, device: str = "auto", keep_checkpoints: bool = False
 ) -> int:
     from infoplane.console import progress_for
+    from infoplane.environment import apply_environment, describe_environment
     from infoplane.report.html import write_report
     from infoplane.report.table import summary_table
-    from infoplane.runs import RunFolder, apply_environment, describe_environment
+    from infoplane.runs import RunFolder
     from infoplane.studies import STUDY, information_flow
     from infoplane.training import DivergedError
 

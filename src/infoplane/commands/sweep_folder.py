@@ -21,7 +21,8 @@ def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator[None]:
     Raises:
         UserError: the folder is in use, or holds another study or the records of other settings.
     """
-    from infoplane.runs import RunFolder, describe_environment, write_whole
+    from infoplane.environment import describe_environment
+    from infoplane.runs import RunFolder, write_whole
 
     folder = RunFolder(path)
     with folder.locked():
