@@ -9,18 +9,21 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from infoplane.errors import UserError
+from infoplane.errors import UserError, broken_rule
 from infoplane.records import GEOMETRY_SCHEMA, MEASUREMENT_SCHEMA, PERFORMANCE_SCHEMA
 
 _TABLES = {"measurements": MEASUREMENT_SCHEMA, "geometry": GEOMETRY_SCHEMA, "performance": PERFORMANCE_SCHEMA}
+_CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
+CALIBRATION = "calibration"
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -37,16 +40,36 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class _Environment(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    keep_checkpoints: bool = False
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    study: str
+    settings: dict[str, Any]
+    environment: _Environment
+
+
 class RunFolder:
     """One run on disk.
 
     `config.json` holds settings and environment, `measurements/`, `geometry/` and `performance/` one Parquet file per
     seed, training and epoch (and distortion), `examples/` a few images for figures, `checkpoints/` weights with
     optimiser and method state, `log.jsonl` what happened when.
+
+    Args:
+        path: of the folder.
+        option: by which a user chooses it, for messages.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, *, option: str = "--run") -> None:
+        self.path, self._option = Path(path), option
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -65,17 +88,49 @@ class RunFolder:
         """Return `config.json`: {"study", "settings", "environment"}.
 
         Raises:
-            UserError: there is no run here, or the file is not JSON.
+            UserError: there is no run here, or the file is not what a run writes.
         """
         try:
             config: dict[str, Any] = json.loads(self.config_path.read_text())
-        except FileNotFoundError:
+            _Config.model_validate(config)
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is no run folder: it holds no config.json") from None
+        except OSError as error:
+            raise UserError(f"{self.config_path} cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            refusal = error.errors()[0]
+            where = ".".join(map(str, refusal["loc"])) or "all of it"
+            raise UserError(
+                f"{self.config_path} is damaged ({where} {broken_rule(refusal)}); restore it or start a new run"
+            ) from None
         except ValueError as error:
             raise UserError(f"{self.config_path} is not valid JSON ({error}); restore it or start a new run") from None
-        if not isinstance(config, dict):
-            raise UserError(f"{self.config_path} holds no settings; restore it or start a new run")
         return config
+
+    def study(self) -> str | None:
+        """Return the name of the study that the folder holds, or None.
+
+        Raises:
+            UserError: `config.json` is damaged.
+        """
+        if self.exists():
+            return str(self.read_config()["study"])
+        return CALIBRATION if (self.path / _CELLS).is_dir() else None
+
+    def check_holds_no_other(self, study: str) -> None:
+        """Refuse a folder that something else than `study` was written to.
+
+        Raises:
+            UserError: it holds another study, or results of which nothing says what they are.
+        """
+        held = self.study()
+        if held not in (study, None):
+            raise UserError(f"{self.path} holds the study {held!r}; choose another folder with {self._option}")
+        if held is None and self.has_results():
+            raise UserError(
+                f"{self.path} holds results but no config.json, which says of what; restore it, or choose another "
+                f"folder with {self._option}"
+            )
 
     def begin(
         self,
@@ -96,26 +151,27 @@ class RunFolder:
             may_grow: numbers among the settings that a continued run may raise; one that the run does not name is 1.
 
         Raises:
-            UserError: a run with other settings is here; the message names the first setting that differs.
+            UserError: another study is here, or a run with other settings; the message names the first that differs.
         """
+        self.check_holds_no_other(study)
         asked: dict[str, Any] = json.loads(json.dumps(settings))  # tuples become lists, as in the file
         config = self.read_config() if self.exists() else None
-        if config is None or not self._has_results():
+        if config is None or not self.has_results():
             self._make_folder()
             self._write_config({"study": study, "settings": asked, "environment": dict(environment)})
             return dict(environment)
-        before = {**dict.fromkeys(may_grow, 1), "study": config.get("study"), **_flatten(config.get("settings", {}))}
-        now = {"study": study, **_flatten(asked)}
+        before, now = {**dict.fromkeys(may_grow, 1), **_flatten(config["settings"])}, _flatten(asked)
         grown = [name for name in may_grow if name in now and now[name] > before[name]]
         for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
             if before.get(name) != now.get(name) and name not in grown:
                 raise UserError(
                     f"{self.path} holds a run with {name} = {before.get(name)!r}, but this one asks for "
-                    f"{now.get(name)!r}; continue it with its own settings, or choose another folder with --run"
+                    f"{now.get(name)!r}; continue it with its own settings, or choose another folder with "
+                    f"{self._option}"
                 )
         if grown:
             self._write_config({**config, "settings": asked})
-        kept: dict[str, Any] = config.get("environment", {})
+        kept: dict[str, Any] = config["environment"]
         return kept
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
@@ -126,7 +182,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"{self.path} cannot be a run folder ({error.strerror}); choose another with --run"
+                f"{self.path} cannot be a folder ({error.strerror}); choose another with {self._option}"
             ) from None
 
     @contextlib.contextmanager
@@ -134,10 +190,16 @@ class RunFolder:
         """Hold the folder for this process, so that two runs never write into it at once.
 
         Raises:
-            UserError: another process holds it, or no folder can be made here.
+            UserError: another process holds it, or nothing can be written here.
         """
         self._make_folder()
-        with (self.path / ".lock").open("w") as file:
+        try:
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be written to ({error.strerror}); choose another folder with {self._option}"
+            ) from None
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -148,10 +210,10 @@ class RunFolder:
                 leftover.unlink()
             yield  # the lock goes with the process, also when it is killed
 
-    def _has_results(self) -> bool:
+    def has_results(self) -> bool:
         """Whether anything was computed here; until then, settings that did not work out may be replaced."""
-        folders = (*_TABLES, "checkpoints")
-        return any((self.path / folder).is_dir() and any((self.path / folder).iterdir()) for folder in folders)
+        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS)]
+        return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     # records
 

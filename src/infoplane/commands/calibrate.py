@@ -36,14 +36,16 @@ def calibrate(options: CalibrateOptions) -> int:
     """Print and save the table of estimators against known truths."""
     from infoplane.console import progress_for
     from infoplane.report.calibration import calibration_page, calibration_table
-    from infoplane.runs import RunFolder, write_whole
+    from infoplane.runs import CALIBRATION, RunFolder, write_whole
     from infoplane.studies.calibration import calibration
     from infoplane.studies.cells import CalibrationConfig, environment
 
     console = open_console()
     config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))
+    folder = RunFolder(options.output, option="--output")
     try:
-        with RunFolder(options.output).locked(), progress_for(console, quiet=False) as progress:
+        with folder.locked(), progress_for(console, quiet=False) as progress:
+            folder.check_holds_no_other(CALIBRATION)
             cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
     except KeyboardInterrupt:
         again = typed_command()

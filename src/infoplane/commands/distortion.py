@@ -32,7 +32,7 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.studies.distortion import distortion_study
 
     console, run = open_console(), RunFolder(options.run)
-    kept = run.read_config().get("environment", {})  # before the lock, which would make a folder where none is
+    kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
     with run.locked():
         differences = apply_environment(kept, options.device)
         try:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from infoplane.attacks import LinfPGD
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
-from infoplane.errors import UserError
+from infoplane.errors import UserError, broken_rule
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
 from infoplane.studies.evaluate import attack_images
+from infoplane.studies.information_flow import STUDY
 from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
 
 
@@ -137,12 +138,14 @@ class FinishedRun:
 
 def _flow_config(run: RunFolder) -> FlowConfig:
     kept = run.read_config()
+    if kept["study"] != STUDY:
+        raise UserError(f"{run.path} holds the study {kept['study']!r}; choose one that infoplane flow or demo made")
     try:
-        return FlowConfig.model_validate(kept.get("settings"))
+        return FlowConfig.model_validate(kept["settings"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "settings"
         raise UserError(
-            f"{run.config_path} does not hold the settings of infoplane flow ({where}: {first['msg']}); "
-            "choose a folder that infoplane flow made"
+            f"{run.config_path} does not hold the settings of infoplane flow ({where} {broken_rule(first)}); "
+            "restore it, or choose a folder that infoplane flow made"
         ) from None
