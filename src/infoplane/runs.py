@@ -7,23 +7,23 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import polars as pl
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from infoplane.errors import UserError, broken_rule
+from infoplane.packing import facts_alone, packed, unpacked
 from infoplane.records import GEOMETRY_SCHEMA, MEASUREMENT_SCHEMA, PERFORMANCE_SCHEMA
 
 _TABLES = {"measurements": MEASUREMENT_SCHEMA, "geometry": GEOMETRY_SCHEMA, "performance": PERFORMANCE_SCHEMA}
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
 CALIBRATION = "calibration"
+
+Content = TypeVar("Content")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -282,7 +282,7 @@ class RunFolder:
         self, study: str, seed: int, training: str, part: str, images: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Keep a few images for figures, by name, with JSON facts about them."""
-        write_whole(self._examples_path(study, seed, training, part), _packed(images, facts))
+        write_whole(self._examples_path(study, seed, training, part), packed(images, facts))
 
     def read_examples(
         self, study: str, seed: int, training: str, part: str
@@ -296,9 +296,9 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            return _unpacked(path)
+            return unpacked(path)
         except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
-            raise UserError(f"{path} cannot be read ({error}); delete it and make its study again") from None
+            raise UserError(f"{path} cannot be read ({error}); delete it and run infoplane {study} again") from None
 
     # checkpoints
 
@@ -321,7 +321,7 @@ class RunFolder:
         self, seed: int, training: str, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of one epoch."""
-        write_whole(self._checkpoint_path(seed, training, epoch), _packed(tensors, facts))
+        write_whole(self._checkpoint_path(seed, training, epoch), packed(tensors, facts))
 
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
@@ -329,13 +329,24 @@ class RunFolder:
         Raises:
             UserError: the file is missing or damaged.
         """
+        return self._opened_checkpoint(seed, training, epoch, unpacked)
+
+    def _opened_checkpoint(self, seed: int, training: str, epoch: int, read: Callable[[Path], Content]) -> Content:
         path = self._checkpoint_path(seed, training, epoch)
         try:
-            return _unpacked(path)
+            return read(path)
         except FileNotFoundError:
             raise UserError(f"{path} is missing; restore it, or start a new run with --run") from None
         except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
             raise UserError(f"{path} cannot be read ({error}); delete it and continue the run") from None
+
+    def check_checkpoint(self, seed: int, training: str, epoch: int) -> None:
+        """Open a checkpoint without reading its tensors: a torn file shows here already.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        self._opened_checkpoint(seed, training, epoch, facts_alone)
 
     def prune_checkpoints(self, seed: int, training: str, keep: set[int]) -> None:
         """Delete the checkpoints of this training whose epoch is not in `keep`."""
@@ -360,20 +371,6 @@ def _read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
-
-
-def _packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
-    # Copies: safetensors refuses tensors that share memory, as tied weights do.
-    copies = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
-    return save(copies, metadata={"facts": json.dumps(facts)})
-
-
-def _unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return tensors, json.loads(file.metadata()["facts"])
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

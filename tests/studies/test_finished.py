@@ -132,6 +132,13 @@ def test_a_checkpoint_of_another_network_is_refused(own_run):
         list(FinishedRun(own_run))
 
 
+def test_a_torn_checkpoint_is_named_before_any_network_is_measured(own_run):
+    path = next(own_run.path.glob("checkpoints/*-adversarial-e0001*"))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=f"{path} cannot be read"):
+        FinishedRun(own_run)
+
+
 def test_an_untrained_run_is_finished_at_epoch_0(small_flow, tmp_path):
     config = FlowConfig.model_validate(
         small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"], "measurement": {"examples": 20}}

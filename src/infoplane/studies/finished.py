@@ -63,7 +63,8 @@ class FinishedRun:
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: no run of study one is here, a training has not finished, or the data is not there.
+        UserError: no run of study one is here, a training has not finished, a checkpoint is torn, or the data is not
+            there.
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
@@ -134,6 +135,7 @@ class FinishedRun:
                 f"{self._run.path}: {training} training, seed {seed}, has not finished ({found}); "
                 f"continue it with infoplane flow first"
             )
+        self._run.check_checkpoint(seed, training, last)  # now, not when the networks before it are measured
 
 
 def _flow_config(run: RunFolder) -> FlowConfig:
