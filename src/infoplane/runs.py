@@ -160,7 +160,7 @@ class RunFolder:
             self._make_folder()
             self._write_config({"study": study, "settings": asked, "environment": dict(environment)})
             return dict(environment)
-        before, now = {**dict.fromkeys(may_grow, 1), **_flatten(config["settings"])}, _flatten(asked)
+        before, now = {**dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
         grown = [name for name in may_grow if name in now and now[name] > before[name]]
         for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
             if before.get(name) != now.get(name) and name not in grown:
@@ -373,11 +373,12 @@ def _read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
         raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
 
 
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by names with dots."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            flat |= flat_settings(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat

@@ -68,7 +68,7 @@ class FinishedRun:
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
-        self.config = _flow_config(run)
+        self.config = flow_config(run)
         self._run = run
         seeds = run.checkpoint_seeds() or [self.config.seed]
         self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
@@ -138,7 +138,12 @@ class FinishedRun:
         self._run.check_checkpoint(seed, training, last)  # now, not when the networks before it are measured
 
 
-def _flow_config(run: RunFolder) -> FlowConfig:
+def flow_config(run: RunFolder) -> FlowConfig:
+    """Return the settings of a run of study one.
+
+    Raises:
+        UserError: the folder holds no such run, or its settings are damaged.
+    """
     kept = run.read_config()
     if kept["study"] != STUDY:
         raise UserError(f"{run.path} holds the study {kept['study']!r}; choose one that infoplane flow or demo made")
