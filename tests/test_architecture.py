@@ -91,6 +91,12 @@ def test_torch_waits_until_it_is_needed(statement):
     assert done.returncode == 0, done.stderr
 
 
+def test_findings_are_reached_by_their_room():
+    code = "import sys, infoplane; infoplane.findings.find; assert 'matplotlib' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_public_name_loads():
     assert all(getattr(infoplane, name) is not None for name in infoplane.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):

@@ -109,8 +109,8 @@ class MeasurementConfig(_Frozen):
 
     examples: int = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
-    layers: tuple[str, ...] = ()
-    """Probed layers by module name; by default the model's own choice."""
+    layers: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: the model's own choice)")] = ()
+    """Probed layers by module name."""
     noise_variance: float = Field(0.1, gt=0)
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
     noise_ratio: Annotated[float, Field(gt=0)] | None = None
@@ -136,13 +136,21 @@ class DistortionConfig(_Frozen):
     """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
 
     distortions: tuple[DistortionName, ...] = ("saturation", "shuffling")
-    """Which distortions, each for what it destroys: texture (saturation), shape (shuffling), fine detail (low-pass),
-    coarse form (high-pass), colour (grey), faint detail (noise), agreement of both (texture-exchange)."""
+    """Which distortions, each for what it destroys, at which levels:
+    saturation: texture, at the levels that --saturation names;
+    shuffling: shape, at those that --shuffling names;
+    low-pass: fine detail, always at 0 0.5 1 2 4 (blur, pixels);
+    high-pass: coarse form, always at inf 4 2 1 0.5 (blur that is taken away, pixels);
+    grey: colour, always at 0 0.5 1 (share removed);
+    noise: faint detail, always at 0 0.05 0.1 0.2 0.4 (standard deviation);
+    texture-exchange: agreement of shape and texture, always at 0 0.5 1 2 4 (blur, pixels)."""
     saturation: tuple[Annotated[float, Field(ge=2)], ...] = (2, 8, 16, 64, 1024)
     """Levels of saturation; 2 changes nothing and is always measured."""
-    shuffling: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Patches per side; 1 changes nothing and is always measured. By default 1, 2, 4 and 8, or what is nearest to them
-    among the numbers that divide the image size."""
+    shuffling: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        tyro.conf.arg(help_behavior_hint="(default: 1 2 4 8, or the nearest that divide the image size)"),
+    ] = ()
+    """Patches per side; 1 changes nothing and is always measured."""
 
     @field_validator("distortions")
     @classmethod

@@ -24,10 +24,10 @@ class CalibrateOptions(Options):
     """Processes of one thread each, by default one per core; the numbers do not depend on it."""
     seed: int = Field(0, ge=0)
     """Decides the draws of the tasks and of the estimators."""
-    estimators: tuple[str, ...] = ()
-    """Only these, by default all: kde, noisy, binning, decoded ..."""
-    tasks: tuple[str, ...] = ()
-    """Only these, by default all."""
+    estimators: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
+    """Only these: kde, noisy, binning, decoded ..."""
+    tasks: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
+    """Only these."""
     document: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None
     """Write the table here too."""
 

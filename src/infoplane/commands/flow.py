@@ -28,8 +28,8 @@ class FlowOptions(Options):
     """Study one: follow the information in every layer while a network trains normally and adversarially."""
 
     run: Path | None = None
-    """Folder of the run, by default runs/RECIPE-sSEED; one that exists is continued, with its own settings if none are
-    given here but --seeds."""
+    """Folder of the run, by default runs/RECIPE-sSEED.
+    One that exists is continued, with its own settings where none are given but --seeds."""
     data_folder: Annotated[Path | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
     """Images of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import Attack
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
 from infoplane.errors import UserError, broken_rule
@@ -29,7 +29,7 @@ class FinishedNetwork:
     training: str
     model: nn.Module  # with the weights of the last epoch, in whatever mode: measure under `evaluation_mode`
     layers: tuple[str, ...]  # probed
-    attack: LinfPGD  # as study one measures, without random start
+    attack: Attack  # as study one measures, without random start
     test: ImageSet  # all test images, uint8
     images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
     labels: Tensor  # (n,) integers
