@@ -216,6 +216,7 @@ def test_a_number_that_may_grow_never_shrinks_and_excuses_no_other_setting(run):
     for settings, words in (
         ({"seeds": 2}, "seeds = 3, but this one asks for 2"),
         ({"seed": 9, "seeds": 4}, "seed = 3"),
+        ({"seeds": 1, "folder": "images"}, "folder = None"),
     ):
         with pytest.raises(UserError, match=words):
             run.begin("flow", {**SETTINGS, **settings}, ENVIRONMENT, may_grow=("seeds",))
@@ -263,7 +264,7 @@ def config_with(**parts):
         (b"{}", "study is missing"),
         (config_with(study=None), "study must be a valid string, got None"),
         (config_with(settings=None), "settings must be a valid dictionary, got None"),
-        (config_with(environment=[]), "environment must be a valid dictionary"),
+        (config_with(environment=[]), "environment must be a valid dictionary, got []"),
         (config_with(environment={"threads": "x"}), "environment.threads must be a valid integer, got 'x'"),
         (config_with(environment={"threads": 0}), "environment.threads must be greater than or equal to 1, got 0"),
         (config_with(environment={"device": "tpu"}), "environment.device must be 'cpu' or 'cuda', got 'tpu'"),

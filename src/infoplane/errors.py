@@ -22,7 +22,7 @@ def broken_rule(refusal: "ErrorDetails") -> str:
     if refusal["type"] == "missing":
         return "is missing"
     rule = re.sub(r"^\w+ should ", "must ", refusal["msg"])
-    rule = re.sub(r" after validation, not \d+$", "", rule)
+    rule = re.sub(r" after validation, not \d+$| or instance of \w+", "", rule)
     value = refusal["input"]
     shown = "none" if value == () else repr(value)
     return f"{rule}, got {shown if len(shown) <= 60 else f'{shown[:60]} ...'}"

@@ -162,7 +162,8 @@ class RunFolder:
             return dict(environment)
         before, now = {**dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
         grown = [name for name in may_grow if name in now and now[name] > before[name]]
-        for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
+        names = {**now, **before}  # both ways: a setting that is no longer there differs too
+        for name in sorted(names, key=lambda name: name in may_grow):  # last, since they may just not have been given
             if before.get(name) != now.get(name) and name not in grown:
                 raise UserError(
                     f"{self.path} holds a run with {name} = {before.get(name)!r}, but this one asks for "

@@ -11,6 +11,7 @@ import tyro
 from pydantic import Field
 
 from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.errors import UserError
 
 
 class CalibrateOptions(Options):
@@ -43,6 +44,8 @@ def calibrate(options: CalibrateOptions) -> int:
     console = open_console()
     config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))
     folder = RunFolder(options.output, option="--output")
+    if options.document is not None and options.document.is_dir():
+        raise UserError(f"{options.document} is a folder; name a file with --document")
     try:
         with folder.locked(), progress_for(console, quiet=False) as progress:
             folder.check_holds_no_other(CALIBRATION)
