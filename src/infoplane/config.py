@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 def parse_fraction(text: str) -> float:
@@ -98,7 +98,7 @@ class AttackConfig(_Frozen):
     def _reaches_the_boundary(self) -> "AttackConfig":
         if self.step_size * self.steps < self.epsilon * (1 - 1e-6):
             raise ValueError(
-                f"{self.steps} steps of {self.step_size:g} cannot reach epsilon = {self.epsilon:g}; "
+                f"steps = {self.steps} of step_size = {self.step_size:g} cannot reach epsilon = {self.epsilon:g}; "
                 "raise steps or step_size"
             )
         return self
@@ -109,8 +109,8 @@ class MeasurementConfig(_Frozen):
 
     examples: int = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
-    layers: tuple[str, ...] = ()
-    """Probed layers by module name; by default the model's own choice."""
+    layers: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: the model's own choice)")] = ()
+    """Probed layers by module name."""
     noise_variance: float = Field(0.1, gt=0)
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
     noise_ratio: Annotated[float, Field(gt=0)] | None = None
@@ -136,19 +136,31 @@ class DistortionConfig(_Frozen):
     """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
 
     distortions: tuple[DistortionName, ...] = ("saturation", "shuffling")
-    """Which distortions, each for what it destroys: texture (saturation), shape (shuffling), fine detail (low-pass),
-    coarse form (high-pass), colour (grey), faint detail (noise), agreement of both (texture-exchange)."""
+    """Which distortions, each for what it destroys, at which levels:
+    saturation: texture, at the levels that --saturation names;
+    shuffling: shape, at those that --shuffling names;
+    low-pass: fine detail, always at 0 0.5 1 2 4 (blur, pixels);
+    high-pass: coarse form, always at inf 4 2 1 0.5 (blur that is taken away, pixels);
+    grey: colour, always at 0 0.5 1 (share removed);
+    noise: faint detail, always at 0 0.05 0.1 0.2 0.4 (standard deviation);
+    texture-exchange: agreement of shape and texture, always at 0 0.5 1 2 4 (blur, pixels)."""
     saturation: tuple[Annotated[float, Field(ge=2)], ...] = (2, 8, 16, 64, 1024)
     """Levels of saturation; 2 changes nothing and is always measured."""
-    shuffling: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Patches per side; 1 changes nothing and is always measured. By default 1, 2, 4 and 8, or what is nearest to them
-    among the numbers that divide the image size."""
+    shuffling: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        tyro.conf.arg(help_behavior_hint="(default: 1 2 4 8, or the nearest that divide the image size)"),
+    ] = ()
+    """Patches per side; 1 changes nothing and is always measured."""
 
-    @model_validator(mode="after")
-    def _names_each_distortion_once(self) -> "DistortionConfig":
-        if not self.distortions or len(set(self.distortions)) < len(self.distortions):
-            raise ValueError(f"distortions must name each distortion once, got {' '.join(self.distortions) or 'none'}")
-        return self
+    @field_validator("distortions")
+    @classmethod
+    def _names_each_distortion_once(cls, names: tuple[DistortionName, ...]) -> tuple[DistortionName, ...]:
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"must name each distortion once, got {' '.join(names) or 'none'}")
+        return names
+
+
+MethodName = Literal["normal", "adversarial"]
 
 
 class FlowConfig(_Frozen):
@@ -160,7 +172,7 @@ class FlowConfig(_Frozen):
     """Decides initial weights, batch order, augmentation and the attacks' random starts."""
     seeds: int = Field(1, ge=1)
     """Train with this many seeds, counted up from the first; a run that is continued may be given more."""
-    methods: tuple[Literal["normal", "adversarial"], ...] = ("normal", "adversarial")
+    methods: tuple[MethodName, ...] = ("normal", "adversarial")
     """Trainings to compare; all start from the same weights."""
     measure_every: int = Field(1, ge=1)
     """Measure epoch 0, every so many epochs, and the last."""
@@ -170,11 +182,12 @@ class FlowConfig(_Frozen):
     attack: AttackConfig = AttackConfig()
     measurement: MeasurementConfig = MeasurementConfig()
 
-    @model_validator(mode="after")
-    def _names_each_method_once(self) -> "FlowConfig":
-        if not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ValueError(f"methods must name each training once, got {' '.join(self.methods) or 'none'}")
-        return self
+    @field_validator("methods")
+    @classmethod
+    def _names_each_method_once(cls, names: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"must name each training once, got {' '.join(names) or 'none'}")
+        return names
 
     def of_each_seed(self) -> "list[FlowConfig]":
         """One setting per training seed, each as if it were run alone."""

@@ -14,7 +14,8 @@ CONFIG = DistortionConfig(distortions=("saturation",), saturation=(8,))
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, TrainingConfig
-    from infoplane.runs import RunFolder, describe_environment
+    from infoplane.environment import describe_environment
+    from infoplane.runs import RunFolder
     from infoplane.studies import STUDY, information_flow
 
     run = RunFolder(tmp_path_factory.mktemp("flow") / "run")
@@ -63,6 +64,23 @@ def test_an_interrupted_study_says_how_to_continue(flow_run, monkeypatch, capsys
     monkeypatch.setattr(study, "distortion_study", stop)
     assert main(["distortion", str(flow_run), "--saturation", "8"]) == command.INTERRUPTED
     assert f"To continue: infoplane distortion {flow_run} --saturation 8\n" in capsys.readouterr().err
+
+
+def test_help_says_what_each_destroys_at_which_levels_and_which_can_be_set(capsys):
+    from infoplane.distortions import DISTORTIONS
+
+    with pytest.raises(SystemExit):
+        main(["distortion", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, one in DISTORTIONS.items():
+        levels = " ".join(f"{level:g}" for level in one.levels)
+        if name in ("saturation", "shuffling"):
+            assert f"{name}: {one.destroys}, at" in text
+            assert f"that --{name} names" in text
+            assert f"(default: {levels}" in text
+        else:
+            assert f"{name}: {one.destroys}, always at {levels} (" in text
+    assert "(default: 1 2 4 8, or the nearest that divide the image size)" in text
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,24 @@ def test_tables_that_a_killed_process_left_apart_are_made_whole(own_whole, whole
     assert_same(own_whole, whole)
 
 
+def test_a_lost_sheet_of_examples_is_made_again_and_nothing_is_measured(own_whole, whole, monkeypatch):
+    name = f"distortion-s{SEED}-normal-saturation.safetensors"
+    (own_whole.path / "examples" / name).unlink()
+    count = Count(monkeypatch)
+    distortion_study(own_whole, DistortionConfig(distortions=("saturation",), saturation=(8,)))
+    assert count.measured == []
+    assert (own_whole.path / "examples" / name).read_bytes() == (whole.path / "examples" / name).read_bytes()
+    assert_same(own_whole, whole)
+
+
+def test_a_damaged_sheet_of_examples_is_named_before_anything_is_measured(own_whole, monkeypatch):
+    path = own_whole.path / "examples" / f"distortion-s{SEED}-adversarial-shuffling.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(FinishedRun, "network", None)
+    with pytest.raises(UserError, match=f"{path} cannot be read .* delete it and run infoplane distortion again"):
+        distortion_study(own_whole, DistortionConfig(shuffling=(14,)))
+
+
 def test_a_few_examples_are_kept_with_what_the_network_takes_them_for(whole):
     network = FinishedRun(whole).network(SEED, "adversarial")
     images, facts = whole.read_examples("distortion", SEED, "adversarial", "saturation")

@@ -2,5 +2,6 @@
 
 from infoplane.attacks.hygiene import AttackWarning
 from infoplane.attacks.pgd import LinfPGD
+from infoplane.attacks.protocol import Attack
 
-__all__ = ["AttackWarning", "LinfPGD"]
+__all__ = ["Attack", "AttackWarning", "LinfPGD"]

@@ -25,14 +25,15 @@ class DistortionOptions(Options):
 def distortion(options: DistortionOptions) -> int:
     """Run study two on the networks of a run, draw its figures and print its accuracies."""
     from infoplane.console import progress_for
+    from infoplane.environment import apply_environment
     from infoplane.report.distortion_table import distortion_table
     from infoplane.report.findings_table import findings_table
     from infoplane.report.html import run_findings, write_report
-    from infoplane.runs import RunFolder, apply_environment
+    from infoplane.runs import RunFolder
     from infoplane.studies.distortion import distortion_study
 
     console, run = open_console(), RunFolder(options.run)
-    kept = run.read_config().get("environment", {})  # before the lock, which would make a folder where none is
+    kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
     with run.locked():
         differences = apply_environment(kept, options.device)
         try:

@@ -21,9 +21,11 @@ from infoplane.report.page_distortion import distortion_section, is_of_distortio
 from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.summary import missing_parts
-from infoplane.runs import RunFolder, write_whole
+from infoplane.runs import CALIBRATION, RunFolder, write_whole
+from infoplane.sweeps import SWEEP_SCHEMA
 
 SWEEPS = "sweeps"  # folder in that of a run
+_NO_RUNS = ("geometry", "limits", CALIBRATION)
 
 
 def run_findings(run: RunFolder) -> Findings:
@@ -47,9 +49,14 @@ def write_report(run: RunFolder, found: Findings | None = None) -> Path:
     Raises:
         UserError: the folder holds no run, or damaged records.
     """
-    path = run.path / "report.html"
+    if (study := run.study()) in _NO_RUNS:
+        raise UserError(
+            f"{run.path} holds the study {study!r}, which has figures and tables of its own there; "
+            "infoplane report takes a folder that infoplane flow or demo made"
+        )
+    path, config = run.path / "report.html", run.read_config()
     measurements, performance = run.measurements(), run.performance()
-    config, figures = run.read_config(), write_figures(run)
+    figures = write_figures(run)
     figures += sorted((run.path / SWEEPS / "figures").glob("*.png"))
     if found is None:
         found = run_findings(run)
@@ -65,9 +72,9 @@ def _sweeps(run: RunFolder) -> pl.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
+        return pl.read_parquet(path).match_to_schema(SWEEP_SCHEMA)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path} cannot be read ({reason}); delete the folder and run infoplane geometry again"
         ) from None

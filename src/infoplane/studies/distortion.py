@@ -35,7 +35,7 @@ from infoplane.runs import RunFolder
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
 from infoplane.studies.evaluate import evaluate, layer_activations
-from infoplane.studies.example_sheet import ExampleSheet, shown_places
+from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
 from infoplane.studies.layer import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
@@ -135,8 +135,14 @@ class _Sitting:
         return {folder: table.filter(pl.col("level").is_in(sorted(whole))) for folder, table in tables.items()}
 
     def _missing(self, name: str, levels: Sequence[float]) -> list[float]:
-        recorded = set(self._recorded[name]["measurements"]["level"])
-        return [level for level in levels if level not in recorded]
+        """The levels that lack records, or examples for the figures: a damaged sheet is deleted and made again."""
+        recorded = self._measured_levels(name)
+        shown = shown_levels(self._run, STUDY, self._seed, self._training, name)
+        known = dict.fromkeys([*levels, *sorted(recorded)])
+        return [level for level in known if level not in recorded or f"{level:g}" not in shown]
+
+    def _measured_levels(self, name: str) -> set[float]:
+        return set(self._recorded[name]["measurements"]["level"])
 
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
@@ -195,6 +201,9 @@ class _Sitting:
                 for examples, images in versions.items()
             }
             sheet.add(level, changed)
+            if level in self._measured_levels(name):
+                self._progress.advance(self._level_work())
+                continue
             known = self._known_undistorted(name) if level == DISTORTIONS[name].identity else None
             strongest = level == self._strongest[name]
             textures = lent_textures(name, network.labels, level, network.config.data.seed)

@@ -7,7 +7,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import Attack
 from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.estimators.rows import distinct_rows
@@ -57,7 +57,8 @@ class InformationPlane:
         images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured.
         labels: `(n,)` integers.
         layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer.
-        attack: makes the adversarial examples; None measures original examples only.
+        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. None measures
+            original examples only.
         settings: noise, bins and permutations.
         seed: of the training, for the records and the attack's draws.
         examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
@@ -71,7 +72,7 @@ class InformationPlane:
         labels: Tensor,
         *,
         layers: Sequence[str] = (),
-        attack: LinfPGD | None = None,
+        attack: Attack | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
         examples_seed: int = 0,

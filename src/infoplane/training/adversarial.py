@@ -5,14 +5,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import LinfPGD
+from infoplane.attacks import Attack, LinfPGD
 from infoplane.modes import evaluation_mode
 from infoplane.training.method import BatchLoss, LossMethod
 from infoplane.training.normal import cross_entropy_loss
 
 
 def adversarial_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, *, attack: LinfPGD, generator: torch.Generator
+    model: nn.Module, images: Tensor, labels: Tensor, *, attack: Attack, generator: torch.Generator
 ) -> BatchLoss:
     """Mean cross-entropy, in nats, on attacked images. Source: Madry et al. (2018), arXiv:1706.06083, Equation 2.1."""
     with evaluation_mode(model):  # batch statistics must not move while the attack looks for its example
