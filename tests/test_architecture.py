@@ -38,17 +38,20 @@ MAY_IMPORT = {
     "probes": ESTIMATING,
     "data": set(),
     "models": set(),
-    "runs": set(),
+    "runs": {"packing"},
+    "packing": set(),
+    "environment": set(),
     "recipes": set(),
     "attacks": ATTACKING,
     "distortions": set(),
     "training": TRAINING,
     "studies": STUDYING,
-    "findings": {"estimators", "studies"},
+    "findings": {"estimators", "studies", "distortions"},
     "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console"},
-    "cli": {"commands", "recipes"},
+    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment"},
+    "complaints": set(),
+    "cli": {"commands", "recipes", "complaints"},
 }
 
 
@@ -96,6 +99,12 @@ def test_no_file_outgrows_one_sitting():
 )
 def test_torch_waits_until_it_is_needed(statement):
     code = f"{statement}\nimport sys\nassert 'torch' not in sys.modules\nassert 'matplotlib' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_findings_are_reached_by_their_room():
+    code = "import sys, infoplane; infoplane.findings.find; assert 'matplotlib' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -69,9 +70,9 @@ def test_the_studys_settings_are_the_defaults_of_its_recipes():
         (["flow"], ["name a recipe first", "mnist-lenet5"]),
         (["flow", "mnist-lenet"], ["unknown recipe 'mnist-lenet'", "did you mean 'mnist-lenet5'?"]),
         (["flow", "digits-lenet5", "--training.epoch", "3"], ["--training.epoch", "--training.epochs"]),
-        (["flow", "digits-lenet5", "--training.epochs", "-3"], ["epochs", "greater than or equal to 0"]),
+        (["flow", "digits-lenet5", "--training.epochs", "-3"], ["--training.epochs must be", "or equal to 0, got -3"]),
         (["flow", "digits-lenet5", "--attack.epsilon", "8/0"], ["--attack.epsilon", "divides by zero"]),
-        (["flow", "digits-lenet5", "--attack.steps", "1"], ["cannot reach epsilon", "raise steps or step_size"]),
+        (["flow", "digits-lenet5", "--attack.steps", "1"], ["cannot reach --attack.epsilon", "or --attack.step-size"]),
         (["flow", "digits-lenet5", "--methods", "free"], ["'free'", "--methods", "adversarial"]),
         (["flow", "digits-lenet5", "--model", "nowhere:make"], ["no module 'nowhere'"]),
         (["flow", "digits-lenet5", "--data", "nowhere"], ["nowhere"]),
@@ -103,6 +104,7 @@ def test_a_run_ends_with_the_table_and_says_where_the_report_lies(finished):
     assert "normal  epoch 1/1" in printed
     assert "adversarial  epoch 1/1" in printed
     assert all(layer in printed for layer in ("conv1", "conv2", "fc1", "fc2", "fc3"))
+    assert "The study's claims, tested" in printed
     assert f"report:  {folder / 'report.html'}" in printed
     assert (folder / "report.html").stat().st_size > 1_000_000
     assert "\x1b" not in printed  # no control characters outside a terminal
@@ -141,8 +143,18 @@ def test_quiet_is_quiet(finished):
 def test_a_report_can_be_drawn_again(finished):
     (finished[0] / "report.html").unlink()
     done = infoplane("report", finished[0])
-    assert done.stdout.strip() == str(finished[0] / "report.html")
+    lines = done.stdout.splitlines()
+    assert lines[-1] == str(finished[0] / "report.html")
     assert (finished[0] / "report.html").is_file()
+    for claim in range(1, 7):
+        assert (
+            len([line for line in lines if re.match(rf"\s*{claim} .* (supported|contradicted|undecided) ", line)]) == 1
+        )
+
+
+def test_a_report_gives_the_findings_as_json(finished):
+    done = infoplane("report", finished[0], "--json")
+    assert json.loads(done.stdout) == json.loads((finished[0] / "findings.json").read_text())
 
 
 def test_two_runs_never_share_a_folder(finished):

@@ -61,7 +61,8 @@ def test_a_second_time_it_only_prints(finished):
     [
         (["--estimators", "kdee"], ["unknown estimator 'kdee'", "did you mean 'kde'?"]),
         (["--tasks", "two-points"], ["unknown task 'two-points'", "did you mean 'two-points-"]),
-        (["--jobs", "0"], ["jobs", "greater than or equal to 1"]),
+        (["--jobs", "0"], ["--jobs must be greater than or equal to 1, got 0"]),
+        (["--document", "."], [". is a folder; name a file with --document"]),
     ],
 )
 def test_a_users_mistake_is_one_clear_line(arguments, words, tmp_path):

@@ -33,7 +33,7 @@ CODE = """
 import sys
 import infoplane.cli as cli
 import infoplane.report.html as html
-html.write_report = lambda run: run.path / "report.html"
+html.write_report = lambda run, found: run.path / "report.html"
 sys.exit(cli.main(sys.argv[1:]))
 """
 

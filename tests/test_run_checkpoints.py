@@ -65,6 +65,7 @@ def test_a_torn_checkpoint_is_named_with_what_to_do(run, keep):
     message = message_of(run.read_checkpoint, 0, "normal", 1)
     assert f"{path} cannot be read" in message
     assert "delete it and continue the run" in message
+    assert message_of(run.check_checkpoint, 0, "normal", 1) == message
 
 
 def test_a_pickled_checkpoint_is_never_unpickled(run, tmp_path):
@@ -84,11 +85,19 @@ def test_a_checkpoint_of_another_tool_is_named(run):
     run.write_checkpoint(0, "normal", 1, {}, {})
     path = next((run.path / "checkpoints").iterdir())
     path.write_bytes(save({"weight": torch.ones(2)}))  # no facts
-    assert f"{path} cannot be read" in message_of(run.read_checkpoint, 0, "normal", 1)
+    for action in (run.read_checkpoint, run.check_checkpoint):
+        assert f"{path} cannot be read" in message_of(action, 0, "normal", 1)
 
 
 def test_a_missing_checkpoint_is_named(run):
-    assert "s0-normal-e0009.safetensors is missing; restore it" in message_of(run.read_checkpoint, 0, "normal", 9)
+    for action in (run.read_checkpoint, run.check_checkpoint):
+        assert "s0-normal-e0009.safetensors is missing; restore it" in message_of(action, 0, "normal", 9)
+
+
+def test_checking_a_checkpoint_reads_no_tensors(run, monkeypatch):
+    run.write_checkpoint(0, "normal", 1, {"weight": torch.ones(100)}, {"epoch": 1})
+    monkeypatch.setattr("infoplane.runs.unpacked", None)
+    run.check_checkpoint(0, "normal", 1)
 
 
 def test_checkpoints_are_listed_per_seed_and_training_in_numeric_order(run):

@@ -216,6 +216,7 @@ def test_a_number_that_may_grow_never_shrinks_and_excuses_no_other_setting(run):
     for settings, words in (
         ({"seeds": 2}, "seeds = 3, but this one asks for 2"),
         ({"seed": 9, "seeds": 4}, "seed = 3"),
+        ({"seeds": 1, "folder": "images"}, "folder = None"),
     ):
         with pytest.raises(UserError, match=words):
             run.begin("flow", {**SETTINGS, **settings}, ENVIRONMENT, may_grow=("seeds",))
@@ -224,22 +225,56 @@ def test_a_number_that_may_grow_never_shrinks_and_excuses_no_other_setting(run):
     assert run.config_path.read_bytes() == before
 
 
-def test_another_study_is_a_differing_setting(run):
-    begun(run)
-    assert "study = 'flow', but this one asks for 'distortion'" in message_of(
-        run.begin, "distortion", SETTINGS, ENVIRONMENT
-    )
+@pytest.mark.parametrize("computed", [False, True])
+def test_another_study_is_refused_even_where_it_computed_nothing_yet(run, computed):
+    run.begin("flow", SETTINGS, ENVIRONMENT)
+    if computed:
+        write_epoch(run)
+    before = run.config_path.read_bytes()
+    message = message_of(run.begin, "distortion", SETTINGS, ENVIRONMENT)
+    assert message == f"{run.path} holds the study 'flow'; choose another folder with --run"
+    assert run.config_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["records.parquet", "cells/one.json", "performance/one.parquet"])
+def test_results_of_which_nothing_says_what_they_are_are_not_mixed_with_others(run, name):
+    write_whole(run.path / name, b"something")
+    message = message_of(run.begin, "flow", SETTINGS, ENVIRONMENT)
+    wanted = "holds the study 'calibration'" if name.startswith("cells") else "holds results but no config.json"
+    assert message.startswith(f"{run.path} {wanted}")
+    assert not run.exists()
 
 
 def test_a_folder_without_a_run_is_named(run):
     assert f"{run.path} is no run folder" in message_of(run.read_config)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"3"])
-def test_damaged_settings_are_named_with_what_to_do(run, content):
+def config_with(**parts):
+    return json.dumps({"study": "flow", "settings": {}, "environment": {}, **parts}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not valid JSON"),
+        (b"{", "is not valid JSON"),
+        (b"\xff\xfe", "is not valid JSON"),
+        (b"[]", "all of it must be a valid dictionary"),
+        (b"3", "all of it must be a valid dictionary"),
+        (b"{}", "study is missing"),
+        (config_with(study=None), "study must be a valid string, got None"),
+        (config_with(settings=None), "settings must be a valid dictionary, got None"),
+        (config_with(environment=[]), "environment must be a valid dictionary, got []"),
+        (config_with(environment={"threads": "x"}), "environment.threads must be a valid integer, got 'x'"),
+        (config_with(environment={"threads": 0}), "environment.threads must be greater than or equal to 1, got 0"),
+        (config_with(environment={"device": "tpu"}), "environment.device must be 'cpu' or 'cuda', got 'tpu'"),
+    ],
+)
+def test_damaged_settings_are_named_with_what_to_do(run, content, words):
     write_whole(run.config_path, content)
     message = message_of(run.read_config)
-    assert str(run.config_path) in message
+    assert message.startswith(str(run.config_path))
+    assert words in message
     assert "restore it or start a new run" in message
     assert message_of(run.begin, "flow", SETTINGS, ENVIRONMENT) == message
 
@@ -251,7 +286,17 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path, below):
     for action in (lambda: run.begin("flow", SETTINGS, ENVIRONMENT), lambda: run.locked().__enter__()):
         message = message_of(action)
         assert str(run.path) in message
-        assert "cannot be a run folder" in message
+        assert "cannot be a folder" in message
+    assert f"{run.path} is no run folder" in message_of(run.read_config)
+    other = RunFolder(run.path, option="--output")
+    assert message_of(lambda: other.locked().__enter__()).endswith("choose another with --output")
+
+
+def test_settings_and_locks_that_cannot_be_opened_are_named(run):
+    run.config_path.mkdir(parents=True)
+    assert f"{run.config_path} cannot be read" in message_of(run.read_config)
+    (run.path / ".lock").mkdir()
+    assert f"{run.path} cannot be written to" in message_of(lambda: run.locked().__enter__())
 
 
 # The lock

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infoplane import attacks, data, distortions, estimators, models, studies, training
+    from infoplane import attacks, data, distortions, estimators, findings, models, studies, training
     from infoplane.probes import gather_activations, record_activations, stream_activations
     from infoplane.recipes import RECIPES
     from infoplane.studies import InformationPlane
@@ -19,6 +19,7 @@ __all__ = [
     "data",
     "distortions",
     "estimators",
+    "findings",
     "gather_activations",
     "models",
     "record_activations",

@@ -3,12 +3,12 @@
 import contextlib
 import difflib
 import io
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from pydantic import ValidationError
 
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, typed
@@ -20,6 +20,7 @@ from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.report import ReportOptions, report
+from infoplane.complaints import refused_text, refused_values
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES
 
@@ -110,23 +111,19 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
                 prog=f"infoplane {name}{' RECIPE' if options is FlowOptions else ''}",
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )
-    except SystemExit as stop:
-        if not stop.code:
+    except (SystemExit, ValidationError) as stop:  # tyro lets those of a config without a prefix through
+        if isinstance(stop, SystemExit) and not stop.code:
             raise
-        raise UserError(_one_line(complaint.getvalue(), name)) from None
+        refusal = _refusal(stop)
+        mistake = refused_values(refusal, options) if refusal else refused_text(complaint.getvalue())
+        raise UserError(f"{mistake}; see infoplane {name} --help") from None
 
 
-def _one_line(complaint: str, command: str) -> str:
-    """Return the parser's boxed complaint as one line."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in complaint.splitlines()]
-    text = " ".join(line for line in lines if line)
-    text = re.split(r"For full helptext|Argument helptext|For further information", text)[0]
-    text = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Required options|Parsing error)\s", "", text)
-    # pydantic names its classes and types: of no use to someone who typed an option
-    text = re.sub(r"Error parsing (?:config\.?)?(\S*?): \d+ validation errors? for \w+ ", r"\1 ", text)
-    text = re.sub(r"\s*\[type=.*", "", text).replace("Value error, ", "").replace("Error parsing ", "")
-    text = re.sub(r"\(default: [^)]*\)", "", text)
-    return f"{' '.join(text.split()).rstrip('.')}; see infoplane {command} --help"
+def _refusal(stop: BaseException | None) -> ValidationError | None:
+    """What a config said, beneath what the parser made of it."""
+    while stop is not None and not isinstance(stop, ValidationError):
+        stop = stop.__context__
+    return stop
 
 
 def _suggestion(name: str, known: Sequence[str] | dict[str, Any]) -> str:

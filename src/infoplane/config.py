@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 def parse_fraction(text: str) -> float:
@@ -120,7 +120,7 @@ class AttackConfig(_Frozen):
             raise ValueError("epsilon and step_size of the L-infinity ball are at most 1, the range of a pixel")
         if self.step_size * self.steps < self.epsilon * (1 - 1e-6):
             raise ValueError(
-                f"{self.steps} steps of {self.step_size:g} cannot reach epsilon = {self.epsilon:g}; "
+                f"steps = {self.steps} of step_size = {self.step_size:g} cannot reach epsilon = {self.epsilon:g}; "
                 "raise steps or step_size"
             )
         return self
@@ -157,12 +157,13 @@ class MeasurementConfig(_Frozen):
 
     examples: int = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
-    layers: tuple[str, ...] = ()
-    """Probed layers by module name; by default the model's own choice."""
+    layers: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: the model's own choice)")] = ()
+    """Probed layers by module name."""
     noise_variance: float = Field(0.1, gt=0)
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
-    noise_ratio: float = Field(0.1, gt=0)
-    """Noise variance of the twin at relative noise, as a share of the layer's mean variance per unit."""
+    noise_ratio: Annotated[float, Field(gt=0)] | None = None
+    """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default a 32nd of its
+    number of units: noise of a 32nd of the layer's total variance, so that wide layers do not all stand at log N."""
     noise_sweep: tuple[Annotated[float, Field(gt=0)], ...] = tuple(10 ** (half / 2) for half in range(-4, 9))
     """Such shares that the last epoch is measured at as well, from few to very many features worth of noise."""
     bin_width: float = Field(0.5, gt=0)
@@ -183,19 +184,28 @@ class DistortionConfig(_Frozen):
     """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
 
     distortions: tuple[DistortionName, ...] = ("saturation", "shuffling")
-    """Which distortions, each for what it destroys: texture (saturation), shape (shuffling), fine detail (low-pass),
-    coarse form (high-pass), colour (grey), faint detail (noise), agreement of both (texture-exchange)."""
+    """Which distortions, each for what it destroys, at which levels:
+    saturation: texture, at the levels that --saturation names;
+    shuffling: shape, at those that --shuffling names;
+    low-pass: fine detail, always at 0 0.5 1 2 4 (blur, pixels);
+    high-pass: coarse form, always at inf 4 2 1 0.5 (blur that is taken away, pixels);
+    grey: colour, always at 0 0.5 1 (share removed);
+    noise: faint detail, always at 0 0.05 0.1 0.2 0.4 (standard deviation);
+    texture-exchange: agreement of shape and texture, always at 0 0.5 1 2 4 (blur, pixels)."""
     saturation: tuple[Annotated[float, Field(ge=2)], ...] = (2, 8, 16, 64, 1024)
     """Levels of saturation; 2 changes nothing and is always measured."""
-    shuffling: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Patches per side; 1 changes nothing and is always measured. By default 1, 2, 4 and 8, or what is nearest to them
-    among the numbers that divide the image size."""
+    shuffling: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        tyro.conf.arg(help_behavior_hint="(default: 1 2 4 8, or the nearest that divide the image size)"),
+    ] = ()
+    """Patches per side; 1 changes nothing and is always measured."""
 
-    @model_validator(mode="after")
-    def _names_each_distortion_once(self) -> "DistortionConfig":
-        if not self.distortions or len(set(self.distortions)) < len(self.distortions):
-            raise ValueError(f"distortions must name each distortion once, got {' '.join(self.distortions) or 'none'}")
-        return self
+    @field_validator("distortions")
+    @classmethod
+    def _names_each_distortion_once(cls, names: tuple[DistortionName, ...]) -> tuple[DistortionName, ...]:
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"must name each distortion once, got {' '.join(names) or 'none'}")
+        return names
 
 
 class FlowConfig(_Frozen):
@@ -219,19 +229,22 @@ class FlowConfig(_Frozen):
     method: MethodConfig = MethodConfig()
     measurement: MeasurementConfig = MeasurementConfig()
 
+    @field_validator("methods")
+    @classmethod
+    def _names_each_method_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"must name each training once, got {' '.join(names) or 'none'}")
+        for name in names:
+            if name.removesuffix(WRAPPER) not in METHODS:
+                raise ValueError(f"must be of {', '.join(METHODS)}, or NAME{WRAPPER}, got {name!r}")
+        return names
+
     @model_validator(mode="after")
-    def _names_each_method_once(self) -> "FlowConfig":
-        if not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ValueError(f"methods must name each training once, got {' '.join(self.methods) or 'none'}")
-        for name in self.methods:
-            plain = name.removesuffix(WRAPPER)
-            if plain not in METHODS:
+    def _has_methods_for_the_ball(self) -> "FlowConfig":
+        for name in self.methods if self.attack.norm != "linf" else ():
+            if name.removesuffix(WRAPPER) not in OF_ANY_BALL:
                 raise ValueError(
-                    f"unknown training method {name!r}; choose from {', '.join(METHODS)}, or NAME{WRAPPER}"
-                )
-            if self.attack.norm != "linf" and plain not in OF_ANY_BALL:
-                raise ValueError(
-                    f"{plain} training is defined in the L-infinity ball; use one of {', '.join(OF_ANY_BALL)}"
+                    f"methods: {name} is defined in the L-infinity ball; choose from {', '.join(OF_ANY_BALL)}"
                 )
         return self
 

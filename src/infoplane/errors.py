@@ -1,5 +1,28 @@
-"""The one exception that the command line turns into a single line and exit status 2."""
+"""Mistakes of users: the one exception that the command line prints as a single line, and words for refused values."""
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class UserError(Exception):
     """A mistake that the user can mend: the message says what was wrong, where, and what to do."""
+
+
+def broken_rule(refusal: "ErrorDetails") -> str:
+    """Return which rule of a setting its value breaks, e.g. "must be greater than or equal to 1, got 0".
+
+    Args:
+        refusal: one of the `errors()` of a pydantic ValidationError.
+    """
+    if refusal["type"] == "value_error":  # of a rule of ours, which says everything itself
+        return refusal["msg"].removeprefix("Value error, ")
+    if refusal["type"] == "missing":
+        return "is missing"
+    rule = re.sub(r"^\w+ should ", "must ", refusal["msg"])
+    rule = re.sub(r" after validation, not \d+$| or instance of \w+", "", rule)
+    value = refusal["input"]
+    shown = "none" if value == () else repr(value)
+    return f"{rule}, got {shown if len(shown) <= 60 else f'{shown[:60]} ...'}"

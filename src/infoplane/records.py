@@ -118,6 +118,7 @@ class Performance:
     gradient_evaluations: int  # per-example input or weight gradients spent on training so far
     seconds: float  # spent on training so far
     predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix
+    texture_accuracy: float | None = None  # share taken for the class of the image that lent its texture
 
 
 MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
@@ -192,6 +193,7 @@ PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
     "predictions": pl.List(
         pl.Struct({"label": pl.Int64(), "predicted": pl.Int64(), "n": pl.Int64(), "confidence": pl.Float64()})
     ),
+    "texture_accuracy": pl.Float64(),
 }
 
 

@@ -5,24 +5,25 @@ import fcntl
 import io
 import json
 import os
-import platform
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import polars as pl
-import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from infoplane.errors import UserError
+from infoplane.errors import UserError, broken_rule
+from infoplane.packing import facts_alone, packed, unpacked
 from infoplane.records import GEOMETRY_SCHEMA, MEASUREMENT_SCHEMA, PERFORMANCE_SCHEMA
 
 _TABLES = {"measurements": MEASUREMENT_SCHEMA, "geometry": GEOMETRY_SCHEMA, "performance": PERFORMANCE_SCHEMA}
+_CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
+CALIBRATION = "calibration"
+
+Content = TypeVar("Content")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -39,16 +40,36 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class _Environment(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    keep_checkpoints: bool = False
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    study: str
+    settings: dict[str, Any]
+    environment: _Environment
+
+
 class RunFolder:
     """One run on disk.
 
     `config.json` holds settings and environment, `measurements/`, `geometry/` and `performance/` one Parquet file per
     seed, training and epoch (and distortion), `examples/` a few images for figures, `checkpoints/` weights with
     optimiser and method state, `log.jsonl` what happened when.
+
+    Args:
+        path: of the folder.
+        option: by which a user chooses it, for messages.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, *, option: str = "--run") -> None:
+        self.path, self._option = Path(path), option
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -67,17 +88,49 @@ class RunFolder:
         """Return `config.json`: {"study", "settings", "environment"}.
 
         Raises:
-            UserError: there is no run here, or the file is not JSON.
+            UserError: there is no run here, or the file is not what a run writes.
         """
         try:
             config: dict[str, Any] = json.loads(self.config_path.read_text())
-        except FileNotFoundError:
+            _Config.model_validate(config)
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is no run folder: it holds no config.json") from None
+        except OSError as error:
+            raise UserError(f"{self.config_path} cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            refusal = error.errors()[0]
+            where = ".".join(map(str, refusal["loc"])) or "all of it"
+            raise UserError(
+                f"{self.config_path} is damaged ({where} {broken_rule(refusal)}); restore it or start a new run"
+            ) from None
         except ValueError as error:
             raise UserError(f"{self.config_path} is not valid JSON ({error}); restore it or start a new run") from None
-        if not isinstance(config, dict):
-            raise UserError(f"{self.config_path} holds no settings; restore it or start a new run")
         return config
+
+    def study(self) -> str | None:
+        """Return the name of the study that the folder holds, or None.
+
+        Raises:
+            UserError: `config.json` is damaged.
+        """
+        if self.exists():
+            return str(self.read_config()["study"])
+        return CALIBRATION if (self.path / _CELLS).is_dir() else None
+
+    def check_holds_no_other(self, study: str) -> None:
+        """Refuse a folder that something else than `study` was written to.
+
+        Raises:
+            UserError: it holds another study, or results of which nothing says what they are.
+        """
+        held = self.study()
+        if held not in (study, None):
+            raise UserError(f"{self.path} holds the study {held!r}; choose another folder with {self._option}")
+        if held is None and self.has_results():
+            raise UserError(
+                f"{self.path} holds results but no config.json, which says of what; restore it, or choose another "
+                f"folder with {self._option}"
+            )
 
     def begin(
         self,
@@ -98,26 +151,28 @@ class RunFolder:
             may_grow: numbers among the settings that a continued run may raise; one that the run does not name is 1.
 
         Raises:
-            UserError: a run with other settings is here; the message names the first setting that differs.
+            UserError: another study is here, or a run with other settings; the message names the first that differs.
         """
+        self.check_holds_no_other(study)
         asked: dict[str, Any] = json.loads(json.dumps(settings))  # tuples become lists, as in the file
         config = self.read_config() if self.exists() else None
-        if config is None or not self._has_results():
+        if config is None or not self.has_results():
             self._make_folder()
             self._write_config({"study": study, "settings": asked, "environment": dict(environment)})
             return dict(environment)
-        before = {**dict.fromkeys(may_grow, 1), "study": config.get("study"), **_flatten(config.get("settings", {}))}
-        now = {"study": study, **_flatten(asked)}
+        before, now = {**dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
         grown = [name for name in may_grow if name in now and now[name] > before[name]]
-        for name in {**now, **before}:  # both ways: a setting that is no longer there differs too
+        names = {**now, **before}  # both ways: a setting that is no longer there differs too
+        for name in sorted(names, key=lambda name: name in may_grow):  # last, since they may just not have been given
             if before.get(name) != now.get(name) and name not in grown:
                 raise UserError(
                     f"{self.path} holds a run with {name} = {before.get(name)!r}, but this one asks for "
-                    f"{now.get(name)!r}; continue it with its own settings, or choose another folder with --run"
+                    f"{now.get(name)!r}; continue it with its own settings, or choose another folder with "
+                    f"{self._option}"
                 )
         if grown:
             self._write_config({**config, "settings": asked})
-        kept: dict[str, Any] = config.get("environment", {})
+        kept: dict[str, Any] = config["environment"]
         return kept
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
@@ -128,7 +183,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"{self.path} cannot be a run folder ({error.strerror}); choose another with --run"
+                f"{self.path} cannot be a folder ({error.strerror}); choose another with {self._option}"
             ) from None
 
     @contextlib.contextmanager
@@ -136,10 +191,16 @@ class RunFolder:
         """Hold the folder for this process, so that two runs never write into it at once.
 
         Raises:
-            UserError: another process holds it, or no folder can be made here.
+            UserError: another process holds it, or nothing can be written here.
         """
         self._make_folder()
-        with (self.path / ".lock").open("w") as file:
+        try:
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be written to ({error.strerror}); choose another folder with {self._option}"
+            ) from None
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -150,10 +211,10 @@ class RunFolder:
                 leftover.unlink()
             yield  # the lock goes with the process, also when it is killed
 
-    def _has_results(self) -> bool:
+    def has_results(self) -> bool:
         """Whether anything was computed here; until then, settings that did not work out may be replaced."""
-        folders = (*_TABLES, "checkpoints")
-        return any((self.path / folder).is_dir() and any((self.path / folder).iterdir()) for folder in folders)
+        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS)]
+        return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     # records
 
@@ -222,7 +283,7 @@ class RunFolder:
         self, study: str, seed: int, training: str, part: str, images: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Keep a few images for figures, by name, with JSON facts about them."""
-        write_whole(self._examples_path(study, seed, training, part), _packed(images, facts))
+        write_whole(self._examples_path(study, seed, training, part), packed(images, facts))
 
     def read_examples(
         self, study: str, seed: int, training: str, part: str
@@ -236,9 +297,9 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            return _unpacked(path)
+            return unpacked(path)
         except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
-            raise UserError(f"{path} cannot be read ({error}); delete it and make its study again") from None
+            raise UserError(f"{path} cannot be read ({error}); delete it and run infoplane {study} again") from None
 
     # checkpoints
 
@@ -261,13 +322,13 @@ class RunFolder:
         self, seed: int, training: str, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of one epoch."""
-        write_whole(self._checkpoint_path(seed, training, epoch), _packed(tensors, facts))
+        write_whole(self._checkpoint_path(seed, training, epoch), packed(tensors, facts))
 
     def write_best_checkpoint(
         self, seed: int, training: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of the epoch that did best on held-out images, in place of an earlier one."""
-        write_whole(self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors", _packed(tensors, facts))
+        write_whole(self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors", packed(tensors, facts))
 
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
@@ -275,13 +336,24 @@ class RunFolder:
         Raises:
             UserError: the file is missing or damaged.
         """
+        return self._opened_checkpoint(seed, training, epoch, unpacked)
+
+    def _opened_checkpoint(self, seed: int, training: str, epoch: int, read: Callable[[Path], Content]) -> Content:
         path = self._checkpoint_path(seed, training, epoch)
         try:
-            return _unpacked(path)
+            return read(path)
         except FileNotFoundError:
             raise UserError(f"{path} is missing; restore it, or start a new run with --run") from None
         except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
             raise UserError(f"{path} cannot be read ({error}); delete it and continue the run") from None
+
+    def check_checkpoint(self, seed: int, training: str, epoch: int) -> None:
+        """Open a checkpoint without reading its tensors: a torn file shows here already.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        self._opened_checkpoint(seed, training, epoch, facts_alone)
 
     def prune_checkpoints(self, seed: int, training: str, keep: set[int]) -> None:
         """Delete the checkpoints of this training whose epoch is not in `keep`."""
@@ -299,84 +371,21 @@ class RunFolder:
 
 
 def _read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    # A run that began before this column existed holds nothing there; any other column must be in the file.
+    missing: dict[str, Literal["insert"]] = {name: "insert" for name in ("texture_accuracy",) if name in schema}
     try:
-        return pl.read_parquet(path).match_to_schema(schema)
+        return pl.read_parquet(path).match_to_schema(schema, missing_columns=missing)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
 
 
-def _packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
-    # Copies: safetensors refuses tensors that share memory, as tied weights do.
-    copies = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
-    return save(copies, metadata={"facts": json.dumps(facts)})
-
-
-def _unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return tensors, json.loads(file.metadata()["facts"])
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by names with dots."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            flat |= flat_settings(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def describe_environment(device: str = "auto") -> dict[str, Any]:
-    """Return what besides the settings decides the numbers: versions, device, threads, precision.
-
-    Raises:
-        UserError: a GPU is asked for and there is none.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU here; use --device cpu")
-    return {
-        "infoplane": version("infoplane"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": version("numpy"),
-        "platform": platform.platform(),
-        "device": device,
-        "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "precision": "float32, no TF32, deterministic convolutions",
-    }
-
-
-def apply_environment(environment: Mapping[str, Any], device: str = "auto") -> list[str]:
-    """Compute as the run began: the number of threads decides the order of sums, hence the last bits.
-
-    Args:
-        environment: as the run keeps it.
-        device: what the user asks for now.
-
-    Returns:
-        What is not as it was and may change the last bits, a sentence each.
-
-    Raises:
-        UserError: the run began on another device than is asked for, or on a GPU and there is none here.
-    """
-    began = environment.get("device", "cpu")
-    if device not in ("auto", began):
-        raise UserError(f"this run began on device {began}; continue it there or choose another folder with --run")
-    if began == "cuda" and not torch.cuda.is_available():
-        raise UserError("this run began on a GPU and torch finds none here; continue it where there is one")
-    # TF32 keeps 10 bits of a product; attacks and measurements are promised in float32.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    torch.set_num_threads(environment.get("threads", torch.get_num_threads()))
-    now = describe_environment(began)
-    versions = ("infoplane", "python", "torch", "numpy", "platform")
-    changed = [name for name in versions if environment.get(name) != now[name]]
-    return [f"the run began with {name} {environment.get(name)} and continues with {now[name]}" for name in changed]

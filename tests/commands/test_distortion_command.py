@@ -14,7 +14,8 @@ CONFIG = DistortionConfig(distortions=("saturation",), saturation=(8,))
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, TrainingConfig
-    from infoplane.runs import RunFolder, describe_environment
+    from infoplane.environment import describe_environment
+    from infoplane.runs import RunFolder
     from infoplane.studies import STUDY, information_flow
 
     run = RunFolder(tmp_path_factory.mktemp("flow") / "run")
@@ -34,12 +35,13 @@ def test_records_report_and_a_table(flow_run, tmp_path, capsys, monkeypatch):
     import infoplane.report.html as html
 
     written = []
-    monkeypatch.setattr(html, "write_report", lambda run: written.append(run.path) or run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, found: written.append(run.path) or run.path / "report.html")
     shutil.copytree(flow_run, tmp_path / "run")
     assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG)) == 0
     printed = capsys.readouterr().out
     assert "normal training, seed 0  saturation  original" in printed
     assert "Accuracy under distortions, seed 0" in printed
+    assert "The study's claims, tested" in printed
     assert str(tmp_path / "run" / "report.html") in printed
     assert len(list((tmp_path / "run" / "performance").glob("distortion-*"))) == 1
     assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG, quiet=True)) == 0
@@ -62,6 +64,23 @@ def test_an_interrupted_study_says_how_to_continue(flow_run, monkeypatch, capsys
     monkeypatch.setattr(study, "distortion_study", stop)
     assert main(["distortion", str(flow_run), "--saturation", "8"]) == command.INTERRUPTED
     assert f"To continue: infoplane distortion {flow_run} --saturation 8\n" in capsys.readouterr().err
+
+
+def test_help_says_what_each_destroys_at_which_levels_and_which_can_be_set(capsys):
+    from infoplane.distortions import DISTORTIONS
+
+    with pytest.raises(SystemExit):
+        main(["distortion", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, one in DISTORTIONS.items():
+        levels = " ".join(f"{level:g}" for level in one.levels)
+        if name in ("saturation", "shuffling"):
+            assert f"{name}: {one.destroys}, at" in text
+            assert f"that --{name} names" in text
+            assert f"(default: {levels}" in text
+        else:
+            assert f"{name}: {one.destroys}, always at {levels} (" in text
+    assert "(default: 1 2 4 8, or the nearest that divide the image size)" in text
 
 
 @pytest.mark.parametrize(

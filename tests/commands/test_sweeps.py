@@ -88,14 +88,15 @@ def test_records_of_other_settings_are_not_replaced(finished):
 
 def test_settings_that_gave_no_records_are_replaced(tmp_path, monkeypatch, capsys):
     keep_few_places(monkeypatch)
-    (tmp_path / "config.json").write_text('{"study": "limits", "settings": {"seed": 7}}')
+    config = '{"study": "limits", "settings": {"seed": 7}, "environment": {}}'
+    (tmp_path / "config.json").write_text(config)
     assert run("limits", "--output", tmp_path, *SIZES) == 0
     assert json.loads((tmp_path / "config.json").read_text())["settings"]["seed"] == 0
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_the_folder_of_another_study_stays_as_it_is(name, tmp_path):
-    config = '{"study": "information-flow", "settings": {}}'
+    config = '{"study": "information-flow", "settings": {}, "environment": {}}'
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(UserError, match=r"holds the study 'information-flow'; choose another folder with --output"):
         run(name, "--output", tmp_path)

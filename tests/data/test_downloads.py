@@ -224,7 +224,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_accepted(server, tmp_path)
 
 def test_a_folder_that_cannot_be_written_to_is_named(server, tmp_path):
     (tmp_path / "mnist").write_bytes(b"a file where the folder should be")
-    with pytest.raises(UserError, match=rf"{tmp_path} cannot be written to"):
+    with pytest.raises(UserError, match=rf"{tmp_path} cannot be written to .*; choose another with --folder"):
         fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
 
 

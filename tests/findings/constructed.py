@@ -88,12 +88,19 @@ def flow(
     return pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)
 
 
+def exact(table: pl.DataFrame) -> pl.DataFrame:
+    """The same records without errors over examples: every group has the value of all."""
+    groups = [[value] * GROUPS for value in table["value_nats"]]
+    return table.with_columns(group_means=pl.Series(groups, dtype=pl.List(pl.Float64())))
+
+
 def accuracies(
     rule: Rule,
     *,
     distortion: str,
     levels: Sequence[float],
     seeds: Sequence[int] = (0,),
+    trainings: Sequence[str] = ("normal", "adversarial"),
     n: int = 1000,
 ) -> pl.DataFrame:
     """Performance under a distortion; `rule(seed=, training=, examples=, level=)` gives the accuracies."""
@@ -104,7 +111,7 @@ def accuracies(
             accuracy=rule(seed=seed, training=training, examples=examples, level=level),
         )
         for seed in seeds
-        for training in ("normal", "adversarial")
+        for training in trainings
         for examples in ("original", "adversarial")
         for level in levels
     )  # fmt: skip

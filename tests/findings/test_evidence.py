@@ -98,15 +98,35 @@ def test_quantiles_are_those_of_the_tables(freedom, quantile):
     assert t_quantile(0.05, freedom) == pytest.approx(quantile, abs=1e-4)
 
 
-def test_several_seeds_rest_on_the_wider_of_both_spreads():
-    groups = np.tile([0.9, 1.1], (3, 10))
-    values = np.array([0.0, 1.0, 2.0])
-    interval = Paired(values=values, groups=groups).evidence().interval()
+@pytest.mark.parametrize(("spread", "basis"), [(0.1, "seeds"), (10.0, "examples")])
+def test_errors_over_seeds_and_over_examples_add_and_the_wider_is_named(spread, basis):
+    groups = np.tile([1 - spread, 1 + spread], (3, 10))
+    interval = Paired(values=np.array([0.0, 1.0, 2.0]), groups=groups).evidence().interval()
+    half_seeds = 4.3026527 / math.sqrt(3)
+    half_examples = 2.0930241 * spread * math.sqrt(20 / 19) / math.sqrt(20)
+    half = math.hypot(half_seeds, half_examples)
+    assert interval == pytest.approx((1 - half, 1 + half, basis), abs=1e-5)
+
+
+def test_ends_that_lie_unequally_far_off_each_take_the_spread_over_seeds():
+    evidence = Evidence(values=np.array([0.0, 1.0, 2.0]), over_examples=lambda _: (0.5, 3.0))
     half = 4.3026527 / math.sqrt(3)
-    assert interval == pytest.approx((1 - half, 1 + half, "seeds"), abs=1e-6)
-    wide = Paired(values=values, groups=10 + 100 * (groups - 1)).evidence().interval()
-    half = 2.0930241 * 10 * math.sqrt(20 / 19) / math.sqrt(20)
-    assert wide == pytest.approx((1 - half, 1 + half, "examples"), abs=1e-5)
+    assert evidence.interval()[:2] == pytest.approx((1 - math.hypot(0.5, half), 1 + math.hypot(2.0, half)), abs=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0, 2.0])
+def test_intervals_cover_where_seeds_and_examples_both_err(seeds, ratio):
+    """The error over examples is 1 and shared by all seeds; that of the mean over seeds is `ratio`."""
+    generator = np.random.default_rng(seeds)
+    covered = 0
+    for _ in range(2000):
+        shared = generator.standard_normal(GROUPS) * math.sqrt(GROUPS)
+        own = ratio * math.sqrt(seeds) * generator.standard_normal(seeds)
+        groups = own[:, None] + shared
+        low, high, _ = Paired(values=groups.mean(axis=1), groups=groups).evidence().interval()
+        covered += low <= 0 <= high
+    assert covered / 2000 >= 0.93
 
 
 def test_seeds_share_the_examples_so_their_groups_are_averaged_before_their_spread_is_taken():

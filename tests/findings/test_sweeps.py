@@ -9,6 +9,7 @@ from infoplane.findings import CLAIMS, find
 from infoplane.findings.finding import claim_verdict
 from infoplane.findings.sweeps import DIRECTIONS, sweep_statements
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table, performance_table
+from infoplane.studies.trends import direction
 
 SPREAD = {("spread", INPUT_INFORMATION): "rises"}
 
@@ -60,6 +61,19 @@ def test_a_sweep_that_moves_nothing_is_mostly_undecided():
 
 def test_a_step_the_other_way_is_named():
     assert "up to x = 4" in only(sweep([0.1, 1.0, 0.5, 2.0])).reason
+
+
+@pytest.mark.parametrize(("back", "verdict"), [(0.015, "supported"), (0.04, "contradicted")])
+def test_steps_back_that_study_three_calls_of_no_consequence_are_none(back, verdict):
+    table = sweep([0.1, 1.0, 1.0 - back, 2.0], noise=1e-4)
+    assert only(table).verdict == verdict
+    values = table.sort("x", "replicate")["value_nats"].to_numpy().reshape(4, -1)
+    assert (direction(values) == "rises") == (verdict == "supported")
+
+
+@pytest.mark.parametrize(("end", "verdict"), [(1e-4, "undecided"), (-1e-4, "undecided"), (0.01, "supported")])
+def test_a_whole_sweep_within_the_numerical_error_decides_nothing(end, verdict):
+    assert only(sweep([1.0, 1.0 + end], noise=1e-6)).verdict == verdict
 
 
 def test_saturated_levels_are_left_out():

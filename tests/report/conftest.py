@@ -131,7 +131,10 @@ def synthetic_thorough(
     examples: Sequence[str] = ("original", "adversarial"),
     seed: int = 3,
 ) -> list[Measurement]:
-    """Noisy and decoded values; decoders of originals are confidently wrong in the last layer of a normal training."""
+    """Noisy values at both noises, and decoded ones.
+
+    Decoders of originals are confidently wrong in the last layer of a normal training.
+    """
     rows = []
     progress = 1 - math.exp(-epoch / (2 if training == "normal" else 6))
     for index, layer in enumerate(layers):
@@ -146,9 +149,13 @@ def synthetic_thorough(
             decoded = (0.2 + 0.75 * progress * (0.6 + 0.4 * depth) - 0.1 * attacked) * LABEL_CEILING
             moved = decoded - (0.2 if training == "adversarial" else 2.5 * progress) * (0.3 + depth)
             fixed = {"estimator": NOISY, "noise_mode": FIXED_NOISE, "noise_variance": NOISE_VARIANCE}
+            variance = NOISE_RATIO * unit_variance(index, epoch) * (1.3 if attacked else 1)
+            relative = {**fixed, "noise_mode": RELATIVE_NOISE, "noise_ratio": NOISE_RATIO, "noise_variance": variance}
             values = [
                 ({**fixed, "kind": "estimate", "quantity": INPUT_INFORMATION}, noisy, 0.03, INPUT_CEILING),
                 ({**fixed, "kind": "estimate", "quantity": LABEL_INFORMATION}, 0.9 * decoded, 0.02, LABEL_CEILING),
+                ({**relative, "kind": "estimate", "quantity": INPUT_INFORMATION}, 0.75 * noisy, 0.04, INPUT_CEILING),
+                ({**relative, "kind": "estimate", "quantity": LABEL_INFORMATION}, 0.8 * decoded, 0.02, LABEL_CEILING),
                 ({"estimator": DECODED, "kind": "lower", "quantity": LABEL_INFORMATION}, decoded, 0.03, LABEL_CEILING),
             ]
             if attacked:

@@ -38,7 +38,9 @@ ESTIMATES = (
     (LABEL_INFORMATION, KDE_KL, FIXED_NOISE, True),
     (LABEL_INFORMATION, DECODED, None, False),
     (LABEL_INFORMATION, DECODED_TRANSFER, None, True),
+    (INPUT_INFORMATION, NOISY, RELATIVE_NOISE, False),
 )
+_LESS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.15)
 
 
 def accuracy(training: str, distortion: str, rank: int, examples: str) -> float:
@@ -50,7 +52,7 @@ def accuracy(training: str, distortion: str, rank: int, examples: str) -> float:
 def value(training: str, distortion: str, rank: int, examples: str, place: int, layer: int) -> float:
     """In nats; decoders of originals are confidently wrong on the last level."""
     quantity, estimator, _, _ = ESTIMATES[place]
-    share = (0.9 - 0.1 * place - 0.1 * rank - (0.05 if examples != "original" else 0) - 0.2 * layer) * 0.8
+    share = (0.9 - _LESS[place] - 0.1 * rank - (0.05 if examples != "original" else 0) - 0.2 * layer) * 0.8
     if estimator == DECODED_TRANSFER and rank == len(LEVELS[distortion]) - 1:
         share = -2.0
     if training == "normal":

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, Measurement, measurement_table
-from infoplane.report.bits import in_bits, last_epoch, plane_points
+from infoplane.report.bits import in_bits, last_epoch, plane_points, relative_noise_text
 
 ROW = Measurement(
     study="flow",
@@ -124,6 +124,34 @@ def test_decoded_information_stands_against_the_noisy_one():
         ("noisy+decoded-transfer", "adversarial", pytest.approx(4), pytest.approx(-1)),
         ("noisy+decoded-transfer", "original", pytest.approx(5), pytest.approx(3)),
     ]
+
+
+def test_decoded_information_stands_against_the_noisy_one_at_relative_noise_where_it_was_taken():
+    noisy = replace(ROW, estimator="noisy", quantity=INPUT_INFORMATION)
+    rows = [
+        replace(noisy, noise_mode="fixed", value_nats=5 * math.log(2)),
+        replace(noisy, noise_mode="relative", value_nats=4 * math.log(2)),
+        replace(ROW, estimator="decoded"),
+    ]
+    points = plane_points(in_bits(measurement_table(rows)))
+    assert points.select("estimator", "input_value_bits").rows() == [("noisy@relative+decoded", pytest.approx(4))]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ([(64, 2.0), (96, 3.0)], "1/32 of the layer's total variance"),
+        ([(64, 0.2), (96, 0.2)], "0.2 times the layer's mean variance per unit"),
+        ([(64, 2.0), (96, 0.25)], "0.25 to 2 times the layer's mean variance per unit"),
+    ],
+)
+def test_relative_noise_is_named_by_the_share_of_the_layer(ratios, expected):
+    rows = [
+        replace(ROW, estimator="kde-kl", noise_mode="relative", features=features, noise_ratio=ratio)
+        for features, ratio in ratios
+    ]
+    rows.append(replace(ROW, estimator="kde-kl", noise_mode="sweep", noise_ratio=77.0))
+    assert relative_noise_text(in_bits(measurement_table(rows))) == expected
 
 
 @pytest.mark.parametrize(("biased", "expected"), [(True, True), (False, False), (None, False)])

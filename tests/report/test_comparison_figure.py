@@ -10,7 +10,7 @@ from infoplane.report.labels import STUDY_ESTIMATORS
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 ESTIMATORS = {
-    INPUT_INFORMATION: ("noisy", *STUDY_ESTIMATORS),
+    INPUT_INFORMATION: ("noisy@relative", "kde-bd@relative", *STUDY_ESTIMATORS),
     LABEL_INFORMATION: ("decoded", *STUDY_ESTIMATORS),
 }
 CEILINGS = {INPUT_INFORMATION: math.log2(1000), LABEL_INFORMATION: math.log2(10)}
@@ -26,9 +26,12 @@ def panels(figure):
     return dict(zip(keys, figure.axes, strict=True))
 
 
-def recorded(run, **key):
-    rows = run.measurements().filter(**key)
-    return rows.remove(noise_mode="relative").remove(noise_mode="sweep").sort("epoch")
+def recorded(run, *, estimator, **key):
+    name, _, mode = estimator.partition("@")
+    rows = run.measurements().filter(estimator=name, **key)
+    if name not in ("decoded", "decoded-transfer", "binning"):
+        rows = rows.filter(noise_mode=mode or "fixed")
+    return rows.sort("epoch")
 
 
 def drawn(nats, ceiling):
@@ -43,7 +46,7 @@ def test_every_curve_is_the_records_of_its_training_and_examples(full_run, figur
                 rows = recorded(
                     full_run, training=training, examples=examples, estimator=estimator, layer=layer, quantity=quantity
                 )
-                assert len(rows) == (6 if estimator in ("noisy", "decoded") else 11)
+                assert len(rows) == (6 if estimator in ("noisy@relative", "decoded") else 11)
                 expected = drawn(rows["value_nats"], CEILINGS[quantity])
                 assert lines[f"{training}/{examples}"].get_ydata() == pytest.approx(expected)
 
@@ -67,9 +70,26 @@ def test_decoded_values_stand_in_their_intervals(full_run, figure):
     assert found == pytest.approx(np.asarray(expected))
 
 
+def test_rows_name_the_noise(figure):
+    labels = [figure.axes[row * len(LAYERS)].get_ylabel().replace("\n", " ") for row in range(9)]
+    assert labels[:3] == [
+        "I(X;T), bits Noisy, relative noise", "I(X;T), bits KDE (BD), relative noise", "I(X;T), bits KDE (KL)",
+    ]  # fmt: skip
+    assert labels[5] == "I(T;Y), bits Decoded"
+
+
 def test_original_examples_are_solid_and_adversarial_ones_dashed(figure):
     lines = {line.get_label(): line.get_linestyle() for line in figure.axes[0].lines}
     assert (lines["normal/original"], lines["normal/adversarial"]) == ("-", "--")
+
+
+def test_the_lower_of_two_curves_on_each_other_stays_visible(figure):
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    for examples in ("original", "adversarial"):
+        lower, upper = lines[f"normal/{examples}"], lines[f"adversarial/{examples}"]
+        assert lower.get_zorder() <= upper.get_zorder()
+        assert lower.get_linewidth() >= 2 * upper.get_linewidth()
+        assert lower.get_markersize() >= upper.get_markersize() + 2
 
 
 def test_label_information_stands_before_the_null_of_each_training(figure):

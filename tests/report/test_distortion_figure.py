@@ -10,7 +10,7 @@ from infoplane.report.distortion_figure import distortion_figure, distortion_lay
 
 CONDITIONS = [(training, kind) for training in ("normal", "adversarial") for kind in ("original", "adversarial")]
 CEILINGS = {"I(X;T)": math.log2(formulas.SAMPLES), "I(T;Y)": math.log2(10)}
-PANELS = (0, 2, 1, 3, 4, 5)  # of the figure, top to bottom, as places in ESTIMATES
+PANELS = (0, 6, 1, 3, 4, 5)  # of the figure, top to bottom, as places in ESTIMATES
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,23 @@ def test_curves_and_nulls_differ_without_colours(figure):
     assert looks == {("-", "o"), ("--", "x")}
     hatches = [one.get_hatch() for one in axes.collections if one.get_label() == "null"]
     assert len(set(hatches)) == 2
+
+
+def test_noisy_information_stands_at_relative_noise_or_at_the_fixed_one_where_that_is_all(tables, figure):
+    rows, performance = tables
+    assert panels(figure, len(LEVELS))[3, 0].get_ylabel() == "I(X;T), bits\nnoisy,\nrelative noise"
+    older = distortion_figure(rows.remove(estimator="noisy@relative"), performance, "title")
+    axes = panels(older, len(LEVELS))[3, 0]
+    assert axes.get_ylabel() == "I(X;T), bits\nnoisy,\nfixed noise"
+    assert lines(axes)["normal/original"].get_ydata() == pytest.approx(drawn("normal", "original", "saturation", 2, 1))
+
+
+def test_the_lower_of_two_curves_on_each_other_stays_visible(figure):
+    for axes in panels(figure, len(LEVELS))[[0, 2], 0]:
+        lower, upper = (lines(axes)[f"{training}/original"] for training in ("normal", "adversarial"))
+        assert list(lines(axes)).index("normal/original") < list(lines(axes)).index("adversarial/original")
+        assert lower.get_linewidth() >= 2 * upper.get_linewidth()
+        assert lower.get_markersize() >= upper.get_markersize() + 2
 
 
 def test_what_was_not_measured_is_said(tables):

@@ -1,10 +1,12 @@
 import io
+import re
 
 import polars as pl
 import pytest
 from rich.console import Console
 
 from infoplane.report.estimate import estimate_table
+from infoplane.report.page_tables import information_html
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,17 @@ def test_the_most_trustworthy_estimates_come_first_and_classes_last(rows):
 
 def test_noisy_values_near_their_ceiling_have_too_few_samples(rows):
     assert "I(X;T) noisy, Monte Carlo estimate 9.23 few 9.97 -" in printed(rows)
+
+
+def test_values_that_permuted_labels_reach_have_a_sign_before_their_null(rows):
+    lines = printed(rows.with_columns(null_quantile95_nats=1e3, null_like=True))
+    label = [line for line in lines if line.startswith("I(T;Y) held-out")]
+    assert label == ["I(T;Y) held-out decoders lower 3.14±.04 3.32 ≤ 1442.70"]
+
+
+def test_the_legend_has_the_words_of_the_page(rows, full_run):
+    note = re.search(r"<em>sat</em>.*?quantile\)", information_html(full_run.measurements())).group()
+    assert re.sub("<.*?>", "", note) in " ".join(printed(rows))
 
 
 def test_the_sweep_is_left_out(rows):

@@ -41,7 +41,7 @@ def rows(page, caption):
 def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
     page = findings_html(Findings([claim(2, "supported", "every part")], [finding()]))
     assert rows(page, "Claims of the study")[1] == ["2", "supported", CLAIMS[2], "every part"]
-    head, row = rows(page, "Claim 2: what the verdict rests on")
+    head, row, below = rows(page, "Claim 2: what the verdict rests on")
     assert dict(zip(head, row, strict=True)) == {
         "Verdict": "supported",
         "If the claim held": "normal ends with more",
@@ -51,8 +51,8 @@ def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
         "95 % interval": "0.000 to 2.000 bits",
         "Seeds": "3",
         "Why": "it lies above 0",
-        "Rests on": "normal, epoch 3: 2.000 bits; curves: 6",
     }
+    assert below == ["", "Rests on normal, epoch 3: 2.000 bits; curves: 6"]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,31 @@ def test_findings_that_decide_nothing_are_folded_away_and_counted():
     counts = rows(page, "Claim 2, counted")
     assert ["final level", "I(X;T)", "KDE (KL)", "2", "0", "1"] in counts
     assert [
-        row[3] for row in rows(page, "Claim 2, means over layers by every estimator, layers by the primary ones")[1:]
+        row[3] for row in rows(page, "Claim 2, means over layers by every estimator, layers by the primary ones")[1::2]
     ] == ["conv"]
-    assert page.index("what the verdict rests on") < page.index("<details>") < page.index("counted")
+    assert page.index("what the verdict rests on") < page.index("<details ") < page.index("counted")
+
+
+LONG = "missing: measured at fewer than 4 epochs: conv1, conv2, fc1"
+
+
+def test_the_reasons_of_many_undecided_parts_are_counted():
+    undecided = {"verdict": "undecided", "value": None, "low": None, "high": None}
+    lone = "one seed: nothing to compare; and more"
+    parts = [
+        *(finding(part=f"trend {number}", reason=lone, **undecided) for number in range(4)),
+        *(finding(part=f"level {number}", reason=LONG, **undecided) for number in range(3)),
+        finding(part="lag", verdict="supported"),
+    ]  # fmt: skip
+    found = Findings([claim(2, reason="eleven lines")], parts)
+    assert rows(findings_html(found), "Claims of the study")[1][3] == (
+        "8 parts: 4 undecided (one seed: nothing to compare), 3 undecided (missing: measured at fewer than 4 epochs), "
+        "1 supported"
+    )
+    few = Findings([claim(2, reason="few parts")], parts[3:5])
+    assert rows(findings_html(few), "Claims of the study")[1][3] == "few parts"
+    decided = Findings([claim(2, "contradicted", "it says why")], parts)
+    assert rows(findings_html(decided), "Claims of the study")[1][3] == "it says why"
 
 
 def test_names_are_escaped():
@@ -98,15 +120,36 @@ def test_the_json_holds_nats_and_no_number_that_is_none():
     assert (one["layer"], one["verdict"], one["part"]) == ("fc", "supported", "final I(T;Y)")
 
 
-def test_the_terminal_shows_every_claim_with_its_verdict():
-    found = find(flow(lambda *, epoch, **_: 0.2 * epoch, epochs=(0, 1, 2)), performance_table([]))
-    console = Console(width=80, record=True, file=None, quiet=False)
+def printed(found, width):
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(findings_table(found))
-    text = captured.get()
-    assert max(map(len, text.splitlines())) <= 80
-    assert text.count("undecided") + text.count("supported") + text.count("contradicted") >= 6
-    assert "missing" in text
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_shows_every_claim_on_one_line_with_its_verdict(width):
+    found = find(flow(lambda *, epoch, **_: 0.2 * epoch, epochs=(0, 1, 2)), performance_table([]))
+    lines = printed(found, width)
+    assert max(map(len, lines)) <= width
+    told = [line for line in lines if re.match(r"[1-6] [a-z ]+  (supported|contradicted|undecided) ", line)]
+    assert [line[0] for line in told] == list("123456")
+    assert any("missing" in line for line in told)
+    assert all(line.endswith("…") for line in told if len(line) == width)  # cut, and it shows
+    assert len(lines) <= 6 + 6  # claims; title, head, caption
+
+
+def test_the_number_in_the_terminal_is_one_that_the_verdict_rests_on():
+    parts = [
+        finding(part="lag", value=2.0, low=1.0, high=3.5, unit="epochs", statistic="lag"),
+        finding(part="final I(X;T)", verdict="contradicted", value=-math.log(2), low=-2 * math.log(2), high=0.0),
+        finding(part="final I(T;Y)", verdict="contradicted"),
+    ]
+    reason = "the records contradict: final I(T;Y)"
+    (line,) = [one for one in printed(Findings([claim(2, "contradicted", reason)], parts), 120) if one.startswith("2")]
+    assert line.split("  ")[-1].strip() == "1.000 bits [0.000, 2.000] final I(T;Y): final level"
+    (line,) = [one for one in printed(Findings([claim(2, "supported")], parts), 120) if one.startswith("2")]
+    assert line.split("  ")[-1].strip() == "2 epochs [1, 3.500] lag"
 
 
 def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkeypatch):

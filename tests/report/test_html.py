@@ -61,6 +61,26 @@ def test_the_page_is_well_formed_and_accessible(full_page):
     assert all(label in ids for a in by_tag["section"] for label in [a["aria-labelledby"]])
 
 
+def test_findings_come_before_accuracy_and_what_can_be_memorised_is_folded_away(full_page):
+    places = [
+        full_page.index(text)
+        for text in (
+            '<dl class="facts">', '<section id="findings"', '<section id="summary"', "trust these first",
+            "<details><summary>Normal training, seed 3: pairwise and binned estimates, pairwise estimates at relative",
+            "information in bits, pairwise and binned estimates", "information in bits, pairwise estimates at relative",
+            "</details>", "Adversarial training, seed 3, epoch 10: information in bits, trust these first",
+        )
+    ]  # fmt: skip
+    places[7] = full_page.index("</details>", places[6])
+    assert places == sorted(places)
+    assert full_page.index('href="#findings"') < full_page.index('href="#summary"')
+
+
+def test_without_numbers_to_trust_first_the_others_are_not_folded_away(make_run, tmp_path):
+    text = page(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), trusted=False))
+    assert "<details open><summary>Normal training, seed 3: pairwise and binned estimates</summary>" in text
+
+
 def test_the_page_refers_to_nothing_outside_itself(full_page):
     outline = Outline()
     outline.feed(full_page)
@@ -90,25 +110,37 @@ def test_what_to_trust_first_comes_with_interval_and_null(full_page):
     caption = "Normal training, seed 3, epoch 10: information in bits, trust these first"
     rows = cells(full_page, caption)
     assert rows[1][2:] == [
-        "Noisy estimate", "Decoded lower bound", "95 % interval", "null",
+        "Noisy estimate, relative noise", "Decoded lower bound", "95 % interval", "null",
         "Decoded lower bound, transferred", "95 % interval", "null",
     ]  # fmt: skip
     # The formulas of the run: 0.2 + 0.75 (1 - exp(-5)) of log2 10 bits, 1.96 errors of 0.03 nats either side.
     assert rows[-2] == [
-        "fc3", "original", "9.23 few", "3.14&thinsp;±.04", "3.05 to 3.22", "0.03", "-", "-", "-",
+        "fc3", "original", "6.92 few", "3.14&thinsp;±.04", "3.05 to 3.22", "0.03", "-", "-", "-",
     ]  # fmt: skip
     assert rows[-1][4:7] == ["0.03", "-1.85&thinsp;±.12", "-2.08 to -1.62"]
     assert rows[-1][7].replace(" ", "") == "≤0.03"
 
 
 def test_relative_noise_has_a_table_of_its_own(full_page):
-    rows = cells(full_page, "Normal training, seed 3, epoch 10: information in bits, KDE at relative noise")
+    rows = cells(
+        full_page, "Normal training, seed 3, epoch 10: information in bits, pairwise estimates at relative noise"
+    )
     assert "KDE upper bound (KL)" in rows[1]
     assert rows[2].count("9.95 sat") == 1  # 1 - exp(-64 / 1.2 / 8) of log2 1000
     study = cells(full_page, "Normal training, seed 3, epoch 10: information in bits, pairwise and binned estimates")
     assert len(study) == len(rows)
     assert not any("9.95 sat" in row for row in study)
-    assert "Noisy estimate" in study[1]  # of I(T;Y)
+    assert study[1].count("Noisy estimate") == 2  # at the fixed noise
+    assert rows[1].count("Noisy estimate") == 1  # of I(T;Y)
+
+
+def test_a_run_without_relative_noise_trusts_the_fixed_one(full_run):
+    older = full_run.measurements().remove(estimator="noisy", noise_mode="relative")
+    text = report_html({}, older, full_run.geometry(), full_run.performance(), [])
+    rows = cells(text, "Normal training, seed 3, epoch 10: information in bits, trust these first")
+    assert (rows[1][2], rows[-2][2]) == ("Noisy estimate", "9.23 few")
+    data = page_data(in_bits(older), full_run.performance())
+    assert (data["estimators"][0], data["labels"]["noisy+decoded"]) == ("noisy+decoded", "Noisy against decoded")
 
 
 def test_the_sweep_is_left_to_its_figure(full_run):
@@ -132,7 +164,15 @@ def test_layers_without_variance_have_no_clustering_to_show(full_run):
 
 
 def test_noise_levels_are_those_of_fixed_and_relative_noise(full_page):
-    assert "(here: noise variance 0.1, relative noise 0.2)" in full_page
+    assert "(here: noise variance 0.1, relative noise 0.2 times the layer&#x27;s mean variance per unit)" in full_page
+
+
+def test_only_samples_of_both_informations_count_as_examples_measured(full_run):
+    rows = full_run.measurements()
+    mistakes = rows.filter(estimator="decoded", examples="adversarial")
+    mistakes = mistakes.with_columns(quantity=pl.lit("I(T;mistaken)"), samples=pl.lit(321, dtype=pl.Int64))
+    text = report_html({}, pl.concat([rows, mistakes]), full_run.geometry(), full_run.performance(), [])
+    assert "<dt>Examples measured</dt><dd>1000</dd>" in text
 
 
 def test_settings_and_environment_are_listed(full_page):
@@ -159,9 +199,10 @@ def test_embedded_json_cannot_end_its_script_and_reads_back():
 def test_series_hold_the_records_in_bits(full_run):
     rows = in_bits(full_run.measurements())
     data = page_data(rows, full_run.performance())
-    planes = ["noisy+decoded", "noisy+decoded-transfer", "noisy", "kde-kl", "kde-bd", "binning"]
-    assert data["estimators"] == [*planes, "kde-kl@relative", "kde-bd@relative"]
-    assert len(data["series"]) == 2 * 5 * 8 * 2  # trainings, layers, planes, examples
+    planes = ["noisy@relative+decoded", "noisy@relative+decoded-transfer", "noisy", "kde-kl", "kde-bd", "binning"]
+    assert data["estimators"] == [*planes, "noisy@relative", "kde-kl@relative", "kde-bd@relative"]
+    assert data["labels"]["noisy@relative+decoded"] == "Noisy at relative noise against decoded"
+    assert len(data["series"]) == 2 * 5 * 9 * 2  # trainings, layers, planes, examples
     for one in data["series"]:
         own = rows.filter(training=one["training"], examples=one["examples"], layer=data["layers"][one["layer"]]).sort(
             "epoch"
@@ -187,6 +228,17 @@ def test_figures_are_embedded_with_captions(full_run, tmp_path):
     assert text.count("<figure>") == 1
     assert f'src="data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"' in text
     assert "Circles are original examples" in text
+
+
+def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
+    paths = [tmp_path / name for name in ("figures/geometry-s3.png", "sweeps/figures/four-clouds.png")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\x89PNG synthetic")
+    tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
+    text = report_html({}, *tables, paths, folder=tmp_path)
+    assert "Also in <code>figures/geometry-s3.pdf</code>" in text
+    assert "Also in <code>sweeps/figures/four-clouds.pdf</code>" in text
 
 
 def test_a_run_in_progress_says_what_is_missing(make_run, tmp_path):

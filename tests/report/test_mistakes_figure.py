@@ -59,6 +59,28 @@ def test_a_cell_holds_the_share_of_its_row_and_the_mean_confidence():
     assert len(normal.patches) == 2  # the right answers are framed
 
 
+def test_numbers_are_white_on_dark_cells_alone_and_large_enough_to_read():
+    counts = {(0, 0): 6, (0, 1): 4, (1, 0): 3, (1, 1): 7}
+    cells = [{"label": label, "predicted": taken, "n": n, "confidence": 0.9} for (label, taken), n in counts.items()]
+    texts = transfer_figure(performance_table([performance(predictions=cells)]), "title").axes[0].texts
+    assert [text.get_color() for text in texts] == ["black", "black", "black", "white"]
+    assert min(text.get_fontsize() for text in texts) >= 6
+
+
+def test_nulls_of_both_classes_look_as_the_legend_says():
+    rows = [
+        mistakes("normal", 0.5, quantity=quantity, null_quantile95_nats=0.1)
+        for quantity in (MISTAKEN_INFORMATION, TRUE_INFORMATION)
+    ]
+    table = measurement_table(rows)
+    figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
+    drawn = {line.get_color() for line in figure.axes[0].lines if line.get_marker() == "_"}
+    (handle,) = [one for one in figure.legends[0].legend_handles if "permuted" in str(one.get_label())]
+    curves = {one[0].get_color() for one in figure.axes[0].containers}
+    assert drawn == {handle.get_color()}
+    assert not drawn & curves
+
+
 def test_many_classes_are_drawn_without_numbers():
     many = [{"label": label, "predicted": (label + 1) % 40, "n": 2, "confidence": 0.5} for label in range(40)]
     axes = transfer_figure(performance_table([performance(predictions=many)]), "title").axes[0]
@@ -97,7 +119,7 @@ def test_both_classes_are_drawn_layer_by_layer_both_ways():
     assert axes.get_title(loc="left") == "normal training: 321 mistakes"
 
 
-def test_saturation_is_drawn_below_for_the_last_layer_and_stands_in_for_decoders_that_study_one_had_not():
+def test_below_stand_all_layers_under_the_strongest_saturation_and_the_last_along_its_levels():
     rows = [
         mistakes("normal", 1.0 - level / 2000 + layer, layer=layer, distortion="saturation", level=level)
         for layer in range(2)
@@ -105,9 +127,11 @@ def test_saturation_is_drawn_below_for_the_last_layer_and_stands_in_for_decoders
     ]
     table = measurement_table(rows)
     figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
-    above, below = figure.axes
+    above, strongest, below = figure.axes
     bit = 0.6931471805599453
     assert curve(above, "mistaken class, decoders refitted")[1] == pytest.approx([0.999 / bit, 1.999 / bit])
+    assert curve(strongest, "mistaken class, decoders refitted")[1] == pytest.approx([0.488 / bit, 1.488 / bit])
+    assert "at saturation 1024" in strongest.get_xlabel()
     expected = [(2 - level / 2000) / bit for level in (2, 64, 1024)]
     assert curve(below, "mistaken class, decoders refitted")[1] == pytest.approx(expected)
     assert [tick.get_text() for tick in below.get_xticklabels()] == ["2", "64", "1024"]

@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import pytest
@@ -102,22 +103,22 @@ def test_the_values_table_gives_the_numbers_of_the_chosen_epoch(full_run, open_p
 
 def test_the_page_opens_with_the_plane_to_trust_first(full_run, open_page):
     page = open_page(full_run)
-    assert page.input_value("#estimator") == "noisy+decoded"
+    assert page.input_value("#estimator") == "noisy@relative+decoded"
     assert page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x.length") == 6  # measured at fewer epochs
     page.click("#values summary")
     page.wait_for_selector("#values-table tbody tr")
     rows = page.locator("#values-table tbody tr").all_inner_texts()
     assert rows[4].split("\t") == [
-        "fc3", "normal", "original", "10", "9.23 too few samples", "9.97", "3.14 ± 0.04", "> 0.03", "3.32",
+        "fc3", "normal", "original", "10", "6.92 too few samples", "9.97", "3.14 ± 0.04", "> 0.03", "3.32",
     ]  # fmt: skip
     page.focus("#epoch")
     page.keyboard.press("ArrowLeft")
     rows = page.locator("#values-table tbody tr").all_inner_texts()
-    assert rows[4].split("\t")[3:] == ["7", "9.10 too few samples", "9.97", "3.08 ± 0.04", "none", "3.32"]
+    assert rows[4].split("\t")[3:] == ["7", "6.83 too few samples", "9.97", "3.08 ± 0.04", "none", "3.32"]
 
 
 def test_decoders_of_originals_are_selectable_and_drawn_clipped(full_run, open_page):
-    page = open_page(full_run, plane="noisy+decoded-transfer")
+    page = open_page(full_run, plane="noisy@relative+decoded-transfer")
     page.check("#examples input[value=adversarial]")
     assert page.evaluate(f"{TRAIL.format('fc3/normal/adversarial')}.y").count(0) == 5
     text = page.evaluate(f"{TRAIL.format('fc3/normal/adversarial')}.text.at(-1)")
@@ -149,3 +150,53 @@ def test_unfinished_runs_open_without_complaint(make_run, tmp_path, open_page, t
 def test_a_phone_scrolls_down_only(full_run, open_page):
     page = open_page(full_run, viewport={"width": 360, "height": 740}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_findings_fit_a_window_of_1400_pixels(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 1400, "height": 900})
+    wide = page.evaluate(
+        "[...document.querySelectorAll('#findings .scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    )
+    assert page.locator("#findings table").count() > 6
+    assert wide == 0
+
+
+def test_tables_of_what_can_be_memorised_open_with_a_click(full_run, open_page):
+    page = open_page(full_run)
+    folded = page.locator("#summary details table").first
+    assert not folded.is_visible()
+    page.locator("#summary summary").first.click()
+    assert folded.is_visible()
+
+
+def test_in_print_nothing_is_folded_away_or_cut(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 1047, "height": 700})
+    page.emulate_media(media="print")
+    heights = page.evaluate(
+        "[...document.querySelectorAll('#summary details table, #values table')].map(one => one.clientHeight)"
+    )
+    assert len(heights) == 5
+    assert min(heights) > 100
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1047
+    for selector in (".modebar-container", ".controls", "nav"):
+        assert not page.locator(selector).first.is_visible()
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    assert page.evaluate(style.format(".scroll", "overflowX")) == "visible"
+    assert page.evaluate(style.format("tbody tr", "breakInside")) == "avoid"
+
+
+def test_print_is_landscape(full_run, open_page):
+    page = open_page(full_run)
+    boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
+    assert boxes
+    assert all(float(width) > float(height) for width, height in boxes)
+
+
+def test_charts_take_the_width_of_the_paper_and_give_it_back(full_run, open_page):
+    page = open_page(full_run, viewport={"width": 1400, "height": 900})
+    widths = "[...document.querySelectorAll('.chart')].map(chart => chart._fullLayout.width)"
+    on_screen = page.evaluate(widths)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(widths) == [960] * 3
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(widths) == on_screen

@@ -5,7 +5,7 @@ import pytest
 
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.figures import write_figures
-from infoplane.report.page_tables import figures_html
+from infoplane.report.page_figures import figures_html
 from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
 from infoplane.report.summary import missing_parts
 
@@ -30,9 +30,9 @@ def test_lines_are_means_and_bands_go_from_the_lowest_to_the_highest_seed(two_se
     figure = seeds_figure(two_seeds, "title")
     axes = figure.axes[5 * 1 + 2]  # noisy I(X;T) in the third of five layers
     assert axes.get_subplotspec().rowspan.start == 1
-    own = two_seeds.filter(estimator="noisy+decoded", layer="fc1", training="adversarial", examples="adversarial").sort(
-        "epoch"
-    )
+    own = two_seeds.filter(
+        estimator="noisy@relative+decoded", layer="fc1", training="adversarial", examples="adversarial"
+    ).sort("epoch")
     expected = own.group_by("epoch", maintain_order=True).agg(
         mean=pl.col("input_drawn_bits").mean(), low=pl.col("input_drawn_bits").min(),
         high=pl.col("input_drawn_bits").max(),

@@ -89,16 +89,43 @@ def test_decoded_values_cross_the_panel_with_their_intervals(full_run, figure):
         assert any(np.allclose((p.get_y(), p.get_y() + p.get_height()), ends) for p in axes.patches)
 
 
-def test_the_noisy_value_stands_at_the_noise_it_was_taken_at(full_run, figure):
+@pytest.mark.parametrize(
+    # unit variance 0.05 2 11 of conv2, of which relative noise is 0.2; attacked 1.3 times that
+    ("mode", "variances"), [("fixed", (0.1, 0.1)), ("relative", (0.22, 0.286))],
+)  # fmt: skip
+def test_noisy_values_stand_at_the_noise_they_were_taken_at(full_run, figure, mode, variances):
     axes, _ = panels(figure, "conv2")
-    for examples, marker in (("original", "o"), ("adversarial", "x")):
-        (mark,) = [line for line in axes.lines if line.get_label() == f"noisy/{examples}"]
+    name = "noisy" if mode == "fixed" else "noisy@relative"
+    for examples, marker, variance in zip(("original", "adversarial"), "ox", variances, strict=True):
+        (mark,) = [line for line in axes.lines if line.get_label() == f"{name}/{examples}"]
         row = full_run.measurements().filter(
             training="adversarial", estimator="noisy", quantity=INPUT_INFORMATION, examples=examples, layer="conv2",
-            epoch=10,
+            epoch=10, noise_mode=mode,
         )  # fmt: skip
         assert mark.get_marker() == marker
-        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((0.1, row["value_nats"][0] / math.log(2)))
+        drawn = (mark.get_xdata()[0], mark.get_ydata()[0])
+        assert drawn == pytest.approx((variance, row["value_nats"][0] / math.log(2)))
+
+
+def test_decoded_lines_are_of_the_label_alone(full_run, figure):
+    rows = full_run.measurements().filter(training="adversarial")
+    mistakes = rows.filter(estimator="decoded", examples="adversarial").with_columns(quantity=pl.lit("I(T;mistaken)"))
+    drawn = noise_sweep_figure(last_epoch(in_bits(pl.concat([rows, mistakes]))), "title")
+    names = [line.get_label() for line in panels(drawn, "fc3")[1].lines if "decoded/" in str(line.get_label())]
+    assert sorted(names) == ["decoded/adversarial", "decoded/original"]
+
+
+def legend(figure):
+    return [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+
+
+def test_the_legend_says_how_large_the_relative_noise_is(full_run, figure):
+    assert legend(figure)[-1] == "relative noise, 0.2 times the layer's mean variance per unit"
+    rows = last_epoch(in_bits(full_run.measurements().filter(training="adversarial")))
+    rows = rows.with_columns(features=64 * (1 + pl.col("layer_index")))
+    moved = pl.when(noise_mode="relative").then(pl.col("features") / 32).otherwise("noise_ratio")
+    default = noise_sweep_figure(rows.with_columns(noise_ratio=moved), "title")
+    assert legend(default)[-1] == "relative noise, 1/32 of the layer's total variance"
 
 
 def test_ceilings_are_drawn(figure):

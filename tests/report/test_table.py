@@ -23,10 +23,23 @@ def test_the_summary_fits_eighty_columns_without_cutting_a_number(full_run):
 
 def test_the_summary_shows_value_error_ceiling_and_null_in_bits(full_run):
     text = printed(full_run)
-    assert "I(X;T), ceiling 9.97; I(T;Y), ceiling 3.32" in text  # log2 1000, log2 10
-    # fc3 after ten epochs of normal training, from the formulas of the run: KL 0.90 - 0.7 exp(-5) of log2 1000 ...
+    assert "I(X;T) at relative noise, ceiling 9.97; I(T;Y), ceiling 3.32" in text  # log2 1000, log2 10
+    assert "Noise under I(X;T): relative, 0.2 times the layer's mean variance per unit." in text
+    # fc3 after ten epochs of normal training, from the formulas of the run: 0.75 (0.93 - 0.55 exp(-5)) of log2 1000,
+    # bounds of 1 - exp(-16 / 1.2 / 8) and 1 - exp(-64 / 1.2 / 8) of it ...
     line = next(line for line in text.splitlines() if line.startswith("fc3"))
-    assert "7.85-8.92 3.14±.04 >0.03 3.14±.03 >0.17" in " ".join(line.split())
+    assert "6.92 few 8.08-9.95 3.14±.04 >0.03 3.14±.03 >0.17" in " ".join(line.split())
+
+
+def test_a_run_without_relative_noise_shows_the_fixed_one_and_says_so(full_run):
+    rows = full_run.measurements().remove(noise_mode="relative")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(summary_table(rows, full_run.performance()))
+    text = console.file.getvalue()
+    assert "I(X;T) at fixed noise, ceiling 9.97" in text
+    line = next(line for line in text.splitlines() if line.startswith("fc3"))
+    assert "9.23 few 7.85-8.92 3.14±.04" in " ".join(line.split())
+    assert "relative" not in text
 
 
 def test_decoders_of_originals_have_a_line_of_their_own(full_run):
@@ -63,7 +76,7 @@ def test_a_null_just_below_zero_is_no_minus_zero(full_run):
 
 
 def test_noisy_values_near_their_ceiling_have_too_few_samples(full_run):
-    assert "9.23 few" in printed(full_run)
+    assert "6.92 few" in printed(full_run)
     assert "few: too few samples by its own account" in printed(full_run)
 
 
@@ -76,8 +89,11 @@ def test_without_thorough_measurements_the_table_stays_whole(make_run, tmp_path)
 
 
 def test_saturated_values_say_so_and_show_no_error(full_run):
-    rows = full_run.measurements().filter(estimator="kde-bd", quantity="I(X;T)", epoch=10, layer="conv1")
-    rows = rows.with_columns(value_nats=pl.col("ceiling_nats"), saturated=True)
+    rows = full_run.measurements().filter(
+        estimator="kde-bd", quantity="I(X;T)", epoch=10, layer="conv1", noise_mode="relative"
+    )
+    noisy = full_run.measurements().filter(estimator="noisy", quantity="I(X;T)", epoch=10, layer="conv1")
+    rows = pl.concat([rows, noisy]).with_columns(value_nats=pl.col("ceiling_nats"), saturated=True)
     console = Console(file=io.StringIO(), width=80)
     console.print(summary_table(rows, full_run.performance()))
     assert "9.97 sat" in console.file.getvalue()

@@ -49,7 +49,7 @@ def test_planes_set_decoded_against_noisy_information(full_run, drawn, examples)
         (scatter,) = [collection for collection in axes.collections if collection.get_label() == examples]
         key = {"training": training, "examples": examples, "layer": layer}
         expected = [
-            recorded(full_run, estimator="noisy", quantity=INPUT_INFORMATION, **key),
+            recorded(full_run, estimator="noisy", quantity=INPUT_INFORMATION, noise_mode="relative", **key),
             recorded(full_run, estimator="decoded", quantity=LABEL_INFORMATION, **key),
         ]
         assert np.asarray(scatter.get_offsets()) == pytest.approx(np.column_stack(expected))
@@ -60,19 +60,23 @@ def test_planes_have_intervals_both_ways(full_run, drawn):
     training, figure = drawn
     axes = panel(figure, 0, "fc1")
     across, up = [np.asarray(one.get_segments()) for one in axes.collections if hasattr(one, "get_segments")][:2]
-    for segments, coordinate, estimator, quantity in (
-        (across, 0, "noisy", INPUT_INFORMATION),
-        (up, 1, "decoded", LABEL_INFORMATION),
+    for segments, coordinate, facts in (
+        (across, 0, {"estimator": "noisy", "quantity": INPUT_INFORMATION, "noise_mode": "relative"}),
+        (up, 1, {"estimator": "decoded", "quantity": LABEL_INFORMATION}),
     ):
         for end, column in enumerate(("interval_low", "interval_high")):
             expected = [
-                recorded(
-                    full_run, column, training=training, examples=examples, layer="fc1", estimator=estimator,
-                    quantity=quantity,
-                )
+                recorded(full_run, column, training=training, examples=examples, layer="fc1", **facts)
                 for examples in ("adversarial", "original")
-            ]  # fmt: skip
+            ]
             assert segments[:, end, coordinate] == pytest.approx(np.concatenate(expected))
+
+
+def test_planes_hold_their_intervals(full_run, drawn):
+    _, figure = drawn
+    lowest = full_run.measurements().filter(estimator="noisy", quantity=INPUT_INFORMATION, noise_mode="relative")
+    lowest = lowest.filter(training=drawn[0])["interval_low"].min() / math.log(2)
+    assert panel(figure, 0, "fc3").get_xlim()[0] <= lowest
 
 
 def test_noisy_information_runs_over_epochs_with_its_interval(full_run, drawn):
@@ -81,23 +85,42 @@ def test_noisy_information_runs_over_epochs_with_its_interval(full_run, drawn):
     lines = {line.get_label(): line for line in axes.lines}
     for examples, label in (("original", "original"), ("adversarial", "attacked")):
         key = {"training": training, "examples": examples, "layer": "fc2"}
-        noisy = {"estimator": "noisy", "quantity": INPUT_INFORMATION, **key}
+        noisy = {"estimator": "noisy", "quantity": INPUT_INFORMATION, "noise_mode": "relative", **key}
         assert lines[label].get_ydata() == pytest.approx(recorded(full_run, **noisy))
         ends = [recorded(full_run, end, **noisy) for end in ("interval_low", "interval_high")]
         found = bars(axes, lines[label]).T
         assert found == pytest.approx(np.asarray(ends))
 
 
-def test_the_band_of_originals_lies_between_the_kde_bounds_at_fixed_noise(full_run, drawn):
-    training, figure = drawn
+def check_band(run, figure, training, noise_mode):
     band = panel(figure, 1, "fc3").collections[0].get_paths()[0].vertices
     for estimator, choose in (("kde-bd", min), ("kde-kl", max)):
         expected = recorded(
-            full_run, training=training, examples="original", layer="fc3", estimator=estimator,
-            quantity=INPUT_INFORMATION, noise_mode="fixed",
+            run, training=training, examples="original", layer="fc3", estimator=estimator,
+            quantity=INPUT_INFORMATION, noise_mode=noise_mode,
         )  # fmt: skip
         for epoch in range(11):
             assert choose(y for x, y in band if x == epoch) == pytest.approx(expected[epoch])
+
+
+def test_the_band_of_originals_lies_between_the_kde_bounds_at_relative_noise(full_run, drawn):
+    training, figure = drawn
+    check_band(full_run, figure, training, "relative")
+    assert panel(figure, 1, "conv1").get_ylabel() == "noisy, relative noise\nI(X;T), bits"
+
+
+def test_a_run_whose_noisy_values_are_at_the_fixed_noise_alone_is_drawn_at_that(full_run):
+    older = ~((pl.col("estimator") == "noisy") & (pl.col("noise_mode") == "relative"))
+    rows = in_bits(full_run.measurements().filter(older)).filter(pl.col("training") == "normal")
+    figure = trusted_figure(rows, "title")
+    check_band(full_run, figure, "normal", "fixed")
+    line = next(line for line in panel(figure, 1, "fc2").lines if line.get_label() == "original")
+    key = {"training": "normal", "examples": "original", "layer": "fc2", "noise_mode": "fixed"}
+    expected = recorded(full_run, estimator="noisy", quantity=INPUT_INFORMATION, **key)
+    assert line.get_ydata() == pytest.approx(expected)
+    (scatter,) = [one for one in panel(figure, 0, "fc2").collections if one.get_label() == "original"]
+    assert np.asarray(scatter.get_offsets())[:, 0] == pytest.approx(expected)
+    assert panel(figure, 1, "conv1").get_ylabel() == "noisy, fixed noise\nI(X;T), bits"
 
 
 def test_too_few_samples_begin_three_nats_below_the_ceiling(drawn):

@@ -10,7 +10,7 @@ import torch
 from polars.testing import assert_frame_equal
 
 from infoplane.config import DistortionConfig
-from infoplane.distortions import saturate, shuffle_patches
+from infoplane.distortions import exchange_texture, saturate, shuffle_patches, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import decoded_information
 from infoplane.modes import evaluation_mode
@@ -20,7 +20,7 @@ from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION,
 from infoplane.runs import RunFolder
 from infoplane.studies import distortion as study
 from infoplane.studies import information_flow
-from infoplane.studies.distortion import DistortionRecords, distortion_study
+from infoplane.studies.distortion import DistortionRecords, distortion_study, planned_levels
 from infoplane.studies.evaluate import evaluate
 from infoplane.studies.finished import FinishedRun
 from infoplane.studies.plane import InformationPlane
@@ -94,7 +94,8 @@ def test_every_network_level_version_and_layer_is_measured_once(whole):
         INPUT_INFORMATION: everywhere | {("binning", None)},
         LABEL_INFORMATION: everywhere | {("binning", None), ("decoded-transfer", None)},
     }
-    last = {INPUT_INFORMATION: {("noisy", "fixed")}, LABEL_INFORMATION: {("noisy", "fixed"), ("decoded", None)}}
+    noisy = {("noisy", "fixed"), ("noisy", "relative")}
+    last = {INPUT_INFORMATION: noisy, LABEL_INFORMATION: noisy | {("decoded", None)}}
     measured = rows.filter(pl.col("estimator") != "kde-mixed")
     columns = ["training", "distortion", "level", "examples", "layer", "quantity", "estimator", "noise_mode"]
     expected = [
@@ -112,9 +113,10 @@ def test_numbers_come_with_error_ceiling_and_null(whole):
     assert rows["standard_error"].null_count() == 0
     bounded = rows.filter(pl.col("estimator") != "kde-mixed")
     assert bounded["ceiling_nats"].null_count() == 0
-    label = bounded.filter((pl.col("quantity") == LABEL_INFORMATION) & (pl.col("estimator") != "decoded"))
+    label = bounded.filter(pl.col("quantity") == LABEL_INFORMATION)
     assert label["null_quantile95_nats"].null_count() == 0
-    assert set(label.filter(pl.col("estimator") == "decoded-transfer")["permutations"]) == {1}
+    for decoder in ("decoded", "decoded-transfer"):
+        assert set(label.filter(pl.col("estimator") == decoder)["permutations"]) == {1}
 
 
 def test_images_are_attacked_first_and_distorted_then(whole):
@@ -144,7 +146,8 @@ def test_the_undistorted_level_repeats_the_last_epoch_of_study_one(flow_run, who
             expected = keyed[tuple(row[name] for name in PLANE)]
             compared += 1
             for column in ("value_nats", "standard_error", "ceiling_nats", "noise_variance", "group_means"):
-                assert row[column] == pytest.approx(expected[column], abs=1e-12), row
+                # pairs are multiplied in float32 where that is faithful: a last bit of the noise variance shows there
+                assert row[column] == pytest.approx(expected[column], abs=1e-6), row
     assert compared > 100
 
 
@@ -183,7 +186,34 @@ def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_dist
         assert set(own["samples"]) == {wrong}
         levels = own.filter(layer="fc3", estimator="decoded").select("distortion", "level").rows()
         assert sorted(levels) == sorted((name, float(level)) for name, levels in LEVELS.items() for level in levels)
-        assert set(own.filter(layer="conv2")["estimator"]) == {"decoded-transfer"}
+        inner = own.filter(layer="conv2", estimator="decoded")
+        assert set(inner.select("distortion", "level").rows()) == {("saturation", 1024.0), ("shuffling", 7.0)}
+        assert set(own.filter(layer="conv2", estimator="decoded-transfer")["level"]) == set(own["level"])
+
+
+def test_the_strongest_level_stands_last_whatever_the_order_asked_for(own_run):
+    finished = FinishedRun(own_run)
+    config = DistortionConfig(saturation=(64, 8), shuffling=(7, 2))
+    plan = planned_levels(config, finished.images, finished.labels)
+    assert plan == {"saturation": (2, 8, 64), "shuffling": (1, 2, 7)}
+
+
+def test_cue_conflicts_say_how_many_decisions_follow_the_texture(own_run):
+    distortion_study(own_run, DistortionConfig(distortions=("texture-exchange", "noise")))
+    performance = own_run.performance().filter(pl.col("study") == study.STUDY)
+    lent = performance.filter(pl.col("distortion") == "texture-exchange", pl.col("level") > 0)
+    assert performance.filter(pl.col("texture_accuracy").is_not_null()).equals(lent)
+    network = FinishedRun(own_run).network(SEED, "normal")
+    generator = seeded_generator(0, "distortion", "texture-exchange", "2")
+    donors = texture_donors(network.labels, generator=generator)  # the first draw of the exchange
+    changed = exchange_texture(
+        network.images, network.labels, 2, generator=seeded_generator(0, "distortion", "texture-exchange", "2")
+    )
+    with evaluation_mode(network.model):
+        predicted = evaluate(network.model, changed, network.labels).predicted
+    row = lent.filter(training="normal", examples="original", level=2).row(0, named=True)
+    assert row["texture_accuracy"] == (predicted == network.labels[donors]).double().mean().item()
+    assert row["accuracy"] == pytest.approx((predicted == network.labels).double().mean().item())
 
 
 def test_relative_noise_stays_that_of_the_undistorted_version(whole):
@@ -276,6 +306,24 @@ def test_tables_that_a_killed_process_left_apart_are_made_whole(own_whole, whole
     shuffled = [("adversarial", "shuffling", float(level)) for level in (2, 4, 7)]
     assert count.measured == [("normal", "saturation", 8.0), *shuffled]
     assert_same(own_whole, whole)
+
+
+def test_a_lost_sheet_of_examples_is_made_again_and_nothing_is_measured(own_whole, whole, monkeypatch):
+    name = f"distortion-s{SEED}-normal-saturation.safetensors"
+    (own_whole.path / "examples" / name).unlink()
+    count = Count(monkeypatch)
+    distortion_study(own_whole, DistortionConfig(distortions=("saturation",), saturation=(8,)))
+    assert count.measured == []
+    assert (own_whole.path / "examples" / name).read_bytes() == (whole.path / "examples" / name).read_bytes()
+    assert_same(own_whole, whole)
+
+
+def test_a_damaged_sheet_of_examples_is_named_before_anything_is_measured(own_whole, monkeypatch):
+    path = own_whole.path / "examples" / f"distortion-s{SEED}-adversarial-shuffling.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(FinishedRun, "network", None)
+    with pytest.raises(UserError, match=f"{path} cannot be read .* delete it and run infoplane distortion again"):
+        distortion_study(own_whole, DistortionConfig(shuffling=(14,)))
 
 
 def test_a_few_examples_are_kept_with_what_the_network_takes_them_for(whole):

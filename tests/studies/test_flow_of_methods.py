@@ -120,9 +120,9 @@ def test_a_split_that_holds_out_nothing_is_refused(small_flow):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ("normal", "fre")}, "unknown training method 'fre'; choose from normal, adversarial"),
-        ({"methods": ("awp",)}, r"unknown training method 'awp'; choose from .* or NAME\+awp"),
-        ({"methods": ("yopo",), "attack": {"norm": "l2"}}, "yopo training is defined in the L-infinity ball"),
+        ({"methods": ("normal", "fre")}, r"must be of normal, adversarial, .*, or NAME\+awp, got 'fre'"),
+        ({"methods": ("awp",)}, r"must be of .*, got 'awp'"),
+        ({"methods": ("yopo",), "attack": {"norm": "l2"}}, "methods: yopo is defined in the L-infinity ball"),
         ({"attack": {"epsilon": 2, "step_size": 1}}, "at most 1, the range of a pixel"),
     ],
 )

@@ -84,6 +84,7 @@ def test_a_thorough_and_final_measurement_has_every_estimator_at_its_noise(every
     both = {("relative", name): number for name, number in kde.items()}
     both |= {("sweep", name): 2 * number for name, number in kde.items()}
     both |= {("fixed", "kde-kl"): 5, ("fixed", "kde-bd"): 5, ("fixed", "kde-mixed"): 2, ("fixed", "noisy"): 2}
+    both |= {("relative", "noisy"): 2}
     both |= {(None, "binning"): 2, (None, "decoded"): 1}
     expected = {(examples, *key): number for examples in ("original", "adversarial") for key, number in both.items()}
     expected["adversarial", None, "decoded-transfer"] = 1
@@ -103,7 +104,10 @@ def test_each_record_says_which_distribution_it_is_about_and_whether_samples_wer
 def test_bias_is_recorded_by_the_estimators_own_account(labels, groups):
     def biased(points):
         found = measure_layer({"original": points}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
-        return {(row.estimator, row.quantity): row.biased for row in found if row.biased is not None}
+        return {(row.estimator, row.quantity): row.biased for row in found if row.biased is not None and at_fixed(row)}
+
+    def at_fixed(row):
+        return row.noise_mode in (None, "fixed")
 
     assert set(biased(torch.zeros(len(labels), 3)).values()) == {False}
     far_apart = biased(100 * torch.randn(len(labels), 30, generator=torch.Generator().manual_seed(1)))
@@ -131,11 +135,19 @@ def test_relative_noise_goes_by_the_mean_variance_of_the_units(everything, activ
         assert row["value_nats"] == pytest.approx(alone.input_upper, abs=1e-6)
 
 
+def test_by_default_relative_noise_is_a_share_of_the_total_variance(labels, groups):
+    for width in (3, 96):
+        points = 5 * torch.randn(len(labels), width, generator=torch.Generator().manual_seed(1))
+        rows = measure_layer({"original": points}, labels, groups, MeasurementConfig(permutations=0), FACTS)
+        (found,) = {row.noise_variance for row in rows.measurements if row.noise_mode == "relative"}
+        assert found == pytest.approx(points.double().var(dim=0, correction=0).sum().item() / 32)
+
+
 def test_noisy_and_decoded_values_are_the_estimators_own_with_paired_draws(everything, activations, attacked, labels):
     found = {
         (row.examples, row.estimator, row.quantity): row
         for row in everything.measurements
-        if row.estimator in ("noisy", "decoded", "decoded-transfer")
+        if row.estimator in ("noisy", "decoded", "decoded-transfer") and row.noise_mode != "relative"
     }
     for examples, points in (("original", activations), ("adversarial", attacked)):
         noisy = noisy_information(

@@ -43,6 +43,17 @@ def test_all_layers_are_measured_on_original_and_adversarial_examples():
     assert records.performance[1].loss > records.performance[0].loss
 
 
+def test_a_plain_function_is_an_attack():
+    def darkened(model, images, labels, *, generator, target=None):
+        return images / 2
+
+    images, labels = examples()
+    model = construct(LeNet5, seed=0)
+    plane = InformationPlane(images, labels, attack=darkened, settings=SETTINGS)
+    records = plane.measure(model, epoch=0, thorough=False)
+    assert records.performance[1].loss == evaluation.evaluate(model.eval(), images / 2, labels).loss
+
+
 @pytest.mark.parametrize("final", [False, True])
 def test_the_classes_that_attacked_examples_are_taken_for_are_recorded_and_finally_decoded(final):
     images, labels = examples()

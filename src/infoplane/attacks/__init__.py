@@ -2,5 +2,6 @@
 
 from infoplane.attacks.hygiene import AttackWarning
 from infoplane.attacks.pgd import L2PGD, PGD, LinfPGD
+from infoplane.attacks.protocol import Attack
 
-__all__ = ["L2PGD", "PGD", "AttackWarning", "LinfPGD"]
+__all__ = ["L2PGD", "PGD", "Attack", "AttackWarning", "LinfPGD"]

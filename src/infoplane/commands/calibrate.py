@@ -11,6 +11,7 @@ import tyro
 from pydantic import Field
 
 from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.errors import UserError
 
 
 class CalibrateOptions(Options):
@@ -24,10 +25,10 @@ class CalibrateOptions(Options):
     """Processes of one thread each, by default one per core; the numbers do not depend on it."""
     seed: int = Field(0, ge=0)
     """Decides the draws of the tasks and of the estimators."""
-    estimators: tuple[str, ...] = ()
-    """Only these, by default all: kde, noisy, binning, decoded ..."""
-    tasks: tuple[str, ...] = ()
-    """Only these, by default all."""
+    estimators: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
+    """Only these: kde, noisy, binning, decoded ..."""
+    tasks: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
+    """Only these."""
     document: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None
     """Write the table here too."""
 
@@ -36,14 +37,18 @@ def calibrate(options: CalibrateOptions) -> int:
     """Print and save the table of estimators against known truths."""
     from infoplane.console import progress_for
     from infoplane.report.calibration import calibration_page, calibration_table
-    from infoplane.runs import RunFolder, write_whole
+    from infoplane.runs import CALIBRATION, RunFolder, write_whole
     from infoplane.studies.calibration import calibration
     from infoplane.studies.cells import CalibrationConfig, environment
 
     console = open_console()
     config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))
+    folder = RunFolder(options.output, option="--output")
+    if options.document is not None and options.document.is_dir():
+        raise UserError(f"{options.document} is a folder; name a file with --document")
     try:
-        with RunFolder(options.output).locked(), progress_for(console, quiet=False) as progress:
+        with folder.locked(), progress_for(console, quiet=False) as progress:
+            folder.check_holds_no_other(CALIBRATION)
             cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
     except KeyboardInterrupt:
         again = typed_command()

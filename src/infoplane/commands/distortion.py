@@ -25,13 +25,15 @@ class DistortionOptions(Options):
 def distortion(options: DistortionOptions) -> int:
     """Run study two on the networks of a run, draw its figures and print its accuracies."""
     from infoplane.console import progress_for
+    from infoplane.environment import apply_environment
     from infoplane.report.distortion_table import distortion_table
-    from infoplane.report.html import write_report
-    from infoplane.runs import RunFolder, apply_environment
+    from infoplane.report.findings_table import findings_table
+    from infoplane.report.html import run_findings, write_report
+    from infoplane.runs import RunFolder
     from infoplane.studies.distortion import distortion_study
 
     console, run = open_console(), RunFolder(options.run)
-    kept = run.read_config().get("environment", {})  # before the lock, which would make a folder where none is
+    kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
     with run.locked():
         differences = apply_environment(kept, options.device)
         try:
@@ -41,7 +43,8 @@ def distortion(options: DistortionOptions) -> int:
                 device = kept.get("device", "cpu")
                 records = distortion_study(run, options.config, device=device, progress=progress)
                 progress.doing("drawing figures and report")
-                report = write_report(run)
+                found = run_findings(run)
+                report = write_report(run, found)
         except KeyboardInterrupt:
             print(
                 f"\ninterrupted; only the distortion under way will be repeated. To continue: {typed_command()}",
@@ -50,6 +53,7 @@ def distortion(options: DistortionOptions) -> int:
             return INTERRUPTED
     if not options.quiet:
         console.print(distortion_table(records.performance))
+        console.print(findings_table(found))
         console.print(f"figures: {options.run / 'figures'}", highlight=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, soft_wrap=True)
     return 0

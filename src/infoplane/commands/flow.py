@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -10,6 +10,9 @@ from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from infoplane.runs import RunFolder
 
 
 class DemoOptions(Options):
@@ -25,7 +28,8 @@ class FlowOptions(Options):
     """Study one: follow the information in every layer while a network trains normally and adversarially."""
 
     run: Path | None = None
-    """Folder of the run, by default runs/RECIPE-sSEED; one that exists is continued."""
+    """Folder of the run, by default runs/RECIPE-sSEED.
+    One that exists is continued, with its own settings where none are given but --seeds."""
     data_folder: Annotated[Path | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
     """Images of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
@@ -61,25 +65,53 @@ def flow(options: FlowOptions) -> int:
     )
 
 
+def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
+    """Take the settings of a run that is to be continued, where none but --seeds were given; and say which they are."""
+    from infoplane.studies import STUDY
+    from infoplane.studies.finished import flow_config
+
+    given_none = config.model_copy(update={"seeds": 1}) == RECIPES[config.recipe].config
+    if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
+        return config, ""
+    own = flow_config(run)
+    if own.recipe != config.recipe:
+        return config, ""  # refused where the run begins
+    if config.seeds > 1:
+        own = own.model_copy(update={"seeds": config.seeds})
+    differing = _differing_settings(config, own)
+    return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
+
+
+def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
+    """The settings of `own` that are not as in `recipe`, e.g. "training.epochs = 6"."""
+    from infoplane.runs import flat_settings
+
+    before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
+    return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]
+
+
 def _run_flow(
     config: FlowConfig, path: Path, *, quiet: bool, device: str = "auto", keep_checkpoints: bool = False
 ) -> int:
     from infoplane.console import progress_for
-    from infoplane.report.html import write_report
+    from infoplane.environment import apply_environment, describe_environment
+    from infoplane.report.findings_table import findings_table
+    from infoplane.report.html import run_findings, write_report
     from infoplane.report.table import summary_table
-    from infoplane.runs import RunFolder, apply_environment, describe_environment
+    from infoplane.runs import RunFolder
     from infoplane.studies import STUDY, information_flow
     from infoplane.training import DivergedError
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
+        config, own = _with_own_settings(config, run)
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints}
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",))
         differences = apply_environment(kept, device)
         try:
             with progress_for(console, quiet=quiet) as progress:
-                for difference in differences:
-                    progress.say(f"note: {difference}")
+                for note in filter(None, [own, *differences]):
+                    progress.say(f"note: {note}")
                 records = information_flow(
                     config,
                     run=run,
@@ -88,7 +120,8 @@ def _run_flow(
                     progress=progress,
                 )
                 progress.doing("drawing figures and report")
-                report = write_report(run)
+                found = run_findings(run)
+                report = write_report(run, found)
         except DivergedError as error:
             raise UserError(str(error)) from error
         except KeyboardInterrupt:
@@ -97,6 +130,7 @@ def _run_flow(
             return INTERRUPTED
     if not quiet:
         console.print(summary_table(records.measurements, records.performance))
+        console.print(findings_table(found))
         console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, soft_wrap=True)
     return 0

@@ -1,23 +1,34 @@
-"""Figures and report of a run, drawn again."""
+"""Figures, report and findings of a run, made again."""
 
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from infoplane.commands.common import Options
+from infoplane.commands.common import Options, open_console
 
 
 class ReportOptions(Options):
-    """Draw the figures and the report of a run again."""
+    """Draw the figures and the report of a run again, and say what it found about the study's claims."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
+    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print the findings as JSON, in nats, instead of a table in bits."""
 
 
 def report(options: ReportOptions) -> int:
-    """Draw figures and report of a run from its records."""
-    from infoplane.report.html import write_report
+    """Draw figures and report of a run from its records, and print its findings."""
+    from infoplane.report.findings_table import findings_json, findings_table
+    from infoplane.report.html import run_findings, write_report
     from infoplane.runs import RunFolder
 
-    print(write_report(RunFolder(options.run)))
+    run = RunFolder(options.run)
+    found = run_findings(run)
+    path = write_report(run, found)
+    if options.json_output:
+        print(findings_json(found), end="")
+        return 0
+    open_console().print(findings_table(found))
+    print(path)
     return 0

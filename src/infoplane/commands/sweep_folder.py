@@ -21,25 +21,25 @@ def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator[None]:
     Raises:
         UserError: the folder is in use, or holds another study or the records of other settings.
     """
-    from infoplane.runs import RunFolder, describe_environment, write_whole
+    from infoplane.environment import describe_environment
+    from infoplane.runs import RunFolder, write_whole
 
-    folder = RunFolder(path)
+    folder = RunFolder(path, option="--output")
     with folder.locked():
+        folder.check_holds_no_other(study)
         settings: dict[str, Any] = config.model_dump(mode="json")
         if folder.exists():
-            _check_same(folder.read_config(), study, settings, path)
+            _check_same(folder.read_config()["settings"], settings, path)
         content = {"study": study, "settings": settings, "environment": describe_environment("cpu")}
         write_whole(folder.config_path, (json.dumps(content, indent=2) + "\n").encode())
         yield
 
 
-def _check_same(before: dict[str, Any], study: str, settings: dict[str, Any], path: Path) -> None:
-    if before.get("study") != study:
-        raise UserError(f"{path} holds the study {before.get('study')!r}; choose another folder with --output")
+def _check_same(before: dict[str, Any], settings: dict[str, Any], path: Path) -> None:
     if not (path / "records.parquet").is_file():
         return  # nothing was measured with those settings
     for name, value in settings.items():
-        if (old := before.get("settings", {}).get(name)) != value:
+        if (old := before.get(name)) != value:
             raise UserError(
                 f"{path} holds records with {name} = {old!r}, but this run asks for {value!r}; choose another folder "
                 "with --output"

@@ -111,9 +111,8 @@ def fetch(
                 (destination / stl10.ARCHIVE).unlink()
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(
-            f"{destination} cannot be written to ({reason}); set INFOPLANE_DATA to a folder that can"
-        ) from None
+        advice = "set INFOPLANE_DATA to a folder that can" if folder is None else "choose another with --folder"
+        raise UserError(f"{destination} cannot be written to ({reason}); {advice}") from None
     return destination
 
 

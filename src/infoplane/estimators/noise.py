@@ -6,6 +6,8 @@ from infoplane.checks import check_positive
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import mean_unit_variance
 
+NOISE_SHARE = 1 / 32  # of a layer's total variance: distances grow with the width, and so must noise that hides some
+
 
 def relative_noise_variance(activations: Tensor | FeaturePieces, ratio: float) -> float:
     """Return the noise variance that is `ratio` of the mean over units of a unit's variance over the samples.

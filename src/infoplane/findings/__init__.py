@@ -13,6 +13,7 @@ from infoplane.findings.levels import level_statements
 from infoplane.findings.reversals import reversal_statements
 from infoplane.findings.sweeps import sweep_statements
 from infoplane.findings.textures import texture_statements
+from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.trends import trend_statements
 
 __all__ = ["CLAIMS", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
@@ -29,23 +30,47 @@ class Findings(NamedTuple):
         return sorted((one for one in self.findings if one.claim == claim), key=lambda one: not one.part)
 
 
-def find(measurements: pl.DataFrame, performance: pl.DataFrame, sweeps: pl.DataFrame | None = None) -> Findings:
+def find(
+    measurements: pl.DataFrame,
+    performance: pl.DataFrame,
+    sweeps: pl.DataFrame | None = None,
+    *,
+    training: str | None = None,
+) -> Findings:
     """Test every claim on the records of a run; what was not recorded leaves its claim undecided.
+
+    Normal training is held against one adversarial training. Others that were recorded are named and not judged.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`, of all studies.
         performance: columns of `records.PERFORMANCE_SCHEMA`, likewise.
         sweeps: as `sweeps.sweep_statements` takes them.
+        training: that stands for adversarial training; by default the one called "adversarial", otherwise the first
+            besides "normal" in the records.
+
+    Raises:
+        ValueError: `training` was not recorded.
     """
+    trainings = chosen_trainings(measurements, performance, training)
+    judged = trainings.adversarial
     curves = read_curves(measurements)
     statements: Sequence[Statement] = [
-        *trend_statements(curves),
-        *level_statements(curves),
-        *compression_statements(curves),
-        *reversal_statements(curves),
-        *distortion_statements(measurements, performance),
+        *trend_statements(curves, judged),
+        *level_statements(curves, judged),
+        *compression_statements(curves, judged),
+        *reversal_statements(curves, judged),
+        *distortion_statements(measurements, performance, judged),
         *texture_statements(measurements, performance),
         *sweep_statements(sweeps),
     ]
     claims = [claim_verdict(claim, [one for one in statements if one.claim == claim]) for claim in CLAIMS]
-    return Findings(claims, [one.finding() for one in statements])
+    return Findings([_noted(one, trainings.note()) for one in claims], [one.finding() for one in statements])
+
+
+_OF_BOTH_TRAININGS = (1, 2, 3, 4)  # the claims that adversarial training takes part in
+
+
+def _noted(claim: ClaimVerdict, note: str) -> ClaimVerdict:
+    if not note or claim.claim not in _OF_BOTH_TRAININGS:
+        return claim
+    return claim._replace(reason=f"{claim.reason}; {note}")

@@ -23,8 +23,7 @@ from infoplane.records import (
     SWEPT_NOISE,
 )
 
-NORMAL, ADVERSARIAL = "normal", "adversarial"  # the trainings that the claims are about
-ORIGINAL, ATTACKED = "original", "adversarial"  # and the kinds of examples
+ORIGINAL, ATTACKED = "original", "adversarial"  # examples
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
 
 # Fixed noise confounds I(X;T) with the scale of the activations: a share of the layer's own variance does not. Its
@@ -94,10 +93,46 @@ class Curves(dict[tuple[int, Series], Curve]):
         """Seeds that have every one of these, ascending."""
         return sorted(seed for seed in {seed for seed, _ in self} if all((seed, one) in self for one in wanted))
 
-    def of(self, *wanted: Series) -> list[list[Curve]]:
-        """Return the curves of each of these, one for every seed that has them all."""
-        seeds = self.seeds(*wanted)
-        return [[self[seed, one] for seed in seeds] for one in wanted]
+    def finished(self, *wanted: Series) -> "Finished | None":
+        """Return the curves of each of these, of the seeds that have them all at the latest epoch that any seed has.
+
+        A seed whose training is under way would otherwise move the others back to its last epoch.
+        """
+        last = {seed: common_epochs([self[seed, one] for one in wanted])[-1:] for seed in self.seeds(*wanted)}
+        latest = max(last.values(), default=[])
+        if not latest:
+            return None
+        seeds = [seed for seed, epoch in last.items() if epoch == latest]
+        epochs = common_epochs([self[seed, one] for seed in seeds for one in wanted])
+        begun = {seed for seed, series in self if series in wanted}
+        return Finished(
+            curves=[[self[seed, one].at(epochs) for seed in seeds] for one in wanted],
+            seeds=seeds,
+            left_out=sorted(begun - set(seeds)),
+        )
+
+
+class Finished(NamedTuple):
+    """Curves of several series, one for each seed that came as far as any, at the epochs that all of them have."""
+
+    curves: list[list[Curve]]
+    seeds: list[int]
+    left_out: list[int]  # seeds that did not come as far
+
+    @property
+    def epoch(self) -> int:
+        """The last one."""
+        return self.curves[0][0].epochs[-1]
+
+
+def reach(found: Iterable[Finished | None]) -> str:
+    """Say how far curves go and which seeds did not come as far, for the end of a list in brackets."""
+    known = [one for one in found if one is not None]
+    if not known:
+        return ""
+    left_out = sorted({seed for one in known for seed in one.left_out})
+    unfinished = f", without unfinished seed {', '.join(map(str, left_out))}" if left_out else ""
+    return f", epoch {max(one.epoch for one in known)}{unfinished}"
 
 
 def read_curves(measurements: pl.DataFrame) -> Curves:

@@ -2,10 +2,17 @@
 
 Along each distortion the accuracy and the last layer's information are followed relative to what the same network has
 undistorted, both above chance: r(level) = (v(level) - chance) / (v(undistorted) - chance). The statistic is the slope
-of r over the distortion's strength, log(level / identity) from 0 to 1, by least squares: -1 is what a network has that
-falls from everything to chance along a line. Patch-shuffling destroys shape, so the claim wants adversarial training to
-fall more steeply; saturation destroys texture, so there it wants normal training to. Chance is exp(-H(Y)) of accuracy,
-which is one in the number of classes where these are balanced, the mean of permuted labels of I(T;Y), and 0 of I(X;T).
+of r over the distortion's strength, from 0 to 1, by least squares: -1 is what a network has that falls from everything
+to chance along a line. Strength is log(level / identity); the level itself where that of the identity is 0; and its
+inverse where it is infinite. Patch-shuffling destroys shape, so the claim wants adversarial training to fall more
+steeply; saturation destroys texture, so there it wants normal training to. The other distortions stand beside these
+two and decide nothing: high-pass destroys coarse form, hence shape; what low-pass, noise, grey and texture exchange
+destroy counts as texture.
+
+Chance is exp(-H(Y)) of accuracy, which is one in the number of classes where these are balanced, the mean of permuted
+labels of I(T;Y), and 0 of I(X;T). Study two takes no null of refitted decoders: then that of study one counts, of the
+same network, examples and layer; and 0, which is what decoders give where they know nothing, where that was not taken
+either. The statement says so.
 
 A network that is not above chance undistorted has no slope. Records of accuracy hold no groups: networks and levels
 then count as independent samples of examples, which overstates the error of their differences.
@@ -13,22 +20,28 @@ then count as independent samples of examples, which overstates the error of the
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from infoplane.findings.curves import ADVERSARIAL, ATTACKED, NORMAL, ORIGINAL, PRIMARY, group_matrix, with_standing
+from infoplane.distortions import DISTORTIONS
+from infoplane.estimators.nulls import NUMERICAL_ERROR
+from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, with_standing
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import difference, paired
+from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 
 CLAIM = 4
-SATURATION, SHUFFLING = "saturation", "shuffling"
-IDENTITY = {SHUFFLING: 1.0, SATURATION: 2.0}  # levels that change nothing
-_STEEPER = {SATURATION: NORMAL, SHUFFLING: ADVERSARIAL}
+SATURATION, SHUFFLING, HIGH_PASS = "saturation", "shuffling", "high-pass"
+DECISIVE = (SHUFFLING, SATURATION)  # what the claim is about
+IDENTITY = {name: float(one.identity) for name, one in DISTORTIONS.items()}  # levels that change nothing
+DESTROY_SHAPE = (SHUFFLING, HIGH_PASS)  # all others destroy texture
 ACCURACY = "accuracy"
 
 
@@ -40,14 +53,25 @@ class Response(NamedTuple):
     groups: Floats  # (levels, groups); without columns for accuracies
     errors: Floats  # (levels,) standard errors
     chance: float
+    chance_known: bool = True  # otherwise no null was taken
+    margin: float = 0.0  # what is as good as chance
     poor: str = ""  # why the numbers cannot be compared, if they cannot
 
 
+def strengths(levels: tuple[float, ...]) -> Floats:
+    """Return how strong a distortion is at each level, from 0 to 1; its identity stands first."""
+    identity, numbers = levels[0], np.array(levels)
+    if math.isinf(identity):
+        strength: Floats = 1 / numbers
+    else:
+        strength = np.log(numbers / identity) if identity else numbers
+    return strength / strength.max() if strength.max() > 0 else strength
+
+
 def slope_weights(levels: tuple[float, ...]) -> Floats:
-    """Return weights, `(levels,)`, of the least-squares slope over strength, which goes from 0 to 1."""
-    strengths = np.log(np.array(levels) / levels[0])
-    strengths = strengths / strengths.max() if strengths.max() > 0 else strengths
-    centred: Floats = strengths - strengths.mean()
+    """Return weights, `(levels,)`, of the least-squares slope over strength."""
+    strength = strengths(levels)
+    centred: Floats = strength - strength.mean()
     return centred / (centred @ centred)
 
 
@@ -67,24 +91,23 @@ def relative_slope(response: Response) -> tuple[float, Floats, float]:
     return slope, slope + gradient @ deviations, float(np.sqrt((gradient**2) @ response.errors**2))
 
 
-def distortion_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
+def distortion_statements(
+    measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL
+) -> list[Statement]:
     """Compare the slopes of both trainings, on original examples; adversarial ones stand beside them."""
     rows = with_standing(measurements).filter(pl.col("split") == "test")
+    performance = performance.filter(pl.col("split") == "test")
     chance = chance_of_accuracy(measurements)
+    recorded = {*rows["distortion"], *performance["distortion"]}
+    named = [*DECISIVE, *(name for name in DISTORTIONS if name in recorded and name not in DECISIVE)]
     statements = []
-    for distortion, examples in itertools.product(IDENTITY, (ORIGINAL, ATTACKED)):
+    for distortion, examples in itertools.product(named, (ORIGINAL, ATTACKED)):
         chosen = (pl.col("distortion") == distortion) & (pl.col("examples") == examples)
-        like = Statement(
-            claim=CLAIM,
-            statement=f"{_STEEPER[distortion]} training loses more under {distortion} ({examples} examples)",
-            statistic="slope relative to undistorted, normal - adversarial training",
-            judge=undecidable("missing: no records of this distortion for both trainings"),
-        )
-        decisive = examples == ORIGINAL
-        accuracies = performance.filter(chosen, pl.col("split") == "test")
-        found = {key: _of_accuracy(own, chance) for key, own in _networks(accuracies).items()}
+        decisive = distortion in DECISIVE and examples == ORIGINAL
+        compared = partial(_compared, distortion=distortion, examples=examples, adversarial=adversarial)
+        found = {key: _of_accuracy(own, chance) for key, own in _networks(performance.filter(chosen), distortion)}
         part = f"accuracy under {distortion}" if decisive else ""
-        statements.append(_compared(replace(like, quantity=ACCURACY, part=part), found, distortion))
+        statements.append(compared(replace(_LIKE, quantity=ACCURACY, part=part), found))
         last = rows.filter(chosen).filter(pl.col("layer_index") == pl.col("layer_index").max())
         for quantity in (LABEL_INFORMATION, INPUT_INFORMATION):
             own = last.filter(pl.col("quantity") == quantity)
@@ -93,16 +116,22 @@ def distortion_statements(measurements: pl.DataFrame, performance: pl.DataFrame)
                 of_estimator = own.filter(pl.col("estimator") == estimator)
                 is_part = decisive and quantity == LABEL_INFORMATION and estimator == primary
                 if is_part or len(of_estimator):
-                    named = replace(
-                        like,
+                    like = replace(
+                        _LIKE,
                         estimator=estimator,
                         quantity=quantity,
                         layer=of_estimator["layer"][0] if len(of_estimator) else "last layer",
                         part=f"{quantity} under {distortion}" if is_part else "",
                     )
-                    found = {key: _of_information(one) for key, one in _networks(of_estimator).items()}
-                    statements.append(_compared(named, found, distortion))
+                    nulls = _nulls_of_study_one(rows, of_estimator)
+                    found = {
+                        key: _of_information(one, nulls.get(key)) for key, one in _networks(of_estimator, distortion)
+                    }
+                    statements.append(compared(like, found))
     return statements
+
+
+_LIKE = Statement(claim=CLAIM, statement="", statistic="", judge=undecidable(""))
 
 
 def chance_of_accuracy(measurements: pl.DataFrame) -> float:
@@ -121,9 +150,21 @@ def accuracy_error(accuracy: Floats, examples: Floats) -> Floats:
     return error
 
 
-def _networks(rows: pl.DataFrame) -> dict[tuple[Any, ...], pl.DataFrame]:
-    """Split rows by (seed, training), in the order of levels."""
-    return rows.sort("level").partition_by("seed", "training", as_dict=True)
+_Network = tuple[Any, ...]  # (seed, training)
+
+
+def _networks(rows: pl.DataFrame, distortion: str) -> list[tuple[_Network, pl.DataFrame]]:
+    """Split rows by network, in the order of levels from the identity on."""
+    ordered = rows.sort("level", descending=math.isinf(IDENTITY[distortion]))
+    return list(ordered.partition_by("seed", "training", as_dict=True).items())
+
+
+def _nulls_of_study_one(rows: pl.DataFrame, distorted: pl.DataFrame) -> dict[_Network, float]:
+    """Return the mean of permuted labels by network, as study one took it for the same layer and examples."""
+    same = ["seed", "training", "epoch", "examples", "layer_index", "estimator", "quantity"]
+    known = rows.filter(pl.col("distortion").is_null(), pl.col("null_mean_nats").is_not_null())
+    found = known.join(distorted.select(same).unique(), on=same, how="semi")
+    return {(seed, training): null for seed, training, null in found["seed", "training", "null_mean_nats"].iter_rows()}
 
 
 def _of_accuracy(rows: pl.DataFrame, chance: float) -> Response:
@@ -132,35 +173,58 @@ def _of_accuracy(rows: pl.DataFrame, chance: float) -> Response:
     return Response(tuple(rows["level"]), values, np.empty((len(rows), 0)), errors, chance)
 
 
-def _of_information(rows: pl.DataFrame) -> Response:
-    errors = rows["standard_error"].cast(pl.Float64).fill_null(math.inf).to_numpy()
-    chance = rows["null_mean_nats"][0] or 0.0
-    poor = "saturated" if rows["saturated"].any() else "null-like" if rows["null_like"][0] else ""
-    return Response(tuple(rows["level"]), rows["value_nats"].to_numpy(), group_matrix(rows), errors, chance, poor)
+def _of_information(rows: pl.DataFrame, null_of_study_one: float | None) -> Response:
+    values, errors = (
+        rows["value_nats"].to_numpy(),
+        rows["standard_error"].cast(pl.Float64).fill_null(math.inf).to_numpy(),
+    )
+    null = rows["null_mean_nats"][0]
+    null = null_of_study_one if null is None else null
+    return Response(
+        levels=tuple(rows["level"]),
+        values=values,
+        groups=group_matrix(rows),
+        errors=errors,
+        chance=null or 0.0,
+        chance_known=null is not None or rows["quantity"][0] == INPUT_INFORMATION,
+        margin=NUMERICAL_ERROR,
+        poor="saturated" if rows["saturated"].any() else "null-like" if rows["null_like"][0] else "",
+    )
 
 
-def _compared(like: Statement, found: dict[tuple[Any, ...], Response], distortion: str) -> Statement:
+def _compared(
+    like: Statement, found: Mapping[_Network, Response], *, distortion: str, examples: str, adversarial: str
+) -> Statement:
+    both = (NORMAL, adversarial)
+    steeper = adversarial if distortion in DESTROY_SHAPE else NORMAL
     pairs = [
-        (found[seed, NORMAL], found[seed, ADVERSARIAL])
+        (found[seed, NORMAL], found[seed, adversarial])
         for seed in sorted({seed for seed, _ in found})
-        if (seed, NORMAL) in found and (seed, ADVERSARIAL) in found
+        if all((seed, training) in found for training in both)
     ]
+    known = all(one.chance_known for pair in pairs for one in pair)
+    null = "" if known else "; null not taken, chance counts as 0"
+    like = replace(
+        like,
+        statement=f"{steeper} training loses more under {distortion} ({examples} examples{null})",
+        statistic=f"slope relative to undistorted, normal - {adversarial} training",
+        seeds=len(pairs),
+    )
     if not pairs:
-        return like
+        return replace(like, judge=undecidable(f"missing: no records of this for both {' and '.join(both)} training"))
     reason = _why_not([one for pair in pairs for one in pair], IDENTITY[distortion])
     if reason:
-        return replace(like, judge=undecidable(reason), seeds=len(pairs))
+        return replace(like, judge=undecidable(reason))
     evidence = _difference_of_slopes(pairs)
     slopes = {
         training: float(np.mean([relative_slope(pair[side])[0] for pair in pairs]))
-        for side, training in enumerate((NORMAL, ADVERSARIAL))
+        for side, training in enumerate(both)
     }
     return replace(
         like,
         value=evidence.value,
-        seeds=len(pairs),
         numbers=tuple(Number(f"slope, {training} training", slope) for training, slope in slopes.items()),
-        judge=against(evidence, 0, above=_STEEPER[distortion] == ADVERSARIAL),
+        judge=against(evidence, above=steeper == adversarial),
     )
 
 
@@ -171,7 +235,7 @@ def _why_not(responses: list[Response], identity: float) -> str:
     if len(levels) < 2 or levels[0] != identity or any(one.levels != levels for one in responses):
         return "missing: the undistorted level and others, the same for both trainings"
     quantile = t_quantile(LEVEL, math.inf)
-    if any(one.values[0] - quantile * one.errors[0] <= one.chance for one in responses):
+    if any(one.values[0] - quantile * one.errors[0] <= one.chance + one.margin for one in responses):
         return "no slope: a network is not above chance undistorted"
     return ""
 

@@ -1,16 +1,28 @@
 """Claim 3, first half: compression is almost never seen. Counts, never violations.
 
-A compression episode is an unbroken fall of I(X;T) over measured epochs, of at least 5 % of the range of its curve
-and by more than its paired error, during which I(T;Y) does not fall by more than its own. Smaller falls are the jitter
-of gradient descent. Where errors leave open whether a fall of that size happened, an episode is possible: a curve has
-certain and possible episodes. The claim is about curves, one for each seed, training and layer: "almost never" means
-at most one in ten, a border of ours. I(X;T) at relative noise is read with decoded I(T;Y), at the epochs that have
-both and where the former is not saturated.
+A compression episode is an unbroken fall of I(X;T) over measured epochs, of at least 5 % of the range of its curve and
+by more than its paired error, during which I(T;Y) holds. It is certain only if
+
+- both of the two measured epochs after its peak lie below the peak beyond the error, so that it neither recovers at
+  once nor is a fall at the last epoch alone;
+- they lie below it by four times the jitter of the curve, which errors over examples know nothing of: training moves a
+  curve by a few percent from epoch to epoch, however many examples it is measured on;
+- I(T;Y) certainly keeps within 5 % of the range of its own curve: not to be seen to fall is not to hold.
+
+Where errors or these rules leave open whether an episode happened, it is possible: a curve has certain and possible
+episodes. A curve that is saturated at some epoch, or has fewer than four epochs, cannot be judged and may hide one.
+Only measured epochs are seen: what falls and recovers between two of them is not.
+
+The claim is about curves, one for each seed, training and layer: "almost never" means at most one of ten, a border of
+ours. The share lies between that of curves with certain episodes and that of curves with possible ones or not judged.
+I(X;T) at relative noise is read with decoded I(T;Y), at the epochs that have both.
 
 Errors are those of the choice of examples, at the level divided by the number of comparisons. All seeds are counted
 together.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -18,10 +30,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
-    ADVERSARIAL,
     ATTACKED,
-    NORMAL,
     ORIGINAL,
     PRIMARY,
     QUANTITIES,
@@ -41,11 +52,14 @@ from infoplane.findings.finding import (
     Statement,
     undecidable,
 )
+from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
 
 CLAIM = 3
 MATERIAL = 0.05  # of the range of a curve
 RARE = 0.1  # of all curves
+FEWEST_EPOCHS = 4  # of fewer, no curve can be told from its jitter
+JITTERS = 4  # of 1,000 rising curves of 12 epochs that jitter by 3 to 5 % of their range some 5 pass, of flat ones 40
 # The study reads both informations from the same estimator; the first pair is what the verdict rests on.
 PAIRS = (
     (PRIMARY[INPUT_INFORMATION], DECODED),
@@ -69,9 +83,10 @@ class _Both(NamedTuple):
     seed: int
     inputs: Curve
     labels: Curve
+    unjudged: str  # why the curve may hide an episode, if it may
 
 
-def compression_statements(curves: Curves) -> list[Statement]:
+def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
     """Count compression episodes by every pair of estimators, in every layer of every training."""
     statements = []
     for estimators in PAIRS:
@@ -79,7 +94,7 @@ def compression_statements(curves: Curves) -> list[Statement]:
             primary = estimators == PAIRS[0] and examples == ORIGINAL
             found = {
                 (training, layer): _both(curves, training, examples, layer, estimators)
-                for training in (NORMAL, ADVERSARIAL)
+                for training in (NORMAL, adversarial)
                 for layer in curves.layers
             }
             like = Statement(
@@ -89,7 +104,7 @@ def compression_statements(curves: Curves) -> list[Statement]:
                 layer=ALL_CURVES,
                 estimator=" with ".join(dict.fromkeys(estimators)),
                 quantity=f"{INPUT_INFORMATION}, {LABEL_INFORMATION}",
-                judge=undecidable("missing: not recorded"),
+                judge=undecidable("missing: not recorded by these estimators"),
             )
             everything = [one for own in found.values() for one in own]
             if everything or primary:
@@ -113,9 +128,12 @@ def _both(
     found = []
     for seed in curves.seeds(*wanted):
         inputs, labels = (curves[seed, one] for one in wanted)
-        inputs = inputs.at([epoch for epoch, full in zip(inputs.epochs, inputs.saturated, strict=True) if not full])
-        epochs = common_epochs([inputs, labels])
-        found.append(_Both(seed, inputs.at(epochs), labels.at(epochs)))
+        common = common_epochs([inputs, labels])
+        full = dict(zip(inputs.epochs, inputs.saturated.tolist(), strict=True))
+        epochs = [epoch for epoch in common if not full[epoch]]
+        few = f"with fewer than {FEWEST_EPOCHS} epochs" if len(common) < FEWEST_EPOCHS else ""
+        unjudged = "saturated" if len(epochs) < len(common) else few
+        found.append(_Both(seed, inputs.at(epochs), labels.at(epochs), unjudged))
     return found
 
 
@@ -128,20 +146,47 @@ def compression_episodes(inputs: Curve, labels: Curve, alpha: float) -> Count:
         alpha: level, for all comparisons together.
     """
     steps = len(inputs.epochs) - 1
-    level = alpha / max(1, steps)
-    material = MATERIAL * float(np.ptp(inputs.values))
+    if steps < 1:
+        return Count(0, 0)
+    level = alpha / steps
+    material, tolerance = (max(MATERIAL * float(np.ptp(one.values)), NUMERICAL_ERROR) for one in (inputs, labels))
     falls = _falls(inputs.values)
     falling = {step for first, last in falls for step in range(first, last)}
     spans = np.array([*falls, *((step, step + 1) for step in range(steps) if step not in falling)])
-    if steps < 1:
-        return Count(0, 0)
     moved = inputs.values[spans[:, 1]] - inputs.values[spans[:, 0]]
     low, high = _changes(inputs, spans, level)
-    holds = _changes(labels, spans, level)[1] >= 0
-    possible = (low < -material) & holds
+    label_low, label_high = _changes(labels, spans, level)
+    possible = (low < -material) & (label_high > -tolerance)
     tells = ~(labels.saturated | labels.null_like)[spans[:, 1]]
-    certain = possible & (high < 0) & (moved <= -material) & tells
+    lasts = np.array([_lasts(inputs, peak, level) for peak in spans[:, 0]])
+    certain = possible & (high < -NUMERICAL_ERROR) & (moved <= -material) & (label_low > -tolerance) & tells & lasts
     return Count(int(certain.sum()), int(possible.sum()))
+
+
+def _lasts(curve: Curve, peak: int, alpha: float) -> bool:
+    """Whether both of the next two measured epochs lie below a peak, beyond their errors and the curve's jitter."""
+    if len(curve.epochs) < FEWEST_EPOCHS or peak + 2 >= len(curve.epochs):
+        return False
+    _, high = _changes(curve, np.array([(peak, peak + 1), (peak, peak + 2)]), alpha)
+    drop = curve.values[peak] - curve.values[peak + 1 : peak + 3].max()
+    return bool((high < -NUMERICAL_ERROR).all() and drop > JITTERS * training_jitter(curve.values, peak))
+
+
+def training_jitter(values: Floats, peak: int) -> float:
+    """Return the spread of independent jitter around a smooth curve, from second differences but that at a peak.
+
+    Their median keeps the other bends of a curve out; where it bends everywhere, the spread comes out too large.
+
+    Args:
+        values: `(epochs,)`, at least 4.
+        peak: position.
+
+    Source: Gasser, Sroka & Jennen-Steinmetz (1986), Biometrika 73, 625, with a median for the mean square.
+    """
+    bends = np.abs(np.diff(values, n=2))
+    others = np.delete(bends, peak - 1) if 0 < peak < len(values) - 1 else bends
+    # 1, -2, 1: six times the variance of one value; 1.4826 medians are the spread of a normal variable
+    return 1.4826 * float(np.median(others)) / math.sqrt(6)
 
 
 def _changes(curve: Curve, spans: NDArray[np.int_], alpha: float) -> tuple[Floats, Floats]:
@@ -165,7 +210,9 @@ def _counted(like: Statement, found: Sequence[_Both]) -> Statement:
     """Judge one layer of one training: no episode in any seed."""
 
     def judge(counts: Sequence[Count]) -> Judgement:
-        certain, possible = sum(one.certain for one in counts), sum(one.possible for one in counts)
+        certain = sum(one.certain for one in counts)
+        # a curve that cannot be judged may hide at least one
+        possible = sum(max(one.possible, bool(own.unjudged)) for one, own in zip(counts, found, strict=True))
         verdict = CONTRADICTED if certain else UNDECIDED if possible else SUPPORTED
         return Judgement(verdict, certain, possible, f"{_REASONS[verdict]}; interval: certain to possible episodes")
 
@@ -173,8 +220,8 @@ def _counted(like: Statement, found: Sequence[_Both]) -> Statement:
 
 
 _REASONS = {
-    CONTRADICTED: "I(X;T) falls by more than its error while I(T;Y) holds",
-    UNDECIDED: "errors leave room for an episode",
+    CONTRADICTED: "I(X;T) falls, and not by its jitter, while I(T;Y) holds",
+    UNDECIDED: "errors, jitter or what cannot be judged leave room for an episode",
     SUPPORTED: "errors leave no room for an episode",
 }
 
@@ -183,30 +230,34 @@ def _share(like: Statement, found: Sequence[_Both]) -> Statement:
     """Judge all curves together."""
 
     def judge(counts: Sequence[Count]) -> Judgement:
-        low, high = (sum(one[kind] > 0 for one in counts) / len(counts) for kind in (0, 1))
+        both = list(zip(counts, found, strict=True))
+        low = sum(one.certain > 0 for one in counts) / len(found)
+        high = sum(one.possible > 0 or bool(own.unjudged) for one, own in both) / len(found)
         verdict = CONTRADICTED if low > RARE else SUPPORTED if high <= RARE else UNDECIDED
         words = {CONTRADICTED: "more", SUPPORTED: "no more", UNDECIDED: "perhaps more"}[verdict]
-        reason = f"{words} than {RARE:.0%}; interval: share of curves with certain to that with possible episodes"
-        return Judgement(verdict, low, high, reason)
+        interval = "share of curves with certain episodes, to that with possible ones or not judged"
+        return Judgement(verdict, low, high, f"{words} than {RARE:.0%}; interval: {interval}")
 
     return _judged(like, found, judge)
 
 
 def _judged(like: Statement, found: Sequence[_Both], judge_counts: Callable[[Sequence[Count]], Judgement]) -> Statement:
-    speaking = [one for one in found if len(one.inputs.epochs) > 1]
-    if not speaking:
-        return replace(like, judge=undecidable("saturated, or measured at one epoch")) if found else like
+    if not found:
+        return like
 
-    def judge(alpha: float) -> Judgement:
-        return judge_counts([compression_episodes(one.inputs, one.labels, alpha / len(speaking)) for one in speaking])
+    def counts(alpha: float) -> list[Count]:
+        return [compression_episodes(one.inputs, one.labels, alpha / len(found)) for one in found]
 
+    # a certain episode speaks for itself, whatever else a curve may hide
+    why = Counter(own.unjudged for one, own in zip(counts(LEVEL), found, strict=True) if not one.certain)
+    hiding = {reason: number for reason, number in why.items() if reason}
+    judged = len(found) - sum(hiding.values())
+    others = ", ".join(f"{number} {reason}" for reason, number in hiding.items())
     return replace(
         like,
-        judge=judge,
-        value=judge(LEVEL).low,
-        seeds=len({one.seed for one in speaking}),
-        numbers=(
-            Number("curves", float(len(speaking))),
-            Number("saturated curves left out", float(len(found) - len(speaking))),
-        ),
+        judge=lambda alpha: judge_counts(counts(alpha)),
+        value=judge_counts(counts(LEVEL)).low if judged else None,
+        seeds=len({one.seed for one in found}),
+        numbers=(Number("curves", float(len(found))), Number("curves that could be judged", float(judged))),
+        scope=f"{judged} of {len(found)} curves could be judged" + (f", the others not: {others}" if others else ""),
     )

@@ -82,6 +82,7 @@ def mean_statement(
         seeds=seeds,
         numbers=tuple(Number(layer, one.value, like.unit) for layer, one in usable.items() if one.value is not None),
         judge=noted(judge(pooled), f"left out: {left_out}" if left_out else ""),
+        scope=f"rests on {len(usable)} of {len(found)} layers: {', '.join(usable)}" if left_out else "",
     )
 
 

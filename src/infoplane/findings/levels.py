@@ -1,6 +1,7 @@
 """Claim 2: adversarial training lags, and ends lower.
 
-A final level is that of the last epoch that both trainings were measured at.
+A final level is that of the last epoch that both trainings of a seed were measured at. Seeds that did not come as far
+as the furthest are left out, and named.
 
 The lag follows its definition, the first epoch at initial + 0.9 (final - initial), an integer. Epochs may lie apart
 where nothing was measured; nothing is interpolated. A curve below the threshold at one measured epoch and above it at
@@ -11,27 +12,27 @@ at half the level, as if both erred together. A lag needs both curves to change,
 can lag as well), by more than their error, and neither to be saturated from the start.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
-    ADVERSARIAL,
     ATTACKED,
-    NORMAL,
     ORIGINAL,
     PRIMARY,
     QUANTITIES,
     Curve,
     Curves,
+    Finished,
     Series,
-    common_epochs,
+    reach,
 )
 from infoplane.findings.evidence import LEVEL, Evidence, Paired, average_bounds, t_ends
-from infoplane.findings.finding import Number, Statement, against, undecidable
+from infoplane.findings.finding import Judge, Number, Statement, against, undecidable
 from infoplane.findings.layers import (
     InLayer,
     change,
@@ -42,114 +43,123 @@ from infoplane.findings.layers import (
     mean_statement,
     paired,
 )
+from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 
 CLAIM = 2
 SHARE = 0.9  # of its change, after which a curve counts as risen
 
 
-class _Pair(NamedTuple):
-    """The same curve of both trainings, seed by seed, at the epochs that all have."""
+@dataclass(frozen=True)
+class _Compared:
+    """The same curve of both trainings in every layer, seed by seed; None where a layer does not have both."""
 
-    normal: list[Curve]
-    adversarial: list[Curve]
+    adversarial: str  # the training
+    examples: str
+    estimator: str
+    quantity: str
+    primary: bool
+    pairs: Mapping[str, Finished | None]
 
     @property
-    def both(self) -> list[Curve]:
-        return [*self.normal, *self.adversarial]
+    def trainings(self) -> tuple[str, str]:
+        return NORMAL, self.adversarial
+
+    @property
+    def where(self) -> str:
+        return f"({self.examples} examples{reach(self.pairs.values())})"
+
+    @property
+    def missing(self) -> str:
+        return f"missing: not recorded for both {NORMAL} and {self.adversarial} training"
 
 
-def level_statements(curves: Curves) -> list[Statement]:
+def level_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
     """Return final differences and lags by every estimator: the mean over layers, then each layer."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
             for examples in (ORIGINAL, ATTACKED):
                 primary = estimator == PRIMARY[quantity] and examples == ORIGINAL
-                pairs = {layer[1]: _pair(curves, examples, layer, estimator, quantity) for layer in curves.layers}
-                if not primary and not any(pairs.values()):
-                    continue
-                statements += _final_statements(pairs, examples, estimator, quantity, primary=primary)
-                statements += _lag_statements(pairs, examples, estimator, quantity, primary=primary)
+                pairs = {}
+                for layer in curves.layers:
+                    wanted = [Series(one, examples, layer, estimator, quantity) for one in (NORMAL, adversarial)]
+                    pairs[layer[1]] = curves.finished(*wanted)
+                compared = _Compared(adversarial, examples, estimator, quantity, primary, pairs)
+                if primary or any(pairs.values()):
+                    statements += [*_final_statements(compared), *_lag_statements(compared)]
     return statements
 
 
-def _pair(curves: Curves, examples: str, layer: tuple[int, str], estimator: str, quantity: str) -> _Pair | None:
-    both = [Series(training, examples, layer, estimator, quantity) for training in (NORMAL, ADVERSARIAL)]
-    normal, adversarial = curves.of(*both)
-    epochs = common_epochs([*normal, *adversarial])
-    if not epochs:
-        return None
-    return _Pair([curve.at(epochs) for curve in normal], [curve.at(epochs) for curve in adversarial])
-
-
-def _final_statements(
-    pairs: dict[str, _Pair | None], examples: str, estimator: str, quantity: str, *, primary: bool
-) -> list[Statement]:
-    found = {layer: _final_difference(pair) for layer, pair in pairs.items()}
+def _final_statements(compared: _Compared) -> list[Statement]:
+    found = {layer: _final_difference(pair, compared) for layer, pair in compared.pairs.items()}
+    quantity, adversarial = compared.quantity, compared.adversarial
     like = Statement(
         claim=CLAIM,
-        statement=f"normal training ends with more {quantity} than adversarial training ({examples} examples)",
-        statistic="final level, normal - adversarial training",
-        estimator=estimator,
+        statement=f"normal training ends with more {quantity} than {adversarial} training {compared.where}",
+        statistic=f"final level, normal - {adversarial} training",
+        estimator=compared.estimator,
         quantity=quantity,
         unit="nats",
         judge=undecidable(""),
     )
-    statements = layer_statements(found, like, lambda one: against(one.evidence(), 0, above=True))
-    mean = mean_statement(
-        found,
-        like,
-        part=f"final {quantity}" if primary else "",
-        mean=mean_of_paired,
-        value=lambda one: one.evidence().value,
-        judge=lambda one: against(one.evidence(), 0, above=True),
-    )
-    return [mean, *statements]
 
+    def judge(one: Paired) -> Judge:
+        return against(one.evidence(), above=True, margin=NUMERICAL_ERROR)
 
-def _final_difference(pair: _Pair | None) -> InLayer[Paired]:
-    if pair is None:
-        return InLayer(result=None, reason="missing: not recorded for both trainings")
-    last = pair.normal[0].epochs[-1]
-    numbers = tuple(
-        Number(f"{training}, epoch {last}", float(np.mean([curve.values[-1] for curve in own])), "nats")
-        for training, own in ((NORMAL, pair.normal), (ADVERSARIAL, pair.adversarial))
-    )
-    result = paired(
-        [
-            difference(contrast(normal, {-1: 1.0}), contrast(adversarial, {-1: 1.0}))
-            for normal, adversarial in zip(pair.normal, pair.adversarial, strict=True)
-        ]
-    )
-    known = InLayer[Paired](
-        result=None, seeds=len(pair.normal), value=result.evidence().value, numbers=numbers, reason="saturated"
-    )
-    if any(curve.saturated[-1] for curve in pair.both):
-        return known
-    if any(curve.null_like[-1] for curve in pair.both):
-        return replace(known, reason="null-like")
-    return replace(known, result=result, reason="")
-
-
-def _lag_statements(
-    pairs: dict[str, _Pair | None], examples: str, estimator: str, quantity: str, *, primary: bool
-) -> list[Statement]:
-    found = {layer: _lag(pair) for layer, pair in pairs.items()}
-    like = Statement(
-        claim=CLAIM,
-        statement=f"{quantity} comes to {SHARE:.0%} of its change later in adversarial training ({examples} examples)",
-        statistic="lag of adversarial behind normal training",
-        estimator=estimator,
-        quantity=quantity,
-        unit="epochs",
-        judge=undecidable(""),
-    )
-    judge = partial(against, border=0, above=True)
     statements = layer_statements(found, like, judge)
     mean = mean_statement(
         found,
         like,
-        part=f"lag of {quantity}" if primary else "",
+        part=f"final {quantity}" if compared.primary else "",
+        mean=mean_of_paired,
+        value=lambda one: one.evidence().value,
+        judge=judge,
+    )
+    return [mean, *statements]
+
+
+def _final_difference(pair: Finished | None, compared: _Compared) -> InLayer[Paired]:
+    if pair is None:
+        return InLayer(result=None, reason=compared.missing)
+    numbers = tuple(
+        Number(f"{training}, epoch {pair.epoch}", float(np.mean([curve.values[-1] for curve in own])), "nats")
+        for training, own in zip(compared.trainings, pair.curves, strict=True)
+    )
+    both = [curve for own in pair.curves for curve in own]
+    result = paired(
+        [
+            difference(contrast(normal, {-1: 1.0}), contrast(adversarial, {-1: 1.0}))
+            for normal, adversarial in zip(*pair.curves, strict=True)
+        ]
+    )
+    known = InLayer[Paired](
+        result=None, seeds=len(pair.seeds), value=result.evidence().value, numbers=numbers, reason="saturated"
+    )
+    if any(curve.saturated[-1] for curve in both):
+        return known
+    if any(curve.null_like[-1] for curve in both):
+        return replace(known, reason="null-like")
+    return replace(known, result=result, reason="")
+
+
+def _lag_statements(compared: _Compared) -> list[Statement]:
+    found = {layer: _lag(pair, compared) for layer, pair in compared.pairs.items()}
+    quantity, adversarial = compared.quantity, compared.adversarial
+    like = Statement(
+        claim=CLAIM,
+        statement=f"{quantity} comes to {SHARE:.0%} of its change later in {adversarial} training {compared.where}",
+        statistic=f"lag of {adversarial} behind normal training",
+        estimator=compared.estimator,
+        quantity=quantity,
+        unit="epochs",
+        judge=undecidable(""),
+    )
+    judge = partial(against, above=True)
+    statements = layer_statements(found, like, judge)
+    mean = mean_statement(
+        found,
+        like,
+        part=f"lag of {quantity}" if compared.primary else "",
         mean=average_bounds,
         value=lambda one: one.value,
         judge=judge,
@@ -157,35 +167,35 @@ def _lag_statements(
     return [mean, *statements]
 
 
-def _lag(pair: _Pair | None) -> InLayer[Evidence]:
+def _lag(pair: Finished | None, compared: _Compared) -> InLayer[Evidence]:
     if pair is None:
-        return InLayer(result=None, reason="missing: not recorded for both trainings")
-    reason = _undefined(pair)
+        return InLayer(result=None, reason=compared.missing)
+    reason = _undefined([curve for own in pair.curves for curve in own])
     if reason:
-        return InLayer(result=None, reason=reason, seeds=len(pair.normal))
-    middles = [[float(np.mean(reached(curve, None))) for curve in own] for own in pair]
+        return InLayer(result=None, reason=reason, seeds=len(pair.seeds))
+    middles = [[float(np.mean(reached(curve, None))) for curve in own] for own in pair.curves]
 
     def over_examples(alpha: float) -> tuple[float, float]:
-        normal, adversarial = (np.mean([reached(curve, alpha / 2) for curve in own], axis=0) for own in pair)
+        normal, adversarial = (np.mean([reached(curve, alpha / 2) for curve in own], axis=0) for own in pair.curves)
         return float(adversarial[0] - normal[1]), float(adversarial[1] - normal[0])
 
     evidence = Evidence(values=np.array(middles[1]) - np.array(middles[0]), over_examples=over_examples)
     numbers = tuple(
         Number(f"{training}, reached at", float(np.mean(own)), "epochs")
-        for training, own in zip((NORMAL, ADVERSARIAL), middles, strict=True)
+        for training, own in zip(compared.trainings, middles, strict=True)
     )
-    return InLayer(result=evidence, seeds=len(pair.normal), value=evidence.value, numbers=numbers)
+    return InLayer(result=evidence, seeds=len(pair.seeds), value=evidence.value, numbers=numbers)
 
 
-def _undefined(pair: _Pair) -> str:
+def _undefined(both: Sequence[Curve]) -> str:
     """Say why there is no lag, if there is none."""
-    if len(pair.normal[0].epochs) < 2:
+    if len(both[0].epochs) < 2:
         return "missing: one epoch is no curve"
-    if any(curve.saturated[0] for curve in pair.both):
+    if any(curve.saturated[0] for curve in both):
         return "saturated from the start"
-    if any(curve.null_like[-1] for curve in pair.both):
+    if any(curve.null_like[-1] for curve in both):
         return "null-like"
-    directions = {_direction(curve) for curve in pair.both}
+    directions = {_direction(curve) for curve in both}
     if 0 in directions:
         return "no lag: a curve changes by less than its error"
     return "no lag: one curve rises and another falls" if len(directions) > 1 else ""
@@ -194,7 +204,7 @@ def _undefined(pair: _Pair) -> str:
 def _direction(curve: Curve) -> int:
     """Whether a curve ends higher (1) or lower (-1) than it began, or neither by more than its error (0)."""
     interval = change(curve, 0, -1).interval(LEVEL)
-    return (interval.low > 0) - (interval.high < 0)
+    return (interval.low > NUMERICAL_ERROR) - (interval.high < -NUMERICAL_ERROR)
 
 
 def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
@@ -212,6 +222,7 @@ def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
     low = high = weights @ curve.values
     if alpha is not None:
         low, high = t_ends(low, weights @ curve.groups, alpha)
+        low, high = low - NUMERICAL_ERROR, high + NUMERICAL_ERROR
     may, must = _first(high >= 0), _first(low >= 0)
     return curve.epochs[may - 1] + 1 if may else curve.epochs[0], curve.epochs[must]
 

@@ -1,8 +1,9 @@
 """Claim 3, second half: the estimates do not always fall with depth. Counts, never violations.
 
 A depth-order reversal is a layer with more information than the one before it, at the last epoch, by more than the
-paired error. Noise is added to each layer by itself, so the noisy layers are no Markov chain and reversals violate no
-inequality. One certain reversal supports the claim; it is contradicted where errors leave no room for any.
+paired error and than what the estimators promise (`NUMERICAL_ERROR`). Noise is added to each layer by itself, so the
+noisy layers are no Markov chain and reversals violate no inequality. One certain reversal supports the claim; it is
+contradicted where errors leave no room for any.
 
 Errors are those of the choice of examples, at the level divided by the number of comparisons; saturated and null-like
 values are not compared. All seeds are counted together.
@@ -11,7 +12,8 @@ values are not compared. All seeds are counted together.
 from dataclasses import replace
 from typing import NamedTuple
 
-from infoplane.findings.curves import ADVERSARIAL, NORMAL, ORIGINAL, PRIMARY, QUANTITIES, Curve, Curves, Series
+from infoplane.estimators.nulls import NUMERICAL_ERROR
+from infoplane.findings.curves import ORIGINAL, PRIMARY, QUANTITIES, Curve, Curves, Series
 from infoplane.findings.evidence import LEVEL, Evidence
 from infoplane.findings.finding import (
     ALL_CURVES,
@@ -24,6 +26,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import contrast, difference, paired
+from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import INPUT_INFORMATION
 
 CLAIM = 3
@@ -35,12 +38,12 @@ class _Rise(NamedTuple):
     evidence: Evidence
 
 
-def reversal_statements(curves: Curves) -> list[Statement]:
+def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
     """Count reversals by every estimator in every training; I(X;T) by the primary one decides."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
-            found = {training: _rises(curves, training, estimator, quantity) for training in (NORMAL, ADVERSARIAL)}
+            found = {training: _rises(curves, training, estimator, quantity) for training in (NORMAL, adversarial)}
             like = Statement(
                 claim=CLAIM,
                 statement=f"{quantity} does not always fall from layer to layer",
@@ -65,9 +68,11 @@ def _rises(curves: Curves, training: str, estimator: str, quantity: str) -> list
     rises = []
     for before, layer in zip(curves.layers[:-1], curves.layers[1:], strict=True):
         wanted = [Series(training, ORIGINAL, one, estimator, quantity) for one in (before, layer)]
-        for seed in curves.seeds(*wanted):
-            shallow, deep = (curves[seed, one] for one in wanted)
-            if shallow.epochs[-1] == deep.epochs[-1] and _speaks(shallow) and _speaks(deep):
+        finished = curves.finished(*wanted)
+        if finished is None:
+            continue
+        for seed, shallow, deep in zip(finished.seeds, *finished.curves, strict=True):
+            if _speaks(shallow) and _speaks(deep):
                 rise = difference(contrast(deep, {-1: 1.0}), contrast(shallow, {-1: 1.0}))
                 name = f"{layer[1]} - {before[1]}, {training}, seed {seed}"
                 rises.append(_Rise(seed, name, paired([rise]).evidence()))
@@ -84,7 +89,8 @@ def _counted(like: Statement, rises: list[_Rise]) -> Statement:
 
     def judge(alpha: float) -> Judgement:
         intervals = [one.evidence.interval(alpha / len(rises)) for one in rises]
-        certain, possible = sum(one.low > 0 for one in intervals), sum(one.high > 0 for one in intervals)
+        certain = sum(one.low > NUMERICAL_ERROR for one in intervals)
+        possible = sum(one.high > -NUMERICAL_ERROR for one in intervals)
         verdict = SUPPORTED if certain else UNDECIDED if possible else CONTRADICTED
         return Judgement(verdict, certain, possible, f"{_REASONS[verdict]}; interval: certain to possible reversals")
 

@@ -3,8 +3,9 @@
 In a sweep of synthetic points one property changes and the estimate should follow in one direction (`DIRECTIONS`). The
 replicates of a sweep are independent draws; their t intervals, at the level divided by the number of steps, say where
 an estimate certainly rises or falls. The claim wants the whole sweep to go its way and no step to go the other; a
-certain step the other way contradicts it, and so does a sweep that goes the other way as a whole. Values that are
-saturated or null-like in every replicate are left out, since there the samples have run out, not the geometry.
+certain step the other way contradicts it, and so does a sweep that goes the other way as a whole. A step counts beyond
+`STEP_NATS`, as in the trends of study three, and the whole sweep beyond the numerical error of the estimators. Values
+that are saturated or null-like in every replicate are left out, since there the samples have run out, not the geometry.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.studies.trends import STEP_NATS
 
 CLAIM = 6
 Direction = Literal["rises", "falls"]
@@ -83,12 +85,13 @@ def _monotone(like: Statement, rows: pl.DataFrame, sign: int) -> Statement:
     def judge(alpha: float) -> Judgement:
         low, high = _ends(whole, alpha)
         ends = [_ends(step, alpha / steps.shape[1]) for step in steps.T]
-        against = [table["x"][place + 1] for place, one in enumerate(ends) if max(sign * end for end in one) < 0]
-        toward = min(sign * low, sign * high) > 0
-        if against or max(sign * low, sign * high) < 0:
+        back = [max(sign * end for end in one) < -STEP_NATS for one in ends]
+        against = [x for x, is_back in zip(table["x"][1:], back, strict=True) if is_back]
+        toward = min(sign * low, sign * high) > NUMERICAL_ERROR
+        if against or max(sign * low, sign * high) < -NUMERICAL_ERROR:
             where = f"up to x = {against[0]:.3g}" if against else "over the whole sweep"
             return Judgement(CONTRADICTED, low, high, f"it goes the other way {where}, beyond its error")
-        reason = "no step goes the other way beyond its error"
+        reason = f"no step goes the other way by more than {STEP_NATS:g} nats beyond its error"
         if toward:
             return Judgement(SUPPORTED, low, high, reason)
         few = len(whole) < 2

@@ -1,6 +1,7 @@
 """Claim 1: original and adversarial examples give nearly the same curves over epochs.
 
-Three statistics of the two curves of one training, at the epochs where none of them is saturated or null-like:
+Three statistics of the two curves of one training, at the epochs where none of them is saturated or null-like, of the
+seeds that came as far as any (others are named):
 correlation of levels, correlation of first differences between consecutive measured epochs, and root mean square
 difference over the range of both. Any two rising series correlate, so each stands against the baseline of crossed
 seeds: the originals of one seed with the adversarial examples of another, either way round. A pair that is no better
@@ -18,17 +19,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
-    ADVERSARIAL,
     ATTACKED,
-    NORMAL,
     ORIGINAL,
     PRIMARY,
     QUANTITIES,
     Curve,
     Curves,
+    Finished,
     Series,
-    common_epochs,
+    reach,
 )
 from infoplane.findings.evidence import LEVEL, Floats, Paired, jackknifed, without_each_group
 from infoplane.findings.finding import (
@@ -43,6 +44,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import InLayer, change, layer_statements, mean_of_paired, mean_statement
+from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import DECODED, DECODED_TRANSFER
 
 CLAIM = 1
@@ -95,10 +97,10 @@ class _Closeness(NamedTuple):
     advantage: Paired | None  # None for want of a second seed
 
 
-def trend_statements(curves: Curves) -> list[Statement]:
+def trend_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
     """Compare original and adversarial curves of each training, by every estimator."""
     statements = []
-    for training in (NORMAL, ADVERSARIAL):
+    for training in (NORMAL, adversarial):
         for quantity in QUANTITIES:
             for estimator in curves.estimators(quantity):
                 found = {layer[1]: _matched(curves, training, layer, estimator, quantity) for layer in curves.layers}
@@ -108,30 +110,24 @@ def trend_statements(curves: Curves) -> list[Statement]:
     return statements
 
 
-class _Matched(NamedTuple):
-    """Curves of the same training, seed by seed."""
-
-    original: list[Curve]
-    attacked: list[Curve]
-
-
-def _matched(curves: Curves, training: str, layer: tuple[int, str], estimator: str, quantity: str) -> _Matched | None:
+def _matched(curves: Curves, training: str, layer: tuple[int, str], estimator: str, quantity: str) -> Finished | None:
+    """Return the curves of originals and of attacked examples, seed by seed."""
     # Decoders of originals that read attacked examples stand against what they read from originals.
     names = {ORIGINAL: DECODED if estimator == DECODED_TRANSFER else estimator, ATTACKED: estimator}
     wanted = [Series(training, examples, layer, name, quantity) for examples, name in names.items()]
-    original, attacked = curves.of(*wanted)
-    return _Matched(original, attacked) if original else None
+    return curves.finished(*wanted)
 
 
 def _statements(
-    found: dict[str, _Matched | None], training: str, estimator: str, quantity: str, *, primary: bool
+    found: dict[str, Finished | None], training: str, estimator: str, quantity: str, *, primary: bool
 ) -> list[Statement]:
     statements = []
+    where = f"({training} training{reach(found.values())})"
     for name, statistic in _STATISTICS.items():
         results = {layer: _closeness(matched, statistic) for layer, matched in found.items()}
         like = Statement(
             claim=CLAIM,
-            statement=f"{quantity} on adversarial examples moves as on original ones ({training} training)",
+            statement=f"{quantity} on adversarial examples moves as on original ones {where}",
             statistic=name,
             estimator=estimator,
             quantity=quantity,
@@ -159,19 +155,18 @@ def _mean(parts: Sequence[_Closeness]) -> _Closeness:
     )
 
 
-def _closeness(matched: _Matched | None, statistic: _Statistic) -> InLayer[_Closeness]:
+def _closeness(matched: Finished | None, statistic: _Statistic) -> InLayer[_Closeness]:
     if matched is None:
-        return InLayer(result=None, reason="missing: not recorded on both kinds of examples")
-    seeds = len(matched.original)
-    both = [*matched.original, *matched.attacked]
-    common = common_epochs(both)
-    epochs = [epoch for epoch in common if all(_speaks(curve, epoch) for curve in both)]
+        return InLayer(result=None, reason="missing: not recorded on both original and adversarial examples")
+    seeds = len(matched.seeds)
+    both = [curve for own in matched.curves for curve in own]
+    epochs = [epoch for epoch in both[0].epochs if all(_speaks(curve, epoch) for curve in both)]
     if len(epochs) < FEWEST_EPOCHS:
-        return InLayer(result=None, reason=_why_too_few(both, common), seeds=seeds)
-    matched = _Matched(*([curve.at(epochs) for curve in own] for own in matched))
-    if any(_is_flat(curve) for own in matched for curve in own):
+        return InLayer(result=None, reason=_why_too_few(both), seeds=seeds)
+    original, attacked = ([curve.at(epochs) for curve in own] for own in matched.curves)
+    if any(_is_flat(curve) for curve in [*original, *attacked]):
         return InLayer(result=None, reason="a curve does not move by more than its error", seeds=seeds)
-    own, crossed = own_and_crossed(*_resampled(matched), statistic.function)
+    own, crossed = own_and_crossed(*_resampled(original, attacked), statistic.function)
     if not np.isfinite(own).all():
         return InLayer(result=None, reason="a curve does not move", seeds=seeds)
     numbers = [Number("same training", float(own[0].mean())), Number("epochs", len(epochs))]
@@ -189,11 +184,10 @@ def _speaks(curve: Curve, epoch: int) -> bool:
     return not (curve.saturated[position] or curve.null_like[position])
 
 
-def _why_too_few(curves: list[Curve], common: list[int]) -> str:
-    if len(common) < FEWEST_EPOCHS:
+def _why_too_few(curves: list[Curve]) -> str:
+    if len(curves[0].epochs) < FEWEST_EPOCHS:
         return f"missing: measured at fewer than {FEWEST_EPOCHS} epochs"
-    at = [curve.at(common) for curve in curves]
-    return "saturated" if any(curve.saturated.any() for curve in at) else "null-like"
+    return "saturated" if any(curve.saturated.any() for curve in curves) else "null-like"
 
 
 def _is_flat(curve: Curve) -> bool:
@@ -202,7 +196,7 @@ def _is_flat(curve: Curve) -> bool:
     if lowest == highest:
         return True
     pairs = len(curve.epochs) * (len(curve.epochs) - 1) / 2
-    return change(curve, lowest, highest).interval(LEVEL / pairs).low <= 0
+    return change(curve, lowest, highest).interval(LEVEL / pairs).low <= NUMERICAL_ERROR
 
 
 def own_and_crossed(
@@ -230,15 +224,15 @@ def own_and_crossed(
     return own, crossed
 
 
-def _resampled(matched: _Matched) -> tuple[Floats, Floats]:
+def _resampled(original: list[Curve], attacked: list[Curve]) -> tuple[Floats, Floats]:
     """Return both kinds of curves with all groups of examples, then without each, `(seeds, 1 + groups, epochs)`."""
-    both = [*matched.original, *matched.attacked]
+    both = [*original, *attacked]
     sizes = {curve.groups.shape[1] for curve in both}
     kept = np.zeros(0, dtype=int)
     if len(sizes) == 1:
         kept = np.flatnonzero(np.all([np.isfinite(curve.groups).all(axis=0) for curve in both], axis=0))
     rows = [without_each_group(curve.values, curve.groups[:, kept]) for curve in both]
-    seeds = len(matched.original)
+    seeds = len(original)
     return np.stack(rows[:seeds]), np.stack(rows[seeds:])
 
 

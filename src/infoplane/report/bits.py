@@ -5,6 +5,7 @@ import math
 import polars as pl
 
 from infoplane.distortions import DISTORTIONS
+from infoplane.estimators.noise import NOISE_SHARE
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.records import (
     DECODED,
@@ -13,8 +14,9 @@ from infoplane.records import (
     INPUT_INFORMATION,
     LABEL_INFORMATION,
     NOISY,
+    RELATIVE_NOISE,
 )
-from infoplane.report.labels import SWEPT, TRANSFERRED, TRUSTED
+from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFERRED_FIXED, TRUSTED, TRUSTED_FIXED
 
 # Numbers are printed with two decimals: what is clipped by less looks as it is.
 RESOLUTION_BITS = 0.005
@@ -72,11 +74,48 @@ def distorted(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("distortion").is_not_null(), pl.col("split") == "test")
 
 
+def noisy_name(rows: pl.DataFrame) -> str:
+    """Return which noisy I(X;T) is to be trusted first: at relative noise, or at the fixed one where that is all.
+
+    Args:
+        rows: as `in_bits` returns them.
+    """
+    return NOISY_RELATIVE if NOISY_RELATIVE in rows["estimator"] else NOISY
+
+
+def trusted_planes(points: pl.DataFrame) -> tuple[str, str] | None:
+    """Return the names of the planes with refitted and with transferred decoders; None without decoders.
+
+    Args:
+        points: as `plane_points` returns them.
+    """
+    planes = ((TRUSTED, TRANSFERRED), (TRUSTED_FIXED, TRANSFERRED_FIXED))
+    return next((pair for pair in planes if pair[0] in points["estimator"]), None)
+
+
+def relative_noise_text(rows: pl.DataFrame) -> str:
+    """Say how large the relative noise is, e.g. "1/32 of the layer's total variance".
+
+    Args:
+        rows: as `in_bits` returns them.
+    """
+    found = rows.filter(pl.col("noise_mode") == RELATIVE_NOISE)
+    if found.is_empty():
+        return "not measured"
+    shares = found["noise_ratio"] / found["features"]
+    if ((shares - NOISE_SHARE).abs() < 1e-9).all():
+        return f"1/{1 / NOISE_SHARE:g} of the layer's total variance"
+    ratios = sorted({f"{ratio:.4g}" for ratio in found["noise_ratio"]}, key=float)
+    span = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
+    return f"{span} times the layer's mean variance per unit"
+
+
 def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
     """Join I(X;T) and I(T;Y) of the same estimator into points of the information plane, in the order of epochs.
 
-    Decoders know only I(T;Y): they stand against the noisy I(X;T), as `TRUSTED`, and as `TRANSFERRED` where decoders
-    that were fitted on original examples read both kinds.
+    Decoders know only I(T;Y): they stand against the noisy I(X;T) at relative noise, as `TRUSTED`, and as `TRANSFERRED`
+    where decoders that were fitted on original examples read both kinds. Without relative noise, that at the fixed one
+    stands in its place, as `TRUSTED_FIXED` and `TRANSFERRED_FIXED`.
 
     Args:
         rows: as `in_bits` returns them.
@@ -93,12 +132,14 @@ def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
         chosen = pl.concat([of_quantity, *renamed]).select(*POINT_KEYS, *shown)
         return chosen.unique(POINT_KEYS, keep="first", maintain_order=True)
 
-    noisy, decoded = pl.col("estimator") == NOISY, pl.col("estimator") == DECODED
+    name = noisy_name(rows)
+    noisy, decoded = pl.col("estimator") == name, pl.col("estimator") == DECODED
     transferred = pl.col("estimator") == DECODED_TRANSFER
     if not rows.filter(transferred).is_empty():
         transferred |= decoded & (pl.col("examples") == "original")
-    inputs = side(INPUT_INFORMATION, "input", (noisy, TRUSTED), (noisy, TRANSFERRED))
-    labels = side(LABEL_INFORMATION, "label", (decoded, TRUSTED), (transferred, TRANSFERRED))
+    trusted, moved = f"{name}+{DECODED}", f"{name}+{DECODED_TRANSFER}"
+    inputs = side(INPUT_INFORMATION, "input", (noisy, trusted), (noisy, moved))
+    labels = side(LABEL_INFORMATION, "label", (decoded, trusted), (transferred, moved))
     points = inputs.join(labels, on=POINT_KEYS, how="inner")
     return points.sort("seed", "training", "layer_index", "estimator", "examples", "epoch")
 

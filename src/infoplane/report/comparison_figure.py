@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.report.bits import examples_of, layers_of, trainings_of
-from infoplane.report.labels import STUDY_ESTIMATORS, TRANSFERRED, TRUSTED, estimator_label, training_label
+from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION
+from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
+from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, training_label
 from infoplane.report.planes import interval_ends
-from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing, stacked
 
 _TRANSFERRED_LINE: Literal[":"] = ":"
 
@@ -20,7 +20,8 @@ _TRANSFERRED_LINE: Literal[":"] = ":"
 def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
     """Draw I(X;T) and I(T;Y) over epochs: a colour per training, a line style per kind of examples.
 
-    Where noisy and decoded values were taken, a row each shows them with 95 % intervals.
+    Where noisy and decoded values were taken, a row each shows them with 95 % intervals; a further row of I(X;T) shows
+    what findings rest on, the KDE lower bound at relative noise.
 
     Args:
         points: rows of `bits.plane_points` of one seed.
@@ -30,8 +31,11 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
     trainings = [training for _, training in trainings_of(points)]
     examples = examples_of(points)
     recorded = set(points["estimator"])
-    estimators = (TRUSTED, *STUDY_ESTIMATORS) if TRUSTED in recorded else STUDY_ESTIMATORS
-    panels = [(side, estimator) for side in ("input", "label") for estimator in estimators]
+    trusted, transferred = trusted_planes(points) or ("", "")
+    primary = [name for name in (KDE_BD + RELATIVE,) if name in recorded]
+    thorough = [trusted] if trusted else []
+    panels = [("input", estimator) for estimator in (*thorough, *primary, *STUDY_ESTIMATORS)]
+    panels += [("label", estimator) for estimator in (*thorough, *STUDY_ESTIMATORS)]
     figure, axes = layer_grid(title, layers, len(panels), 1.12)
     parts = points.partition_by("estimator", "layer_index", as_dict=True)
     for row, (side, estimator) in enumerate(panels):
@@ -39,18 +43,20 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
         for column, (index, _) in enumerate(layers):
             chosen = parts.get((estimator, index), points.clear())
             _draw_over_epochs(axes[row, column], chosen, side, trainings, examples)
-            if (side, estimator) == ("label", TRUSTED):
-                _draw_transferred(axes[row, column], parts.get((TRANSFERRED, index), points.clear()), trainings)
-        name = estimator_label(estimator, quantity) if estimator == TRUSTED else estimator_label(estimator)
+            if (side, estimator) == ("label", trusted):
+                _draw_transferred(axes[row, column], parts.get((transferred, index), points.clear()), trainings)
+        name = estimator_label(estimator, quantity) if estimator == trusted else estimator_label(estimator)
+        name = name.replace(", ", ",\n")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
     handles: list[Line2D | Patch] = []
     for rank, training in enumerate(trainings):
         colour = COLOURS[rank % len(COLOURS)]
-        handles.append(Line2D([], [], color=colour, label=plain(training_label(training))))
+        width = stacked(rank, len(trainings))["linewidth"]
+        handles.append(Line2D([], [], color=colour, linewidth=width, label=plain(training_label(training))))
         handles.append(Patch(color=colour, alpha=0.18, linewidth=0, label="its null"))
     for rank, name in enumerate(examples):
         handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{name} examples")))
-    if TRANSFERRED in recorded:
+    if transferred in recorded:
         label = "adversarial, decoders of originals"
         handles.append(Line2D([], [], color="#333333", linestyle=_TRANSFERRED_LINE, label=label))
     handles.append(Line2D([], [], label="ceiling", **CEILING))
@@ -66,7 +72,8 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
     for rank, training in enumerate(trainings):
         for style, name in enumerate(examples):
             curve = parts.get((training, name), points.clear())
-            _draw_curve(axes, curve, side, rank, LINES[style % 4], f"{training}/{name}", "ox+1"[style % 4])
+            look = {**_look(rank, len(trainings)), "linestyle": LINES[style % 4], "marker": "ox+1"[style % 4]}
+            _draw_curve(axes, curve, side, look, f"{training}/{name}")
         if side == "label":
             # one band for all examples: at each epoch the highest of their nulls, so that none is understated
             own = points.filter(pl.col("training") == training, pl.col("label_null_bits").is_not_null())
@@ -86,17 +93,18 @@ def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str]) ->
     attacked = points.filter(pl.col("examples") != "original").sort("epoch")
     for rank, training in enumerate(trainings):
         curve = attacked.filter(pl.col("training") == training)
-        _draw_curve(axes, curve, "label", rank, _TRANSFERRED_LINE, f"{training}/transferred", "+")
+        look = {**_look(rank, len(trainings)), "linestyle": _TRANSFERRED_LINE, "marker": "+"}
+        _draw_curve(axes, curve, "label", look, f"{training}/transferred")
 
 
-def _draw_curve(axes: Axes, curve: pl.DataFrame, side: str, rank: int, line: Any, label: str, marker: str) -> None:
+def _look(rank: int, number: int) -> dict[str, Any]:
+    return {"color": COLOURS[rank % len(COLOURS)], **stacked(rank, number)}
+
+
+def _draw_curve(axes: Axes, curve: pl.DataFrame, side: str, look: dict[str, Any], label: str) -> None:
     """Draw one curve, with the epochs marked if they are few, and with intervals if it is noisy or decoded."""
-    colour = COLOURS[rank % len(COLOURS)]
     values = curve[f"{side}_drawn_bits"]
-    thorough = not curve.filter(pl.col("estimator").is_in([TRUSTED, TRANSFERRED])).is_empty()
-    axes.plot(
-        curve["epoch"], values, color=colour, linestyle=line, marker=marker if thorough or len(curve) <= 2 else None,
-        markersize=2.5, label=label,
-    )  # fmt: skip
+    thorough = curve["estimator"].str.contains(f"[+]({DECODED}|{DECODED_TRANSFER})$").any()
+    axes.plot(curve["epoch"], values, **look | ({} if thorough or len(curve) <= 2 else {"marker": None}), label=label)
     if thorough:
-        axes.vlines(curve["epoch"], *interval_ends(curve, side), colors=colour, linewidth=0.8)
+        axes.vlines(curve["epoch"], *interval_ends(curve, side), colors=look["color"], linewidth=0.8)

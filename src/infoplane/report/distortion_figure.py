@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, trainings_of
+from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, noisy_name, trainings_of
 from infoplane.report.labels import RELATIVE, training_label
 from infoplane.report.style import (
     CEILING,
@@ -23,6 +23,7 @@ from infoplane.report.style import (
     new_figure,
     plain,
     say_missing,
+    stacked,
     title_layer,
 )
 
@@ -39,15 +40,21 @@ class _Panel(NamedTuple):
     signed: bool = False  # whether values below 0 are drawn
 
 
-_PANELS = (
+_OF_ALL_LAYERS = (
     _Panel(INPUT_INFORMATION, KDE_KL, "KDE (KL)"),
-    _Panel(INPUT_INFORMATION, NOISY, "noisy"),
     _Panel(INPUT_INFORMATION, KDE_KL + RELATIVE, "KDE (KL),\nrelative noise"),
     _Panel(LABEL_INFORMATION, KDE_KL, "KDE (KL-KL)"),
-    _Panel(LABEL_INFORMATION, DECODED, "decoded,\nrefitted", signed=True),
     _Panel(LABEL_INFORMATION, DECODED_TRANSFER, "decoded, by\ndecoders of\nundistorted", signed=True),
 )
-_OF_ALL_LAYERS = tuple(panel for panel in _PANELS if panel.estimator not in (NOISY, DECODED))
+
+
+def _panels(rows: pl.DataFrame) -> tuple[_Panel, ...]:
+    """Return what is drawn of the last layer, which has noisy values and refitted decoders too."""
+    name = noisy_name(rows)
+    noisy = _Panel(INPUT_INFORMATION, name, f"noisy,\n{'fixed' if name == NOISY else 'relative'} noise")
+    refitted = _Panel(LABEL_INFORMATION, DECODED, "decoded,\nrefitted", signed=True)
+    fixed, relative, label, moved = _OF_ALL_LAYERS
+    return fixed, noisy, relative, label, refitted, moved
 
 
 def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str) -> Figure:
@@ -61,19 +68,20 @@ def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str)
     levels = distortions_of(performance)
     last = rows.filter(pl.col("layer_index") == pl.col("layer_index").max())
     columns = [(name, f"{name}: destroys {DISTORTIONS[name].destroys}") for name in levels]
-    figure, axes = _grid(title, [head for _, head in columns], 2 + len(_PANELS))
+    panels = _panels(rows)
+    figure, axes = _grid(title, [head for _, head in columns], 2 + len(panels))
     keys = _Keys(trainings_of(performance), examples_of(performance))
     for column, (name, _) in enumerate(columns):
         own = performance.filter(pl.col("distortion") == name)
         _draw_performance(axes[0, column], own, levels[name], keys, "accuracy")
         _draw_performance(axes[1, column], own, levels[name], keys, "loss")
         measured = last.filter(pl.col("distortion") == name)
-        for row, panel in enumerate(_PANELS, start=2):
+        for row, panel in enumerate(panels, start=2):
             _draw_information(axes[row, column], measured, levels[name], keys, panel)
         axes[-1, column].set_xlabel(DISTORTIONS[name].level)
     axes[0, 0].set_ylabel("accuracy, %")
     axes[1, 0].set_ylabel("loss, nats")
-    for row, panel in enumerate(_PANELS, start=2):
+    for row, panel in enumerate(panels, start=2):
         axes[row, 0].set_ylabel(f"{panel.quantity}, bits\n{panel.name}")
     figure.align_ylabels(axes[:, 0])
     figure.legend(handles=_legend(keys), loc="lower center", ncol=5, columnspacing=1.2)
@@ -114,7 +122,11 @@ class _Keys:
 
     def style(self, training: str, examples: str) -> dict[str, Any]:
         rank = self.examples.index(examples) % len(LINES)
-        return {"color": self.colour(training), "linestyle": LINES[rank], "marker": _MARKERS[rank], "markersize": 3}
+        size = stacked(self.trainings.index(training), len(self.trainings))
+        return {"color": self.colour(training), "linestyle": LINES[rank], "marker": _MARKERS[rank], **size}
+
+    def width(self, training: str) -> float:
+        return stacked(self.trainings.index(training), len(self.trainings))["linewidth"]
 
     def colour(self, training: str) -> str:
         return COLOURS[self.trainings.index(training) % len(COLOURS)]
@@ -167,6 +179,11 @@ def _draw_performance(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
             axes.fill_between(
                 places, values - error, values + error, color=keys.colour(training), alpha=0.18, linewidth=0
             )
+            lent = own.filter(pl.col("texture_accuracy").is_not_null())
+            if not lent.is_empty():  # cue conflict: the class of the texture beside that of the shape
+                style = {**keys.style(training, examples), "linestyle": ":", "linewidth": 0.9, "markersize": 2}
+                axes.plot(_places(lent, levels), 100 * lent["texture_accuracy"], label="_texture", **style)
+                axes.set_title("dotted: taken for the texture's class", loc="right", fontsize=6, y=0.0)
     if measure == "accuracy":
         axes.set(ylim=(0, 103), yticks=(0, 25, 50, 75, 100))
     elif (rows["loss"] > 0).all():
@@ -223,7 +240,9 @@ def _draw_information(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
 
 def _legend(keys: _Keys) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=keys.colour(training), label=plain(training_label(training)))
+        Line2D(
+            [], [], color=keys.colour(training), linewidth=keys.width(training), label=plain(training_label(training))
+        )
         for training in keys.trainings
     ]
     for rank, examples in enumerate(keys.examples):

@@ -1,5 +1,7 @@
 """Accuracy under distortions, for the terminal."""
 
+from typing import Any
+
 import polars as pl
 from rich import box
 from rich.console import Group
@@ -32,12 +34,16 @@ def _accuracies(performance: pl.DataFrame, title: str) -> Table:
     for training, examples in columns:
         table.add_column(Text(f"{training} training, {examples}"), justify="right")
     found = {
-        tuple(row[name] for name in ("distortion", "level", "training", "examples")): row["accuracy"]
+        tuple(row[name] for name in ("distortion", "level", "training", "examples")): _shown(row)
         for row in performance.to_dicts()
     }
     for name, levels in distortions_of(performance).items():
         for level in levels:
-            values = (found.get((name, level, *column)) for column in columns)
-            shown = ["-" if value is None else f"{100 * value:.2f} %" for value in values]
+            shown = [found.get((name, level, *column), "-") for column in columns]
             table.add_row(name if level == levels[0] else "", level_label(level), *shown)
     return table
+
+
+def _shown(row: dict[str, Any]) -> str:
+    texture = row["texture_accuracy"]
+    return f"{100 * row['accuracy']:.2f} %" + ("" if texture is None else f" (texture's class {100 * texture:.2f} %)")

@@ -45,8 +45,9 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption="sat: above 95 % of the ceiling. few: within 3 nats of it, so it falls short for want of samples. "
-        "null: 95 % quantile over permuted labels; a value within (~) says nothing about the labels.",
+        caption="sat: above 95 % of the ceiling. few: too few samples, by the estimator's own account: noisy from half "
+        "of them differs, or most are alone in their bins. ≤ before a null: the value does not exceed what permuted "
+        "labels reach (95 % quantile).",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
@@ -62,9 +63,9 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             Text(quantity),
             _name(row["estimator"]),
             row["kind"],
-            f"{shown.value}{' ~' if shown.null_like else ''}",
+            shown.value,
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
-            shown.null or "-",
+            f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
         )
     return table
 

@@ -6,14 +6,16 @@ from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 
-from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
+from infoplane.records import FIXED_NOISE
 from infoplane.report.bits import (
     distorted,
     distortions_of,
     in_bits,
     last_epoch,
     plane_points,
+    relative_noise_text,
     trainings_of,
+    trusted_planes,
     undistorted,
 )
 from infoplane.report.comparison_figure import comparison_figure
@@ -127,13 +129,13 @@ def _training_figures(
     where = f"{training_label(training)}, seed {seed} ({name})"
     recorded = set(points["estimator"])
     yield "information-flow", information_flow_figure(points, performance, flow_title(name, training, seed))
-    if TRUSTED in recorded:
-        title = f"Noisy I(X;T) and decoded I(T;Y), with 95 % intervals, {where}"
+    if planes := trusted_planes(points):
+        noise = "relative" if planes[0] == TRUSTED else "fixed"
+        title = f"Noisy I(X;T) at {noise} noise and decoded I(T;Y), with 95 % intervals, {where}"
         yield "trusted", trusted_figure(rows, title)
     if recorded.intersection(RELATIVE_ESTIMATORS):
         own = points.filter(pl.col("estimator").is_in(RELATIVE_ESTIMATORS))
-        ratio = rows.filter(pl.col("noise_mode") == RELATIVE_NOISE)["noise_ratio"][0]
-        title = f"Information planes at relative noise, {ratio:g} of the layer's mean variance per unit, {where}"
+        title = f"Information planes at relative noise, {relative_noise_text(rows)}, {where}"
         yield "relative-noise", relative_noise_figure(own, title)
     swept = last_epoch(rows)
     if not swept.filter(pl.col("estimator").str.ends_with(SWEPT)).is_empty():

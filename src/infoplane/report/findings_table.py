@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.findings import Finding, Findings
+from infoplane.findings import ClaimVerdict, Finding, Findings
 from infoplane.findings.curves import PRIMARY
 from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, CONTRADICTED, SUPPORTED, UNDECIDED
 from infoplane.report.labels import estimator_label
@@ -21,18 +21,67 @@ _STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
 _VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
 
 
+_NAMES = {  # of the claims, where a sentence has no room
+    1: "same trends",
+    2: "adversarial lags",
+    3: "no compression",
+    4: "texture and shape",
+    5: "texture of others",
+    6: "geometry",
+}
+_COUNTED = 4  # parts of a claim: the reasons of more are counted
+
+
 def findings_table(found: Findings) -> Table:
-    """Render the verdicts for `rich.console.Console.print`; every number is in the page and in the JSON."""
-    table = Table(title="\nThe study's claims, tested", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    table.add_column("claim", ratio=3)
+    """Render the verdicts for `rich.console.Console.print`, a line each; everything is in the page and in the JSON."""
+    table = Table(
+        title="\nThe study's claims, tested", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        show_edge=False, pad_edge=False, caption_justify="left",
+        caption="value [95 % interval] of one part of the claim that its verdict rests on;\n"
+        "the claims in words, and all parts: findings in report.html, findings.json",
+    )  # fmt: skip
+    table.add_column("claim", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("why", ratio=4)
+    table.add_column("numbers")  # were it not to wrap, all columns would give way; so its texts are cut instead
     for one in found.claims:
-        table.add_row(
-            str(one.claim), Text(one.statement), Text(one.verdict, style=_STYLES[one.verdict]), Text(one.reason)
-        )
+        name = f"{one.claim} {_NAMES[one.claim]}"
+        numbers = Text(_decisive_number(one, found), no_wrap=True, overflow="ellipsis")
+        table.add_row(name, Text(one.verdict, style=_STYLES[one.verdict]), numbers)
     return table
+
+
+def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
+    """Return one number that a verdict rests on, or why there is none."""
+    parts = [one for one in found.about(claim.claim) if one.part]
+    measured = [one for one in parts if one.value is not None and math.isfinite(one.value)]
+    if not measured:
+        return _why(claim, found)
+    one = min(measured, key=lambda one: (one.verdict != claim.verdict, one.part not in claim.reason))
+    low, high = (_number(end, one.unit, bare=True) for end in (one.low, one.high))
+    name = one.part if one.statistic in one.part else f"{one.part}: {one.statistic}"
+    return f"{_number(one.value, one.unit)} [{low}, {high}] {name}"
+
+
+def _why(claim: ClaimVerdict, found: Findings) -> str:
+    """Return the reason of a verdict; where many parts leave it open, how many for which reason."""
+    parts: dict[str, list[Finding]] = {}
+    for one in found.about(claim.claim):
+        if one.part:
+            parts.setdefault(one.part, []).append(one)
+    if claim.verdict != UNDECIDED or len(parts) <= _COUNTED:
+        return claim.reason
+    counts = Counter(_standing(own) for own in parts.values())
+    return f"{len(parts)} parts: {', '.join(f'{number} {standing}' for standing, number in counts.items())}"
+
+
+def _standing(part: Sequence[Finding]) -> str:
+    verdicts = {one.verdict for one in part}
+    if SUPPORTED in verdicts:
+        return SUPPORTED
+    if verdicts == {CONTRADICTED}:
+        return CONTRADICTED
+    reason = next(one.reason for one in part if one.verdict == UNDECIDED).partition(";")[0]
+    return f"{UNDECIDED} ({': '.join(reason.split(': ')[:2])})"  # what follows a second colon names layers
 
 
 def findings_json(found: Findings) -> str:
@@ -58,7 +107,7 @@ def findings_html(found: Findings) -> str:
     """Return the verdicts, the findings that each rests on, and the others folded away, in bits."""
     verdicts = "".join(
         f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
-        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(one.reason)}</td></tr>'
+        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(_why(one, found))}</td></tr>'
         for one in found.claims
     )
     parts = [
@@ -75,10 +124,9 @@ def findings_html(found: Findings) -> str:
         shown = [two for two in others if two.estimator in _SHOWN or two.layer in (ALL_LAYERS, ALL_CURVES)]
         if others:
             caption = f"Claim {one.claim}, means over layers by every estimator, layers by the primary ones"
-            parts.append(
-                f"<details><summary>Claim {one.claim}: {len(others)} findings more, whose intervals are not corrected "
-                f"for their number</summary>{_counts(one.claim, others)}{_findings(caption, shown)}</details>"
-            )
+            name = f"Claim {one.claim}: {len(others)} findings more, whose intervals are not corrected for their number"
+            tables = _counts(one.claim, others) + _findings(caption, shown)
+            parts.append(f'<details class="more"><summary>{name}</summary>{tables}</details>')
     return "".join(parts)
 
 
@@ -86,25 +134,18 @@ _SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the othe
 
 
 def _findings(caption: str, findings: Sequence[Finding]) -> str:
+    """Return a table with two lines for each finding: the numbers that it rests on have no room beside the rest."""
     lines = "".join(
         f'<tr><td class="text">{_mark(one.verdict)}</td><td class="words">{escape(one.statement)}</td>'
         f'<td class="words">{escape(_measured_as(one))}</td><td class="text">{escape(one.layer or "-")}</td>'
         f"<td>{_number(one.value, one.unit)}</td><td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
-        f'<td class="words">{escape(one.reason)}</td><td class="words">{escape(_numbers(one))}</td></tr>'
+        f'<td class="words">{escape(one.reason)}</td></tr>{_rests_on(one)}'
         for one in findings
     )
-    heads = (
-        "Verdict",
-        "If the claim held",
-        "Measured as",
-        "Layer",
-        "Value",
-        "95 % interval",
-        "Seeds",
-        "Why",
-        "Rests on",
-    )
-    return _table(caption, heads, lines)
+    return _table(caption, _HEADS, lines)
+
+
+_HEADS = ("Verdict", "If the claim held", "Measured as", "Layer", "Value", "95 % interval", "Seeds", "Why")
 
 
 def _measured_as(finding: Finding) -> str:
@@ -145,8 +186,10 @@ def _estimator(finding: Finding) -> str:
     return " with ".join(estimator_label(name) for name in finding.estimator.split(" with ") if name)
 
 
-def _numbers(finding: Finding) -> str:
-    return "; ".join(f"{one.name}: {_number(one.value, one.unit)}" for one in finding.numbers)
+def _rests_on(finding: Finding) -> str:
+    numbers = "; ".join(f"{one.name}: {_number(one.value, one.unit)}" for one in finding.numbers)
+    text = f'<td class="words" colspan="{len(_HEADS) - 1}">Rests on {escape(numbers)}</td>'
+    return f'<tr class="rests"><td></td>{text}</tr>' if numbers else ""
 
 
 def _interval(finding: Finding) -> str:

@@ -12,33 +12,55 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find
-from infoplane.records import FIXED_NOISE, RELATIVE_NOISE
-from infoplane.report.bits import in_bits, layers_of, trainings_of, undistorted
+from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
+from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
 from infoplane.report.figures import write_figures
 from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section, is_of_distortion
-from infoplane.report.page_tables import accuracy_html, figures_html, geometry_html, information_html, settings_html
+from infoplane.report.page_figures import figures_html
+from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.summary import missing_parts
-from infoplane.runs import RunFolder, write_whole
+from infoplane.runs import CALIBRATION, RunFolder, write_whole
+from infoplane.sweeps import SWEEP_SCHEMA
 
 SWEEPS = "sweeps"  # folder in that of a run
+_NO_RUNS = ("geometry", "limits", CALIBRATION)
 
 
-def write_report(run: RunFolder) -> Path:
+def run_findings(run: RunFolder) -> Findings:
+    """Test the study's claims on what a run has recorded, with the sweeps of study three where they lie in its folder.
+
+    Raises:
+        UserError: damaged records.
+    """
+    return find(run.measurements(), run.performance(), _sweeps(run))
+
+
+def write_report(run: RunFolder, found: Findings | None = None) -> Path:
     """Draw the figures of `run` anew and write its `findings.json` and `report.html`.
 
     An unfinished run is reported as far as it got.
 
+    Args:
+        run: its folder.
+        found: as `run_findings` returns it; None looks anew.
+
     Raises:
         UserError: the folder holds no run, or damaged records.
     """
-    path = run.path / "report.html"
+    if (study := run.study()) in _NO_RUNS:
+        raise UserError(
+            f"{run.path} holds the study {study!r}, which has figures and tables of its own there; "
+            "infoplane report takes a folder that infoplane flow or demo made"
+        )
+    path, config = run.path / "report.html", run.read_config()
     measurements, performance = run.measurements(), run.performance()
-    config, figures = run.read_config(), write_figures(run)
+    figures = write_figures(run)
     figures += sorted((run.path / SWEEPS / "figures").glob("*.png"))
-    found = find(measurements, performance, _sweeps(run))
-    content = report_html(config, measurements, run.geometry(), performance, figures, found)
+    if found is None:
+        found = run_findings(run)
+    content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=run.path)
     write_whole(run.path / "findings.json", findings_json(found).encode())
     write_whole(path, content.encode())
     return path
@@ -50,9 +72,9 @@ def _sweeps(run: RunFolder) -> pl.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
+        return pl.read_parquet(path).match_to_schema(SWEEP_SCHEMA)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path} cannot be read ({reason}); delete the folder and run infoplane geometry again"
         ) from None
@@ -65,6 +87,8 @@ def report_html(
     performance: pl.DataFrame,
     figures: Sequence[Path],
     findings: Findings | None = None,
+    *,
+    folder: Path | None = None,
 ) -> str:
     """Return the whole page.
 
@@ -75,9 +99,10 @@ def report_html(
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: paths of figures; PNG files are embedded.
         findings: what these records say about the claims; None looks anew.
+        folder: of the run: where else a figure lies is said relative to it.
     """
     settings = config.get("settings") or {}
-    distortion = distortion_section(measurements, performance, figures)
+    distortion = distortion_section(measurements, performance, figures, folder)
     figures = [path for path in figures if not is_of_distortion(path)]
     findings = findings or find(measurements, performance)  # of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
@@ -100,7 +125,7 @@ def report_html(
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
-        figures=figures_html(figures),
+        figures=figures_html(figures, folder),
         settings=settings_html(config),
         noise=escape(_noise(rows)),
         data=embedded_json(page_data(rows, performance)),
@@ -118,15 +143,17 @@ def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.Data
     data = settings.get("data")
     pairs = trainings_of(rows, performance)
     epochs = [*rows["epoch"], *performance["epoch"]]
+    # of mistaken examples and within classes there are fewer
+    informations = rows.filter(
+        pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION]), pl.col("class_index").is_null()
+    )
     facts = {
         "Data": str(data.get("name", "")) if isinstance(data, Mapping) else "",
         "Training": ", ".join(dict.fromkeys(training for _, training in pairs)),
         "Seed": ", ".join(dict.fromkeys(str(seed) for seed, _ in pairs)),
         "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
         "Layers": str(len(layers_of(rows)) or ""),
-        "Examples measured": ", ".join(
-            str(count) for count in rows.filter(pl.col("class_index").is_null())["samples"].unique().sort()
-        ),
+        "Examples measured": ", ".join(str(count) for count in informations["samples"].unique().sort()),
     }
     shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
     return f'<dl class="facts">{shown}</dl>' if shown else ""
@@ -144,13 +171,12 @@ def _missing(parts: Sequence[str]) -> str:
 
 def _noise(rows: pl.DataFrame) -> str:
     variances = rows.filter(noise_mode=FIXED_NOISE)["noise_variance"].unique().sort().to_list()
-    ratios = rows.filter(noise_mode=RELATIVE_NOISE)["noise_ratio"].unique().sort().to_list()
     widths = rows["bin_width"].drop_nulls().unique().sort().to_list()
     parts = []
     if variances:
         parts.append(f"noise variance {_span(variances)}")
-    if ratios:
-        parts.append(f"relative noise {_span(ratios)}")
+    if RELATIVE_NOISE in rows["noise_mode"]:
+        parts.append(f"relative noise {relative_noise_text(rows)}")
     if widths:
         parts.append(f"bin width {_span(widths)}")
     return f" (here: {', '.join(parts)})" if parts else ""

@@ -19,12 +19,16 @@ STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's fi
 # How `bits.in_bits` names estimators whose noise is not the fixed one ...
 RELATIVE, SWEPT = f"@{RELATIVE_NOISE}", f"@{SWEPT_NOISE}"
 RELATIVE_ESTIMATORS = (KDE_KL + RELATIVE, KDE_BD + RELATIVE)
-# ... and `bits.plane_points` the planes whose I(T;Y) is decoded.
-TRUSTED, TRANSFERRED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRANSFER}"
+NOISY_RELATIVE = NOISY + RELATIVE
+# ... and `bits.plane_points` the planes whose I(T;Y) is decoded; those at the fixed noise in runs without relative one.
+TRUSTED, TRANSFERRED = f"{NOISY_RELATIVE}+{DECODED}", f"{NOISY_RELATIVE}+{DECODED_TRANSFER}"
+TRUSTED_FIXED, TRANSFERRED_FIXED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRANSFER}"
 
 _ESTIMATORS = {
-    TRUSTED: "Noisy against decoded",
-    TRANSFERRED: "Noisy against decoded, transferred",
+    TRUSTED: "Noisy at relative noise against decoded",
+    TRANSFERRED: "Noisy at relative noise against decoded, transferred",
+    TRUSTED_FIXED: "Noisy against decoded",
+    TRANSFERRED_FIXED: "Noisy against decoded, transferred",
     DECODED: "Decoded",
     DECODED_TRANSFER: "Decoded, transferred",
     NOISY: "Noisy",
@@ -43,8 +47,10 @@ _STANDING = {
     (NOISY, LABEL_INFORMATION): "Noisy estimate",
     (DECODED, LABEL_INFORMATION): "Decoded lower bound",
     (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound, transferred",
-    (TRUSTED, INPUT_INFORMATION): "Noisy",
+    (TRUSTED, INPUT_INFORMATION): "Noisy, relative noise",
     (TRUSTED, LABEL_INFORMATION): "Decoded",
+    (TRUSTED_FIXED, INPUT_INFORMATION): "Noisy",
+    (TRUSTED_FIXED, LABEL_INFORMATION): "Decoded",
 }
 
 
@@ -78,6 +84,6 @@ def curve_order(split: str, examples: str) -> tuple[bool, bool, str]:
 
 def estimator_order(estimator: str) -> tuple[bool, int, str]:
     """Sort key that puts the most trustworthy first, and noise other than the fixed one last."""
-    name, _, noise = estimator.partition("@")
+    name, _, noise = (estimator, "", "") if estimator in _ESTIMATORS else estimator.partition("@")
     names = list(_ESTIMATORS)
     return (bool(noise), names.index(name) if name in names else len(names), estimator)

@@ -24,6 +24,7 @@ _CURVES = (  # quantity, estimator, label, line, marker, filled
     (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders of originals", "--", "s", False),
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
+_NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 
@@ -86,7 +87,7 @@ def _matrix(axes: Axes, predictions: Sequence[dict[str, Any]]) -> AxesImage:
             share = shares[row, column]
             axes.text(
                 column, row, f"{100 * share:.0f}\n{100 * confidence[row, column]:.0f}", ha="center", va="center",
-                fontsize=5, linespacing=1.1, color="white" if share > 0.5 else "black",
+                fontsize=6, linespacing=1.05, color="white" if share > 0.65 else "black",
             )  # fmt: skip
     return image
 
@@ -94,8 +95,8 @@ def _matrix(axes: Axes, predictions: Sequence[dict[str, Any]]) -> AxesImage:
 def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> Figure | None:
     """Draw what layers tell about the mistaken and the true class of misclassified attacked examples.
 
-    Above, layer by layer at the last epoch; below, where it was measured, the last layer along saturation: the same
-    examples and the class that they were taken for before.
+    Above, layer by layer at the last epoch; below, where it was measured, layer by layer under the strongest
+    saturation, and the last layer along saturation: the same examples and the class that they were taken for before.
 
     Args:
         rows: of one seed, undistorted, as `in_bits` returns them.
@@ -112,29 +113,37 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     trainings = [training for _, training in trainings_of(rows, saturated)]
     if not trainings:
         return None
-    height = 1.1 + 2.3 * (1 + (not saturated.is_empty()))
+    below = 0 if saturated.is_empty() else 2
+    height = 1.1 + 2.3 * (1 + below)
     width = max(5.0, 0.9 + 3.4 * len(trainings))
     figure = new_figure(title, width, height)
     edges = {"left": 0.75 / width, "right": 0.98, "top": 1 - 0.55 / height, "bottom": 0.95 / height}
-    grid = figure.add_gridspec(1 + (not saturated.is_empty()), len(trainings), hspace=0.35, wspace=0.1, **edges)
+    grid = figure.add_gridspec(1 + below, len(trainings), hspace=0.38, wspace=0.1, **edges)
     axes = grid.subplots(squeeze=False, sharey="row")
     last = saturated.filter(pl.col("layer_index") == pl.col("layer_index").max())
+    strongest = saturated.filter(pl.col("level") == pl.col("level").max())
     for column, training in enumerate(trainings):
         own = rows.filter(pl.col("training") == training)
-        layers = [name for _, name in layers_of(own)]
-        _curves(axes[0, column], own, "layer", layers, [plain(name) for name in layers], "layer")
+        _layers(axes[0, column], own, "layer")
         count = f": {own['samples'][0]} mistakes" if len(own) else ""
         axes[0, column].set_title(f"{training_label(training)}{count}", loc="left", fontweight="bold")
-        if not saturated.is_empty():
+        if below:
+            own = strongest.filter(pl.col("training") == training)
+            _layers(axes[1, column], own, f"layer, at saturation {level_label(own['level'][0])}" if len(own) else "")
             own = last.filter(pl.col("training") == training)
             levels = sorted(own["level"].unique())
             name = f"saturation level, {own['layer'][0]}" if len(own) else ""
-            _curves(axes[1, column], own, "level", levels, [level_label(level) for level in levels], plain(name))
+            _curves(axes[2, column], own, "level", levels, [level_label(level) for level in levels], plain(name))
     for row in axes:
         row[0].set_ylabel("decoded, bits")
     handles, names = max((one.get_legend_handles_labels() for one in axes.flat), key=lambda pair: len(pair[1]))
     figure.legend(handles, names, loc="lower left", bbox_to_anchor=(0.75 / width, 0), ncols=2)
     return figure
+
+
+def _layers(axes: Axes, rows: pl.DataFrame, label: str) -> None:
+    layers = [name for _, name in layers_of(rows)]
+    _curves(axes, rows, "layer", layers, [plain(name) for name in layers], label)
 
 
 def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], ticks: Sequence[str], label: str) -> None:
@@ -164,8 +173,8 @@ def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], tic
         cut = own["value_bits"].to_numpy() < floor  # confidently wrong decoders have no lower end
         axes.plot(np.array(where)[cut], drawn[cut], "v", color=colour, markersize=5)
         if own["null_bits"].is_not_null().any():
-            shown = any(one.get_label() == _NULL for one in axes.lines)  # one name for both colours
-            axes.plot(where, own["null_bits"], "_", color=colour, markersize=9, label=f"_{_NULL}" if shown else _NULL)
+            shown = any(one.get_label() == _NULL for one in axes.lines)  # one name for both classes
+            axes.plot(where, own["null_bits"], **_NULL_LOOK, label=f"_{_NULL}" if shown else _NULL)
     axes.set_xticks(range(len(places)), list(ticks))
     axes.set_xlim(-0.4, len(places) - 0.6)
     axes.set_xlabel(label)

@@ -162,8 +162,7 @@
 
   function fillValues(series, epoch) {
     const table = $("values-table");
-    table.replaceChildren();
-    if (!$("values").open) return;
+    table.replaceChildren(); // also while it is folded away: in print it is open
     const row = (tag, cells) => {
       const line = document.createElement("tr");
       cells.forEach((text, i) => {
@@ -247,13 +246,16 @@
     for (const id of ["seed", "estimator", "trainings", "examples", "layers"]) $(id).addEventListener("change", drawPlane);
     $("epoch").addEventListener("input", () => { stop(); drawPlane(); });
     $("play").addEventListener("click", () => (timer === null ? play() : stop()));
-    $("values").addEventListener("toggle", drawPlane);
     drawPlane();
   } else {
     $("controls").style.display = "none";
     empty("plane-chart", "No information has been measured yet.");
   }
   drawPerformance();
+  // Paper has another width than the window, and plotly does not notice.
+  const charts = () => [...document.querySelectorAll(".chart.js-plotly-plot")];
+  addEventListener("beforeprint", () => charts().forEach((chart) => Plotly.relayout(chart, { autosize: false, width: 960 })));
+  addEventListener("afterprint", () => charts().forEach((chart) => Plotly.relayout(chart, { autosize: true, width: null })));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     if (data.series.length) drawPlane();
     drawPerformance();

@@ -8,14 +8,22 @@ import polars as pl
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.report.bits import distorted, distortions_of, examples_of, in_bits, level_label, trainings_of
+from infoplane.report.bits import (
+    distorted,
+    distortions_of,
+    examples_of,
+    in_bits,
+    level_label,
+    noisy_name,
+    trainings_of,
+)
 from infoplane.report.labels import RELATIVE
-from infoplane.report.page_tables import figures_html, number_cells, scrollable
+from infoplane.report.page_figures import figures_html
+from infoplane.report.page_tables import number_cells, scrollable
 from infoplane.report.summary import show_number
 
-# quantity, estimator, heading, whether an interval and a null stand beside it
+# quantity, estimator, heading, whether an interval and a null stand beside it; noisy I(X;T) stands before these
 _COLUMNS = (
-    (INPUT_INFORMATION, NOISY, "I(X;T), noisy", False, False),
     (INPUT_INFORMATION, KDE_KL, "I(X;T), KDE (KL)", False, False),
     (INPUT_INFORMATION, KDE_KL + RELATIVE, "I(X;T), KDE (KL), relative noise", False, False),
     (LABEL_INFORMATION, KDE_KL, "I(T;Y), KDE (KL-KL)", False, True),
@@ -29,13 +37,16 @@ def is_of_distortion(figure: Path) -> bool:
     return figure.name.startswith("distortion")
 
 
-def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path]) -> str:
+def distortion_section(
+    measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path], folder: Path | None = None
+) -> str:
     """Return the whole section, or nothing where no distortion was recorded.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: paths of all figures of the run.
+        folder: of the run.
     """
     performance = distorted(performance)
     if performance.is_empty():
@@ -54,7 +65,7 @@ def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, fi
         "distortion destroys one kind of cue, so what falls with it rested on that cue. Decoders of undistorted "
         "originals say what the network's own code for the label survives; refitted ones, whether the label can be "
         "read from the layer at all. Noise, fixed or relative, is the same at every level.</p>\n"
-        f"{figures_html([path for path in figures if is_of_distortion(path)])}{''.join(tables)}</section>\n"
+        f"{figures_html([path for path in figures if is_of_distortion(path)], folder)}{''.join(tables)}</section>\n"
     )
 
 
@@ -66,6 +77,10 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         for row in last.to_dicts()
     }
     performed = {(row["level"], row["training"], row["examples"]): row for row in performance.to_dicts()}
+    noisy = noisy_name(rows)
+    heading = f"I(X;T), noisy, {'fixed' if noisy == NOISY else 'relative'} noise"
+    columns = ((INPUT_INFORMATION, noisy, heading, False, False), *_COLUMNS)
+    lent = performance["texture_accuracy"].is_not_null().any()
     lines = []
     for level in distortions_of(performance)[name]:
         conditions = [
@@ -76,8 +91,12 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         ]
         for condition in conditions:
             own = performed[condition]
-            cells = f"<td>{100 * own['accuracy']:.2f} %</td><td>{own['loss']:.3g}</td>"
-            for quantity, estimator, _, interval, null in _COLUMNS:
+            cells = f"<td>{100 * own['accuracy']:.2f} %</td>"
+            if lent:
+                texture = own["texture_accuracy"]
+                cells += "<td>-</td>" if texture is None else f"<td>{100 * texture:.2f} %</td>"
+            cells += f"<td>{own['loss']:.3g}</td>"
+            for quantity, estimator, _, interval, null in columns:
                 number = found.get((*condition, quantity, estimator))
                 cells += number_cells(number, "", with_interval=interval, with_null=null)
             head = f'<th scope="rowgroup" rowspan="{len(conditions)}">{level_label(level)}</th>'
@@ -90,14 +109,15 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         f'<th scope="col">{escape(text)}</th>'
         + '<th scope="col">95 % interval</th>' * interval
         + '<th scope="col">null</th>' * null
-        for _, _, text, interval, null in _COLUMNS
+        for _, _, text, interval, null in columns
     )
     texts = "".join(
         f'<th scope="col" class="text">{escape(text)}</th>'
         for text in (DISTORTIONS[name].level.capitalize(), "Training", "Examples")
     )
+    taken = '<th scope="col">Taken for the texture&rsquo;s class</th>' if lent else ""
     return scrollable(
         f"{name.capitalize()} (destroys {DISTORTIONS[name].destroys}), seed {seed}, layer {layer}: information in bits",
-        f'<thead><tr>{texts}<th scope="col">Accuracy</th><th scope="col">Loss, nats</th>{heads}</tr></thead>'
+        f'<thead><tr>{texts}<th scope="col">Accuracy</th>{taken}<th scope="col">Loss, nats</th>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody>",
     )

@@ -1,10 +1,9 @@
-"""Tables and figures of the page as HTML; every name that comes from the user is escaped here."""
+"""Tables of the page as HTML; every name that comes from the user is escaped here."""
 
-import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,10 +14,16 @@ from infoplane.records import (
     INPUT_INFORMATION,
     KDE_MIXED,
     LABEL_INFORMATION,
-    NOISY,
 )
-from infoplane.report.bits import examples_of, last_epoch, trainings_of
-from infoplane.report.labels import RELATIVE, curve_label, estimator_label, estimator_order, training_label
+from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
+from infoplane.report.labels import (
+    NOISY_RELATIVE,
+    RELATIVE,
+    curve_label,
+    estimator_label,
+    estimator_order,
+    training_label,
+)
 from infoplane.report.summary import LayerSummary, Shown, accuracies, accuracy_columns, ceiling_bits, layer_summaries
 
 
@@ -47,22 +52,31 @@ def accuracy_html(performance: pl.DataFrame) -> str:
 def information_html(measurements: pl.DataFrame) -> str:
     """Return tables of both informations at the last epoch, in bits.
 
-    Each training has three: the numbers to trust first, those whose I(T;Y) can be memorised, KDE at relative noise.
+    Each training has three: the numbers to trust first and, folded away, those whose I(T;Y) can be memorised, and those
+    at relative noise.
     """
     summaries = layer_summaries(measurements)
     if not summaries:
         return "<p>No information has been measured yet.</p>"
+    groups = _groups(noisy_name(in_bits(measurements)))
     tables = []
     for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
         own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
         rows = measurements.filter(pl.col("seed") == seed, pl.col("training") == training)
-        for name, chosen in _GROUPS.items():
+        found = {}
+        for name, chosen in groups.items():
             kept = [
                 one._replace(numbers={key: shown for key, shown in one.numbers.items() if chosen(*key[:2])})
                 for one in own
             ]
             if any(one.numbers for one in kept):
-                tables.append(_information_table(kept, rows, name))
+                found[name] = _information_table(kept, rows, name)
+        first = found.pop(_TRUSTED, "")
+        tables.append(first)
+        if found:
+            name = f"{training_label(training).capitalize()}, seed {seed}: {', '.join(found)}"
+            state = "" if first else " open"
+            tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
         '<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>few</em>: too few samples, by the '
         "estimator's own account: noisy from half of them differs, or most are alone in their bins. "
@@ -74,14 +88,22 @@ def information_html(measurements: pl.DataFrame) -> str:
     return "".join(tables) + note
 
 
-_HEADLINE = ((INPUT_INFORMATION, NOISY), (LABEL_INFORMATION, DECODED), (LABEL_INFORMATION, DECODED_TRANSFER))
-_GROUPS: dict[str, Callable[[str, str], bool]] = {
-    "trust these first": lambda quantity, estimator: (quantity, estimator) in _HEADLINE,
-    "pairwise and binned estimates": lambda quantity, estimator: (
-        (quantity, estimator) not in _HEADLINE and not estimator.endswith(RELATIVE)
-    ),
-    "KDE at relative noise": lambda _, estimator: estimator.endswith(RELATIVE),
-}
+_TRUSTED = "trust these first"
+
+
+def _groups(noisy: str) -> dict[str, Callable[[str, str], bool]]:
+    """Return which (quantity, estimator) stands in which table; the first holds I(X;T) by `noisy`."""
+    headline = {(INPUT_INFORMATION, noisy), (LABEL_INFORMATION, DECODED), (LABEL_INFORMATION, DECODED_TRANSFER)}
+
+    def others(quantity: str, estimator: str, *, relative: bool) -> bool:
+        shown = quantity in (INPUT_INFORMATION, LABEL_INFORMATION) and (quantity, estimator) not in headline
+        return shown and estimator.endswith(RELATIVE) == relative
+
+    return {
+        _TRUSTED: lambda quantity, estimator: (quantity, estimator) in headline,
+        "pairwise and binned estimates": partial(others, relative=False),
+        "pairwise estimates at relative noise": partial(others, relative=True),
+    }
 
 
 def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataFrame, name: str) -> str:
@@ -130,6 +152,8 @@ def _column_label(key: tuple[str, str, str]) -> str:
     quantity, estimator, kind = key
     if estimator.partition("@")[0] == KDE_MIXED:
         return f"proved {kind} bound"
+    if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # beside decoders, which have no noise
+        return estimator_label(estimator, quantity)
     return estimator_label(estimator.removesuffix(RELATIVE), quantity)
 
 
@@ -241,119 +265,3 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
     return flat
-
-
-_CAPTIONS = {
-    "geometry-sweeps": (
-        "Study three: estimates of synthetic clouds whose information is known, against the spread of all points, the "
-        "tightness of classes at one spread, the noise and the width of bins. What moves is geometry alone."
-    ),
-    "artefact-sweeps": (
-        "Study three: the same estimates against the number of samples and of dimensions, with the truth."
-    ),
-    "four-clouds": "Study three: four clouds of the same labels, and what the estimators say of each.",
-    "transfer": (
-        "Which class the network takes adversarial examples for, by their label, at the last epoch; right answers are "
-        "framed. A cell gives the share of the row and the mean confidence, the softmax probability of the class "
-        "named, both in per cent. The attack only pushes away from the label: where it ends is the network's own "
-        "doing, and confidence is no measure of being right."
-    ),
-    "mistakes": (
-        "Of the adversarial examples that the network misclassifies: what layers tell about the class that they are "
-        "taken for and about their label, by decoders refitted to these examples and by those of originals, with 95 % "
-        "intervals; below, along saturation, the same examples with the class that they were taken for before it. "
-        "Refitted decoders read anything that goes with the class, the attack's traces too; decoders of originals only "
-        "what looks like that class in originals, and fall below 0 where they are misled (a triangle: off the scale). "
-        "Being taken for a class is what selects the examples: in the last layers much information about it is certain."
-    ),
-    "distortion-sheet": (
-        "A few examples at every level, as they are and attacked (the attack first, then the distortion), and below "
-        "each the class that the network takes it for; a cross marks a wrong one. The attack was made on the network "
-        "named beside the row."
-    ),
-    "distortion-layers": (
-        "Both informations over the levels of a distortion, layer by layer: the KL estimate at the fixed noise and at "
-        "relative noise (relative to the undistorted examples, so the noise is the same at every level), and what "
-        "decoders of undistorted originals read from distorted examples that they were not fitted on. A level that "
-        "scatters the outputs of a layer raises I(X;T) and the KL-KL estimate of I(T;Y) without adding anything about "
-        "the label: read them against the null and the decoders."
-    ),
-    "distortion": (
-        "Accuracy, loss and both informations of the last layer over the levels of each distortion; the first level "
-        "changes nothing, and distances between levels mean nothing. Colour: training; solid: original examples, "
-        "dashed: attacked ones (attacked first, then distorted). Pale: 95 % intervals over the examples, of this one "
-        "seed; the loss has none. Saturated values (at the dashed ceiling) have no interval and cannot be compared. "
-        "Relative noise is relative to the undistorted examples. Refitted decoders say whether the label can still be "
-        "read from the layer, on attacked examples the attack's own handwriting included; decoders of undistorted "
-        "originals say whether the network's own code survives, and fall below 0 where they are confidently wrong."
-    ),
-    "information-flow": (
-        "Loss, accuracy, both informations against the layer's index (crosses: attacked examples, last epoch), and one "
-        "information plane per layer and estimator. Circles are original examples, crosses attacked ones; colour is "
-        "the epoch. Dashed lines are ceilings, the shaded band holds what permuted labels reach. All planes of an "
-        "estimator share their axes."
-    ),
-    "trusted": (
-        "Top: the plane of noisy I(X;T), the value between the KDE bounds, and decoded I(T;Y), what held-out decoders "
-        "read. Below: each over epochs. Bars are 95 % intervals. Hatched: within 3 nats of its ceiling a noisy I(X;T) "
-        "falls short for want of samples. Decoded I(T;Y) is a lower bound, usable (V-)information: it may grow with "
-        "depth, and no data-processing inequality holds for it. On attacked examples, refitted decoders also read the "
-        "label that a white-box attack leaks; decoders of the originals, applied to attacked examples that they were "
-        "not fitted on, do not, and fall below 0 where they are confidently wrong (triangles: below the axis). Grey: "
-        "what permuted labels reach, at the last epoch."
-    ),
-    "relative-noise": (
-        "The KDE planes once more, with noise in proportion to the mean variance of each layer's units, for each epoch "
-        "and kind of examples: a layer that merely scales its outputs does not move here."
-    ),
-    "noise-sweep": (
-        "Both informations at the last epoch against the variance of the noise they are measured with. Above: between "
-        "the KDE bounds of I(X;T), with the noisy value at the fixed noise. Below: the KL-KL and BD-BD estimates of "
-        "I(T;Y) before what permuted labels reach on original examples (darker: the lower of the two nulls), and the "
-        "decoded lower bound with its 95 % interval, which needs no noise. Vertical lines: the fixed noise, and the "
-        "relative one of original examples."
-    ),
-    "class-entropies": (
-        "Entropy of the noisy layer, less that of the noise, over all examples (black) and within each class, over "
-        "epochs. Upper rows: original examples; lower rows: attacked examples, from their own records. Dashed: "
-        "ceilings."
-    ),
-    "comparison": (
-        "Both informations over epochs, layer by layer. Colour: training; solid: original examples, dashed: attacked "
-        "ones, dotted: attacked ones read by decoders of the originals (drawn at 0 where they are negative). Bars: "
-        "95 % intervals of noisy and decoded values. Shaded: what permuted labels reach."
-    ),
-    "seeds-information": (
-        "Both informations over epochs. Lines: means over seeds; bands: from the lowest to the highest seed, which is "
-        "no interval and grows with their number. All seeds see the same examples, so a band shows how trainings "
-        "differ and says nothing of the choice of examples. Findings rest on I(X;T) by the KDE lower bound at relative "
-        "noise and on decoded I(T;Y)."
-    ),
-    "seeds-performance": (
-        "Accuracy and loss over epochs. Lines: means over seeds; bands: from the lowest to the highest seed."
-    ),
-    "geometry": (
-        "Root mean square norm of the activations, mean variance per unit (dotted: the fixed noise variance), class "
-        "clustering index (the share of the variance between classes, 0 by chance), and debiased linear CKA of "
-        "attacked with original examples. Information measured with fixed noise follows the scale of the activations: "
-        "read it beside these."
-    ),
-}
-
-
-def figures_html(paths: Sequence[Path]) -> str:
-    """Return every PNG among `paths` inside the page, with its caption."""
-    figures = []
-    for path in paths:
-        if path.suffix != ".png":
-            continue
-        kind = next((kind for kind in _CAPTIONS if path.name.startswith(kind)), "")
-        title = path.stem.replace("-", " ").capitalize()
-        image = base64.b64encode(path.read_bytes()).decode()
-        figures.append(
-            f'<figure><img alt="{escape(title)}. {escape(_CAPTIONS.get(kind, ""))}" '
-            f'src="data:image/png;base64,{image}"><figcaption><strong>{escape(title)}.</strong> '
-            f"{escape(_CAPTIONS.get(kind, ''))} Also in <code>figures/{escape(path.stem)}.pdf</code>."
-            "</figcaption></figure>"
-        )
-    return "".join(figures) or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>"

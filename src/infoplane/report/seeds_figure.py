@@ -11,12 +11,21 @@ from matplotlib.patches import Patch
 
 from infoplane.records import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, layers_of, trainings_of
-from infoplane.report.labels import RELATIVE, TRUSTED, curve_label, curve_order, estimator_label, training_label
+from infoplane.report.labels import (
+    RELATIVE,
+    TRUSTED,
+    TRUSTED_FIXED,
+    curve_label,
+    curve_order,
+    estimator_label,
+    training_label,
+)
 from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, new_figure, plain, say_missing
 
 # What verdicts rest on, and what stands beside it: noisy values, and the fixed noise of the study.
 _PANELS = (
-    ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", KDE_KL), ("label", TRUSTED), ("label", KDE_KL),
+    ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", TRUSTED_FIXED), ("input", KDE_KL),
+    ("label", TRUSTED), ("label", TRUSTED_FIXED), ("label", KDE_KL),
 )  # fmt: skip
 _MARKERS = "ox+1"
 

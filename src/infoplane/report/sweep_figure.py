@@ -19,8 +19,8 @@ from infoplane.records import (
     NOISY,
     RELATIVE_NOISE,
 )
-from infoplane.report.bits import examples_of, layers_of
-from infoplane.report.labels import SWEPT
+from infoplane.report.bits import examples_of, layers_of, relative_noise_text
+from infoplane.report.labels import NOISY_RELATIVE, SWEPT
 from infoplane.report.style import (
     CEILING,
     COLOURS,
@@ -66,8 +66,7 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
         pair[0, 0].set_ylabel("I(X;T), bits")
         pair[1, 0].set_ylabel("I(T;Y), bits")
     attacked = ", ".join(name for name in examples_of(rows) if name != "original") or "adversarial"
-    ratios = rows.filter(pl.col("noise_mode") == RELATIVE_NOISE)["noise_ratio"].unique()
-    figure.legend(handles=_legend(attacked, ratios), loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(handles=_legend(attacked, relative_noise_text(rows)), loc="lower center", ncol=5, columnspacing=1.6)
     return figure
 
 
@@ -84,8 +83,9 @@ def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str) -> None:
         draw(axes, own.partition_by("examples", "estimator", as_dict=True))
         axes.axhline(own["ceiling_bits"].max(), **CEILING)
         _draw_noise_levels(axes, rows)
-    _draw_noisy(pair[0], rows.filter(pl.col("estimator") == NOISY, pl.col("quantity") == INPUT_INFORMATION))
-    _draw_decoded(pair[1], rows.filter(pl.col("estimator") == DECODED))
+    of_input, of_label = (pl.col("quantity") == name for name in (INPUT_INFORMATION, LABEL_INFORMATION))
+    _draw_noisy(pair[0], rows.filter(pl.col("estimator").is_in([NOISY, NOISY_RELATIVE]), of_input))
+    _draw_decoded(pair[1], rows.filter(pl.col("estimator") == DECODED, of_label))
     pair[0].tick_params(labelbottom=False)
     pair[1].set_xlabel("noise variance")
 
@@ -138,7 +138,7 @@ def _draw_noise_levels(axes: Axes, rows: pl.DataFrame) -> None:
 
 
 def _draw_noisy(axes: Axes, rows: pl.DataFrame) -> None:
-    """Mark the value between the bounds, at the noise where it was taken."""
+    """Mark the values between the bounds, at each noise where they were taken."""
     for row in rows.to_dicts():
         original = row["examples"] == "original"
         axes.plot(
@@ -148,7 +148,7 @@ def _draw_noisy(axes: Axes, rows: pl.DataFrame) -> None:
             color="black" if original else COLOURS[5],
             markersize=3.5 if original else 4.5,
             zorder=4,
-            label=f"{NOISY}/{row['examples']}",
+            label=f"{row['estimator']}/{row['examples']}",
         )
 
 
@@ -169,7 +169,7 @@ def _draw_decoded(axes: Axes, rows: pl.DataFrame) -> None:
             )
 
 
-def _legend(attacked: str, ratios: pl.Series) -> list[Line2D | Patch]:
+def _legend(attacked: str, relative: str) -> list[Line2D | Patch]:
     return [
         Patch(facecolor=COLOURS[4], alpha=0.45, linewidth=0, label="between the KDE bounds, original"),
         Patch(
@@ -185,5 +185,5 @@ def _legend(attacked: str, ratios: pl.Series) -> list[Line2D | Patch]:
         Line2D([], [], color=_COLOURS[DECODED], linewidth=1.4, label=f"decoded, no noise (dashed: {plain(attacked)})"),
         Patch(color=NULL_COLOUR, alpha=0.35, linewidth=0, label="nulls of KL-KL and BD-BD"),
         Line2D([], [], label="fixed noise", **_FIXED),
-        Line2D([], [], label=f"relative noise ({', '.join(f'{ratio:g}' for ratio in ratios)})", **_RELATIVE),
+        Line2D([], [], label=f"relative noise,\n{relative}", **_RELATIVE),
     ]

@@ -16,7 +16,8 @@ from infoplane.records import (
     LABEL_INFORMATION,
     NOISY,
 )
-from infoplane.report.labels import curve_label
+from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
+from infoplane.report.labels import RELATIVE, curve_label
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -26,7 +27,7 @@ from infoplane.report.summary import (
     layer_summaries,
 )
 
-# Every estimator is in the report; three of I(T;Y) with their nulls are what 80 columns hold.
+# Every estimator is in the report; three of I(T;Y), at the fixed noise, with their nulls are what 80 columns hold.
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
 _NOTHING = Shown("-", "", "", null_like=False, saturated=False, too_few=False)
 _BLANK = Shown("", "", "", null_like=False, saturated=False, too_few=False)
@@ -44,13 +45,15 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     if not performance.is_empty():
         parts.append(_accuracy_table(performance))
     summaries = layer_summaries(measurements)
+    rows = in_bits(measurements)
+    noise = noisy_name(rows).removeprefix(NOISY)
     for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
         own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
-        parts.append(_information_table(own, measurements))
+        parts.append(_information_table(own, measurements, noise))
     if not summaries:
         parts.append(Text("No information has been measured yet."))
     else:
-        parts.append(_legend(summaries))
+        parts.append(_legend(summaries, f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else ""))
     return Group(*parts)
 
 
@@ -77,7 +80,7 @@ def _accuracy_table(performance: pl.DataFrame) -> Table:
     return table
 
 
-def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame) -> Table:
+def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str) -> Table:
     first = summaries[0]
     own = measurements.filter(pl.col("seed") == first.seed, pl.col("training") == first.training)
 
@@ -86,7 +89,8 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
         return "" if found is None else f", ceiling {found:.2f}"
 
     title = f"\nInformation in bits, {first.training} training, seed {first.seed}, epoch {first.epoch}\n"
-    title += f"I(X;T){ceiling(INPUT_INFORMATION)}; I(T;Y){ceiling(LABEL_INFORMATION)}"
+    name = "relative" if noise == RELATIVE else "fixed"
+    title += f"I(X;T) at {name} noise{ceiling(INPUT_INFORMATION)}; I(T;Y){ceiling(LABEL_INFORMATION)}"
     table = _new_table(Text(title))
     table.add_column("\nlayer", overflow="fold", min_width=6)
     table.add_column("\non", no_wrap=True)
@@ -102,8 +106,8 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
         moved = [number for number in moved if number is not _NOTHING]
         names = [_short(one.examples) for one in of_layer] + [_TRANSFERRED] * len(moved)
         cells = [Text(layer), Text("\n".join(names))]
-        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY) for one in of_layer]))
-        cells.append(Text("\n").join(_bounds(one) for one in of_layer))
+        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]))
+        cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer))
         for estimator, _ in _LABEL_COLUMNS:
             numbers = [_number(one, LABEL_INFORMATION, estimator) for one in of_layer]
             numbers += moved if estimator == DECODED else [_BLANK] * len(moved)
@@ -112,9 +116,9 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
     return table
 
 
-def _bounds(summary: LayerSummary) -> Text:
+def _bounds(summary: LayerSummary, noise: str) -> Text:
     """Both bounds of I(X;T), or the ceiling that they have run into."""
-    lower, upper = (_number(summary, INPUT_INFORMATION, name) for name in (KDE_BD, KDE_KL))
+    lower, upper = (_number(summary, INPUT_INFORMATION, name + noise) for name in (KDE_BD, KDE_KL))
     if lower.saturated:
         return Text(lower.value, style="dim")
     ends = [number.value.partition("±")[0].partition(" ")[0] for number in (lower, upper)]
@@ -145,7 +149,7 @@ def _stack_nulls(numbers: list[Shown]) -> Text:
     return Text("\n").join(lines)
 
 
-def _legend(summaries: list[LayerSummary]) -> Text:
+def _legend(summaries: list[LayerSummary], relative: str) -> Text:
     shown = [number for one in summaries for number in one.numbers.values()]
     estimators = {estimator for one in summaries for _, estimator, _ in one.numbers}
     lines = []
@@ -158,7 +162,9 @@ def _legend(summaries: list[LayerSummary]) -> Text:
             "  adv: decoders refitted on attacked examples, which also read the label that the attack leaks;\n"
             f"  {_TRANSFERRED}: decoders fitted on originals, negative where they are confidently wrong."
         )
-    lines.append("KDE bounds: of I(X;T). KDE under I(T;Y): the KL-KL estimate, no bound. ±: standard error.")
+    if relative:
+        lines.append(f"Noise under I(X;T): {relative}.")
+    lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(
             "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."

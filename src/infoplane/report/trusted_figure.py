@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.report.bits import examples_of, layers_of, plane_points
-from infoplane.report.labels import TRUSTED
+from infoplane.report.bits import examples_of, layers_of, noisy_name, plane_points
+from infoplane.report.labels import RELATIVE
 from infoplane.report.planes import draw_plane, interval_ends, plane_limits
 from infoplane.report.style import (
     CEILING,
@@ -40,13 +40,15 @@ _TRANSFERRED: dict[str, Any] = {"color": COLOURS[2], "linestyle": ":", "marker":
 
 def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     """Draw one training of one seed, a column per layer: the plane of noisy I(X;T) and decoded I(T;Y), then each over
-    epochs, with 95 % intervals.
+    epochs, with 95 % intervals. I(X;T) is taken at relative noise, or at the fixed one where that is all.
 
     Args:
         rows: as `bits.in_bits` returns them.
         title: stands above the figure.
     """
-    points = plane_points(rows).filter(pl.col("estimator") == TRUSTED)
+    noisy = noisy_name(rows)
+    noise = noisy.removeprefix(NOISY)
+    points = plane_points(rows).filter(pl.col("estimator") == f"{noisy}+{DECODED}")
     layers = layers_of(rows)
     norm = epoch_norm(points["epoch"])
     width = max(PAGE_INCHES[0], 1.7 * len(layers))
@@ -63,15 +65,15 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
         _draw_trusted_plane(planes[column], points, index, norm)
         title_layer(planes[column], layer)
         own = rows.filter(pl.col("layer_index") == index, pl.col("class_index").is_null()).sort("epoch")
-        _draw_input(curves[0, column], own.filter(pl.col("quantity") == INPUT_INFORMATION))
+        _draw_input(curves[0, column], own.filter(pl.col("quantity") == INPUT_INFORMATION), noise)
         _draw_label(curves[1, column], own.filter(pl.col("quantity") == LABEL_INFORMATION))
         curves[1, column].set_xlabel("completed epochs")
     planes[0].set_ylabel("decoded\nI(T;Y), bits")
-    curves[0, 0].set_ylabel("noisy\nI(X;T), bits")
+    curves[0, 0].set_ylabel(f"noisy, {_noise_name(noise)}\nI(X;T), bits")
     curves[1, 0].set_ylabel("decoded\nI(T;Y), bits")
     epoch_bar(figure, norm, (1 - 0.65 / width, 1 - 2.5 / height, 0.12 / width, 2.0 / height))
     attacked = ", ".join(name for name in examples_of(rows) if name != "original") or "adversarial"
-    figure.legend(handles=_legend(attacked), loc="lower center", ncol=4, columnspacing=1.6)
+    figure.legend(handles=_legend(attacked, _noise_name(noise)), loc="lower center", ncol=4, columnspacing=1.6)
     return figure
 
 
@@ -84,19 +86,24 @@ def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Norm
     axes.hlines(own["label_drawn_bits"], *interval_ends(own, "input"), colors=colours, linewidth=0.8)
     axes.vlines(own["input_drawn_bits"], *interval_ends(own, "label"), colors=colours, linewidth=0.8)
     limits = plane_limits(points, "input")
+    limits = (min(limits[0], *interval_ends(points, "input")[0]), limits[1])
     axes.set(xlim=limits, ylim=plane_limits(points, "label"), xlabel="noisy I(X;T), bits")
     near = float(own["input_ceiling_bits"].min()) - _NEAR_BITS  # type: ignore[arg-type]
     axes.axvspan(near, limits[1], **_SHORT)
 
 
-def _draw_input(axes: Axes, rows: pl.DataFrame) -> None:
-    """Draw the noisy I(X;T) over epochs, between the bounds that KDE proves."""
-    if rows.filter(pl.col("estimator") == NOISY).is_empty():
+def _noise_name(noise: str) -> str:
+    return "relative noise" if noise == RELATIVE else "fixed noise"
+
+
+def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str) -> None:
+    """Draw the noisy I(X;T) over epochs, between the bounds that KDE proves at the same noise."""
+    if rows.filter(pl.col("estimator") == NOISY + noise).is_empty():
         say_missing(axes, "not measured")
         return
     for original, style in ((True, _ORIGINAL), (False, _ATTACKED)):
         own = rows.filter((pl.col("examples") == "original") == original)
-        lower, upper = (own.filter(pl.col("estimator") == name) for name in (KDE_BD, KDE_KL))
+        lower, upper = (own.filter(pl.col("estimator") == name + noise) for name in (KDE_BD, KDE_KL))
         if original:
             axes.fill_between(
                 lower["epoch"], lower["drawn_bits"], upper["drawn_bits"], color=style["color"], alpha=0.15, linewidth=0
@@ -106,7 +113,7 @@ def _draw_input(axes: Axes, rows: pl.DataFrame) -> None:
                 axes.plot(
                     bound["epoch"], bound["drawn_bits"], color=style["color"], linewidth=0.6, linestyle=(0, (1, 1))
                 )
-        noisy = own.filter(pl.col("estimator") == NOISY)
+        noisy = own.filter(pl.col("estimator") == NOISY + noise)
         # no line: between two epochs it would leave the band, which is drawn at every epoch
         marks = {**style, "linestyle": "none"}
         _draw_with_intervals(axes, noisy, 0.0, marks, "original" if original else "attacked")
@@ -151,14 +158,21 @@ def _draw_with_intervals(axes: Axes, rows: pl.DataFrame, floor: float, style: di
     axes.vlines(rows["epoch"], low, high, color=style["color"], linewidth=0.9)
 
 
-def _legend(attacked: str) -> Sequence[Line2D | Patch]:
+def _legend(attacked: str, noise: str) -> Sequence[Line2D | Patch]:
     line: dict[str, Any] = {"linewidth": 0.9}
     return [
         Line2D([], [], label="original examples, 95 % interval", **_ORIGINAL, **line),
         Line2D([], [], label=plain(f"{attacked} examples, decoders refitted"), **_ATTACKED, **line),
         Line2D([], [], label=plain(f"{attacked} examples, decoders of originals"), **_TRANSFERRED, **line),
-        Patch(color=COLOURS[0], alpha=0.15, linewidth=0, label="KDE bounds, original"),
-        Line2D([], [], color=COLOURS[5], linewidth=0.6, linestyle=(0, (1, 1)), label=plain(f"KDE bounds, {attacked}")),
+        Patch(color=COLOURS[0], alpha=0.15, linewidth=0, label=f"KDE bounds at {noise}, original"),
+        Line2D(
+            [],
+            [],
+            color=COLOURS[5],
+            linewidth=0.6,
+            linestyle=(0, (1, 1)),
+            label=plain(f"KDE bounds at {noise}, {attacked}"),
+        ),
         Patch(label="too few samples: falls short", **_SHORT),
         Line2D([], [], label="ceiling", **CEILING),
         Patch(color=NULL_COLOUR, alpha=0.6, linewidth=0, label="within the null (last epoch)"),

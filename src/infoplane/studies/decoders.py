@@ -62,7 +62,8 @@ class Decoding:
         facts: the first columns of the records.
         examples_seed: of folds and permutations.
         permutations: of the null of refitted decoders.
-        refitting: fit decoders to each version; otherwise those of undistorted originals alone read them.
+        refitting: fit decoders of the labels to each version; otherwise those of undistorted originals alone read them.
+        refitting_mistakes: likewise of the classes that examples are mistaken for.
     """
 
     labels: Tensor
@@ -71,6 +72,7 @@ class Decoding:
     examples_seed: int
     permutations: int
     refitting: bool
+    refitting_mistakes: bool
 
     def rows(
         self, versions: Mapping[str, Tensor], readers: Sequence[DecodedInformation], predicted: Mapping[str, Tensor]
@@ -109,7 +111,7 @@ class Decoding:
             return
         own = activations[among.to(activations.device)]
         for quantity, classes in ((MISTAKEN_INFORMATION, predicted), (TRUE_INFORMATION, self.labels)):
-            if self.refitting:
+            if self.refitting_mistakes:
                 found = self._fitted(own, classes[among])
                 yield self._row(examples, own, found[0], DECODED, quantity, null=found[1:], among=among)
             if readers:

@@ -7,8 +7,9 @@ never saw (`decoded-transfer`): these say what the network's own code for the la
 Decoders refitted to distorted examples, which say whether the label is still there in any linear code, and the value
 between the KDE bounds cost as much as all the rest together; they are taken at the last layer, which the study's figure
 and claims are about. Attacked examples that the network misclassifies before any distortion are also decoded for the
-class they were mistaken for, at every level: what the distortion leaves of that class. The null of decoders by refits
-to permuted labels is taken for the decoders of originals.
+class they were mistaken for, at every level: what the distortion leaves of that class. At the strongest level decoders
+of that class are refitted at every layer, the other end of what study one's last epoch says of the undistorted ones.
+Decoders have their null by refits to permuted labels, but for those of mistaken classes at inner layers.
 
 Relative noise is that of the same examples before the distortion, the same variance as in study one's last epoch: along
 a distortion only the outputs move, not the noise they are seen through.
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from infoplane.config import DistortionConfig
-from infoplane.distortions import DISTORTIONS, nearest_divisors
+from infoplane.distortions import DISTORTIONS, nearest_divisors, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import mean_unit_variance
 from infoplane.modes import evaluation_mode
@@ -34,7 +35,7 @@ from infoplane.runs import RunFolder
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
 from infoplane.studies.evaluate import evaluate, layer_activations
-from infoplane.studies.example_sheet import ExampleSheet, shown_places
+from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
 from infoplane.studies.layer import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
@@ -84,7 +85,7 @@ def distortion_study(
 
 
 def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> dict[str, tuple[float, ...]]:
-    """Return the levels of each distortion, from the one that changes nothing on.
+    """Return the levels of each distortion, from the one that changes nothing to the strongest.
 
     Raises:
         UserError: a distortion does not fit these images.
@@ -92,10 +93,10 @@ def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> 
     height, width = images.shape[2:]
     asked: dict[str, Sequence[float]] = {name: DISTORTIONS[name].levels for name in config.distortions}
     if "saturation" in asked:
-        asked["saturation"] = config.saturation
+        asked["saturation"] = sorted(config.saturation)
     if "shuffling" in asked:
         defaults = nearest_divisors(tuple(map(int, DISTORTIONS["shuffling"].levels)), height, width)
-        asked["shuffling"] = config.shuffling or defaults
+        asked["shuffling"] = sorted(config.shuffling or defaults)
     plan, few = {}, shown_places(labels)
     for name, levels in asked.items():
         identity = DISTORTIONS[name].identity
@@ -124,6 +125,7 @@ class _Sitting:
         self._run, self._progress = run, progress
         self._epoch = finished.config.training.epochs
         self._recorded = {name: self._read(name) for name in DISTORTIONS}
+        self._strongest = {name: levels[-1] for name, levels in plan.items()}
         self._ahead = {name: self._missing(name, levels) for name, levels in plan.items()}
 
     def _read(self, name: str) -> Tables:
@@ -133,8 +135,14 @@ class _Sitting:
         return {folder: table.filter(pl.col("level").is_in(sorted(whole))) for folder, table in tables.items()}
 
     def _missing(self, name: str, levels: Sequence[float]) -> list[float]:
-        recorded = set(self._recorded[name]["measurements"]["level"])
-        return [level for level in levels if level not in recorded]
+        """The levels that lack records, or examples for the figures: a damaged sheet is deleted and made again."""
+        recorded = self._measured_levels(name)
+        shown = shown_levels(self._run, STUDY, self._seed, self._training, name)
+        known = dict.fromkeys([*levels, *sorted(recorded)])
+        return [level for level in known if level not in recorded or f"{level:g}" not in shown]
+
+    def _measured_levels(self, name: str) -> set[float]:
+        return set(self._recorded[name]["measurements"]["level"])
 
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
@@ -193,8 +201,16 @@ class _Sitting:
                 for examples, images in versions.items()
             }
             sheet.add(level, changed)
+            if level in self._measured_levels(name):
+                self._progress.advance(self._level_work())
+                continue
             known = self._known_undistorted(name) if level == DISTORTIONS[name].identity else None
-            parts.append(known or self._measured(network, under(name, level, changed)))
+            strongest = level == self._strongest[name]
+            textures = lent_textures(name, network.labels, level, network.config.data.seed)
+            parts.append(
+                known
+                or self._measured(network, under(name, level, changed, every_mistake=strongest, textures=textures))
+            )
             self._progress.advance(self._level_work())
         tables = {folder: pl.concat([part[folder] for part in parts]) for folder in parts[0]}
         sheet.write(self._run, STUDY, name)  # first: records that are there say that everything is
@@ -246,8 +262,18 @@ def _predicted(network: FinishedNetwork, images: Tensor) -> Tensor:
 
 def distorted(name: str, images: Tensor, labels: Tensor, level: float, examples_seed: int) -> Tensor:
     """Return the images under a distortion, each with the same draws in every network and version of the examples."""
-    generator = seeded_generator(examples_seed, "distortion", name, f"{level:g}")
-    return DISTORTIONS[name].apply(images, labels, level, generator)
+    return DISTORTIONS[name].apply(images, labels, level, _drawing(name, level, examples_seed))
+
+
+def lent_textures(name: str, labels: Tensor, level: float, examples_seed: int) -> Tensor | None:
+    """Return the classes of the images whose texture `distorted` gives to each, or None where it gives none."""
+    if name != "texture-exchange" or level == DISTORTIONS[name].identity:
+        return None
+    return labels[texture_donors(labels, generator=_drawing(name, level, examples_seed)).to(labels.device)]
+
+
+def _drawing(name: str, level: float, examples_seed: int) -> torch.Generator:
+    return seeded_generator(examples_seed, "distortion", name, f"{level:g}")
 
 
 def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor]) -> dict[str, Undistorted]:

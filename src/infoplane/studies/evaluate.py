@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD
+from infoplane.attacks import Attack
 from infoplane.layout import as_pixels, memory_format
 from infoplane.probes import gather_activations
 from infoplane.records import Prediction
@@ -63,7 +63,7 @@ def prediction_counts(labels: Tensor, predicted: Tensor, confidence: Tensor) -> 
 
 def attack_images(
     model: nn.Module,
-    attack: PGD,
+    attack: Attack,
     images: Tensor,
     labels: Tensor,
     *,

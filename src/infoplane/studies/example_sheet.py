@@ -21,6 +21,16 @@ def shown_places(labels: Tensor) -> list[int]:
     return [int((labels == classes[place]).nonzero()[0]) for place in chosen]
 
 
+def shown_levels(run: RunFolder, study: str, seed: int, training: str, distortion: str) -> set[str]:
+    """Return the levels that the run's folder keeps examples of, written as in the keys of a sheet.
+
+    Raises:
+        UserError: the sheet is damaged.
+    """
+    images, _ = run.read_examples(study, seed, training, distortion) or ({}, {})
+    return {key.rpartition("/")[2] for key in images}
+
+
 class ExampleSheet:
     """Collects a few images per level and version; `write` keeps them in the run's folder.
 

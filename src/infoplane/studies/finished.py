@@ -7,16 +7,17 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD
+from infoplane.attacks import Attack
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
-from infoplane.errors import UserError
+from infoplane.errors import UserError, broken_rule
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
 from infoplane.studies.evaluate import attack_images
+from infoplane.studies.information_flow import STUDY
 from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
 
 
@@ -28,7 +29,7 @@ class FinishedNetwork:
     training: str
     model: nn.Module  # with the weights of the last epoch, in whatever mode: measure under `evaluation_mode`
     layers: tuple[str, ...]  # probed
-    attack: PGD  # as study one measures, without random start
+    attack: Attack  # as study one measures, without random start
     test: ImageSet  # all test images, uint8
     images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
     labels: Tensor  # (n,) integers
@@ -58,11 +59,12 @@ class FinishedRun:
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: no run of study one is here, a training has not finished, or the data is not there.
+        UserError: no run of study one is here, a training has not finished, a checkpoint is torn, or the data is not
+            there.
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
-        self.config = _flow_config(run)
+        self.config = flow_config(run)
         self._run = run
         seeds = run.checkpoint_seeds() or [self.config.seed]
         self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
@@ -131,6 +133,7 @@ class FinishedRun:
                 f"{self._run.path}: {training} training, seed {seed}, has not finished ({found}); "
                 f"continue it with infoplane flow first"
             )
+        self._run.check_checkpoint(seed, training, last)  # now, not when the networks before it are measured
 
 
 def stopped_at(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
@@ -151,14 +154,21 @@ def _measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in average.items() if name.startswith("module.")}
 
 
-def _flow_config(run: RunFolder) -> FlowConfig:
+def flow_config(run: RunFolder) -> FlowConfig:
+    """Return the settings of a run of study one.
+
+    Raises:
+        UserError: the folder holds no such run, or its settings are damaged.
+    """
     kept = run.read_config()
+    if kept["study"] != STUDY:
+        raise UserError(f"{run.path} holds the study {kept['study']!r}; choose one that infoplane flow or demo made")
     try:
-        return FlowConfig.model_validate(kept.get("settings"))
+        return FlowConfig.model_validate(kept["settings"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "settings"
         raise UserError(
-            f"{run.config_path} does not hold the settings of infoplane flow ({where}: {first['msg']}); "
-            "choose a folder that infoplane flow made"
+            f"{run.config_path} does not hold the settings of infoplane flow ({where} {broken_rule(first)}); "
+            "restore it, or choose a folder that infoplane flow made"
         ) from None

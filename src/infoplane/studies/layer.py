@@ -18,6 +18,7 @@ from infoplane.estimators import (
     mean_unit_variance,
     noisy_information,
 )
+from infoplane.estimators.noise import NOISE_SHARE
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
     FIXED_NOISE,
@@ -93,6 +94,7 @@ def measure_layer(
     predicted: Mapping[str, Tensor] | None = None,
     thorough: bool = False,
     final: bool = False,
+    mistakes: bool = False,
 ) -> LayerRecords:
     """Return what the estimators say about one layer, in nats.
 
@@ -115,7 +117,8 @@ def measure_layer(
         predicted: for some versions `(samples,)` classes that the network takes the examples for: what the layer tells
             of these, where they are wrong, is measured too.
         thorough: take the value between the KDE bounds and the decoders too.
-        final: sweep the noise, and refit the decoders to permuted labels.
+        final: sweep the noise, and refit the decoders to permuted labels; of distorted examples these are always.
+        mistakes: fit decoders of the predicted classes to each version even where `thorough` does not ask for them.
 
     Raises:
         ValueError: the activations or labels are not as the estimators need them.
@@ -134,8 +137,9 @@ def measure_layer(
             groups=groups,
             facts=dict(facts),
             examples_seed=examples_seed,
-            permutations=settings.decoder_permutations if final else 0,
+            permutations=settings.decoder_permutations if final or (undistorted and thorough) else 0,
             refitting=thorough,
+            refitting_mistakes=thorough or mistakes,
         )
         readers = undistorted.decoders if undistorted else ()
         records.measurements.extend(decoding.rows(versions, readers, predicted or {}))
@@ -163,7 +167,8 @@ class _Version:
         """The noise columns of each measurement with KDE; a layer without any variance has no relative noise."""
         noise: list[dict[str, Any]] = [{"noise_mode": FIXED_NOISE, "noise_variance": self._settings.noise_variance}]
         if self._scale > 0:
-            ratios = [(RELATIVE_NOISE, self._settings.noise_ratio)]
+            ratio = self._settings.noise_ratio or NOISE_SHARE * self._activations.shape[1]
+            ratios = [(RELATIVE_NOISE, ratio)]
             ratios += [(SWEPT_NOISE, ratio) for ratio in self._settings.noise_sweep if final]
             noise += [
                 {"noise_mode": mode, "noise_ratio": ratio, "noise_variance": ratio * self._scale}
@@ -195,15 +200,17 @@ class _Version:
         )
         bins = {"bin_width": settings.bin_width, "singleton_fraction": binned.singleton_fraction}
         yield from binning_rows(binned, ceilings, groups, {**common, **bins})
-        if thorough:
+        for columns in noise if thorough else ():
+            if columns["noise_mode"] == SWEPT_NOISE:
+                continue
             noisy = noisy_information(
                 self._activations,
                 self._labels,
-                noise_variance=settings.noise_variance,
+                noise_variance=columns["noise_variance"],
                 permutations=settings.permutations,
                 generator=self._permuting(),
             )
-            yield from noisy_rows(noisy, ceilings, groups, {**common, **noise[0]})
+            yield from noisy_rows(noisy, ceilings, groups, {**common, **columns})
 
     def _permuting(self) -> torch.Generator:
         return seeded_generator(self._seed, "permutations")

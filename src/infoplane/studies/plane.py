@@ -7,7 +7,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD
+from infoplane.attacks import Attack
 from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.estimators.rows import distinct_rows
@@ -43,6 +43,8 @@ class Distorted(NamedTuple):
     versions: Mapping[str, Tensor]  # by name, "original" first: each like the images of the plane
     undistorted: Mapping[str, Undistorted]  # by layer
     mistaken_for: Mapping[str, Tensor] = {}  # by version, `(n,)` classes that it is taken for without the distortion
+    every_mistake: bool = False  # refit decoders of those classes at every layer, not at the last alone
+    textures: Tensor | None = None  # (n,) classes of the images that lent their texture, where one was exchanged
 
 
 class InformationPlane:
@@ -55,7 +57,8 @@ class InformationPlane:
         images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured.
         labels: `(n,)` integers.
         layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer.
-        attack: makes the adversarial examples; None measures original examples only.
+        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. None measures
+            original examples only.
         settings: noise, bins and permutations.
         seed: of the training, for the records and the attack's draws.
         examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
@@ -69,7 +72,7 @@ class InformationPlane:
         labels: Tensor,
         *,
         layers: Sequence[str] = (),
-        attack: PGD | None = None,
+        attack: Attack | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
         examples_seed: int = 0,
@@ -154,6 +157,7 @@ class InformationPlane:
                         accuracy=found.accuracy,
                         loss=found.loss,
                         n=len(images),
+                        texture_accuracy=_share(found.predicted, distorted.textures if distorted else None),
                         predictions=prediction_counts(self._labels, found.predicted, found.confidence),
                         gradient_evaluations=gradient_evaluations,
                         seconds=seconds,
@@ -187,6 +191,7 @@ class InformationPlane:
                     predicted=mistaken_for,
                     thorough=thorough and (distorted is None or layer == layers[-1]),
                     final=final,
+                    mistakes=distorted is not None and distorted.every_mistake,
                 )
                 records.measurements.extend(measured.measurements)
                 records.geometry.extend(measured.geometry)
@@ -204,6 +209,10 @@ class InformationPlane:
                 model, self._attack, self._images, self._labels, generator=generator
             )
         return versions
+
+
+def _share(predicted: Tensor, classes: Tensor | None) -> float | None:
+    return None if classes is None else (predicted == classes.cpu()).double().mean().item()
 
 
 def _distinct(images: Tensor) -> Tensor:

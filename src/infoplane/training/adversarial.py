@@ -1,23 +1,20 @@
 """Adversarial training: cross-entropy on attacked images only."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD
+from infoplane.attacks import PGD, Attack
 from infoplane.modes import evaluation_mode
 from infoplane.training.method import Attacker, Cost, LossMethod
 from infoplane.training.normal import cross_entropy_loss
 
 
-def in_evaluation_mode(attack: Any) -> Attacker:
+def in_evaluation_mode(attack: Attack) -> Attacker:
     """Return the attack on the model in evaluation mode: batch statistics must not move while it looks for examples."""
 
     def attacked(model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Tensor:
         with evaluation_mode(model):
-            found: Tensor = attack(model, images, labels, generator=generator)
-        return found
+            return attack(model, images, labels, generator=generator)
 
     return attacked
 

@@ -1,0 +1,42 @@
+"""Which two trainings the claims are held against: the normal one and one adversarial one, whatever its method."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+NORMAL, ADVERSARIAL = "normal", "adversarial"
+
+
+class Trainings(NamedTuple):
+    """The training that stands for adversarial training, and those that were recorded and are not judged."""
+
+    adversarial: str
+    left_out: tuple[str, ...]
+
+    def note(self) -> str:
+        """Say what a verdict about both trainings leaves open; nothing where there is nothing to say."""
+        said = []
+        if self.adversarial != ADVERSARIAL:
+            said.append(f"{self.adversarial} training stands for adversarial training")
+        if self.left_out:
+            said.append(f"recorded but not judged: {', '.join(self.left_out)} training")
+        return "; ".join(said)
+
+
+def chosen_trainings(measurements: pl.DataFrame, performance: pl.DataFrame, wanted: str | None = None) -> Trainings:
+    """Choose the adversarial training: the one called so if there is one, otherwise the first other in the records.
+
+    Args:
+        measurements: columns of `records.MEASUREMENT_SCHEMA`.
+        performance: columns of `records.PERFORMANCE_SCHEMA`.
+        wanted: the name of another choice.
+
+    Raises:
+        ValueError: `wanted` is not among the recorded trainings, or is the normal one.
+    """
+    columns = (table["training"].unique(maintain_order=True) for table in (measurements, performance))
+    others = [name for name in dict.fromkeys(name for column in columns for name in column) if name != NORMAL]
+    if wanted is not None and wanted not in others:
+        raise ValueError(f"training must be one of those recorded besides {NORMAL!r}, {others}, got {wanted!r}")
+    adversarial = wanted or (others[0] if others and ADVERSARIAL not in others else ADVERSARIAL)
+    return Trainings(adversarial, tuple(name for name in others if name != adversarial))

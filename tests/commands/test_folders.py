@@ -1,0 +1,99 @@
+"""A folder belongs to one study; what belongs to another, or to none, is refused and left as it was."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infoplane.cli import main
+from infoplane.runs import RunFolder
+from infoplane.sweeps import sweep_table
+
+
+def sweep(path: Path) -> Path:
+    """The folder of a study of sweeps."""
+    path.mkdir()
+    config = {"study": path.name, "settings": {"seed": 3}, "environment": {}}
+    (path / "config.json").write_text(json.dumps(config))
+    sweep_table([]).write_parquet(path / "records.parquet")
+    return path
+
+
+def calibration(path: Path) -> Path:
+    """The folder of a calibration."""
+    (path / "cells").mkdir(parents=True)
+    (path / "cells" / "one.json").write_text("{}")
+    return path
+
+
+def run(path: Path) -> Path:
+    """The folder of a run that has not measured anything yet."""
+    RunFolder(path).begin("information-flow", {"recipe": "digits-lenet5"}, {})
+    return path
+
+
+FOLDERS = {"geometry": sweep, "limits": sweep, "calibration": calibration, "information-flow": run}
+
+
+def complaint(capsys, *arguments: object) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("study", FOLDERS)
+@pytest.mark.parametrize(
+    ("own", "command"),
+    [
+        ("information-flow", ("flow", "digits-lenet5", "--run")),
+        ("information-flow", ("demo", "--run")),
+        ("geometry", ("geometry", "--output")),
+        ("limits", ("limits", "--output")),
+        ("calibration", ("calibrate", "--quick", "--output")),
+    ],
+)
+def test_no_study_writes_into_the_folder_of_another(study, own, command, tmp_path, capsys):
+    if study == own:
+        return
+    folder = FOLDERS[study](tmp_path / study)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    line = complaint(capsys, *command, folder)
+    assert line == f"infoplane: {folder} holds the study '{study}'; choose another folder with {command[-1]}"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"} == before
+
+
+@pytest.mark.parametrize("study", ["geometry", "limits", "calibration"])
+def test_a_report_of_what_is_no_run_names_the_folders_it_takes(study, tmp_path, capsys):
+    folder = FOLDERS[study](tmp_path / study)
+    line = complaint(capsys, "report", folder)
+    assert f"{folder} holds the study '{study}'" in line
+    assert line.endswith("infoplane report takes a folder that infoplane flow or demo made")
+    assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("command", ["report", "distortion"])
+def test_a_file_is_no_run_folder(command, tmp_path, capsys):
+    (tmp_path / "file.txt").write_text("")
+    line = complaint(capsys, command, tmp_path / "file.txt")
+    assert line == f"infoplane: {tmp_path / 'file.txt'} is no run folder: it holds no config.json"
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(("geometry",), "--output"), (("limits",), "--output"), (("calibrate",), "--output"), (("demo",), "--run")],
+)
+def test_a_file_in_place_of_a_folder_is_answered_by_the_option_that_names_it(command, option, tmp_path, capsys):
+    (tmp_path / "file.txt").write_text("")
+    line = complaint(capsys, *command, option, tmp_path / "file.txt")
+    assert line.endswith(f"file.txt cannot be a folder (File exists); choose another with {option}")
+
+
+@pytest.mark.parametrize("table", [pl.DataFrame({"x": [1]}), sweep_table([]).with_columns(more=pl.lit(1))])
+def test_sweeps_of_other_columns_in_a_run_are_named(table, tmp_path, capsys):
+    folder = run(tmp_path / "run")
+    (folder / "sweeps").mkdir()
+    table.write_parquet(folder / "sweeps" / "records.parquet")
+    line = complaint(capsys, "report", folder)
+    assert f"{folder / 'sweeps' / 'records.parquet'} cannot be read" in line
+    assert line.endswith("delete the folder and run infoplane geometry again")
