@@ -40,6 +40,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", CODE, "flow", *SETTINGS, "--run", str(folder), "--device", "cpu"]
+    command.append("--deterministic")  # a probe may choose otherwise at another time
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
 

@@ -175,6 +175,11 @@ class RunFolder:
         kept: dict[str, Any] = config["environment"]
         return kept
 
+    def keep(self, **facts: Any) -> None:
+        """Add to the environment that the run keeps, e.g. what was found out about this machine."""
+        config = self.read_config()
+        self._write_config({**config, "environment": {**config["environment"], **facts}})
+
     def _write_config(self, config: Mapping[str, Any]) -> None:
         write_whole(self.config_path, (json.dumps(config, indent=2) + "\n").encode())
 

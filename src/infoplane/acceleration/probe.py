@@ -14,7 +14,9 @@ ROUNDS = 5
 WORTH = 0.95  # of the plain time: what gains less is not worth other last bits
 
 
-def fastest_choices(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> Choices:
+def fastest_choices(
+    network: nn.Module, images: Tensor, candidates: Iterable[Choices], *, plain: bool = True
+) -> Choices:
     """Time the input gradient of one batch under each candidate and return the fastest.
 
     Rounds go through all candidates in turn, so that a busy moment of the machine hits all alike; the least time of
@@ -23,11 +25,14 @@ def fastest_choices(network: nn.Module, images: Tensor, candidates: Iterable[Cho
     Args:
         network: in any mode; it is timed in its own, left as it was but for batch statistics.
         images: `(batch, channels, height, width)` float32 in [0, 1], in the size and layout of training.
-        candidates: beside `PLAIN`, which always takes part and stays unless another is clearly faster.
+        candidates: what is tried.
+        plain: let `PLAIN` take part too; it stays unless another is clearly faster. Otherwise the first candidate does.
     """
-    plain = _gradient(network, images, PLAIN)
-    ways = [PLAIN, *(way for way in candidates if way != PLAIN)]
-    ways = [way for way in ways if way == PLAIN or _cosine(_gradient(network, images, way), plain) > 0.9]
+    expected = _gradient(network, images, PLAIN)
+    asked = list(candidates)
+    usual = PLAIN if plain else asked[0]
+    ways = [usual, *(way for way in asked if way != usual)]
+    ways = [way for way in ways if way == usual or _cosine(_gradient(network, images, way), expected) > 0.9]
     least = dict.fromkeys(ways, float("inf"))
     for _ in range(ROUNDS):
         for way in ways:
@@ -37,7 +42,7 @@ def fastest_choices(network: nn.Module, images: Tensor, candidates: Iterable[Cho
                 torch.cuda.synchronize(images.device)
             least[way] = min(least[way], time.perf_counter() - began)
     best = min(ways, key=lambda way: least[way])
-    return best if least[best] < WORTH * least[PLAIN] else PLAIN
+    return best if least[best] < WORTH * least[usual] else usual
 
 
 def usual_candidates(device: torch.device) -> list[Choices]:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -12,7 +12,9 @@ from infoplane.errors import UserError
 from infoplane.recipes import RECIPES
 
 if TYPE_CHECKING:
+    from infoplane.acceleration import Choices
     from infoplane.runs import RunFolder
+    from infoplane.studies.progress import Progress
 
 
 class DemoOptions(Options):
@@ -36,6 +38,11 @@ class FlowOptions(Options):
     """A model of your own: a function that returns a torch module."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Of products while training and attacking for training: float32, bfloat16, or what a short probe finds faster.
+    Networks are always measured in float32."""
+    deterministic: bool = False
+    """Train the plain way, without a probe: the same bits on the same machine, whatever else it does."""
     keep_checkpoints: bool = False
     """Keep the weights of every epoch instead of the last."""
     quiet: bool = False
@@ -61,6 +68,8 @@ def flow(options: FlowOptions) -> int:
         options.run or Path("runs") / f"{config.recipe}-s{config.seed}",
         quiet=options.quiet,
         device=options.device,
+        precision=options.precision,
+        deterministic=options.deterministic,
         keep_checkpoints=options.keep_checkpoints,
     )
 
@@ -90,8 +99,44 @@ def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]
 
 
+def _choices(
+    config: FlowConfig,
+    run: "RunFolder",
+    kept: dict[str, Any],
+    precision: Literal["auto", "32", "bf16"],
+    progress: "Progress",
+    *,
+    deterministic: bool,
+) -> "Choices":
+    """How networks compute while they train: as the run began, or as asked for, or as a probe finds fastest."""
+    from infoplane.acceleration import PLAIN
+    from infoplane.studies.choose import from_record, to_record, training_choices
+
+    if deterministic and precision == "bf16":
+        raise UserError("--deterministic trains in float32; leave out --precision bf16, or --deterministic")
+    if "training" in kept or run.has_results():  # a run from before there was a choice began plainly
+        choices = from_record(kept["training"]) if "training" in kept else PLAIN
+        if precision not in ("auto", choices.precision):
+            raise UserError(
+                f"{run.path} began with --precision {choices.precision}; continue it so, or choose another folder "
+                "with --run"
+            )
+        return choices
+    progress.doing("probing what is fastest here")
+    choices = PLAIN if deterministic else training_choices(config, kept.get("device", "cpu"), precision)
+    run.keep(training=to_record(choices))
+    return choices
+
+
 def _run_flow(
-    config: FlowConfig, path: Path, *, quiet: bool, device: str = "auto", keep_checkpoints: bool = False
+    config: FlowConfig,
+    path: Path,
+    *,
+    quiet: bool,
+    device: str = "auto",
+    precision: Literal["auto", "32", "bf16"] = "auto",
+    deterministic: bool = False,
+    keep_checkpoints: bool = False,
 ) -> int:
     from infoplane.console import progress_for
     from infoplane.environment import apply_environment, describe_environment
@@ -112,11 +157,13 @@ def _run_flow(
             with progress_for(console, quiet=quiet) as progress:
                 for note in filter(None, [own, *differences]):
                     progress.say(f"note: {note}")
+                choices = _choices(config, run, kept, precision, progress, deterministic=deterministic)
                 records = information_flow(
                     config,
                     run=run,
                     device=kept.get("device", "cpu"),
                     keep_checkpoints=kept.get("keep_checkpoints", False) or keep_checkpoints,
+                    choices=choices,
                     progress=progress,
                 )
                 progress.doing("drawing figures and report")

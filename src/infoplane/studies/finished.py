@@ -16,6 +16,7 @@ from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
+from infoplane.studies.ended import measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
 from infoplane.studies.information_flow import STUDY
 from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
@@ -102,7 +103,7 @@ class FinishedRun:
         last = stopped_at(self._run, config, training) or config.training.epochs
         state: Mapping[str, Any] = join_state(*self._run.read_checkpoint(seed, training, last))
         try:
-            model.load_state_dict(_measured_weights(state))
+            model.load_state_dict(measured_weights(state))
         except (RuntimeError, KeyError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
@@ -134,24 +135,6 @@ class FinishedRun:
                 f"continue it with infoplane flow first"
             )
         self._run.check_checkpoint(seed, training, last)  # now, not when the networks before it are measured
-
-
-def stopped_at(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
-    """Return the epoch after which a training ended by itself, before the last that was planned; None if it did not."""
-    epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
-    if run is None or not epochs or epochs[-1] >= config.training.epochs:
-        return None
-    state = join_state(*run.read_checkpoint(config.seed, training, epochs[-1]))
-    return epochs[-1] if state.get("stopped") is not None else None
-
-
-def _measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The model's weights, or their average where the run measures that."""
-    average = state.get("average")
-    if average is None:
-        weights: dict[str, Tensor] = state["model"]
-        return weights
-    return {name.removeprefix("module."): value for name, value in average.items() if name.startswith("module.")}
 
 
 def flow_config(run: RunFolder) -> FlowConfig:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import polars as pl
 from torch import Tensor
 
+from infoplane.acceleration import PLAIN, Choices
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.layout import as_pixels
@@ -21,8 +22,8 @@ from infoplane.records import (
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
+from infoplane.studies.ended import stopped_at
 from infoplane.studies.evaluate import evaluate, prediction_counts
-from infoplane.studies.finished import stopped_at
 from infoplane.studies.methods import passes_per_image
 from infoplane.studies.parts import (
     Images,
@@ -53,6 +54,7 @@ def information_flow(
     run: RunFolder | None = None,
     device: str = "cpu",
     keep_checkpoints: bool = False,
+    choices: Choices = PLAIN,
     progress: Progress | None = None,
 ) -> FlowRecords:
     """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
@@ -64,6 +66,7 @@ def information_flow(
         run: a folder to continue from and to write to after every epoch; None keeps everything in memory.
         device: "cpu" or "cuda".
         keep_checkpoints: keep the weights of every epoch instead of the last only.
+        choices: how networks compute while they train; they are measured plainly.
         progress: hears how far the study is.
 
     Returns:
@@ -79,7 +82,7 @@ def information_flow(
         progress.say(f"data: {note}")
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
     flows = [
-        _Flow(own, training, images, pixels, run, progress, name=_name(config, own.seed, training))
+        _Flow(own, training, images, pixels, run, progress, choices, name=_name(config, own.seed, training))
         for own in config.of_each_seed()
         for training in config.methods
     ]
@@ -112,6 +115,7 @@ class _Flow:
         pixels: Tensor,
         run: RunFolder | None,
         progress: Progress,
+        choices: Choices,
         *,
         name: str,
     ) -> None:
@@ -132,7 +136,7 @@ class _Flow:
             examples_seed=config.data.seed,
             study=STUDY,
         )
-        self._builder = TrainerBuilder(config, training, images, run, progress)
+        self._builder = TrainerBuilder(config, training, images, run, progress, choices)
         self._last = stopped_at(run, config, training) or config.training.epochs
         self._first = self._first_epoch()
 

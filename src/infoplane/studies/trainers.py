@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from infoplane.acceleration import Choices
 from infoplane.config import WRAPPER, FlowConfig
 from infoplane.randomness import stable_seed
 from infoplane.runs import RunFolder
@@ -21,13 +22,20 @@ class TrainerBuilder:
         images: of the study.
         run: where source networks of ensemble training are kept, so that a continued run has the same; or None.
         progress: hears of their training.
+        choices: how networks compute while they train.
     """
 
     def __init__(
-        self, config: FlowConfig, training: str, images: Images, run: RunFolder | None, progress: Progress
+        self,
+        config: FlowConfig,
+        training: str,
+        images: Images,
+        run: RunFolder | None,
+        progress: Progress,
+        choices: Choices,
     ) -> None:
         self._config, self._training, self._images = config, training, images
-        self._run, self._progress = run, progress
+        self._run, self._progress, self._choices = run, progress, choices
 
     def build(self, model: nn.Module) -> Trainer | None:
         """Return a trainer of `model`, or None where nothing is trained."""
@@ -47,6 +55,7 @@ class TrainerBuilder:
             training=self._training,
             augmentation=build_augmentation(config),
             validation=self._validation(),
+            choices=self._choices,
         )
 
     def _validation(self) -> Validation | None:
@@ -78,6 +87,7 @@ class TrainerBuilder:
             seed=seed,
             training=name,
             augmentation=build_augmentation(config),
+            choices=self._choices,
         )
         for epoch in range(epochs):
             self._progress.doing(f"{self._training}: training {name}, epoch {epoch + 1} of {epochs}")

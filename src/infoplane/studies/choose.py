@@ -1,0 +1,51 @@
+"""How the networks of a run compute while they train: as asked for, as kept, or as a short probe finds fastest."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+
+from infoplane.acceleration import PLAIN, Choices, fastest_choices, usual_candidates
+from infoplane.config import FlowConfig
+from infoplane.layout import as_pixels, memory_format
+from infoplane.modes import evaluation_mode
+from infoplane.studies.parts import build_model, load_test_images
+
+Precision = Literal["auto", "32", "bf16"]
+
+
+def training_choices(config: FlowConfig, device: str, precision: Precision) -> Choices:
+    """Probe the settings' network on a batch of its test images.
+
+    Only our own networks are attacked in parts side by side: what a network of the user's keeps while it runs may not
+    bear two passes at once.
+
+    Args:
+        config: all settings.
+        device: "cpu" or "cuda".
+        precision: "32" and "bf16" leave the probe the rest; "auto" leaves it the precision too.
+    """
+    if not config.training.epochs:
+        return PLAIN
+    candidates = usual_candidates(torch.device(device))
+    if ":" in config.model.name:
+        candidates = [way for way in candidates if way.workers == 1]
+    if precision == "bf16":
+        candidates = [way for way in candidates if way.precision == "bf16"] or [Choices(precision="bf16")]
+    elif precision == "32":
+        candidates = [way for way in candidates if way.precision == "32"]
+    test, _ = load_test_images(config, device)
+    model = build_model(config, test)
+    images = as_pixels(test.images[: config.training.batch_size], memory_format(model))
+    with evaluation_mode(model):
+        return fastest_choices(model, images, candidates, plain=precision != "bf16")
+
+
+def to_record(choices: Choices) -> dict[str, Any]:
+    """Return the choices as `config.json` keeps them."""
+    return {"precision": choices.precision, "workers": choices.workers}
+
+
+def from_record(record: Mapping[str, Any]) -> Choices:
+    """Return what `to_record` was given."""
+    return Choices(precision=record["precision"], workers=record["workers"])

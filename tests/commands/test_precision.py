@@ -1,0 +1,48 @@
+"""How networks compute in training is chosen once, kept, and never changed in the middle of a run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.command import assert_one_clear_line, infoplane
+
+SETTINGS = (
+    "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
+    "--measurement.layers", "fc3", "--measurement.thorough-epochs=0", "--methods", "normal", "--quiet",
+    "--measurement.permutations=1", "--run", "run",
+)  # fmt: skip
+
+
+def kept(folder: Path) -> dict[str, object]:
+    environment: dict[str, object] = json.loads((folder / "run/config.json").read_text())["environment"]
+    return environment
+
+
+@pytest.mark.parametrize(
+    ("options", "precisions"),
+    [
+        (("--deterministic",), {"32"}),
+        (("--precision", "32"), {"32"}),
+        (("--precision", "bf16"), {"bf16"}),
+        ((), {"32", "bf16"}),
+    ],
+)
+def test_a_run_keeps_how_it_trains(tmp_path, options, precisions):
+    assert infoplane(*SETTINGS, "--training.epochs=1", *options, cwd=tmp_path).returncode == 0
+    training = kept(tmp_path)["training"]
+    assert training["precision"] in precisions
+    assert training["workers"] >= 1
+    again = infoplane(*SETTINGS, "--training.epochs=1", cwd=tmp_path)
+    assert again.returncode == 0
+    assert kept(tmp_path)["training"] == training
+
+
+def test_a_run_is_not_continued_in_another_precision(tmp_path):
+    infoplane(*SETTINGS, "--training.epochs=1", "--deterministic", cwd=tmp_path)
+    result = infoplane(*SETTINGS, "--training.epochs=1", "--precision", "bf16", cwd=tmp_path)
+    assert_one_clear_line(result, "run began with --precision 32; continue it so, or choose another folder")
+
+
+def test_deterministic_training_is_in_float32(tmp_path):
+    result = infoplane(*SETTINGS, "--training.epochs=0", "--deterministic", "--precision", "bf16", cwd=tmp_path)
+    assert_one_clear_line(result, "--deterministic trains in float32; leave out --precision bf16")

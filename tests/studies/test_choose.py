@@ -1,0 +1,57 @@
+"""What is tried before a run trains: for our networks everything, for others what they are sure to bear."""
+
+import pytest
+
+from infoplane.acceleration import PLAIN, Choices
+from infoplane.studies import choose
+from infoplane.studies.choose import from_record, to_record, training_choices
+
+WAYS = [Choices(precision=precision, workers=workers) for precision in ("32", "bf16") for workers in (1, 2)]
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """What the probe was given; it answers with the last candidate."""
+    seen: dict[str, object] = {}
+
+    def probe(network, images, candidates, *, plain):
+        seen.update(candidates=list(candidates), plain=plain, images=images, training=network.training)
+        return seen["candidates"][-1]
+
+    monkeypatch.setattr(choose, "usual_candidates", lambda device: WAYS)
+    monkeypatch.setattr(choose, "fastest_choices", probe)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected", "plain"),
+    [("auto", WAYS, True), ("32", WAYS[:2], True), ("bf16", WAYS[2:], False)],
+)
+def test_precision_leaves_the_probe_the_rest(small_flow, tried, precision, expected, plain):
+    assert training_choices(small_flow, "cpu", precision) == expected[-1]
+    assert (tried["candidates"], tried["plain"], tried["training"]) == (expected, plain, False)
+    assert tried["images"].shape == (32, 1, 28, 28)
+    assert tried["images"].max() <= 1
+
+
+def test_bfloat16_is_taken_when_asked_for_even_where_it_is_slow(small_flow, tried, monkeypatch):
+    monkeypatch.setattr(choose, "usual_candidates", lambda device: WAYS[:2])
+    assert training_choices(small_flow, "cpu", "bf16") == Choices(precision="bf16")
+
+
+def test_a_network_of_the_users_is_never_passed_twice_at_once(small_flow, tried):
+    model = small_flow.model.model_copy(update={"name": "infoplane.models.lenet5:LeNet5"})
+    own = small_flow.model_copy(update={"model": model})
+    training_choices(own, "cpu", "auto")
+    assert {way.workers for way in tried["candidates"]} == {1}
+
+
+def test_nothing_is_tried_where_nothing_is_trained(small_flow, tried):
+    still = small_flow.model_copy(update={"training": small_flow.training.model_copy(update={"epochs": 0})})
+    assert training_choices(still, "cpu", "auto") == PLAIN
+    assert not tried
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_choices_go_to_json_and_back(way):
+    assert from_record(to_record(way)) == way
