@@ -209,6 +209,18 @@ def test_a_run_from_before_a_number_could_grow_has_one(run):
     assert run.config_path.read_bytes() == before
 
 
+def test_a_run_from_before_a_setting_existed_has_its_default_and_no_other_value(run):
+    begun(run)
+    defaults = {"training": {"optimiser": "sgd", "milestones": (20, 60)}}
+    now = {**SETTINGS, "training": {**SETTINGS["training"], **defaults["training"]}}
+    assert run.begin("flow", now, {}, defaults=defaults) == ENVIRONMENT
+    other = {**now, "training": {**now["training"], "optimiser": "adamw"}}
+    with pytest.raises(UserError, match=r"training.optimiser = 'sgd', but this one asks for 'adamw'"):
+        run.begin("flow", other, {}, defaults=defaults)
+    with pytest.raises(UserError, match=r"training.optimiser = None"):
+        run.begin("flow", now, {})
+
+
 def test_a_number_that_may_grow_never_shrinks_and_excuses_no_other_setting(run):
     run.begin("flow", {**SETTINGS, "seeds": 3}, ENVIRONMENT)
     run.write_checkpoint(3, "normal", 0, {"weight": torch.zeros(1)}, {})

@@ -139,6 +139,7 @@ class RunFolder:
         environment: Mapping[str, Any],
         *,
         may_grow: Collection[str] = (),
+        defaults: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Start the run, or continue the one that is here; returns the environment that the run keeps.
 
@@ -149,6 +150,7 @@ class RunFolder:
             settings: all of them; nested ones are named with dots.
             environment: of this process.
             may_grow: numbers among the settings that a continued run may raise; one that the run does not name is 1.
+            defaults: what other settings are that the run does not name: those that came after it began.
 
         Raises:
             UserError: another study is here, or a run with other settings; the message names the first that differs.
@@ -160,7 +162,8 @@ class RunFolder:
             self._make_folder()
             self._write_config({"study": study, "settings": asked, "environment": dict(environment)})
             return dict(environment)
-        before, now = {**dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
+        usual = flat_settings(json.loads(json.dumps(defaults or {})))
+        before, now = {**usual, **dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
         grown = [name for name in may_grow if name in now and now[name] > before[name]]
         names = {**now, **before}  # both ways: a setting that is no longer there differs too
         for name in sorted(names, key=lambda name: name in may_grow):  # last, since they may just not have been given

@@ -151,7 +151,8 @@ def _run_flow(
     with run.locked():
         config, own = _with_own_settings(config, run)
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints}
-        kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",))
+        defaults = FlowConfig().model_dump(mode="json")
+        kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
         differences = apply_environment(kept, device)
         try:
             with progress_for(console, quiet=quiet) as progress:
