@@ -114,7 +114,16 @@ def test_curves_that_mirror_each_other_are_contradicted():
 
     means = [one for one in findings(flow(rule, seeds=SEEDS), DIFFERENCES) if one.part]
     assert {one.verdict for one in means} == {"contradicted"}
-    assert all("worse than crossed seeds" in one.reason for one in means)
+    assert all("move against each other" in one.reason for one in means)
+
+
+def test_a_trend_that_all_seeds_share_and_attacks_turn_round_is_contradicted_though_crossed_seeds_do_the_same():
+    def rule(*, seed, examples, epoch, **facts):
+        value = epoch + 0.4 * np.sin(epoch) + 0.02 * bends(seed, examples, *map(str, facts.items()))[epoch]
+        return value if examples == "original" else 9 - value
+
+    means = [one for one in findings(flow(rule, seeds=SEEDS), DIFFERENCES) if one.part]
+    assert {one.verdict for one in means} == {"contradicted"}
 
 
 def test_a_close_relation_that_is_not_near_enough_is_contradicted_where_its_interval_says_so():
