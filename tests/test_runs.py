@@ -212,9 +212,9 @@ def test_a_run_from_before_a_number_could_grow_has_one(run):
 def test_a_run_from_before_a_setting_existed_has_its_default_and_no_other_value(run):
     begun(run)
     defaults = {"training": {"optimiser": "sgd", "milestones": (20, 60)}}
-    now = {**SETTINGS, "training": {**SETTINGS["training"], **defaults["training"]}}
+    now = {**SETTINGS, **defaults}
     assert run.begin("flow", now, {}, defaults=defaults) == ENVIRONMENT
-    other = {**now, "training": {**now["training"], "optimiser": "adamw"}}
+    other = {**now, "training": {**defaults["training"], "optimiser": "adamw"}}
     with pytest.raises(UserError, match=r"training.optimiser = 'sgd', but this one asks for 'adamw'"):
         run.begin("flow", other, {}, defaults=defaults)
     with pytest.raises(UserError, match=r"training.optimiser = None"):
