@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -67,6 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        print(
+            f"infoplane: {error.strerror}{where}; what was written before is whole: make room and give the command "
+            "again",
+            file=sys.stderr,
+        )
+        return USER_ERROR
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def _dispatch(arguments: list[str]) -> int:
