@@ -37,8 +37,16 @@ def versions(labels, mistaken_for):
 def decoding(labels, **changes):
     groups = torch.arange(len(labels)) // CLASSES % 20
     facts = {"study": "s", "seed": 0, "training": "normal", "epoch": 1, "split": "test", "layer_index": 0, "layer": "l"}
-    settings = {"examples_seed": SEED, "permutations": 2, "refitting": True, **changes}
+    settings = {"examples_seed": SEED, "permutations": 2, "refitting": True, "refitting_mistakes": True, **changes}
     return Decoding(labels=labels, groups=groups, facts=facts, **settings)
+
+
+def test_mistakes_alone_can_be_refitted(labels, versions, mistaken_for):
+    rows = list(decoding(labels, refitting=False).rows(versions, (), {"adversarial": mistaken_for}))
+    assert {(row.examples, row.quantity, row.estimator) for row in rows} == {
+        ("adversarial", MISTAKEN_INFORMATION, "decoded"),
+        ("adversarial", TRUE_INFORMATION, "decoded"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,11 @@ def test_decoders_of_originals_judge_the_examples_they_never_saw(found, versions
 
 def test_decoders_of_undistorted_originals_read_every_version_where_none_are_refitted(labels, versions, mistaken_for):
     reader = decoded_information(versions["original"], labels, generator=seeded_generator(SEED, "decoder"))
-    rows = list(decoding(labels, refitting=False).rows(versions, [reader], {"adversarial": mistaken_for}))
+    rows = list(
+        decoding(labels, refitting=False, refitting_mistakes=False).rows(
+            versions, [reader], {"adversarial": mistaken_for}
+        )
+    )
     assert {(row.examples, row.quantity, row.estimator) for row in rows} == {
         ("original", LABEL_INFORMATION, DECODED_TRANSFER),
         ("adversarial", LABEL_INFORMATION, DECODED_TRANSFER),
