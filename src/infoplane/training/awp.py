@@ -31,7 +31,7 @@ class AWPTraining:
     their first step of the optimiser, and once more at the moved weights.
 
     Cost per update: that of the loss (or of the method, up to its first update) once more. Batch statistics move as the
-    method's own. Source: Wu et al. (2020), arXiv:2004.05884, Section 4.2 and Equation 10.
+    method's own. Source: Wu et al. (2020), arXiv:2004.05884, Section 4.
 
     Args:
         method: what is wrapped.

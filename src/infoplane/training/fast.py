@@ -23,8 +23,8 @@ class GuardedTraining:
     After each epoch the model is attacked by PGD on one fixed batch of training images, the first that it saw. Single
     steps can suddenly cease to find adversarial examples that more steps do find (catastrophic overfitting).
 
-    Cost beside the method's: one attack on one batch per epoch. Source: Wong et al. (2020), arXiv:2001.03994, Section
-    5.4.
+    Cost beside the method's: one attack on one batch per epoch. Source: Wong et al. (2020), arXiv:2001.03994,
+    Section 5.
 
     Args:
         method: what is guarded.
