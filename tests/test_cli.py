@@ -73,7 +73,7 @@ def test_the_studys_settings_are_the_defaults_of_its_recipes():
         (["flow", "digits-lenet5", "--training.epochs", "-3"], ["--training.epochs must be", "or equal to 0, got -3"]),
         (["flow", "digits-lenet5", "--attack.epsilon", "8/0"], ["--attack.epsilon", "divides by zero"]),
         (["flow", "digits-lenet5", "--attack.steps", "1"], ["cannot reach --attack.epsilon", "or --attack.step-size"]),
-        (["flow", "digits-lenet5", "--methods", "free"], ["'free'", "--methods", "adversarial"]),
+        (["flow", "digits-lenet5", "--methods", "fre"], ["'fre'", "--methods", "adversarial"]),
         (["flow", "digits-lenet5", "--model", "nowhere:make"], ["no module 'nowhere'"]),
         (["flow", "digits-lenet5", "--data", "nowhere"], ["nowhere"]),
         (["estimate", "nothing.npz"], ["nothing.npz does not exist"]),

@@ -126,9 +126,9 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
             "unknown option --training.epoch, did you mean --training.epochs?; see infoplane flow --help",
         ),
         (
-            ("--methods", "free"),
-            "invalid choice 'free' for argument '--methods'. Expected one of ('normal', 'adversarial'); "
-            "see infoplane flow --help",
+            ("--methods", "fre"),
+            "--methods must be of normal, adversarial, fgsm, fgsm-rs, free, yopo, freelb, trades, mart, ensemble, "
+            "or NAME+awp, got 'fre'; see infoplane flow --help",
         ),
         (("--seeds", "0"), "--seeds must be greater than or equal to 1, got 0; see infoplane flow --help"),
     ],

@@ -1,6 +1,6 @@
 """Settings of a study as frozen, validated data that goes to JSON and back. Imports no torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,8 +27,17 @@ Fraction = Annotated[
 ]
 
 
+Name = TypeVar("Name", bound=str)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"must name each {what} once, got {' '.join(names) or 'none'}")
+    return names
 
 
 class DataConfig(_Frozen):
@@ -203,9 +212,7 @@ class DistortionConfig(_Frozen):
     @field_validator("distortions")
     @classmethod
     def _names_each_distortion_once(cls, names: tuple[DistortionName, ...]) -> tuple[DistortionName, ...]:
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"must name each distortion once, got {' '.join(names) or 'none'}")
-        return names
+        return _each_once(names, "distortion")
 
 
 class FlowConfig(_Frozen):
@@ -232,9 +239,7 @@ class FlowConfig(_Frozen):
     @field_validator("methods")
     @classmethod
     def _names_each_method_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"must name each training once, got {' '.join(names) or 'none'}")
-        for name in names:
+        for name in _each_once(names, "training"):
             if name.removesuffix(WRAPPER) not in METHODS:
                 raise ValueError(f"must be of {', '.join(METHODS)}, or NAME{WRAPPER}, got {name!r}")
         return names

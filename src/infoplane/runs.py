@@ -96,7 +96,9 @@ class RunFolder:
             config: dict[str, Any] = json.loads(self.config_path.read_text())
             _Config.model_validate(config)
         except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{self.path} is no run folder: it holds no config.json") from None
+            raise UserError(
+                f"{self.path} is no run folder: it holds no config.json; name the folder that a study wrote"
+            ) from None
         except OSError as error:
             raise UserError(f"{self.config_path} cannot be read ({error.strerror})") from None
         except ValidationError as error:

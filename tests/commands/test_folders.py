@@ -76,7 +76,8 @@ def test_a_report_of_what_is_no_run_names_the_folders_it_takes(study, tmp_path, 
 def test_a_file_is_no_run_folder(command, tmp_path, capsys):
     (tmp_path / "file.txt").write_text("")
     line = complaint(capsys, command, tmp_path / "file.txt")
-    assert line == f"infoplane: {tmp_path / 'file.txt'} is no run folder: it holds no config.json"
+    said = f"infoplane: {tmp_path / 'file.txt'} is no run folder: it holds no config.json; "
+    assert line == f"{said}name the folder that a study wrote"
 
 
 @pytest.mark.parametrize(

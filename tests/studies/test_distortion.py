@@ -272,9 +272,14 @@ def test_a_stopped_study_continues_at_the_distortion_it_was_stopped_in(own_whole
     assert_same(own_whole, whole)
 
 
-def test_a_whole_study_computes_nothing(whole, monkeypatch):
-    monkeypatch.setattr(FinishedRun, "network", None)
-    distortion_study(whole, CONFIG)
+def test_a_whole_study_computes_nothing(own_whole, whole, monkeypatch):
+    loaded: list[object] = []
+    monkeypatch.setattr(FinishedRun, "network", lambda self, *network: loaded.append(network))
+    before = {path: path.read_bytes() for path in own_whole.path.rglob("*") if path.is_file()}
+    distortion_study(own_whole, CONFIG)
+    assert loaded == []
+    assert {path: path.read_bytes() for path in own_whole.path.rglob("*") if path.is_file()} == before
+    assert_same(own_whole, whole)
 
 
 def test_more_levels_are_added_to_those_that_are_there(own_whole, monkeypatch):

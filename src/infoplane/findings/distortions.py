@@ -10,9 +10,8 @@ two and decide nothing: high-pass destroys coarse form, hence shape; what low-pa
 destroy counts as texture.
 
 Chance is exp(-H(Y)) of accuracy, which is one in the number of classes where these are balanced, the mean of permuted
-labels of I(T;Y), and 0 of I(X;T). Study two takes no null of refitted decoders: then that of study one counts, of the
-same network, examples and layer; and 0, which is what decoders give where they know nothing, where that was not taken
-either. The statement says so.
+labels of I(T;Y), and 0 of I(X;T). Where no null was taken (`--measurement.decoder-permutations 0`) it is 0 as well,
+which is what decoders give where they know nothing; the statement says so.
 
 A network that is not above chance undistorted has no slope. Records of accuracy hold no groups: networks and levels
 then count as independent samples of examples, which overstates the error of their differences.
@@ -123,10 +122,7 @@ def distortion_statements(
                         layer=of_estimator["layer"][0] if len(of_estimator) else "last layer",
                         part=f"{quantity} under {distortion}" if is_part else "",
                     )
-                    nulls = _nulls_of_study_one(rows, of_estimator)
-                    found = {
-                        key: _of_information(one, nulls.get(key)) for key, one in _networks(of_estimator, distortion)
-                    }
+                    found = {key: _of_information(one) for key, one in _networks(of_estimator, distortion)}
                     statements.append(compared(like, found))
     return statements
 
@@ -159,27 +155,18 @@ def _networks(rows: pl.DataFrame, distortion: str) -> list[tuple[_Network, pl.Da
     return list(ordered.partition_by("seed", "training", as_dict=True).items())
 
 
-def _nulls_of_study_one(rows: pl.DataFrame, distorted: pl.DataFrame) -> dict[_Network, float]:
-    """Return the mean of permuted labels by network, as study one took it for the same layer and examples."""
-    same = ["seed", "training", "epoch", "examples", "layer_index", "estimator", "quantity"]
-    known = rows.filter(pl.col("distortion").is_null(), pl.col("null_mean_nats").is_not_null())
-    found = known.join(distorted.select(same).unique(), on=same, how="semi")
-    return {(seed, training): null for seed, training, null in found["seed", "training", "null_mean_nats"].iter_rows()}
-
-
 def _of_accuracy(rows: pl.DataFrame, chance: float) -> Response:
     values = rows["accuracy"].to_numpy()
     errors = accuracy_error(values, rows["n"].cast(pl.Float64).to_numpy())
     return Response(tuple(rows["level"]), values, np.empty((len(rows), 0)), errors, chance)
 
 
-def _of_information(rows: pl.DataFrame, null_of_study_one: float | None) -> Response:
+def _of_information(rows: pl.DataFrame) -> Response:
     values, errors = (
         rows["value_nats"].to_numpy(),
         rows["standard_error"].cast(pl.Float64).fill_null(math.inf).to_numpy(),
     )
     null = rows["null_mean_nats"][0]
-    null = null_of_study_one if null is None else null
     return Response(
         levels=tuple(rows["level"]),
         values=values,

@@ -14,6 +14,11 @@ from infoplane.records import (
     SWEPT_NOISE,
 )
 
+# What *few* beside a number means.
+FEW = (
+    "too few samples, by the estimator's own account: noisy from half of them differs, or most are alone in their bins"
+)
+
 STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's figure
 
 # How `bits.in_bits` names estimators whose noise is not the fixed one ...

@@ -17,6 +17,7 @@ from infoplane.records import (
 )
 from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
 from infoplane.report.labels import (
+    FEW,
     NOISY_RELATIVE,
     RELATIVE,
     curve_label,
@@ -78,8 +79,7 @@ def information_html(measurements: pl.DataFrame) -> str:
             state = "" if first else " open"
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
-        '<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>few</em>: too few samples, by the '
-        "estimator's own account: noisy from half of them differs, or most are alone in their bins. "
+        f'<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>few</em>: {FEW}. '
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
         "bounds; on adversarial examples the refitted decoders also read the label that the attack leaks, the "
