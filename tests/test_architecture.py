@@ -19,6 +19,7 @@ LEAVES = {
     "config",
     "errors",
     "layout",
+    "memory",
     "modes",
     "randomness",
     "records",

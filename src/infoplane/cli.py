@@ -23,6 +23,7 @@ from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.report import ReportOptions, report
 from infoplane.complaints import refused_text, refused_values
 from infoplane.errors import UserError
+from infoplane.memory import keep_freed_memory
 from infoplane.recipes import RECIPES
 
 Parsed = TypeVar("Parsed", bound=Options)
@@ -99,7 +100,9 @@ def _dispatch(arguments: list[str]) -> int:
     default = None
     if command is flow:
         default, rest = _flow_default(rest)
-    return command(_parse(options, name, rest, default))
+    given = _parse(options, name, rest, default)
+    keep_freed_memory()
+    return command(given)
 
 
 def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:

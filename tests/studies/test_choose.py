@@ -20,12 +20,13 @@ def tried(monkeypatch):
 
     monkeypatch.setattr(choose, "usual_candidates", lambda device: WAYS)
     monkeypatch.setattr(choose, "fastest_choices", probe)
+    monkeypatch.setattr(choose, "with_substitutes", lambda network, images, candidates: list(candidates))
     return seen
 
 
 @pytest.mark.parametrize(
     ("precision", "expected", "plain"),
-    [("auto", WAYS, True), ("32", WAYS[:2], True), ("bf16", WAYS[2:], False)],
+    [("auto", WAYS, True), ("bf16", WAYS[2:], False)],
 )
 def test_precision_leaves_the_probe_the_rest(small_flow, tried, precision, expected, plain):
     assert training_choices(small_flow, "cpu", precision) == expected[-1]
@@ -46,12 +47,21 @@ def test_a_network_of_the_users_is_never_passed_twice_at_once(small_flow, tried)
     assert {way.workers for way in tried["candidates"]} == {1}
 
 
+def test_32_bits_are_the_plain_way(small_flow, tried):
+    assert training_choices(small_flow, "cpu", "32") == PLAIN
+    assert not tried
+
+
 def test_nothing_is_tried_where_nothing_is_trained(small_flow, tried):
     still = small_flow.model_copy(update={"training": small_flow.training.model_copy(update={"epochs": 0})})
     assert training_choices(still, "cpu", "auto") == PLAIN
     assert not tried
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, Choices(substitutes=("conv1", "bn"))])
 def test_choices_go_to_json_and_back(way):
     assert from_record(to_record(way)) == way
+
+
+def test_choices_of_a_run_from_before_substitutes():
+    assert from_record({"precision": "bf16", "workers": 2}) == Choices(precision="bf16", workers=2)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.acceleration.network import PLAIN, AcceleratedNetwork, Choices
+from infoplane.acceleration.substitutes import weights_held_still
 from infoplane.acceleration.workers import in_parts
 
 ROUNDS = 5
@@ -67,7 +68,8 @@ def _gradient(network: nn.Module, images: Tensor, way: Choices) -> Tensor:
             (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), part)
         return gradient
 
-    return torch.cat(in_parts(of_part, len(images), way.workers))
+    with weights_held_still(network):
+        return torch.cat(in_parts(of_part, len(images), way.workers))
 
 
 def _cosine(one: Tensor, other: Tensor) -> float:

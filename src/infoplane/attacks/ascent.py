@@ -1,12 +1,13 @@
 """The ascent that projected-gradient attacks share: nothing but the model, the gradient and the region."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.acceleration import AcceleratedNetwork, in_parts
+from infoplane.acceleration import AcceleratedNetwork, in_parts, weights_held_still
 from infoplane.attacks.balls import Region
 from infoplane.attacks.hygiene import GradientHealth
 
@@ -67,5 +68,6 @@ def ascend(
     workers = model.choices.workers if isinstance(model, AcceleratedNetwork) else 1
     if any(module.training for module in model.modules()):
         workers = 1
-    parts = in_parts(climb, len(start), workers)
+    with weights_held_still(model) if isinstance(model, AcceleratedNetwork) else nullcontext():
+        parts = in_parts(climb, len(start), workers)
     return parts[0] if len(parts) == 1 else torch.cat(parts)

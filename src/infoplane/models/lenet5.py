@@ -56,8 +56,9 @@ class LeNet5(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, `(batch, classes)`, of images `(batch, channels, image_size, image_size)` in [0, 1]."""
-        features = F.max_pool2d(F.relu(self.conv1(self.normalise(images))), 2)
-        features = F.max_pool2d(F.relu(self.conv2(features)), 2)
+        # ReLU of the maximum is the maximum of ReLU, of a quarter of the units.
+        features = F.relu(F.max_pool2d(self.conv1(self.normalise(images)), 2))
+        features = F.relu(F.max_pool2d(self.conv2(features), 2))
         features = F.relu(self.fc1(features.flatten(start_dim=1)))
         logits: Tensor = self.fc3(F.relu(self.fc2(features)))
         return logits

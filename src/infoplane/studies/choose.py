@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 
-from infoplane.acceleration import PLAIN, Choices, fastest_choices, usual_candidates
+from infoplane.acceleration import PLAIN, Choices, fastest_choices, usual_candidates, with_substitutes
 from infoplane.config import FlowConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.modes import evaluation_mode
@@ -23,29 +23,28 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
     Args:
         config: all settings.
         device: "cpu" or "cuda".
-        precision: "32" and "bf16" leave the probe the rest; "auto" leaves it the precision too.
+        precision: "32" is the plain way; "bf16" leaves the probe the rest, "auto" the precision too.
     """
-    if not config.training.epochs:
+    if not config.training.epochs or precision == "32":
         return PLAIN
     candidates = usual_candidates(torch.device(device))
     if ":" in config.model.name:
         candidates = [way for way in candidates if way.workers == 1]
     if precision == "bf16":
         candidates = [way for way in candidates if way.precision == "bf16"] or [Choices(precision="bf16")]
-    elif precision == "32":
-        candidates = [way for way in candidates if way.precision == "32"]
     test, _ = load_test_images(config, device)
     model = build_model(config, test)
     images = as_pixels(test.images[: config.training.batch_size], memory_format(model))
     with evaluation_mode(model):
+        candidates = with_substitutes(model, images, candidates)
         return fastest_choices(model, images, candidates, plain=precision != "bf16")
 
 
 def to_record(choices: Choices) -> dict[str, Any]:
     """Return the choices as `config.json` keeps them."""
-    return {"precision": choices.precision, "workers": choices.workers}
+    return {"precision": choices.precision, "workers": choices.workers, "substitutes": list(choices.substitutes)}
 
 
 def from_record(record: Mapping[str, Any]) -> Choices:
     """Return what `to_record` was given."""
-    return Choices(precision=record["precision"], workers=record["workers"])
+    return Choices(**{**record, "substitutes": tuple(record.get("substitutes", ()))})

@@ -1,0 +1,116 @@
+"""Adversarial training as loops outside infoplane write it: what `training.py` compares with, each in a process of its
+own, so that nothing this library sets for its process helps them."""
+
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infoplane.models import LeNet5, WideResNet, construct
+
+BATCH, STEPS = 128, 7
+# factory, (channels, size), epsilon, step size
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], float, float]] = {
+    "LeNet-5": (lambda: LeNet5(mean=0.1307), (1, 28), 45 / 255, 8 / 255),
+    "WideResNet-10-1": (lambda: WideResNet(), (3, 32), 8 / 255, 2 / 255),
+}
+
+Step = Callable[[], None]
+
+
+def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images and labels of one batch, the same in every process."""
+    channels, size = NETWORKS[name][1]
+    source = torch.Generator().manual_seed(0)
+    images = torch.rand(BATCH, channels, size, size, generator=source).to(device)
+    return images, torch.randint(10, (BATCH,), generator=source).to(device)
+
+
+def plain_step(name: str, device: torch.device) -> Step:
+    """PGD and the update: float32, NCHW, `autograd.grad`."""
+    (factory, _, epsilon, size), (images, labels) = NETWORKS[name], batch(name, device)
+    model = construct(factory, seed=0).to(device)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+    def step() -> None:
+        model.eval()
+        attacked = (images + torch.empty_like(images).uniform_(-epsilon, epsilon)).clamp(0, 1)
+        for _ in range(STEPS):
+            attacked = attacked.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(F.cross_entropy(model(attacked), labels), attacked)
+            attacked = attacked.detach() + size * gradient.sign()
+            attacked = torch.min(torch.max(attacked, images - epsilon), images + epsilon).clamp(0, 1)
+        _update(model, optimiser, attacked, labels)
+
+    return step
+
+
+def foolbox_step(name: str, device: torch.device) -> Step:
+    """The same loop with foolbox's PGD inside."""
+    import foolbox
+
+    (factory, _, epsilon, size), (images, labels) = NETWORKS[name], batch(name, device)
+    model = construct(factory, seed=0).to(device)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=size, steps=STEPS, random_start=True)
+
+    def step() -> None:
+        wrapped = foolbox.PyTorchModel(model.eval(), bounds=(0, 1), device=device)
+        _, attacked, _ = attack(wrapped, images, labels, epsilons=epsilon)
+        _update(model, optimiser, attacked, labels)
+
+    return step
+
+
+def _update(model: nn.Module, optimiser: torch.optim.Optimizer, attacked: Tensor, labels: Tensor) -> None:
+    model.train()
+    optimiser.zero_grad()
+    F.cross_entropy(model(attacked.detach()), labels).backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
+class ElsewhereStep:
+    """A step that runs, when called, in a process of its own; the call returns the seconds that it took there.
+
+    Args:
+        make: `plain_step` or `foolbox_step`.
+        name: of the network.
+        device: where it runs.
+    """
+
+    def __init__(self, make: Callable[[str, torch.device], Step], name: str, device: torch.device) -> None:
+        context = get_context("spawn")
+        self._ours, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, name, device, torch.get_num_threads()))
+        self._process.start()
+
+    def __call__(self) -> float:
+        self._ours.send(True)
+        return float(self._ours.recv())
+
+    def close(self) -> None:
+        """End the process."""
+        self._ours.send(False)
+        self._process.join()
+
+
+def _serve(
+    theirs: Connection, make: Callable[[str, torch.device], Step], name: str, device: torch.device, threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    step = make(name, device)
+    while theirs.recv():
+        theirs.send(seconds(step))
+
+
+def seconds(step: Step) -> float:
+    """Wall time of one call, to the end of what it started on a GPU."""
+    began = time.perf_counter()
+    step()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
