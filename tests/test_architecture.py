@@ -25,6 +25,7 @@ LEAVES = {
     "records",
     "state",
     "sweeps",
+    "team",
     "wrappers",
 }
 ESTIMATING = {"estimators"}
@@ -42,6 +43,7 @@ MAY_IMPORT = {
     "runs": {"packing"},
     "packing": set(),
     "environment": set(),
+    "ranks": set(),
     "recipes": set(),
     "attacks": ATTACKING,
     "distortions": set(),
@@ -50,7 +52,7 @@ MAY_IMPORT = {
     "findings": {"estimators", "studies", "distortions"},
     "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment"},
+    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment", "ranks"},
     "complaints": set(),
     "cli": {"commands", "recipes", "complaints"},
 }

@@ -1,10 +1,11 @@
 """Seeded generators, one per purpose: drawing more for one purpose never changes another."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def stable_seed(*parts: int | str) -> int:
@@ -16,6 +17,38 @@ def stable_seed(*parts: int | str) -> int:
 def seeded_generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a generator on `device`, seeded by a stable hash of e.g. (seed, purpose, training, epoch, layer)."""
     return torch.Generator(device=device).manual_seed(stable_seed(*parts))
+
+
+class PartGenerator(torch.Generator):
+    """Belongs to a process that has some rows of each batch: what is drawn per image is drawn for the whole batch.
+
+    So the draws of an image do not depend on how many processes share the batch.
+    """
+
+    rows = slice(None)
+    images: int | None = None  # in the whole batch; None where the rows are all there is
+
+    def of_batch(self, rows: slice, images: int) -> "PartGenerator":
+        """Draw for these rows of a batch of so many images from now on."""
+        self.rows, self.images = rows, images
+        return self
+
+
+def draw_per_image(
+    distribution: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator, *, dtype: torch.dtype
+) -> Tensor:
+    """Return `shape` draws, the first dimension over images, on the generator's device.
+
+    Args:
+        distribution: `torch.rand` or `torch.randn`.
+        shape: of what is returned.
+        generator: a `PartGenerator` draws for the images of other processes too.
+        dtype: of the draws.
+    """
+    if not isinstance(generator, PartGenerator) or generator.images is None:
+        return distribution(shape, generator=generator, device=generator.device, dtype=dtype)
+    whole = (generator.images, *shape[1:])
+    return distribution(whole, generator=generator, device=generator.device, dtype=dtype)[generator.rows]
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from infoplane.randomness import draw_per_image
+
 Norm = Literal["linf", "l2"]
 
 
@@ -47,7 +49,7 @@ class LinfRegion:
         return part
 
     def random_point(self, generator: torch.Generator) -> Tensor:
-        noise = torch.rand(self._images.shape, generator=generator, device=generator.device, dtype=self._images.dtype)
+        noise = draw_per_image(torch.rand, self._images.shape, generator, dtype=self._images.dtype)
         return self.projected_(self._images + (2 * noise - 1).to(self._images.device) * self._epsilon)
 
     def projected_(self, attacked: Tensor) -> Tensor:
@@ -74,10 +76,10 @@ class L2Region:
         return L2Region(self._images[rows], self._epsilon)
 
     def random_point(self, generator: torch.Generator) -> Tensor:
-        images, device, dtype = self._images, generator.device, self._images.dtype
-        direction = torch.randn(images.shape, generator=generator, device=device, dtype=dtype).to(images.device)
+        images, dtype = self._images, self._images.dtype
+        direction = draw_per_image(torch.randn, images.shape, generator, dtype=dtype).to(images.device)
         # Volume grows with the power of the dimension: a uniform radius would crowd the centre.
-        draws = torch.rand(len(images), generator=generator, device=device, dtype=dtype).to(images.device)
+        draws = draw_per_image(torch.rand, (len(images),), generator, dtype=dtype).to(images.device)
         return (images + _scaled(direction, self._epsilon * draws ** (1 / images[0].numel()))).clamp_(0, 1)
 
     def projected_(self, attacked: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, open_console, typed_command
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from infoplane.acceleration import Choices
     from infoplane.runs import RunFolder
     from infoplane.studies.progress import Progress
+    from infoplane.team import Team
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class DemoOptions(Options):
@@ -36,13 +39,17 @@ class FlowOptions(Options):
     """Images of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Of products while training and attacking for training: float32, bfloat16, or what a short probe finds faster.
     Networks are always measured in float32."""
     deterministic: bool = False
     """Train the plain way, without a probe: the same bits on the same machine, whatever else it does."""
+    devices: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Processes on this node that train together on parts of each batch and share out the measuring: one per GPU."""
+    nodes: Annotated[int, tyro.conf.arg(metavar="M")] = 1
+    """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
     """Keep the weights of every epoch instead of the last."""
     quiet: bool = False
@@ -71,6 +78,8 @@ def flow(options: FlowOptions) -> int:
         precision=options.precision,
         deterministic=options.deterministic,
         keep_checkpoints=options.keep_checkpoints,
+        devices=options.devices,
+        nodes=options.nodes,
     )
 
 
@@ -129,11 +138,43 @@ def _choices(
 
 
 def _run_flow(
+    config: FlowConfig, path: Path, *, device: Device = "auto", devices: int = 1, nodes: int = 1, **options: Any
+) -> int:
+    """Run the study on one process per device; all but the leader do what it says."""
+    from infoplane.ranks import ranks_started
+
+    if min(devices, nodes) < 1:
+        raise UserError(f"--devices and --nodes must be at least 1, got {devices} and {nodes}")
+    with ranks_started(devices, nodes, device) as team:
+        if team.rank:
+            return _follow(team)
+        return _lead(config, path, team, device=device, **options)
+
+
+def _follow(team: "Team") -> int:
+    from infoplane.environment import apply_environment
+    from infoplane.studies.following import follow_information_flow
+    from infoplane.team import LostProcessError
+
+    try:
+        kept = team.tell()
+        if kept is not None:
+            apply_environment(kept)
+            follow_information_flow(team)
+    except LostProcessError:
+        return USER_ERROR  # the leader says so, unless it is the one that is gone
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _lead(
     config: FlowConfig,
     path: Path,
+    team: "Team",
     *,
     quiet: bool,
-    device: str = "auto",
+    device: Device,
     precision: Literal["auto", "32", "bf16"] = "auto",
     deterministic: bool = False,
     keep_checkpoints: bool = False,
@@ -150,10 +191,16 @@ def _run_flow(
     console, run = open_console(), RunFolder(path)
     with run.locked():
         config, own = _with_own_settings(config, run)
-        now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints}
+        now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
         defaults = FlowConfig().model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
+        if (began := kept.get("processes", 1)) != team.size:
+            raise UserError(
+                f"{path} began with {began} process{'es' * (began > 1)}, got {team.size}: each keeps what its method "
+                "remembers of its images; continue it so (--devices, --nodes), or choose another folder with --run"
+            )
         differences = apply_environment(kept, device)
+        team.tell(kept)
         try:
             with progress_for(console, quiet=quiet) as progress:
                 for note in filter(None, [own, *differences]):
@@ -166,6 +213,7 @@ def _run_flow(
                     keep_checkpoints=kept.get("keep_checkpoints", False) or keep_checkpoints,
                     choices=choices,
                     progress=progress,
+                    team=team,
                 )
                 progress.doing("drawing figures and report")
                 found = run_findings(run)

@@ -18,7 +18,7 @@ from infoplane.runs import RunFolder
 from infoplane.state import join_state
 from infoplane.studies.ended import measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
-from infoplane.studies.information_flow import STUDY
+from infoplane.studies.flow_work import STUDY
 from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
 
 

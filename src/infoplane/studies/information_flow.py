@@ -1,7 +1,9 @@
 """Study one: information flow during training, normal against adversarial (docs/method.md, section 5)."""
 
 import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import polars as pl
 from torch import Tensor
@@ -10,7 +12,6 @@ from infoplane.acceleration import PLAIN, Choices
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.layout import as_pixels
-from infoplane.modes import evaluation_mode
 from infoplane.records import (
     Geometry,
     Measurement,
@@ -23,21 +24,14 @@ from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.ended import stopped_at
-from infoplane.studies.evaluate import evaluate, prediction_counts
+from infoplane.studies.flow_work import STUDY, FlowWork
+from infoplane.studies.following import Order, Start
 from infoplane.studies.methods import passes_per_image
-from infoplane.studies.parts import (
-    Images,
-    build_attack,
-    build_model,
-    load_images,
-    probed_layers,
-)
-from infoplane.studies.plane import InformationPlane
+from infoplane.studies.parts import Images, load_images
+from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
-from infoplane.studies.trainers import TrainerBuilder
-from infoplane.training import Trainer
-
-STUDY = "information-flow"
+from infoplane.studies.trainers import SourceNetworks
+from infoplane.team import ALONE, Team
 
 
 class FlowRecords(NamedTuple):
@@ -56,6 +50,7 @@ def information_flow(
     keep_checkpoints: bool = False,
     choices: Choices = PLAIN,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> FlowRecords:
     """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
 
@@ -68,6 +63,7 @@ def information_flow(
         keep_checkpoints: keep the weights of every epoch instead of the last only.
         choices: how networks compute while they train; they are measured plainly.
         progress: hears how far the study is.
+        team: processes that share the work; this one leads, the others are in `follow_information_flow`.
 
     Returns:
         Measurements, geometry and performance of all epochs, those of earlier sittings included.
@@ -81,10 +77,22 @@ def information_flow(
     for note in {images.test.note, images.train.note if images.train else ""} - {""}:
         progress.say(f"data: {note}")
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
+    trainings = [(own, training) for own in config.of_each_seed() for training in config.methods]
+    team.tell(Start(config, device, choices))
     flows = [
-        _Flow(own, training, images, pixels, run, progress, choices, name=_name(config, own.seed, training))
-        for own in config.of_each_seed()
-        for training in config.methods
+        _Flow(
+            own,
+            training,
+            images,
+            pixels,
+            run,
+            progress,
+            choices,
+            team,
+            number=number,
+            name=_name(config, own.seed, training),
+        )
+        for number, (own, training) in enumerate(trainings)
     ]
     progress.begin(sum(flow.work_ahead() for flow in flows))
     for flow in flows:
@@ -116,7 +124,9 @@ class _Flow:
         run: RunFolder | None,
         progress: Progress,
         choices: Choices,
+        team: Team,
         *,
+        number: int,
         name: str,
     ) -> None:
         self.measurements: list[Measurement] = []
@@ -124,19 +134,9 @@ class _Flow:
         self.performance: list[Performance] = []
         self._config, self._training, self._images, self._name = config, training, images, name
         self._run, self._progress = run, progress
-        self._model = build_model(config, images.test)
-        self._trainer: Trainer | None = None  # while it works
-        self._plane = InformationPlane(
-            pixels,
-            images.test.labels[images.measured],
-            layers=probed_layers(config, self._model),
-            attack=build_attack(config.attack, random_start=False),
-            settings=config.measurement,
-            seed=config.seed,
-            examples_seed=config.data.seed,
-            study=STUDY,
-        )
-        self._builder = TrainerBuilder(config, training, images, run, progress, choices)
+        self._number, self._team = number, team
+        self._work = FlowWork(config, training, images, pixels, choices, team)
+        self._sources = SourceNetworks(config, training, images, run, progress, choices)
         self._last = stopped_at(run, config, training) or config.training.epochs
         self._first = self._first_epoch()
 
@@ -197,7 +197,7 @@ class _Flow:
             self._progress.say(
                 f"{self._name}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
             )
-        self._trainer = self._builder.build(self._model)
+        self._together("begin", self._sources.weights())
         self._restore(self._first)
         epoch = self._first
         while True:
@@ -208,10 +208,17 @@ class _Flow:
             self._train(epoch)
             epoch += 1
             self._checkpoint(epoch, keep=keep_checkpoints)
-            if self._trainer is not None and self._trainer.stopped is not None:
+            if (trainer := self._work.trainer) is not None and trainer.stopped is not None:
                 self._last = epoch
-                self._progress.say(f"{self._name}: ended after epoch {epoch}: {self._trainer.stopped}")
-        self._trainer = None
+                self._progress.say(f"{self._name}: ended after epoch {epoch}: {trainer.stopped}")
+        self._together("end")
+
+    def _together(
+        self, method: str, *positional: object, here: Mapping[str, object] = MappingProxyType({}), **named: object
+    ) -> Any:
+        """Call a method of the work on every process of the team, here with some arguments more."""
+        self._team.tell(Order(self._number, method, positional, named))
+        return getattr(self._work, method)(*positional, **named, **here)
 
     def _restore(self, epoch: int) -> None:
         if self._run is None:
@@ -219,75 +226,44 @@ class _Flow:
         seed = self._config.seed
         if epoch not in self._run.checkpoint_epochs(seed, self._training):
             self._checkpoint(0, keep=True)
-        elif self._trainer is not None:
-            self._trainer.load_state_dict(join_state(*self._run.read_checkpoint(seed, self._training, epoch)))
+        elif self._work.trainer is not None:
+            self._together("load", join_state(*self._run.read_checkpoint(seed, self._training, epoch)))
             self._progress.say(f"{self._name}: continued after epoch {epoch}")
 
     def _checkpoint(self, epoch: int, *, keep: bool) -> None:
         if self._run is None:
             return
-        state = self._trainer.state_dict() if self._trainer else {"model": self._model.state_dict(), "epoch": 0}
+        trainer = self._work.trainer
+        state = trainer.state_dict() if trainer else {"model": self._work.model.state_dict(), "epoch": 0}
         self._run.write_checkpoint(self._config.seed, self._training, epoch, *split_state(state))
-        if self._trainer is not None and epoch and self._trainer.best_epoch == epoch:
+        if trainer is not None and epoch and trainer.best_epoch == epoch:
             self._run.write_best_checkpoint(self._config.seed, self._training, *split_state(state))
         if not keep:  # never a later one: where records were lost and are made again, it is the finished network
             later = [known for known in self._run.checkpoint_epochs(self._config.seed, self._training) if known > epoch]
             self._run.prune_checkpoints(self._config.seed, self._training, keep={epoch, *later})
 
     def _train(self, epoch: int) -> None:
-        assert self._trainer is not None
         train = self._images.train
         assert train is not None
         self._progress.doing(f"{self._name}: training epoch {epoch + 1} of {self._config.training.epochs}")
         per_image = self._epoch_work() / len(train)
         with attack_warnings_said(self._name, self._progress, self._log):
-            record = self._trainer.train_epoch(lambda batch: self._progress.advance(batch * per_image))
+            record = self._together(
+                "train_epoch", here={"on_batch": lambda batch: self._progress.advance(batch * per_image)}
+            )
         self._log("trained", **record._asdict())
 
     def _measure(self, epoch: int) -> None:
-        config, trainer = self._config, self._trainer
-        model = trainer.network if trainer else self._model
+        config = self._config
         self._progress.doing(f"{self._name}: measuring epoch {epoch} of {config.training.epochs}")
         began = time.perf_counter()
-        gradient_evaluations = trainer.gradient_evaluations if trainer else 0
-        seconds = trainer.seconds if trainer else 0.0
+        final = epoch == self._last
+        thorough = epoch in config.thorough_epochs() or (final and bool(config.thorough_epochs()))
         try:
             with attack_warnings_said(self._name, self._progress, self._log):
-                records = self._plane.measure(
-                    model,
-                    epoch=epoch,
-                    training=self._training,
-                    thorough=epoch in config.thorough_epochs()
-                    or (epoch == self._last and bool(config.thorough_epochs())),
-                    final=epoch == self._last,
-                    gradient_evaluations=gradient_evaluations,
-                    seconds=seconds,
-                )
+                records: PlaneRecords = self._together("measure", epoch, thorough=thorough, final=final)
         except ValueError as error:  # of the user's network, say: activations that are not finite
             raise UserError(f"{self._training} training, seed {config.seed}, epoch {epoch}: {error}") from error
-        # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
-        performance = [row for row in records.performance if row.examples == "adversarial"]
-        for split, images in (("train", self._images.train), ("test", self._images.test)):
-            if images is None:
-                continue
-            with evaluation_mode(model):
-                whole = evaluate(model, images.images, images.labels)
-            performance.append(
-                Performance(
-                    study=STUDY,
-                    seed=config.seed,
-                    training=self._training,
-                    epoch=epoch,
-                    split=split,
-                    examples="original",
-                    accuracy=whole.accuracy,
-                    loss=whole.loss,
-                    n=len(images),
-                    predictions=prediction_counts(images.labels, whole.predicted, whole.confidence),
-                    gradient_evaluations=gradient_evaluations,
-                    seconds=seconds,
-                )
-            )
         if self._run is not None:
             self._run.write_records(
                 STUDY,
@@ -296,20 +272,21 @@ class _Flow:
                 epoch,
                 measurements=measurement_table(records.measurements),
                 geometry=geometry_table(records.geometry),
-                performance=performance_table(performance),
+                performance=performance_table(records.performance),
             )
         self.measurements += records.measurements
         self.geometry += records.geometry
-        self.performance += performance
+        self.performance += records.performance
         self._progress.advance(self._measuring_work(epoch))
         taken = time.perf_counter() - began
+        trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)
         names = {("train", "original"): "train", ("test", "original"): "test", ("test", "adversarial"): "attacked"}
-        found = {names[row.split, row.examples]: row.accuracy for row in performance}
+        found = {names[row.split, row.examples]: row.accuracy for row in records.performance}
         accuracies = ", ".join(f"{name} {found[name]:.1%}" for name in names.values() if name in found)
         self._progress.say(
             f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
-            f"(trained {seconds:.0f} s, measured in {taken:.1f} s)"
+            f"(trained {trained:.0f} s, measured in {taken:.1f} s)"
         )
 
     def _log(self, event: str, **facts: object) -> None:

@@ -23,8 +23,15 @@ from infoplane.records import (
     performance_table,
 )
 from infoplane.studies.decoders import ORIGINAL
-from infoplane.studies.evaluate import attack_images, evaluate, layer_activations, prediction_counts
-from infoplane.studies.layer import LayerFacts, Undistorted, measure_layer, stratified_groups
+from infoplane.studies.evaluate import (
+    attack_images,
+    evaluate,
+    layer_activations,
+    prediction_counts,
+    recorded_names,
+)
+from infoplane.studies.layer import LayerFacts, LayerRecords, Undistorted, measure_layer, stratified_groups
+from infoplane.team import ALONE, Team, together
 
 
 class PlaneRecords(NamedTuple):
@@ -64,6 +71,8 @@ class InformationPlane:
         examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
         study: name in the records.
         split: name in the records, where the images come from.
+        team: processes that measure together, each with the same arguments: batches and layers are dealt out, and all
+            get the same records. With it, `attack` must draw nothing.
     """
 
     def __init__(
@@ -78,6 +87,7 @@ class InformationPlane:
         examples_seed: int = 0,
         study: str = "information-flow",
         split: str = "test",
+        team: Team = ALONE,
     ) -> None:
         check_images(images)
         check_labels(labels, len(images))
@@ -85,7 +95,7 @@ class InformationPlane:
         self._layers, self._attack = tuple(layers), attack
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
-        self._examples_seed = examples_seed
+        self._examples_seed, self._team = examples_seed, team
         self._groups = stratified_groups(labels, seeded_generator(examples_seed, "groups"))
         self._measurements: list[Measurement] = []
         self._geometry: list[Geometry] = []
@@ -141,7 +151,7 @@ class InformationPlane:
             versions = distorted.versions if distorted else self._versions(model, training, epoch)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
-                found = evaluate(model, images, self._labels)
+                found = evaluate(model, images, self._labels, self._team)
                 if final and not distorted and examples != ORIGINAL:
                     mistaken_for[examples] = found.predicted
                 records.performance.append(
@@ -164,10 +174,13 @@ class InformationPlane:
                     )
                 )
             # Layer by layer through all versions: what happened to the originals' representation needs both.
-            passes = [layer_activations(model, images, layers) for images in versions.values()]
+            names = recorded_names(model, self._images, layers)
+            passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
             inputs = {examples: _distinct(images) for examples, images in versions.items()}
-            for index, recorded in enumerate(zip(*passes, strict=True)):
+
+            def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
                 layer = recorded[0][0]
+                index = names.index(layer)
                 facts = LayerFacts(
                     study=self._study,
                     seed=self._seed,
@@ -179,7 +192,7 @@ class InformationPlane:
                 )
                 if distorted:
                     facts |= {"distortion": distorted.distortion, "level": distorted.level}
-                measured = measure_layer(
+                return index, measure_layer(
                     {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)},
                     self._labels,
                     self._groups,
@@ -193,8 +206,10 @@ class InformationPlane:
                     final=final,
                     mistakes=distorted is not None and distorted.every_mistake,
                 )
-                records.measurements.extend(measured.measurements)
-                records.geometry.extend(measured.geometry)
+
+            for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
+                records.measurements.extend(found_in_layer.measurements)
+                records.geometry.extend(found_in_layer.geometry)
         self._measurements += records.measurements
         self._geometry += records.geometry
         self._performance += records.performance
@@ -206,7 +221,7 @@ class InformationPlane:
         if self._attack is not None:
             generator = seeded_generator(self._seed, "measuring attack", training, epoch, device=self._images.device)
             versions["adversarial"] = attack_images(
-                model, self._attack, self._images, self._labels, generator=generator
+                model, self._attack, self._images, self._labels, generator=generator, team=self._team
             )
         return versions
 

@@ -1,6 +1,8 @@
 """From settings to a trainer: method, images, validation, and the networks that ensemble training attacks."""
 
-from torch import nn
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
 
 from infoplane.acceleration import Choices
 from infoplane.config import WRAPPER, FlowConfig
@@ -10,17 +12,69 @@ from infoplane.state import join_state, split_state
 from infoplane.studies.methods import build_method
 from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model
 from infoplane.studies.progress import Progress
+from infoplane.team import Team
 from infoplane.training import Trainer, Validation, normal_training
 
 
-class TrainerBuilder:
-    """Makes the trainer of one training.
+def build_trainer(
+    config: FlowConfig,
+    training: str,
+    model: nn.Module,
+    images: Images,
+    sources: Sequence[Mapping[str, Tensor]],
+    choices: Choices,
+    team: Team,
+) -> Trainer | None:
+    """Return a trainer of `model`, or None where nothing is trained.
 
     Args:
         config: of one seed.
         training: name of the method.
+        model: with its initial weights.
         images: of the study.
-        run: where source networks of ensemble training are kept, so that a continued run has the same; or None.
+        sources: from `SourceNetworks`.
+        choices: how networks compute while they train.
+        team: processes that train together.
+    """
+    train = images.train
+    if train is None:
+        return None
+    networks = []
+    for weights in sources:
+        network = build_model(config, images.test)
+        network.load_state_dict(weights)
+        networks.append(network.eval())
+    return Trainer(
+        model,
+        build_method(training, config, networks),
+        train.images,
+        train.labels,
+        config.training,
+        seed=config.seed,
+        training=training,
+        augmentation=build_augmentation(config),
+        validation=_validation(config, training, images) if not team.rank else None,  # what it decides, the leader says
+        choices=choices,
+        team=team,
+    )
+
+
+def _validation(config: FlowConfig, training: str, images: Images) -> Validation | None:
+    if images.held_out is None:
+        return None
+    # A network that never met an attack is wrong about all of them: its best epoch goes by original images.
+    attack = None if training == "normal" else build_attack(config.attack, random_start=False)
+    return Validation(images.held_out.images, images.held_out.labels, attack)
+
+
+class SourceNetworks:
+    """The networks that ensemble training attacks, trained normally beforehand, by this process alone.
+
+    Args:
+        config: of one seed.
+        training: name of the method; only ensemble training has sources.
+        images: of the study.
+        run: where they are kept, so that a continued run has the same; or None.
         progress: hears of their training.
         choices: how networks compute while they train.
     """
@@ -37,49 +91,23 @@ class TrainerBuilder:
         self._config, self._training, self._images = config, training, images
         self._run, self._progress, self._choices = run, progress, choices
 
-    def build(self, model: nn.Module) -> Trainer | None:
-        """Return a trainer of `model`, or None where nothing is trained."""
-        train, config = self._images.train, self._config
-        if train is None:
-            return None
-        sources = []
-        if self._training.removesuffix(WRAPPER) == "ensemble":
-            sources = [self._source(number) for number in range(config.method.ensemble_sources)]
-        return Trainer(
-            model,
-            build_method(self._training, config, sources),
-            train.images,
-            train.labels,
-            config.training,
-            seed=config.seed,
-            training=self._training,
-            augmentation=build_augmentation(config),
-            validation=self._validation(),
-            choices=self._choices,
-        )
+    def weights(self) -> list[dict[str, Tensor]]:
+        """Return the `state_dict` of each: kept ones, or trained now."""
+        if self._training.removesuffix(WRAPPER) != "ensemble" or self._images.train is None:
+            return []
+        return [self._one(number) for number in range(self._config.method.ensemble_sources)]
 
-    def _validation(self) -> Validation | None:
-        held_out = self._images.held_out
-        if held_out is None:
-            return None
-        # A network that never met an attack is wrong about all of them: its best epoch goes by original images.
-        attack = None if self._training == "normal" else build_attack(self._config.attack, random_start=False)
-        return Validation(held_out.images, held_out.labels, attack)
-
-    def _source(self, number: int) -> nn.Module:
-        """Return a network that was trained normally from other initial weights, in evaluation mode."""
+    def _one(self, number: int) -> dict[str, Tensor]:
         train, name = self._images.train, f"source{number}"
         assert train is not None
         seed = stable_seed(self._config.seed, "ensemble source", number)
         config = self._config.model_copy(update={"seed": seed})
-        model = build_model(config, self._images.test)
         epochs = config.training.epochs
         if self._run is not None and epochs in self._run.checkpoint_epochs(self._config.seed, name):
-            kept = join_state(*self._run.read_checkpoint(self._config.seed, name, epochs))
-            model.load_state_dict(kept["model"])
-            return model.eval()
+            kept: dict[str, Tensor] = join_state(*self._run.read_checkpoint(self._config.seed, name, epochs))["model"]
+            return kept
         trainer = Trainer(
-            model,
+            build_model(config, self._images.test),
             normal_training(),
             train.images,
             train.labels,
@@ -94,4 +122,4 @@ class TrainerBuilder:
             trainer.train_epoch()
         if self._run is not None:
             self._run.write_checkpoint(self._config.seed, name, epochs, *split_state(trainer.state_dict()))
-        return trainer.network.eval()
+        return dict(trainer.model.state_dict())

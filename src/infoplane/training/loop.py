@@ -12,7 +12,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
 from infoplane.config import TrainingConfig
 from infoplane.layout import as_pixels, memory_format
-from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
+from infoplane.randomness import PartGenerator, isolated_global_generator, seeded_generator, stable_seed
+from infoplane.team import ALONE, Team, add_gradients_
 from infoplane.training.method import TrainingMethod
 from infoplane.training.schedules import learning_rate
 from infoplane.training.validation import Validation
@@ -52,6 +53,8 @@ class Trainer:
         augmentation: `(images, generator) -> images`, applied to each batch.
         validation: held-out images that decide which epoch was best, and when to stop.
         choices: how the network computes while it trains; what `network` gives computes plainly.
+        team: processes that train together, each with the same arguments and with its rows of every batch (docs/
+            training.md, "Several devices"). What the leader gives counts; `state_dict` is the leader's.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Trainer:
         augmentation: Augmentation | None = None,
         validation: Validation | None = None,
         choices: Choices = PLAIN,
+        team: Team = ALONE,
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels) or not len(images):
             raise ValueError(
@@ -77,7 +81,9 @@ class Trainer:
         self._images, self._labels = images, labels
         self._settings, self._seed, self._training = settings, seed, training
         self._augmentation, self._validation = augmentation, validation
-        self._optimiser = _optimiser(model, settings)
+        self._team, self._share = team, 1.0  # of this process in the batch
+        self._method_states: list[Any] = []  # of the other processes
+        self._optimiser = _optimiser(model, settings, self._add_gradients if team.size > 1 else None)
         self._working = model if choices == PLAIN else AcceleratedNetwork(model, choices)
         self._average: AveragedModel | None = None
         if settings.average_decay is not None:
@@ -117,36 +123,47 @@ class Trainer:
         batches = torch.split(order.to(device), self._settings.batch_size)[part::replays]
         seen = sum(map(len, batches))
         augmenting = seeded_generator(self._seed, "augmentation", self.epoch, device=device)
-        attacking = seeded_generator(self._seed, "method", self._training, self.epoch, device=device)
-        loss_sum = torch.zeros((), dtype=torch.double, device=device)
-        correct = torch.zeros((), dtype=torch.double, device=device)
+        attacking = PartGenerator(device=device)
+        attacking.manual_seed(stable_seed(self._seed, "method", self._training, self.epoch))
+        sums = torch.zeros(2, dtype=torch.double, device=device)  # of the loss, and of images classified right
+        forward = gradient = 0.0
         layout = memory_format(self.model)
         self._working.train()
-        dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch)
+        rank = [self._team.rank] * (self._team.rank > 0)  # others draw other masks
+        dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch, *rank)
         with isolated_global_generator(dropout_seed, device):
             for number, batch in enumerate(batches):
                 images = as_pixels(self._images[batch])
                 if self._augmentation is not None:
                     images = self._augmentation(images, augmenting)
-                images = images.contiguous(memory_format=layout)
+                rows = self._team.rows(len(batch))
+                own, labels = images[rows].contiguous(memory_format=layout), self._labels[batch[rows]]
+                # of a batch that is everybody's, each image counts once over all
+                weight = 1.0 if len(own) < len(batch) else 1 / self._team.size
+                self._share = weight * len(own) / len(batch)
                 for group in self._optimiser.param_groups:
                     group["lr"] = learning_rate(self._settings, self.epoch + number / len(batches))
-                record = self.method.step(
-                    self._working, self._optimiser, images, self._labels[batch], generator=attacking
-                )
+                attacking.of_batch(rows, len(batch))
+                record = self.method.step(self._working, self._optimiser, own, labels, generator=attacking)
                 if self._average is not None:
                     self._average.update_parameters(self.model)
-                loss_sum += record.loss.double() * len(batch)
-                correct += record.correct
-                self.forward_evaluations += record.forward_evaluations
-                self.gradient_evaluations += record.gradient_evaluations
+                sums[0] += record.loss.double() * len(own) * weight
+                sums[1] += record.correct * weight
+                forward += record.forward_evaluations * weight
+                gradient += record.gradient_evaluations * weight
                 if number % 50 == 0:  # now and then: looking at a value waits for the device
-                    self._check_finite(loss_sum)
+                    self._check_finite(self._team.add_(sums[:1].clone()))
                 if on_batch is not None:
                     on_batch(len(batch))
-        self._check_finite(loss_sum, *self.model.parameters())
+        together = torch.cat([sums, sums.new_tensor([forward, gradient])])
+        loss_sum, correct, forward, gradient = self._team.add_(together).tolist()
+        self.forward_evaluations += round(forward)
+        self.gradient_evaluations += round(gradient)
+        self._check_finite(together[:1], *self.model.parameters())
         rate = self.learning_rate()
         self.stopped = self.method.end_epoch(self.model)
+        self._team.lead_(self.model.state_dict().values())  # batch statistics too
+        self._method_states = self._team.gather(self.method.state_dict())[1:]
         if self.stopped is not None and self._average is not None:  # the method may have put other weights back
             self._average.module.load_state_dict(self.model.state_dict())
         self.epoch += 1
@@ -154,11 +171,14 @@ class Trainer:
         validated = self._validated()
         return EpochRecord(
             epoch=self.epoch,
-            loss=loss_sum.item() / max(seen, 1),
-            accuracy=correct.item() / max(seen, 1),
+            loss=loss_sum / max(seen, 1),
+            accuracy=correct / max(seen, 1),
             learning_rate=rate,
             validation_accuracy=validated,
         )
+
+    def _add_gradients(self) -> None:
+        add_gradients_(self.model.parameters(), self._team, self._share)
 
     def _validated(self) -> float | None:
         if self._validation is None:
@@ -186,6 +206,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "method": self.method.state_dict(),
+            "methods_of_others": self._method_states,
             "epoch": self.epoch,
             "stopped": self.stopped,
             "average": None if self._average is None else self._average.state_dict(),
@@ -200,7 +221,11 @@ class Trainer:
         """Continue from what `state_dict` gave."""
         self.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self.method.load_state_dict(state["method"])
+        if not self._team.rank:
+            self.method.load_state_dict(state["method"])
+        elif self._team.rank <= len(state["methods_of_others"]):
+            self.method.load_state_dict(state["methods_of_others"][self._team.rank - 1])
+        self._method_states = state.get("methods_of_others", [])
         self.epoch = state["epoch"]
         self.stopped = state["stopped"]
         if self._average is not None:
@@ -211,12 +236,16 @@ class Trainer:
         self.seconds = state["seconds"]
 
 
-def _optimiser(model: nn.Module, settings: TrainingConfig) -> torch.optim.Optimizer:
+def _optimiser(
+    model: nn.Module, settings: TrainingConfig, before_step: Callable[[], None] | None
+) -> torch.optim.Optimizer:
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimiser == "adamw":
         optimiser: torch.optim.Optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     else:
         optimiser = torch.optim.SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
+    if before_step is not None:
+        optimiser.register_step_pre_hook(lambda *_: before_step())
     if (longest := settings.gradient_clip) is not None:
         # as a hook: methods step the optimiser themselves, some of them several times per batch
         optimiser.register_step_pre_hook(lambda *_: _clip(model, longest))

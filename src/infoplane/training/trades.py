@@ -11,6 +11,7 @@ from infoplane.attacks.ascent import ascend
 from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
 from infoplane.checks import check_positive
 from infoplane.modes import evaluation_mode
+from infoplane.randomness import draw_per_image
 from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
 from infoplane.training.normal import classified
 
@@ -35,7 +36,7 @@ class DivergenceAttack:
             with torch.no_grad():
                 clean = model(images).to(images.dtype)
             region = self.like.region(images)
-            noise = torch.randn(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
+            noise = draw_per_image(torch.randn, images.shape, generator, dtype=images.dtype)
             start = region.projected_(images + START_DEVIATION * noise.to(images.device))
             health = GradientHealth(len(images), images.device)
             attacked = ascend(

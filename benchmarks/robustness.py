@@ -1,0 +1,218 @@
+"""What fast training costs in robustness, measured on real images.
+
+    INFOPLANE_DATA=... python benchmarks/robustness.py [precision] [wall-time] [collapse] [--seeds N]
+
+- precision: PGD-7 training the plain way (float32) and as the probe chooses, from the same weights on the same batches,
+  paired over 8 seeds: the difference of PGD-20 accuracy with its 95 % t-interval, and the cosine of input gradients, on
+  MNIST (LeNet-5) and on 5,000 images of CIFAR-10 (WideResNet-10-1).
+- wall-time: FGSM-RS, Free and YOPO-5-3 for as many seconds as three epochs of PGD-7 take, over 3 seeds, MNIST.
+- collapse: FGSM-RS with and without its guard at epsilon 0.3, MNIST, ten epochs.
+
+Without a name, all of them. PGD-20 attacks 2,000 test images in float32 from a random start.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from scipy.stats import t
+from torch import Tensor, nn
+
+from infoplane.acceleration import (
+    PLAIN,
+    AcceleratedNetwork,
+    Choices,
+    fastest_choices,
+    usual_candidates,
+    with_substitutes,
+)
+from infoplane.attacks import LinfPGD
+from infoplane.config import AttackConfig, FlowConfig, MethodConfig
+from infoplane.layout import as_pixels, memory_format
+from infoplane.memory import keep_freed_memory
+from infoplane.recipes import RECIPES
+from infoplane.studies.evaluate import attack_images, evaluate
+from infoplane.studies.methods import build_method
+from infoplane.studies.parts import Images, build_augmentation, build_model, load_images
+from infoplane.training import Trainer
+
+TESTED = 2_000
+BUDGET_EPOCHS = 3  # of PGD-7: what others get in seconds
+
+
+def settings(recipe: str, train_examples: int | None, epochs: int, **attack: float) -> FlowConfig:
+    """Return the recipe with fewer images and epochs, and another attack where one is given."""
+    config = RECIPES[recipe].config
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"train_examples": train_examples, "test_examples": TESTED}),
+            "training": config.training.model_copy(update={"epochs": epochs}),
+            "attack": AttackConfig(**{**config.attack.model_dump(), **attack}),
+        }
+    )
+
+
+def network(config: FlowConfig, images: Images) -> nn.Module:
+    """Return the network with its initial weights."""
+    return build_model(config, images.test)
+
+
+def probe(config: FlowConfig, images: Images) -> Choices:
+    """Return what is fastest here."""
+    model = network(config, images).eval()
+    batch = as_pixels(images.test.images[: config.training.batch_size], memory_format(model))
+    return fastest_choices(model, batch, with_substitutes(model, batch, usual_candidates(batch.device)))
+
+
+def trainer(config: FlowConfig, images: Images, method: str, choices: Choices) -> Trainer:
+    """Return a trainer of this method."""
+    assert images.train is not None
+    return Trainer(
+        network(config, images),
+        build_method(method, config, []),
+        images.train.images,
+        images.train.labels,
+        config.training,
+        seed=config.seed,
+        training="adversarial",  # the same draws for both ways
+        augmentation=build_augmentation(config),
+        choices=choices,
+    )
+
+
+def robust_accuracy(model: nn.Module, images: Images, config: FlowConfig) -> tuple[float, float]:
+    """Return accuracy on original test images and under PGD-20."""
+    model.eval()
+    attack = LinfPGD(epsilon=config.attack.epsilon, steps=20, random_start=True)
+    pixels, labels = as_pixels(images.test.images), images.test.labels
+    attacked = attack_images(model, attack, pixels, labels, generator=torch.Generator().manual_seed(0))
+    return evaluate(model, pixels, labels).accuracy, evaluate(model, attacked, labels).accuracy
+
+
+def cosine_of_gradients(model: nn.Module, choices: Choices, images: Images) -> Tensor:
+    """Return the cosine between the input gradients of both ways, per test image, of a trained network."""
+    model.eval()
+    pixels, labels = as_pixels(images.test.images[:512], memory_format(model)), images.test.labels[:512]
+
+    def gradient(of: nn.Module) -> Tensor:
+        leaf = pixels.clone().requires_grad_()
+        return torch.autograd.grad(F.cross_entropy(of(leaf), labels, reduction="sum"), leaf)[0].flatten(1).double()
+
+    for weights in model.parameters():
+        weights.requires_grad_(False)  # as in an attack
+    return F.cosine_similarity(gradient(AcceleratedNetwork(model, choices)), gradient(model))
+
+
+def interval(values: list[float]) -> str:
+    """Mean and 95 % t-interval, in points."""
+    points = 100 * torch.tensor(values, dtype=torch.double)
+    half = float(t.ppf(0.975, len(points) - 1)) * points.std().item() / math.sqrt(len(points))
+    return f"{points.mean():+.2f} points [{points.mean() - half:+.2f}, {points.mean() + half:+.2f}]"
+
+
+def compare_precision(name: str, config: FlowConfig, seeds: int) -> None:
+    """Print the paired difference for one dataset."""
+    images = load_images(config, "cpu")
+    choices = probe(config, images)
+    print(f"\n{name}: {len(images.train or ())} images, {config.training.epochs} epochs; chosen: {choices}", flush=True)
+    differences, seconds = [], [0.0, 0.0]
+    for seed in range(seeds):
+        own, found = config.model_copy(update={"seed": seed}), []
+        for number, way in enumerate((PLAIN, choices)):
+            run = trainer(own, images, "adversarial", way)
+            for _ in range(config.training.epochs):
+                run.train_epoch()
+            seconds[number] += run.seconds
+            found.append((*robust_accuracy(run.network, images, config), run.network))
+        (plain_clean, plain_robust, _), (clean, robust, model) = found
+        differences.append(robust - plain_robust)
+        cosines = cosine_of_gradients(model, choices, images)
+        print(
+            f"  seed {seed}: plain {plain_clean:.1%} / {plain_robust:.1%}, fast {clean:.1%} / {robust:.1%} (original / "
+            f"PGD-20); cosine median {cosines.median():.4f}, lowest twentieth {cosines.quantile(0.05):.4f}",
+            flush=True,
+        )
+    print(
+        f"  fast minus plain, PGD-20: {interval(differences)} over {seeds} seeds; seconds {seconds[0] / seconds[1]:.2f} x"
+    )
+
+
+def compare_at_equal_time(seeds: int) -> None:
+    """Print what each method reaches in the seconds of PGD-7."""
+    config = settings("mnist-lenet5", None, 200)
+    config = config.model_copy(update={"method": MethodConfig(yopo_rounds=5, yopo_steps=3)})
+    images = load_images(config, "cpu")
+    choices = probe(config, images)
+    print(f"\nMNIST, equal wall time (that of {BUDGET_EPOCHS} epochs of PGD-7); chosen: {choices}", flush=True)
+    robust: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        own = config.model_copy(update={"seed": seed})
+        budget = math.inf
+        for method in ("adversarial", "fgsm-rs", "free", "yopo"):
+            run = trainer(own, images, method, choices)
+            longest = 0.0
+            while run.seconds + longest / 2 < budget and not run.stopped:  # to the nearest whole epoch
+                before = run.seconds
+                run.train_epoch()
+                longest = max(longest, run.seconds - before)
+                if method == "adversarial" and run.epoch == BUDGET_EPOCHS:
+                    budget = run.seconds
+                    break
+            clean, attacked = robust_accuracy(run.network, images, config)
+            robust.setdefault(method, []).append(attacked)
+            print(
+                f"  seed {seed}: {method:12s} {run.seconds:5.0f} s, {run.epoch:3d} epochs: original {clean:.1%}, "
+                f"PGD-20 {attacked:.1%}{f'; {run.stopped}' if run.stopped else ''}",
+                flush=True,
+            )
+    for method in list(robust)[1:]:
+        pairs = zip(robust[method], robust["adversarial"], strict=True)
+        print(f"  {method} minus PGD-7, PGD-20: {interval([one - other for one, other in pairs])}")
+
+
+def show_collapse(epsilon: float = 0.3, epochs: int = 10) -> None:
+    """Print PGD-20 accuracy after each epoch, with and without the guard."""
+    config = settings("mnist-lenet5", None, epochs, epsilon=epsilon, step_size=epsilon / 4)
+    images = load_images(config, "cpu")
+    choices = probe(config, images)
+    for guard in (False, True):
+        print(f"\nMNIST, FGSM-RS, epsilon {epsilon}, {'with' if guard else 'without'} guard", flush=True)
+        for seed in range(2):
+            own = config.model_copy(update={"seed": seed, "method": config.method.model_copy(update={"guard": guard})})
+            run = trainer(own, images, "fgsm-rs", choices)
+            accuracies = []
+            while run.epoch < epochs and not run.stopped:
+                run.train_epoch()
+                accuracies.append(robust_accuracy(run.network, images, config)[1])
+            print(
+                f"  seed {seed}: PGD-20 {' '.join(f'{one:.1%}' for one in accuracies)}; {run.stopped or 'all epochs'}"
+            )
+
+
+def main() -> None:
+    """Print the tables asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=["precision", "wall-time", "collapse", []], default=[])
+    parser.add_argument("--seeds", type=int)
+    given = parser.parse_args()
+    keep_freed_memory()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    parts: dict[str, Callable[[], None]] = {
+        "precision": lambda: [
+            compare_precision("MNIST, LeNet-5", settings("mnist-lenet5", 30_000, 3), given.seeds or 8),
+            compare_precision("CIFAR-10, WideResNet-10-1", settings("cifar10-wrn", 5_000, 4), given.seeds or 8),
+        ][0],
+        "wall-time": lambda: compare_at_equal_time(given.seeds or 3),
+        "collapse": show_collapse,
+    }
+    for name in given.parts or parts:
+        began = time.perf_counter()
+        parts[name]()
+        print(f"  ({name}: {time.perf_counter() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

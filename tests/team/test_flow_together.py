@@ -1,0 +1,154 @@
+"""`infoplane flow --devices 2`: two processes, one run folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.command import assert_one_clear_line, infoplane
+
+from infoplane.runs import RunFolder
+
+SETTINGS = [
+    "flow",
+    "digits-lenet5",
+    "--data.train-examples=200",
+    "--data.test-examples=100",
+    "--training.batch-size=16",
+    "--attack.steps=4",
+    "--attack.step-size=0.1",
+    "--measurement.permutations=3",
+    "--measurement.thorough-epochs=0",
+    "--measurement.decoder-permutations=1",
+    "--precision=32",
+    "--device=cpu",
+    "--quiet",
+]
+ROWS = ["training", "epoch", "split", "examples"]
+
+
+SCRIPT = Path(__file__).with_name("flow_without_report.py")
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start the study without its figures."""
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def run_of(folder: Path, *arguments: str, settings: list[str] = SETTINGS) -> RunFolder:
+    process = start(*settings, "--run", folder, *arguments)
+    said = process.communicate(timeout=200)
+    assert (process.returncode, *said) == (0, "", "")
+    return RunFolder(folder)
+
+
+def test_records_agree_with_one_process(tmp_path):
+    one = run_of(tmp_path / "one", "--training.epochs=2")
+    done = infoplane(*SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
+    two = RunFolder(tmp_path / "two")
+    assert (two.path / "report.html").is_file()
+    assert not list(two.path.rglob("*rank*"))
+    both = one.performance().join(two.performance(), on=ROWS, suffix="_two")
+    assert len(both) == len(one.performance()) == len(two.performance())
+    # a gradient that is all but zero may point the other way when sums run in another order
+    assert (both["loss"] - both["loss_two"]).abs().max() < 2e-3
+    assert (both["accuracy"] - both["accuracy_two"]).abs().max() <= 0.02
+    assert (both["gradient_evaluations"] == both["gradient_evaluations_two"]).all()
+    rows = [*ROWS, "layer", "estimator", "kind", "quantity", "distribution", "class_index", "noise_mode", "noise_ratio"]
+    values = one.measurements().join(two.measurements(), on=rows, suffix="_two", nulls_equal=True)
+    assert len(values) == len(one.measurements()) == len(two.measurements())
+    kde = values.filter(pl.col("estimator").str.starts_with("kde"), pl.col("noise_mode") == "fixed")
+    assert len(kde) > 100
+    assert (kde["value_nats"] - kde["value_nats_two"]).abs().max() < 0.02
+    first = values.filter(pl.col("epoch") == 0)  # the same weights: the same bits
+    assert (first["value_nats"].eq_missing(first["value_nats_two"])).all()
+
+
+def ranks_of(folder: Path) -> dict[int, int]:
+    """Process by local rank."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(folder).encode() in words and b"flow" in words:
+            ranks = [int(one.removeprefix(b"LOCAL_RANK=")) for one in environment if one.startswith(b"LOCAL_RANK=")]
+            found[ranks[0] if ranks else 0] = int(entry.name)
+    return found
+
+
+# measured at the ends alone; an epoch of training takes a blink
+LONG = [*SETTINGS, "--training.epochs=40", "--measure-every=40", "--methods=free"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return run_of(tmp_path_factory.mktemp("unbroken") / "run", "--devices=2", settings=LONG)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_run_which_then_continues(tmp_path, victim, unbroken):
+    folder = tmp_path / "run"
+    process, run = start(*LONG, "--run", folder, "--devices=2"), RunFolder(folder)
+    while process.poll() is None and not (folder.is_dir() and max(run.checkpoint_epochs(0, "free"), default=0) >= 3):
+        time.sleep(0.02)
+    ranks = ranks_of(folder)
+    assert sorted(ranks) == [0, 1]
+    os.kill(ranks[victim], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    if victim == 1:
+        assert process.returncode == 2
+        assert len(said.strip().splitlines()) == 1
+        assert "another process of this run has ended" in said
+    else:
+        assert process.returncode == -signal.SIGKILL
+        assert said == ""
+    deadline = time.monotonic() + 30
+    while ranks_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not ranks_of(folder)
+    assert 3 <= max(run.checkpoint_epochs(0, "free")) < 40
+    run_of(folder, "--devices=2", settings=LONG)
+    ours, theirs = (one.performance().drop("seconds").sort(ROWS) for one in (run, unbroken))
+    assert ours.equals(theirs)
+
+
+def test_another_number_of_processes_is_refused(tmp_path):
+    run_of(tmp_path / "run", "--training.epochs=0")
+    again = infoplane(*SETTINGS, "--training.epochs=0", "--run", tmp_path / "run", "--devices", "2")
+    assert_one_clear_line(again, "began with 1 process, got 2", "--devices")
+
+
+def test_nonsense_is_refused():
+    assert_one_clear_line(infoplane(*SETTINGS, "--devices", "0"), "--devices", "at least 1", "0")
+
+
+def test_torchrun_starts_the_processes(tmp_path):
+    torchrun = Path(sys.executable).with_name("torchrun")
+    own = [*SETTINGS, "--training.epochs=1", "--run", str(tmp_path / "run")]
+    command = [torchrun, "--nproc-per-node=2", "--master-port=0", "--standalone", "--", SCRIPT, *own]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done
+    run = RunFolder(tmp_path / "run")
+    assert run.performance()["epoch"].max() == 1
+    assert (
+        "leave --devices and --nodes out"
+        in subprocess.run(
+            [*command, "--devices", "3"], env=environment, capture_output=True, text=True, timeout=200, check=False
+        ).stderr
+    )
