@@ -9,12 +9,13 @@ On the CPU, and on a GPU if there is one, for LeNet-5 at 28 pixels and WideResNe
    then ours with each choice switched on after the other, so that it is seen what each gives.
 2. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
 
-Ways are timed in turns; the least time of each counts. Quick takes fewer turns.
+Ways are timed in turns; the least time of each counts. Quick takes fewer turns, and leaves out torch.compile.
 """
 
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from shutil import which
 
 import torch
 from torch import nn
@@ -34,6 +35,7 @@ from infoplane.models import construct
 from infoplane.studies.methods import build_method
 
 WRAPPED = ("adversarial+awp", "trades+awp")
+QUICK_TURNS = 3
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 
 Way = Callable[[], float]  # one step; returns its seconds
@@ -59,6 +61,20 @@ def our_step(method: str, name: str, device: torch.device, layout: torch.memory_
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     images, labels = batch(name, device)
     images = images.contiguous(memory_format=layout)
+    generator = torch.Generator(device=device).manual_seed(0)
+    return lambda: seconds(
+        lambda: (built.step(working, optimiser, images, labels, generator=generator), None)[1]  # what it says is known
+    )
+
+
+def compiled_step(name: str, device: torch.device) -> Way:
+    """One PGD-7 update with the network compiled by torch; its attack is not dealt out to threads."""
+    model = network(name, device, LAST)
+    working = AcceleratedNetwork(torch.compile(model), Choices(precision="bf16")).train()  # type: ignore[arg-type]
+    built = build_method("adversarial", settings(name), [])
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    images, labels = batch(name, device)
+    images = images.contiguous(memory_format=LAST)
     generator = torch.Generator(device=device).manual_seed(0)
     return lambda: seconds(
         lambda: (built.step(working, optimiser, images, labels, generator=generator), None)[1]  # what it says is known
@@ -98,6 +114,8 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
     }
     for choices in candidates:
         ways[describe(choices)] = our_step("adversarial", name, device, LAST, choices)
+    if which("g++") and turns > QUICK_TURNS:  # its compiler; compiling takes minutes
+        ways["ours, channels_last, bfloat16, torch.compile"] = compiled_step(name, device)
     least = least_seconds(ways, turns)
     for loop in elsewhere.values():
         loop.close()
@@ -132,7 +150,7 @@ def compare_methods(name: str, device: torch.device, choices: Choices, turns: in
 
 def main() -> None:
     """Print all tables."""
-    turns = 3 if "--quick" in sys.argv else 10
+    turns = QUICK_TURNS if "--quick" in sys.argv else 10
     print(f"torch {torch.__version__}; freed memory is {'kept' if keep_freed_memory() else 'given back'}")
     devices = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
     for device in devices:
