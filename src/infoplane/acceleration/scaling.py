@@ -1,44 +1,31 @@
-"""BatchNorm with fixed statistics, whose input gradient is one multiplication."""
-
-from typing import Any
+"""BatchNorm with fixed statistics as one multiplication and addition of whole rows, for a CPU."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 def has_fixed_statistics(layer: nn.Module) -> bool:
-    """Whether `FixedBatchNorm` computes what this layer does in evaluation mode."""
+    """Whether `scaled_and_shifted` computes what this layer does in evaluation mode."""
     return type(layer) is nn.BatchNorm2d and layer.running_mean is not None
 
 
-class FixedBatchNorm(torch.autograd.Function):
-    """`batch_norm` by running statistics and of frozen weights: the gradient is scaled, channel by channel."""
+def scaled_and_shifted(
+    features: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Return `batch_norm` by running statistics, `(batch, channels, height, width)`; scale and shift are rounded to the
+    features' precision.
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        features: Tensor,
-        mean: Tensor,
-        variance: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        eps: float,
-    ) -> Tensor:
-        """Return the normalised features, `(batch, channels, height, width)`."""
-        scale = torch.rsqrt(variance + eps)
-        ctx.save_for_backward(scale if weight is None else scale * weight)
-        return F.batch_norm(features, mean, variance, weight, bias, training=False, eps=eps)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient with respect to `features` alone."""
-        (scale,) = ctx.saved_tensors
-        scale = scale.to(gradient.dtype)
-        batch, channels, height, width = gradient.shape
-        if not gradient.is_contiguous(memory_format=torch.channels_last):
-            return gradient * scale.view(1, channels, 1, 1), None, None, None, None, None
-        # few channels are too short for a vector instruction, a whole row of them is not
-        rows = gradient.permute(0, 2, 3, 1).view(batch * height, width * channels) * scale.repeat(width)
-        return rows.view(batch, height, width, channels).permute(0, 3, 1, 2), None, None, None, None, None
+    torch's own gradient of it gathers those of weight and bias on the way, which an attack does not ask for. And where
+    channels come last, a whole row of pixels is multiplied at once: few channels are too short for vector instructions.
+    """
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+    scale, shift = scale.to(features.dtype), shift.to(features.dtype)
+    batch, channels, height, width = features.shape
+    if not features.is_contiguous(memory_format=torch.channels_last):
+        return torch.addcmul(shift.view(channels, 1, 1), features, scale.view(channels, 1, 1))
+    rows = features.permute(0, 2, 3, 1).view(batch * height, width * channels)
+    rows = torch.addcmul(shift.repeat(width), rows, scale.repeat(width))
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)

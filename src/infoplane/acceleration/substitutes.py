@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from infoplane.acceleration.row_products import ConvolutionByRows, can_go_by_rows
-from infoplane.acceleration.scaling import FixedBatchNorm, has_fixed_statistics
+from infoplane.acceleration.scaling import has_fixed_statistics, scaled_and_shifted
 
 
 def has_substitute(layer: nn.Module) -> bool:
@@ -78,4 +78,4 @@ def _batch_norm(
 ) -> Any:
     if training or (weight is not None and weight.requires_grad):
         return F.batch_norm(features, mean, variance, weight, bias, training, momentum, eps)
-    return FixedBatchNorm.apply(features, mean, variance, weight, bias, eps)  # type: ignore[no-untyped-call]
+    return scaled_and_shifted(features, mean, variance, weight, bias, eps)

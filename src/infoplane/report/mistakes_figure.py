@@ -143,7 +143,9 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
 
 def _layers(axes: Axes, rows: pl.DataFrame, label: str) -> None:
     layers = [name for _, name in layers_of(rows)]
-    _curves(axes, rows, "layer", layers, [plain(name) for name in layers], label)
+    # in two lines, parted at the last dot: names like group1.0.activation1 would run into each other
+    ticks = [plain(".\n".join(name.rsplit(".", 1))) for name in layers]
+    _curves(axes, rows, "layer", layers, ticks, label)
 
 
 def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], ticks: Sequence[str], label: str) -> None:
