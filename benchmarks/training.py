@@ -91,10 +91,11 @@ def least_seconds(ways: dict[str, Way], turns: int) -> dict[str, float]:
 
 def describe(choices: Choices) -> str:
     """Name a way in a line of the table."""
-    others = len(choices.substitutes)
+    others = [f"{len(choices.by_rows)} by rows"] * bool(choices.by_rows)
+    others += [f"{len(choices.folded)} folded"] * bool(choices.folded)
     return (
         f"ours, channels_last, {'float32' if choices.precision == '32' else 'bfloat16'}, workers {choices.workers}"
-        f"{f', {others} layers substituted' if others else ''}"
+        f"{''.join(f', {other}' for other in others)}"
     )
 
 
@@ -122,7 +123,7 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
     print(f"\n{name}, {device}, {torch.get_num_threads()} threads, batch {BATCH}: a PGD-{STEPS} training step")
     for way, taken in least.items():
         print(f"  {way:62s} {1e3 * taken:8.1f} ms  {BATCH / taken:8.0f} images/s  {least['plain loop'] / taken:5.2f} x")
-    print(f"  chosen by the probe: {describe(chosen)} {' '.join(chosen.substitutes)}")
+    print(f"  chosen by the probe: {describe(chosen)}; {chosen.by_rows} {chosen.folded}")
     return chosen
 
 

@@ -2,54 +2,52 @@
 
 import pytest
 import torch
-from torch import nn
 
 from infoplane.acceleration import Choices, layers, with_substitutes
-from infoplane.acceleration.layers import worthwhile_substitutes
+from infoplane.acceleration.layers import worthwhile_by_rows
 from infoplane.models import LeNet5, WideResNet
 
 
 class Clock:
-    """A second for each layer that goes the usual way and `seconds` for a substitute."""
+    """A second for each layer that goes the usual way; by rows, as many as it has channels to give."""
 
-    def __init__(self, monkeypatch, seconds: dict[type, float]) -> None:
-        self.now, self.way, self.seconds = 0.0, None, seconds
+    def __init__(self, monkeypatch) -> None:
+        self.now = 0.0
         monkeypatch.setattr(layers.time, "perf_counter", lambda: self.now)
-        real = layers.Substitutes
         clock = self
 
-        class Timed(real):
-            def __init__(self, given):
+        class Timed(layers.Substitutes):
+            def __init__(self, given=()):
                 super().__init__(given)
                 self.given = given
 
             def __enter__(self):
-                clock.now += clock.seconds[type(self.given[0])] if self.given else 1.0
+                clock.now += self.given[0].out_channels if self.given else 10.0
                 return super().__enter__()
 
         monkeypatch.setattr(layers, "Substitutes", Timed)
 
 
-def test_layers_that_gain_are_named(monkeypatch):
-    Clock(monkeypatch, {nn.Conv2d: 0.95, nn.BatchNorm2d: 0.5})
-    model = WideResNet(image_size=16).eval()
-    expected = tuple(name for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d))
-    assert len(expected) == 7
-    assert worthwhile_substitutes(model, torch.rand(4, 3, 16, 16), "32") == expected
+def test_convolutions_that_gain_are_named(monkeypatch):
+    Clock(monkeypatch)
+    assert worthwhile_by_rows(LeNet5().eval(), torch.rand(4, 1, 28, 28), "32") == ("conv1",)  # 6 channels, not 16
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_the_network_is_left_as_it_was(precision):
     model = LeNet5().eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    worthwhile_substitutes(model, torch.rand(4, 1, 28, 28), precision)
+    worthwhile_by_rows(model, torch.rand(4, 1, 28, 28), precision)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(weights.requires_grad and weights.grad is None for weights in model.parameters())
     assert not any(layer._forward_pre_hooks for layer in model.modules())
 
 
 def test_every_way_is_tried_with_and_without(monkeypatch):
-    monkeypatch.setattr(layers, "worthwhile_substitutes", lambda *given: {"32": (), "bf16": ("conv1",)}[given[2]])
+    monkeypatch.setattr(layers, "worthwhile_by_rows", lambda *given: {"32": (), "bf16": ("conv1",)}[given[2]])
     ways = [Choices(workers=2), Choices(precision="bf16"), Choices(precision="bf16", workers=2)]
-    with_layers = [Choices(precision="bf16", workers=workers, substitutes=("conv1",)) for workers in (1, 2)]
-    assert with_substitutes(LeNet5(), torch.rand(1, 1, 28, 28), ways) == ways + with_layers
+    others = [Choices(precision="bf16", workers=workers, by_rows=("conv1",)) for workers in (1, 2)]
+    assert with_substitutes(LeNet5().eval(), torch.rand(2, 1, 28, 28), ways) == ways + others
+    pair = ("group1.0.conv1", "group1.0.bn2")
+    tried = with_substitutes(WideResNet(image_size=16, channels=1).eval(), torch.rand(2, 1, 16, 16), ways[:1])
+    assert [pair in way.folded for way in tried] == [False, True]

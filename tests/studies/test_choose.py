@@ -1,5 +1,7 @@
 """What is tried before a run trains: for our networks everything, for others what they are sure to bear."""
 
+import json
+
 import pytest
 
 from infoplane.acceleration import PLAIN, Choices
@@ -58,9 +60,9 @@ def test_nothing_is_tried_where_nothing_is_trained(small_flow, tried):
     assert not tried
 
 
-@pytest.mark.parametrize("way", [*WAYS, Choices(substitutes=("conv1", "bn"))])
+@pytest.mark.parametrize("way", [*WAYS, Choices(by_rows=("conv1",), folded=(("conv2", "bn"), ("conv3", "bn3")))])
 def test_choices_go_to_json_and_back(way):
-    assert from_record(to_record(way)) == way
+    assert from_record(json.loads(json.dumps(to_record(way)))) == way
 
 
 def test_choices_of_a_run_from_before_substitutes():

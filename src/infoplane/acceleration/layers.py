@@ -1,4 +1,4 @@
-"""Which layers of a network gain by computing their input gradient another way: tried one by one."""
+"""Which layers of a network can compute another way in an attack, and gain by it: tried one by one."""
 
 import time
 from collections.abc import Iterable
@@ -8,40 +8,47 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from infoplane.acceleration.folding import foldable_pairs
 from infoplane.acceleration.network import AcceleratedNetwork, Choices
-from infoplane.acceleration.substitutes import Substitutes, has_substitute, weights_held_still
+from infoplane.acceleration.row_products import can_go_by_rows
+from infoplane.acceleration.substitutes import Substitutes, weights_held_still
 
 ROUNDS = 5
 WORTH = 0.9  # of the usual time
 
 
-def worthwhile_substitutes(network: nn.Module, images: Tensor, precision: Literal["32", "bf16"]) -> tuple[str, ...]:
-    """Return the names of layers that are faster with their substitutes, at the shapes they meet.
+def worthwhile_by_rows(network: nn.Module, images: Tensor, precision: Literal["32", "bf16"]) -> tuple[str, ...]:
+    """Return the names of convolutions whose input gradient is faster by rows, at the shapes they meet.
 
     Args:
         network: in evaluation mode; left as it was.
-        images: `(batch, channels, height, width)` in the size and layout of training. Only a CPU has substitutes.
+        images: `(batch, channels, height, width)` in the size and layout of training.
         precision: in which layers compute.
     """
-    if images.is_cuda:
-        return ()
-    layers = {name: layer for name, layer in network.named_modules() if has_substitute(layer)}
+    layers = {
+        name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d) and can_go_by_rows(layer)
+    }
     inputs = _inputs(network, layers, images, precision)
     with weights_held_still(network):
         return tuple(name for name, features in inputs.items() if _gains(layers[name], features, precision))
 
 
 def with_substitutes(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> list[Choices]:
-    """Return the candidates, and after them each again with the layers substituted that gain in its precision.
+    """Return the candidates, and after them each again with substitutes: convolutions by rows where they gain in its
+    precision, and BatchNorms folded where they can be. On a GPU there are none.
 
     Args:
         network: in evaluation mode; left as it was.
-        images: as for `worthwhile_substitutes`.
+        images: as for `worthwhile_by_rows`.
         candidates: ways of computing.
     """
     ways = list(candidates)
-    gaining = {precision: worthwhile_substitutes(network, images, precision) for precision in _precisions(ways)}
-    return ways + [replace(way, substitutes=gaining[way.precision]) for way in ways if gaining[way.precision]]
+    if images.is_cuda:
+        return ways
+    pairs = foldable_pairs(network, images[:2])
+    by_rows = {precision: worthwhile_by_rows(network, images, precision) for precision in _precisions(ways)}
+    others = [replace(way, by_rows=by_rows[way.precision], folded=pairs) for way in ways]
+    return list(dict.fromkeys([*ways, *others]))
 
 
 def _precisions(ways: Iterable[Choices]) -> list[Literal["32", "bf16"]]:
@@ -49,7 +56,7 @@ def _precisions(ways: Iterable[Choices]) -> list[Literal["32", "bf16"]]:
 
 
 def _inputs(
-    network: nn.Module, layers: dict[str, nn.Module], images: Tensor, precision: Literal["32", "bf16"]
+    network: nn.Module, layers: dict[str, nn.Conv2d], images: Tensor, precision: Literal["32", "bf16"]
 ) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
 
@@ -66,8 +73,8 @@ def _inputs(
     return seen
 
 
-def _gains(layer: nn.Module, features: Tensor, precision: Literal["32", "bf16"]) -> bool:
-    ways = {"usual": Substitutes([]), "substitute": Substitutes([layer])}
+def _gains(layer: nn.Conv2d, features: Tensor, precision: Literal["32", "bf16"]) -> bool:
+    ways = {"usual": Substitutes(), "by rows": Substitutes([layer])}
     least = dict.fromkeys(ways, float("inf"))
     with torch.enable_grad():
         for _ in range(ROUNDS):
@@ -78,4 +85,4 @@ def _gains(layer: nn.Module, features: Tensor, precision: Literal["32", "bf16"])
                     output = layer(pixels)
                 torch.autograd.grad(output, pixels, output.detach())
                 least[name] = min(least[name], time.perf_counter() - began)
-    return least["substitute"] < WORTH * least["usual"]
+    return least["by rows"] < WORTH * least["usual"]

@@ -1,8 +1,7 @@
 """A network as it computes in training: its own weights, in lower precision where that was chosen."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +16,14 @@ class Choices:
     Attributes:
         precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
         workers: threads that share the images of a batch while it is attacked.
-        substitutes: names of layers that compute their input gradient in another way while an attack holds the
-            weights still.
+        by_rows: names of convolutions whose input gradient goes by rows while an attack holds the weights still.
+        folded: names of convolutions and of the BatchNorms that are folded into them meanwhile.
     """
 
     precision: Literal["32", "bf16"] = "32"
     workers: int = 1
-    substitutes: tuple[str, ...] = ()
+    by_rows: tuple[str, ...] = ()
+    folded: tuple[tuple[str, str], ...] = ()
 
 
 PLAIN = Choices()
@@ -37,19 +37,31 @@ class AcceleratedNetwork(nn.Module):
         choices: how.
 
     Raises:
-        AttributeError: `choices` substitutes a layer that the network does not have.
+        AttributeError: `choices` names a layer that the network does not have.
     """
 
     def __init__(self, network: nn.Module, choices: Choices) -> None:
         super().__init__()
         self.network = network
         self.choices = choices
-        self._substituted = [network.get_submodule(name) for name in choices.substitutes]
+        layer = network.get_submodule
+        self._by_rows: Any = [layer(name) for name in choices.by_rows]
+        self._norms: Any = {layer(convolution): layer(norm) for convolution, norm in choices.folded}
         self.train(network.training)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, `(batch, classes)`, float32."""
         low = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.choices.precision == "bf16")
-        with low, Substitutes(self._substituted) if self._substituted else nullcontext():
-            logits: Tensor = self.network(images)
+        with low:
+            logits = self._passed(images)
         return logits.to(images.dtype)
+
+    def _passed(self, images: Tensor) -> Tensor:
+        logits: Tensor
+        if self._by_rows or self._norms:
+            with Substitutes(self._by_rows, self._norms) as layers:
+                logits = self.network(images)
+            if not layers.astray:
+                return logits
+        logits = self.network(images)
+        return logits

@@ -1,6 +1,6 @@
-"""Layers that compute their input gradient in another way while an attack holds the weights still."""
+"""Layers that compute another way while an attack holds the weights still: convolutions by rows, BatchNorm folded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,13 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from infoplane.acceleration.row_products import ConvolutionByRows, can_go_by_rows
-from infoplane.acceleration.scaling import has_fixed_statistics, scaled_and_shifted
-
-
-def has_substitute(layer: nn.Module) -> bool:
-    """Whether there is another way for this layer."""
-    return can_go_by_rows(layer) or has_fixed_statistics(layer)
+from infoplane.acceleration.folding import folded
+from infoplane.acceleration.row_products import ConvolutionByRows
 
 
 @contextmanager
@@ -34,48 +29,51 @@ class Substitutes(TorchFunctionMode):
     """Inside the block, on this thread alone, some layers go the other way; the network itself stays as it is.
 
     Args:
-        layers: each with `has_substitute`.
+        by_rows: convolutions whose input gradient goes by rows, each with `can_go_by_rows`.
+        norms: by convolution the BatchNorm that alone sees what it gives (`foldable_pairs`).
     """
 
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, by_rows: Sequence[nn.Conv2d] = (), norms: Mapping[nn.Conv2d, nn.BatchNorm2d] | None = None):
         super().__init__()
         # What a layer hands to the function is the one sign by which its call is known.
-        self._known = {id(layer.weight if isinstance(layer, nn.Conv2d) else layer.running_mean) for layer in layers}
+        self._by_rows = {id(layer.weight) for layer in by_rows}
+        self._norms = {id(layer.weight): norm for layer, norm in (norms or {}).items()}
+        self._ahead: dict[int, Tensor] = {}  # outputs that are normalised already, by what their BatchNorm hands over
+
+    @property
+    def astray(self) -> bool:
+        """Whether a BatchNorm that was folded did not come: then the network went another way than was seen."""
+        return bool(self._ahead)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is F.conv2d and id(args[1]) in self._known:
-            return _convolution(*args, **kwargs)
-        if func is F.batch_norm and id(args[1]) in self._known:
-            return _batch_norm(*args, **kwargs)
+        if func is F.conv2d and (id(args[1]) in self._norms or id(args[1]) in self._by_rows):
+            return self._convolution(*args, **kwargs)
+        if func is F.batch_norm and self._ahead.get(id(args[1])) is args[0]:
+            return self._ahead.pop(id(args[1]))
         return func(*args, **kwargs)
 
-
-def _convolution(
-    features: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    *rest: Any,
-) -> Any:
-    if weight.requires_grad:
-        return F.conv2d(features, weight, bias, stride, padding, *rest)
-    return ConvolutionByRows.apply(features, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
-
-
-def _batch_norm(
-    features: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Any:
-    if training or (weight is not None and weight.requires_grad):
-        return F.batch_norm(features, mean, variance, weight, bias, training, momentum, eps)
-    return scaled_and_shifted(features, mean, variance, weight, bias, eps)
+    def _convolution(
+        self,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        *rest: Any,
+    ) -> Any:
+        if weight.requires_grad:
+            return F.conv2d(features, weight, bias, stride, padding, *rest)
+        norm, by_rows = self._norms.get(id(weight)), id(weight) in self._by_rows
+        fixed = norm is not None and not norm.training
+        if norm is not None and fixed:
+            weight, bias = folded(weight, bias, norm)
+        if by_rows:
+            output = ConvolutionByRows.apply(features, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
+        else:
+            output = F.conv2d(features, weight, bias, stride, padding, *rest)
+        if norm is not None and fixed:
+            self._ahead[id(norm.running_mean)] = output
+        return output

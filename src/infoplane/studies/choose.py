@@ -1,6 +1,8 @@
 """How the networks of a run compute while they train: as asked for, as kept, or as a short probe finds fastest."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -42,9 +44,14 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
 
 def to_record(choices: Choices) -> dict[str, Any]:
     """Return the choices as `config.json` keeps them."""
-    return {"precision": choices.precision, "workers": choices.workers, "substitutes": list(choices.substitutes)}
+    return json.loads(json.dumps(asdict(choices)))  # type: ignore[no-any-return]
 
 
 def from_record(record: Mapping[str, Any]) -> Choices:
     """Return what `to_record` was given."""
-    return Choices(**{**record, "substitutes": tuple(record.get("substitutes", ()))})
+    known = {
+        **record,
+        "by_rows": tuple(record.get("by_rows", ())),
+        "folded": tuple((convolution, norm) for convolution, norm in record.get("folded", ())),
+    }
+    return Choices(**known)
