@@ -9,13 +9,15 @@ On the CPU, and on a GPU if there is one, for LeNet-5 at 28 pixels and WideResNe
    then ours with each choice switched on after the other, so that it is seen what each gives.
 2. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
 
-Ways are timed in turns; the least time of each counts. Quick takes fewer turns, and leaves out torch.compile.
+Ways are timed in turns, and the median of each counts: on a shared machine the least time is a lucky one. Quick takes
+fewer turns, and leaves out torch.compile.
 """
 
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from shutil import which
+from statistics import median
 
 import torch
 from torch import nn
@@ -81,12 +83,12 @@ def compiled_step(name: str, device: torch.device) -> Way:
     )
 
 
-def least_seconds(ways: dict[str, Way], turns: int) -> dict[str, float]:
-    """Return the least seconds of each way; ways take turns, so that a busy moment hits all alike."""
+def median_seconds(ways: dict[str, Way], turns: int) -> dict[str, float]:
+    """Return the median seconds of each way; ways take turns, so that a busy moment hits all alike."""
     for way in ways.values():  # the first warms up
         way()
     taken = [{name: way() for name, way in ways.items()} for _ in range(turns)]
-    return {name: min(one[name] for one in taken) for name in ways}
+    return {name: median(one[name] for one in taken) for name in ways}
 
 
 def describe(choices: Choices) -> str:
@@ -117,12 +119,14 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
         ways[describe(choices)] = our_step("adversarial", name, device, LAST, choices)
     if which("g++") and turns > QUICK_TURNS:  # its compiler; compiling takes minutes
         ways["ours, channels_last, bfloat16, torch.compile"] = compiled_step(name, device)
-    least = least_seconds(ways, turns)
+    typical = median_seconds(ways, turns)
     for loop in elsewhere.values():
         loop.close()
     print(f"\n{name}, {device}, {torch.get_num_threads()} threads, batch {BATCH}: a PGD-{STEPS} training step")
-    for way, taken in least.items():
-        print(f"  {way:62s} {1e3 * taken:8.1f} ms  {BATCH / taken:8.0f} images/s  {least['plain loop'] / taken:5.2f} x")
+    for way, taken in typical.items():
+        print(
+            f"  {way:62s} {1e3 * taken:8.1f} ms  {BATCH / taken:8.0f} images/s  {typical['plain loop'] / taken:5.2f} x"
+        )
     print(f"  chosen by the probe: {describe(chosen)}; {chosen.by_rows} {chosen.folded}")
     return chosen
 
@@ -130,7 +134,7 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
 def compare_methods(name: str, device: torch.device, choices: Choices, turns: int) -> None:
     """Print the second part."""
     names = (*METHODS, *WRAPPED)
-    least = least_seconds({one: our_step(one, name, device, LAST, choices) for one in names}, turns)
+    typical = median_seconds({one: our_step(one, name, device, LAST, choices) for one in names}, turns)
     images, labels = batch(name, device)
     print(f"\n{name}, {device}: an update of each method against normal training, as chosen")
     for one in names:
@@ -144,14 +148,14 @@ def compare_methods(name: str, device: torch.device, choices: Choices, turns: in
         )
         replays = settings(name).method.free_replays if one == "free" else 1
         print(
-            f"  {one:18s} {1e3 * least[one] / replays:8.1f} ms  {least[one] / replays / least['normal']:6.2f} x  "
+            f"  {one:18s} {1e3 * typical[one] / replays:8.1f} ms  {typical[one] / replays / typical['normal']:6.2f} x  "
             f"{record.gradient_evaluations / BATCH / replays:5.1f} gradient evaluations"
         )
 
 
 def main() -> None:
     """Print all tables."""
-    turns = QUICK_TURNS if "--quick" in sys.argv else 10
+    turns = QUICK_TURNS if "--quick" in sys.argv else 15
     print(f"torch {torch.__version__}; freed memory is {'kept' if keep_freed_memory() else 'given back'}")
     devices = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
     for device in devices:
