@@ -73,15 +73,16 @@ def _draw_cell(axes: Axes, sheets: Sheets, trainings: list[str], key: str, place
         predicted, label = facts["predicted"][key][place], facts["labels"][place]
         text = _class_name(facts, predicted) + ("" if predicted == label else " ✗")
         who = f"{training}: " if len(trainings) > 1 else ""
+        words = who + text
         axes.annotate(
-            plain(who + text),
+            plain(words),
             (0.5, 0),
             xycoords="axes fraction",
             xytext=(0, -2 - 7.5 * line),
             textcoords="offset points",
             ha="center",
             va="top",
-            fontsize=6,
+            fontsize=6 * min(1, 20 / len(words)),  # no wider than the image
             fontweight="normal" if predicted == label else "bold",
         )
 
