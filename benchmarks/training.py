@@ -9,19 +9,19 @@ On the CPU, and on a GPU if there is one, for LeNet-5 at 28 pixels and WideResNe
    then ours with each choice switched on after the other, so that it is seen what each gives.
 2. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
 
-Ways are timed in turns, and the median of each counts: on a shared machine the least time is a lucky one. Quick takes
-fewer turns, and leaves out torch.compile.
+Each way has a process of its own. They are timed in turns, and the median of each counts: on a shared machine the least
+time is a lucky one. Quick takes fewer turns, and leaves out torch.compile.
 """
 
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from shutil import which
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
-from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, batch, foolbox_step, plain_step, seconds
+from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, foolbox_step, plain_step
 
 from infoplane.acceleration import (
     PLAIN,
@@ -40,8 +40,6 @@ WRAPPED = ("adversarial+awp", "trades+awp")
 QUICK_TURNS = 3
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 
-Way = Callable[[], float]  # one step; returns its seconds
-
 
 def settings(name: str) -> FlowConfig:
     """Return the settings of the methods."""
@@ -55,39 +53,34 @@ def network(name: str, device: torch.device, layout: torch.memory_format) -> nn.
     return model.to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
-def our_step(method: str, name: str, device: torch.device, layout: torch.memory_format, choices: Choices) -> Way:
-    """One update of a method as the loop makes it."""
+def our_step(
+    method: str, name: str, device: torch.device, layout: torch.memory_format, choices: Choices, compiled: bool = False
+) -> Step:
+    """One update of a method as the loop makes it; its process keeps freed memory, as the command's does."""
+    keep_freed_memory()
     model = network(name, device, layout)
-    working = (model if choices == PLAIN else AcceleratedNetwork(model, choices)).train()
+    computing: Any = torch.compile(model) if compiled else model
+    working = (model if choices == PLAIN else AcceleratedNetwork(computing, choices)).train()
     built = build_method(method, settings(name), [network(name, device, layout).eval()])
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     images, labels = batch(name, device)
     images = images.contiguous(memory_format=layout)
     generator = torch.Generator(device=device).manual_seed(0)
-    return lambda: seconds(
-        lambda: (built.step(working, optimiser, images, labels, generator=generator), None)[1]  # what it says is known
-    )
+
+    def step() -> None:
+        built.step(working, optimiser, images, labels, generator=generator)
+
+    return step
 
 
-def compiled_step(name: str, device: torch.device) -> Way:
-    """One PGD-7 update with the network compiled by torch; its attack is not dealt out to threads."""
-    model = network(name, device, LAST)
-    working = AcceleratedNetwork(torch.compile(model), Choices(precision="bf16")).train()  # type: ignore[arg-type]
-    built = build_method("adversarial", settings(name), [])
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    images, labels = batch(name, device)
-    images = images.contiguous(memory_format=LAST)
-    generator = torch.Generator(device=device).manual_seed(0)
-    return lambda: seconds(
-        lambda: (built.step(working, optimiser, images, labels, generator=generator), None)[1]  # what it says is known
-    )
-
-
-def median_seconds(ways: dict[str, Way], turns: int) -> dict[str, float]:
+def median_seconds(ways: dict[str, ElsewhereStep], turns: int) -> dict[str, float]:
     """Return the median seconds of each way; ways take turns, so that a busy moment hits all alike."""
-    for way in ways.values():  # the first warms up
-        way()
+    for _ in range(2):  # the first warm up
+        for way in ways.values():
+            way()
     taken = [{name: way() for name, way in ways.items()} for _ in range(turns)]
+    for way in ways.values():
+        way.close()
     return {name: median(one[name] for one in taken) for name in ways}
 
 
@@ -96,7 +89,7 @@ def describe(choices: Choices) -> str:
     others = [f"{len(choices.by_rows)} by rows"] * bool(choices.by_rows)
     others += [f"{len(choices.folded)} folded"] * bool(choices.folded)
     return (
-        f"ours, channels_last, {'float32' if choices.precision == '32' else 'bfloat16'}, workers {choices.workers}"
+        f"ours, channels_last, {'float32' if choices.precision == '32' else 'bfloat16'}"
         f"{''.join(f', {other}' for other in others)}"
     )
 
@@ -107,21 +100,16 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
     images = batch(name, device)[0].contiguous(memory_format=LAST)
     candidates = with_substitutes(model, images, usual_candidates(device))
     chosen = fastest_choices(model, images, candidates)
-    elsewhere = {"plain loop": ElsewhereStep(plain_step, name, device)}
+    ways = {"plain loop": ElsewhereStep(plain_step, name, device)}
     if find_spec("foolbox"):
-        elsewhere["foolbox in a plain loop"] = ElsewhereStep(foolbox_step, name, device)
-    ways: dict[str, Way] = {
-        **elsewhere,
-        "ours, NCHW, float32": our_step("adversarial", name, device, FIRST, PLAIN),
-        "ours, channels_last, float32": our_step("adversarial", name, device, LAST, PLAIN),
-    }
-    for choices in candidates:
-        ways[describe(choices)] = our_step("adversarial", name, device, LAST, choices)
+        ways["foolbox in a plain loop"] = ElsewhereStep(foolbox_step, name, device)
+    ways["ours, NCHW, float32"] = ElsewhereStep(our_step, "adversarial", name, device, FIRST, PLAIN)
+    for choices in dict.fromkeys([PLAIN, *candidates]):
+        ways[describe(choices)] = ElsewhereStep(our_step, "adversarial", name, device, LAST, choices)
     if which("g++") and turns > QUICK_TURNS:  # its compiler; compiling takes minutes
-        ways["ours, channels_last, bfloat16, torch.compile"] = compiled_step(name, device)
+        given = ("adversarial", name, device, LAST, Choices(precision="bf16"), True)
+        ways["ours, channels_last, bfloat16, torch.compile"] = ElsewhereStep(our_step, *given)
     typical = median_seconds(ways, turns)
-    for loop in elsewhere.values():
-        loop.close()
     print(f"\n{name}, {device}, {torch.get_num_threads()} threads, batch {BATCH}: a PGD-{STEPS} training step")
     for way, taken in typical.items():
         print(
@@ -134,7 +122,8 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
 def compare_methods(name: str, device: torch.device, choices: Choices, turns: int) -> None:
     """Print the second part."""
     names = (*METHODS, *WRAPPED)
-    typical = median_seconds({one: our_step(one, name, device, LAST, choices) for one in names}, turns)
+    ways = {one: ElsewhereStep(our_step, one, name, device, LAST, choices) for one in names}
+    typical = median_seconds(ways, turns)
     images, labels = batch(name, device)
     print(f"\n{name}, {device}: an update of each method against normal training, as chosen")
     for one in names:
@@ -156,7 +145,7 @@ def compare_methods(name: str, device: torch.device, choices: Choices, turns: in
 def main() -> None:
     """Print all tables."""
     turns = QUICK_TURNS if "--quick" in sys.argv else 15
-    print(f"torch {torch.__version__}; freed memory is {'kept' if keep_freed_memory() else 'given back'}")
+    print(f"torch {torch.__version__}; our processes {'keep' if keep_freed_memory() else 'give back'} freed memory")
     devices = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
     for device in devices:
         for name in NETWORKS:

@@ -1,10 +1,13 @@
-"""Adversarial training as loops outside infoplane write it: what `training.py` compares with, each in a process of its
-own, so that nothing this library sets for its process helps them."""
+"""Adversarial training as loops outside infoplane write it, which `training.py` compares with; and steps that run in
+processes of their own, so that none helps or hinders another: no memory that another freed, no threads left spinning.
+"""
 
 import time
+import warnings
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,15 +80,15 @@ class ElsewhereStep:
     """A step that runs, when called, in a process of its own; the call returns the seconds that it took there.
 
     Args:
-        make: `plain_step` or `foolbox_step`.
-        name: of the network.
-        device: where it runs.
+        make: makes the step there, as `make(*arguments)`; a function of a module.
+        arguments: for it.
     """
 
-    def __init__(self, make: Callable[[str, torch.device], Step], name: str, device: torch.device) -> None:
+    def __init__(self, make: Callable[..., Step], *arguments: Any) -> None:
         context = get_context("spawn")
         self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, name, device, torch.get_num_threads()))
+        given = (theirs, torch.get_num_threads(), make, arguments)
+        self._process = context.Process(target=_serve, args=given, daemon=True)
         self._process.start()
 
     def __call__(self) -> float:
@@ -98,11 +101,10 @@ class ElsewhereStep:
         self._process.join()
 
 
-def _serve(
-    theirs: Connection, make: Callable[[str, torch.device], Step], name: str, device: torch.device, threads: int
-) -> None:
+def _serve(theirs: Connection, threads: int, make: Callable[..., Step], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(threads)
-    step = make(name, device)
+    warnings.simplefilter("ignore")  # images of noise: some have no gradient
+    step = make(*arguments)
     while theirs.recv():
         theirs.send(seconds(step))
 

@@ -1,23 +1,21 @@
 """An accelerated network computes what the plain one does, and attacks on it keep their promises."""
 
-import threading
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, fastest_choices, in_parts, usual_candidates
+from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, fastest_choices, usual_candidates
 from infoplane.acceleration import probe as probing
-from infoplane.attacks import L2PGD, AttackWarning, LinfPGD
+from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, WideResNet, construct
 from infoplane.training import Trainer, adversarial_training
 from infoplane.wrappers import named_layers, unwrapped
 
 NETWORKS = {"lenet": LeNet5, "wideresnet": lambda: WideResNet(image_size=28, channels=1)}
-PARTS = Choices(workers=2)
-LOW = Choices(precision="bf16", workers=2)
+ROWS = Choices(by_rows=("conv1",))
+LOW = Choices(precision="bf16")
 
 
 @pytest.fixture
@@ -33,48 +31,6 @@ def labels() -> Tensor:
 @pytest.fixture(params=NETWORKS)
 def network(request) -> nn.Module:
     return construct(NETWORKS[request.param], seed=0).to(memory_format=torch.channels_last).eval()
-
-
-def test_parts_are_all_rows_in_order_on_threads_of_their_own():
-    seen = in_parts(lambda rows: (rows, threading.current_thread().name), 50, 3)
-    assert [rows for rows, _ in seen] == [slice(0, 16), slice(16, 33), slice(33, 50)]
-    assert all("infoplane-part" in name for _, name in seen)
-
-
-@pytest.mark.parametrize(("number", "workers", "parts"), [(31, 2, 1), (32, 2, 2), (100, 1, 1), (40, 8, 2)])
-def test_a_batch_is_not_cut_into_crumbs(number, workers, parts):
-    seen = in_parts(lambda rows: rows.stop - rows.start, number, workers)
-    assert (len(seen), sum(seen)) == (parts, number)
-
-
-def test_workers_compute_on_one_thread_and_leave_ours_alone():
-    before = torch.get_num_threads()
-    assert in_parts(lambda _: torch.get_num_threads(), 64, 2) == [1, 1]
-    assert torch.get_num_threads() == before
-
-
-def test_an_error_in_a_part_is_an_error():
-    def broken(rows: slice) -> None:
-        raise ValueError(f"rows from {rows.start}")
-
-    with pytest.raises(ValueError, match="rows from 0"):
-        in_parts(broken, 64, 2)
-
-
-@pytest.mark.parametrize("attack", [LinfPGD(epsilon=0.1, steps=3, random_start=True), L2PGD(epsilon=1, steps=3)])
-def test_an_attack_in_parts_finds_the_same_images(network, images, labels, attack):
-    whole = attack(network, images, labels, generator=torch.Generator().manual_seed(1))
-    parts = attack(AcceleratedNetwork(network, PARTS), images, labels, generator=torch.Generator().manual_seed(1))
-    # sums in another order can flip the sign of a gradient that is all but zero
-    assert ((whole - parts).abs() > 1e-4).double().mean() < 0.01
-
-
-def test_batch_statistics_keep_a_batch_whole(images, labels):
-    model = AcceleratedNetwork(construct(NETWORKS["wideresnet"], seed=0).train(), PARTS)
-    sizes: list[int] = []
-    model.network.register_forward_hook(lambda module, args, output: sizes.append(len(args[0])))
-    LinfPGD(epsilon=0.1, steps=1)(model, images, labels, generator=torch.Generator())
-    assert sizes == [50]
 
 
 @pytest.mark.parametrize("epsilon", [8 / 255, 0.3])
@@ -108,22 +64,7 @@ def test_modes_are_those_of_the_network(network):
     assert AcceleratedNetwork(network.train(), PLAIN).training
 
 
-def test_health_is_watched_in_every_part(images, labels):
-    class HalfBroken(nn.Module):
-        def forward(self, pixels: Tensor) -> Tensor:
-            scores = pixels.flatten(1)[:, :10]
-            return torch.where(pixels.flatten(1)[:, 20:21] > 0.5, scores - 5, torch.ones_like(scores)).sqrt()
-
-    broken = int((images.flatten(1)[:, 20] > 0.5).sum())
-    model = AcceleratedNetwork(HalfBroken(), PARTS).eval()
-    with pytest.warns(AttackWarning) as said:
-        LinfPGD(epsilon=0.1, steps=2)(model, images, labels, generator=torch.Generator())
-    told = " ".join(str(one.message) for one in said)
-    assert f"{broken} of 50 images had NaN gradients" in told
-    assert f"{50 - broken} of 50 images had all-zero gradients" in told
-
-
-@pytest.mark.parametrize("choices", [PLAIN, PARTS, LOW])
+@pytest.mark.parametrize("choices", [PLAIN, ROWS, LOW])
 def test_training_learns_in_every_way_and_leaves_a_plain_network(choices):
     images = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
     labels = torch.arange(64) % 2
@@ -139,7 +80,7 @@ def test_training_learns_in_every_way_and_leaves_a_plain_network(choices):
     assert set(run.state_dict()["model"]) == set(model.state_dict())
 
 
-def test_parts_give_the_same_bits_every_time(network, images, labels):
+def test_an_accelerated_attack_gives_the_same_bits_every_time(network, images, labels):
     attack = LinfPGD(epsilon=0.1, steps=3, random_start=True)
     model = AcceleratedNetwork(network, LOW)
     first, second = (attack(model, images, labels, generator=torch.Generator().manual_seed(1)) for _ in range(2))
@@ -162,16 +103,16 @@ class Clock:
 @pytest.mark.parametrize(
     ("seconds", "turned", "expected"),
     [
-        ({PLAIN: 1.0, PARTS: 0.6, LOW: 0.5}, frozenset(), LOW),
-        ({PLAIN: 1.0, PARTS: 0.6, LOW: 0.5}, frozenset({LOW}), PARTS),
-        ({PLAIN: 1.0, PARTS: 0.97, LOW: 2.0}, frozenset(), PLAIN),
+        ({PLAIN: 1.0, ROWS: 0.6, LOW: 0.5}, frozenset(), LOW),
+        ({PLAIN: 1.0, ROWS: 0.6, LOW: 0.5}, frozenset({LOW}), ROWS),
+        ({PLAIN: 1.0, ROWS: 0.97, LOW: 2.0}, frozenset(), PLAIN),
     ],
 )
 def test_the_fastest_way_is_taken_if_it_is_clearly_faster_and_points_the_same_way(
     monkeypatch, images, seconds, turned, expected
 ):
     Clock(monkeypatch, seconds, turned)
-    assert fastest_choices(LeNet5(), images, [PARTS, LOW]) == expected
+    assert fastest_choices(LeNet5(), images, [ROWS, LOW]) == expected
 
 
 def test_candidates_can_all_be_tried(network, images):

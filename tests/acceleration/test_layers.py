@@ -45,8 +45,8 @@ def test_the_network_is_left_as_it_was(precision):
 
 def test_every_way_is_tried_with_and_without(monkeypatch):
     monkeypatch.setattr(layers, "worthwhile_by_rows", lambda *given: {"32": (), "bf16": ("conv1",)}[given[2]])
-    ways = [Choices(workers=2), Choices(precision="bf16"), Choices(precision="bf16", workers=2)]
-    others = [Choices(precision="bf16", workers=workers, by_rows=("conv1",)) for workers in (1, 2)]
+    ways = [Choices(), Choices(precision="bf16")]
+    others = [Choices(precision="bf16", by_rows=("conv1",))]
     assert with_substitutes(LeNet5().eval(), torch.rand(2, 1, 28, 28), ways) == ways + others
     pair = ("group1.0.conv1", "group1.0.bn2")
     tried = with_substitutes(WideResNet(image_size=16, channels=1).eval(), torch.rand(2, 1, 16, 16), ways[:1])

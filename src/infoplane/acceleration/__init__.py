@@ -4,14 +4,12 @@ from infoplane.acceleration.layers import with_substitutes
 from infoplane.acceleration.network import PLAIN, AcceleratedNetwork, Choices
 from infoplane.acceleration.probe import fastest_choices, usual_candidates
 from infoplane.acceleration.substitutes import weights_held_still
-from infoplane.acceleration.workers import in_parts
 
 __all__ = [
     "PLAIN",
     "AcceleratedNetwork",
     "Choices",
     "fastest_choices",
-    "in_parts",
     "usual_candidates",
     "weights_held_still",
     "with_substitutes",

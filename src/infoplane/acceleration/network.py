@@ -15,13 +15,11 @@ class Choices:
 
     Attributes:
         precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
-        workers: threads that share the images of a batch while it is attacked.
         by_rows: names of convolutions whose input gradient goes by rows while an attack holds the weights still.
         folded: names of convolutions and of the BatchNorms that are folded into them meanwhile.
     """
 
     precision: Literal["32", "bf16"] = "32"
-    workers: int = 1
     by_rows: tuple[str, ...] = ()
     folded: tuple[tuple[str, str], ...] = ()
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from infoplane.acceleration.network import PLAIN, AcceleratedNetwork, Choices
 from infoplane.acceleration.substitutes import weights_held_still
-from infoplane.acceleration.workers import in_parts
 
 ROUNDS = 5
 WORTH = 0.95  # of the plain time: what gains less is not worth other last bits
@@ -53,23 +52,18 @@ def usual_candidates(device: torch.device) -> list[Choices]:
         return [Choices(precision="bf16")] if torch.cuda.is_bf16_supported() else []
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():  # without, bfloat16 is emulated
         precisions.append("bf16")
-    threads = torch.get_num_threads()
-    return [Choices(precision=one, workers=workers) for one in precisions for workers in {1, threads}]  # type: ignore[arg-type]
+    return [Choices(precision=one) for one in precisions]  # type: ignore[arg-type]
 
 
 def _gradient(network: nn.Module, images: Tensor, way: Choices) -> Tensor:
     model = AcceleratedNetwork(network, way)
 
-    def of_part(rows: slice) -> Tensor:
-        with torch.enable_grad():
-            part = images[rows].detach().clone().requires_grad_()
-            logits = model(part)
-            labels = torch.arange(rows.start, rows.stop, device=images.device) % logits.shape[1]
-            (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), part)
-        return gradient
-
-    with weights_held_still(network):
-        return torch.cat(in_parts(of_part, len(images), way.workers))
+    with weights_held_still(network), torch.enable_grad():
+        pixels = images.detach().clone().requires_grad_()
+        logits = model(pixels)
+        labels = torch.arange(len(images), device=images.device) % logits.shape[1]
+        (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), pixels)
+    return gradient
 
 
 def _cosine(one: Tensor, other: Tensor) -> float:

@@ -7,23 +7,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.acceleration import AcceleratedNetwork, in_parts, weights_held_still
+from infoplane.acceleration import AcceleratedNetwork, weights_held_still
 from infoplane.attacks.balls import Region
 from infoplane.attacks.hygiene import GradientHealth
 
-# Of the logits of some rows of the batch, in the precision of the images: what is raised, summed over these rows. A
-# mean over a large batch would underflow, and would depend on the size of the part.
-Objective = Callable[[Tensor, slice], Tensor]
+# Of the logits, in the precision of the images: what is raised, summed over the images. A mean over a large batch would
+# underflow, and would depend on the size of the batch.
+Objective = Callable[[Tensor], Tensor]
 
 
 def raise_cross_entropy(labels: Tensor) -> Objective:
     """Return the objective of untargeted attacks."""
-    return lambda logits, rows: F.cross_entropy(logits, labels[rows], reduction="sum")
+    return lambda logits: F.cross_entropy(logits, labels, reduction="sum")
 
 
 def lower_cross_entropy(target: Tensor) -> Objective:
     """Return the objective of targeted attacks."""
-    return lambda logits, rows: -F.cross_entropy(logits, target[rows], reduction="sum")
+    return lambda logits: -F.cross_entropy(logits, target, reduction="sum")
 
 
 def ascend(
@@ -38,9 +38,6 @@ def ascend(
 ) -> Tensor:
     """Climb `objective` from `start`; no branch looks at a tensor, so that a GPU never waits.
 
-    An accelerated network in evaluation mode is attacked in parts of the batch, side by side; in training mode batch
-    statistics tie the images of a batch together, and it stays whole.
-
     Args:
         model: returns logits; its mode and state are the caller's (`model_left_as_found`).
         start: `(batch, channels, height, width)`, inside the region; left as it is.
@@ -51,23 +48,15 @@ def ascend(
         health: hears every gradient.
     """
 
-    def climb(rows: slice) -> Tensor:
-        attacked, own = start[rows].clone(), region.rows(rows)
-        with torch.enable_grad():  # threads begin without what their parent set
-            for _ in range(steps):
-                logits = model(attacked.requires_grad_())
-                # The model may run in lower precision, what is raised never.
-                raised = objective(logits.to(start.dtype), rows)
-                # autograd.grad, not backward(): an attack leaves no gradients on the weights.
-                (gradient,) = torch.autograd.grad(raised, attacked)
-                health.observe_logits(logits)
-                health.observe_gradient(gradient, rows)
-                attacked = own.step_(attacked.detach(), gradient, step_size)
-        return attacked.detach()
-
-    workers = model.choices.workers if isinstance(model, AcceleratedNetwork) else 1
-    if any(module.training for module in model.modules()):
-        workers = 1
+    attacked = start.clone()
     with weights_held_still(model) if isinstance(model, AcceleratedNetwork) else nullcontext():
-        parts = in_parts(climb, len(start), workers)
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+        for _ in range(steps):
+            logits = model(attacked.requires_grad_())
+            # The model may run in lower precision, what is raised never.
+            raised = objective(logits.to(start.dtype))
+            # autograd.grad, not backward(): an attack leaves no gradients on the weights.
+            (gradient,) = torch.autograd.grad(raised, attacked)
+            health.observe_logits(logits)
+            health.observe_gradient(gradient)
+            attacked = region.step_(attacked.detach(), gradient, step_size)
+    return attacked.detach()

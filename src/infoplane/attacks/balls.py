@@ -1,6 +1,5 @@
 """The sets that attacks stay in: a ball around each image, within [0, 1]."""
 
-import copy
 from typing import Literal, Protocol
 
 import torch
@@ -13,10 +12,6 @@ Norm = Literal["linf", "l2"]
 
 class Region(Protocol):
     """What may become of one batch of images."""
-
-    def rows(self, rows: slice) -> "Region":
-        """Return the region of some of the images."""
-        ...
 
     def random_point(self, generator: torch.Generator) -> Tensor:
         """Draw one point per image, uniformly from its ball, then moved into [0, 1]."""
@@ -43,11 +38,6 @@ class LinfRegion:
         self._images, self._epsilon = images, epsilon
         self._lower, self._upper = (images - epsilon).clamp_(min=0), (images + epsilon).clamp_(max=1)
 
-    def rows(self, rows: slice) -> "LinfRegion":
-        part = copy.copy(self)
-        part._images, part._lower, part._upper = self._images[rows], self._lower[rows], self._upper[rows]
-        return part
-
     def random_point(self, generator: torch.Generator) -> Tensor:
         noise = draw_per_image(torch.rand, self._images.shape, generator, dtype=self._images.dtype)
         return self.projected_(self._images + (2 * noise - 1).to(self._images.device) * self._epsilon)
@@ -71,9 +61,6 @@ class L2Region:
 
     def __init__(self, images: Tensor, epsilon: float) -> None:
         self._images, self._epsilon = images, epsilon
-
-    def rows(self, rows: slice) -> "L2Region":
-        return L2Region(self._images[rows], self._epsilon)
 
     def random_point(self, generator: torch.Generator) -> Tensor:
         images, dtype = self._images, self._images.dtype

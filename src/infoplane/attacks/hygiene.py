@@ -53,11 +53,11 @@ class GradientHealth:
             sums_to_one = (outputs.sum(dim=1) - 1).abs() < 1e-3
             self._looks_like_softmax = (sums_to_one & (outputs >= 0).all(dim=1)).all()
 
-    def observe_gradient(self, gradient: Tensor, rows: slice) -> None:
-        """Take in the gradient of one step of some of the images, `(rows, ...)`."""
+    def observe_gradient(self, gradient: Tensor) -> None:
+        """Take in the gradient of one step, `(images, ...)`."""
         peak = torch.linalg.vector_norm(gradient.flatten(start_dim=1), torch.inf, dim=1)  # NaN if any element is
-        self._broken[rows] |= peak.isnan()
-        self._never_moved[rows] &= peak == 0
+        self._broken |= peak.isnan()
+        self._never_moved &= peak == 0
 
     def warn(self) -> None:
         """Warn about what was counted; call once, at the end."""

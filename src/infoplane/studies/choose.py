@@ -19,9 +19,6 @@ Precision = Literal["auto", "32", "bf16"]
 def training_choices(config: FlowConfig, device: str, precision: Precision) -> Choices:
     """Probe the settings' network on a batch of its test images.
 
-    Only our own networks are attacked in parts side by side: what a network of the user's keeps while it runs may not
-    bear two passes at once.
-
     Args:
         config: all settings.
         device: "cpu" or "cuda".
@@ -30,8 +27,6 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
     if not config.training.epochs or precision == "32":
         return PLAIN
     candidates = usual_candidates(torch.device(device))
-    if ":" in config.model.name:
-        candidates = [way for way in candidates if way.workers == 1]
     if precision == "bf16":
         candidates = [way for way in candidates if way.precision == "bf16"] or [Choices(precision="bf16")]
     test, _ = load_test_images(config, device)
@@ -50,7 +45,7 @@ def to_record(choices: Choices) -> dict[str, Any]:
 def from_record(record: Mapping[str, Any]) -> Choices:
     """Return what `to_record` was given."""
     known = {
-        **record,
+        "precision": record["precision"],
         "by_rows": tuple(record.get("by_rows", ())),
         "folded": tuple((convolution, norm) for convolution, norm in record.get("folded", ())),
     }

@@ -43,7 +43,7 @@ class DivergenceAttack:
                 model,
                 start,
                 region,
-                lambda logits, rows: divergence(clean[rows], logits).sum(),
+                lambda logits: divergence(clean, logits).sum(),
                 steps=self.like.steps,
                 step_size=self.like.step_size,
                 health=health,
