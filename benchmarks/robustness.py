@@ -1,8 +1,8 @@
 """What fast training costs in robustness, measured on real images.
 
-    INFOPLANE_DATA=... python benchmarks/robustness.py [precision] [wall-time] [collapse] [--seeds N]
+    INFOPLANE_DATA=... python benchmarks/robustness.py [precision-mnist] [precision-cifar10] [wall-time] [collapse] [--seeds N]
 
-- precision: PGD-7 training the plain way (float32) and as the probe chooses, from the same weights on the same batches,
+- precision-*: PGD-7 training the plain way (float32) and as the probe chooses, from the same weights on the same batches,
   paired over 8 seeds: the difference of PGD-20 accuracy with its 95 % t-interval, and the cosine of input gradients, on
   20,000 images of MNIST (LeNet-5) and 4,000 of CIFAR-10 (WideResNet-10-1), three epochs.
 - wall-time: FGSM-RS, Free and YOPO-5-3 for as many seconds as three epochs of PGD-7 take, over 3 seeds, MNIST.
@@ -194,16 +194,19 @@ def show_collapse(epsilon: float = 0.3, epochs: int = 10) -> None:
 def main() -> None:
     """Print the tables asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["precision", "wall-time", "collapse", []], default=[])
+    parser.add_argument(
+        "parts", nargs="*", choices=["precision-mnist", "precision-cifar10", "wall-time", "collapse", []], default=[]
+    )
     parser.add_argument("--seeds", type=int)
     given = parser.parse_args()
+    seeds = given.seeds or 8
     keep_freed_memory()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     parts: dict[str, Callable[[], None]] = {
-        "precision": lambda: [
-            compare_precision("MNIST, LeNet-5", settings("mnist-lenet5", 20_000, 3), given.seeds or 8),
-            compare_precision("CIFAR-10, WideResNet-10-1", settings("cifar10-wrn", 4_000, 3), given.seeds or 8),
-        ][0],
+        "precision-mnist": lambda: compare_precision("MNIST, LeNet-5", settings("mnist-lenet5", 20_000, 3), seeds),
+        "precision-cifar10": lambda: compare_precision(
+            "CIFAR-10, WideResNet-10-1", settings("cifar10-wrn", 4_000, 3), seeds
+        ),
         "wall-time": lambda: compare_at_equal_time(given.seeds or 3),
         "collapse": show_collapse,
     }
