@@ -1,14 +1,14 @@
 """What fast training costs in robustness, measured on real images.
 
-    INFOPLANE_DATA=... python benchmarks/robustness.py [precision-mnist] [precision-cifar10] [wall-time] [collapse] [--seeds N]
+    INFOPLANE_DATA=... python benchmarks/robustness.py [PART ...] [--seeds N]
 
-- precision-*: PGD-7 training the plain way (float32) and as the probe chooses, from the same weights on the same batches,
-  paired over 8 seeds: the difference of PGD-20 accuracy with its 95 % t-interval, and the cosine of input gradients, on
-  20,000 images of MNIST (LeNet-5) and 4,000 of CIFAR-10 (WideResNet-10-1), three epochs.
+- precision-mnist, precision-cifar10: PGD-7 training the plain way (float32) and as the probe chooses, from the same
+  weights on the same batches, paired over 8 seeds: the difference of PGD-20 accuracy with its 95 % t-interval, and the
+  cosine of input gradients, on 20,000 images of MNIST (LeNet-5) or 4,000 of CIFAR-10 (WideResNet-10-1), three epochs.
 - wall-time: FGSM-RS, Free and YOPO-5-3 for as many seconds as three epochs of PGD-7 take, over 3 seeds, MNIST.
 - collapse: FGSM-RS with and without its guard at epsilon 0.3, MNIST, ten epochs.
 
-Without a name, all of them. PGD-20 attacks 2,000 (CIFAR-10: 1,000) test images in float32 from a random start.
+Without a part, all of them. PGD-20 attacks 2,000 (CIFAR-10: 1,000) test images in float32 from a random start.
 """
 
 import argparse
