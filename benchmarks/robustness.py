@@ -22,19 +22,13 @@ import torch.nn.functional as F
 from scipy.stats import t
 from torch import Tensor, nn
 
-from infoplane.acceleration import (
-    PLAIN,
-    AcceleratedNetwork,
-    Choices,
-    fastest_choices,
-    usual_candidates,
-    with_substitutes,
-)
+from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
 from infoplane.attacks import LinfPGD
 from infoplane.config import AttackConfig, FlowConfig, MethodConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.memory import keep_freed_memory
 from infoplane.recipes import RECIPES
+from infoplane.studies.choose import training_choices
 from infoplane.studies.evaluate import attack_images, evaluate
 from infoplane.studies.methods import build_method
 from infoplane.studies.parts import Images, build_augmentation, build_model, load_images
@@ -56,23 +50,11 @@ def settings(recipe: str, train_examples: int | None, epochs: int, rate: float =
     )
 
 
-def network(config: FlowConfig, images: Images) -> nn.Module:
-    """Return the network with its initial weights."""
-    return build_model(config, images.test)
-
-
-def probe(config: FlowConfig, images: Images) -> Choices:
-    """Return what is fastest here."""
-    model = network(config, images).eval()
-    batch = as_pixels(images.test.images[: config.training.batch_size], memory_format(model))
-    return fastest_choices(model, batch, with_substitutes(model, batch, usual_candidates(batch.device)))
-
-
 def trainer(config: FlowConfig, images: Images, method: str, choices: Choices) -> Trainer:
     """Return a trainer of this method."""
     assert images.train is not None
     return Trainer(
-        network(config, images),
+        build_model(config, images.test),
         build_method(method, config, []),
         images.train.images,
         images.train.labels,
@@ -117,7 +99,7 @@ def interval(values: list[float]) -> str:
 def compare_precision(name: str, config: FlowConfig, seeds: int) -> None:
     """Print the paired difference for one dataset."""
     images = load_images(config, "cpu")
-    choices = probe(config, images)
+    choices = training_choices(config, "cpu", "auto")
     print(f"\n{name}: {len(images.train or ())} images, {config.training.epochs} epochs; chosen: {choices}", flush=True)
     differences, seconds = [], [0.0, 0.0]
     for seed in range(seeds):
@@ -145,7 +127,7 @@ def compare_at_equal_time(seeds: int) -> None:
     config = settings("mnist-lenet5", None, 200)
     config = config.model_copy(update={"method": MethodConfig(yopo_rounds=5, yopo_steps=3)})
     images = load_images(config, "cpu")
-    choices = probe(config, images)
+    choices = training_choices(config, "cpu", "auto")
     print(f"\nMNIST, equal wall time (that of {BUDGET_EPOCHS} epochs of PGD-7); chosen: {choices}", flush=True)
     robust: dict[str, list[float]] = {}
     for seed in range(seeds):
@@ -177,7 +159,7 @@ def show_collapse(epsilon: float = 0.3, epochs: int = 10) -> None:
     """Print PGD-20 accuracy after each epoch, with and without the guard."""
     config = settings("mnist-lenet5", None, epochs, epsilon=epsilon, step_size=epsilon / 4)
     images = load_images(config, "cpu")
-    choices = probe(config, images)
+    choices = training_choices(config, "cpu", "auto")
     for guard in (False, True):
         print(f"\nMNIST, FGSM-RS, epsilon {epsilon}, {'with' if guard else 'without'} guard", flush=True)
         for seed in range(2):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
+from infoplane.randomness import PartGenerator, draw_per_image, isolated_global_generator, seeded_generator, stable_seed
 
 PARTS = (0, "purpose", 12)
 
@@ -89,3 +89,21 @@ def test_a_block_on_a_gpu_seeds_and_restores_the_gpu_and_the_cpu(device):
             draws.append((torch.rand(4, device="cuda").tolist(), torch.rand(4).tolist()))
     assert draws[0] == draws[1]
     assert (torch.get_rng_state().tolist(), torch.cuda.get_rng_state().tolist()) == before
+
+
+def test_draws_per_image_are_those_of_the_whole_batch():
+    whole = draw_per_image(torch.rand, (7, 2), torch.Generator().manual_seed(1), dtype=torch.float64)
+    for rank in range(3):
+        generator = PartGenerator()
+        generator.manual_seed(1)
+        generator.of_batch(slice(rank, None, 3), 7)
+        own = draw_per_image(torch.rand, (generator.own, 2), generator, dtype=torch.float64)
+        assert torch.equal(own, whole[rank::3])
+
+
+def test_draws_for_some_of_the_images_are_as_many():
+    generator = PartGenerator()
+    generator.manual_seed(1)
+    generator.of_batch(slice(None), 8)
+    some = draw_per_image(torch.rand, (3, 2), generator, dtype=torch.float32)
+    assert torch.equal(some, torch.rand(3, 2, generator=torch.Generator().manual_seed(1)))

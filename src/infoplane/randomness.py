@@ -26,7 +26,12 @@ class PartGenerator(torch.Generator):
     """
 
     rows = slice(None)
-    images: int | None = None  # in the whole batch; None where the rows are all there is
+    images = 0  # in the whole batch
+
+    @property
+    def own(self) -> int:
+        """How many of them are of this process."""
+        return len(range(self.images)[self.rows])
 
     def of_batch(self, rows: slice, images: int) -> "PartGenerator":
         """Draw for these rows of a batch of so many images from now on."""
@@ -42,13 +47,14 @@ def draw_per_image(
     Args:
         distribution: `torch.rand` or `torch.randn`.
         shape: of what is returned.
-        generator: a `PartGenerator` draws for the images of other processes too.
+        generator: a `PartGenerator` draws for the images of other processes too, unless the shape is not that of its
+            own: what is drawn for some of them is for these alone.
         dtype: of the draws.
     """
-    if not isinstance(generator, PartGenerator) or generator.images is None:
-        return distribution(shape, generator=generator, device=generator.device, dtype=dtype)
-    whole = (generator.images, *shape[1:])
-    return distribution(whole, generator=generator, device=generator.device, dtype=dtype)[generator.rows]
+    if isinstance(generator, PartGenerator) and shape[0] == generator.own:
+        whole = (generator.images, *shape[1:])
+        return distribution(whole, generator=generator, device=generator.device, dtype=dtype)[generator.rows]
+    return distribution(shape, generator=generator, device=generator.device, dtype=dtype)
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 from infoplane.errors import UserError
+
+if TYPE_CHECKING:  # some builds of torch have no process groups
+    from torch.distributed import ProcessGroup
 
 Item = TypeVar("Item")
 
@@ -69,33 +72,43 @@ def _meeting() -> Iterator[None]:
 
 
 class RankedTeam(Team):
-    """The processes of torch's default process group, which exists already."""
+    """The ranks of a torch.distributed group, which exists already.
 
-    def __init__(self) -> None:
-        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+    Args:
+        group: with this process as a member; None is the default group.
+
+    Raises:
+        ValueError: this process is not a member.
+    """
+
+    def __init__(self, group: "ProcessGroup | None" = None) -> None:
+        self._group = group
+        self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
+        if self.rank < 0:
+            raise ValueError("group must have this process as a member, got a group of others")
 
     def add_(self, part: Tensor) -> Tensor:
         with _meeting():
-            distributed.all_reduce(part)
+            distributed.all_reduce(part, group=self._group)
         return part
 
     def lead_(self, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
             same = tensor.detach().contiguous()  # some layouts cannot be sent
             with _meeting():
-                distributed.broadcast(same, src=0)
+                distributed.broadcast(same, group=self._group, group_src=0)
             tensor.detach().copy_(same)
 
     def gather(self, item: Item) -> list[Item]:
         items: list[Any] = [None] * self.size
         with _meeting():
-            distributed.all_gather_object(items, item)
+            distributed.all_gather_object(items, item, group=self._group)
         return items
 
     def tell(self, message: Any = None) -> Any:
         said = [message]
         with _meeting():
-            distributed.broadcast_object_list(said, src=0)
+            distributed.broadcast_object_list(said, group=self._group, group_src=0)
         return said[0]
 
 
@@ -117,6 +130,15 @@ def together(own: Iterable[Item], team: Team) -> list[Item]:
         if met_there is not None:
             raise met_there
     return sorted((item for found, _ in everyone for item in found), key=lambda item: item[0])  # type: ignore[index]
+
+
+def check_equal(values: Tensor, team: Team, *, name: str) -> None:
+    """Raise ValueError on every process unless all hold the same numbers, `(count,)` float64."""
+    everyone = torch.stack(team.gather(values.cpu()))
+    largest, smallest = everyone.amax(dim=0), everyone.amin(dim=0)
+    # Devices may round sums differently. Written so that NaN fails too.
+    if not bool((largest - smallest <= 1e-12 * largest.abs()).all()):
+        raise ValueError(f"{name} must be the same on every rank of the group, got different ones")
 
 
 def add_gradients_(parameters: Iterable[torch.nn.Parameter], team: Team, share: float) -> None:

@@ -51,3 +51,14 @@ def test_every_way_is_tried_with_and_without(monkeypatch):
     pair = ("group1.0.conv1", "group1.0.bn2")
     tried = with_substitutes(WideResNet(image_size=16, channels=1).eval(), torch.rand(2, 1, 16, 16), ways[:1])
     assert [pair in way.folded for way in tried] == [False, True]
+
+
+def test_a_matrix_of_mostly_zeros_is_not_tried(monkeypatch):
+    monkeypatch.setattr(layers, "_gains", lambda *given: True)
+    images = torch.rand(2, 1, 28, 28)
+    assert worthwhile_by_rows(LeNet5().eval(), images, "32") == ("conv1", "conv2")
+    of_conv1, of_conv2 = 24 * 6 * 5 * 28, 8 * 16 * 5 * 12 * 6
+    tried = {of_conv2: ("conv1", "conv2"), of_conv2 - 1: ("conv1",), of_conv1 - 1: ()}
+    for most, expected in tried.items():
+        monkeypatch.setattr("infoplane.acceleration.row_products.MOST_ENTRIES", most)
+        assert worthwhile_by_rows(LeNet5().eval(), images, "32") == expected

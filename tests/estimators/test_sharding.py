@@ -8,7 +8,7 @@ import torch
 from tests.estimators import sharded
 from torch import distributed
 
-from infoplane.estimators.sharding import Share
+from infoplane.team import RankedTeam
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="this build of torch has no process groups")
 
@@ -66,12 +66,13 @@ def test_shares_of_any_number_of_ranks_are_balanced_and_whole(monkeypatch):
     shares = []
     for rank in range(4):
         monkeypatch.setattr(distributed, "get_rank", lambda group, rank=rank: rank)
-        shares.append(Share(object()).of(items))
+        shares.append(RankedTeam(object()).deal(items))
     assert sorted(itertools.chain.from_iterable(shares)) == items
     assert {len(share) for share in shares} <= {13, 14}
 
 
 def test_a_process_outside_the_group_is_told(monkeypatch):
     monkeypatch.setattr(distributed, "get_rank", lambda group: -1)
+    monkeypatch.setattr(distributed, "get_world_size", lambda group: -1)
     with pytest.raises(ValueError, match="group must have this process as a member"):
-        Share(object())
+        RankedTeam(object())

@@ -134,7 +134,7 @@ def test_another_number_of_processes_is_refused(tmp_path):
 
 
 def test_nonsense_is_refused():
-    assert_one_clear_line(infoplane(*SETTINGS, "--devices", "0"), "--devices", "at least 1", "0")
+    assert_one_clear_line(infoplane(*SETTINGS, "--devices", "0"), "--devices must be greater than or equal to 1, got 0")
 
 
 def test_torchrun_starts_the_processes(tmp_path):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from infoplane.acceleration.folding import foldable_pairs
 from infoplane.acceleration.network import AcceleratedNetwork, Choices
-from infoplane.acceleration.row_products import can_go_by_rows
+from infoplane.acceleration.row_products import can_go_by_rows, is_small
 from infoplane.acceleration.substitutes import Substitutes, weights_held_still
 
 ROUNDS = 5
@@ -29,8 +29,9 @@ def worthwhile_by_rows(network: nn.Module, images: Tensor, precision: Literal["3
         name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d) and can_go_by_rows(layer)
     }
     inputs = _inputs(network, layers, images, precision)
+    small = {name: features for name, features in inputs.items() if is_small(layers[name], features)}
     with weights_held_still(network):
-        return tuple(name for name, features in inputs.items() if _gains(layers[name], features, precision))
+        return tuple(name for name, features in small.items() if _gains(layers[name], features, precision))
 
 
 def with_substitutes(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> list[Choices]:

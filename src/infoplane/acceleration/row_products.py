@@ -19,6 +19,13 @@ def can_go_by_rows(layer: nn.Module) -> bool:
     )
 
 
+def is_small(layer: nn.Conv2d, features: Tensor) -> bool:
+    """Whether the banded matrix for these features, `(batch, channels, height, width)`, is worth a try."""
+    width = features.shape[3]
+    width_out = (width + 2 * int(layer.padding[1]) - layer.kernel_size[1]) // layer.stride[1] + 1
+    return width_out * layer.out_channels * layer.kernel_size[0] * width * layer.in_channels <= MOST_ENTRIES
+
+
 class ConvolutionByRows(torch.autograd.Function):
     """`conv2d` of frozen weights. Each row of the output's gradient is multiplied by one banded matrix.
 

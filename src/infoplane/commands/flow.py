@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+from pydantic import Field
 
 from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, open_console, typed_command
 from infoplane.config import FlowConfig
@@ -46,9 +47,9 @@ class FlowOptions(Options):
     Networks are always measured in float32."""
     deterministic: bool = False
     """Train the plain way, without a probe: the same bits on the same machine, whatever else it does."""
-    devices: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    devices: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
     """Processes on this node that train together on parts of each batch and share out the measuring: one per GPU."""
-    nodes: Annotated[int, tyro.conf.arg(metavar="M")] = 1
+    nodes: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="M")] = 1
     """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
     """Keep the weights of every epoch instead of the last."""
@@ -143,8 +144,6 @@ def _run_flow(
     """Run the study on one process per device; all but the leader do what it says."""
     from infoplane.ranks import ranks_started
 
-    if min(devices, nodes) < 1:
-        raise UserError(f"--devices and --nodes must be at least 1, got {devices} and {nodes}")
     with ranks_started(devices, nodes, device) as team:
         if team.rank:
             return _follow(team)

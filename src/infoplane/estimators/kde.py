@@ -17,7 +17,7 @@ from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.pairwise import KernelBlocks
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
-from infoplane.estimators.sharding import Share
+from infoplane.team import ALONE, RankedTeam, check_equal
 
 if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed import ProcessGroup
@@ -145,11 +145,11 @@ def kde_sweep(
     permuted = label_permutations(classes, permutations, generator)
     # Samples of a class lie together, often far from the others: their blocks alone then need float64.
     order = torch.argsort(classes, stable=True)
-    share = Share(group)
+    team = ALONE if group is None else RankedTeam(group)
     if group is not None:
-        share.check_equal(_sums(pieces, classes, permuted, noise_variances), name="the arguments")
+        check_equal(_sums(pieces, classes, permuted, noise_variances), team, name="the arguments")
     with torch.no_grad(), exact_products(pieces.device):
-        blocks = KernelBlocks(pieces, order, noise_variances, share)
+        blocks = KernelBlocks(pieces, order, noise_variances, team)
         terms = kernel_terms(blocks, classes[order], permuted[:, order])
         identities = row_identities(pieces)
     samples = _Samples(names, classes, order, identities)

@@ -57,7 +57,7 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
                 permuted_sums[kind, rows, part] += sums_of_own_class(kernel, x, one_hot_y)
                 if rows != columns:
                     permuted_sums[kind, columns, part] += sums_of_own_class(kernel.T, y, one_hot_x)
-    mean_kernels = blocks.share.total(sums) / sizes
+    mean_kernels = blocks.team.add_(sums) / sizes
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels
     components = torch.zeros_like(sums)
     for rows, columns, kernels in _all_kinds(blocks):
@@ -68,8 +68,8 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
             if same is not None:
                 within = kernel * same
                 _add(components[kind, 1], rows, columns, within @ within_class[columns], within_class[rows] @ within)
-    terms = ((1 - blocks.share.total(components) / sizes) - mean_kernels.log()).cpu()
-    permuted_means = blocks.share.total(permuted_sums) / counts[labels]
+    terms = ((1 - blocks.team.add_(components) / sizes) - mean_kernels.log()).cpu()
+    permuted_means = blocks.team.add_(permuted_sums) / counts[labels]
     permuted_terms = -permuted_means.log().mean(dim=1).cpu()
     return [
         KernelTerms(all=terms[kind, 0], own_class=terms[kind, 1], permuted=permuted_terms[kind])

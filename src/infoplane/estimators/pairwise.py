@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infoplane.estimators.features import FeaturePieces
-from infoplane.estimators.sharding import Share
+from infoplane.team import ALONE, Team
 
 BLOCK = 512  # samples; larger blocks waste more of the diagonal, smaller ones more of the products' speed
 STORAGE_BYTES = 256 * 2**20  # for exponents kept between passes, and again for products under way
@@ -43,22 +43,22 @@ class KernelBlocks:
         pieces: activations `(samples, features)`.
         order: `(samples,)` a permutation of the samples; neighbours in it share blocks.
         noise_variances: positive, in squared activation units.
-        share: the blocks that this process computes.
+        team: processes that deal the blocks out.
     """
 
     def __init__(
-        self, pieces: FeaturePieces, order: Tensor, noise_variances: Sequence[float], share: Share | None = None
+        self, pieces: FeaturePieces, order: Tensor, noise_variances: Sequence[float], team: Team = ALONE
     ) -> None:
         self.pieces = pieces
         self.order = order.to(pieces.device)
         self.samples = pieces.samples
         self.noise_variances = noise_variances
-        self.share = share or Share()
+        self.team = team
         self.recomputed = 0  # blocks that the first way could not settle
         count = math.ceil(self.samples / BLOCK)
         edges = [self.samples * index // count for index in range(count + 1)]
         self.blocks = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
-        self.pairs = self.share.of(list(itertools.combinations_with_replacement(range(count), 2)))
+        self.pairs = team.deal(list(itertools.combinations_with_replacement(range(count), 2)))
         # Exponents are those of the least noise; more noise shrinks them.
         self._width = 8 * min(noise_variances)
         self._shrinking = [min(noise_variances) / variance for variance in noise_variances]
