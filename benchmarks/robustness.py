@@ -16,6 +16,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,17 +35,26 @@ from infoplane.studies.methods import build_method
 from infoplane.studies.parts import Images, build_augmentation, build_model, load_images
 from infoplane.training import Trainer
 
-TESTED = {"mnist-lenet5": 2_000, "cifar10-wrn": 1_000}
+TESTED = 2_000  # images
 BUDGET_EPOCHS = 3  # of PGD-7: what others get in seconds
 
 
-def settings(recipe: str, train_examples: int | None, epochs: int, rate: float = 0.1, **attack: float) -> FlowConfig:
+def settings(
+    recipe: str,
+    train_examples: int | None,
+    epochs: int,
+    rate: float = 0.1,
+    schedule: Literal["multi-step", "one-cycle"] = "multi-step",
+    **attack: float,
+) -> FlowConfig:
     """Return the recipe with fewer images and epochs, another learning rate, and another attack where one is given."""
     config = RECIPES[recipe].config
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"train_examples": train_examples, "test_examples": TESTED[recipe]}),
-            "training": config.training.model_copy(update={"epochs": epochs, "learning_rate": rate}),
+            "data": config.data.model_copy(update={"train_examples": train_examples, "test_examples": TESTED}),
+            "training": config.training.model_copy(
+                update={"epochs": epochs, "learning_rate": rate, "schedule": schedule}
+            ),
             "attack": AttackConfig(**{**config.attack.model_dump(), **attack}),
         }
     )
@@ -124,7 +134,7 @@ def compare_precision(name: str, config: FlowConfig, seeds: int) -> None:
 
 def compare_at_equal_time(seeds: int) -> None:
     """Print what each method reaches in the seconds of PGD-7."""
-    config = settings("mnist-lenet5", None, 200)
+    config = settings("mnist-lenet5", None, 200, rate=0.03)
     config = config.model_copy(update={"method": MethodConfig(yopo_rounds=5, yopo_steps=3)})
     images = load_images(config, "cpu")
     choices = training_choices(config, "cpu", "auto")
@@ -190,7 +200,7 @@ def main() -> None:
             "MNIST, LeNet-5", settings("mnist-lenet5", 20_000, 3, rate=0.03), seeds
         ),
         "precision-cifar10": lambda: compare_precision(
-            "CIFAR-10, WideResNet-10-1", settings("cifar10-wrn", 4_000, 3), seeds
+            "CIFAR-10, WideResNet-10-1", settings("cifar10-wrn", 5_000, 6, schedule="one-cycle"), seeds
         ),
         "wall-time": lambda: compare_at_equal_time(given.seeds or 3),
         "collapse": show_collapse,

@@ -95,9 +95,9 @@ class Clock:
         monkeypatch.setattr(probing, "_gradient", self.gradient)
         monkeypatch.setattr(probing.time, "perf_counter", lambda: self.now)
 
-    def gradient(self, network: nn.Module, images: Tensor, way: Choices) -> Tensor:
-        self.now += self.seconds[way]
-        return torch.ones(4) * (-1 if way in self.turned else 1)
+    def gradient(self, model: AcceleratedNetwork, images: Tensor) -> Tensor:
+        self.now += self.seconds[model.choices]
+        return torch.ones(4) * (-1 if model.choices in self.turned else 1)
 
 
 @pytest.mark.parametrize(

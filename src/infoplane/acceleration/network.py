@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from infoplane.acceleration.graphs import GraphedPasses
 from infoplane.acceleration.substitutes import Substitutes
 
 
@@ -17,11 +18,13 @@ class Choices:
         precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
         by_rows: names of convolutions whose input gradient goes by rows while an attack holds the weights still.
         folded: names of convolutions and of the BatchNorms that are folded into them meanwhile.
+        graphs: replay an attack's passes as CUDA graphs.
     """
 
     precision: Literal["32", "bf16"] = "32"
     by_rows: tuple[str, ...] = ()
     folded: tuple[tuple[str, str], ...] = ()
+    graphs: bool = False
 
 
 PLAIN = Choices()
@@ -45,10 +48,16 @@ class AcceleratedNetwork(nn.Module):
         layer = network.get_submodule
         self._by_rows: Any = [layer(name) for name in choices.by_rows]
         self._norms: Any = {layer(convolution): layer(norm) for convolution, norm in choices.folded}
+        self._graphs = GraphedPasses(network, self._computed) if choices.graphs else None
         self.train(network.training)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, `(batch, classes)`, float32."""
+        if self._graphs is not None and self._graphs.can_replay(images):
+            return self._graphs(images)
+        return self._computed(images)
+
+    def _computed(self, images: Tensor) -> Tensor:
         low = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.choices.precision == "bf16")
         with low:
             logits = self._passed(images)

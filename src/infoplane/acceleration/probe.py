@@ -20,7 +20,8 @@ def fastest_choices(
     """Time the input gradient of one batch under each candidate and return the fastest.
 
     Rounds go through all candidates in turn, so that a busy moment of the machine hits all alike; the least time of
-    each counts. A candidate whose gradients point elsewhere than the plain ones (cosine below 0.9) is left out.
+    each counts. A candidate is left out if it fails, or if its gradients point elsewhere than the plain ones (cosine
+    below 0.9).
 
     Args:
         network: in any mode; it is timed in its own, left as it was but for batch statistics.
@@ -28,20 +29,20 @@ def fastest_choices(
         candidates: what is tried.
         plain: let `PLAIN` take part too; it stays unless another is clearly faster. Otherwise the first candidate does.
     """
-    expected = _gradient(network, images, PLAIN)
+    expected = _gradient(AcceleratedNetwork(network, PLAIN), images)
     asked = list(candidates)
     usual = PLAIN if plain else asked[0]
-    ways = [usual, *(way for way in asked if way != usual)]
-    ways = [way for way in ways if way == usual or _cosine(_gradient(network, images, way), expected) > 0.9]
-    least = dict.fromkeys(ways, float("inf"))
+    models = {way: AcceleratedNetwork(network, way) for way in (usual, *asked)}
+    models = {way: model for way, model in models.items() if way == usual or _agrees(model, images, expected)}
+    least = dict.fromkeys(models, float("inf"))
     for _ in range(ROUNDS):
-        for way in ways:
+        for way, model in models.items():
             began = time.perf_counter()
-            _gradient(network, images, way)
+            _gradient(model, images)
             if images.is_cuda:
                 torch.cuda.synchronize(images.device)
             least[way] = min(least[way], time.perf_counter() - began)
-    best = min(ways, key=lambda way: least[way])
+    best = min(models, key=lambda way: least[way])
     return best if least[best] < WORTH * least[usual] else usual
 
 
@@ -49,16 +50,15 @@ def usual_candidates(device: torch.device) -> list[Choices]:
     """Return what is worth trying on a device."""
     precisions = ["32"]
     if device.type == "cuda":
-        return [Choices(precision="bf16")] if torch.cuda.is_bf16_supported() else []
+        lower = [Choices(precision="bf16"), Choices(precision="bf16", graphs=True)]
+        return [Choices(graphs=True), *(lower if torch.cuda.is_bf16_supported() else [])]
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():  # without, bfloat16 is emulated
         precisions.append("bf16")
     return [Choices(precision=one) for one in precisions]  # type: ignore[arg-type]
 
 
-def _gradient(network: nn.Module, images: Tensor, way: Choices) -> Tensor:
-    model = AcceleratedNetwork(network, way)
-
-    with weights_held_still(network), torch.enable_grad():
+def _gradient(model: AcceleratedNetwork, images: Tensor) -> Tensor:
+    with weights_held_still(model), torch.enable_grad():
         pixels = images.detach().clone().requires_grad_()
         logits = model(pixels)
         labels = torch.arange(len(images), device=images.device) % logits.shape[1]
@@ -66,5 +66,9 @@ def _gradient(network: nn.Module, images: Tensor, way: Choices) -> Tensor:
     return gradient
 
 
-def _cosine(one: Tensor, other: Tensor) -> float:
-    return F.cosine_similarity(one.flatten().double(), other.flatten().double(), dim=0).item()
+def _agrees(model: AcceleratedNetwork, images: Tensor, expected: Tensor) -> bool:
+    try:
+        gradient = _gradient(model, images)
+    except RuntimeError:  # a network that cannot be recorded, or a layer that has no lower precision
+        return False
+    return F.cosine_similarity(gradient.flatten().double(), expected.flatten().double(), dim=0).item() > 0.9
