@@ -54,7 +54,13 @@ def test_nothing_is_tried_where_nothing_is_trained(small_flow, tried):
 
 
 @pytest.mark.parametrize(
-    "way", [*WAYS, Choices(by_rows=("conv1",), folded=(("conv2", "bn"), ("conv3", "bn3"))), Choices(graphs=True)]
+    "way",
+    [
+        *WAYS,
+        Choices(by_rows=("conv1",), folded=(("conv2", "bn"), ("conv3", "bn3"))),
+        Choices(pools=True),
+        Choices(graphs=True),
+    ],
 )
 def test_choices_go_to_json_and_back(way):
     assert from_record(json.loads(json.dumps(to_record(way)))) == way

@@ -36,7 +36,8 @@ def worthwhile_by_rows(network: nn.Module, images: Tensor, precision: Literal["3
 
 def with_substitutes(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> list[Choices]:
     """Return the candidates, and after them each again with substitutes: convolutions by rows where they gain in its
-    precision, and BatchNorms folded where they can be. On a GPU there are none.
+    precision and BatchNorms folded where they can be, max-pooling by rows where it can be, and all. On a GPU there are
+    none.
 
     Args:
         network: in evaluation mode; left as it was.
@@ -48,8 +49,17 @@ def with_substitutes(network: nn.Module, images: Tensor, candidates: Iterable[Ch
         return ways
     pairs = foldable_pairs(network, images[:2])
     by_rows = {precision: worthwhile_by_rows(network, images, precision) for precision in _precisions(ways)}
-    others = [replace(way, by_rows=by_rows[way.precision], folded=pairs) for way in ways]
-    return list(dict.fromkeys([*ways, *others]))
+    ways += [replace(way, by_rows=by_rows[way.precision], folded=pairs) for way in ways]
+    if _pools(network, images[:2]):
+        ways += [replace(way, pools=True) for way in ways]
+    return list(dict.fromkeys(ways))
+
+
+def _pools(network: nn.Module, images: Tensor) -> bool:
+    seen = Substitutes(pools=True)
+    with torch.no_grad(), seen:
+        network(images)
+    return seen.pooled > 0
 
 
 def _precisions(ways: Iterable[Choices]) -> list[Literal["32", "bf16"]]:

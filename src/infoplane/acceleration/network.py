@@ -18,12 +18,14 @@ class Choices:
         precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
         by_rows: names of convolutions whose input gradient goes by rows while an attack holds the weights still.
         folded: names of convolutions and of the BatchNorms that are folded into them meanwhile.
+        pools: max-pooling of few channels goes by rows.
         graphs: replay an attack's passes as CUDA graphs.
     """
 
     precision: Literal["32", "bf16"] = "32"
     by_rows: tuple[str, ...] = ()
     folded: tuple[tuple[str, str], ...] = ()
+    pools: bool = False
     graphs: bool = False
 
 
@@ -65,8 +67,8 @@ class AcceleratedNetwork(nn.Module):
 
     def _passed(self, images: Tensor) -> Tensor:
         logits: Tensor
-        if self._by_rows or self._norms:
-            with Substitutes(self._by_rows, self._norms) as layers:
+        if self._by_rows or self._norms or self.choices.pools:
+            with Substitutes(self._by_rows, self._norms, self.choices.pools) as layers:
                 logits = self.network(images)
             if not layers.astray:
                 return logits

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from infoplane.acceleration.network import PLAIN, AcceleratedNetwork, Choices
 from infoplane.acceleration.substitutes import weights_held_still
 
-ROUNDS = 5
+FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
+ENOUGH_SECONDS = 2.0  # for all rounds: short passes are tried more often
 WORTH = 0.95  # of the plain time: what gains less is not worth other last bits
 
 
@@ -35,7 +36,10 @@ def fastest_choices(
     models = {way: AcceleratedNetwork(network, way) for way in (usual, *asked)}
     models = {way: model for way, model in models.items() if way == usual or _agrees(model, images, expected)}
     least = dict.fromkeys(models, float("inf"))
-    for _ in range(ROUNDS):
+    start = time.perf_counter()
+    for number in range(MOST_ROUNDS):
+        if number >= FEWEST_ROUNDS and time.perf_counter() - start > ENOUGH_SECONDS:
+            break
         for way, model in models.items():
             began = time.perf_counter()
             _gradient(model, images)

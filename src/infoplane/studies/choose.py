@@ -48,6 +48,7 @@ def from_record(record: Mapping[str, Any]) -> Choices:
         "precision": record["precision"],
         "by_rows": tuple(record.get("by_rows", ())),
         "folded": tuple((convolution, norm) for convolution, norm in record.get("folded", ())),
+        "pools": record.get("pools", False),
         "graphs": record.get("graphs", False),
     }
     return Choices(**known)
