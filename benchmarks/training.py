@@ -2,7 +2,8 @@
 
     python benchmarks/training.py [--quick]
 
-On the CPU, and on a GPU if there is one, for LeNet-5 at 28 pixels and WideResNet-10-1 at 32, batch 128:
+On the CPU, and on a GPU if there is one, for LeNet-5 on images of MNIST and WideResNet-10-1 on CIFAR-10 (where
+`infoplane data` puts them, or where INFOPLANE_DATA says), batch 128:
 
 1. One adversarial training step (PGD-7 and the update), images per second, and the ratio to the plain loop (float32,
    NCHW, `autograd.grad`, the same number of threads) and, where foolbox is installed, to its PGD in the plain loop;
@@ -31,6 +32,7 @@ from infoplane.acceleration import (
     usual_candidates,
     with_substitutes,
 )
+from infoplane.attacks import LinfPGD
 from infoplane.config import METHODS, AttackConfig, FlowConfig
 from infoplane.memory import keep_freed_memory
 from infoplane.models import construct
@@ -88,6 +90,7 @@ def describe(choices: Choices) -> str:
     """Name a way in a line of the table."""
     others = [f"{len(choices.by_rows)} by rows"] * bool(choices.by_rows)
     others += [f"{len(choices.folded)} folded"] * bool(choices.folded)
+    others += [f"{len(choices.pooled)} pooled"] * bool(choices.pooled) + ["graphs"] * choices.graphs
     return (
         f"ours, channels_last, {'float32' if choices.precision == '32' else 'bfloat16'}"
         f"{''.join(f', {other}' for other in others)}"
@@ -97,7 +100,13 @@ def describe(choices: Choices) -> str:
 def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
     """Print the first part and return what the probe chose."""
     model = network(name, device, LAST).eval()
-    images = batch(name, device)[0].contiguous(memory_format=LAST)
+    # noisy, as where an attack begins
+    images = (
+        LinfPGD(epsilon=NETWORKS[name][2], steps=STEPS)
+        .region(batch(name, device)[0])
+        .random_point(torch.Generator(device).manual_seed(0))
+    )
+    images = images.contiguous(memory_format=LAST)
     candidates = with_substitutes(model, images, usual_candidates(device))
     chosen = fastest_choices(model, images, candidates)
     ways = {"plain loop": ElsewhereStep(plain_step, name, device)}
@@ -115,7 +124,7 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
         print(
             f"  {way:62s} {1e3 * taken:8.1f} ms  {BATCH / taken:8.0f} images/s  {typical['plain loop'] / taken:5.2f} x"
         )
-    print(f"  chosen by the probe: {describe(chosen)}; {chosen.by_rows} {chosen.folded}")
+    print(f"  chosen by the probe: {describe(chosen)}; {chosen}")
     return chosen
 
 

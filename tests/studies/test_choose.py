@@ -5,8 +5,10 @@ import json
 import pytest
 
 from infoplane.acceleration import PLAIN, Choices
+from infoplane.layout import as_pixels
 from infoplane.studies import choose
 from infoplane.studies.choose import from_record, to_record, training_choices
+from infoplane.studies.parts import load_test_images
 
 WAYS = [Choices(), Choices(precision="bf16")]
 
@@ -33,8 +35,10 @@ def tried(monkeypatch):
 def test_precision_leaves_the_probe_the_rest(small_flow, tried, precision, expected, plain):
     assert training_choices(small_flow, "cpu", precision) == expected[-1]
     assert (tried["candidates"], tried["plain"], tried["training"]) == (expected, plain, False)
-    assert tried["images"].shape == (32, 1, 28, 28)
-    assert tried["images"].max() <= 1
+    originals = as_pixels(load_test_images(small_flow, "cpu")[0].images[:32])
+    away = (tried["images"] - originals).abs()
+    assert 0 <= tried["images"].min() <= tried["images"].max() <= 1
+    assert 0.9 * small_flow.attack.epsilon < away.max() <= small_flow.attack.epsilon + 1e-6
 
 
 def test_bfloat16_is_taken_when_asked_for_even_where_it_is_slow(small_flow, tried, monkeypatch):
@@ -58,7 +62,7 @@ def test_nothing_is_tried_where_nothing_is_trained(small_flow, tried):
     [
         *WAYS,
         Choices(by_rows=("conv1",), folded=(("conv2", "bn"), ("conv3", "bn3"))),
-        Choices(pools=True),
+        Choices(pooled=("conv1",)),
         Choices(graphs=True),
     ],
 )

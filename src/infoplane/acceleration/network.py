@@ -18,14 +18,14 @@ class Choices:
         precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
         by_rows: names of convolutions whose input gradient goes by rows while an attack holds the weights still.
         folded: names of convolutions and of the BatchNorms that are folded into them meanwhile.
-        pools: max-pooling of few channels goes by rows.
+        pooled: names of convolutions that go by rows meanwhile together with the max-pooling after them.
         graphs: replay an attack's passes as CUDA graphs.
     """
 
     precision: Literal["32", "bf16"] = "32"
     by_rows: tuple[str, ...] = ()
     folded: tuple[tuple[str, str], ...] = ()
-    pools: bool = False
+    pooled: tuple[str, ...] = ()
     graphs: bool = False
 
 
@@ -49,6 +49,7 @@ class AcceleratedNetwork(nn.Module):
         self.choices = choices
         layer = network.get_submodule
         self._by_rows: Any = [layer(name) for name in choices.by_rows]
+        self._pooled: Any = [layer(name) for name in choices.pooled]
         self._norms: Any = {layer(convolution): layer(norm) for convolution, norm in choices.folded}
         self._graphs = GraphedPasses(network, self._computed) if choices.graphs else None
         self.train(network.training)
@@ -67,9 +68,14 @@ class AcceleratedNetwork(nn.Module):
 
     def _passed(self, images: Tensor) -> Tensor:
         logits: Tensor
-        if self._by_rows or self._norms or self.choices.pools:
-            with Substitutes(self._by_rows, self._norms, self.choices.pools) as layers:
-                logits = self.network(images)
+        if self._by_rows or self._norms or self._pooled:
+            layers = Substitutes(self._by_rows, self._norms, self._pooled)
+            try:
+                with layers:
+                    logits = self.network(images)
+            except RuntimeError:  # a map that is pooled already fits no other layer
+                if not layers.astray:
+                    raise
             if not layers.astray:
                 return logits
         logits = self.network(images)

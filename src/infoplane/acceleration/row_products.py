@@ -21,9 +21,18 @@ def can_go_by_rows(layer: nn.Module) -> bool:
 
 def is_small(layer: nn.Conv2d, features: Tensor) -> bool:
     """Whether the banded matrix for these features, `(batch, channels, height, width)`, is worth a try."""
-    width = features.shape[3]
-    width_out = (width + 2 * int(layer.padding[1]) - layer.kernel_size[1]) // layer.stride[1] + 1
-    return width_out * layer.out_channels * layer.kernel_size[0] * width * layer.in_channels <= MOST_ENTRIES
+    stride, padding = layer.stride, layer.padding
+    _, width_out = map_size(features, layer.weight, stride, padding)  # type: ignore[arg-type]  # no text here
+    return width_out * layer.out_channels * layer.kernel_size[0] * features.shape[3] * layer.in_channels <= MOST_ENTRIES
+
+
+def map_size(features: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of what a convolution without dilation gives."""
+    height, width = (
+        (size + 2 * around - kernel) // step + 1
+        for size, kernel, step, around in zip(features.shape[2:], weight.shape[2:], stride, padding, strict=True)
+    )
+    return height, width
 
 
 class ConvolutionByRows(torch.autograd.Function):
@@ -53,18 +62,11 @@ class ConvolutionByRows(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient with respect to `features` alone."""
         (weight,) = ctx.saved_tensors
-        batch, channels, height, width = ctx.shape
-        (down, across), (above, beside) = ctx.stride, ctx.padding
-        rows_of_kernel = weight.shape[2]
         rows_out, width_out = gradient.shape[2:]
-        matrix = banded(weight.to(gradient.dtype), width, width_out, across, beside)
-        rows = gradient.permute(0, 2, 3, 1).reshape(batch * rows_out, -1) @ matrix
-        rows = rows.view(batch, rows_out, rows_of_kernel, width * channels)
-        padded = max(height + 2 * above, (rows_out - 1) * down + rows_of_kernel)
-        total = torch.zeros(batch, padded, width * channels, dtype=ctx.dtype, device=gradient.device)
-        for row in range(rows_of_kernel):
-            total[:, row : row + (rows_out - 1) * down + 1 : down] += rows[:, :, row]
-        result = total[:, above : above + height].reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+        matrix = banded(weight.to(gradient.dtype), ctx.shape[3], width_out, ctx.stride[1], ctx.padding[1])
+        rows = gradient.permute(0, 2, 3, 1).reshape(len(gradient) * rows_out, -1) @ matrix
+        rows = rows.view(len(gradient), rows_out, weight.shape[2], -1)
+        result = rows_added(rows, ctx.shape, ctx.dtype, ctx.stride[0], ctx.padding[0])
         return result, None, None, None, None
 
 
@@ -91,3 +93,22 @@ def banded(weight: Tensor, width: int, width_out: int, stride: int, padding: int
     )
     band.copy_(weight.permute(0, 2, 3, 1).expand_as(band))
     return matrix[:, :, :, padding : padding + width].reshape(width_out * channels_out, -1)
+
+
+def rows_added(rows: Tensor, shape: torch.Size, dtype: torch.dtype, stride: int, padding: int) -> Tensor:
+    """Add up what the rows of an output give to the rows of the input that they saw.
+
+    Args:
+        rows: `(batch, rows_out, rows_of_kernel, width * channels)`.
+        shape: of the input, `(batch, channels, height, width)`.
+        dtype: of the sums.
+        stride: down.
+        padding: above and below.
+    """
+    batch, channels, height, width = shape
+    rows_out, rows_of_kernel = rows.shape[1:3]
+    padded = max(height + 2 * padding, (rows_out - 1) * stride + rows_of_kernel)
+    total = torch.zeros(batch, padded, width * channels, dtype=dtype, device=rows.device)
+    for row in range(rows_of_kernel):
+        total[:, row : row + (rows_out - 1) * stride + 1 : stride] += rows[:, :, row]
+    return total[:, padding : padding + height].reshape(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Operations that go another way: max-pooling by rows, and while an attack holds the weights still convolutions too."""
+"""Layers that compute another way while an attack holds the weights still: convolutions by rows, BatchNorm folded."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from infoplane.acceleration.folding import folded
-from infoplane.acceleration.pooling import PooledByRows, can_pool_by_rows
+from infoplane.acceleration.pooled_rows import PooledConvolutionByRows, can_be_pooled, pools_in_two
 from infoplane.acceleration.row_products import ConvolutionByRows
 
 
 @contextmanager
 def weights_held_still(model: nn.Module) -> Iterator[None]:
-    """Weights need no gradient inside the block; only then convolutions are substituted."""
+    """Weights need no gradient inside the block; only then layers are substituted."""
     moving = [weights for weights in model.parameters() if weights.requires_grad]
     for weights in moving:
         weights.requires_grad_(False)
@@ -32,38 +32,40 @@ class Substitutes(TorchFunctionMode):
     Args:
         by_rows: convolutions whose input gradient goes by rows, each with `can_go_by_rows`.
         norms: by convolution the BatchNorm that alone sees what it gives (`foldable_pairs`).
-        pools: max-pooling goes by rows where it can (`can_pool_by_rows`).
+        pooled: convolutions that go by rows with the max-pooling that alone sees what they give
+            (`poolable_convolutions`).
     """
 
     def __init__(
         self,
         by_rows: Sequence[nn.Conv2d] = (),
         norms: Mapping[nn.Conv2d, nn.BatchNorm2d] | None = None,
-        pools: bool = False,
+        pooled: Sequence[nn.Conv2d] = (),
     ) -> None:
         super().__init__()
-        self._pools = pools
-        self.pooled = 0  # times that max-pooling went by rows
         # What a layer hands to the function is the one sign by which its call is known.
         self._by_rows = {id(layer.weight) for layer in by_rows}
         self._norms = {id(layer.weight): norm for layer, norm in (norms or {}).items()}
+        self._pooled = {id(layer.weight) for layer in pooled}
+        self._known = {*self._by_rows, *self._norms, *self._pooled}
+        self._maxima: dict[int, Tensor] = {}  # outputs that are pooled already
         self._ahead: dict[int, Tensor] = {}  # outputs that are normalised already, by what their BatchNorm hands over
 
     @property
     def astray(self) -> bool:
-        """Whether a BatchNorm that was folded did not come: then the network went another way than was seen."""
-        return bool(self._ahead)
+        """Whether a BatchNorm or a pooling that was done ahead did not come: the network went another way than seen."""
+        return bool(self._ahead or self._maxima)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is F.conv2d and (id(args[1]) in self._norms or id(args[1]) in self._by_rows):
+        if func is F.conv2d and id(args[1]) in self._known:
             return self._convolution(*args, **kwargs)
         if func is F.batch_norm and self._ahead.get(id(args[1])) is args[0]:
             return self._ahead.pop(id(args[1]))
-        if func is F.max_pool2d and self._pools:
-            return self._pooling(*args, **kwargs)
+        if func is F.max_pool2d and self._maxima.get(id(args[0])) is args[0] and pools_in_two(*args[1:], **kwargs):
+            return self._maxima.pop(id(args[0]))
         return func(*args, **kwargs)
 
     def _convolution(
@@ -77,6 +79,10 @@ class Substitutes(TorchFunctionMode):
     ) -> Any:
         if weight.requires_grad:
             return F.conv2d(features, weight, bias, stride, padding, *rest)
+        if id(weight) in self._pooled and can_be_pooled(features, weight, stride, padding):
+            maxima = PooledConvolutionByRows.apply(features, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
+            self._maxima[id(maxima)] = maxima
+            return maxima
         norm, by_rows = self._norms.get(id(weight)), id(weight) in self._by_rows
         fixed = norm is not None and not norm.training
         if norm is not None and fixed:
@@ -88,19 +94,3 @@ class Substitutes(TorchFunctionMode):
         if norm is not None and fixed:
             self._ahead[id(norm.running_mean)] = output
         return output
-
-    def _pooling(
-        self,
-        input: Tensor,  # may be given by name
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> Any:
-        others = (padding, dilation, ceil_mode, return_indices)
-        if can_pool_by_rows(input, kernel_size, stride, others=others):
-            self.pooled += 1
-            return PooledByRows.apply(input)  # type: ignore[no-untyped-call]
-        return F.max_pool2d(input, kernel_size, stride, *others)  # type: ignore[call-overload]

@@ -55,7 +55,7 @@ class GradientHealth:
 
     def observe_gradient(self, gradient: Tensor) -> None:
         """Take in the gradient of one step, `(images, ...)`."""
-        peak = torch.linalg.vector_norm(gradient.flatten(start_dim=1), torch.inf, dim=1)  # NaN if any element is
+        peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
         self._broken |= peak.isnan()
         self._never_moved &= peak == 0
 

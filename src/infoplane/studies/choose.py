@@ -11,13 +11,15 @@ from infoplane.acceleration import PLAIN, Choices, fastest_choices, usual_candid
 from infoplane.config import FlowConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.modes import evaluation_mode
-from infoplane.studies.parts import build_model, load_test_images
+from infoplane.randomness import seeded_generator
+from infoplane.studies.parts import build_attack, build_model, load_test_images
 
 Precision = Literal["auto", "32", "bf16"]
 
 
 def training_choices(config: FlowConfig, device: str, precision: Precision) -> Choices:
-    """Probe the settings' network on a batch of its test images.
+    """Probe the settings' network on a batch of its test images, noisy as where an attack begins: on plain backgrounds
+    some operations are faster.
 
     Args:
         config: all settings.
@@ -32,6 +34,8 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
     test, _ = load_test_images(config, device)
     model = build_model(config, test)
     images = as_pixels(test.images[: config.training.batch_size], memory_format(model))
+    noise = seeded_generator(config.seed, "probe", device=device)
+    images = build_attack(config.attack, random_start=True).region(images).random_point(noise)
     with evaluation_mode(model):
         candidates = with_substitutes(model, images, candidates)
         return fastest_choices(model, images, candidates, plain=precision != "bf16")
@@ -48,7 +52,7 @@ def from_record(record: Mapping[str, Any]) -> Choices:
         "precision": record["precision"],
         "by_rows": tuple(record.get("by_rows", ())),
         "folded": tuple((convolution, norm) for convolution, norm in record.get("folded", ())),
-        "pools": record.get("pools", False),
+        "pooled": tuple(record.get("pooled", ())),
         "graphs": record.get("graphs", False),
     }
     return Choices(**known)
