@@ -165,23 +165,22 @@ def compare_at_equal_time(seeds: int) -> None:
         print(f"  {method} minus PGD-7, PGD-20: {interval([one - other for one, other in pairs])}")
 
 
-def show_collapse(epsilon: float = 0.3, epochs: int = 10) -> None:
-    """Print PGD-20 accuracy after each epoch, with and without the guard."""
-    config = settings("mnist-lenet5", None, epochs, epsilon=epsilon, step_size=epsilon / 4)
-    images = load_images(config, "cpu")
-    choices = training_choices(config, "cpu", "auto")
-    for guard in (False, True):
-        print(f"\nMNIST, FGSM-RS, epsilon {epsilon}, {'with' if guard else 'without'} guard", flush=True)
-        for seed in range(2):
-            own = config.model_copy(update={"seed": seed, "method": config.method.model_copy(update={"guard": guard})})
-            run = trainer(own, images, "fgsm-rs", choices)
-            accuracies = []
-            while run.epoch < epochs and not run.stopped:
-                run.train_epoch()
-                accuracies.append(robust_accuracy(run.network, images, config)[1])
-            print(
-                f"  seed {seed}: PGD-20 {' '.join(f'{one:.1%}' for one in accuracies)}; {run.stopped or 'all epochs'}"
-            )
+def show_collapse(epochs: int = 12) -> None:
+    """Print what FGSM-RS sees and what PGD-20 finds after each epoch, for growing balls, with and without guard."""
+    for epsilon, guard in ((0.2, False), (0.3, False), (0.4, False), (0.4, True)):
+        config = settings("mnist-lenet5", 20_000, epochs, rate=0.03, epsilon=epsilon, step_size=epsilon / 4)
+        config = config.model_copy(update={"method": config.method.model_copy(update={"guard": guard})})
+        images = load_images(config, "cpu")
+        run = trainer(config, images, "fgsm-rs", training_choices(config, "cpu", "auto"))
+        seen = []
+        while run.epoch < epochs and not run.stopped:
+            trained = run.train_epoch().accuracy
+            seen.append(f"{trained:.0%}/{robust_accuracy(run.network, images, config)[1]:.0%}")
+        print(
+            f"  FGSM-RS, epsilon {epsilon}, {'with' if guard else 'without'} guard: own examples/PGD-20 "
+            f"{' '.join(seen)}; {run.stopped or 'all epochs'}",
+            flush=True,
+        )
 
 
 def main() -> None:
