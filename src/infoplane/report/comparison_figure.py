@@ -15,6 +15,7 @@ from infoplane.report.planes import interval_ends
 from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing, stacked
 
 _TRANSFERRED_LINE: Literal[":"] = ":"
+_FEW = 3  # trainings that have a line of the legend each for their null
 
 
 def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
@@ -36,7 +37,8 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
     thorough = [trusted] if trusted else []
     panels = [("input", estimator) for estimator in (*thorough, *primary, *STUDY_ESTIMATORS)]
     panels += [("label", estimator) for estimator in (*thorough, *STUDY_ESTIMATORS)]
-    figure, axes = layer_grid(title, layers, len(panels), 1.12)
+    legend = _legend(trainings, examples, transferred in recorded)
+    figure, axes = layer_grid(title, layers, len(panels), 1.12, legend)
     parts = points.partition_by("estimator", "layer_index", as_dict=True)
     for row, (side, estimator) in enumerate(panels):
         quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
@@ -48,20 +50,27 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
         name = estimator_label(estimator, quantity) if estimator == trusted else estimator_label(estimator)
         name = name.replace(", ", ",\n")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
+    return figure
+
+
+def _legend(trainings: list[str], examples: list[str], transferred: bool) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
+    few = len(trainings) <= _FEW
     for rank, training in enumerate(trainings):
         colour = COLOURS[rank % len(COLOURS)]
         width = stacked(rank, len(trainings))["linewidth"]
         handles.append(Line2D([], [], color=colour, linewidth=width, label=plain(training_label(training))))
-        handles.append(Patch(color=colour, alpha=0.18, linewidth=0, label="its null"))
+        if few:
+            handles.append(Patch(color=colour, alpha=_null_alpha(trainings), linewidth=0, label="its null"))
+    if not few:
+        handles.append(Patch(color="#333333", alpha=0.18, linewidth=0, label="their nulls"))
     for rank, name in enumerate(examples):
         handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{name} examples")))
-    if transferred in recorded:
+    if transferred:
         label = "adversarial, decoders of originals"
         handles.append(Line2D([], [], color="#333333", linestyle=_TRANSFERRED_LINE, label=label))
     handles.append(Line2D([], [], label="ceiling", **CEILING))
-    figure.legend(handles=handles, loc="lower center", ncol=8, columnspacing=1.4)
-    return figure
+    return handles
 
 
 def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: list[str], examples: list[str]) -> None:
@@ -79,8 +88,8 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
             own = points.filter(pl.col("training") == training, pl.col("label_null_bits").is_not_null())
             null = own.group_by("epoch").agg(pl.col("label_null_bits").max()).sort("epoch")
             axes.fill_between(
-                null["epoch"], 0, null["label_null_bits"], color=COLOURS[rank % len(COLOURS)], alpha=0.18, linewidth=0,
-                zorder=0,
+                null["epoch"], 0, null["label_null_bits"], color=COLOURS[rank % len(COLOURS)],
+                alpha=_null_alpha(trainings), linewidth=0, zorder=0,
             )  # fmt: skip
     ceiling = points[f"{side}_ceiling_bits"].max()
     if ceiling is not None:
@@ -95,6 +104,11 @@ def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str]) ->
         curve = attacked.filter(pl.col("training") == training)
         look = {**_look(rank, len(trainings)), "linestyle": _TRANSFERRED_LINE, "marker": "+"}
         _draw_curve(axes, curve, "label", look, f"{training}/transferred")
+
+
+def _null_alpha(trainings: list[str]) -> float:
+    """Bands lie upon each other: many together must not hide the curves."""
+    return 0.18 if len(trainings) <= _FEW else 0.04
 
 
 def _look(rank: int, number: int) -> dict[str, Any]:

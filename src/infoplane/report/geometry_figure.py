@@ -32,7 +32,15 @@ def geometry_figure(geometry: pl.DataFrame, noise_variances: list[float], title:
     layers = layers_of(geometry)
     trainings = [training for _, training in trainings_of(geometry)]
     examples = examples_of(geometry)
-    figure, axes = layer_grid(title, layers, len(_ROWS), 1.25)
+    handles = [
+        Line2D([], [], color=COLOURS[rank % len(COLOURS)], label=plain(training_label(training)))
+        for rank, training in enumerate(trainings)
+    ]
+    for rank, kind in enumerate(examples):
+        handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{kind} examples")))
+    if noise_variances:
+        handles.append(Line2D([], [], label="fixed noise variance", **_FIXED))
+    figure, axes = layer_grid(title, layers, len(_ROWS), 1.25, handles)
     parts = geometry.sort("epoch").partition_by("layer_index", "training", "examples", as_dict=True)
     for row, (measure, name) in enumerate(_ROWS.items()):
         for column, (index, _) in enumerate(layers):
@@ -47,15 +55,6 @@ def geometry_figure(geometry: pl.DataFrame, noise_variances: list[float], title:
                 for variance in noise_variances:
                     axes[row, column].axhline(variance, **_FIXED)
         axes[row, 0].set_ylabel(name)
-    handles = [
-        Line2D([], [], color=COLOURS[rank % len(COLOURS)], label=plain(training_label(training)))
-        for rank, training in enumerate(trainings)
-    ]
-    for rank, kind in enumerate(examples):
-        handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{kind} examples")))
-    if noise_variances:
-        handles.append(Line2D([], [], label="fixed noise variance", **_FIXED))
-    figure.legend(handles=handles, loc="lower center", ncol=8, columnspacing=1.4)
     return figure
 
 

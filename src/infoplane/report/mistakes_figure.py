@@ -1,5 +1,6 @@
 """What attacked examples are taken for, and what layers tell about that class beside the right one."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ _CURVES = (  # quantity, estimator, label, line, marker, filled
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
 _NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
+_ACROSS = 4  # trainings beside each other
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 
@@ -46,21 +48,23 @@ def transfer_figure(performance: pl.DataFrame, title: str) -> Figure | None:
     trainings = [training for _, training in trainings_of(rows)]
     if not trainings:
         return None
-    width = max(5.0, 0.4 + 4.6 * len(trainings))
-    figure = new_figure(title, width, 4.9)
-    edges = {"left": 0.75 / width, "right": 1 - 0.7 / width, "top": 1 - 0.55 / 4.9, "bottom": 0.75 / 4.9}
-    grid = figure.add_gridspec(1, len(trainings), wspace=0.2, **edges)
+    across = min(len(trainings), _ACROSS)
+    lines = math.ceil(len(trainings) / across)
+    width, height = max(5.0, 0.4 + 4.6 * across), 1.3 + 3.6 * lines + 0.7 * (lines - 1)
+    figure = new_figure(title, width, height)
+    edges = {"left": 0.75 / width, "right": 1 - 0.7 / width, "top": 1 - 0.55 / height, "bottom": 0.75 / height}
+    grid = figure.add_gridspec(lines, across, wspace=0.2, **edges)
     images = []
-    for column, training in enumerate(trainings):
+    for number, training in enumerate(trainings):
         row = rows.filter(pl.col("training") == training).row(0, named=True)
-        axes = figure.add_subplot(grid[0, column])
+        axes = figure.add_subplot(grid[number // across, number % across])
         images.append(_matrix(axes, row["predictions"]))
         axes.set_title(
             f"{training_label(training)}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
             loc="left", fontweight="bold",
         )  # fmt: skip
         axes.set_xlabel("taken for (in a cell: share of the row, below it the mean confidence, in %)")
-        if column == 0:
+        if number % across == 0:
             axes.set_ylabel("label")
     bar = figure.add_axes((1 - 0.55 / width, 0.2, 0.12 / width, 0.6))
     figure.colorbar(images[0], cax=bar, label="share of the label's examples")
@@ -114,26 +118,36 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     if not trainings:
         return None
     below = 0 if saturated.is_empty() else 2
-    height = 1.1 + 2.3 * (1 + below)
-    width = max(5.0, 0.9 + 3.4 * len(trainings))
+    across = min(len(trainings), _ACROSS)
+    lines = math.ceil(len(trainings) / across)
+    height = 1.1 + 2.3 * (1 + below) * lines
+    width = max(5.0, 0.9 + 3.4 * across)
     figure = new_figure(title, width, height)
     edges = {"left": 0.75 / width, "right": 0.98, "top": 1 - 0.55 / height, "bottom": 0.95 / height}
-    grid = figure.add_gridspec(1 + below, len(trainings), hspace=0.38, wspace=0.1, **edges)
+    grid = figure.add_gridspec((1 + below) * lines, across, hspace=0.38, wspace=0.1, **edges)
     axes = grid.subplots(squeeze=False, sharey="row")
     last = saturated.filter(pl.col("layer_index") == pl.col("layer_index").max())
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
-    for column, training in enumerate(trainings):
+    for number in range(len(trainings), lines * across):
+        for unused in axes[(1 + below) * (number // across) :, number % across]:
+            unused.set_visible(False)
+    for number, training in enumerate(trainings):
+        column, first = number % across, (1 + below) * (number // across)
         own = rows.filter(pl.col("training") == training)
-        _layers(axes[0, column], own, "layer")
+        _layers(axes[first, column], own, "layer")
         count = f": {own['samples'][0]} mistakes" if len(own) else ""
-        axes[0, column].set_title(f"{training_label(training)}{count}", loc="left", fontweight="bold")
+        axes[first, column].set_title(f"{training_label(training)}{count}", loc="left", fontweight="bold")
         if below:
             own = strongest.filter(pl.col("training") == training)
-            _layers(axes[1, column], own, f"layer, at saturation {level_label(own['level'][0])}" if len(own) else "")
+            _layers(
+                axes[first + 1, column], own, f"layer, at saturation {level_label(own['level'][0])}" if len(own) else ""
+            )
             own = last.filter(pl.col("training") == training)
             levels = sorted(own["level"].unique())
             name = f"saturation level, {own['layer'][0]}" if len(own) else ""
-            _curves(axes[2, column], own, "level", levels, [level_label(level) for level in levels], plain(name))
+            _curves(
+                axes[first + 2, column], own, "level", levels, [level_label(level) for level in levels], plain(name)
+            )
     for row in axes:
         row[0].set_ylabel("decoded, bits")
     handles, names = max((one.get_legend_handles_labels() for one in axes.flat), key=lambda pair: len(pair[1]))

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
@@ -22,8 +24,12 @@ from infoplane.runs import write_whole
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt there
 RESOLUTION_DPI = 160
 
-# Okabe & Ito's colours, ordered so that neighbours differ in lightness too and survive a greyscale print.
-COLOURS = ("#0B3C6F", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F")
+# Okabe & Ito's colours, ordered so that neighbours differ in lightness too and survive a greyscale print; after them,
+# for as many trainings as there are methods, darker and duller ones.
+COLOURS = (
+    "#0B3C6F", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F",
+    "#6B3F1D", "#A6D854", "#882255", "#000000", "#7B5BE0",
+)  # fmt: skip
 LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 CEILING: dict[str, Any] = {"color": "#555555", "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1}
 NULL_COLOUR = "#B9B0A2"
@@ -56,7 +62,7 @@ _STYLE = {
 
 def stacked(rank: int, number: int) -> dict[str, float]:
     """Return the size of one of `number` curves drawn upon each other: the lower the wider, so that equal ones show."""
-    below = number - 1 - rank
+    below = (number - 1 - rank) * min(1.0, 3 / max(number - 1, 1))  # of many, the lowest is no wider than of four
     return {"linewidth": 1.1 + 1.6 * below, "markersize": 2.5 + 2 * below}
 
 
@@ -121,7 +127,13 @@ def new_figure(title: str, width: float, height: float) -> Figure:
     return figure
 
 
-def layer_grid(title: str, layers: Sequence[tuple[int, str]], rows: int, row_inches: float) -> tuple[Figure, Any]:
+def layer_grid(
+    title: str,
+    layers: Sequence[tuple[int, str]],
+    rows: int,
+    row_inches: float,
+    legend: Sequence[Artist] = (),
+) -> tuple[Figure, Any]:
     """Return a figure over epochs and its axes `[row, layer]`; a row shares its y axis, and room is left for a legend.
 
     Args:
@@ -129,11 +141,17 @@ def layer_grid(title: str, layers: Sequence[tuple[int, str]], rows: int, row_inc
         layers: (index, name), a column each.
         rows: at least one.
         row_inches: height of a row.
+        legend: labelled handles, written below in as many lines as they need; without, there is room for two lines.
     """
     width = max(PAGE_INCHES[0], 1.7 * len(layers))
-    height = 1.2 + row_inches * rows
+    longest = max((len(str(handle.get_label())) for handle in legend), default=0)
+    columns = 8 if len(legend) <= 8 else min(8, int(width / (0.55 + 0.055 * longest)))
+    below = 0.8 + 0.16 * max(0, math.ceil(len(legend) / columns) - 2)
+    height = 0.4 + below + row_inches * rows
     figure = new_figure(title, width, height)
-    edges = {"left": 0.75 / width, "right": 0.99, "top": 1 - 0.5 / height, "bottom": 0.8 / height}
+    edges = {"left": 0.75 / width, "right": 0.99, "top": 1 - 0.5 / height, "bottom": below / height}
+    if legend:
+        figure.legend(handles=list(legend), loc="lower center", ncol=columns, columnspacing=1.4)
     grid = figure.add_gridspec(rows, len(layers), hspace=0.2, wspace=0.1, **edges)
     axes = grid.subplots(squeeze=False, sharex=True, sharey="row")
     for column, (_, layer) in enumerate(layers):
