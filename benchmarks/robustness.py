@@ -4,12 +4,13 @@
 
 - precision-mnist, precision-cifar10: PGD-7 training the plain way (float32) and as the probe chooses, from the same
   weights on the same batches, paired over 8 seeds: the difference of PGD-20 accuracy with its 95 % t-interval, and the
-  cosine of input gradients, on 20,000 images of MNIST (LeNet-5, learning rate .03: at the recipe's .1 some seeds are
-  still at chance after so few updates, either way) or 4,000 of CIFAR-10 (WideResNet-10-1), three epochs.
+  cosine of input gradients. On 20,000 images of MNIST (LeNet-5, three epochs at a learning rate of .03: at the recipe's
+  .1 some seeds are still at chance after so few updates, either way) or 5,000 of CIFAR-10 (WideResNet-10-1, six epochs
+  of a one-cycle schedule up to .1).
 - wall-time: FGSM-RS, Free and YOPO-5-3 for as many seconds as three epochs of PGD-7 take, over 3 seeds, MNIST.
-- collapse: FGSM-RS with and without its guard at epsilon 0.3, MNIST, ten epochs.
+- collapse: FGSM-RS on 20,000 images of MNIST as epsilon grows to .4, there with and without its guard, twelve epochs.
 
-Without a part, all of them. PGD-20 attacks 2,000 (CIFAR-10: 1,000) test images in float32 from a random start.
+Without a part, all of them. PGD-20 attacks 2,000 test images in float32 from a random start.
 """
 
 import argparse

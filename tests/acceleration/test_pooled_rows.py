@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.acceleration.test_substitutes import passed
 from torch import Tensor, nn
 
 from infoplane.acceleration import AcceleratedNetwork, Choices, weights_held_still, with_substitutes
@@ -15,14 +16,6 @@ from infoplane.attacks import LinfPGD
 from infoplane.models import LeNet5, WideResNet, construct
 
 LAST = torch.channels_last
-
-
-def gradient_through(layers: nn.Module, features: Tensor, seen: Tensor, way: Substitutes) -> tuple[Tensor, Tensor, str]:
-    pixels = features.clone().requires_grad_()
-    with weights_held_still(layers), way:
-        output = layers(pixels)
-    (gradient,) = torch.autograd.grad(output, pixels, seen.to(output.dtype))
-    return output.detach(), gradient, type(output.grad_fn).__name__
 
 
 @settings(max_examples=80, deadline=None)
@@ -49,8 +42,8 @@ def test_whole_numbers_give_the_same_to_the_last_bit(channels, size, kernel, str
         height, width = layer(features).shape[2:]
     assume(height % 2 == width % 2 == 0)
     seen = torch.randint(-9, 10, (3, channels[1], height // 2, width // 2), generator=source).float()
-    expected, usual, _ = gradient_through(layers, features, seen, Substitutes())
-    found, gradient, name = gradient_through(layers, features, seen, Substitutes(pooled=[layer]))
+    expected, usual, _ = passed(layers, features, seen, Substitutes())
+    found, gradient, name = passed(layers, features, seen, Substitutes(pooled=[layer]))
     assert name == "PooledConvolutionByRowsBackward"
     assert torch.equal(found, expected)
     assert torch.equal(gradient, usual)
@@ -61,8 +54,8 @@ def test_types_are_kept(generator, dtype):
     layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2)).to(dtype)
     features = torch.randn(2, 2, 8, 8, generator=generator).to(dtype)
     seen = torch.ones(2, 3, 3, 3)
-    expected, usual, _ = gradient_through(layers, features, seen, Substitutes())
-    found, gradient, _ = gradient_through(layers, features, seen, Substitutes(pooled=[layers[0]]))
+    expected, usual, _ = passed(layers, features, seen, Substitutes())
+    found, gradient, _ = passed(layers, features, seen, Substitutes(pooled=[layers[0]]))
     assert found.dtype == gradient.dtype == dtype
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 0.05}[dtype]
     assert torch.allclose(found, expected, atol=tolerance)

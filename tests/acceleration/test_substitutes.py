@@ -17,12 +17,13 @@ from infoplane.attacks import LinfPGD
 from infoplane.models import LeNet5, WideResNet, construct
 
 
-def input_gradient(layer: nn.Module, features: Tensor, weights: Tensor, way: Substitutes) -> tuple[Tensor, str]:
+def passed(layer: nn.Module, features: Tensor, weights: Tensor, way: Substitutes) -> tuple[Tensor, Tensor, str]:
+    """Return the output, its gradient to the features, and the name of the node that made it."""
     pixels = features.clone().requires_grad_()
     with weights_held_still(layer), way:
         output = layer(pixels)
     (gradient,) = torch.autograd.grad(output, pixels, weights.to(output.dtype))
-    return gradient, type(output.grad_fn).__name__
+    return output.detach(), gradient, type(output.grad_fn).__name__
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,8 +42,8 @@ def test_a_convolution_by_rows_has_the_usual_gradient(channels, size, kernel, st
     with torch.no_grad():
         expected = layer(features)
     seen = torch.randn_like(expected)
-    usual, plain = input_gradient(layer, features, seen, Substitutes([]))
-    by_rows, own = input_gradient(layer, features, seen, Substitutes([layer]))
+    _, usual, plain = passed(layer, features, seen, Substitutes([]))
+    _, by_rows, own = passed(layer, features, seen, Substitutes([layer]))
     assert (plain, own) == ("ConvolutionBackward0", "ConvolutionByRowsBackward")
     assert torch.allclose(by_rows, usual, rtol=1e-12, atol=1e-12)
 

@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node
 
-from infoplane.acceleration.tracing import consumers, note
+from infoplane.acceleration.tracing import traced
 
 
 def foldable_pairs(network: nn.Module, images: Tensor) -> tuple[tuple[str, str], ...]:
@@ -14,22 +13,14 @@ def foldable_pairs(network: nn.Module, images: Tensor) -> tuple[tuple[str, str],
         network: in evaluation mode; left as it was.
         images: `(batch, channels, height, width)`; a few are enough.
     """
-    gave: dict[Node, list[str]] = {}
-    took: dict[Node, list[str]] = {}
     layers = dict(network.named_modules())
-    hooks = []
-    for name, layer in layers.items():
-        if type(layer) is nn.Conv2d:
-            hooks.append(layer.register_forward_hook(lambda _, __, output, name=name: note(gave, output, name)))
-        elif type(layer) is nn.BatchNorm2d and layer.running_mean is not None:
-            hooks.append(layer.register_forward_pre_hook(lambda _, given, name=name: note(took, given[0], name)))
-    try:
-        with torch.enable_grad():
-            logits = network(images.detach().clone().requires_grad_())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    takers = consumers(logits.grad_fn)
+    convolutions = {name: layer for name, layer in layers.items() if type(layer) is nn.Conv2d}
+    norms = {
+        name: layer
+        for name, layer in layers.items()
+        if type(layer) is nn.BatchNorm2d and layer.running_mean is not None
+    }
+    takers, gave, took = traced(network, images, convolutions, norms)
     calls = [name for names in (*gave.values(), *took.values()) for name in names]
     return tuple(
         (convolution, norm)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from infoplane.acceleration.row_products import banded, can_go_by_rows, map_size, rows_added
-from infoplane.acceleration.tracing import consumers, note
+from infoplane.acceleration.tracing import traced
 
 _pooled = torch.ops.aten.max_pool2d_with_indices
 _pooled_backward = torch.ops.aten.max_pool2d_with_indices_backward
@@ -22,18 +22,8 @@ def poolable_convolutions(network: nn.Module, images: Tensor) -> tuple[str, ...]
         network: in evaluation mode; left as it was.
         images: `(batch, channels, height, width)`; a few are enough.
     """
-    gave: dict[Node, list[str]] = {}
-    hooks = []
-    for name, layer in network.named_modules():
-        if can_go_by_rows(layer):
-            hooks.append(layer.register_forward_hook(lambda _, __, output, name=name: note(gave, output, name)))
-    try:
-        with torch.enable_grad():
-            logits = network(images.detach().clone().requires_grad_())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    takers = consumers(logits.grad_fn)
+    convolutions = {name: layer for name, layer in network.named_modules() if can_go_by_rows(layer)}
+    takers, gave, _ = traced(network, images, convolutions, {})
     calls = [name for names in gave.values() for name in names]
     return tuple(
         name
@@ -84,7 +74,8 @@ class PooledConvolutionByRows(torch.autograd.Function):
         channels_out, _, rows_of_kernel, _ = weight.shape
         (down, across), (above, beside) = stride, padding
         rows_out, width_out = map_size(features, weight, stride, padding)
-        low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else features.dtype
+        device = features.device.type  # a run that began on a CPU may continue elsewhere
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
         rows = features.permute(0, 2, 3, 1).reshape(batch, height, width * channels).to(low)
         rows = F.pad(rows, (0, 0, above, above)) if above else rows.contiguous()
         image, row, _ = rows.stride()
