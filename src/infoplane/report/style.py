@@ -25,7 +25,7 @@ PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt ther
 RESOLUTION_DPI = 160
 
 # Okabe & Ito's colours, ordered so that neighbours differ in lightness too and survive a greyscale print; after them,
-# for as many trainings as there are methods, darker and duller ones.
+# for as many trainings as there are methods, others that differ from them and from each other.
 COLOURS = (
     "#0B3C6F", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F",
     "#6B3F1D", "#A6D854", "#882255", "#000000", "#7B5BE0",
