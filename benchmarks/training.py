@@ -10,8 +10,8 @@ On the CPU, and on a GPU if there is one, for LeNet-5 on images of MNIST and Wid
    then ours with each choice switched on after the other, so that it is seen what each gives.
 2. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
 
-Each way has a process of its own. They are timed in turns, and the median of each counts: on a shared machine the least
-time is a lucky one. Quick takes fewer turns, and leaves out torch.compile.
+Each way has a process of its own. They are timed in turns of a few updates, and the median of each counts: on a shared
+machine the least time is a lucky one. Quick takes fewer turns, and leaves out torch.compile.
 """
 
 import sys
@@ -30,7 +30,7 @@ from infoplane.acceleration import (
     Choices,
     fastest_choices,
     usual_candidates,
-    with_substitutes,
+    with_frozen,
 )
 from infoplane.attacks import LinfPGD
 from infoplane.config import METHODS, AttackConfig, FlowConfig
@@ -88,9 +88,9 @@ def median_seconds(ways: dict[str, ElsewhereStep], turns: int) -> dict[str, floa
 
 def describe(choices: Choices) -> str:
     """Name a way in a line of the table."""
-    others = [f"{len(choices.by_rows)} by rows"] * bool(choices.by_rows)
-    others += [f"{len(choices.folded)} folded"] * bool(choices.folded)
-    others += [f"{len(choices.pooled)} pooled"] * bool(choices.pooled) + ["graphs"] * choices.graphs
+    others = ["by operations"] * choices.frozen + ["graphs"] * choices.graphs
+    for names, way in ((choices.by_rows, "by rows"), (choices.by_groups, "by groups"), (choices.pooled, "pooled")):
+        others += [f"{len(names)} {way}"] * bool(names)
     return (
         f"ours, channels_last, {'float32' if choices.precision == '32' else 'bfloat16'}"
         f"{''.join(f', {other}' for other in others)}"
@@ -107,7 +107,7 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
         .random_point(torch.Generator(device).manual_seed(0))
     )
     images = images.contiguous(memory_format=LAST)
-    candidates = with_substitutes(model, images, usual_candidates(device))
+    candidates = with_frozen(model, images, usual_candidates(device))
     chosen = fastest_choices(model, images, candidates)
     ways = {"plain loop": ElsewhereStep(plain_step, name, device)}
     if find_spec("foolbox"):
@@ -153,7 +153,7 @@ def compare_methods(name: str, device: torch.device, choices: Choices, turns: in
 
 def main() -> None:
     """Print all tables."""
-    turns = QUICK_TURNS if "--quick" in sys.argv else 15
+    turns = QUICK_TURNS if "--quick" in sys.argv else 9
     print(f"torch {torch.__version__}; our processes {'keep' if keep_freed_memory() else 'give back'} freed memory")
     devices = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
     for device in devices:

@@ -1,64 +1,85 @@
-"""Layers are substituted where that was seen to be faster."""
+"""Convolutions go another way where that was seen to be faster."""
 
 import pytest
 import torch
+from torch import nn
 
-from infoplane.acceleration import Choices, layers, with_substitutes
-from infoplane.acceleration.layers import worthwhile_by_rows
+from infoplane.acceleration import Choices, layers, with_frozen
 from infoplane.models import LeNet5, WideResNet
 
 
 class Clock:
-    """A second for each layer that goes the usual way; by rows, as many as it has channels to give."""
+    """A second for each way there and back, in which some kinds take less."""
 
-    def __init__(self, monkeypatch) -> None:
-        self.now = 0.0
+    def __init__(self, monkeypatch, **seconds: float) -> None:
+        self.now, self.timed = 0.0, []
         monkeypatch.setattr(layers.time, "perf_counter", lambda: self.now)
-        clock = self
 
-        class Timed(layers.Substitutes):
-            def __init__(self, given=()):
-                super().__init__(given)
-                self.given = given
+        def pass_by(operations, features):
+            self.timed.append((operations, features))
+            self.now += seconds.get(type(operations[0]).__name__, 1.0)
 
-            def __enter__(self):
-                clock.now += self.given[0].out_channels if self.given else 10.0
-                return super().__enter__()
+        monkeypatch.setattr(layers, "_there_and_back", pass_by)
 
-        monkeypatch.setattr(layers, "Substitutes", Timed)
+
+def tried(network: nn.Module, images: torch.Tensor, *ways: Choices) -> list[Choices]:
+    return with_frozen(network.eval(), images, ways or [Choices()])[len(ways or [0]) :]
 
 
 def test_convolutions_that_gain_are_named(monkeypatch):
-    Clock(monkeypatch)
-    assert worthwhile_by_rows(LeNet5().eval(), torch.rand(4, 1, 28, 28), "32") == ("conv1",)  # 6 channels, not 16
+    Clock(monkeypatch, ConvolutionByRows=0.89, ConvolutionByGroups=0.5)
+    images = torch.rand(4, 1, 28, 28)
+    assert tried(LeNet5(), images) == [
+        Choices(frozen=True),
+        Choices(frozen=True, by_rows=("conv1", "conv2"), by_groups=("conv1", "conv2")),
+    ]
+    Clock(monkeypatch, ConvolutionByRows=0.91, PooledConvolutionByRows=0.5)
+    assert tried(LeNet5(), images) == [Choices(frozen=True), Choices(frozen=True, pooled=("conv1", "conv2"))]
+
+
+def test_every_way_is_tried_with_and_without(monkeypatch):
+    clock = Clock(monkeypatch, PooledConvolutionByRows=0.5)
+    ways = [Choices(), Choices(precision="bf16")]
+    images = torch.rand(4, 1, 28, 28)
+    found = with_frozen(LeNet5().eval(), images, ways)
+    frozen = [Choices(frozen=True), Choices(precision="bf16", frozen=True)]
+    pooled = [Choices(precision=way.precision, frozen=True, pooled=("conv1", "conv2")) for way in ways]
+    assert found == [*ways, *frozen, *pooled]
+    assert {features.dtype for _, features in clock.timed} == {torch.float32, torch.bfloat16}
+    assert {len(operations) for operations, _ in clock.timed} == {1, 2}  # against the convolution and its pooling
+
+
+def test_odd_maps_are_not_pooled(monkeypatch):
+    Clock(monkeypatch, PooledConvolutionByRows=0.5)
+    images = torch.rand(2, 1, 32, 32)  # of conv1 28, of conv2 10
+    assert tried(LeNet5(image_size=32), images)[-1].pooled == ("conv1", "conv2")
+    images = torch.rand(2, 1, 30, 30)  # 26 and 9
+    assert tried(LeNet5(image_size=30), images)[-1].pooled == ("conv1",)
+
+
+def test_a_matrix_of_mostly_zeros_is_not_tried(monkeypatch):
+    Clock(monkeypatch, ConvolutionByRows=0.5)
+    images = torch.rand(2, 1, 28, 28)
+    of_conv1, of_conv2 = 24 * 6 * 5 * 28, 8 * 16 * 5 * 12 * 6
+    expected = {of_conv2: ("conv1", "conv2"), of_conv2 - 1: ("conv1",), of_conv1 - 1: ()}
+    for most, names in expected.items():
+        monkeypatch.setattr("infoplane.acceleration.row_products.MOST_ENTRIES", most)
+        assert tried(LeNet5(), images)[-1].by_rows == names
+
+
+def test_a_network_that_cannot_be_read_keeps_the_usual_ways():
+    class Asking(nn.Module):
+        def forward(self, images):
+            return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+
+    assert tried(Asking(), torch.rand(2, 1, 4, 4)) == []
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_the_network_is_left_as_it_was(precision):
-    model = LeNet5().eval()
+    model = WideResNet(image_size=16, channels=1).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    worthwhile_by_rows(model, torch.rand(4, 1, 28, 28), precision)
+    with_frozen(model, torch.rand(4, 1, 16, 16), [Choices(precision=precision)])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(weights.requires_grad and weights.grad is None for weights in model.parameters())
     assert not any(layer._forward_pre_hooks for layer in model.modules())
-
-
-def test_every_way_is_tried_with_and_without(monkeypatch):
-    monkeypatch.setattr(layers, "worthwhile_by_rows", lambda *given: {"32": (), "bf16": ("conv1",)}[given[2]])
-    ways = [Choices(), Choices(precision="bf16")]
-    others = [Choices(precision="bf16", by_rows=("conv1",))]
-    assert with_substitutes(LeNet5().eval(), torch.rand(2, 1, 28, 28), ways) == ways + others
-    pair = ("group1.0.conv1", "group1.0.bn2")
-    tried = with_substitutes(WideResNet(image_size=16, channels=1).eval(), torch.rand(2, 1, 16, 16), ways[:1])
-    assert [pair in way.folded for way in tried] == [False, True]
-
-
-def test_a_matrix_of_mostly_zeros_is_not_tried(monkeypatch):
-    monkeypatch.setattr(layers, "_gains", lambda *given: True)
-    images = torch.rand(2, 1, 28, 28)
-    assert worthwhile_by_rows(LeNet5().eval(), images, "32") == ("conv1", "conv2")
-    of_conv1, of_conv2 = 24 * 6 * 5 * 28, 8 * 16 * 5 * 12 * 6
-    tried = {of_conv2: ("conv1", "conv2"), of_conv2 - 1: ("conv1",), of_conv1 - 1: ()}
-    for most, expected in tried.items():
-        monkeypatch.setattr("infoplane.acceleration.row_products.MOST_ENTRIES", most)
-        assert worthwhile_by_rows(LeNet5().eval(), images, "32") == expected

@@ -24,7 +24,7 @@ def tried(monkeypatch):
 
     monkeypatch.setattr(choose, "usual_candidates", lambda device: WAYS)
     monkeypatch.setattr(choose, "fastest_choices", probe)
-    monkeypatch.setattr(choose, "with_substitutes", lambda network, images, candidates: list(candidates))
+    monkeypatch.setattr(choose, "with_frozen", lambda network, images, candidates: list(candidates))
     return seen
 
 
@@ -61,8 +61,8 @@ def test_nothing_is_tried_where_nothing_is_trained(small_flow, tried):
     "way",
     [
         *WAYS,
-        Choices(by_rows=("conv1",), folded=(("conv2", "bn"), ("conv3", "bn3"))),
-        Choices(pooled=("conv1",)),
+        Choices(frozen=True, by_rows=("conv1",), by_groups=("conv2", "conv3")),
+        Choices(frozen=True, pooled=("conv1",)),
         Choices(graphs=True),
     ],
 )
@@ -70,5 +70,5 @@ def test_choices_go_to_json_and_back(way):
     assert from_record(json.loads(json.dumps(to_record(way)))) == way
 
 
-def test_choices_of_a_run_from_before_substitutes():
+def test_choices_of_a_run_that_kept_fewer():
     assert from_record({"precision": "bf16", "workers": 2}) == Choices(precision="bf16")

@@ -1,18 +1,20 @@
 """Which layers of a network can compute another way in an attack, and gain by it: tried one by one."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from infoplane.acceleration.folding import foldable_pairs
-from infoplane.acceleration.network import AcceleratedNetwork, Choices
-from infoplane.acceleration.pooled_rows import poolable_convolutions
-from infoplane.acceleration.row_products import can_go_by_rows, is_small
-from infoplane.acceleration.substitutes import Substitutes, weights_held_still
+from infoplane.acceleration.choices import Choices
+from infoplane.acceleration.network import AcceleratedNetwork
+from infoplane.acceleration.operations import Convolution, MaxPooling, Operation
+from infoplane.acceleration.pixel_groups import ConvolutionByGroups, can_go_by_groups
+from infoplane.acceleration.pooled_rows import PooledConvolutionByRows, can_be_pooled
+from infoplane.acceleration.reading import UnreadableError, poolable_convolutions
+from infoplane.acceleration.row_products import ConvolutionByRows, can_go_by_rows, is_small
 
 Precision = Literal["32", "bf16"]
 
@@ -20,77 +22,64 @@ ROUNDS = 5
 WORTH = 0.9  # of the usual time
 
 
-def worthwhile_by_rows(network: nn.Module, images: Tensor, precision: Precision) -> tuple[str, ...]:
-    """Return the names of convolutions whose input gradient is faster by rows, at the shapes they meet.
+def with_frozen(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> list[Choices]:
+    """Return the candidates, and after them each again with an attack's passes operation by operation: alone, with
+    convolutions by rows or groups where they gain in its precision, then with max-pooling too. On a GPU there are none,
+    nor for a network that cannot be read so.
 
     Args:
         network: in evaluation mode; left as it was.
         images: `(batch, channels, height, width)` in the size and layout of training.
-        precision: in which layers compute.
-    """
-    names = [name for name, layer in network.named_modules() if can_go_by_rows(layer)]
-    return _worthwhile(network, names, images, precision, lambda layer: (layer, Substitutes([layer])))
-
-
-def worthwhile_pooled(network: nn.Module, images: Tensor, precision: Precision) -> tuple[str, ...]:
-    """Return the names of convolutions that are faster by rows together with the max-pooling after them, likewise."""
-    names = poolable_convolutions(network, images[:2])
-    return _worthwhile(
-        network, names, images, precision, lambda layer: (_then_pooled(layer), Substitutes(pooled=[layer]))
-    )
-
-
-def with_substitutes(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> list[Choices]:
-    """Return the candidates, and after them each again with substitutes: convolutions by rows where they gain in its
-    precision, and BatchNorms folded where they can be; then these with max-pooling too. On a GPU there are none.
-
-    Args:
-        network: in evaluation mode; left as it was.
-        images: as for `worthwhile_by_rows`.
         candidates: ways of computing.
     """
     ways = list(candidates)
     if images.is_cuda:
         return ways
-    pairs = foldable_pairs(network, images[:2])
-    by_rows = {precision: worthwhile_by_rows(network, images, precision) for precision in _precisions(ways)}
-    pooled = {precision: worthwhile_pooled(network, images, precision) for precision in _precisions(ways)}
-    others = [replace(way, by_rows=by_rows[way.precision], folded=pairs) for way in ways]
-    all_of_them = [replace(way, pooled=pooled[way.precision]) for way in others]
-    return list(dict.fromkeys([*ways, *others, *all_of_them]))
+    try:
+        poolable = poolable_convolutions(network)
+    except UnreadableError:
+        return ways
+    frozen = [replace(way, frozen=True) for way in ways]
+    all_of_them = [worthwhile(network, images, way, poolable) for way in frozen]
+    others = [replace(way, pooled=()) for way in all_of_them]
+    return list(dict.fromkeys([*ways, *frozen, *others, *all_of_them]))
 
 
-def _worthwhile(
-    network: nn.Module,
-    names: Iterable[str],
-    images: Tensor,
-    precision: Precision,
-    way: Callable[[nn.Conv2d], tuple[nn.Module, Substitutes]],
-) -> tuple[str, ...]:
-    layers = {name: cast(nn.Conv2d, network.get_submodule(name)) for name in names}
-    inputs = _inputs(network, layers, images, precision)
-    small = {name: features for name, features in inputs.items() if is_small(layers[name], features)}
-    with weights_held_still(network):
-        return tuple(name for name, features in small.items() if _gains(*way(layers[name]), features, precision))
+def worthwhile(network: nn.Module, images: Tensor, way: Choices, poolable: Collection[str]) -> Choices:
+    """Return the choices with the convolutions that are faster another way, at the shapes they meet.
+
+    Args:
+        network: in evaluation mode; left as it was.
+        images: as for `with_frozen`.
+        way: the precision in which layers compute.
+        poolable: names of convolutions that a max-pooling alone follows.
+    """
+    by_rows, by_groups, pooled = [], [], []
+    for name, (layer, features) in _convolutions(network, images, way.precision).items():
+        usual = Convolution(layer, None)
+        if is_small(layer, features):
+            if _gains([usual], [ConvolutionByRows(layer, None)], features):
+                by_rows.append(name)
+            if name in poolable and can_be_pooled(features, layer):
+                joined = PooledConvolutionByRows(layer, None)
+                if _gains([usual, MaxPooling(2)], [joined], features):
+                    pooled.append(name)
+        if can_go_by_groups(layer) and _gains([usual], [ConvolutionByGroups(layer, None)], features):
+            by_groups.append(name)
+    return replace(way, by_rows=tuple(by_rows), by_groups=tuple(by_groups), pooled=tuple(pooled))
 
 
-def _then_pooled(layer: nn.Conv2d) -> nn.Module:
-    return nn.Sequential(layer, nn.MaxPool2d(2))
+def _convolutions(network: nn.Module, images: Tensor, precision: Precision) -> dict[str, tuple[nn.Conv2d, Tensor]]:
+    """Return the convolutions that can go by rows, by name, each with the features that it is given."""
+    seen: dict[str, tuple[nn.Conv2d, Tensor]] = {}
 
+    def remember(name: str, layer: nn.Conv2d) -> torch.utils.hooks.RemovableHandle:
+        def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            seen[name] = layer, given[0].bfloat16() if precision == "bf16" else given[0]
 
-def _precisions(ways: Iterable[Choices]) -> list[Precision]:
-    return list(dict.fromkeys(way.precision for way in ways))
+        return layer.register_forward_pre_hook(hook)
 
-
-def _inputs(
-    network: nn.Module, layers: dict[str, nn.Conv2d], images: Tensor, precision: Precision
-) -> dict[str, Tensor]:
-    seen: dict[str, Tensor] = {}
-
-    def remember(name: str) -> torch.utils.hooks.RemovableHandle:
-        return layers[name].register_forward_pre_hook(lambda _, given: seen.__setitem__(name, given[0].detach()))
-
-    hooks = [remember(name) for name in layers]
+    hooks = [remember(name, cast(nn.Conv2d, layer)) for name, layer in network.named_modules() if can_go_by_rows(layer)]
     try:
         with torch.no_grad():
             AcceleratedNetwork(network, Choices(precision=precision))(images)
@@ -100,16 +89,22 @@ def _inputs(
     return seen
 
 
-def _gains(layers: nn.Module, substitutes: Substitutes, features: Tensor, precision: Precision) -> bool:
-    ways = {"usual": Substitutes(), "by rows": substitutes}
+def _gains(usual: Sequence[Operation], other: Sequence[Operation], features: Tensor) -> bool:
+    ways = {"usual": usual, "other": other}
     least = dict.fromkeys(ways, float("inf"))
-    with torch.enable_grad():
+    with torch.no_grad():
         for _ in range(ROUNDS):
             for name, way in ways.items():
-                pixels = features.clone().requires_grad_()
                 began = time.perf_counter()
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"), way:
-                    output = layers(pixels)
-                torch.autograd.grad(output, pixels, output.detach())
+                _there_and_back(way, features)
                 least[name] = min(least[name], time.perf_counter() - began)
-    return least["by rows"] < WORTH * least["usual"]
+    return least["other"] < WORTH * least["usual"]
+
+
+def _there_and_back(operations: Sequence[Operation], features: Tensor) -> None:
+    tape: list[Any] = []
+    for operation in operations:
+        features, saved = operation.forward(features)
+        tape.append(saved)
+    for operation, saved in zip(reversed(operations), reversed(tape), strict=True):
+        features = cast(Tensor, operation.backward(saved, features)[0])

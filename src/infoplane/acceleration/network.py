@@ -1,35 +1,14 @@
 """A network as it computes in training: its own weights, in lower precision where that was chosen."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from infoplane.acceleration.choices import Choices
+from infoplane.acceleration.frozen import FrozenNetwork
 from infoplane.acceleration.graphs import GraphedPasses
-from infoplane.acceleration.substitutes import Substitutes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """How a network computes in training.
-
-    Attributes:
-        precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
-        by_rows: names of convolutions whose input gradient goes by rows while an attack holds the weights still.
-        folded: names of convolutions and of the BatchNorms that are folded into them meanwhile.
-        pooled: names of convolutions that go by rows meanwhile together with the max-pooling after them.
-        graphs: replay an attack's passes as CUDA graphs.
-    """
-
-    precision: Literal["32", "bf16"] = "32"
-    by_rows: tuple[str, ...] = ()
-    folded: tuple[tuple[str, str], ...] = ()
-    pooled: tuple[str, ...] = ()
-    graphs: bool = False
-
-
-PLAIN = Choices()
 
 
 class AcceleratedNetwork(nn.Module):
@@ -40,6 +19,7 @@ class AcceleratedNetwork(nn.Module):
         choices: how.
 
     Raises:
+        UnreadableError: an attack's passes are to go operation by operation, and `network` cannot be read so.
         AttributeError: `choices` names a layer that the network does not have.
     """
 
@@ -47,36 +27,42 @@ class AcceleratedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.choices = choices
-        layer = network.get_submodule
-        self._by_rows: Any = [layer(name) for name in choices.by_rows]
-        self._pooled: Any = [layer(name) for name in choices.pooled]
-        self._norms: Any = {layer(convolution): layer(norm) for convolution, norm in choices.folded}
+        self._frozen = FrozenNetwork(network, choices) if choices.frozen else None
         self._graphs = GraphedPasses(network, self._computed) if choices.graphs else None
-        self.train(network.training)
+        self._held_still = False
+        self.training = network.training
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, `(batch, classes)`, float32."""
         if self._graphs is not None and self._graphs.can_replay(images):
             return self._graphs(images)
+        if self._frozen is not None and self._held_still and images.requires_grad and torch.is_grad_enabled():
+            return self._frozen(images).to(images.dtype)
         return self._computed(images)
 
-    def _computed(self, images: Tensor) -> Tensor:
-        low = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.choices.precision == "bf16")
-        with low:
-            logits = self._passed(images)
-        return logits.to(images.dtype)
+    @contextmanager
+    def weights_held_still(self) -> Iterator[None]:
+        """Weights need no gradient inside the block, and only there layers compute another way.
 
-    def _passed(self, images: Tensor) -> Tensor:
-        logits: Tensor
-        if self._by_rows or self._norms or self._pooled:
-            layers = Substitutes(self._by_rows, self._norms, self._pooled)
-            try:
-                with layers:
-                    logits = self.network(images)
-            except RuntimeError:  # a map that is pooled already fits no other layer
-                if not layers.astray:
-                    raise
-            if not layers.astray:
-                return logits
-        logits = self.network(images)
-        return logits
+        They do not where statistics move or dropout draws, nor where somebody listens to layers.
+        """
+        moving = [weights for weights in self.network.parameters() if weights.requires_grad]
+        for weights in moving:
+            weights.requires_grad_(False)
+        self._held_still = not any(
+            module.training or module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+            for module in self.network.modules()
+        )
+        try:
+            yield
+        finally:
+            self._held_still = False
+            if self._frozen is not None:
+                self._frozen.let_go()
+            for weights in moving:
+                weights.requires_grad_(True)
+
+    def _computed(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, dtype=self.choices.low, enabled=self.choices.low is not None):
+            logits: Tensor = self.network(images)
+        return logits.to(images.dtype)

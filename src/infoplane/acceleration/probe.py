@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.acceleration.network import PLAIN, AcceleratedNetwork, Choices
-from infoplane.acceleration.substitutes import weights_held_still
+from infoplane.acceleration.choices import PLAIN, Choices
+from infoplane.acceleration.network import AcceleratedNetwork
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 ENOUGH_SECONDS = 2.0  # for all rounds: short passes are tried more often
@@ -62,7 +62,7 @@ def usual_candidates(device: torch.device) -> list[Choices]:
 
 
 def _gradient(model: AcceleratedNetwork, images: Tensor) -> Tensor:
-    with weights_held_still(model), torch.enable_grad():
+    with model.weights_held_still(), torch.enable_grad():
         pixels = images.detach().clone().requires_grad_()
         logits = model(pixels)
         labels = torch.arange(len(images), device=images.device) % logits.shape[1]

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infoplane.acceleration.operations import Convolution
+
 MOST_ENTRIES = 2**20  # of the banded matrix: beyond it, its zeros cost more than they save
 
 
@@ -21,8 +23,7 @@ def can_go_by_rows(layer: nn.Module) -> bool:
 
 def is_small(layer: nn.Conv2d, features: Tensor) -> bool:
     """Whether the banded matrix for these features, `(batch, channels, height, width)`, is worth a try."""
-    stride, padding = layer.stride, layer.padding
-    _, width_out = map_size(features, layer.weight, stride, padding)  # type: ignore[arg-type]  # no text here
+    _, width_out = map_size(features, layer.weight, *steps_of(layer))
     return width_out * layer.out_channels * layer.kernel_size[0] * features.shape[3] * layer.in_channels <= MOST_ENTRIES
 
 
@@ -35,39 +36,33 @@ def map_size(features: Tensor, weight: Tensor, stride: tuple[int, ...], padding:
     return height, width
 
 
-class ConvolutionByRows(torch.autograd.Function):
-    """`conv2d` of frozen weights. Each row of the output's gradient is multiplied by one banded matrix.
+class ConvolutionByRows(Convolution):
+    """A convolution whose way back multiplies each row of the output's gradient by one banded matrix.
 
     A library's own input gradient pads its result to full vectors of channels, and of 1 to 3 channels most is padding.
     Here a whole row, `width * channels`, stands in the vector; the price is a product with the band's zeros. The sums
     are the same, in another order.
     """
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        features: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-    ) -> Tensor:
-        """Return the convolution, `(batch, channels_out, height_out, width_out)`."""
-        ctx.save_for_backward(weight)
-        ctx.shape, ctx.dtype, ctx.stride, ctx.padding = features.shape, features.dtype, stride, padding
-        return torch.conv2d(features, weight, bias, stride, padding)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient with respect to `features` alone."""
-        (weight,) = ctx.saved_tensors
+    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient to the features."""
+        features, dtype = saved
+        _, _, back = self.weights(features.dtype)
         rows_out, width_out = gradient.shape[2:]
-        matrix = banded(weight.to(gradient.dtype), ctx.shape[3], width_out, ctx.stride[1], ctx.padding[1])
-        rows = gradient.permute(0, 2, 3, 1).reshape(len(gradient) * rows_out, -1) @ matrix
-        rows = rows.view(len(gradient), rows_out, weight.shape[2], -1)
-        result = rows_added(rows, ctx.shape, ctx.dtype, ctx.stride[0], ctx.padding[0])
-        return result, None, None, None, None
+        (down, across), (above, beside) = steps_of(self.layer)
+        width = features.shape[3]
+        made = features.dtype, width
+        if made not in self._made:
+            self._made[made] = banded(back, width, width_out, across, beside)
+        rows = gradient.permute(0, 2, 3, 1).reshape(len(gradient) * rows_out, -1) @ self._made[made]
+        rows = rows.view(len(gradient), rows_out, back.shape[2], -1)
+        return (rows_added(rows, features.shape, dtype, down, above),)
+
+
+def steps_of(layer: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return stride and padding, each down and across, of a layer with `can_go_by_rows`."""
+    (down, across), padding = layer.stride, layer.padding
+    return (down, across), (int(padding[0]), int(padding[1]))
 
 
 def banded(weight: Tensor, width: int, width_out: int, stride: int, padding: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.acceleration import AcceleratedNetwork, weights_held_still
+from infoplane.acceleration import AcceleratedNetwork
 from infoplane.attacks.balls import Region
 from infoplane.attacks.hygiene import GradientHealth
 
@@ -49,7 +49,7 @@ def ascend(
     """
 
     attacked = start.clone()
-    with weights_held_still(model) if isinstance(model, AcceleratedNetwork) else nullcontext():
+    with model.weights_held_still() if isinstance(model, AcceleratedNetwork) else nullcontext():
         for _ in range(steps):
             logits = model(attacked.requires_grad_())
             # The model may run in lower precision, what is raised never.

@@ -48,6 +48,11 @@ class Normalise(nn.Module):
         super()._load_from_state_dict(*args, **named)
         self._note_identity()
 
+    @property
+    def divides_pixels_by(self) -> Tensor | None:
+        """By what `forward` divides, `(channels, 1, 1)`; None where it changes nothing. Attacks go back through it."""
+        return None if self._is_identity else self.std
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the normalised images, `(batch, channels, image_size, image_size)` like the argument."""
         if tuple(images.shape[1:]) != (self.channels, self.image_size, self.image_size):

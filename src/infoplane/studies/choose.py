@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from infoplane.acceleration import PLAIN, Choices, fastest_choices, usual_candidates, with_substitutes
+from infoplane.acceleration import PLAIN, Choices, fastest_choices, usual_candidates, with_frozen
 from infoplane.config import FlowConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.modes import evaluation_mode
@@ -37,7 +37,7 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
     noise = seeded_generator(config.seed, "probe", device=device)
     images = build_attack(config.attack, random_start=True).region(images).random_point(noise)
     with evaluation_mode(model):
-        candidates = with_substitutes(model, images, candidates)
+        candidates = with_frozen(model, images, candidates)
         return fastest_choices(model, images, candidates, plain=precision != "bf16")
 
 
@@ -50,8 +50,9 @@ def from_record(record: Mapping[str, Any]) -> Choices:
     """Return what `to_record` was given."""
     known = {
         "precision": record["precision"],
+        "frozen": record.get("frozen", False),
         "by_rows": tuple(record.get("by_rows", ())),
-        "folded": tuple((convolution, norm) for convolution, norm in record.get("folded", ())),
+        "by_groups": tuple(record.get("by_groups", ())),
         "pooled": tuple(record.get("pooled", ())),
         "graphs": record.get("graphs", False),
     }

@@ -1,0 +1,316 @@
+"""Every operation gives what torch's layer gives, there and back."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from infoplane.acceleration.folding import scale_of
+from infoplane.acceleration.operations import (
+    Activation,
+    AveragePooling,
+    BatchNorm,
+    Convolution,
+    Flattening,
+    Linear,
+    MaxPooling,
+    Normalising,
+    Operation,
+    Sum,
+)
+from infoplane.acceleration.pixel_groups import ConvolutionByGroups, can_go_by_groups
+from infoplane.acceleration.pooled_rows import PooledConvolutionByRows
+from infoplane.acceleration.row_products import ConvolutionByRows, banded, can_go_by_rows
+from infoplane.acceleration.strided_points import StridedPoints, sees_points
+from infoplane.models.normalisation import Normalise
+
+LAST = torch.channels_last
+LAYOUTS = [torch.contiguous_format, LAST]
+
+
+def passed(operation: Operation, features: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the output and its gradient to the features; neither argument is written over."""
+    with torch.no_grad():
+        output, saved = operation.forward(features.clone())
+        result = output.clone()
+        return result, operation.backward(saved, seen.clone().to(output.dtype))[0]
+
+
+def usual(layer, features: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by autograd."""
+    pixels = features.clone().requires_grad_()
+    output = layer(pixels)
+    return output.detach(), torch.autograd.grad(output, pixels, seen.to(output.dtype))[0]
+
+
+def agree(operation: Operation, layer, features: Tensor, *, tolerance: float = 1e-12) -> None:
+    with torch.no_grad():
+        seen = torch.randn(layer(features).shape, generator=torch.Generator().manual_seed(5)).to(features.dtype)
+    for found, expected in zip(passed(operation, features, seen), usual(layer, features, seen), strict=True):
+        assert found.dtype == expected.dtype
+        assert torch.allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def with_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    source = torch.Generator().manual_seed(3)
+    for tensor in norm.state_dict().values():
+        tensor.copy_(torch.rand(tensor.shape, generator=source) + 0.3)
+    if norm.weight is not None:
+        with torch.no_grad():
+            norm.weight[::2] *= -1  # scales have either sign
+    return norm.eval()
+
+
+@st.composite
+def convolutions(draw) -> tuple[nn.Conv2d, Tensor]:
+    channels = draw(st.integers(1, 4)), draw(st.integers(1, 7))
+    kernel = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    padding = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    layout = draw(st.sampled_from(LAYOUTS))
+    layer = nn.Conv2d(*channels, kernel, stride, padding, bias=draw(st.booleans())).double().to(memory_format=layout)
+    size = draw(st.integers(5, 13)), draw(st.integers(5, 13))
+    return layer, torch.randn(3, channels[0], *size, dtype=torch.float64).contiguous(memory_format=layout)
+
+
+@settings(max_examples=60, deadline=None)
+@given(convolutions(), st.sampled_from([Convolution, ConvolutionByRows]))
+def test_convolutions(given, kind):
+    layer, features = given
+    agree(kind(layer, None), layer, features)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.tuples(st.integers(1, 8), st.integers(1, 7)),
+    size=st.tuples(st.integers(5, 9), st.integers(5, 16)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    layout=st.sampled_from(LAYOUTS),
+)
+def test_convolutions_by_groups(channels, size, kernel, padding, layout):
+    layer = nn.Conv2d(*channels, kernel, padding=padding).double().to(memory_format=layout)
+    assert can_go_by_groups(layer)
+    features = torch.randn(3, channels[0], *size, dtype=torch.float64).contiguous(memory_format=layout)
+    agree(ConvolutionByGroups(layer, None), layer, features)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    size=st.tuples(st.integers(4, 9), st.integers(4, 9)),
+    stride=st.integers(2, 3),
+    layout=st.sampled_from(LAYOUTS),
+)
+def test_strided_points(channels, size, stride, layout):
+    layer = nn.Conv2d(*channels, 1, stride).double().to(memory_format=layout)
+    assert sees_points(layer)
+    features = torch.randn(3, channels[0], *size, dtype=torch.float64).contiguous(memory_format=layout)
+    agree(StridedPoints(layer, None), layer, features)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 7)),
+    windows=st.tuples(st.integers(3, 6), st.integers(3, 6)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    beyond=st.integers(0, 1),
+    bias=st.booleans(),
+    layout=st.sampled_from(LAYOUTS),
+    seed=st.integers(0, 99),
+)
+def test_convolutions_with_their_pooling_to_the_last_bit(
+    channels, windows, kernel, stride, padding, beyond, bias, layout, seed
+):
+    """Whole numbers add up exactly in any order, and many maxima are equal."""
+    source = torch.Generator().manual_seed(seed)
+    layer = nn.Conv2d(*channels, kernel, stride, padding, bias=bias).to(memory_format=layout)
+    with torch.no_grad():
+        for weights in layer.parameters():
+            weights.copy_(torch.randint(-2, 3, weights.shape, generator=source))
+    layers = nn.Sequential(layer, nn.MaxPool2d(2))
+    size = [
+        (2 * half - 1) * step + reach - 2 * around + min(beyond, step - 1)
+        for half, step, reach, around in zip(windows, stride, kernel, padding, strict=True)
+    ]
+    features = torch.randint(0, 3, (3, channels[0], *size), generator=source).float().contiguous(memory_format=layout)
+    seen = torch.randint(-9, 10, (3, channels[1], *windows), generator=source).float()
+    found = passed(PooledConvolutionByRows(layer, None), features, seen)
+    assert all(map(torch.equal, found, usual(layers, features, seen)))
+
+
+def test_a_map_with_odd_sides_is_refused():
+    with pytest.raises(RuntimeError, match="odd sides"):
+        PooledConvolutionByRows(nn.Conv2d(2, 3, 3), None).forward(torch.rand(2, 2, 9, 8))
+
+
+KINDS = [Convolution, ConvolutionByRows, ConvolutionByGroups]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, StridedPoints])
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_batch_norm_before_is_carried_and_one_after_is_folded(kind, affine, generator):
+    inner = nn.Conv2d(3, 4, 1, 2) if kind is StridedPoints else nn.Conv2d(3, 4, 3, padding=1)
+    before, after = (with_statistics(nn.BatchNorm2d(channels, affine=affine).double()) for channels in (3, 4))
+    layers = nn.Sequential(before, nn.LeakyReLU(0.1), inner.double(), after)
+    features = torch.randn(2, 3, 6, 8, generator=generator, dtype=torch.float64)
+    normalising, activating, convolving = BatchNorm(before), Activation(0.1), kind(inner, None, after)
+    normalising.carry([convolving])
+    expected, gradient = usual(layers, features, torch.ones(2, 4, *((3, 4) if kind is StridedPoints else (6, 8))))
+    with torch.no_grad():
+        values, tape = features, []
+        for operation in (normalising, activating, convolving):
+            values, saved = operation.forward(values)
+            tape.append(saved)
+        found = torch.ones_like(values)
+        for operation, saved in zip((convolving, activating, normalising), reversed(tape), strict=True):
+            (found,) = operation.backward(saved, found)
+    assert torch.allclose(values, expected, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(found, gradient, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_batch_norm_alone(layout, affine, generator):
+    norm = with_statistics(nn.BatchNorm2d(3, affine=affine).double())
+    features = torch.randn(4, 3, 5, 6, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
+    agree(BatchNorm(norm), norm, features)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("operation", "layer"),
+    [
+        (Activation(), nn.ReLU()),
+        (Activation(0.2), nn.LeakyReLU(0.2)),
+        (MaxPooling(2), nn.MaxPool2d(2)),
+        (MaxPooling(3, 2, 1), nn.MaxPool2d(3, 2, 1)),
+        (MaxPooling((2, 3), ceil_mode=True), nn.MaxPool2d((2, 3), ceil_mode=True)),
+        (AveragePooling(2), nn.AvgPool2d(2)),
+        (AveragePooling(3), nn.AvgPool2d(3)),
+        (AveragePooling(8), nn.AvgPool2d(8)),
+        (Flattening(), nn.Flatten()),
+        (Normalising(Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])), Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])),
+        (Normalising(Normalise(3, 8, 0.0, 1.0)), Normalise(3, 8, 0.0, 1.0)),
+    ],
+    ids=lambda given: str(given) if isinstance(given, nn.Module) else "",
+)
+def test_layers_without_weights(operation, layer, layout, generator):
+    features = torch.randn(4, 3, 8, 8, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
+    agree(operation, layer.double(), features)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_layers(bias, generator):
+    layer = nn.Linear(5, 3, bias=bias).double()
+    agree(Linear(layer, None), layer, torch.randn(4, 5, generator=generator, dtype=torch.float64))
+    agree(Linear(layer, None), layer, torch.randn(4, 2, 5, generator=generator, dtype=torch.float64))
+
+
+def test_sums_of_other_shapes_and_types(generator):
+    one, other = torch.randn(3, 2, 4, generator=generator), torch.randn(2, 1, generator=generator, dtype=torch.float64)
+    pixels = [tensor.clone().requires_grad_() for tensor in (one, other)]
+    expected = pixels[0] + pixels[1]
+    operation = Sum()
+    for writes in (None, 0, 1):
+        operation.writes = writes
+        found, saved = operation.forward(one.clone(), other.clone())
+        assert torch.equal(found, expected)
+        back = operation.backward(saved, torch.ones_like(expected))
+        wanted = torch.autograd.grad(expected, pixels, torch.ones_like(expected), retain_graph=True)
+        assert [tensor.dtype for tensor in back] == [torch.float32, torch.float64]
+        assert all(map(torch.equal, back, wanted))
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_sum_writes_where_it_may(writes, generator):
+    given = [torch.randn(3, 2, generator=generator) for _ in range(2)]
+    expected, operation = given[0] + given[1], Sum()
+    operation.writes = writes
+    found, _ = operation.forward(*given)
+    assert found is given[writes]
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, PooledConvolutionByRows])
+def test_lower_precision_inside_alone(kind, generator):
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=LAST)
+    layers = nn.Sequential(layer, nn.MaxPool2d(2)) if kind is PooledConvolutionByRows else layer
+    features = torch.randn(2, 3, 8, 8, generator=generator)
+    seen = torch.ones(2, 4, *((3, 3) if kind is PooledConvolutionByRows else (6, 6)))
+    found, gradient = passed(kind(layer, torch.bfloat16), features, seen)
+    expected, wanted = usual(layers, features, seen)
+    assert (found.dtype, gradient.dtype) == (torch.bfloat16, torch.float32)
+    assert torch.allclose(found.float(), expected, atol=0.05)
+    assert torch.allclose(gradient, wanted, atol=0.05)
+
+
+def test_what_is_made_of_the_weights_is_made_once_until_they_move(generator):
+    layer = nn.Conv2d(3, 4, 3, padding=1)
+    features, seen = torch.randn(2, 3, 6, 6, generator=generator), torch.ones(2, 4, 6, 6)
+    for kind in KINDS:
+        operation = kind(layer, torch.bfloat16)
+        before = passed(operation, features, seen)
+        with torch.no_grad():
+            layer.weight.mul_(-2)
+        assert all(map(torch.equal, passed(operation, features, seen), before))
+        operation.let_go()
+        fresh = passed(kind(layer, torch.bfloat16), features, seen)
+        after = passed(operation, features, seen)
+        assert all(map(torch.equal, after, fresh))
+        assert not torch.equal(after[1], before[1])
+
+
+def test_the_band_of_a_known_kernel():
+    weight = torch.tensor([[[[1.0, 2.0]]]])
+    assert banded(weight, 3, 2, 1, 0).tolist() == [[1, 2, 0], [0, 1, 2]]
+    assert banded(weight, 3, 2, 2, 1).tolist() == [[2, 0, 0], [0, 1, 2]]
+
+
+def test_the_scale_of_a_known_norm():
+    norm = nn.BatchNorm2d(2, eps=0.0)
+    norm.running_var.copy_(torch.tensor([4.0, 0.25]))
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([3.0, -1.0]))
+        assert scale_of(norm).tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 4, 3, groups=2),
+        nn.Conv2d(4, 4, 3, dilation=2),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(4, 4, 3, padding="same"),
+        nn.ConvTranspose2d(4, 4, 3),
+        nn.Linear(4, 4),
+    ],
+    ids=str,
+)
+def test_other_layers_go_neither_by_rows_nor_by_groups(layer):
+    assert not can_go_by_rows(layer)
+    assert not can_go_by_groups(layer)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(9, 4, 3), nn.Conv2d(3, 4, 3, stride=2)], ids=str)
+def test_full_vectors_and_strides_do_not_go_by_groups(layer):
+    assert not can_go_by_groups(layer)
+    assert can_go_by_rows(layer)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1, 2, 1), nn.Conv2d(4, 4, 1, (2, 1)), nn.Conv2d(4, 4, 1, 2, groups=2)],
+    ids=str,
+)
+def test_other_layers_do_not_see_points(layer):
+    assert not sees_points(layer)
+
+
+def test_grouped_and_dilated_convolutions(generator):
+    features = torch.randn(2, 4, 9, 9, generator=generator, dtype=torch.float64)
+    for layer in (nn.Conv2d(4, 6, 3, groups=2), nn.Conv2d(4, 6, 3, dilation=2, padding=1)):
+        agree(Convolution(layer.double(), None), layer, features)
