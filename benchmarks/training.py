@@ -10,7 +10,7 @@ On the CPU, and on a GPU if there is one, for LeNet-5 on images of MNIST and Wid
    then ours with each choice switched on after the other, so that it is seen what each gives.
 2. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
 
-Each way has a process of its own. They are timed in turns of a few updates, and the median of each counts: on a shared
+Each way has a process of its own. They are timed in turns of half a second, and the median of each counts: on a shared
 machine the least time is a lucky one. Quick takes fewer turns, and leaves out torch.compile.
 """
 

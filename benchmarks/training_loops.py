@@ -17,7 +17,7 @@ from infoplane.data import as_floats, load_split
 from infoplane.models import LeNet5, WideResNet, construct
 
 BATCH, STEPS = 128, 7
-IN_A_ROW = 5  # updates per timing, as training makes them: the first after a pause finds cold caches
+TURN = 0.5  # seconds: updates follow each other, as in training; the first after a pause finds cold caches
 # factory, images, epsilon, step size
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, float, float]] = {
     "LeNet-5": (lambda: LeNet5(mean=0.1307), "mnist", 45 / 255, 8 / 255),
@@ -77,8 +77,8 @@ def _update(model: nn.Module, optimiser: torch.optim.Optimizer, attacked: Tensor
 
 
 class ElsewhereStep:
-    """A step that runs, when called, in a process of its own, several times in a row; the call returns the seconds
-    that one took there.
+    """A step that runs, when called, in a process of its own, once untimed and then again for half a second; the call
+    returns the seconds that one took there.
 
     Args:
         make: makes the step there, as `make(*arguments)`; a function of a module.
@@ -111,10 +111,17 @@ def _serve(theirs: Connection, threads: int, make: Callable[..., Step], argument
 
 
 def seconds(step: Step) -> float:
-    """Wall time of one call among several in a row, to the end of what they started on a GPU."""
-    began = time.perf_counter()
-    for _ in range(IN_A_ROW):
+    """Wall time of a call among others, to the end of what they started on a GPU."""
+    step()
+    _wait()
+    began, calls = time.perf_counter(), 0
+    while time.perf_counter() - began < TURN:
         step()
+        _wait()
+        calls += 1
+    return (time.perf_counter() - began) / calls
+
+
+def _wait() -> None:
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-    return (time.perf_counter() - began) / IN_A_ROW

@@ -266,8 +266,9 @@ def test_what_is_made_of_the_weights_is_made_once_until_they_move(generator):
 
 def test_the_band_of_a_known_kernel():
     weight = torch.tensor([[[[1.0, 2.0]]]])
-    assert banded(weight, 3, 2, 1, 0).tolist() == [[1, 2, 0], [0, 1, 2]]
-    assert banded(weight, 3, 2, 2, 1).tolist() == [[2, 0, 0], [0, 1, 2]]
+    assert banded(weight, nn.Conv2d(1, 1, (1, 2)), 3, 2)[..., 0, 0].tolist() == [[1, 2, 0], [0, 1, 2]]
+    strided = nn.Conv2d(1, 1, (1, 2), stride=2, padding=(0, 1))
+    assert banded(weight, strided, 3, 2)[..., 0, 0].tolist() == [[2, 0, 0], [0, 1, 2]]
 
 
 def test_the_scale_of_a_known_norm():

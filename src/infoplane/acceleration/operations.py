@@ -74,9 +74,7 @@ class Convolution(Operation):
         """Return the gradient to the features."""
         features, dtype = saved
         layer, (_, _, back) = self.layer, self.weights(features.dtype)
-        around = [*layer.stride], [*layer.padding], [*layer.dilation]
-        asked = [True, False, False]
-        found = _convolved_backward(gradient, features, back, None, *around, False, [0, 0], layer.groups, asked)[0]
+        found = input_gradient(gradient, features, back, layer.stride, layer.padding, layer.dilation, layer.groups)
         return (found.to(dtype),)
 
     def weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -320,6 +318,22 @@ class Flattening(Operation):
     def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient to the features, laid out as these."""
         return (_laid_out_as(saved, gradient.reshape(saved.shape)),)
+
+
+def input_gradient(
+    gradient: Tensor,
+    features: Tensor,
+    weight: Tensor,
+    stride: Any,
+    padding: Any,
+    dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """Return the gradient of `conv2d` to its features, of which shape and layout alone count."""
+    steps = [*stride], [*padding], [*dilation]
+    asked = [True, False, False]
+    found: Tensor = _convolved_backward(gradient, features, weight, None, *steps, False, [0, 0], groups, asked)[0]
+    return found
 
 
 def _laid_out_as(features: Tensor, gradient: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class ConvolutionByGroups(Convolution):
         made = features.dtype, pixels
         if made not in self._made:
             self._made[made] = _of_groups(back, pixels)
-        _, (above, beside) = steps_of(self.layer)
+        (_, (above, beside)) = steps_of(self.layer)
         around = back.shape[2] - 1 - above, back.shape[3] - 1 - beside
         if min(around) < 0:  # padded by more than the kernel reaches
             return super().backward(saved, gradient)
