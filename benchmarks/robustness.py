@@ -91,13 +91,13 @@ def cosine_of_gradients(model: nn.Module, choices: Choices, images: Images) -> T
     model.eval()
     pixels, labels = as_pixels(images.test.images[:512], memory_format(model)), images.test.labels[:512]
 
-    def gradient(of: nn.Module) -> Tensor:
-        leaf = pixels.clone().requires_grad_()
-        return torch.autograd.grad(F.cross_entropy(of(leaf), labels, reduction="sum"), leaf)[0].flatten(1).double()
+    def gradient(way: Choices) -> Tensor:
+        leaf, working = pixels.clone().requires_grad_(), AcceleratedNetwork(model, way)
+        with working.weights_held_still():  # as in an attack
+            loss = F.cross_entropy(working(leaf), labels, reduction="sum")
+            return torch.autograd.grad(loss, leaf)[0].flatten(1).double()
 
-    for weights in model.parameters():
-        weights.requires_grad_(False)  # as in an attack
-    return F.cosine_similarity(gradient(AcceleratedNetwork(model, choices)), gradient(model))
+    return F.cosine_similarity(gradient(choices), gradient(PLAIN))
 
 
 def interval(values: list[float]) -> str:

@@ -33,12 +33,7 @@ class Called(Operation):
         Raises:
             RuntimeError: several tensors at once, whose gradients would be lost.
         """
-        leaves = [
-            value.detach().requires_grad_()
-            if moving and isinstance(value, Tensor) and value.is_floating_point()
-            else value
-            for value, moving in zip(given, self._moving, strict=True)
-        ]
+        leaves = [_leaf(value) if moving else value for value, moving in zip(given, self._moving, strict=True)]
         values = dict(zip(self._node.all_input_nodes, leaves, strict=True))
         device = next((value.device.type for value in given if isinstance(value, Tensor)), "cpu")
         with torch.enable_grad(), torch.autocast(device, dtype=self._low, enabled=self._low is not None):
