@@ -71,7 +71,7 @@ def _called(net, images):
     shape = features.shape
     features = features.reshape(shape[0], -1).view(shape)
     features *= 3
-    return net.linear(net.dropout(net.elu(features)).mean(dim=(2, 3)))
+    return net.linear(net.dropout(net.elu(features - 1)).mean(dim=(2, 3)))
 
 
 def _again(net, images):
@@ -90,6 +90,36 @@ def _beside(net, images):
     return torch.flatten(net.identity(features), 1)
 
 
+def _active_sum(net, images):
+    """Each activation masks the sum's gradient, which both are given."""
+    other = net.conv1(images.repeat(1, 2, 1, 1))
+    features = net.conv1(F.leaky_relu(net.conv0(images), 0.2) + F.leaky_relu(other, 0.3))
+    features = F.leaky_relu(net.conv1(features), 0.2) + (F.leaky_relu(features, 0.3) - 1)
+    return net.linear(features.mean((2, 3)))
+
+
+def _aliases(net, images):
+    """What lies in the memory of something that is needed again is not written over."""
+    features = F.relu(net.conv0(images))
+    features = features.flatten(1) + torch.sigmoid(net.conv0(images)).flatten(1)
+    return F.leaky_relu(torch.tanh(features), 0.3) + features
+
+
+def _partly_carried(net, images):
+    """Convolutions that cannot carry the BatchNorm before them: grouped, or not alone."""
+    features = F.relu(net.bn0(net.conv0(images) + images[:, :1]))
+    features = net.grouped(F.relu(net.bn1(net.conv1(features) + F.max_pool2d(features, 3, 1, 1))))
+    return net.linear(features.mean((2, 3)))
+
+
+def _unusual(net, images):
+    """Relatives of what we know, which go another way; and one gradient for many."""
+    features = net.falling(net.conv0(images) + 1.0) + F.leaky_relu(images[:, :1], -0.4)
+    features = torch.flatten(net.padded(features), 2).unflatten(2, (9, 9))[..., :8, :8] + net.overlapping(features)
+    further = net.conv1(features)
+    return net.linear(further.mean((2, 3)) * features.mean((2, 3)))
+
+
 def four(way, **more: nn.Module) -> Net:
     return Net(way, conv0=conv(2), conv1=conv(), linear=nn.Linear(4, 3), **more)
 
@@ -106,6 +136,15 @@ NETWORKS = {
     "called": lambda: four(_called, dropout=nn.Dropout(0.5), elu=nn.ELU()),
     "again": lambda: four(_again, bn0=norm()),
     "beside": lambda: four(_beside, dropout=nn.Dropout(0.5), identity=nn.Identity()),
+    "active sum": lambda: four(_active_sum),
+    "aliases": lambda: four(_aliases),
+    "partly carried": lambda: four(_partly_carried, bn0=norm(), bn1=norm(), grouped=conv(groups=2)),
+    "unusual": lambda: four(
+        _unusual,
+        falling=nn.LeakyReLU(-0.5),
+        padded=nn.AvgPool2d(2, padding=1, count_include_pad=False),
+        overlapping=nn.AvgPool2d(3, stride=2, padding=1, divisor_override=3),
+    ),
     "sequence": lambda: nn.Sequential(
         conv(2),
         norm(),
@@ -151,6 +190,7 @@ def goes_by_operations(model: AcceleratedNetwork, images: Tensor) -> bool:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_logits_and_gradients(name, layout):
     network, images = prepared(name)
+    network.to(memory_format=layout)
     model = AcceleratedNetwork(network, Choices(frozen=True))
     expected = there_and_back(network, images)
     for _ in range(2):  # also with what the first pass left
