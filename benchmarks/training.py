@@ -8,19 +8,25 @@ On the CPU, and on a GPU if there is one, for LeNet-5 on images of MNIST and Wid
 1. One adversarial training step (PGD-7 and the update), images per second, and the ratio to the plain loop (float32,
    NCHW, `autograd.grad`, the same number of threads) and, where foolbox is installed, to its PGD in the plain loop;
    then ours with each choice switched on after the other, so that it is seen what each gives.
-2. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
+2. The share of the device's memory bandwidth that our step takes: the bytes that its operations read and write, against
+   those of a copy. On a GPU also the time of an epoch of PGD-7 training on all of CIFAR-10.
+3. The cost of an update of each method, as it is by default, against normal training, beside its gradient evaluations.
 
 Each way has a process of its own. They are timed in turns of half a second, and the median of each counts: on a shared
 machine the least time is a lucky one. Quick takes fewer turns, and leaves out torch.compile.
 """
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from shutil import which
 from statistics import median
 from typing import Any
 
 import torch
+from memory_traffic import MovedBytes, bytes_per_second
+from robustness import settings as epoch_settings
+from robustness import trainer
 from torch import nn
 from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, foolbox_step, plain_step
 
@@ -37,6 +43,7 @@ from infoplane.config import METHODS, AttackConfig, FlowConfig
 from infoplane.memory import keep_freed_memory
 from infoplane.models import construct
 from infoplane.studies.methods import build_method
+from infoplane.studies.parts import load_images
 
 WRAPPED = ("adversarial+awp", "trades+awp")
 QUICK_TURNS = 3
@@ -97,8 +104,8 @@ def describe(choices: Choices) -> str:
     )
 
 
-def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
-    """Print the first part and return what the probe chose."""
+def compare_loops(name: str, device: torch.device, turns: int) -> tuple[Choices, float]:
+    """Print the first part; return what the probe chose and the seconds of that step."""
     model = network(name, device, LAST).eval()
     # noisy, as where an attack begins
     images = (
@@ -125,7 +132,31 @@ def compare_loops(name: str, device: torch.device, turns: int) -> Choices:
             f"  {way:62s} {1e3 * taken:8.1f} ms  {BATCH / taken:8.0f} images/s  {typical['plain loop'] / taken:5.2f} x"
         )
     print(f"  chosen by the probe: {describe(chosen)}; {chosen}")
-    return chosen
+    return chosen, typical[describe(chosen)]
+
+
+def share_bandwidth(name: str, device: torch.device, choices: Choices, taken: float) -> None:
+    """Print the second part, for a step that took so many seconds."""
+    # a replayed graph shows no operations; the same ones without
+    step = our_step("adversarial", name, device, LAST, replace(choices, graphs=False))
+    step()
+    with MovedBytes() as moved:
+        step()
+    most = bytes_per_second(device)
+    print(
+        f"\n{name}, {device}: a step's operations read and write {moved.total / 2**20:.0f} MiB, "
+        f"{moved.total / taken / 1e9:.0f} GB/s, {moved.total / taken / most:.0%} of a copy's {most / 1e9:.0f} GB/s"
+    )
+
+
+def time_epoch(device: torch.device, choices: Choices, examples: int | None = None) -> None:
+    """Print the seconds of an epoch of PGD-7 training on CIFAR-10, WideResNet-10-1, after a first."""
+    config = epoch_settings("cifar10-wrn", examples, 2)
+    run = trainer(config, load_images(config, str(device)), "adversarial", choices)
+    run.train_epoch()
+    first = run.seconds
+    run.train_epoch()
+    print(f"\nWideResNet-10-1, {device}: an epoch of PGD-7 training on CIFAR-10 takes {run.seconds - first:.2f} s")
 
 
 def compare_methods(name: str, device: torch.device, choices: Choices, turns: int) -> None:
@@ -158,7 +189,11 @@ def main() -> None:
     devices = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
     for device in devices:
         for name in NETWORKS:
-            compare_methods(name, device, compare_loops(name, device, turns), turns)
+            chosen, taken = compare_loops(name, device, turns)
+            share_bandwidth(name, device, chosen, taken)
+            if device.type == "cuda" and NETWORKS[name][1] == "cifar10":
+                time_epoch(device, chosen)
+            compare_methods(name, device, chosen, turns)
 
 
 if __name__ == "__main__":
