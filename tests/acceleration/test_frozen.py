@@ -59,7 +59,9 @@ def test_several_tensors_at_once_are_refused():
         there_and_back(model, torch.rand(2, 2, 4, 4))
 
 
-@pytest.mark.parametrize("why", ["weights may move", "training mode", "dropout", "a hook", "no gradient asked for"])
+@pytest.mark.parametrize(
+    "why", ["weights may move", "training mode", "dropout", "a hook", "a hook back", "no gradient asked for"]
+)
 def test_elsewhere_the_usual_way(why):
     network, images = prepared("norms between")
     network.add_module("dropout", nn.Dropout().eval())
@@ -75,6 +77,8 @@ def test_elsewhere_the_usual_way(why):
         network.dropout.train()
     elif why == "a hook":
         network.conv1.register_forward_hook(lambda *given: heard.append(given))
+    elif why == "a hook back":
+        network.conv1.register_full_backward_pre_hook(lambda *given: None)
     before = copy.deepcopy(network.state_dict())
     with model.weights_held_still() if why != "weights may move" else contextlib.nullcontext():
         found = model(images)
@@ -83,6 +87,33 @@ def test_elsewhere_the_usual_way(why):
         assert torch.equal(found, network(images))
         assert all(torch.equal(after[name], value) for name, value in network.state_dict().items())
     assert len(heard) == 2 * (why == "a hook")
+
+
+def test_a_network_that_goes_another_way_than_it_was_read_goes_the_usual_one():
+    network = Net(lambda net, images: net.conv0(images).flatten(1) * net.factor, conv0=conv(2)).eval()
+    network.factor = 1
+    model = AcceleratedNetwork(network, Choices(frozen=True))
+    images = torch.rand(2, 2, 4, 4, requires_grad=True)
+    with model.weights_held_still():
+        assert goes_by_operations(model, images)
+    network.factor = 2
+    with model.weights_held_still():
+        assert not goes_by_operations(model, images)
+        assert torch.equal(model(images), network(images))
+
+
+def test_a_batch_norm_of_what_does_not_depend_on_the_images(generator):
+    def forward(net, images):
+        return (net.conv0(images) + net.bn(net.conv1(net.grid[None]))).flatten(1)
+
+    network = Net(forward, conv0=conv(2), conv1=conv(), bn=nn.BatchNorm2d(4)).double().eval()
+    network.grid = nn.Parameter(torch.rand(4, 4, 4, generator=generator, dtype=torch.float64))
+    images = torch.rand(2, 2, 4, 4, generator=generator, dtype=torch.float64)
+    network.bn.running_mean += 1
+    found, expected = (
+        there_and_back(one, images) for one in (AcceleratedNetwork(network, Choices(frozen=True)), network)
+    )
+    assert all(torch.allclose(*pair, rtol=1e-10, atol=1e-10) for pair in zip(found, expected, strict=True))
 
 
 def test_weights_are_let_go_again_also_after_an_error():

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from tests.acceleration.networks import four
 from torch import nn
 
 from infoplane.acceleration import Choices, layers, with_frozen
-from infoplane.models import LeNet5, WideResNet
+from infoplane.models import LeNet5, WideResNet, construct
 
 
 class Clock:
@@ -67,12 +69,72 @@ def test_a_matrix_of_mostly_zeros_is_not_tried(monkeypatch):
         assert tried(LeNet5(), images)[-1].by_rows == names
 
 
-def test_a_network_that_cannot_be_read_keeps_the_usual_ways():
-    class Asking(nn.Module):
-        def forward(self, images):
-            return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(_, features):
+        return features.clone()
 
-    assert tried(Asking(), torch.rand(2, 1, 4, 4)) == []
+    @staticmethod
+    def backward(_, gradient):
+        return -gradient
+
+
+class Again(nn.Dropout):
+    def forward(self, features):
+        return F.dropout(features, 0.5, training=True)
+
+
+class Thrice(nn.Flatten):
+    def forward(self, features):
+        return 3 * super().forward(features)
+
+
+def _scaled_without_gradient(net, images):
+    features = net.conv0(images)
+    with torch.no_grad():
+        scale = features.abs().mean((1, 2, 3), keepdim=True)
+    return net.linear((features * scale).tanh().mean((2, 3)))
+
+
+def _two_names(net, images):
+    features = net.conv0(images)
+    other = net.dropout(features)
+    other += 1
+    return (net.conv1(other) + features).flatten(1)
+
+
+MISREAD = {
+    "by value": lambda: four(lambda net, images: images.flatten(1) if images.sum() > 0 else -images.flatten(1)),
+    "own gradient": lambda: four(lambda net, images: Reversed.apply(net.conv0(images)).flatten(1)),
+    "own dropout": lambda: four(lambda net, images: net.again(net.conv0(images)).flatten(1), again=Again()),
+    "no gradient": lambda: four(_scaled_without_gradient),
+    "two names": lambda: four(_two_names, dropout=nn.Dropout()),
+    "type": lambda: four(
+        lambda net, images: net.conv0(images if isinstance(images, torch.Tensor) else images["pixels"]).flatten(1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISREAD)
+def test_a_network_that_is_not_read_right_keeps_the_usual_ways(name, generator):
+    network = construct(MISREAD[name], seed=0)
+    assert tried(network, torch.rand(2, 2, 8, 8, generator=generator)) == []
+
+
+def test_relatives_of_known_layers_are_called(generator):
+    network = construct(lambda: four(lambda net, images: net.thrice(net.conv0(images)), thrice=Thrice()), seed=0)
+    assert tried(network, torch.rand(2, 2, 8, 8, generator=generator))[0] == Choices(frozen=True)
+
+
+def test_shapes_and_convolutions_called_otherwise(generator):
+    def forward(net, images):
+        features = net.conv0(input=images)
+        features = F.max_pool2d(features, features.size(2))
+        ones = [net.conv1(one) for one in (features[0], features[1])]
+        return torch.stack(ones).flatten(end_dim=0).flatten(1)
+
+    network = construct(lambda: four(forward), seed=0)
+    tried(network, torch.rand(2, 2, 8, 8, generator=generator))  # without an error
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])

@@ -141,3 +141,15 @@ def test_called_parts_name_what_moves():
 def test_functions_of_the_operator_module_are_known():
     network = four(lambda net, images: operator.add(net.conv0(images), net.conv0(images)).flatten(1))
     assert kinds(network) == ["Convolution", "Convolution", "Sum", "Flattening"]
+
+
+def test_buffers_beside_layers_may_decide_the_way():
+    network = four(lambda net, images: net.conv0(images) * net.factor.item())
+    network.register_buffer("factor", torch.tensor(2.0))
+    with pytest.raises(UnreadableError, match="buffers of its own"):
+        read(network)
+
+
+def test_other_flattenings_are_called():
+    network = four(lambda net, images: net.conv0(images).flatten(end_dim=1).flatten(1))
+    assert kinds(network) == ["Convolution", "Called", "Flattening"]

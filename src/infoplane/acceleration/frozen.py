@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.acceleration.choices import Choices
-from infoplane.acceleration.reading import read
+from infoplane.acceleration.reading import read, way_of
 
 
 class FrozenNetwork:
@@ -26,13 +26,19 @@ class FrozenNetwork:
     """
 
     def __init__(self, network: nn.Module, choices: Choices) -> None:
+        self._network = network
         self._reading = read(network, choices)
+        self._way = way_of(network)
         self.held = 0  # how often the weights were let go: a pass must have gone back before
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits, `(batch, classes)`, in the precision of the last layer."""
         logits: Tensor = _Pass.apply(images, self)  # type: ignore[no-untyped-call]
         return logits
+
+    def is_as_read(self) -> bool:
+        """Whether no plain value has changed that may decide the network's way."""
+        return way_of(self._network) == self._way
 
     def let_go(self) -> None:
         """Forget what was made of the weights: they move now."""

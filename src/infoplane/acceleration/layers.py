@@ -6,20 +6,23 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.acceleration.choices import Choices
+from infoplane.acceleration.choices import PLAIN, Choices
 from infoplane.acceleration.network import AcceleratedNetwork
 from infoplane.acceleration.operations import Convolution, MaxPooling, Operation
 from infoplane.acceleration.pixel_groups import ConvolutionByGroups, can_go_by_groups
 from infoplane.acceleration.pooled_rows import PooledConvolutionByRows, can_be_pooled
-from infoplane.acceleration.reading import UnreadableError, poolable_convolutions
+from infoplane.acceleration.reading import poolable_convolutions
 from infoplane.acceleration.row_products import ConvolutionByRows, can_go_by_rows, is_small
 
 Precision = Literal["32", "bf16"]
 
 ROUNDS = 5
 WORTH = 0.9  # of the usual time
+ALIKE = 0.999  # cosine; sums in another order differ in the sixth digit
+FROZEN = Choices(frozen=True)
 
 
 def with_frozen(network: nn.Module, images: Tensor, candidates: Iterable[Choices]) -> list[Choices]:
@@ -35,14 +38,33 @@ def with_frozen(network: nn.Module, images: Tensor, candidates: Iterable[Choices
     ways = list(candidates)
     if images.is_cuda:
         return ways
-    try:
-        poolable = poolable_convolutions(network)
-    except UnreadableError:
+    if not _is_read_right(network, images[:8]):
         return ways
+    poolable = poolable_convolutions(network)
     frozen = [replace(way, frozen=True) for way in ways]
     all_of_them = [worthwhile(network, images, way, poolable) for way in frozen]
     others = [replace(way, pooled=()) for way in all_of_them]
     return list(dict.fromkeys([*ways, *frozen, *others, *all_of_them]))
+
+
+def _is_read_right(network: nn.Module, images: Tensor) -> bool:
+    """Whether the network can be read, and then gives the usual logits and gradients, all but the last bits."""
+    try:
+        usual, found = (_logits_and_gradient(AcceleratedNetwork(network, way), images) for way in (PLAIN, FROZEN))
+    except Exception:  # noqa: BLE001  # read wrongly, a network can fail in any way; the usual one is left
+        return False
+    return all(
+        F.cosine_similarity(one.flatten(1).double(), other.flatten(1).double()).min() > ALIKE
+        and (one - other).abs().max() <= (1 - ALIKE) * one.abs().max()
+        for one, other in zip(usual, found, strict=True)
+    )
+
+
+def _logits_and_gradient(model: AcceleratedNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+    pixels = images.detach().clone().requires_grad_()
+    with model.weights_held_still(), torch.enable_grad():
+        logits = model(pixels)
+        return logits.detach(), torch.autograd.grad(logits.square().sum(), pixels)[0]
 
 
 def worthwhile(network: nn.Module, images: Tensor, way: Choices, poolable: Collection[str]) -> Choices:
@@ -75,7 +97,8 @@ def _convolutions(network: nn.Module, images: Tensor, precision: Precision) -> d
 
     def remember(name: str, layer: nn.Conv2d) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            seen[name] = layer, given[0].bfloat16() if precision == "bf16" else given[0]
+            if given and given[0].ndim == 4:
+                seen[name] = layer, given[0].bfloat16() if precision == "bf16" else given[0]
 
         return layer.register_forward_pre_hook(hook)
 

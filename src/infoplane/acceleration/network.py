@@ -44,14 +44,14 @@ class AcceleratedNetwork(nn.Module):
     def weights_held_still(self) -> Iterator[None]:
         """Weights need no gradient inside the block, and only there layers compute another way.
 
-        They do not where statistics move or dropout draws, nor where somebody listens to layers.
+        They do not where statistics move or dropout draws, where somebody listens to layers, nor where the network
+        goes another way than it was read.
         """
         moving = [weights for weights in self.network.parameters() if weights.requires_grad]
         for weights in moving:
             weights.requires_grad_(False)
-        self._held_still = not any(
-            module.training or module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-            for module in self.network.modules()
+        self._held_still = (
+            self._frozen is not None and self._frozen.is_as_read() and not any(map(_is_busy, self.network.modules()))
         )
         try:
             yield
@@ -66,3 +66,8 @@ class AcceleratedNetwork(nn.Module):
         with torch.autocast(images.device.type, dtype=self.choices.low, enabled=self.choices.low is not None):
             logits: Tensor = self.network(images)
         return logits.to(images.dtype)
+
+
+def _is_busy(module: nn.Module) -> bool:
+    heard = module._forward_hooks or module._forward_pre_hooks
+    return bool(module.training or heard or module._backward_hooks or module._backward_pre_hooks)

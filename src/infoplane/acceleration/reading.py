@@ -29,7 +29,9 @@ class UnreadableError(ValueError):
 
 
 def read(network: nn.Module, choices: Choices = PLAIN) -> Reading:
-    """Return what `network` computes in evaluation mode. It is read once: its `forward` must not change its way later.
+    """Return what `network` computes in evaluation mode. It is read once: its `forward` must not change its way later
+    (`way_of` shows some such changes). Blocks without gradients, autograd functions of the network's own, and writing
+    through two names of one tensor leave no trace: `with_frozen` compares with the usual way.
 
     Args:
         network: in any mode; left as it was.
@@ -44,9 +46,11 @@ def read(network: nn.Module, choices: Choices = PLAIN) -> Reading:
         network.get_submodule(name)
     try:
         graph = _Tracer().trace(copy.deepcopy(network).eval())  # a forward may keep what passes through it
+        return _Reader(network, graph, choices).reading()
+    except UnreadableError:
+        raise
     except Exception as error:  # whatever a forward does with what it takes for a tensor
         raise UnreadableError(f"{type(network).__name__} cannot be read as a list of operations: {error}") from error
-    return _Reader(network, graph, choices).reading()
 
 
 def poolable_convolutions(network: nn.Module) -> tuple[str, ...]:
@@ -62,6 +66,27 @@ def poolable_convolutions(network: nn.Module) -> tuple[str, ...]:
         if isinstance(operation, Convolution) and operation.norm is None and can_go_by_rows(operation.layer):
             found += [names[id(operation.layer)]] * (isinstance(taker.operation, MaxPooling) and taker.operation.halves)
     return tuple(found)
+
+
+def way_of(network: nn.Module) -> list[tuple[int, str, Any]]:
+    """Return the plain values that modules with a `forward` of their own keep: where they change, it may go another
+    way than it was read.
+    """
+    return [
+        (id(module), name, value)
+        for module in passed_through(network)
+        for name, value in vars(module).items()
+        if isinstance(value, bool | int | float | str) and name != "training"
+    ]
+
+
+def passed_through(network: nn.Module) -> list[nn.Module]:
+    """Return the modules of which the `forward` is read; others are called."""
+    return [module for module in network.modules() if not _is_called(module)]
+
+
+def _is_called(module: nn.Module) -> bool:
+    return not isinstance(module, nn.Sequential) and not module._modules
 
 
 class _Value(fx.Proxy):
@@ -81,7 +106,7 @@ class _Tracer(fx.Tracer):
         return _Value(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002  # as fx calls it
-        return not isinstance(m, nn.Sequential) and not any(True for _ in m.children())
+        return _is_called(m)
 
 
 class _Reader:
@@ -97,6 +122,8 @@ class _Reader:
             raise UnreadableError(f"{type(self._network).__name__} takes something other than images")
         if not isinstance(output.args[0], fx.Node):
             raise UnreadableError(f"{type(self._network).__name__} gives something other than logits")
+        if any(module._buffers for module in passed_through(self._network)):
+            raise UnreadableError(f"{type(self._network).__name__} has buffers of its own, which may decide its way")
         self._places[images] = 0
         self._moving.add(0)
         for node in nodes:
@@ -131,10 +158,10 @@ class _Reader:
     def _is_done_before(self, node: fx.Node) -> bool:
         """Whether the operation before it does its part too, or there is nothing to do."""
         layer = self._layer(node)
-        if isinstance(layer, nn.Identity | nn.Dropout | nn.Dropout2d):
+        if type(layer) in (nn.Identity, nn.Dropout, nn.Dropout2d):
             return True
         source = node.all_input_nodes[0] if node.all_input_nodes else None
-        if source is None or not is_convolution(self._layer(source)):
+        if source is None or not is_convolution(self._layer(source)) or self._places[source] not in self._moving:
             return False
         if source.target in self._choices.pooled and self._is_halved(source):
             return True

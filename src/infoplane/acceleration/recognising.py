@@ -96,10 +96,10 @@ def _activation(node: fx.Node, layer: nn.Module | None) -> Activation | None:
 def _joining(node: fx.Node, layer: nn.Module | None) -> Operation | None:
     if node.target in (operator.add, torch.add) and set(node.kwargs) <= {"inplace"}:
         return Sum() if [isinstance(one, fx.Node) for one in node.args] == [True, True] else None
-    given = (*node.args[1:], *node.kwargs.values())
+    given = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | node.kwargs
     if node.target is torch.flatten or (node.op, node.target) == ("call_method", "flatten"):
-        return Flattening() if given == (1,) else None
-    usual = isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1)
+        return Flattening() if given == {"start_dim": 1} else None
+    usual = type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1)
     return Flattening() if usual else None
 
 
