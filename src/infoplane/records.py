@@ -119,6 +119,7 @@ class Performance:
     seconds: float  # spent on training so far
     predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix
     texture_accuracy: float | None = None  # share taken for the class of the image that lent its texture
+    at_chance: bool = False  # whether the training answered no better than a constant does (training.liveness)
 
 
 MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
@@ -194,6 +195,7 @@ PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
         pl.Struct({"label": pl.Int64(), "predicted": pl.Int64(), "n": pl.Int64(), "confidence": pl.Float64()})
     ),
     "texture_accuracy": pl.Float64(),
+    "at_chance": pl.Boolean(),
 }
 
 
@@ -205,6 +207,17 @@ def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:
 def performance_table(rows: Iterable[Performance]) -> pl.DataFrame:
     """Return the rows as a table with the columns and types of `PERFORMANCE_SCHEMA`, also when there are none."""
     return pl.DataFrame([asdict(row) for row in rows], schema=PERFORMANCE_SCHEMA)
+
+
+def trainings_at_chance(performance: pl.DataFrame) -> list[tuple[int, str]]:
+    """Return (seed, training) of the trainings that are at chance at their last recorded epoch.
+
+    Their networks answer no better than a constant does, so no statement about training may rest on them.
+    """
+    undistorted = performance.filter(pl.col("distortion").is_null())
+    last = undistorted.filter(pl.col("epoch") == pl.col("epoch").max().over("seed", "training"))
+    dead = last.filter(pl.col("at_chance")).select("seed", "training").unique(maintain_order=True)
+    return [(seed, training) for seed, training in dead.iter_rows()]
 
 
 def geometry_table(rows: Iterable[Geometry]) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from infoplane.models import LeNet5, WideResNet, construct
 from infoplane.state import join_state, split_state
 from infoplane.training import DivergedError, StepRecord, Trainer, adversarial_training, normal_training
 
-SETTINGS = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05, milestones=(1, 2), gamma=0.5)
+SETTINGS = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05, milestones=(1, 2), gamma=0.5, warmup_epochs=0)
 
 
 def bytes_and_labels(number: int = 40, channels: int = 1, size: int = 28) -> tuple[Tensor, Tensor]:
@@ -67,6 +67,14 @@ def test_the_learning_rate_is_halved_at_milestones_of_epochs_never_of_batches():
     for _ in range(3):
         run.train_epoch()
     assert recorder.rates == [0.05] * 3 + [0.025] * 3 + [0.0125] * 3  # 40 images make 3 batches of 16
+
+
+def test_the_learning_rate_warms_up_update_by_update_and_is_then_the_schedules():
+    recorder = Recorder()
+    run = trainer(recorder, settings=SETTINGS.model_copy(update={"warmup_epochs": 1.0}))
+    records = [run.train_epoch() for _ in range(2)]
+    assert recorder.rates == pytest.approx([0.05 / 3, 0.05 * 2 / 3, 0.05] + [0.025] * 3)
+    assert [record.learning_rate for record in records] == [0.05, 0.025]
 
 
 def test_every_image_is_seen_once_per_epoch_as_floats_in_the_unit_interval():

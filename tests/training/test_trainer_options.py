@@ -18,7 +18,7 @@ LABELS = torch.arange(20) % 3
 
 
 def trainer(method=None, validation=None, **settings) -> Trainer:
-    chosen = TrainingConfig(**({"epochs": 3, "batch_size": 8, "learning_rate": 0.05} | settings))
+    chosen = TrainingConfig(**({"epochs": 3, "batch_size": 8, "learning_rate": 0.05, "warmup_epochs": 0} | settings))
     model = network(dtype=torch.float32)
     return Trainer(
         model, method or normal_training(), IMAGES, LABELS, chosen, seed=0, training="normal", validation=validation

@@ -11,7 +11,49 @@ from infoplane.randomness import isolated_global_generator
 
 
 class AttackWarning(UserWarning):
-    """The attack ran, but what it found may overstate robustness."""
+    """The attack ran, but what it found may overstate robustness.
+
+    Args:
+        complaint: what is wrong, behind the number of images.
+        images: that it is about.
+        total: images that were attacked together.
+        batches: calls of the attack that it is about.
+    """
+
+    def __init__(self, complaint: str, images: int, total: int, batches: int = 1) -> None:
+        self.complaint, self.images, self.total, self.batches = complaint, images, total, batches
+        where = f" in {batches} batches" if batches > 1 else ""
+        super().__init__(f"{images} of {total} images{where} {complaint}")
+
+    def __reduce__(self) -> tuple[type["AttackWarning"], tuple[str, int, int, int]]:
+        return type(self), (self.complaint, self.images, self.total, self.batches)
+
+
+@contextmanager
+def merged_attack_warnings() -> Iterator[None]:
+    """Add up the attack warnings of many batches inside the block: at its end, one warning for each complaint.
+
+    Its numbers are of the batches that had the complaint. All other warnings stay as they are.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AttackWarning)
+        yield
+    merged: dict[str, AttackWarning] = {}
+    for entry in caught:
+        one = entry.message
+        if not isinstance(one, AttackWarning):
+            warnings.warn_explicit(one, entry.category, entry.filename, entry.lineno)
+        elif (before := merged.get(one.complaint)) is None:
+            merged[one.complaint] = one
+        else:
+            merged[one.complaint] = AttackWarning(
+                one.complaint,
+                before.images + one.images,
+                before.total + one.total,
+                before.batches + one.batches,
+            )
+    for one in merged.values():
+        warnings.warn(one, stacklevel=3)
 
 
 @contextmanager
@@ -65,12 +107,16 @@ class GradientHealth:
         total = len(self._broken)
         if broken:
             # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.
-            self._say(f"{broken} of {total} images had NaN gradients; their robustness is unknown")
+            self._say("had NaN gradients; their robustness is unknown", broken, total)
         if never_moved:
-            self._say(f"{never_moved} of {total} images had all-zero gradients at every step; they were not attacked")
+            self._say("had all-zero gradients at every step; they were not attacked", never_moved, total)
         if self._looks_like_softmax is not None and bool(self._looks_like_softmax):
-            self._say("the model seems to end in softmax; pass logits, or its gradients vanish")
+            self._say(
+                "have logits that sum to 1: the model seems to end in softmax; pass logits, or its gradients vanish",
+                total,
+                total,
+            )
 
     @staticmethod
-    def _say(message: str) -> None:
-        warnings.warn(message, AttackWarning, stacklevel=4)
+    def _say(complaint: str, images: int, total: int) -> None:
+        warnings.warn(AttackWarning(complaint, images, total), stacklevel=4)

@@ -53,6 +53,8 @@ class FlowOptions(Options):
     """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
     """Keep the weights of every epoch instead of the last."""
+    continue_at_chance: bool = False
+    """Go on with a training whose network answers no better than a constant does; by default it ends there."""
     quiet: bool = False
     """Print nothing but errors."""
     config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
@@ -79,6 +81,7 @@ def flow(options: FlowOptions) -> int:
         precision=options.precision,
         deterministic=options.deterministic,
         keep_checkpoints=options.keep_checkpoints,
+        continue_at_chance=options.continue_at_chance,
         devices=options.devices,
         nodes=options.nodes,
     )
@@ -177,6 +180,7 @@ def _lead(
     precision: Literal["auto", "32", "bf16"] = "auto",
     deterministic: bool = False,
     keep_checkpoints: bool = False,
+    continue_at_chance: bool = False,
 ) -> int:
     from infoplane.console import progress_for
     from infoplane.environment import apply_environment, describe_environment
@@ -210,6 +214,7 @@ def _lead(
                     run=run,
                     device=kept.get("device", "cpu"),
                     keep_checkpoints=kept.get("keep_checkpoints", False) or keep_checkpoints,
+                    continue_at_chance=continue_at_chance,
                     choices=choices,
                     progress=progress,
                     team=team,

@@ -15,6 +15,7 @@ from infoplane.findings.sweeps import sweep_statements
 from infoplane.findings.textures import texture_statements
 from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.trends import trend_statements
+from infoplane.records import trainings_at_chance
 
 __all__ = ["CLAIMS", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
 
@@ -39,6 +40,8 @@ def find(
 ) -> Findings:
     """Test every claim on the records of a run; what was not recorded leaves its claim undecided.
 
+    Trainings at chance are left out and named: their networks answer no better than a constant does.
+
     Normal training is held against one adversarial training. Others that were recorded are named and not judged.
 
     Args:
@@ -51,6 +54,8 @@ def find(
     Raises:
         ValueError: `training` was not recorded.
     """
+    dead = trainings_at_chance(performance)
+    measurements, performance = (_without(table, dead) for table in (measurements, performance))
     trainings = chosen_trainings(measurements, performance, training)
     judged = trainings.adversarial
     curves = read_curves(measurements)
@@ -64,10 +69,25 @@ def find(
         *sweep_statements(sweeps),
     ]
     claims = [claim_verdict(claim, [one for one in statements if one.claim == claim]) for claim in CLAIMS]
-    return Findings([_noted(one, trainings.note()) for one in claims], [one.finding() for one in statements])
+    notes = [_noted(one, trainings.note()) for one in claims]
+    return Findings([_left_out(one, dead) for one in notes], [one.finding() for one in statements])
+
+
+def _without(table: pl.DataFrame, dead: Sequence[tuple[int, str]]) -> pl.DataFrame:
+    for seed, training in dead:
+        table = table.filter((pl.col("seed") != seed) | (pl.col("training") != training))
+    return table
+
+
+def _left_out(claim: ClaimVerdict, dead: Sequence[tuple[int, str]]) -> ClaimVerdict:
+    if not dead or claim.claim == _OF_NO_TRAINING:
+        return claim
+    names = ", ".join(f"{training} training of seed {seed}" for seed, training in dead)
+    return claim._replace(reason=f"{claim.reason}; left out, at chance: {names}")
 
 
 _OF_BOTH_TRAININGS = (1, 2, 3, 4)  # the claims that adversarial training takes part in
+_OF_NO_TRAINING = 6  # the claim about the estimators
 
 
 def _noted(claim: ClaimVerdict, note: str) -> ClaimVerdict:

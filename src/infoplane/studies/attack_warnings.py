@@ -1,30 +1,32 @@
-"""What attacks warn of, said once per piece of work instead of once per batch."""
+"""What attacks warn of, as lines of a study's progress and entries of its log."""
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from infoplane.attacks import AttackWarning
+from infoplane.attacks import AttackWarning, merged_attack_warnings
 from infoplane.studies.progress import Progress
 
 
 @contextmanager
 def attack_warnings_said(training: str, progress: Progress, log: Callable[..., None]) -> Iterator[None]:
-    """Catch the warnings of attacks inside the block; say the first and log ten. All others stay warnings.
+    """Catch the warnings of attacks inside the block: one line and one entry for each complaint, with its count.
+
+    All other warnings stay as they are.
 
     Args:
-        training: whose attack it is, for the line.
+        training: whose attack it is, and when, for the line.
         progress: hears the line.
-        log: called as `log("attack warning", messages=..., number=...)`.
+        log: called as `log("attack warning", message=..., images=..., total=...)`.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AttackWarning)
-        yield
-    complaints = [str(warning.message) for warning in caught if issubclass(warning.category, AttackWarning)]
-    if complaints:
-        more = f" (and {len(complaints) - 1} more such batches)" if len(complaints) > 1 else ""
-        log("attack warning", messages=complaints[:10], number=len(complaints))
-        progress.say(f"{training}: attack: {complaints[0]}{more}")
-    for warning in caught:
-        if not issubclass(warning.category, AttackWarning):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        with merged_attack_warnings():
+            yield
+    for entry in caught:
+        one = entry.message
+        if isinstance(one, AttackWarning):
+            log("attack warning", message=str(one), images=one.images, total=one.total)
+            progress.say(f"{training}: attack: {one}")
+        else:
+            warnings.warn_explicit(one, entry.category, entry.filename, entry.lineno)

@@ -1,4 +1,4 @@
-"""How a training ended, read back from its last checkpoint."""
+"""How a training ended: by itself, or because its network is at chance; read back from its last checkpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,15 +8,31 @@ from torch import Tensor
 from infoplane.config import FlowConfig
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
+from infoplane.training.liveness import is_dead
+
+ADVICE = (
+    "Try another --seed, a longer --training.warmup-epochs, a lower --training.learning-rate or a smaller "
+    "--attack.epsilon, in a new --run; --continue-at-chance trains on as it is"
+)
 
 
-def stopped_at(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
-    """Return the epoch after which a training ended by itself, before the last that was planned; None if it did not."""
+def stopped_at(
+    run: RunFolder | None, config: FlowConfig, training: str, *, continue_at_chance: bool = False
+) -> int | None:
+    """Return the epoch after which a training ended before the last that was planned; None if it did not.
+
+    Args:
+        run: its folder.
+        config: of one seed.
+        training: name of the method.
+        continue_at_chance: whether a training at chance goes on.
+    """
     epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
     if run is None or not epochs or epochs[-1] >= config.training.epochs:
         return None
     state = join_state(*run.read_checkpoint(config.seed, training, epochs[-1]))
-    return epochs[-1] if state.get("stopped") is not None else None
+    dead = is_dead(state.get("at_chance"), state.get("updates", 0))  # that of epoch 0 holds neither
+    return epochs[-1] if state.get("stopped") is not None or (dead and not continue_at_chance) else None
 
 
 def measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:

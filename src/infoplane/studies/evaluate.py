@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.attacks import Attack
+from infoplane.attacks import Attack, merged_attack_warnings
 from infoplane.layout import as_pixels, memory_format
 from infoplane.probes import gather_activations
 from infoplane.records import Prediction
@@ -83,11 +83,15 @@ def attack_images(
     generator: torch.Generator,
     team: Team = ALONE,
 ) -> Tensor:
-    """Return all `images`, float in [0, 1], attacked batch by batch; a team deals the batches out."""
+    """Return all `images`, float in [0, 1], attacked batch by batch; a team deals the batches out.
+
+    Warns once of what several batches have in common (`AttackWarning`).
+    """
     attacked, layout = torch.zeros_like(images), memory_format(model)
-    for start in team.deal(range(0, len(images), BATCH)):
-        rows = slice(start, start + BATCH)
-        attacked[rows] = attack(model, as_pixels(images[rows], layout), labels[rows], generator=generator)
+    with merged_attack_warnings():
+        for start in team.deal(range(0, len(images), BATCH)):
+            rows = slice(start, start + BATCH)
+            attacked[rows] = attack(model, as_pixels(images[rows], layout), labels[rows], generator=generator)
     return team.add_(attacked)
 
 

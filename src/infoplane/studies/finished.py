@@ -14,6 +14,7 @@ from infoplane.errors import UserError, broken_rule
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
+from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
 from infoplane.studies.ended import measured_weights, stopped_at
@@ -53,15 +54,15 @@ class FinishedNetwork:
 
 
 class FinishedRun:
-    """The networks of a run of study one whose trainings are all finished.
+    """The networks of a run of study one whose trainings are all finished; those at chance are left out.
 
     Args:
         run: its folder.
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: no run of study one is here, a training has not finished, a checkpoint is torn, or the data is not
-            there.
+        UserError: no run of study one is here, a training has not finished, all are at chance, a checkpoint is torn, or
+            the data is not there.
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
@@ -71,6 +72,11 @@ class FinishedRun:
         self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
         for seed, training in self.trainings:
             self._check_finished(seed, training)
+        dead = trainings_at_chance(run.performance())
+        self.at_chance = [one for one in self.trainings if one in dead]
+        self.trainings = [one for one in self.trainings if one not in dead]
+        if not self.trainings:
+            raise UserError(f"{run.path}: every training of this run is at chance; there is no network to measure")
         self._test, measured = load_test_images(self.config, device)
         self._images = as_pixels(self._test.images[measured])
         self._labels = self._test.labels[measured]

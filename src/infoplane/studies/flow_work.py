@@ -1,6 +1,7 @@
 """What all processes of a team do together in one training of study one: train an epoch, measure one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -74,19 +75,24 @@ class FlowWork:
     def measure(self, epoch: int, *, thorough: bool, final: bool) -> PlaneRecords:
         """Measure the fixed examples, and accuracy on whole splits."""
         trainer = self.trainer
-        gradient_evaluations = trainer.gradient_evaluations if trainer else 0
-        seconds = trainer.seconds if trainer else 0.0
         records = self._plane.measure(
             self.network,
             epoch=epoch,
             training=self._training,
             thorough=thorough,
             final=final,
-            gradient_evaluations=gradient_evaluations,
-            seconds=seconds,
+            gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
+            seconds=trainer.seconds if trainer else 0.0,
         )
         # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
-        performance = [row for row in records.performance if row.examples == "adversarial"]
+        attacked = [
+            replace(row, at_chance=self._at_chance) for row in records.performance if row.examples == "adversarial"
+        ]
+        return records._replace(performance=attacked + self.evaluate(epoch).performance)
+
+    def evaluate(self, epoch: int) -> PlaneRecords:
+        """Take accuracy and loss on whole splits, and no information."""
+        trainer, performance = self.trainer, []
         for split, images in (("train", self._images.train), ("test", self._images.test)):
             if images is None:
                 continue
@@ -104,11 +110,16 @@ class FlowWork:
                     loss=whole.loss,
                     n=len(images),
                     predictions=prediction_counts(images.labels, whole.predicted, whole.confidence),
-                    gradient_evaluations=gradient_evaluations,
-                    seconds=seconds,
+                    gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
+                    seconds=trainer.seconds if trainer else 0.0,
+                    at_chance=self._at_chance,
                 )
             )
-        return records._replace(performance=performance)
+        return PlaneRecords([], [], performance)
+
+    @property
+    def _at_chance(self) -> bool:
+        return self.trainer is not None and self.trainer.at_chance is not None
 
     def end(self) -> None:
         """Let go of the trainer: its optimiser and averages."""

@@ -23,7 +23,7 @@ from infoplane.records import (
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
-from infoplane.studies.ended import stopped_at
+from infoplane.studies.ended import ADVICE, stopped_at
 from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
 from infoplane.studies.methods import passes_per_image
@@ -32,6 +32,7 @@ from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.trainers import SourceNetworks
 from infoplane.team import ALONE, Team
+from infoplane.training.liveness import is_dead
 
 
 class FlowRecords(NamedTuple):
@@ -48,6 +49,7 @@ def information_flow(
     run: RunFolder | None = None,
     device: str = "cpu",
     keep_checkpoints: bool = False,
+    continue_at_chance: bool = False,
     choices: Choices = PLAIN,
     progress: Progress | None = None,
     team: Team = ALONE,
@@ -61,6 +63,8 @@ def information_flow(
         run: a folder to continue from and to write to after every epoch; None keeps everything in memory.
         device: "cpu" or "cuda".
         keep_checkpoints: keep the weights of every epoch instead of the last only.
+        continue_at_chance: go on with a training whose network answers no better than a constant does. By default it
+            ends there: accuracy is taken once more, information is not, and the other trainings go on.
         choices: how networks compute while they train; they are measured plainly.
         progress: hears how far the study is.
         team: processes that share the work; this one leads, the others are in `follow_information_flow`.
@@ -91,6 +95,7 @@ def information_flow(
             team,
             number=number,
             name=_name(config, own.seed, training),
+            continue_at_chance=continue_at_chance,
         )
         for number, (own, training) in enumerate(trainings)
     ]
@@ -128,6 +133,7 @@ class _Flow:
         *,
         number: int,
         name: str,
+        continue_at_chance: bool,
     ) -> None:
         self.measurements: list[Measurement] = []
         self.geometry: list[Geometry] = []
@@ -137,7 +143,8 @@ class _Flow:
         self._number, self._team = number, team
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
-        self._last = stopped_at(run, config, training) or config.training.epochs
+        self._continue_at_chance = continue_at_chance
+        self._last = stopped_at(run, config, training, continue_at_chance=continue_at_chance) or config.training.epochs
         self._first = self._first_epoch()
 
     def _measured_epochs(self) -> list[int]:
@@ -197,6 +204,7 @@ class _Flow:
             self._progress.say(
                 f"{self._name}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
             )
+        planned, self._done = self.work_ahead(), 0.0
         self._together("begin", self._sources.weights())
         self._restore(self._first)
         epoch = self._first
@@ -208,10 +216,25 @@ class _Flow:
             self._train(epoch)
             epoch += 1
             self._checkpoint(epoch, keep=keep_checkpoints)
-            if (trainer := self._work.trainer) is not None and trainer.stopped is not None:
+            if reason := self._why_ended():
                 self._last = epoch
-                self._progress.say(f"{self._name}: ended after epoch {epoch}: {trainer.stopped}")
+                self._progress.say(f"{self._name}: ended after epoch {epoch}: {reason}")
         self._together("end")
+        self._advance(planned - self._done)  # what a training that ended early does not need
+
+    def _advance(self, work: float) -> None:
+        self._done += work
+        self._progress.advance(work)
+
+    def _why_ended(self) -> str | None:
+        """Why the training ends with the epoch just trained, if it does."""
+        trainer = self._work.trainer
+        assert trainer is not None
+        return trainer.stopped or (f"it is at chance ({trainer.at_chance}). {ADVICE}" if self._is_dead() else None)
+
+    def _is_dead(self) -> bool:
+        trainer = self._work.trainer
+        return trainer is not None and not self._continue_at_chance and is_dead(trainer.at_chance, trainer.updates)
 
     def _together(
         self, method: str, *positional: object, here: Mapping[str, object] = MappingProxyType({}), **named: object
@@ -247,9 +270,9 @@ class _Flow:
         assert train is not None
         self._progress.doing(f"{self._name}: training epoch {epoch + 1} of {self._config.training.epochs}")
         per_image = self._epoch_work() / len(train)
-        with attack_warnings_said(self._name, self._progress, self._log):
+        with attack_warnings_said(f"{self._name}, training epoch {epoch + 1}", self._progress, self._log):
             record = self._together(
-                "train_epoch", here={"on_batch": lambda batch: self._progress.advance(batch * per_image)}
+                "train_epoch", here={"on_batch": lambda batch: self._advance(batch * per_image)}
             )
         self._log("trained", **record._asdict())
 
@@ -260,8 +283,12 @@ class _Flow:
         final = epoch == self._last
         thorough = epoch in config.thorough_epochs() or (final and bool(config.thorough_epochs()))
         try:
-            with attack_warnings_said(self._name, self._progress, self._log):
-                records: PlaneRecords = self._together("measure", epoch, thorough=thorough, final=final)
+            with attack_warnings_said(f"{self._name}, measuring epoch {epoch}", self._progress, self._log):
+                records: PlaneRecords = (
+                    self._together("evaluate", epoch)
+                    if self._is_dead()
+                    else self._together("measure", epoch, thorough=thorough, final=final)
+                )
         except ValueError as error:  # of the user's network, say: activations that are not finite
             raise UserError(f"{self._training} training, seed {config.seed}, epoch {epoch}: {error}") from error
         if self._run is not None:
@@ -277,7 +304,7 @@ class _Flow:
         self.measurements += records.measurements
         self.geometry += records.geometry
         self.performance += records.performance
-        self._progress.advance(self._measuring_work(epoch))
+        self._advance(self._measuring_work(epoch))
         taken = time.perf_counter() - began
         trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
+from infoplane.attacks import merged_attack_warnings
 from infoplane.config import TrainingConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.randomness import PartGenerator, isolated_global_generator, seeded_generator, stable_seed
 from infoplane.team import ALONE, Team, add_gradients_
+from infoplane.training.liveness import liveness
 from infoplane.training.method import TrainingMethod
-from infoplane.training.schedules import learning_rate
+from infoplane.training.schedules import learning_rate, warmup_epochs
 from infoplane.training.validation import Validation
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -31,8 +33,9 @@ class EpochRecord(NamedTuple):
     epoch: int  # completed epochs, this one included
     loss: float  # mean over the epoch, in nats, as the method saw it
     accuracy: float  # on the images that the method trained on
-    learning_rate: float  # of the first update
+    learning_rate: float  # at the begin of the epoch, or at the end of a warm-up within it
     validation_accuracy: float | None  # on held-out images, where there are some
+    at_chance: str | None  # how the training is at chance; None where it is not, or not judged yet
 
 
 class Trainer:
@@ -94,6 +97,8 @@ class Trainer:
         self.best_epoch = 0  # with the highest validation accuracy; 0 where none was taken
         self.best_accuracy = -1.0
         self.stopped: str | None = None  # why training ended before its last epoch, if it did
+        self.at_chance: str | None = None  # how the network answers no better than a constant does, if it does
+        self.updates = 0  # of the weights
         self.forward_evaluations = 0
         self.gradient_evaluations = 0
         self.seconds = 0.0
@@ -104,8 +109,8 @@ class Trainer:
         return self.model if self._average is None else self._average.module
 
     def learning_rate(self) -> float:
-        """The learning rate of the coming update, at the start of an epoch."""
-        return learning_rate(self._settings, self.epoch)
+        """The learning rate of the coming epoch; during a warm-up, that of its last update."""
+        return learning_rate(self._settings, self.epoch, update=1.0)
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
         """Update the weights once per batch of training images; `on_batch` hears how many images each batch had.
@@ -131,7 +136,7 @@ class Trainer:
         self._working.train()
         rank = [self._team.rank] * (self._team.rank > 0)  # others draw other masks
         dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch, *rank)
-        with isolated_global_generator(dropout_seed, device):
+        with isolated_global_generator(dropout_seed, device), merged_attack_warnings():
             for number, batch in enumerate(batches):
                 images = as_pixels(self._images[batch])
                 if self._augmentation is not None:
@@ -142,7 +147,8 @@ class Trainer:
                 weight = 1.0 if len(own) < len(batch) else 1 / self._team.size
                 self._share = weight * len(own) / len(batch)
                 for group in self._optimiser.param_groups:
-                    group["lr"] = learning_rate(self._settings, self.epoch + number / len(batches))
+                    progress, update = self.epoch + number / len(batches), 1 / len(batches)
+                    group["lr"] = learning_rate(self._settings, progress, update=update)
                 attacking.of_batch(rows, len(batch))
                 record = self.method.step(self._working, self._optimiser, own, labels, generator=attacking)
                 if self._average is not None:
@@ -167,18 +173,28 @@ class Trainer:
         if self.stopped is not None and self._average is not None:  # the method may have put other weights back
             self._average.module.load_state_dict(self.model.state_dict())
         self.epoch += 1
+        self.updates += len(batches) * replays
+        accuracy = correct / max(seen, 1)
+        self.at_chance = self._how_at_chance(accuracy, seen)
         self.seconds += time.perf_counter() - began
         validated = self._validated()
         return EpochRecord(
             epoch=self.epoch,
             loss=loss_sum / max(seen, 1),
-            accuracy=correct / max(seen, 1),
+            accuracy=accuracy,
             learning_rate=rate,
             validation_accuracy=validated,
+            at_chance=self.at_chance,
         )
 
     def _add_gradients(self) -> None:
         add_gradients_(self.model.parameters(), self._team, self._share)
+
+    def _how_at_chance(self, accuracy: float, seen: int) -> str | None:
+        """Judge the network after the warm-up and one further epoch, at the end of every epoch."""
+        if self.epoch < warmup_epochs(self._settings) + 1:
+            return None
+        return liveness(self.model, self._images, self._labels, accuracy=accuracy, number=seen).complaint()
 
     def _validated(self) -> float | None:
         if self._validation is None:
@@ -209,6 +225,8 @@ class Trainer:
             "methods_of_others": self._method_states,
             "epoch": self.epoch,
             "stopped": self.stopped,
+            "at_chance": self.at_chance,
+            "updates": self.updates,
             "average": None if self._average is None else self._average.state_dict(),
             "best_epoch": self.best_epoch,
             "best_accuracy": self.best_accuracy,
@@ -228,6 +246,7 @@ class Trainer:
         self._method_states = state.get("methods_of_others", [])
         self.epoch = state["epoch"]
         self.stopped = state["stopped"]
+        self.at_chance, self.updates = state["at_chance"], state["updates"]
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self.best_epoch, self.best_accuracy = state["best_epoch"], state["best_accuracy"]
