@@ -7,7 +7,7 @@ PGD-7 training of every seed, case and way of computing, two or three epochs eac
 RESULTS.jsonl, with the processor; rows that are there are not computed again, so several processes may share the
 work (--cases, --ways) and a killed one goes on. --warmup 0 trains by the study's own schedule.
 
-Cases: mnist, the recipe on all 60,000 images; digits, the recipe; folder, 20,000 images of MNIST written as PNG files
+Cases: mnist, the recipe on all 60,000 images, on 20,000 at 8/255; digits, the recipe; folder, 20,000 images of MNIST written as PNG files
 and run through the CIFAR-10 recipe with LeNet-5 (pixels not centred, augmented); each at epsilon 45/255 and 8/255.
 """
 
@@ -35,16 +35,16 @@ from infoplane.studies.methods import build_method
 from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model, load_images
 from infoplane.training import Trainer
 
-CASES = {
-    "mnist 45/255": ("mnist-lenet5", 45 / 255, 2),
-    "mnist 8/255": ("mnist-lenet5", 8 / 255, 2),
-    "digits 45/255": ("digits-lenet5", 45 / 255, 3),
-    "digits 24/255": ("digits-lenet5", 24 / 255, 3),
-    "digits 8/255": ("digits-lenet5", 8 / 255, 3),
-    "folder 45/255": ("cifar10-wrn", 45 / 255, 3),
-    "folder 8/255": ("cifar10-wrn", 8 / 255, 3),
-}
 FOLDER_TRAIN, TESTED = 20_000, 1_000
+CASES = {  # recipe, epsilon, epochs, training images
+    "mnist 45/255": ("mnist-lenet5", 45 / 255, 2, 60_000),
+    "mnist 8/255": ("mnist-lenet5", 8 / 255, 3, 20_000),
+    "digits 45/255": ("digits-lenet5", 45 / 255, 3, 1_347),
+    "digits 24/255": ("digits-lenet5", 24 / 255, 3, 1_347),
+    "digits 8/255": ("digits-lenet5", 8 / 255, 3, 1_347),
+    "folder 45/255": ("cifar10-wrn", 45 / 255, 3, FOLDER_TRAIN),
+    "folder 8/255": ("cifar10-wrn", 8 / 255, 3, FOLDER_TRAIN),
+}
 
 
 def processor() -> str:
@@ -65,7 +65,7 @@ def written_as_folder(images: ImageSet, folder: Path) -> None:
 
 def settings(case: str, warmup: float | None, folder: Path) -> FlowConfig:
     """Return the recipe of a case at its epsilon, with images of its own where it reads a folder."""
-    recipe, epsilon, epochs = CASES[case]
+    recipe, epsilon, epochs, number = CASES[case]
     own = RECIPES[recipe].config.model_dump()
     steps = own["attack"]["steps"]
     step_size = max(own["attack"]["step_size"], 2 * epsilon / steps)
@@ -73,7 +73,7 @@ def settings(case: str, warmup: float | None, folder: Path) -> FlowConfig:
     own["training"]["epochs"] = epochs
     if warmup is not None:
         own["training"]["warmup_epochs"] = warmup
-    own["data"]["test_examples"] = TESTED
+    own["data"] |= {"test_examples": TESTED, "train_examples": number}
     if case.startswith("folder"):
         own["model"]["name"] = "lenet5"
         own["data"] |= {"name": "folder", "folder": str(folder)}

@@ -1,6 +1,7 @@
 """A dead network is noticed, not measured further, marked in the records, and no finding rests on it."""
 
 import pytest
+from tests.studies.test_information_flow import Listener
 
 from infoplane.config import FlowConfig, ModelConfig
 from infoplane.errors import UserError
@@ -10,7 +11,6 @@ from infoplane.runs import RunFolder
 from infoplane.studies import STUDY, information_flow
 from infoplane.studies.finished import FinishedRun
 from infoplane.training import Trainer
-from tests.studies.test_information_flow import Listener
 
 PATH = "tests.studies.dead_network:DeadNetwork"
 

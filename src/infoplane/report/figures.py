@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 
-from infoplane.records import FIXED_NOISE
+from infoplane.records import FIXED_NOISE, trainings_at_chance
 from infoplane.report.bits import (
     distorted,
     distortions_of,
@@ -22,9 +22,9 @@ from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.distortion_figure import distortion_figure, distortion_layers_figure
 from infoplane.report.distortion_sheet import distortion_sheet
 from infoplane.report.entropy_figure import class_entropy_figure
-from infoplane.report.flow_figure import flow_title, information_flow_figure, relative_noise_figure
+from infoplane.report.flow_figure import information_flow_figure, relative_noise_figure
 from infoplane.report.geometry_figure import geometry_figure
-from infoplane.report.labels import RELATIVE_ESTIMATORS, SWEPT, TRUSTED, training_label
+from infoplane.report.labels import RELATIVE_ESTIMATORS, SWEPT, TRUSTED, at_chance_note, training_label
 from infoplane.report.mistakes_figure import mistakes_figure, transfer_figure
 from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
 from infoplane.report.style import figure_style, save_figure
@@ -55,6 +55,7 @@ def write_figures(run: RunFolder) -> list[Path]:
     folder = run.path / "figures"
     written: list[Path] = []
     pairs = trainings_of(rows, performance)
+    dead = trainings_at_chance(performance)
     with figure_style():
         for seed, training in pairs:
             own = (pl.col("seed") == seed) & (pl.col("training") == training)
@@ -63,21 +64,22 @@ def write_figures(run: RunFolder) -> list[Path]:
                 written += save_figure(figure, folder / f"{kind}-{training}-s{seed}")
         seeds = list(dict.fromkeys(seed for seed, _ in pairs))
         if len(seeds) > 1:
-            where = f"seeds {', '.join(map(str, seeds))} ({name})"
+            where = f"seeds {', '.join(map(str, seeds))} ({name}){at_chance_note(dead)}"
             figure = seeds_figure(points, f"Both informations over epochs, {where}")
             written += save_figure(figure, folder / "seeds-information")
             figure = seeds_performance_figure(performance, f"Performance over epochs, {where}")
             written += save_figure(figure, folder / "seeds-performance")
         for seed in seeds:
-            title = f"Both informations over epochs, seed {seed} ({name})"
+            where = f"seed {seed} ({name}){at_chance_note([one for one in dead if one[0] == seed])}"
+            title = f"Both informations over epochs, {where}"
             figure = comparison_figure(points.filter(pl.col("seed") == seed), title)
             written += save_figure(figure, folder / f"comparison-s{seed}")
             of_seed = geometry.filter(pl.col("seed") == seed)
             if not of_seed.is_empty():
                 fixed = rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
-                figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, seed {seed} ({name})")
+                figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, {where}")
                 written += save_figure(figure, folder / f"geometry-s{seed}")
-            for kind, drawing in mistake_figures(run, seed, f"seed {seed} ({name})"):
+            for kind, drawing in mistake_figures(run, seed, where):
                 written += save_figure(drawing, folder / f"{kind}-s{seed}")
         for kind, figure in distortion_figures(run, name):
             written += save_figure(figure, folder / kind)
@@ -126,9 +128,10 @@ def _training_figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Draw one training of one seed; what a run may do without is drawn where it was recorded."""
     ((seed, training),) = trainings_of(rows, performance)
-    where = f"{training_label(training)}, seed {seed} ({name})"
+    note = ", at chance" if trainings_at_chance(performance) else ""
+    where = f"{training_label(training)}{note}, seed {seed} ({name})"
     recorded = set(points["estimator"])
-    yield "information-flow", information_flow_figure(points, performance, flow_title(name, training, seed))
+    yield "information-flow", information_flow_figure(points, performance, f"Information flow, {where}")
     if planes := trusted_planes(points):
         noise = "relative" if planes[0] == TRUSTED else "fixed"
         title = f"Noisy I(X;T) at {noise} noise and decoded I(T;Y), with 95 % intervals, {where}"

@@ -19,7 +19,6 @@ from infoplane.report.labels import (
     curve_label,
     curve_order,
     estimator_label,
-    training_label,
 )
 from infoplane.report.planes import draw_plane_row, plane_legend
 from infoplane.report.style import (
@@ -170,8 +169,3 @@ def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normaliz
     axes.autoscale_view()
     axes.margins(x=0.06)
     axes.set(xlabel="layer index", ylabel="bits", xticks=chosen["layer_index"].unique().sort())
-
-
-def flow_title(study: str, training: str, seed: int) -> str:
-    """Return the line above the figure."""
-    return f"Information flow, {training_label(training)}, seed {seed} ({study})"

@@ -20,7 +20,7 @@ from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section, is_of_distortion
 from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
-from infoplane.report.summary import missing_parts
+from infoplane.report.summary import at_chance_lines, missing_parts
 from infoplane.runs import CALIBRATION, RunFolder, write_whole
 from infoplane.sweeps import SWEEP_SCHEMA
 
@@ -118,7 +118,8 @@ def report_html(
             "I(T;Y) with what the same estimator finds in permuted labels."
         ),
         facts=_facts(settings, rows, performance),
-        missing=_missing(missing_parts(measurements, performance, settings)),
+        missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
+        + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
         information=information_html(measurements),
         findings=findings_html(findings),
@@ -159,12 +160,12 @@ def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.Data
     return f'<dl class="facts">{shown}</dl>' if shown else ""
 
 
-def _missing(parts: Sequence[str]) -> str:
-    if not parts:
+def _aside(name: str, title: str, lines: Sequence[str]) -> str:
+    if not lines:
         return ""
-    items = "".join(f"<li>{escape(part)}</li>" for part in parts)
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return (
-        '<aside class="missing" aria-labelledby="missing-title"><h2 id="missing-title">This run is not complete</h2>'
+        f'<aside class="missing" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>'
         f"<ul>{items}</ul></aside>"
     )
 

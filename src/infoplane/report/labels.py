@@ -1,5 +1,7 @@
 """Names of quantities and conditions as a reader sees them."""
 
+from collections.abc import Sequence
+
 from infoplane.records import (
     BINNING,
     DECODED,
@@ -70,6 +72,16 @@ def estimator_label(estimator: str, quantity: str | None = None) -> str:
 def training_label(training: str) -> str:
     """Name a training method, e.g. "adversarial training"."""
     return f"{training} training"
+
+
+def at_chance_note(dead: Sequence[tuple[int, str]]) -> str:
+    """Say behind a title which trainings in it are at chance, e.g. "; at chance: adversarial training, seed 1".
+
+    Args:
+        dead: (seed, training) of each.
+    """
+    names = "; ".join(f"{training_label(training)}, seed {seed}" for seed, training in dead)
+    return f"; at chance: {names}" if names else ""
 
 
 def examples_label(examples: str) -> str:

@@ -41,7 +41,7 @@ def accuracy_html(performance: pl.DataFrame) -> str:
             f"<td>{100 * one['curves'][curve]:.2f} %</td>" if curve in one["curves"] else "<td>-</td>"
             for curve in curves
         )
-        name = escape(training_label(one["training"]))
+        name = escape(training_label(one["training"]) + (", at chance" if one["at_chance"] else ""))
         lines.append(f'<tr><th scope="row">{name}</th><td>{one["seed"]}</td><td>{one["epoch"]}</td>{cells}</tr>')
     return scrollable(
         "Accuracy at the last epoch",

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from infoplane.records import trainings_at_chance
 from infoplane.report.bits import RESOLUTION_BITS, examples_of, in_bits, last_epoch, layers_of, trainings_of
 from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estimator_label, training_label
 
@@ -84,13 +85,15 @@ def ceiling_bits(measurements: pl.DataFrame, quantity: str) -> float | None:
 
 
 def accuracies(performance: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return one dictionary per training: seed, training, epoch, and accuracy by (split, examples)."""
+    """Return one dictionary per training: seed, training, epoch, at_chance, and accuracy by (split, examples)."""
+    dead = trainings_at_chance(performance)
     rows = last_epoch(performance.filter(pl.col("distortion").is_null()))
     found = []
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
         curves = {(row["split"], row["examples"]): row["accuracy"] for row in own.to_dicts()}
-        found.append({"seed": seed, "training": training, "epoch": own["epoch"][0], "curves": curves})
+        facts = {"seed": seed, "training": training, "epoch": own["epoch"][0], "curves": curves}
+        found.append({**facts, "at_chance": (seed, training) in dead})
     return found
 
 
@@ -99,11 +102,20 @@ def accuracy_columns(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return sorted({curve for one in found for curve in one["curves"]}, key=lambda curve: curve_order(*curve))
 
 
+def at_chance_lines(performance: pl.DataFrame) -> list[str]:
+    """Say in plain sentences which trainings are at chance."""
+    return [
+        f"{training_label(training).capitalize()} (seed {seed}) is at chance: its network answers no better than a "
+        "constant does, and no claim rests on it."
+        for seed, training in trainings_at_chance(performance)
+    ]
+
+
 def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     """Say in plain sentences what a full run would hold and this one does not (yet)."""
     if measurements.is_empty() and performance.is_empty():
         return ["Nothing has been recorded yet: continue the run, then make this report again."]
-    rows = in_bits(measurements)
+    rows, dead = in_bits(measurements), trainings_at_chance(performance)
     parts = []
     if rows.is_empty():
         parts.append("No information has been measured yet.")
@@ -121,7 +133,8 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
         where = f"{training_label(training)} (seed {seed})"
         last = own["epoch"].max()
-        if isinstance(planned, int) and isinstance(last, int) and last < planned:
+        ended = (seed, training) in dead  # the training, which is said elsewhere
+        if isinstance(planned, int) and isinstance(last, int) and last < planned and not ended:
             parts.append(f"{where.capitalize()} is measured up to epoch {last} of {planned}.")
         if examples_of(own) == ["original"]:
             parts.append(f"{where.capitalize()} has no measurements on adversarial examples.")

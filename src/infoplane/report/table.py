@@ -15,6 +15,7 @@ from infoplane.records import (
     KDE_KL,
     LABEL_INFORMATION,
     NOISY,
+    trainings_at_chance,
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
 from infoplane.report.labels import RELATIVE, curve_label
@@ -23,6 +24,7 @@ from infoplane.report.summary import (
     Shown,
     accuracies,
     accuracy_columns,
+    at_chance_lines,
     ceiling_bits,
     layer_summaries,
 )
@@ -44,12 +46,14 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     parts: list[Table | Text] = []
     if not performance.is_empty():
         parts.append(_accuracy_table(performance))
-    summaries = layer_summaries(measurements)
+        parts += [Text(line, style="bold red") for line in at_chance_lines(performance)]
+    summaries, dead = layer_summaries(measurements), trainings_at_chance(performance)
     rows = in_bits(measurements)
     noise = noisy_name(rows).removeprefix(NOISY)
     for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
         own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
-        parts.append(_information_table(own, measurements, noise))
+        note = ", at chance" if (seed, training) in dead else ""
+        parts.append(_information_table(own, measurements, noise, note))
     if not summaries:
         parts.append(Text("No information has been measured yet."))
     else:
@@ -75,12 +79,13 @@ def _accuracy_table(performance: pl.DataFrame) -> Table:
         table.add_column(Text(" " + curve_label(*curve)), justify="right")
     for one in found:
         name = one["training"] + (f" (seed {one['seed']})" if several_seeds else "")
+        name += ", at chance" if one["at_chance"] else ""
         shown = [f"{100 * one['curves'][curve]:.2f} %" if curve in one["curves"] else "-" for curve in curves]
         table.add_row(Text(name), str(one["epoch"]), *shown)
     return table
 
 
-def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str) -> Table:
+def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str, note: str) -> Table:
     first = summaries[0]
     own = measurements.filter(pl.col("seed") == first.seed, pl.col("training") == first.training)
 
@@ -88,7 +93,7 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
         found = ceiling_bits(own, quantity)
         return "" if found is None else f", ceiling {found:.2f}"
 
-    title = f"\nInformation in bits, {first.training} training, seed {first.seed}, epoch {first.epoch}\n"
+    title = f"\nInformation in bits, {first.training} training{note}, seed {first.seed}, epoch {first.epoch}\n"
     name = "relative" if noise == RELATIVE else "fixed"
     title += f"I(X;T) at {name} noise{ceiling(INPUT_INFORMATION)}; I(T;Y){ceiling(LABEL_INFORMATION)}"
     table = _new_table(Text(title))

@@ -271,9 +271,7 @@ class _Flow:
         self._progress.doing(f"{self._name}: training epoch {epoch + 1} of {self._config.training.epochs}")
         per_image = self._epoch_work() / len(train)
         with attack_warnings_said(f"{self._name}, training epoch {epoch + 1}", self._progress, self._log):
-            record = self._together(
-                "train_epoch", here={"on_batch": lambda batch: self._advance(batch * per_image)}
-            )
+            record = self._together("train_epoch", here={"on_batch": lambda batch: self._advance(batch * per_image)})
         self._log("trained", **record._asdict())
 
     def _measure(self, epoch: int) -> None:
