@@ -3,12 +3,13 @@
     INFOPLANE_DATA=... python benchmarks/seeds.py RESULTS.jsonl [--cases NAME ...] [--ways fast float32] [--seeds 16]
     python benchmarks/seeds.py RESULTS.jsonl --table          # Markdown, from what is there
 
-PGD-7 training of every seed, case and way of computing, two or three epochs each. A row per training is appended to
-RESULTS.jsonl, with the processor; rows that are there are not computed again, so several processes may share the
-work (--cases, --ways) and a killed one goes on. --warmup 0 trains by the study's own schedule.
+PGD-7 training of every seed, case and way of computing: two or three epochs, of the few digits six. A row per training
+is appended to RESULTS.jsonl, with the processor; rows that are there are not computed again, so several processes may
+share the work (--cases, --ways) and a killed one goes on. --warmup 0 trains by the study's own schedule.
 
-Cases: mnist, the recipe on all 60,000 images, on 20,000 at 8/255; digits, the recipe; folder, 20,000 images of MNIST written as PNG files
-and run through the CIFAR-10 recipe with LeNet-5 (pixels not centred, augmented); each at epsilon 45/255 and 8/255.
+Cases: mnist, the recipe on all 60,000 images, on 20,000 at 8/255; digits, the recipe; folder, 20,000 images of MNIST
+written as PNG files and run through the CIFAR-10 recipe with LeNet-5 (pixels not centred, augmented); each at epsilon
+45/255 and 8/255.
 """
 
 import argparse
@@ -31,17 +32,17 @@ from infoplane.modes import evaluation_mode
 from infoplane.recipes import RECIPES
 from infoplane.studies.choose import training_choices
 from infoplane.studies.evaluate import attack_images, evaluate
-from infoplane.studies.methods import build_method
-from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model, load_images
-from infoplane.training import Trainer
+from infoplane.studies.parts import Images, build_attack, build_model, load_images
+from infoplane.studies.trainers import build_trainer
+from infoplane.team import ALONE
 
 FOLDER_TRAIN, TESTED = 20_000, 1_000
 CASES = {  # recipe, epsilon, epochs, training images
     "mnist 45/255": ("mnist-lenet5", 45 / 255, 2, 60_000),
     "mnist 8/255": ("mnist-lenet5", 8 / 255, 3, 20_000),
-    "digits 45/255": ("digits-lenet5", 45 / 255, 3, 1_347),
-    "digits 24/255": ("digits-lenet5", 24 / 255, 3, 1_347),
-    "digits 8/255": ("digits-lenet5", 8 / 255, 3, 1_347),
+    "digits 45/255": ("digits-lenet5", 45 / 255, 6, 1_347),
+    "digits 24/255": ("digits-lenet5", 24 / 255, 6, 1_347),
+    "digits 8/255": ("digits-lenet5", 8 / 255, 6, 1_347),
     "folder 45/255": ("cifar10-wrn", 45 / 255, 3, FOLDER_TRAIN),
     "folder 8/255": ("cifar10-wrn", 8 / 255, 3, FOLDER_TRAIN),
 }
@@ -90,17 +91,8 @@ def trained(config: FlowConfig, images: Images, choices: Choices) -> dict[str, o
     assert images.train is not None
     began = time.perf_counter()
     model = build_model(config, images.test)
-    trainer = Trainer(
-        model,
-        build_method("adversarial", config, []),
-        images.train.images,
-        images.train.labels,
-        config.training,
-        seed=config.seed,
-        training="adversarial",
-        augmentation=build_augmentation(config),
-        choices=choices,
-    )
+    trainer = build_trainer(config, "adversarial", model, images, [], choices, ALONE)
+    assert trainer is not None
     own = [trainer.train_epoch().accuracy for _ in range(config.training.epochs)]
     pixels, labels = as_pixels(images.test.images), images.test.labels
     with evaluation_mode(model):

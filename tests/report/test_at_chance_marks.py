@@ -52,9 +52,7 @@ def test_the_page_says_it_above_everything_and_in_its_table(full_run, performanc
 
 
 def test_a_run_without_one_does_not_speak_of_chance(full_run):
-    text = report_html(
-        full_run.read_config(), full_run.measurements(), full_run.geometry(), full_run.performance(), []
-    )
+    text = report_html(full_run.read_config(), full_run.measurements(), full_run.geometry(), full_run.performance(), [])
     assert "at-chance-title" not in text
     assert "at chance" not in printed(full_run, full_run.performance())
 

@@ -1,5 +1,7 @@
 """Training methods by the names that settings give them."""
 
+import math
+
 from torch import nn
 
 from infoplane.attacks import LinfPGD
@@ -7,6 +9,7 @@ from infoplane.config import WRAPPER, FlowConfig
 from infoplane.studies.parts import build_attack
 from infoplane.training import (
     AWPTraining,
+    EpsilonWarmup,
     FreeLBTraining,
     FreeTraining,
     GuardedTraining,
@@ -23,21 +26,40 @@ from infoplane.training import (
 )
 
 
-def build_method(name: str, config: FlowConfig, sources: list[nn.Module]) -> TrainingMethod:
+def build_method(name: str, config: FlowConfig, sources: list[nn.Module], *, warmup_steps: int = 0) -> TrainingMethod:
     """Return the training method of this name, fresh.
 
     Args:
         name: one of `config.METHODS`, or with `config.WRAPPER` behind it.
         config: all settings.
         sources: networks that ensemble training attacks.
+        warmup_steps: over so many steps the radius of the ball grows to that of the settings.
     """
     plain, own = name.removesuffix(WRAPPER), config.method
-    method = _plain_method(plain, config, sources)
-    if name != plain:
-        method = AWPTraining(method, gamma=own.awp_gamma)
-    if plain == "fgsm-rs" and own.guard:
+
+    def at(share: float) -> TrainingMethod:
+        attack = config.attack
+        scaled = {"epsilon": share * attack.epsilon, "step_size": share * attack.step_size}
+        of_share = config.model_copy(update={"attack": attack.model_copy(update=scaled)})
+        method = _plain_method(plain, of_share, sources)
+        return method if name == plain else AWPTraining(method, gamma=own.awp_gamma)
+
+    method = EpsilonWarmup(at, warmup_steps) if warmup_steps and plain != "normal" else at(1.0)
+    if plain == "fgsm-rs" and own.guard:  # it checks at the full radius from the first epoch on
         method = GuardedTraining(method, guard_attack(config.attack.epsilon))
     return method
+
+
+def warmup_steps(config: FlowConfig, images: int, replays: int) -> int:
+    """Return how many steps of a method the warm-up takes.
+
+    Args:
+        config: all settings.
+        images: that are trained on.
+        replays: `TrainingMethod.replays`, updates per step.
+    """
+    batches = math.ceil(images / config.training.batch_size)
+    return round(config.training.warmup_epochs * math.ceil(batches / replays))
 
 
 def passes_per_image(name: str, config: FlowConfig) -> float:

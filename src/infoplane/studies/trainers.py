@@ -9,11 +9,11 @@ from infoplane.config import WRAPPER, FlowConfig
 from infoplane.randomness import stable_seed
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
-from infoplane.studies.methods import build_method
+from infoplane.studies.methods import build_method, warmup_steps
 from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model
 from infoplane.studies.progress import Progress
 from infoplane.team import Team
-from infoplane.training import Trainer, Validation, normal_training
+from infoplane.training import Trainer, TrainingMethod, Validation, normal_training
 
 
 def build_trainer(
@@ -46,7 +46,7 @@ def build_trainer(
         networks.append(network.eval())
     return Trainer(
         model,
-        build_method(training, config, networks),
+        _method(training, config, networks, len(train)),
         train.images,
         train.labels,
         config.training,
@@ -57,6 +57,11 @@ def build_trainer(
         choices=choices,
         team=team,
     )
+
+
+def _method(training: str, config: FlowConfig, sources: list[nn.Module], images: int) -> TrainingMethod:
+    replays = build_method(training, config, sources).replays
+    return build_method(training, config, sources, warmup_steps=warmup_steps(config, images, replays))
 
 
 def _validation(config: FlowConfig, training: str, images: Images) -> Validation | None:

@@ -14,6 +14,7 @@ from infoplane.training.normal import normal_training
 from infoplane.training.schedules import learning_rate
 from infoplane.training.trades import trades_training
 from infoplane.training.validation import Validation
+from infoplane.training.warmup import EpsilonWarmup
 from infoplane.training.yopo import YOPOTraining
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Cost",
     "DivergedError",
     "EpochRecord",
+    "EpsilonWarmup",
     "FreeLBTraining",
     "FreeTraining",
     "GuardedTraining",

@@ -53,7 +53,8 @@ def constant_accuracy(labels: Tensor, number: int) -> float:
         labels: `(n,)` integers of the training images.
         number: of examples that the accuracy was counted on.
     """
-    share = labels.unique(return_counts=True)[1].max().item() / len(labels)
+    counts = torch.unique(labels, return_counts=True)[1]
+    share = float(counts.max()) / len(labels)
     if share == 1:
         return 0.0  # one class only: there is nothing to be right or wrong about
     return min(share + 3 * math.sqrt(share * (1 - share) / max(number, 1)), (1 + share) / 2)
