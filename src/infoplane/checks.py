@@ -18,6 +18,13 @@ def check_at_least(value: int, minimum: int, *, name: str) -> None:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
 
 
+def check_pixel_range(value: float, *, name: str) -> None:
+    """Raise ValueError unless `value`, a difference between pixels of [0, 1], is positive and at most 1."""
+    check_positive(value, name=name)
+    if value > 1:
+        raise ValueError(f"{name} must be at most 1, the range of a pixel, got {value:g}; did you mean {value:g} / 255?")
+
+
 def check_activations(activations: Tensor, *, name: str = "activations") -> None:
     """Raise ValueError unless `activations` is a finite `(samples, features)` tensor of a float type."""
     if activations.ndim != 2 or 0 in activations.shape:
@@ -38,6 +45,25 @@ def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
         raise ValueError(f"{name} must be integers, got {labels.dtype}")
     if tuple(labels.shape) != (samples,):
         raise ValueError(f"{name} must have shape ({samples},), one per sample, got {tuple(labels.shape)}")
+
+
+def labels_within(labels: Tensor) -> tuple[int, int]:
+    """Return the smallest and the largest of int64 labels, in one wait for the device."""
+    lowest, highest = torch.stack(torch.aminmax(labels)).tolist()
+    return lowest, highest
+
+
+def check_class_places(labels_range: tuple[int, int], classes: int) -> None:
+    """Raise ValueError unless labels from the first to the second number are places among so many logits.
+
+    torch leaves out labels of -100 without a word, and a GPU aborts at one that is too large.
+    """
+    lowest, highest = labels_range
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"labels must be the places of the model's {classes} logits, 0 to {classes - 1}; "
+            f"found {lowest} to {highest}"
+        )
 
 
 def check_images(images: Tensor, *, name: str = "images") -> None:

@@ -212,7 +212,7 @@ def test_gradients_that_are_not_numbers_are_reported_and_do_not_spoil_the_image(
         def forward(self, images: Tensor) -> Tensor:
             return (images.flatten(1)[:, :3] - 5).sqrt()
 
-    with pytest.warns(AttackWarning, match="6 of 6 images had NaN gradients"):
+    with pytest.warns(AttackWarning, match="6 of 6 images had NaN or infinite gradients"):
         attacked = LinfPGD(epsilon=0.1, steps=2)(Broken(), *batch(), generator=generator)
     assert attacked.isfinite().all()
 

@@ -56,7 +56,7 @@ class GradientHealth:
     def observe_gradient(self, gradient: Tensor) -> None:
         """Take in the gradient of one step, `(images, ...)`."""
         peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
-        self._broken |= peak.isnan()
+        self._broken |= ~peak.isfinite()
         self._never_moved &= peak == 0
 
     def warn(self) -> None:
@@ -65,7 +65,7 @@ class GradientHealth:
         total = len(self._broken)
         if broken:
             # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.
-            self._say(f"{broken} of {total} images had NaN gradients; their robustness is unknown")
+            self._say(f"{broken} of {total} images had NaN or infinite gradients; their robustness is unknown")
         if never_moved:
             self._say(f"{never_moved} of {total} images had all-zero gradients at every step; they were not attacked")
         if self._looks_like_softmax is not None and bool(self._looks_like_softmax):
