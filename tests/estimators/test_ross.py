@@ -188,7 +188,27 @@ def test_scale_place_and_names_of_labels_do_not_matter(reduction):
         assert other.label == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("reduction", ["decoder", "none"])
+@pytest.mark.parametrize(
+    ("dtype", "offset", "gap"),
+    [(torch.float32, 1.7e9, 128.0), (torch.bfloat16, 100.0, 0.5), (torch.float64, 1e16, 2.0)],
+)
+def test_a_signal_counts_beside_a_large_offset(reduction, dtype, offset, gap):
+    labels = torch.arange(120) % 2
+    points = (offset + gap * labels.double())[:, None].to(dtype)
+    expected = information_of(labels[:, None].float(), labels, reduction=reduction).label
+    assert expected > 0.6
+    assert information_of(points, labels, reduction=reduction).label == pytest.approx(expected, abs=1e-6)
+
+
+def test_neighbours_keep_their_distances_beside_a_large_offset():
+    # Divided by 1e16 before the shift, neighbours at distances of 2 and 4 would fall together.
+    points = torch.tensor([0, 2, 6, 8, 40, 44, 46, 52], dtype=torch.double)[:, None]
+    labels = torch.tensor([0, 0, 1, 1, 0, 1, 0, 1])
+    assert unreduced(points + 1e16, labels, neighbours=1) == pytest.approx(unreduced(points, labels, neighbours=1))
+
+
+@pytest.mark.parametrize("scale", [1e-308, 1e-200, 1e200, 1e307])
 def test_squares_of_distances_stay_in_range(scale):
     points, labels = three_classes()
     assert unreduced(scale * points.double(), labels) == pytest.approx(unreduced(points, labels))
