@@ -34,7 +34,9 @@ def check_pixel_range(value: float, *, name: str) -> None:
     """Raise ValueError unless `value`, a difference between pixels of [0, 1], is positive and at most 1."""
     check_positive(value, name=name)
     if value > 1:
-        raise ValueError(f"{name} must be at most 1, the range of a pixel, got {value:g}; did you mean {value:g} / 255?")
+        raise ValueError(
+            f"{name} must be at most 1, the range of a pixel, got {value:g}; did you mean {value:g} / 255?"
+        )
 
 
 def check_activations(activations: Tensor, *, name: str = "activations") -> None:
@@ -57,6 +59,8 @@ def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
     check_tensor(labels, name=name)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, got {labels.dtype}")
+    if labels.dtype == torch.uint64 and bool((labels.long() < 0).any()):
+        raise ValueError(f"{name} must lie below 2**63")
     if tuple(labels.shape) != (samples,):
         raise ValueError(f"{name} must have shape ({samples},), one per sample, got {tuple(labels.shape)}")
 

@@ -87,8 +87,8 @@ def stream_activations(
 ) -> None:
     """Pass the activations of each batch to `consumer` and keep none of them.
 
-    Runs without gradients and in the mode that the caller chose. The model gets a copy of each batch, since it may write
-    over its input.
+    Runs without gradients and in the mode that the caller chose. The model gets a copy of each batch, since it may
+    write over its input.
 
     Args:
         model: any network.
@@ -154,8 +154,8 @@ def same_layer(layer: str, name: str) -> bool:
 def check_same_calls(first: Mapping[str, Tensor], recorded: Mapping[str, Tensor], where: str) -> None:
     """Raise ValueError unless layers ran as often as for the first images, and put out as many values of one type.
 
-    Rows of calls that some images did not make would be anything, and the second call of one image may do what the first
-    call of another does.
+    Otherwise there is no value for the calls that some images did not make, and calls of one number need not be the
+    same step of the model.
 
     Args:
         first: by name, what was recorded for the first images, `(rows, features)`.

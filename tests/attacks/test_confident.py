@@ -33,9 +33,7 @@ def trained():
     digits = load_digits()
     images = torch.as_tensor(digits.images, dtype=torch.float32)[:, None] / 16
     labels = torch.as_tensor(digits.target)
-    model = construct(
-        lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)), seed=0
-    )
+    model = construct(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)), seed=0)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(100):
         optimiser.zero_grad()

@@ -31,7 +31,10 @@ def attack_by(change, **attributes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: (x * 255).byte(), r"the attack attack must return images of shape .*float32 or float64.*torch.uint8"),
+        (
+            lambda x: (x * 255).byte(),
+            r"the attack attack must return images of shape .*float32 or float64.*torch.uint8",
+        ),
         (lambda x: x.half(), r"must return images .*got \(6, 1, 8, 8\), torch.float16"),
         (lambda x: x[:1], r"must return images of shape \(6, 1, 8, 8\).*got \(1, 1, 8, 8\)"),
         (lambda x: x.flatten(1), r"must return images of shape \(6, 1, 8, 8\)"),

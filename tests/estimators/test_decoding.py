@@ -232,7 +232,7 @@ def test_examples_far_from_those_of_the_fit_have_finite_terms(generator):
 
 def test_differences_beyond_float64_are_refused(generator):
     points = torch.tensor([[-1.7e308], [1.7e308]], dtype=torch.double).repeat(20, 1)
-    with pytest.raises(ValueError, match="activations must differ by less than 1.8e308 within each unit"):
+    with pytest.raises(ValueError, match=r"activations must differ by less than 1\.8e308 within each unit"):
         decode(points, torch.arange(40) % 2)
 
 

@@ -245,7 +245,10 @@ def test_a_constant_variable_tells_exactly_nothing(estimate):
 def test_the_scale_of_a_unit_does_not_matter_anywhere_in_float64(estimate, scale):
     x, y = (part.double() for part in normal(200, 0.9))
     expected = estimate(x, y)
-    for other in (estimate(scale * x, y), estimate(torch.cat([scale * x, torch.full_like(x, scale)], dim=1), scale * y)):
+    for other in (
+        estimate(scale * x, y),
+        estimate(torch.cat([scale * x, torch.full_like(x, scale)], dim=1), scale * y),
+    ):
         assert other.information == pytest.approx(expected.information, abs=1e-3)
 
 

@@ -8,7 +8,7 @@ from infoplane.acceleration import Choices, UnreadableError
 from infoplane.errors import UserError
 from infoplane.studies import information_flow
 
-SOURCE = '''
+SOURCE = """
 import torch
 from torch import nn
 
@@ -44,7 +44,7 @@ class Unused(nn.Module):
 
     def forward(self, images):
         return images.flatten(1)[:, :self.classes] * self.scale
-'''
+"""
 
 
 @pytest.fixture

@@ -202,7 +202,10 @@ class Refines(nn.Module):
 def test_a_layer_that_runs_more_often_for_some_batches_is_refused():
     images = torch.cat([torch.full((250, 1, 8, 8), 0.1), torch.full((50, 1, 8, 8), 0.9)])
     assert_refused(
-        "layer 'block' ran 2 times for images 250 to 299 but once", Refines(0.5), images=images, labels=torch.arange(300) % 4
+        "layer 'block' ran 2 times for images 250 to 299 but once",
+        Refines(0.5),
+        images=images,
+        labels=torch.arange(300) % 4,
     )
 
 
@@ -217,7 +220,9 @@ def test_a_layer_that_runs_more_often_for_attacked_images_is_refused():
         return images * 0 + 0.9
 
     images = torch.full((40, 1, 8, 8), 0.1)
-    assert_refused("layer 'block' ran 2 times for the same images attacked", Refines(0.5), images=images, attack=brighter)
+    assert_refused(
+        "layer 'block' ran 2 times for the same images attacked", Refines(0.5), images=images, attack=brighter
+    )
 
 
 # Labels

@@ -100,10 +100,10 @@ def mixed_ksg_information(
 
 
 def standardised(points: Tensor) -> Tensor:
-    """Return units at mean 0 and variance 1 in float64, `(samples, units)`, without those whose values are all equal."""
+    """Return units at mean 0 and variance 1 in float64, `(samples, units)`, without those whose values are equal."""
     points = shifted(points)
     points = points[:, points.abs().amax(dim=0) > 0]
-    # Squares of very small and very large values leave the range of float64: the largest of each unit is made 1 first.
+    # Squares of very small and large values leave the range of float64: the largest of each unit is made 1 first.
     points = points / points.abs().amax(dim=0)
     points = points - points.mean(dim=0)
     return points / points.square().mean(dim=0).sqrt()

@@ -11,6 +11,7 @@ from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
 from infoplane.training.normal import classified
 from infoplane.training.trades import divergence
 
+
 def boosted_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return -ln p_y - ln(1 - max over other classes of p), per image, in nats."""
     rival = logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(dim=1, keepdim=True)

@@ -27,8 +27,8 @@ def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
 def raise_divergence(clean: Tensor) -> Objective:
     """Return the objective of an attack that raises KL(p(x) || p(x')): its gradient p(x') - p(x), scaled per image.
 
-    Where the model is sure of a class, its probabilities are 1 at x and at x' in float32 and all others all but 0. So
-    the others' differences are taken relative to the largest of them, and the sure class gets the opposite of their sum.
+    Where the model is sure of a class, the class has probability 1 at x and at x' in float32, all others nearly 0. So
+    the differences of the others are taken relative to the largest of them, and that class gets minus their sum.
 
     Args:
         clean: the logits at x, `(batch, classes)`.
