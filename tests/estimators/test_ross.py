@@ -201,11 +201,12 @@ def test_a_signal_counts_beside_a_large_offset(reduction, dtype, offset, gap):
     assert information_of(points, labels, reduction=reduction).label == pytest.approx(expected, abs=1e-6)
 
 
-def test_neighbours_keep_their_distances_beside_a_large_offset():
-    # Divided by 1e16 before the shift, neighbours at distances of 2 and 4 would fall together.
-    points = torch.tensor([0, 2, 6, 8, 40, 44, 46, 52], dtype=torch.double)[:, None]
-    labels = torch.tensor([0, 0, 1, 1, 0, 1, 0, 1])
-    assert unreduced(points + 1e16, labels, neighbours=1) == pytest.approx(unreduced(points, labels, neighbours=1))
+def test_equal_distances_stay_equal_beside_a_large_offset():
+    # Divided by 1e16 before the shift, gaps of 2 would become gaps of one, two or three times the last digit.
+    points = 2.0 * torch.randperm(60, generator=seeded(5)).double()[:, None]
+    labels = torch.randint(3, (60,), generator=seeded(6))
+    expected = unreduced(points, labels, neighbours=3)
+    assert unreduced(points + 1e16, labels, neighbours=3) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-308, 1e-200, 1e200, 1e307])
