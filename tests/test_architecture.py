@@ -19,6 +19,7 @@ LEAVES = {
     "config",
     "errors",
     "layout",
+    "logits",
     "memory",
     "modes",
     "randomness",

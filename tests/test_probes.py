@@ -184,6 +184,52 @@ def test_recomputation_in_a_backward_pass_adds_nothing():
     assert list(recorded) == ["layer"]
 
 
+class CallsItself(nn.Module):
+    """Averages its logits of the images and of their mirror images, by calling itself; or starts with a blank pass."""
+
+    def __init__(self, blank=False):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.blank = blank
+
+    def forward(self, inputs, inner=False):
+        if inner:
+            return self.layer(inputs)
+        if self.blank:
+            return self.layer(inputs) - self(torch.zeros_like(inputs), inner=True)
+        return (self(inputs, inner=True) + self(inputs.flip(1), inner=True)) / 2
+
+
+def test_a_model_that_calls_itself_makes_one_pass(generator):
+    inputs = torch.rand(3, 4, generator=generator)
+    for model, second in ((CallsItself(), inputs.flip(1)), (CallsItself(blank=True), torch.zeros(3, 4))):
+        with torch.no_grad(), record_activations(model, ["layer"]) as recorded:
+            model(torch.ones(3, 4))
+            model(inputs)
+        assert list(recorded) == ["layer", "layer#2"]
+        assert torch.equal(recorded["layer"], model.layer(inputs))
+        assert torch.equal(recorded["layer#2"], model.layer(second))
+
+
+def test_a_call_of_itself_that_fails_and_is_caught_leaves_the_pass_whole():
+    class Tries(CallsItself):
+        def forward(self, inputs, inner=False):
+            if inner:
+                raise RuntimeError("no")
+            try:
+                return self(inputs, inner=True)
+            except RuntimeError:
+                return self.layer(inputs)
+
+    model = Tries()
+    with torch.no_grad(), record_activations(model, ["layer"]) as recorded:
+        for _ in range(2):
+            model(torch.ones(3, 4))
+            model.layer(torch.zeros(1, 4))  # outside a pass of the whole network
+    assert list(recorded) == ["layer"]
+    assert len(recorded["layer"]) == 3
+
+
 def test_a_pass_that_failed_leaves_the_next_one_whole():
     def body(network, inputs):
         inputs = network.layer(inputs)

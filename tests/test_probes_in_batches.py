@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, TensorDataset
 
 from infoplane.models import LeNet5, construct
 from infoplane.probes import gather_activations, record_activations, stream_activations
@@ -139,3 +140,59 @@ def test_impossible_batches_are_refused(lenet, images):
         gather_activations(lenet, images[:0], ["fc1"], batch_size=2)
     with pytest.raises(ValueError, match=r"images must be of a float type, got torch\.uint8"):
         gather_activations(lenet, images.to(torch.uint8), ["fc1"], batch_size=2)
+    with pytest.raises(ValueError, match="images must be one torch tensor, got ndarray; convert it with"):
+        gather_activations(lenet, images.numpy(), ["fc1"], batch_size=2)
+    loader = DataLoader(TensorDataset(images), batch_size=2)
+    with pytest.raises(ValueError, match=r"images must be one torch tensor, got DataLoader; .*torch\.cat"):
+        gather_activations(lenet, loader, ["fc1"], batch_size=2)
+
+
+class Refines(nn.Module):
+    """Runs its block as often as the first value of each batch says; `wide` gives it as many features."""
+
+    def __init__(self, wide=False):
+        super().__init__()
+        self.block, self.wide = nn.Identity(), wide
+
+    def forward(self, inputs):
+        number = int(inputs[0, 0])
+        if self.wide:
+            return self.block(inputs[:, :1].expand(-1, number))
+        for _ in range(number):
+            inputs = self.block(inputs)
+        return inputs
+
+
+@pytest.mark.parametrize(("often", "shown"), [((1, 2), "2 times .* but once"), ((2, 1), "once .* but 2 times")])
+def test_a_layer_that_runs_more_often_for_some_batches_is_an_error_that_names_it(often, shown):
+    inputs = torch.cat([torch.full((2, 3), float(number)) for number in often])
+    with pytest.raises(ValueError, match=f"layer 'block' ran {shown} for the first") as caught:
+        gather_activations(Refines(), inputs, ["block"], batch_size=2)
+    assert "images 2 to 3" in str(caught.value)
+    with pytest.raises(ValueError, match=r"layer 'block' put out 2 values .* but 1 of torch\.float32 for the first"):
+        gather_activations(Refines(wide=True), torch.tensor([[1.0], [2.0]]), ["block"], batch_size=1)
+
+
+def test_of_a_batch_that_breaks_the_rule_the_consumer_sees_nothing():
+    seen = []
+    with pytest.raises(ValueError, match="layer 'block' ran"):
+        stream_activations(
+            Refines(), torch.tensor([[1.0], [2.0]]), ["block"], lambda *found: seen.append(found), batch_size=1
+        )
+    assert [name for name, *_ in seen] == ["block"]
+
+
+def test_a_model_that_writes_over_its_input_leaves_the_images_as_they_are(images):
+    model, kept = nn.Sequential(nn.Hardtanh(0.4, 0.6, inplace=True), nn.Flatten()), images.clone()
+    gathered = gather_activations(model, images, ["0"], batch_size=4)
+    assert torch.equal(images, kept)
+    assert torch.equal(gathered["0"], kept.clamp(0.4, 0.6).flatten(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_images_of_another_float_type_than_the_model_s_are_refused_with_the_way_out(lenet, images, dtype):
+    shown = str(dtype).removeprefix("torch.")
+    with pytest.raises(ValueError, match=rf"cannot take images .*{shown} on cpu: .*its weights are float32") as caught:
+        gather_activations(lenet, images.to(dtype), ["fc1"], batch_size=4)
+    assert "\n" not in str(caught.value)
+    assert_no_hooks(lenet)

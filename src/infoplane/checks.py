@@ -4,6 +4,18 @@ import math
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
+
+
+def check_tensor(value: object, *, name: str) -> None:
+    """Raise ValueError unless `value` is a tensor."""
+    if isinstance(value, Tensor):
+        return
+    if isinstance(value, DataLoader):
+        advice = "put its batches together: torch.cat([images for images, labels in loader])"
+    else:
+        advice = "convert it with torch.as_tensor"
+    raise ValueError(f"{name} must be one torch tensor, got {type(value).__name__}; {advice}")
 
 
 def check_positive(value: float, *, name: str) -> None:
@@ -18,8 +30,18 @@ def check_at_least(value: int, minimum: int, *, name: str) -> None:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
 
 
+def check_pixel_range(value: float, *, name: str) -> None:
+    """Raise ValueError unless `value`, a difference between pixels of [0, 1], is positive and at most 1."""
+    check_positive(value, name=name)
+    if value > 1:
+        raise ValueError(
+            f"{name} must be at most 1, the range of a pixel, got {value:g}; did you mean {value:g} / 255?"
+        )
+
+
 def check_activations(activations: Tensor, *, name: str = "activations") -> None:
     """Raise ValueError unless `activations` is a finite `(samples, features)` tensor of a float type."""
+    check_tensor(activations, name=name)
     if activations.ndim != 2 or 0 in activations.shape:
         raise ValueError(
             f"{name} must have shape (samples, features) with at least one of each, got {tuple(activations.shape)}"
@@ -34,14 +56,37 @@ def check_activations(activations: Tensor, *, name: str = "activations") -> None
 
 def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
     """Raise ValueError unless `labels` holds one integer per sample."""
+    check_tensor(labels, name=name)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, got {labels.dtype}")
+    if labels.dtype == torch.uint64 and bool((labels.long() < 0).any()):
+        raise ValueError(f"{name} must lie below 2**63")
     if tuple(labels.shape) != (samples,):
         raise ValueError(f"{name} must have shape ({samples},), one per sample, got {tuple(labels.shape)}")
 
 
+def labels_within(labels: Tensor) -> tuple[int, int]:
+    """Return the smallest and the largest of int64 labels, in one wait for the device."""
+    lowest, highest = torch.stack(torch.aminmax(labels)).tolist()
+    return lowest, highest
+
+
+def check_class_places(labels_range: tuple[int, int], classes: int) -> None:
+    """Raise ValueError unless labels from the first to the second number are places among so many logits.
+
+    torch leaves out labels of -100 without a word, and a GPU aborts at one that is too large.
+    """
+    lowest, highest = labels_range
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"labels must be the places of the model's {classes} logits, 0 to {classes - 1}; "
+            f"found {lowest} to {highest}: number the classes from 0"
+        )
+
+
 def check_images(images: Tensor, *, name: str = "images") -> None:
     """Raise ValueError unless `images` is `(batch, channels, height, width)`, float32 or float64, within [0, 1]."""
+    check_tensor(images, name=name)
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"{name} must have shape (batch, channels, height, width), got {tuple(images.shape)}")
     if images.dtype not in (torch.float32, torch.float64):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from infoplane.checks import check_activations, check_at_least
+from infoplane.checks import check_activations, check_at_least, check_tensor
 from infoplane.wrappers import named_layers, unwrapped
 
 Consumer = Callable[[str, slice, Tensor], None]  # layer, rows among all images, activations (rows, features)
@@ -25,7 +25,8 @@ def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict
     Records are detached copies on the layer's device and in its float type, flattened per sample in the order
     channels, height, width whatever the memory format. A layer that runs more than once in a forward pass appears as
     `name`, `name#2` and so on; of a layer that puts out several tensors, the first is recorded. Only what runs within
-    a forward pass of the whole model counts, so recomputation in a backward pass (checkpointing) adds nothing.
+    a forward pass of the whole model counts, so recomputation in a backward pass (checkpointing) adds nothing. A model
+    that calls itself in its forward pass makes one pass: the layers of all its inner calls are numbered.
 
     Names are those of the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`. A compiled graph
     runs no hooks that came after it, so inside the block compiled code runs uncompiled, in the original precision and
@@ -44,20 +45,21 @@ def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict
     _check_layers(layers, list(modules))
     recorded: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
-    running = False
+    depth = 0  # of calls of the model: inside a pass it may call itself
 
     def begin(_root: nn.Module, _args: object) -> None:
-        nonlocal running
-        running = True
-        recorded.clear()
-        calls.clear()
+        nonlocal depth
+        if depth == 0:
+            recorded.clear()
+            calls.clear()
+        depth += 1
 
     def end(_root: nn.Module, _args: object, _output: object) -> None:
-        nonlocal running
-        running = False
+        nonlocal depth
+        depth -= 1
 
     def record(name: str, _layer: nn.Module, _args: object, output: object) -> None:
-        if not running:
+        if depth == 0:
             return
         calls[name] += 1
         key = name if calls[name] == 1 else f"{name}#{calls[name]}"
@@ -85,28 +87,32 @@ def stream_activations(
 ) -> None:
     """Pass the activations of each batch to `consumer` and keep none of them.
 
-    Runs without gradients and in the mode that the caller chose.
+    Runs without gradients and in the mode that the caller chose. The model gets a copy of each batch, since it may
+    write over its input.
 
     Args:
         model: any network.
-        images: `(samples, ...)`, of a float type, on the model's device.
+        images: `(samples, ...)` in one tensor, of the model's float type and on its device.
         layers: see `record_activations`.
         consumer: called as `consumer(name, rows, activations)` per layer and batch: `rows` says which of `images`
             the rows of `activations`, `(len(rows), features)`, belong to.
         batch_size: images per forward pass; the last batch may be smaller.
 
     Raises:
-        ValueError: an argument is outside the description above, or a layer's activations are not finite, not of a
-            float type, or not one row per image; the message names the layer.
+        ValueError: an argument is outside the description above; the model cannot take the images; or a layer runs more
+            often for some batches than for others, or its activations are not finite, not of a float type, not one row
+            per image, or of another width or type in some batch. The message names the layer.
     """
     check_at_least(batch_size, 1, name="batch_size")
+    check_tensor(images, name="images")
     check_at_least(len(images), 1, name="the number of images")
     if not images.is_floating_point():
         raise ValueError(f"images must be of a float type, got {images.dtype}")
+    first: dict[str, Tensor] = {}  # one row of each layer, in the first batch
     for start in range(0, len(images), batch_size):
         rows = slice(start, min(start + batch_size, len(images)))
-        with torch.no_grad(), record_activations(model, layers) as recorded:
-            model(images[rows])
+        with torch.no_grad(), record_activations(model, layers) as recorded, _refusals_explained(model, images[rows]):
+            model(images[rows].clone())
         for name, activations in recorded.items():
             check_activations(activations, name=f"activations of layer {name!r}")
             if len(activations) != rows.stop - rows.start:
@@ -114,6 +120,10 @@ def stream_activations(
                     f"layer {name!r} put out {len(activations)} rows for {rows.stop - rows.start} images; "
                     "probe a layer that keeps the batch as its first dimension"
                 )
+        if start == 0:
+            first = {name: activations[:1].clone() for name, activations in recorded.items()}
+        check_same_calls(first, recorded, f"images {rows.start} to {rows.stop - 1}")
+        for name, activations in recorded.items():
             consumer(name, rows, activations)
 
 
@@ -134,6 +144,63 @@ def gather_activations(
 
     stream_activations(model, images, layers, keep, batch_size=batch_size)
     return gathered
+
+
+def same_layer(layer: str, name: str) -> bool:
+    """Whether `name` is that of a call of `layer`: `layer` itself, or `layer#2` and so on."""
+    return name == layer or name.startswith(f"{layer}#")
+
+
+def check_same_calls(first: Mapping[str, Tensor], recorded: Mapping[str, Tensor], where: str) -> None:
+    """Raise ValueError unless layers ran as often as for the first images, and put out as many values of one type.
+
+    Otherwise there is no value for the calls that some images did not make, and calls of one number need not be the
+    same step of the model.
+
+    Args:
+        first: by name, what was recorded for the first images, `(rows, features)`.
+        recorded: likewise, for others.
+        where: which these are, for the message.
+    """
+    if differing := sorted({*first} ^ {*recorded}):
+        layer = differing[0].partition("#")[0]
+        often, before = (sum(same_layer(layer, name) for name in names) for names in (recorded, first))
+        raise ValueError(
+            f"layer {layer!r} ran {_times(often)} for {where} but {_times(before)} for the first; "
+            "probe layers that run equally often for all images"
+        )
+    for name, activations in recorded.items():
+        if activations.shape[1] != first[name].shape[1] or activations.dtype != first[name].dtype:
+            raise ValueError(
+                f"layer {name!r} put out {activations.shape[1]} values of {activations.dtype} per image for {where} "
+                f"but {first[name].shape[1]} of {first[name].dtype} for the first; probe another layer"
+            )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+@contextmanager
+def _refusals_explained(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turn what torch says where a model cannot take these images into one line with the likely reason."""
+    try:
+        yield
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(refusal(model, images, error)) from error
+
+
+def refusal(model: nn.Module, images: Tensor, error: Exception) -> str:
+    """Return in one line that `model` cannot take `images`, what it raised, and what to do where that is known."""
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    shown = f"{str(images.dtype).removeprefix('torch.')} on {images.device.type}"
+    advice = ""
+    for weight in model.parameters():
+        if weight.is_floating_point() and (weight.dtype != images.dtype or weight.device.type != images.device.type):
+            own = f"{str(weight.dtype).removeprefix('torch.')} on {weight.device.type}"
+            advice = f"; its weights are {own}: convert the model, say by .float(), or the images"
+            break
+    return f"the model cannot take images of shape {tuple(images.shape)}, {shown}: {reason}{advice}"
 
 
 def _check_layers(layers: Sequence[str], known: Sequence[str]) -> None:

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from infoplane.attacks import AttackWarning, LinfPGD
 from infoplane.modes import evaluation_mode
+from infoplane.training.ensemble import ensemble_training
+from infoplane.training.fast import fgsm_rs_training, guard_attack
+from infoplane.training.fgsm import fgsm_training
+from infoplane.training.free import FreeTraining
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -191,6 +195,75 @@ def test_settings_that_cannot_work_are_refused(arguments, message):
         LinfPGD(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epsilon": 8, "steps": 7}, "epsilon must be at most 1, the range of a pixel, got 8; did you mean 8 / 255?"),
+        ({"epsilon": 0.1, "steps": 7, "step_size": 2}, "step_size must be at most 1, the range of a pixel, got 2"),
+    ],
+)
+def test_a_radius_or_a_step_beyond_the_range_of_a_pixel_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LinfPGD(**arguments)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        fgsm_training,
+        fgsm_rs_training,
+        guard_attack,
+        lambda epsilon: FreeTraining(epsilon, replays=2),
+        lambda epsilon: ensemble_training([nn.Linear(1, 1)], epsilon),
+    ],
+    ids=["fgsm", "fgsm-rs", "guard", "free", "ensemble"],
+)
+def test_single_steps_take_a_radius_of_pixels_too(make):
+    make(1.0)
+    make(0.9)
+    with pytest.raises(ValueError, match="epsilon must be at most 1, the range of a pixel, got 8"):
+        make(8)
+
+
+def test_the_default_step_may_be_longer_than_the_range_of_a_pixel():
+    assert LinfPGD(epsilon=0.9, steps=1).step_size == pytest.approx(2.25)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.uint16, torch.uint64])
+def test_labels_and_targets_may_be_integers_of_any_type(dtype, generator):
+    model, (images, labels) = network().eval(), batch()
+    attack = LinfPGD(epsilon=0.1, steps=2)
+    for target in (None, (labels + 1) % 3):
+        expected = attack(model, images, labels, generator=generator, target=target)
+        others = [None if one is None else one.to(dtype) for one in (labels, target)]
+        found = attack(model, images, others[0], generator=generator, target=others[1])
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3, 1, 2, 3], [-1, 0, 1, 0, 0, 0], [-100, 0, 1, 0, 0, 0]])
+def test_labels_that_are_no_places_of_logits_are_refused(labels, generator):
+    with pytest.raises(ValueError, match="labels must be the places of the model's 3 logits, 0 to 2; found"):
+        LinfPGD(epsilon=0.1, steps=2)(network().eval(), batch()[0], torch.tensor(labels), generator=generator)
+
+
+def test_a_model_without_a_gradient_is_refused(generator):
+    class Detached(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.detach().flatten(1)[:, :3]
+
+    with pytest.raises(ValueError, match="the model's logits carry no gradient to the images"):
+        LinfPGD(epsilon=0.1, steps=2)(Detached(), *batch(), generator=generator)
+
+
+def test_infinite_gradients_are_reported(generator):
+    class Steep(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return (images - images.detach()).flatten(1)[:, :3] * 1e30 * 1e30
+
+    with pytest.warns(AttackWarning, match="6 of 6 images had NaN or infinite gradients"):
+        LinfPGD(epsilon=0.1, steps=1)(Steep(), *batch(), generator=generator)
+
+
 def test_the_step_size_scales_by_default():
     assert LinfPGD(epsilon=0.1, steps=10).step_size == pytest.approx(0.025)
 
@@ -212,7 +285,7 @@ def test_gradients_that_are_not_numbers_are_reported_and_do_not_spoil_the_image(
         def forward(self, images: Tensor) -> Tensor:
             return (images.flatten(1)[:, :3] - 5).sqrt()
 
-    with pytest.warns(AttackWarning, match="6 of 6 images had NaN gradients"):
+    with pytest.warns(AttackWarning, match="6 of 6 images had NaN or infinite gradients"):
         attacked = LinfPGD(epsilon=0.1, steps=2)(Broken(), *batch(), generator=generator)
     assert attacked.isfinite().all()
 

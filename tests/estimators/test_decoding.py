@@ -116,7 +116,7 @@ def test_the_value_is_the_mean_of_held_out_terms_with_their_error_and_interval(g
 def test_the_candidate_chosen_on_some_examples_is_fitted_again_on_all(generator):
     task = labelled_gaussians(400, 300, spread=3.0, generator=generator)
     decoder = fit_decoder(task.activations, task.labels, generator=generator)
-    points = (task.activations - decoder.centre) * decoder.scale
+    points = decoder.standardisation(task.activations, torch.arange(400))
     # So many features leave shrunken means the best candidate.
     means = next(shrunken_means(points, task.labels, decoder.log_prior.float(), generator)).scores
     assert torch.allclose(decoder.scores(points), means(points), rtol=1e-3, atol=1e-3)
@@ -126,13 +126,16 @@ def test_activations_are_standardised_by_the_examples_of_the_fit(generator):
     # So wide that rows come in several blocks, whose means differ.
     points = torch.randn(64, 2**15, generator=generator) + torch.linspace(-5, 5, 64)[:, None]
     decoder = fit_decoder(points, torch.arange(64) % 2, generator=generator)
-    assert torch.allclose(decoder.centre, points.mean(dim=0), atol=1e-5)
-    assert torch.allclose(1 / decoder.scale, points.std(dim=0, correction=0), rtol=1e-4)
+    assert_standardised(decoder, points)
     decoded = decode(points[:, :100], torch.arange(64) % 2)
     for decoder, rows in zip(decoded.decoders, decoded.held_out, strict=True):
-        fitted = points[[row for row in range(64) if row not in rows], :100]
-        assert torch.allclose(decoder.centre, fitted.mean(dim=0), atol=1e-5)
-        assert torch.allclose(1 / decoder.scale, fitted.std(dim=0, correction=0), rtol=1e-4)
+        assert_standardised(decoder, points[[row for row in range(64) if row not in rows], :100])
+
+
+def assert_standardised(decoder, fitted):
+    standardised = decoder.standardisation(fitted, torch.arange(len(fitted)))
+    assert standardised.mean(dim=0).abs().max() < 1e-5
+    assert torch.allclose(standardised.std(dim=0, correction=0), torch.ones(fitted.shape[1]), rtol=1e-4)
 
 
 def test_a_decoder_never_sees_the_examples_it_decodes(generator):
@@ -185,21 +188,52 @@ def test_a_common_shift_and_scale_and_dead_units_change_nothing(dtype, generator
     assert decode(moved, task.labels).label == pytest.approx(expected, abs=0.01)
 
 
-def test_units_that_vary_by_rounding_alone_do_not_count(generator):
-    task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
-    constant = 7.3 + 2e-7 * torch.randn(400, 300, generator=generator)
-    expected = decode(task.activations, task.labels).label
-    points = torch.cat([task.activations, constant], dim=1)
-    assert decode(points, task.labels).label == pytest.approx(expected, abs=0.01)
+@pytest.mark.parametrize(
+    ("dtype", "offset", "gap"),
+    [
+        (torch.float32, 1.7e9, 128.0),  # timestamps, which float32 writes in steps of 128
+        (torch.bfloat16, 100.0, 0.5),
+        (torch.float16, 1000.0, 0.5),
+        (torch.float32, 7.3, 5e-7),
+        (torch.float64, 1e16, 2.0),
+        (torch.float32, 0.0, 1e-44),
+        (torch.float32, 0.0, 1e38),
+        (torch.float64, 0.0, 1e-310),
+        (torch.float64, 0.0, 1e-170),
+        (torch.float64, 0.0, 1e160),
+        (torch.float64, 1e-170, 1e-185),
+    ],
+)
+def test_a_signal_counts_at_any_offset_and_scale(dtype, offset, gap, generator):
+    labels = torch.arange(200) % 2
+    points = torch.stack([torch.full((200,), offset), offset + gap * labels.double()], dim=1).to(dtype)
+    assert len(points[:, 1].unique()) == 2  # or this test says nothing
+    expected = decode(labels[:, None].float(), labels).label
+    assert expected > 0.6
+    decoded = decode(points, labels)
+    assert decoded.label == pytest.approx(expected, abs=1e-6)
+    assert decoded.transferred(points, labels).label == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 1e-40), (torch.float64, 1e-60), (torch.float64, 1e200)])
-def test_units_beyond_the_range_of_float32_are_left_out(dtype, scale, generator):
-    task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
-    extreme = scale * torch.randn(400, 2, generator=generator, dtype=dtype)
-    expected = decode(task.activations, task.labels).label
-    points = torch.cat([task.activations.to(dtype), extreme], dim=1)
-    assert decode(points, task.labels).label == pytest.approx(expected, abs=0.01)
+@pytest.mark.parametrize("value", [0.1, 7.3, 1e-40, 1.7e9])
+def test_a_unit_is_constant_where_its_values_are_equal(value, generator):
+    task = labelled_gaussians(200, 10, spread=3.0, generator=generator)
+    expected = decode(task.activations, task.labels)
+    points = torch.cat([task.activations, torch.full((200, 20), value)], dim=1)
+    assert decode(points, task.labels).label == pytest.approx(expected.label, abs=1e-3)
+
+
+def test_examples_far_from_those_of_the_fit_have_finite_terms(generator):
+    task = labelled_gaussians(200, 10, spread=3.0, generator=generator)
+    decoded = decode(1e-3 * task.activations, task.labels)
+    moved = decoded.transferred(torch.full_like(task.activations, 1e37), task.labels)
+    assert moved.influences.isfinite().all()
+
+
+def test_differences_beyond_float64_are_refused(generator):
+    points = torch.tensor([[-1.7e308], [1.7e308]], dtype=torch.double).repeat(20, 1)
+    with pytest.raises(ValueError, match=r"activations must differ by less than 1\.8e308 within each unit"):
+        decode(points, torch.arange(40) % 2)
 
 
 def test_float64_keeps_signals_that_float32_rounds_away(generator):

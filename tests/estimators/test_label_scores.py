@@ -8,11 +8,11 @@ from torch import Tensor
 from infoplane.estimators.label_scores import (
     Linear,
     one_hidden_layer,
-    row_blocks,
     shrunken_means,
     softmax_regression,
 )
 from infoplane.estimators.tasks import labelled_gaussians
+from infoplane.estimators.units import row_blocks
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -240,6 +240,39 @@ def test_a_constant_variable_tells_exactly_nothing(estimate):
         assert (information.information, information.error) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("estimate", [ksg, mixed])
+@pytest.mark.parametrize("scale", [1e-308, 1e-170, 1e-30, 1e30, 1e160, 1e307])
+def test_the_scale_of_a_unit_does_not_matter_anywhere_in_float64(estimate, scale):
+    x, y = (part.double() for part in normal(200, 0.9))
+    expected = estimate(x, y)
+    for other in (
+        estimate(scale * x, y),
+        estimate(torch.cat([scale * x, torch.full_like(x, scale)], dim=1), scale * y),
+    ):
+        assert other.information == pytest.approx(expected.information, abs=1e-3)
+
+
+@pytest.mark.parametrize("estimate", [ksg, mixed])
+@pytest.mark.parametrize(
+    ("dtype", "offset", "gap"),
+    [
+        (torch.float32, 1.7e9, 128.0),
+        (torch.bfloat16, 100.0, 0.5),
+        (torch.float16, 1000.0, 0.5),
+        (torch.float64, 1e16, 2.0),
+        (torch.float64, 1e-170, 1e-185),
+    ],
+)
+def test_a_signal_counts_beside_a_large_offset(estimate, dtype, offset, gap):
+    x = torch.randint(2, (300, 1), generator=seeded(3))
+    y = x.double() + 0.1 * torch.randn(300, 1, generator=seeded(4))
+    moved = (offset + gap * x.double()).to(dtype)
+    assert len(moved.unique()) == 2  # or this test says nothing
+    found, expected = estimate(moved, y).information, estimate(x.double(), y).information
+    assert expected > 0.6
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
 def test_noise_follows_the_spread_and_not_the_mean():
     x, y = normal(500, 0.9)
     # Noise of 1e-10 times the mean would be a tenth of this spread.

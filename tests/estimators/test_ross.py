@@ -188,7 +188,28 @@ def test_scale_place_and_names_of_labels_do_not_matter(reduction):
         assert other.label == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("reduction", ["decoder", "none"])
+@pytest.mark.parametrize(
+    ("dtype", "offset", "gap"),
+    [(torch.float32, 1.7e9, 128.0), (torch.bfloat16, 100.0, 0.5), (torch.float64, 1e16, 2.0)],
+)
+def test_a_signal_counts_beside_a_large_offset(reduction, dtype, offset, gap):
+    labels = torch.arange(120) % 2
+    points = (offset + gap * labels.double())[:, None].to(dtype)
+    expected = information_of(labels[:, None].float(), labels, reduction=reduction).label
+    assert expected > 0.6
+    assert information_of(points, labels, reduction=reduction).label == pytest.approx(expected, abs=1e-6)
+
+
+def test_equal_distances_stay_equal_beside_a_large_offset():
+    # Divided by 1e16 before the shift, gaps of 2 would become gaps of one, two or three times the last digit.
+    points = 2.0 * torch.randperm(60, generator=seeded(5)).double()[:, None]
+    labels = torch.randint(3, (60,), generator=seeded(6))
+    expected = unreduced(points, labels, neighbours=3)
+    assert unreduced(points + 1e16, labels, neighbours=3) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-308, 1e-200, 1e200, 1e307])
 def test_squares_of_distances_stay_in_range(scale):
     points, labels = three_classes()
     assert unreduced(scale * points.double(), labels) == pytest.approx(unreduced(points, labels))

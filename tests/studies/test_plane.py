@@ -93,13 +93,18 @@ def test_a_model_in_training_is_measured_as_in_evaluation():
     assert training[2].training
 
 
-def test_measuring_twice_gives_the_same_records():
-    model, measuring = construct(LeNet5, seed=0), plane()
-    first = measuring.measure(model, epoch=3)
-    assert measuring.measure(model, epoch=3) == first
-    assert len(measuring.measurements) == 2 * len(first.measurements)
-    assert len(measuring.geometry) == 2 * len(first.geometry)
-    assert measuring.performance["accuracy"].len() == 4
+def test_an_epoch_that_is_measured_again_replaces_its_rows():
+    model, measuring = construct(LeNet5, seed=0), plane(layers=["fc3"])
+    first = measuring.measure(model, epoch=3, thorough=False)
+    assert measuring.measure(model, epoch=3, thorough=False) == first
+    assert len(measuring.measurements) == len(first.measurements)
+    assert len(measuring.geometry) == len(first.geometry)
+    assert measuring.performance["accuracy"].len() == 2
+    other = measuring.measure(construct(LeNet5, seed=1), epoch=3, thorough=False)
+    assert measuring.performance["loss"].to_list() == [row.loss for row in other.performance]
+    measuring.measure(model, epoch=4, thorough=False)
+    measuring.measure(model, epoch=3, training="adversarial", thorough=False)
+    assert measuring.performance["epoch"].to_list() == [3, 3, 4, 4, 3, 3]
 
 
 def test_permutations_are_shared_by_layers_conditions_and_epochs(monkeypatch):

@@ -1,29 +1,46 @@
 """The ascent that projected-gradient attacks share: nothing but the model, the gradient and the region."""
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.acceleration import AcceleratedNetwork
 from infoplane.attacks.balls import Region
 from infoplane.attacks.hygiene import GradientHealth
+from infoplane.checks import check_class_places, labels_within
+from infoplane.logits import logits_of
 
-# Of the logits, in the precision of the images: what is raised, summed over the images. A mean over a large batch would
-# underflow, and would depend on the size of the batch.
+# From the logits, in the precision of the images, to the direction in which they are to move, of the same shape: for
+# each image the gradient of what is raised, up to a positive factor. Steps look at no gradient's length.
 Objective = Callable[[Tensor], Tensor]
 
 
 def raise_cross_entropy(labels: Tensor) -> Objective:
-    """Return the objective of untargeted attacks."""
-    return lambda logits: F.cross_entropy(logits, labels, reduction="sum")
+    """Return the objective of untargeted attacks: the gradient of the cross-entropy, over 1 - p_y.
+
+    The cross-entropy of logits z is ln(1 + e^m) of the margin m = ln sum_{k != y} e^{z_k} - z_y. Its gradient is that
+    of m times 1 - p_y, which float32 rounds to 0 where the model is sure (m < -17): such images would not be attacked.
+
+    Args:
+        labels: `(batch,)` int64.
+    """
+    labels_range = labels_within(labels)  # once: a loop that looks at values makes a GPU wait
+
+    def direction(logits: Tensor) -> Tensor:
+        check_class_places(labels_range, logits.shape[1])
+        rivals = logits.scatter(1, labels[:, None], -math.inf).softmax(dim=1)
+        return rivals.scatter_(1, labels[:, None], -1.0)
+
+    return direction
 
 
 def lower_cross_entropy(target: Tensor) -> Objective:
-    """Return the objective of targeted attacks."""
-    return lambda logits: -F.cross_entropy(logits, target, reduction="sum")
+    """Return the objective of targeted attacks: the opposite of `raise_cross_entropy`."""
+    direction = raise_cross_entropy(target)
+    return lambda logits: direction(logits).neg_()
 
 
 def ascend(
@@ -51,11 +68,14 @@ def ascend(
     attacked = start.clone()
     with model.weights_held_still() if isinstance(model, AcceleratedNetwork) else nullcontext():
         for _ in range(steps):
-            logits = model(attacked.requires_grad_())
+            # A copy: a model may write over its input.
+            logits = logits_of(model(attacked.requires_grad_().clone()))
+            if not logits.requires_grad:
+                raise ValueError("the model's logits carry no gradient to the images, which this attack climbs")
             # The model may run in lower precision, what is raised never.
-            raised = objective(logits.to(start.dtype))
+            direction = objective(logits.detach().to(start.dtype))
             # autograd.grad, not backward(): an attack leaves no gradients on the weights.
-            (gradient,) = torch.autograd.grad(raised, attacked)
+            (gradient,) = torch.autograd.grad(logits, attacked, direction.to(logits.dtype))
             health.observe_logits(logits)
             health.observe_gradient(gradient)
             attacked = region.step_(attacked.detach(), gradient, step_size)

@@ -89,10 +89,17 @@ def _lengths(tensor: Tensor) -> Tensor:
     return lengths
 
 
+def by_largest(directions: Tensor) -> Tensor:
+    """Divide each image's direction by its largest element; where all are zero, or one is not finite, return zeros."""
+    largest = directions.abs().amax(dim=tuple(range(1, directions.ndim)), keepdim=True)
+    return torch.where(largest.isfinite() & (largest > 0), directions / largest, 0.0)
+
+
 def _scaled(directions: Tensor, lengths: Tensor) -> Tensor:
-    """Return the directions at these lengths; a direction of length zero, or NaN, stays zero."""
-    factors = (lengths / _lengths(directions)).nan_to_num(nan=0.0, posinf=0.0)
-    return torch.nan_to_num(directions) * _per_image(factors, directions)
+    """Return the directions at these lengths; a direction that is zero or not finite becomes zero."""
+    # Squares of small and of large elements leave the range of float32: the largest element is made 1 first.
+    directions = by_largest(directions)
+    return directions * _per_image(lengths / _lengths(directions).clamp(min=1), directions)
 
 
 def _per_image(values: Tensor, like: Tensor) -> Tensor:

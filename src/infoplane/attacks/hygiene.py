@@ -98,7 +98,7 @@ class GradientHealth:
     def observe_gradient(self, gradient: Tensor) -> None:
         """Take in the gradient of one step, `(images, ...)`."""
         peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
-        self._broken |= peak.isnan()
+        self._broken |= ~peak.isfinite()
         self._never_moved &= peak == 0
 
     def warn(self) -> None:
@@ -107,7 +107,7 @@ class GradientHealth:
         total = len(self._broken)
         if broken:
             # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.
-            self._say("had NaN gradients; their robustness is unknown", broken, total)
+            self._say("had NaN or infinite gradients; their robustness is unknown", broken, total)
         if never_moved:
             self._say("had all-zero gradients at every step; they were not attacked", never_moved, total)
         if self._looks_like_softmax is not None and bool(self._looks_like_softmax):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from infoplane.attacks.ascent import ascend, lower_cross_entropy, raise_cross_entropy
 from infoplane.attacks.balls import Norm, Region, region_around
 from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
-from infoplane.checks import check_at_least, check_images, check_labels, check_positive
+from infoplane.checks import check_at_least, check_images, check_labels, check_pixel_range, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,12 @@ class PGD:
         Args:
             model: returns logits `(batch, classes)`.
             images: `(batch, channels, height, width)`, float32 or float64, in [0, 1].
-            labels: `(batch,)` integers; their loss is raised.
+            labels: `(batch,)` integers, the places of the classes among the logits; their loss is raised.
             generator: for the random start.
             target: `(batch,)` integers; if given, their loss is lowered instead.
 
         Raises:
-            ValueError: an argument is outside the description above.
+            ValueError: an argument is outside the description above, or the logits carry no gradient.
         """
         check_images(images)
         check_labels(labels, len(images))
@@ -77,9 +77,9 @@ class PGD:
             region = self.region(originals)
             start = region.random_point(generator) if self.random_start else originals.clone()
             if target is None:
-                objective = raise_cross_entropy(_usable_by_autograd(labels))
+                objective = raise_cross_entropy(_usable_by_autograd(labels).long())
             else:
-                objective = lower_cross_entropy(_usable_by_autograd(target))
+                objective = lower_cross_entropy(_usable_by_autograd(target).long())
             health = GradientHealth(len(images), images.device)
             attacked = ascend(
                 model, start, region, objective, steps=self.steps, step_size=self.step_size, health=health
@@ -95,9 +95,9 @@ class LinfPGD(PGD):
     One step of size epsilon without a random start is FGSM (Goodfellow et al., 2015, arXiv:1412.6572).
 
     Args:
-        epsilon: radius of the ball, in pixels of [0, 1].
+        epsilon: radius of the ball, in pixels of [0, 1], so at most 1.
         steps: gradient evaluations per image.
-        step_size: per step, in pixels of [0, 1]; 2.5 epsilon / steps unless given.
+        step_size: per step, likewise; 2.5 epsilon / steps unless given.
         random_start: begin at x + U(-epsilon, epsilon) instead of at x.
 
     Raises:
@@ -105,6 +105,12 @@ class LinfPGD(PGD):
     """
 
     norm = "linf"
+
+    def __post_init__(self) -> None:
+        check_pixel_range(self.epsilon, name="epsilon")
+        if self.step_size is not None:
+            check_pixel_range(self.step_size, name="step_size")
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
 from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
-from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores, row_blocks
+from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
 from infoplane.estimators.threads import one_thread
+from infoplane.estimators.units import Origin, Standardisation, moments, pooled
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
@@ -36,8 +37,7 @@ class Decoder:
 
     classes: Tensor  # (classes,) the labels it knows, ascending
     log_prior: Tensor  # (classes,)
-    centre: Tensor  # (features,) and
-    scale: Tensor  # (features,): activations are standardised as (t - centre) * scale
+    standardisation: Standardisation  # of activations, by the examples of the fit
     scores: Scores
     calibration: _Calibration
 
@@ -48,13 +48,11 @@ class Decoder:
             ValueError: `activations` is not finite `(samples, features)` with the features the decoder was fitted on.
         """
         check_activations(activations)
-        if activations.shape[1] != len(self.centre):
-            raise ValueError(
-                f"activations must have the decoder's {len(self.centre)} features, got {activations.shape[1]}"
-            )
+        if activations.shape[1] != (features := len(self.standardisation.mean)):
+            raise ValueError(f"activations must have the decoder's {features} features, got {activations.shape[1]}")
         with _numerics(activations.device):
             rows = torch.arange(len(activations))
-            scores = self.scores(_standardised(activations.detach(), rows, self.centre, self.scale)).double()
+            scores = self.scores(self.standardisation(activations.detach(), rows)).double()
             sharpness, ignorance = self.calibration
             informed = (sharpness * scores + self.log_prior).log_softmax(dim=1)
             return torch.logaddexp(informed + _log(1 - ignorance), self.log_prior + _log(ignorance))
@@ -182,11 +180,12 @@ def decoded_information(
     held_out = [(fold_of == fold).nonzero().squeeze(1) for fold in range(folds)]
     decoders = []
     with _numerics(activations.device):
-        moments = [_moments(activations.detach(), rows) for rows in held_out]
+        origin = Origin.of(activations.detach())
+        parts = [moments(activations.detach(), rows, origin) for rows in held_out]
         for fold in range(folds):
             rest = (fold_of != fold).nonzero().squeeze(1)
-            others = reduce(_pooled, moments[:fold] + moments[fold + 1 :])
-            decoders.append(_fit(activations.detach(), rest, others, classes, names, families, generator))
+            standardisation = Standardisation.by(reduce(pooled, parts[:fold] + parts[fold + 1 :]), origin)
+            decoders.append(_fit(activations.detach(), rest, standardisation, classes, names, families, generator))
     judged = _judged(decoders, held_out, activations, classes)
     return DecodedInformation(**vars(judged), decoders=tuple(decoders), held_out=tuple(held_out))
 
@@ -217,7 +216,9 @@ def fit_decoder(
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
     with _numerics(activations.device):
         points, rows = activations.detach(), torch.arange(len(labels))
-        return _fit(points, rows, _moments(points, rows), classes, names, families, generator)
+        origin = Origin.of(points)
+        standardisation = Standardisation.by(moments(points, rows, origin), origin)
+        return _fit(points, rows, standardisation, classes, names, families, generator)
 
 
 def _families(decoder: str) -> tuple[Family, ...]:
@@ -250,53 +251,10 @@ def _log(share: float) -> float:
     return math.log(share) if share > 0 else -math.inf
 
 
-class _Moments(NamedTuple):
-    """Float64 on the device of the activations, from which those of a union follow without cancellation."""
-
-    samples: int
-    mean: Tensor  # (features,)
-    squares: Tensor  # (features,) sum of squared deviations from the mean
-
-
-def _moments(activations: Tensor, rows: Tensor) -> _Moments:
-    def parts() -> Iterator[_Moments]:
-        for block in row_blocks(len(rows), activations.shape[1], activations.device):
-            points = activations[rows[block].to(activations.device)].double()
-            mean = points.mean(dim=0)
-            yield _Moments(len(points), mean, points.sub_(mean).square_().sum(dim=0))
-
-    return reduce(_pooled, parts())
-
-
-def _pooled(one: _Moments, other: _Moments) -> _Moments:
-    """Moments of the examples of both.
-
-    Source: Chan, Golub & LeVeque (1983), Am. Stat. 37(3), 242, the pairwise algorithm.
-    """
-    samples, gap = one.samples + other.samples, other.mean - one.mean
-    return _Moments(
-        samples,
-        one.mean + gap * (other.samples / samples),
-        one.squares + other.squares + gap.square() * (one.samples * other.samples / samples),
-    )
-
-
-def _standardised(activations: Tensor, rows: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-    """Return `(activations[rows] - centre) * scale` in float32."""
-    points = torch.empty((len(rows), len(centre)), device=activations.device)
-    for block in row_blocks(len(rows), len(centre), activations.device):
-        # The centre leaves before the digits do: a large common value would take all that float32 has.
-        torch.sub(activations[rows[block].to(activations.device)].to(centre.dtype), centre, out=points[block])
-        points[block] *= scale
-    if (silent := scale == 0).any():
-        points[:, silent] = 0.0  # where a value beyond float32's range times 0 is no number
-    return points
-
-
 def _fit(
     activations: Tensor,
     rows: Tensor,
-    moments: _Moments,
+    standardisation: Standardisation,
     classes: Tensor,
     names: Tensor,
     families: tuple[Family, ...],
@@ -310,22 +268,14 @@ def _fit(
     own = classes[rows].to(device)
     log_prior = (torch.bincount(own, minlength=len(names)) + 0.5).float()
     log_prior = (log_prior / log_prior.sum()).log()
-    centre, spread = moments.mean, (moments.squares / moments.samples).sqrt()
-    if activations.dtype != torch.double:
-        centre = centre.float()
-    # Rounding leaves a constant unit a spread of its own; it must not be blown up to a signal.
-    alive = spread > 64 * torch.finfo(centre.dtype).eps * centre.abs()
-    scale = torch.where(alive, 1 / spread, 0.0).float()
-    scale[~scale.isfinite()] = 0.0  # too small to be told from 0 in float32
-    points = _standardised(activations, rows, centre, scale)
+    points = standardisation(activations, rows)
 
     best, calibration = _chosen(points, own, fitting, log_prior, families, generator)
-    silent = Linear(points.new_zeros(len(names), len(centre)), torch.zeros_like(log_prior))
+    silent = Linear(points.new_zeros(len(names), points.shape[1]), torch.zeros_like(log_prior))
     return Decoder(
         classes=names,
         log_prior=log_prior.double(),
-        centre=centre,
-        scale=scale,
+        standardisation=standardisation,
         scores=best.refit(points, own) if best else silent,
         calibration=calibration,
     )

@@ -13,6 +13,8 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional as F
 
+from infoplane.estimators.units import row_blocks
+
 Scores = Callable[[Tensor], Tensor]
 """From standardised activations, `(samples, features)`, to the log of each class's evidence over its prior."""
 
@@ -22,7 +24,6 @@ _FEW = 1024  # rows up to which their span costs less to find than it saves
 _HIDDEN_UNITS = 128
 _EPOCHS = 40
 _BATCH = 100
-_CACHED = 2**19  # numbers that stay in a core's cache; below 16 rows each block costs more than it saves
 
 
 class Candidate(NamedTuple):
@@ -51,13 +52,6 @@ class Linear:
     def __call__(self, activations: Tensor) -> Tensor:
         # This way round the product of a tall and a narrow matrix is twice as fast on a CPU.
         return (self.weight @ activations.T).T + self.bias
-
-
-def row_blocks(samples: int, features: int, device: torch.device) -> Iterator[slice]:
-    """Cut samples into blocks of rows that a CPU keeps in its cache from one use to the next."""
-    step = max(16, _CACHED // features) if device.type == "cpu" else samples
-    for start in range(0, samples, step):
-        yield slice(start, min(start + step, samples))
 
 
 def shrunken_means(

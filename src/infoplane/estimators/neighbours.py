@@ -17,6 +17,7 @@ PARTS = 5  # of one subsampling: with 2 the error itself scatters by a quarter, 
 _REPEATS = 10  # subsamplings averaged: one of 5 parts knows the error to a third only, ten to an eighth
 _JITTER = 1e-10  # standard deviations
 _TREE_UNITS = 10  # up to which a tree finds neighbours faster than all distances do
+_LARGE = 1e307
 _BLOCK_BYTES = 32 * 2**20  # of distances at a time; larger blocks leave the processor's cache
 _ROUNDING = 1e-12  # relative: equal gaps of a lattice differ in their last bits once standardised
 
@@ -99,14 +100,24 @@ def mixed_ksg_information(
 
 
 def standardised(points: Tensor) -> Tensor:
-    """Return units at mean 0 and variance 1 in float64, `(samples, units)`, without those that are constant."""
-    points = points.detach()
-    precision = torch.finfo(points.dtype).eps
-    points = points.double()
-    centre, spread = points.mean(dim=0), points.std(dim=0, correction=0)
-    # Rounding leaves a constant unit a spread of its own; it must not be blown up to a signal.
-    alive = spread > precision * centre.abs()
-    return (points[:, alive] - centre[alive]) / spread[alive]
+    """Return units at mean 0 and variance 1 in float64, `(samples, units)`, without those whose values are equal."""
+    points = shifted(points)
+    points = points[:, points.abs().amax(dim=0) > 0]
+    # Squares of very small and large values leave the range of float64: the largest of each unit is made 1 first.
+    points = points / points.abs().amax(dim=0)
+    points = points - points.mean(dim=0)
+    return points / points.square().mean(dim=0).sqrt()
+
+
+def shifted(points: Tensor) -> Tensor:
+    """Return units in float64, `(samples, units)`, less the median of each: 0 throughout where all values are equal.
+
+    A median is one of the values: what is near it loses no digits, however far from 0 the unit lies.
+    """
+    points = points.detach().double()
+    if points.abs().max() > _LARGE:
+        points = points / 4  # two values of opposite signs may lie farther apart than float64 reaches
+    return points - points.median(dim=0).values
 
 
 def subsampling_error(

@@ -10,7 +10,7 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_at_least, check_labels
 from infoplane.estimators.decoding import decoded_information
 from infoplane.estimators.influence import NORMAL_QUANTILE
-from infoplane.estimators.neighbours import subsampling_error
+from infoplane.estimators.neighbours import shifted, subsampling_error
 
 _REDUCTIONS = ("decoder", "none")
 _PARTS = 2  # of a subsample: smaller ones would hold too few samples of each class
@@ -81,7 +81,7 @@ def ross_information(
         raise ValueError(f"reduction must be one of {sorted(_REDUCTIONS)}, got {reduction!r}")
     classes = torch.unique(labels.cpu(), return_inverse=True)[1]
     if reduction == "none":
-        pieces = [(_centred(activations.detach()), classes)]
+        pieces = [(_centred(activations), classes)]
     else:
         decoded = decoded_information(activations, labels, generator=generator, folds=folds)
         pieces = [
@@ -92,9 +92,10 @@ def ross_information(
 
 
 def _centred(activations: Tensor) -> Tensor:
-    points = activations.double()
+    points = shifted(activations)
     # Only ratios of distances count, and squares of the largest values must stay in range.
-    points = points / points.abs().max().clamp(min=torch.finfo(torch.double).tiny)
+    largest = points.abs().max()
+    points = points / largest if largest > 0 else points
     return points - points.mean(dim=0)
 
 

@@ -6,18 +6,24 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from infoplane.wrappers import named_layers, unwrapped
 
 
+def chosen_layers(model: nn.Module) -> tuple[str, ...]:
+    """Return `model.probed_layers`, or nothing where the network does not have it."""
+    chosen: object = getattr(unwrapped(model), "probed_layers", None)
+    return tuple(chosen) if isinstance(chosen, list | tuple) else ()
+
+
 def default_layers(model: nn.Module) -> tuple[str, ...]:
     """Return `model.probed_layers` where the network has it, otherwise its layers with weights.
 
-    Those are all two-dimensional convolutions and linear layers, in order of definition.
+    Those are all two-dimensional convolutions and linear layers, in order of definition, also ones that a forward pass
+    does not call.
 
     Raises:
         ValueError: it has neither.
     """
     network = unwrapped(model)
-    chosen: object = getattr(network, "probed_layers", None)
-    if isinstance(chosen, list | tuple):
-        return tuple(chosen)
+    if own := chosen_layers(network):
+        return own
     layers = tuple(
         name
         for name, module in named_layers(network).items()

@@ -1,5 +1,6 @@
 """Estimators on activations that a user recorded, from a file."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,50 +17,85 @@ from infoplane.records import measurement_table
 from infoplane.studies.decoders import ORIGINAL
 from infoplane.studies.layer import LayerFacts, measure_layer, stratified_groups
 
+NAMES = ("activations", "labels")  # of the arrays in a file
+
 
 def read_activations(path: Path) -> tuple[Tensor, Tensor]:
     """Read `activations`, `(samples, ...)` floats, and `labels`, `(samples,)` integers, from .npz or .safetensors.
 
-    Further dimensions of the activations are flattened.
+    Further dimensions of the activations are flattened. Arrays of any byte order are read; labels may be integers of
+    any type, and floats without a fraction.
 
     Raises:
-        UserError: the file is missing, of another kind, damaged, or lacks one of the two.
+        UserError: the file is missing, of another kind, damaged, or lacks one of the two; or the arrays hold no
+            numbers, complex ones, or labels that are no integers.
     """
     arrays = _read_arrays(path)
-    if missing := [name for name in ("activations", "labels") if name not in arrays]:
-        found = ", ".join(sorted(arrays)) or "nothing"
-        raise UserError(f"{path} lacks {' and '.join(missing)}; it holds {found}")
-    try:
-        activations, labels = (torch.as_tensor(arrays[name]) for name in ("activations", "labels"))
-    except TypeError as error:
-        raise UserError(f"{path}: activations and labels must be arrays of numbers ({error})") from None
-    if labels.is_floating_point() and bool((labels == labels.round()).all()):
-        labels = labels.long()  # numpy users often keep class indices as floats
+    activations, labels = (_tensor(arrays[name], f"{path}: {name}") for name in NAMES)
     if activations.ndim < 2:
         raise UserError(f"{path}: activations must have shape (samples, features), got {tuple(activations.shape)}")
     if not activations.is_floating_point():
-        activations = activations.float()
-    return activations.flatten(start_dim=1), labels
+        # float32 writes integers up to 2**24, float64 up to 2**53.
+        activations = activations.double()
+        if bool((activations.abs() <= 2**24).all()):
+            activations = activations.float()
+    return activations.flatten(start_dim=1), _as_integers(labels, path)
+
+
+def _tensor(array: Any, name: str) -> Tensor:
+    if isinstance(array, np.ndarray):
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)  # torch reads no other byte order
+    try:
+        tensor = torch.as_tensor(array)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} must be an array of numbers ({error})") from None
+    if tensor.is_complex():
+        raise UserError(f"{name} are complex numbers ({tensor.dtype}); give real and imaginary parts as two features")
+    return tensor
+
+
+def _as_integers(labels: Tensor, path: Path) -> Tensor:
+    """Return labels as int64; numpy users often keep class indices as floats."""
+    if labels.is_floating_point():
+        if not bool((labels.isfinite() & (labels == labels.round()) & (labels.abs() < 2**53)).all()):
+            raise UserError(f"{path}: labels must be integers, found fractions, NaN, infinity or numbers above 2**53")
+        return labels.long()
+    if labels.dtype == torch.uint64 and bool((labels.long() < 0).any()):
+        raise UserError(f"{path}: labels must lie below 2**63")
+    return labels if labels.dtype == torch.bool else labels.long()
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    """Return the two arrays, and read no others."""
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # a name that no file system takes
+        raise UserError(f"{str(path)[:60]} ... cannot be a file: {error.strerror}") from None
+    if not is_file:
         raise UserError(f"{path} does not exist or is no file; give a .npz or .safetensors file")
     try:
-        match path.suffix:
+        match path.suffix.lower():
             case ".npz":
                 with np.load(path, allow_pickle=False) as archive:
-                    return {name: archive[name] for name in archive.files}
+                    _check_names(archive.files, path)
+                    return {name: archive[name] for name in NAMES}
             case ".safetensors":
-                from safetensors.torch import load_file
+                from safetensors import safe_open
 
-                return dict(load_file(path))
+                with safe_open(path, framework="pt") as archive:
+                    _check_names(archive.keys(), path)
+                    return {name: archive.get_tensor(name) for name in NAMES}
             case suffix:
                 raise UserError(f"{path}: {suffix or 'no suffix'} is not supported; save .npz or .safetensors")
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - both readers raise a zoo of types for damaged files
         raise UserError(f"{path} cannot be read ({error}); save it again") from None
+
+
+def _check_names(found: Iterable[str], path: Path) -> None:
+    if missing := [name for name in NAMES if name not in found]:
+        raise UserError(f"{path} lacks {' and '.join(missing)}; it holds {', '.join(sorted(found)) or 'nothing'}")
 
 
 def estimate_activations(

@@ -34,7 +34,7 @@ from infoplane.records import geometry_table, measurement_table, performance_tab
 from infoplane.runs import RunFolder
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
-from infoplane.studies.evaluate import evaluate, layer_activations
+from infoplane.studies.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
 from infoplane.studies.layer import Undistorted
@@ -291,6 +291,7 @@ def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor])
     settings, seed = network.config.measurement, network.config.data.seed
     found = {}
     with evaluation_mode(network.model), torch.autocast(network.images.device.type, enabled=False):
+        recorded_names(network.model, versions.values(), network.layers)
         passes = [layer_activations(network.model, images, network.layers) for images in versions.values()]
         for recorded in zip(*passes, strict=True):
             outputs = {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)}

@@ -1,6 +1,9 @@
 """Passing many images through a model: accuracy, attacked images, and the outputs of its layers."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -8,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.attacks import Attack, merged_attack_warnings
-from infoplane.layout import as_pixels, memory_format
-from infoplane.probes import gather_activations
+from infoplane.attacks import Attack, apply_attack, merged_attack_warnings
+from infoplane.checks import check_class_places, labels_within
+from infoplane.layout import as_pixels, copied_pixels, memory_format
+from infoplane.logits import logits_of
+from infoplane.probes import check_same_calls, gather_activations, refusal, same_layer
 from infoplane.records import Prediction
 from infoplane.team import ALONE, Team
+from infoplane.wrappers import named_layers
 
 BATCH = 250  # images per pass: larger batches leave a CPU's cache and gain nothing
 ACTIVATION_BYTES = 2 * 2**30  # layers whose activations fit together share one pass over the images
@@ -31,23 +37,49 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALON
     """Return how `model` does on the images, in the mode it is in.
 
     Args:
-        model: returns logits.
+        model: returns logits, bare or as `logits` of a larger output.
         images: `(n, channels, height, width)`, uint8 or float in [0, 1].
-        labels: `(n,)` integers.
+        labels: `(n,)` integers, the places of the classes among the logits.
         team: deals the batches out; all processes return the same.
+
+    Raises:
+        ValueError: the model cannot take the images, returns no logits or NaN, or a label has no logit.
     """
-    layout, own = memory_format(model), []
+    layout, labels_range, own = memory_format(model), labels_within(labels.long()), []
     with torch.no_grad():
         for start in team.deal(range(0, len(images), BATCH)):
-            logits = model(as_pixels(images[start : start + BATCH], layout)).float()
+            logits = _logits(model, images[start : start + BATCH], layout)
+            check_class_places(labels_range, logits.shape[1])
             confidence, predicted = (part.cpu() for part in logits.softmax(dim=1).max(dim=1))
-            loss = F.cross_entropy(logits, labels[start : start + BATCH], reduction="sum").item()
+            if broken := int(confidence.isnan().sum()):
+                raise ValueError(f"the model's logits are not finite for {broken} of {len(logits)} images")
+            own_labels = labels[start : start + BATCH].long()
+            loss = F.cross_entropy(logits, own_labels, reduction="sum").item()
             own.append(_Batch(start, confidence, predicted, loss))
     batches = sorted(chain(*team.gather(own)))
     predicted = torch.cat([batch.predicted for batch in batches])
     accuracy = (predicted == labels.cpu()).double().mean().item()
     loss = sum(batch.loss for batch in batches) / len(images)
     return Evaluation(accuracy, loss, predicted, torch.cat([batch.confidence for batch in batches]))
+
+
+def check_classifies(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Raise ValueError, as `evaluate` would, where the first two images show that the model does not suit the data."""
+    with torch.no_grad():
+        logits = _logits(model, images[:2], memory_format(model))
+    check_class_places(labels_within(labels.long()), logits.shape[1])
+
+
+def _logits(model: nn.Module, images: Tensor, layout: torch.memory_format) -> Tensor:
+    pixels = copied_pixels(images, layout)
+    try:
+        output = model(pixels)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(refusal(model, pixels, error)) from error
+    logits = logits_of(output).float()
+    if len(logits) != len(pixels):
+        raise ValueError(f"the model returned logits of {len(logits)} rows for {len(pixels)} images")
+    return logits
 
 
 class _Batch(NamedTuple):
@@ -86,19 +118,60 @@ def attack_images(
     """Return all `images`, float in [0, 1], attacked batch by batch; a team deals the batches out.
 
     Warns once of what several batches have in common (`AttackWarning`).
+
+    Raises:
+        ValueError: what the attack returned breaks its contract (`attacks.apply_attack`).
     """
     attacked, layout = torch.zeros_like(images), memory_format(model)
     with merged_attack_warnings():
         for start in team.deal(range(0, len(images), BATCH)):
             rows = slice(start, start + BATCH)
-            attacked[rows] = attack(model, as_pixels(images[rows], layout), labels[rows], generator=generator)
+            pixels = as_pixels(images[rows], layout)
+            attacked[rows] = apply_attack(attack, model, pixels, labels[rows], generator=generator)
     return team.add_(attacked)
 
 
-def recorded_names(model: nn.Module, images: Tensor, layers: Sequence[str]) -> list[str]:
-    """Return the names under which `layer_activations` yields these layers, in its order."""
-    records = gather_activations(model, as_pixels(images[:1], memory_format(model)), layers, batch_size=1)
-    return [name for layer in layers for name in records if _is_call_of(layer, name)]
+def recorded_names(model: nn.Module, versions: Iterable[Tensor], layers: Sequence[str]) -> list[str]:
+    """Return the names under which `layer_activations` yields these layers, in its order.
+
+    Args:
+        model: any network.
+        versions: `(n, channels, height, width)` each, of the same examples.
+        layers: names of modules.
+
+    Raises:
+        ValueError: a layer runs more often for one version than for another.
+    """
+    found = [_of_one_image(model, images, layers) for images in versions]
+    for other in found[1:]:
+        check_same_calls(found[0], other, "the same images attacked or distorted")
+    return [name for layer in layers for name in found[0] if same_layer(layer, name)]
+
+
+def _of_one_image(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    return gather_activations(model, as_pixels(images[:1], memory_format(model)), layers, batch_size=1)
+
+
+def running_layers(model: nn.Module, images: Tensor, layers: Sequence[str]) -> tuple[str, ...]:
+    """Return those of `layers` that run when `model` classifies an image: heads that only training uses do not.
+
+    Args:
+        model: in evaluation mode.
+        images: of which the first is taken.
+        layers: names of modules.
+    """
+    modules, ran = named_layers(model), set[str]()
+
+    def note(name: str, *_: object) -> None:
+        ran.add(name)
+
+    with ExitStack() as hooks, torch.no_grad():
+        for name in layers:
+            hooks.callback(modules[name].register_forward_hook(partial(note, name)).remove)
+        if "torch._dynamo" in sys.modules:  # a compiled graph runs no hooks that came after it
+            hooks.enter_context(torch.compiler.set_stance("force_eager"))
+        model(copied_pixels(images[:1], memory_format(model)))
+    return tuple(name for name in layers if name in ran)
 
 
 def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
@@ -106,28 +179,31 @@ def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -
 
     A module that one pass calls twice yields its second outputs as `name#2`. Layers are gathered together while they
     fit `ACTIVATION_BYTES`; more of them cost further passes instead of memory.
+
+    Raises:
+        ValueError: as `stream_activations`.
     """
     images = as_pixels(images, memory_format(model))
-    one_image = gather_activations(model, images[:1], layers, batch_size=1)
+    one_image = _of_one_image(model, images, layers)
     group: list[str] = []
     size = 0
     for layer in layers:
-        calls = [record for name, record in one_image.items() if _is_call_of(layer, name)]
+        calls = [record for name, record in one_image.items() if same_layer(layer, name)]
         needed = len(images) * sum(record.shape[1] * record.element_size() for record in calls)
         if group and size + needed > ACTIVATION_BYTES:
-            yield from _gathered(model, images, group)
+            yield from _gathered(model, images, group, one_image)
             group, size = [], 0
         group.append(layer)
         size += needed
-    yield from _gathered(model, images, group)
+    yield from _gathered(model, images, group, one_image)
 
 
-def _gathered(model: nn.Module, images: Tensor, layers: list[str]) -> Iterator[tuple[str, Tensor]]:
+def _gathered(
+    model: nn.Module, images: Tensor, layers: list[str], one_image: dict[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
     activations = gather_activations(model, images, layers, batch_size=BATCH)
+    expected = {name: record for name, record in one_image.items() if any(same_layer(own, name) for own in layers)}
+    check_same_calls(expected, activations, "whole batches")
     for layer in layers:
-        for name in [name for name in activations if _is_call_of(layer, name)]:
+        for name in [name for name in activations if same_layer(layer, name)]:
             yield name, activations.pop(name)  # popped: the consumer's copy is the last
-
-
-def _is_call_of(layer: str, name: str) -> bool:
-    return name == layer or name.startswith(f"{layer}#")

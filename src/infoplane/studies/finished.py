@@ -120,7 +120,7 @@ class FinishedRun:
             config=config,
             training=training,
             model=model,
-            layers=probed_layers(config, model),
+            layers=probed_layers(config, model, self._test.images).names,
             attack=build_attack(config.attack, random_start=False),
             test=self._test,
             images=self._images,

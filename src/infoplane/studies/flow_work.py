@@ -39,10 +39,12 @@ class FlowWork:
         self._choices, self._team = choices, team
         self.model = build_model(config, images.test)
         self.trainer: Trainer | None = None  # while it works
+        probed = probed_layers(config, self.model, pixels)
+        self.unused_layers = probed.unused
         self._plane = InformationPlane(
             pixels,
             images.test.labels[images.measured],
-            layers=probed_layers(config, self.model),
+            layers=probed.names,
             attack=build_attack(config.attack, random_start=False),
             settings=config.measurement,
             seed=config.seed,

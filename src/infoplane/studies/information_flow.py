@@ -99,6 +99,8 @@ def information_flow(
         )
         for number, (own, training) in enumerate(trainings)
     ]
+    if unused := flows[0].unused_layers():
+        progress.say(f"layers {', '.join(unused)} do not run when the network classifies and are left out")
     progress.begin(sum(flow.work_ahead() for flow in flows))
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
@@ -170,6 +172,10 @@ class _Flow:
         measured = [epoch for epoch in self._measured_epochs() if self._is_measured(epoch)]
         latest = max(measured, default=-1)
         return [epoch for epoch in self._measured_epochs() if epoch < latest and epoch not in measured]
+
+    def unused_layers(self) -> tuple[str, ...]:
+        """Layers with weights that are not measured, since they do not run."""
+        return self._work.unused_layers
 
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 

@@ -11,9 +11,12 @@ from infoplane.attacks import L2PGD, PGD, LinfPGD
 from infoplane.config import AttackConfig, DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
-from infoplane.models import LeNet5, WideResNet, construct, default_layers, model_from_path
+from infoplane.logits import logits_of
+from infoplane.models import LeNet5, WideResNet, chosen_layers, construct, default_layers, model_from_path
 from infoplane.modes import evaluation_mode
+from infoplane.probes import refusal
 from infoplane.randomness import seeded_generator, stable_seed
+from infoplane.studies.evaluate import running_layers
 from infoplane.wrappers import named_layers
 
 
@@ -101,9 +104,8 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
                 depth, widen_factor = config.model.depth, config.model.widen_factor
                 return WideResNet(depth=depth, widen_factor=widen_factor, **facts, mean=mean, std=std)
             case path if ":" in path:
-                model = model_from_path(path, **facts)
-                _check_logits(model, path, **facts)  # here, where a lazy layer may draw its weights
-                return model
+                # Tried here, where a lazy layer may draw its weights.
+                return _made_usual(model_from_path(path, **facts), path, **facts)
             case name:
                 raise UserError(f"unknown model {name!r}; choose lenet5, wideresnet or package.module:function")
 
@@ -117,29 +119,68 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
     return model
 
 
-def _check_logits(model: nn.Module, path: str, *, image_size: int, channels: int, classes: int) -> None:
+def _made_usual(model: nn.Module, path: str, *, image_size: int, channels: int, classes: int) -> nn.Module:
+    """Check that a model takes images and returns logits; let it return them bare and leave its input as it is."""
     shape = (1, channels, image_size, image_size)
+    image = torch.zeros(shape)
+    unwritten = image._version
     try:
         with torch.no_grad(), evaluation_mode(model):
-            logits = model(torch.zeros(shape))
+            output = model(image)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"the model {path} cannot take an image of shape {shape}: {reason}") from error
-    if not isinstance(logits, Tensor) or logits.shape != (1, classes):
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(f"the model {path}: {refusal(model, torch.zeros(shape), error)}") from error
+    try:
+        logits = logits_of(output)
+    except ValueError as error:
+        raise UserError(f"the model {path}: {error}") from error
+    if logits.shape != (1, classes):
+        found = tuple(logits.shape)
         raise UserError(f"the model {path} must return logits of shape (batch, {classes}), got {found} for one image")
+    if image._version != unwritten:  # a batch is used again after a pass, for one by the attack
+        model.register_forward_pre_hook(_copy_of_input)
+    if not isinstance(output, Tensor):
+        model.register_forward_hook(_bare_logits)
+    return model
 
 
-def probed_layers(config: FlowConfig, model: nn.Module) -> tuple[str, ...]:
-    """Return the layers that the settings name, or the model's own choice."""
-    layers = config.measurement.layers or default_layers(model)
+def _copy_of_input(_model: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (args[0].clone(), *args[1:])
+
+
+def _bare_logits(_model: nn.Module, _args: object, output: object) -> Tensor:
+    return logits_of(output)
+
+
+class ProbedLayers(NamedTuple):
+    """Which layers are probed."""
+
+    names: tuple[str, ...]
+    unused: tuple[str, ...]  # layers with weights that do not run when the network classifies, and are left out
+
+
+def probed_layers(config: FlowConfig, model: nn.Module, images: Tensor) -> ProbedLayers:
+    """Return the layers that the settings name, the model's own choice, or those with weights that run.
+
+    Args:
+        config: of the study.
+        model: in any mode.
+        images: `(n, channels, height, width)`, of which the first is tried.
+    """
+    named = config.measurement.layers or chosen_layers(model)
+    layers = named or default_layers(model)
     names = named_layers(model)
     if len(set(layers)) < len(layers):
         raise UserError(f"--measurement.layers names a layer twice: {' '.join(layers)}")
     if unknown := [layer for layer in layers if layer not in names]:
         known = ", ".join(names)
         raise UserError(f"--measurement.layers: the model has no {', '.join(unknown)}; it has {known}")
-    return tuple(layers)
+    if named:
+        return ProbedLayers(tuple(layers), ())
+    with evaluation_mode(model):
+        running = running_layers(model, images, layers)
+    if not running:
+        raise UserError("no convolution or linear layer runs when the model classifies; name --measurement.layers")
+    return ProbedLayers(running, tuple(layer for layer in layers if layer not in running))
 
 
 def build_attack(attack: AttackConfig, *, random_start: bool) -> PGD:

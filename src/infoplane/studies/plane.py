@@ -1,5 +1,6 @@
 """The information plane of a model at one epoch, on one fixed set of examples, original and attacked."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from infoplane.attacks import Attack
 from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.estimators.rows import distinct_rows
-from infoplane.models import default_layers
+from infoplane.models import chosen_layers, default_layers
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
@@ -25,10 +26,12 @@ from infoplane.records import (
 from infoplane.studies.decoders import ORIGINAL
 from infoplane.studies.evaluate import (
     attack_images,
+    check_classifies,
     evaluate,
     layer_activations,
     prediction_counts,
     recorded_names,
+    running_layers,
 )
 from infoplane.studies.layer import LayerFacts, LayerRecords, Undistorted, measure_layer, stratified_groups
 from infoplane.team import ALONE, Team, together
@@ -58,14 +61,17 @@ class InformationPlane:
     """Measures models, again and again, on the same examples with the same permutations, so that results are paired.
 
     A training loop of one's own calls `measure` at each epoch; `measurements`, `geometry` and `performance` hold all
-    rows so far.
+    rows so far. An epoch that is measured again, say by a cell of a notebook that is run twice, replaces the rows that
+    it had.
 
     Args:
-        images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured.
-        labels: `(n,)` integers.
-        layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer.
-        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. None measures
-            original examples only.
+        images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured, and none is written to.
+        labels: `(n,)` integers of any type, the places of the classes among the model's logits.
+        layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer
+            that runs when the model classifies an image.
+        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. What it returns is
+            checked, and what it moves of the model is put back (`attacks.apply_attack`). None measures original
+            examples only.
         settings: noise, bins and permutations.
         seed: of the training, for the records and the attack's draws.
         examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
@@ -91,30 +97,28 @@ class InformationPlane:
     ) -> None:
         check_images(images)
         check_labels(labels, len(images))
-        self._images, self._labels = images, labels
+        self._images, self._labels = images, labels.long()
         self._layers, self._attack = tuple(layers), attack
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
         self._examples_seed, self._team = examples_seed, team
-        self._groups = stratified_groups(labels, seeded_generator(examples_seed, "groups"))
-        self._measurements: list[Measurement] = []
-        self._geometry: list[Geometry] = []
-        self._performance: list[Performance] = []
+        self._groups = stratified_groups(self._labels, seeded_generator(examples_seed, "groups"))
+        self._records: dict[tuple[str, int, str, float], PlaneRecords] = {}  # of each epoch, and of each distortion
 
     @property
     def measurements(self) -> pl.DataFrame:
         """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`)."""
-        return measurement_table(self._measurements)
+        return measurement_table(row for records in self._records.values() for row in records.measurements)
 
     @property
     def geometry(self) -> pl.DataFrame:
         """Where the layers' outputs lie so far, one row each (`records.GEOMETRY_SCHEMA`)."""
-        return geometry_table(self._geometry)
+        return geometry_table(row for records in self._records.values() for row in records.geometry)
 
     @property
     def performance(self) -> pl.DataFrame:
         """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`)."""
-        return performance_table(self._performance)
+        return performance_table(row for records in self._records.values() for row in records.performance)
 
     def measure(
         self,
@@ -131,8 +135,9 @@ class InformationPlane:
         """Place every layer of `model` on the plane, in evaluation mode and float32; the model stays as it was.
 
         Args:
-            model: maps images to logits, on the device of the images.
-            epoch: completed epochs, for the records.
+            model: maps float32 images to logits, on the device of the images; the logits may be the field `logits` of
+                a dict, a named tuple or a `ModelOutput`.
+            epoch: completed epochs, for the records. Rows that this epoch of this training has already are replaced.
             training: name of the training, for the records.
             thorough: take decoders and the value between the KDE bounds too, at several times the cost; of distorted
                 examples at the last layer only, while decoders of undistorted originals read every layer.
@@ -143,11 +148,14 @@ class InformationPlane:
             seconds: spent on training so far, for the records.
 
         Raises:
-            ValueError: a layer does not exist or its output is not finite; the message names it.
+            ValueError: the model cannot take the images or returns no logits for the labels; a layer does not exist, is
+                not called equally often for all images, or its output is not finite; the message names it.
         """
-        layers = self._layers or tuple(default_layers(model))
         records = PlaneRecords([], [], [])
         with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
+            check_classifies(model, self._images, self._labels)
+            layers = self._layers or self._running_layers(model)
+            recorded_names(model, [self._images], layers)  # what is wrong with a layer is said with its name
             versions = distorted.versions if distorted else self._versions(model, training, epoch)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
@@ -174,7 +182,7 @@ class InformationPlane:
                     )
                 )
             # Layer by layer through all versions: what happened to the originals' representation needs both.
-            names = recorded_names(model, self._images, layers)
+            names = recorded_names(model, versions.values(), layers)
             passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
             inputs = {examples: _distinct(images) for examples, images in versions.items()}
 
@@ -210,10 +218,20 @@ class InformationPlane:
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
-        self._measurements += records.measurements
-        self._geometry += records.geometry
-        self._performance += records.performance
+        self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
         return records
+
+    def _running_layers(self, model: nn.Module) -> tuple[str, ...]:
+        """The layers that the model names or, of all with weights, those that run; the others are warned of."""
+        if own := chosen_layers(model):
+            return own
+        layers = default_layers(model)
+        running = running_layers(model, self._images, layers)
+        if unused := [layer for layer in layers if layer not in running]:
+            warnings.warn(f"layers {', '.join(unused)} do not run and are left out", stacklevel=3)
+        if not running:
+            raise ValueError(f"none of the layers {', '.join(layers)} runs when the model classifies; name the layers")
+        return running
 
     def _versions(self, model: nn.Module, training: str, epoch: int) -> dict[str, Tensor]:
         """The examples by name: as they are, and attacked in this state of the model."""

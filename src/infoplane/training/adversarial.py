@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD, Attack
+from infoplane.attacks import PGD, Attack, apply_attack
 from infoplane.modes import evaluation_mode
 from infoplane.training.method import Attacker, Cost, LossMethod
 from infoplane.training.normal import cross_entropy_loss
@@ -14,7 +14,7 @@ def in_evaluation_mode(attack: Attack) -> Attacker:
 
     def attacked(model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Tensor:
         with evaluation_mode(model):
-            return attack(model, images, labels, generator=generator)
+            return apply_attack(attack, model, images, labels, generator=generator)
 
     return attacked
 

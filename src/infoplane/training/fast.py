@@ -104,4 +104,6 @@ def fgsm_rs_training(epsilon: float) -> LossMethod:
     Args:
         epsilon: radius of the ball, in pixels of [0, 1].
     """
-    return adversarial_training(LinfPGD(epsilon=epsilon, steps=1, step_size=1.25 * epsilon, random_start=True))
+    return adversarial_training(
+        LinfPGD(epsilon=epsilon, steps=1, step_size=min(1.25 * epsilon, 1.0), random_start=True)
+    )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from infoplane.checks import check_at_least, check_positive
+from infoplane.checks import check_at_least, check_pixel_range
 from infoplane.training.method import StepRecord
 from infoplane.training.normal import classified
 
@@ -29,7 +29,7 @@ class FreeTraining:
     """
 
     def __init__(self, epsilon: float, *, replays: int) -> None:
-        check_positive(epsilon, name="epsilon")
+        check_pixel_range(epsilon, name="epsilon")
         check_at_least(replays, 1, name="replays")
         self._epsilon, self._replays = epsilon, replays
         self._perturbation: Tensor | None = None  # (largest batch, channels, height, width)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infoplane.attacks import PGD
+from infoplane.attacks.balls import by_largest
 from infoplane.training.dropout import SameMasks
 from infoplane.training.method import Stateless, StepRecord
 from infoplane.training.normal import classified
@@ -47,7 +48,7 @@ class FreeLBTraining(Stateless):
             assert attacked.grad is not None
             gradient = attacked.grad
             if self.attack.norm == "linf":
-                moved = attacked.detach().add_(_by_largest(gradient), alpha=self.attack.step_size)
+                moved = attacked.detach().add_(by_largest(gradient), alpha=self.attack.step_size)
                 attacked = region.projected_(moved)
             else:
                 attacked = region.step_(attacked.detach(), gradient, self.attack.step_size)
@@ -56,8 +57,3 @@ class FreeLBTraining(Stateless):
         optimiser.step()
         passes = steps * len(images)
         return StepRecord(torch.stack(losses).mean(), torch.stack(correct).double().mean(), passes, passes)
-
-
-def _by_largest(gradient: Tensor) -> Tensor:
-    largest = gradient.flatten(start_dim=1).abs().amax(dim=1)
-    return gradient / largest.clamp(min=torch.finfo(gradient.dtype).tiny).view(-1, *[1] * (gradient.ndim - 1))

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.layout import as_pixels, memory_format
+from infoplane.logits import logits_of
 from infoplane.modes import evaluation_mode
 
 PROBED = 512  # training images whose gradients are looked at
@@ -72,7 +73,7 @@ def liveness(network: nn.Module, images: Tensor, labels: Tensor, *, accuracy: fl
     """
     pixels, own = as_pixels(images[:PROBED], memory_format(network)), labels[:PROBED]
     with evaluation_mode(network), torch.enable_grad():
-        logits = network(pixels.requires_grad_())
+        logits = logits_of(network(pixels.requires_grad_().clone()))  # a copy: a model may write over its input
         gradient = None
         if logits.requires_grad:
             loss = F.cross_entropy(logits, own, reduction="sum")

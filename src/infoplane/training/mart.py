@@ -1,5 +1,6 @@
 """MART: a margin-aware loss on attacked images, and a divergence that weighs images by how unsure the model is."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,13 +11,13 @@ from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
 from infoplane.training.normal import classified
 from infoplane.training.trades import divergence
 
-_SMALLEST = 1e-12  # of a probability whose logarithm is taken
-
 
 def boosted_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return -ln p_y - ln(1 - max over other classes of p), per image, in nats."""
-    rival = logits.softmax(dim=1).scatter(1, labels[:, None], 0.0).amax(dim=1)
-    return F.cross_entropy(logits, labels, reduction="none") - (1 - rival).clamp(min=_SMALLEST).log()
+    rival = logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(dim=1, keepdim=True)
+    # Not ln(1 - p): where p rounds to 1 it has no gradient.
+    all_others = logits.scatter(1, rival, -torch.inf).logsumexp(dim=1) - logits.logsumexp(dim=1)
+    return F.cross_entropy(logits, labels, reduction="none") - all_others
 
 
 def mart_training(attack: PGD, *, weight: float) -> LossMethod:

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.attacks import PGD
-from infoplane.attacks.ascent import ascend
+from infoplane.attacks.ascent import Objective, ascend
 from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
 from infoplane.checks import check_positive
+from infoplane.logits import logits_of
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import draw_per_image
 from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
@@ -23,6 +24,27 @@ def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
     return F.kl_div(attacked.log_softmax(dim=1), clean.log_softmax(dim=1), reduction="none", log_target=True).sum(dim=1)
 
 
+def raise_divergence(clean: Tensor) -> Objective:
+    """Return the objective of an attack that raises KL(p(x) || p(x')): its gradient p(x') - p(x), scaled per image.
+
+    Where the model is sure of a class, the class has probability 1 at x and at x' in float32, all others nearly 0. So
+    the differences of the others are taken relative to the largest of them, and that class gets minus their sum.
+
+    Args:
+        clean: the logits at x, `(batch, classes)`.
+    """
+    sure, before = clean.argmax(dim=1, keepdim=True), clean.log_softmax(dim=1)
+
+    def direction(logits: Tensor) -> Tensor:
+        both = torch.stack([before, logits.log_softmax(dim=1)])  # (2, batch, classes)
+        others = both.scatter(2, sure.expand(2, -1, -1), -torch.inf)
+        relative = (others - others.amax(dim=(0, 2), keepdim=True)).exp()
+        difference = relative[1] - relative[0]
+        return difference.scatter(1, sure, -difference.sum(dim=1, keepdim=True))
+
+    return direction
+
+
 @dataclass(frozen=True)
 class DivergenceAttack:
     """Climbs KL(p(x) || p(x')) with the steps and within the ball of a PGD attack; p(x) is taken once."""
@@ -34,7 +56,7 @@ class DivergenceAttack:
         del labels
         with evaluation_mode(model), model_left_as_found(model, generator, images.device):
             with torch.no_grad():
-                clean = model(images).to(images.dtype)
+                clean = logits_of(model(images.clone())).to(images.dtype)  # a copy: a model may write over its input
             region = self.like.region(images)
             noise = draw_per_image(torch.randn, images.shape, generator, dtype=images.dtype)
             start = region.projected_(images + START_DEVIATION * noise.to(images.device))
@@ -43,7 +65,7 @@ class DivergenceAttack:
                 model,
                 start,
                 region,
-                lambda logits: divergence(clean, logits).sum(),
+                raise_divergence(clean),
                 steps=self.like.steps,
                 step_size=self.like.step_size,
                 health=health,

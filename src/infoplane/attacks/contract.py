@@ -1,0 +1,117 @@
+"""Running any attack, one of a user's own too: what it returns is checked, and what it moved is put back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from infoplane.attacks.pgd import PGD
+from infoplane.attacks.protocol import Attack
+from infoplane.randomness import isolated_global_generator
+
+_ROUNDING = 1e-6  # by which float32 may miss the radius of a ball, relative where that is above 1
+_ORDERS = {"linf": "linf", "inf": "linf", "l_inf": "linf", "l2": "l2", "l_2": "l2", "2": "l2", "2.0": "l2"}
+
+
+def apply_attack(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
+) -> Tensor:
+    """Return `images` attacked, detached and on their device, and leave everything else as it was.
+
+    `PGD` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
+    `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
+    on copies of the images and labels.
+
+    Args:
+        attack: see `Attack`; where it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
+        model: in the mode that the attack is to find.
+        images: `(batch, channels, height, width)`, float32 or float64, in [0, 1].
+        labels: `(batch,)` integers.
+        generator: for all draws.
+
+    Raises:
+        ValueError: the attack changed the weights, or its result has another shape, is not float32 or float64, is not
+            finite, or leaves [0, 1] or the attack's own ball.
+    """
+    if isinstance(attack, PGD):
+        return attack(model, images, labels, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with (
+        _put_back(model),
+        isolated_global_generator(seed, images.device),
+        _isolated_numpy(seed),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        result: object = attack(model, images.clone(), labels.clone(), generator=generator)
+    return _checked(result, images, attack)
+
+
+@contextmanager
+def _isolated_numpy(seed: int) -> Iterator[None]:
+    # The libraries of attacks that work on arrays draw from numpy's global generator.
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+@contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    weights = [(weight, weight.requires_grad, weight.grad, weight._version) for weight in model.parameters()]
+    for weight, *_ in weights:
+        weight.grad = None  # what the attack leaves there must not reach the caller's optimiser
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+        for weight, needed, gradient, _ in weights:
+            weight.requires_grad_(needed)
+            weight.grad = gradient
+    if any(weight._version != version for weight, _, _, version in weights):
+        raise ValueError("the attack changed the model's weights; let it work on a copy of the model")
+
+
+def _checked(result: object, images: Tensor, attack: Any) -> Tensor:
+    name = getattr(attack, "__name__", type(attack).__name__)
+    if not isinstance(result, Tensor):
+        raise ValueError(f"the attack {name} must return the attacked images alone, got {type(result).__name__}")
+    if result.shape != images.shape or result.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"the attack {name} must return images of shape {tuple(images.shape)}, float32 or float64 in [0, 1]; "
+            f"got {tuple(result.shape)}, {result.dtype}"
+        )
+    attacked = result.detach().to(device=images.device, dtype=images.dtype)
+    if broken := int((~attacked.isfinite()).flatten(start_dim=1).any(dim=1).sum()):
+        raise ValueError(f"the attack {name} returned NaN or infinite pixels in {broken} of {len(images)} images")
+    lowest, highest = (value.item() for value in torch.aminmax(attacked))
+    if lowest < 0 or highest > 1:
+        raise ValueError(
+            f"the attack {name} must return images in [0, 1], found [{lowest:.9g}, {highest:.9g}]; "
+            "let it end in .clamp(0, 1)"
+        )
+    _check_ball(attacked - images, attack, name)
+    return attacked
+
+
+def _check_ball(change: Tensor, attack: Any, name: str) -> None:
+    epsilon, norm = getattr(attack, "epsilon", None), _ORDERS.get(str(getattr(attack, "norm", "")).lower())
+    if norm is None or isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
+        return
+    order = float("inf") if norm == "linf" else 2
+    farthest = torch.linalg.vector_norm(change.double().flatten(start_dim=1), ord=order, dim=1).max().item()
+    if farthest > epsilon + _ROUNDING * max(1.0, epsilon):
+        raise ValueError(
+            f"the attack {name} moved an image by {farthest:.6g}, farther than its own epsilon {epsilon:.6g} ({norm})"
+        )
