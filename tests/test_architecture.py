@@ -52,8 +52,10 @@ MAY_IMPORT = {
     "findings": {"estimators", "studies", "distortions"},
     "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment", "ranks"},
-    "complaints": set(),
+    "commands": STUDYING
+    | {"studies", "findings", "report", "recipes", "console", "environment", "ranks", "option_names"},
+    "option_names": set(),
+    "complaints": {"option_names"},
     "cli": {"commands", "recipes", "complaints"},
 }
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 from tests.command import ENTRY, assert_one_clear_line, infoplane
 
+import infoplane as infoplane_package
 from infoplane.recipes import RECIPES
 from infoplane.runs import RunFolder
 
@@ -35,6 +37,12 @@ def test_help_lists_every_command_and_needs_no_torch(tmp_path):
         assert f"  {command} " in done.stdout
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
     assert infoplane("--help", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_the_version_is_the_packages_in_python_and_on_the_command_line():
+    assert infoplane_package.__version__ == version("infoplane")
+    done = infoplane("--version")
+    assert (done.returncode, done.stdout) == (0, f"infoplane {version('infoplane')}\n")
 
 
 @pytest.mark.parametrize("command", ["demo", "flow", "recipes", "estimate", "calibrate", "report", "data"])

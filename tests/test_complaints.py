@@ -13,7 +13,9 @@ import pytest
 from pydantic import BaseModel
 
 from infoplane.cli import main
+from infoplane.commands.flow import FlowOptions
 from infoplane.config import DistortionConfig, FlowConfig
+from infoplane.option_names import option_names
 
 FLOW = ("flow", "digits-lenet5")
 DISTORTION = ("distortion", "RUN")
@@ -95,11 +97,29 @@ def test_a_value_beyond_its_limit_is_refused_by_option_rule_and_value(command, o
         ((*FLOW, "--seed", "a"), "--seed must be a whole number, got 'a';"),
         ((*FLOW, "--seed"), "Missing value for argument '--seed'"),
         ((*FLOW, "--training.epoch", "3"), "unknown option --training.epoch, did you mean --training.epochs?;"),
+        ((*FLOW, "--batch-size", "3"), "unknown option --batch-size, did you mean --training.batch-size?;"),
+        ((*FLOW, "--batch_size=3"), "unknown option --batch_size, did you mean --training.batch-size?;"),
+        ((*FLOW, "--no-augment"), "unknown option --no-augment, did you mean --training.no-augment?;"),
+        ((*FLOW, "--name", "x"), "unknown option --name, did you mean --data.name or --model.name?;"),
+        ((*FLOW, "--epoch", "3"), "unknown option --epoch, did you mean --training.epochs?;"),
+        ((*FLOW, "--learningrate", "1"), "unknown option --learningrate, did you mean --training.learning-rate?;"),
+        ((*FLOW, "--recipe", "x"), "unknown option --recipe;"),
+        ((*FLOW, "--epochs", "a"), "--training.epochs must be a whole number, got 'a';"),
         (("report",), "Missing from infoplane report: PATH Folder of the run;"),
     ],
 )
 def test_other_refusals_say_what_is_wrong_too(arguments, words, capsys):
     assert complaint(arguments, capsys).startswith(f"infoplane: {words}")
+
+
+@pytest.mark.parametrize("option", [name for name in option_names(FlowOptions) if "." in name])
+def test_the_last_part_of_an_option_is_taken_or_suggests_the_whole(option, capsys):
+    alone = f"--{option.rpartition('.')[2]}"
+    if alone in ("--epochs", "--examples", "--seed"):  # --data.seed is not meant by --seed
+        assert main((*FLOW, alone, "-1")) == 2
+        assert "must be greater than or equal to" in capsys.readouterr().err
+    else:
+        assert option in complaint((*FLOW, alone, "1"), capsys)
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from infoplane.recipes import RECIPES
     from infoplane.studies import InformationPlane
 
+    __version__: str
+
 __all__ = [
     "RECIPES",
     "InformationPlane",
@@ -38,6 +40,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("infoplane")
     if name not in __all__:
         raise AttributeError(f"module 'infoplane' has no attribute {name!r}")
     if name in _HOMES:

@@ -15,7 +15,7 @@ typed: list[str] = []  # the arguments as they were typed, to say how to continu
 class Options(BaseModel):
     """Base of the options of a command."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def typed_command() -> str:
