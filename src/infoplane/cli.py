@@ -58,8 +58,8 @@ def usage() -> str:
     lines += [
         "",
         "infoplane COMMAND --help lists the options of a command;",
-        "infoplane --version says which infoplane this is; infoplane --completion bash (zsh, fish) prints what makes",
-        "that shell complete commands and options (README.md, Recipes).",
+        "infoplane --completion bash (zsh, fish) prints a script that makes the shell complete them: source it;",
+        "infoplane --version prints the version.",
     ]
     return "\n".join(lines)
 
