@@ -23,6 +23,7 @@ LEAVES = {
     "modes",
     "randomness",
     "records",
+    "short_repr",
     "state",
     "sweeps",
     "team",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from infoplane import attacks, data, distortions, estimators, findings, models, studies, training
     from infoplane.probes import gather_activations, record_activations, stream_activations
     from infoplane.recipes import RECIPES
+    from infoplane.records import flat
     from infoplane.studies import InformationPlane
 
     __version__: str
@@ -22,6 +23,7 @@ __all__ = [
     "distortions",
     "estimators",
     "findings",
+    "flat",
     "gather_activations",
     "models",
     "record_activations",
@@ -33,6 +35,7 @@ __all__ = [
 _HOMES = {
     "InformationPlane": "infoplane.studies",
     "RECIPES": "infoplane.recipes",
+    "flat": "infoplane.records",
     "gather_activations": "infoplane.probes",
     "record_activations": "infoplane.probes",
     "stream_activations": "infoplane.probes",

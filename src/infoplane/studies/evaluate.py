@@ -12,12 +12,14 @@ from infoplane.attacks import Attack
 from infoplane.layout import as_pixels, memory_format
 from infoplane.probes import gather_activations
 from infoplane.records import Prediction
+from infoplane.short_repr import with_short_repr
 from infoplane.team import ALONE, Team
 
 BATCH = 250  # images per pass: larger batches leave a CPU's cache and gain nothing
 ACTIVATION_BYTES = 2 * 2**30  # layers whose activations fit together share one pass over the images
 
 
+@with_short_repr
 class Evaluation(NamedTuple):
     """How a model classifies images."""
 

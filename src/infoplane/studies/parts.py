@@ -14,9 +14,11 @@ from infoplane.errors import UserError
 from infoplane.models import LeNet5, WideResNet, construct, default_layers, model_from_path
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator, stable_seed
+from infoplane.short_repr import with_short_repr
 from infoplane.wrappers import named_layers
 
 
+@with_short_repr
 class Images(NamedTuple):
     """The images of a study, on its device."""
 

@@ -22,6 +22,7 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.decoders import ORIGINAL
 from infoplane.studies.evaluate import (
     attack_images,
@@ -34,6 +35,7 @@ from infoplane.studies.layer import LayerFacts, LayerRecords, Undistorted, measu
 from infoplane.team import ALONE, Team, together
 
 
+@with_short_repr
 class PlaneRecords(NamedTuple):
     """What one measurement found."""
 
@@ -42,6 +44,7 @@ class PlaneRecords(NamedTuple):
     performance: list[Performance]
 
 
+@with_short_repr
 class Distorted(NamedTuple):
     """Versions of the examples that were distorted, after the attack where there was one."""
 
@@ -101,9 +104,16 @@ class InformationPlane:
         self._geometry: list[Geometry] = []
         self._performance: list[Performance] = []
 
+    def __repr__(self) -> str:
+        times = len({(row.training, row.epoch, row.distortion, row.level) for row in self._performance})
+        return (
+            f"InformationPlane({len(self._images):,} examples, seed {self._seed}, measured {times} times: "
+            f"{len(self._measurements):,} measurements)"
+        )
+
     @property
     def measurements(self) -> pl.DataFrame:
-        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`)."""
+        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`); `infoplane.flat` makes it a CSV."""
         return measurement_table(self._measurements)
 
     @property
@@ -113,7 +123,7 @@ class InformationPlane:
 
     @property
     def performance(self) -> pl.DataFrame:
-        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`)."""
+        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`), likewise."""
         return performance_table(self._performance)
 
     def measure(
