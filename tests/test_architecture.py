@@ -27,6 +27,7 @@ LEAVES = {
     "state",
     "sweeps",
     "team",
+    "terminal",
     "wrappers",
 }
 ESTIMATING = {"estimators"}

@@ -1,16 +1,12 @@
 """An option that is refused is one line: which option, the rule and the value, in a pipe and on a terminal."""
 
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, get_args
 
 import annotated_types
 import pytest
 from pydantic import BaseModel
+from tests.command import on_a_terminal
 
 from infoplane.cli import main
 from infoplane.commands.flow import FlowOptions
@@ -122,21 +118,6 @@ def test_the_last_part_of_an_option_is_taken_or_suggests_the_whole(option, capsy
         assert option in complaint((*FLOW, alone, "1"), capsys)
 
 
-def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Run the command on a terminal of 80 columns; returns its status and what a person sees."""
-    outer, inner = pty.openpty()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "COLUMNS": "80", **environment}
-    command = [sys.executable, "-m", "infoplane", *arguments]
-    with subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner, env=environment) as process:
-        os.close(inner)
-        seen = b""
-        with suppress(OSError):  # which is how a terminal ends
-            while part := os.read(outer, 4096):
-                seen += part
-    os.close(outer)
-    return process.returncode, seen.decode()
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 @pytest.mark.parametrize(
     ("arguments", "line"),
@@ -154,5 +135,5 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
     ],
 )
 def test_a_terminal_shows_the_same_line_without_colours_or_boxes(arguments, line, encoding):
-    status, seen = on_a_terminal(*FLOW, *arguments, PYTHONIOENCODING=encoding)
+    status, seen = on_a_terminal("-m", "infoplane", *FLOW, *arguments, PYTHONIOENCODING=encoding)
     assert (status, seen) == (2, f"infoplane: {line}\r\n")

@@ -28,5 +28,5 @@ def open_console() -> "Console":
     from rich.console import Console
 
     console = Console()
-    # a pipe has no width: wide enough that no table is folded
-    return console if console.is_terminal else Console(width=120)
+    # A pipe has no width, also where FORCE_COLOR makes it pass for a terminal: wide enough that no table is folded.
+    return console if console.is_terminal and console.file.isatty() else Console(width=120)
