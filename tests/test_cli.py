@@ -160,6 +160,11 @@ def test_a_report_can_be_drawn_again(finished):
         )
 
 
+def test_figures_are_drawn_from_a_notebook_whose_backend_is_not_installed_here(finished):
+    done = infoplane("report", finished[0], MPLBACKEND="module://matplotlib_inline.backend_inline")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_report_gives_the_findings_as_json(finished):
     done = infoplane("report", finished[0], "--json")
     assert json.loads(done.stdout) == json.loads((finished[0] / "findings.json").read_text())

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import errno
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -67,6 +68,8 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, 2 for a user's mistake, 130 after Ctrl-C. A failure of ours raises: status 1."""
     typed[:] = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # figures go to files; a notebook names a backend that need not be installed for its commands
+        os.environ["MPLBACKEND"] = "agg"
     try:
         return _dispatch(list(typed))
     except UserError as error:
