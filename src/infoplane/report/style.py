@@ -154,11 +154,21 @@ def layer_grid(
     if legend:
         figure.legend(handles=list(legend), loc="lower center", ncol=columns, columnspacing=1.4)
     grid = figure.add_gridspec(rows, len(layers), hspace=0.2, wspace=0.1, **edges)
-    axes = grid.subplots(squeeze=False, sharex=True, sharey="row")
+    # Sharing x among all is what matplotlib asks about at every step, each time of all of them: see `align_epochs`.
+    axes = grid.subplots(squeeze=False, sharex="col", sharey="row")
     for column, (_, layer) in enumerate(layers):
         title_layer(axes[0, column], layer)
         axes[-1, column].set_xlabel("completed epochs")
     return figure, axes
+
+
+def align_epochs(axes: Any) -> None:
+    """Give all columns of a `layer_grid` whose axes are drawn the same limits along x, those that hold every epoch."""
+    drawn = [column for column in axes.T if any(one.has_data() for one in column)]
+    limits = [column[0].get_xlim() for column in drawn]
+    if len(set(limits)) > 1:
+        for column in drawn:
+            column[0].set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> list[Path]:
@@ -169,6 +179,10 @@ def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> list[Pa
         stem: path without suffix.
         pdfs: what writes the PDF; by default it is written at once.
     """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():  # left to itself, matplotlib measures all tick labels to place an empty label
+                axis.set_label_coords(0, 0)
     png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf"))
     if pdfs is None:
         write_whole(pdf, pdf_bytes(figure))
