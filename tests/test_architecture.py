@@ -24,9 +24,11 @@ LEAVES = {
     "modes",
     "randomness",
     "records",
+    "short_repr",
     "state",
     "sweeps",
     "team",
+    "terminal",
     "wrappers",
 }
 ESTIMATING = {"estimators"}
@@ -53,8 +55,10 @@ MAY_IMPORT = {
     "findings": {"estimators", "studies", "distortions"},
     "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment", "ranks"},
-    "complaints": set(),
+    "commands": STUDYING
+    | {"studies", "findings", "report", "recipes", "console", "environment", "ranks", "option_names"},
+    "option_names": set(),
+    "complaints": {"option_names"},
     "cli": {"commands", "recipes", "complaints"},
 }
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 from tests.command import ENTRY, assert_one_clear_line, infoplane
 
+import infoplane as infoplane_package
 from infoplane.recipes import RECIPES
 from infoplane.runs import RunFolder
 
@@ -35,6 +37,12 @@ def test_help_lists_every_command_and_needs_no_torch(tmp_path):
         assert f"  {command} " in done.stdout
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
     assert infoplane("--help", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_the_version_is_the_packages_in_python_and_on_the_command_line():
+    assert infoplane_package.__version__ == version("infoplane")
+    done = infoplane("--version")
+    assert (done.returncode, done.stdout) == (0, f"infoplane {version('infoplane')}\n")
 
 
 @pytest.mark.parametrize("command", ["demo", "flow", "recipes", "estimate", "calibrate", "report", "data"])
@@ -150,6 +158,11 @@ def test_a_report_can_be_drawn_again(finished):
         assert (
             len([line for line in lines if re.match(rf"\s*{claim} .* (supported|contradicted|undecided) ", line)]) == 1
         )
+
+
+def test_figures_are_drawn_from_a_notebook_whose_backend_is_not_installed_here(finished):
+    done = infoplane("report", finished[0], MPLBACKEND="module://matplotlib_inline.backend_inline")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_report_gives_the_findings_as_json(finished):

@@ -1,19 +1,17 @@
 """An option that is refused is one line: which option, the rule and the value, in a pipe and on a terminal."""
 
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, get_args
 
 import annotated_types
 import pytest
 from pydantic import BaseModel
+from tests.command import on_a_terminal
 
 from infoplane.cli import main
+from infoplane.commands.flow import FlowOptions
 from infoplane.config import DistortionConfig, FlowConfig
+from infoplane.option_names import option_names
 
 FLOW = ("flow", "digits-lenet5")
 DISTORTION = ("distortion", "RUN")
@@ -95,6 +93,14 @@ def test_a_value_beyond_its_limit_is_refused_by_option_rule_and_value(command, o
         ((*FLOW, "--seed", "a"), "--seed must be a whole number, got 'a';"),
         ((*FLOW, "--seed"), "Missing value for argument '--seed'"),
         ((*FLOW, "--training.epoch", "3"), "unknown option --training.epoch, did you mean --training.epochs?;"),
+        ((*FLOW, "--batch-size", "3"), "unknown option --batch-size, did you mean --training.batch-size?;"),
+        ((*FLOW, "--batch_size=3"), "unknown option --batch_size, did you mean --training.batch-size?;"),
+        ((*FLOW, "--no-augment"), "unknown option --no-augment, did you mean --training.no-augment?;"),
+        ((*FLOW, "--name", "x"), "unknown option --name, did you mean --data.name or --model.name?;"),
+        ((*FLOW, "--epoch", "3"), "unknown option --epoch, did you mean --training.epochs?;"),
+        ((*FLOW, "--learningrate", "1"), "unknown option --learningrate, did you mean --training.learning-rate?;"),
+        ((*FLOW, "--recipe", "x"), "unknown option --recipe;"),
+        ((*FLOW, "--epochs", "a"), "--training.epochs must be a whole number, got 'a';"),
         (("report",), "Missing from infoplane report: PATH Folder of the run;"),
     ],
 )
@@ -102,19 +108,14 @@ def test_other_refusals_say_what_is_wrong_too(arguments, words, capsys):
     assert complaint(arguments, capsys).startswith(f"infoplane: {words}")
 
 
-def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Run the command on a terminal of 80 columns; returns its status and what a person sees."""
-    outer, inner = pty.openpty()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "COLUMNS": "80", **environment}
-    command = [sys.executable, "-m", "infoplane", *arguments]
-    with subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner, env=environment) as process:
-        os.close(inner)
-        seen = b""
-        with suppress(OSError):  # which is how a terminal ends
-            while part := os.read(outer, 4096):
-                seen += part
-    os.close(outer)
-    return process.returncode, seen.decode()
+@pytest.mark.parametrize("option", [name for name in option_names(FlowOptions) if "." in name])
+def test_the_last_part_of_an_option_is_taken_or_suggests_the_whole(option, capsys):
+    alone = f"--{option.rpartition('.')[2]}"
+    if alone in ("--epochs", "--examples", "--seed"):  # --data.seed is not meant by --seed
+        assert main((*FLOW, alone, "-1")) == 2
+        assert "must be greater than or equal to" in capsys.readouterr().err
+    else:
+        assert option in complaint((*FLOW, alone, "1"), capsys)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
@@ -134,5 +135,5 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
     ],
 )
 def test_a_terminal_shows_the_same_line_without_colours_or_boxes(arguments, line, encoding):
-    status, seen = on_a_terminal(*FLOW, *arguments, PYTHONIOENCODING=encoding)
+    status, seen = on_a_terminal("-m", "infoplane", *FLOW, *arguments, PYTHONIOENCODING=encoding)
     assert (status, seen) == (2, f"infoplane: {line}\r\n")

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from infoplane import attacks, data, distortions, estimators, findings, models, studies, training
     from infoplane.probes import gather_activations, record_activations, stream_activations
     from infoplane.recipes import RECIPES
+    from infoplane.records import flat
     from infoplane.studies import InformationPlane
+
+    __version__: str
 
 __all__ = [
     "RECIPES",
@@ -20,6 +23,7 @@ __all__ = [
     "distortions",
     "estimators",
     "findings",
+    "flat",
     "gather_activations",
     "models",
     "record_activations",
@@ -31,6 +35,7 @@ __all__ = [
 _HOMES = {
     "InformationPlane": "infoplane.studies",
     "RECIPES": "infoplane.recipes",
+    "flat": "infoplane.records",
     "gather_activations": "infoplane.probes",
     "record_activations": "infoplane.probes",
     "stream_activations": "infoplane.probes",
@@ -38,6 +43,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("infoplane")
     if name not in __all__:
         raise AttributeError(f"module 'infoplane' has no attribute {name!r}")
     if name in _HOMES:

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import errno
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -13,10 +14,12 @@ from pydantic import ValidationError
 
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, typed
+from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
 from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow
+from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.recipes import RecipesOptions, recipes
@@ -25,6 +28,8 @@ from infoplane.complaints import refused_text, refused_values
 from infoplane.errors import UserError
 from infoplane.memory import keep_freed_memory
 from infoplane.recipes import RECIPES
+
+_HELP, _ALL_HELP = ("-h", "--help"), "--help-all"
 
 Parsed = TypeVar("Parsed", bound=Options)
 
@@ -51,13 +56,20 @@ def usage() -> str:
         "",
     ]
     lines += [f"  {name:<12}{(options.__doc__ or '').strip()}" for name, (_, options) in COMMANDS.items()]
-    lines += ["", "infoplane COMMAND --help lists the options of a command."]
+    lines += [
+        "",
+        "infoplane COMMAND --help lists the options of a command;",
+        "infoplane --completion bash (zsh, fish) prints a script that makes the shell complete them: source it;",
+        "infoplane --version prints the version.",
+    ]
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, 2 for a user's mistake, 130 after Ctrl-C. A failure of ours raises: status 1."""
     typed[:] = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # figures go to files; a notebook names a backend that need not be installed for its commands
+        os.environ["MPLBACKEND"] = "agg"
     try:
         return _dispatch(list(typed))
     except UserError as error:
@@ -85,13 +97,16 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in (*_HELP, _ALL_HELP):
         print(usage())
         return 0 if arguments else USER_ERROR
     if arguments[0] == "--version":
-        from importlib.metadata import version
+        import infoplane
 
-        print(f"infoplane {version('infoplane')}")
+        print(f"infoplane {infoplane.__version__}")
+        return 0
+    if arguments[0] == "--completion":
+        print(completion_script(arguments[1:], {name: options for name, (_, options) in COMMANDS.items()}), end="")
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
@@ -99,7 +114,13 @@ def _dispatch(arguments: list[str]) -> int:
     command, options = COMMANDS[name]
     default = None
     if command is flow:
+        recipe = rest[0] if rest[:1] and not rest[0].startswith("-") else None
         default, rest = _flow_default(rest)
+        if any(word in _HELP for word in rest):
+            print(flow_help(default, recipe))
+            return 0
+    if _ALL_HELP in rest:
+        rest = ["--help"]
     given = _parse(options, name, rest, default)
     keep_freed_memory()
     return command(given)
@@ -112,8 +133,7 @@ def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:
         if name not in RECIPES:
             raise UserError(f"unknown recipe {name!r}{_suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
         return FlowOptions(config=RECIPES[name].config), rest
-    if "-h" in rest or "--help" in rest:
-        print(f"usage: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}\n")
+    if any(word in (*_HELP, _ALL_HELP) for word in rest):
         return FlowOptions(config=RECIPES["digits-lenet5"].config), rest
     raise UserError(f"name a recipe first: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}")
 
@@ -132,7 +152,7 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
         if isinstance(stop, SystemExit) and not stop.code:
             raise
         refusal = _refusal(stop)
-        mistake = refused_values(refusal, options) if refusal else refused_text(complaint.getvalue())
+        mistake = refused_values(refusal, options) if refusal else refused_text(complaint.getvalue(), options)
         raise UserError(f"{mistake}; see infoplane {name} --help") from None
 
 

@@ -31,7 +31,7 @@ Name = TypeVar("Name", bound=str)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
@@ -75,7 +75,7 @@ class ModelConfig(_Frozen):
 class TrainingConfig(_Frozen):
     """Optimiser and schedule; by default stochastic gradient descent with momentum, as in the study."""
 
-    epochs: int = Field(200, ge=0)
+    epochs: Annotated[int, tyro.conf.arg(aliases=("--epochs",))] = Field(200, ge=0)
     """Passes over the training images; 0 measures the random initial network only."""
     batch_size: int = Field(128, ge=1)
     """Images per step."""
@@ -167,7 +167,7 @@ class MethodConfig(_Frozen):
 class MeasurementConfig(_Frozen):
     """What is measured at each epoch, on one fixed stratified set of test images."""
 
-    examples: int = Field(5000, ge=2)
+    examples: Annotated[int, tyro.conf.arg(aliases=("--examples",))] = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
     layers: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: the model's own choice)")] = ()
     """Probed layers by module name."""

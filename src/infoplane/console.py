@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from infoplane.terminal import can_redraw
+
 
 class TerminalProgress:
     """A bar with the activity and the time left; finished pieces of work scroll above it."""
@@ -113,10 +115,10 @@ class QuietProgress:
 
 
 def progress_for(console: Console, *, quiet: bool) -> TerminalProgress | PlainProgress | QuietProgress:
-    """Choose by where the output goes."""
+    """Choose by where the output goes: a notebook gets plain lines too."""
     if quiet:
         return QuietProgress()
-    return TerminalProgress(console) if console.is_terminal else PlainProgress(console)
+    return TerminalProgress(console) if can_redraw(console) else PlainProgress(console)
 
 
 def format_seconds(seconds: float) -> str:

@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import TypedDict
 
 import polars as pl
+from polars import selectors
+
+from infoplane.short_repr import with_short_repr
 
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
@@ -30,6 +33,7 @@ RELATIVE_NOISE = "relative"  # a share of the layer's mean variance per unit
 SWEPT_NOISE = "sweep"  # one of many such shares
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """One number about one layer at one epoch, with everything needed to judge it. Information is in nats."""
@@ -69,6 +73,7 @@ class Measurement:
     group_means: Sequence[float | None] | None = None  # influence terms averaged over fixed groups of examples
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
     """Where one layer's outputs lie at one epoch: what information measured with added noise depends on."""
@@ -100,6 +105,7 @@ class Prediction(TypedDict):
     confidence: float  # mean probability of the predicted class, by the network's softmax
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Performance:
     """How well a network does on one set of examples at one epoch. Loss is cross-entropy in nats."""
@@ -223,3 +229,12 @@ def trainings_at_chance(performance: pl.DataFrame) -> list[tuple[int, str]]:
 def geometry_table(rows: Iterable[Geometry]) -> pl.DataFrame:
     """Return the rows as a table with the columns and types of `GEOMETRY_SCHEMA`, also when there are none."""
     return pl.DataFrame([asdict(row) for row in rows], schema=GEOMETRY_SCHEMA)
+
+
+def flat(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table of records without its nested columns, `group_means` and `predictions`.
+
+    One number or word in a cell is what `write_csv`, `write_excel` and `to_pandas` take (the last needs pandas and
+    pyarrow). Findings need the whole table.
+    """
+    return table.drop(selectors.nested())

@@ -73,6 +73,9 @@ class RunFolder:
     def __init__(self, path: Path | str, *, option: str = "--run") -> None:
         self.path, self._option = Path(path), option
 
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
     def __fspath__(self) -> str:
         return str(self.path)
 

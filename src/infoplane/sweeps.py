@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 import polars as pl
 
+from infoplane.short_repr import with_short_repr
+
 SPREAD = "spread"  # x: standard deviation per coordinate, at a fixed arrangement of classes
 TIGHTNESS = "tightness"  # x: share of the variance that lies between classes, at one overall spread
 PURITY = "purity"  # x: share of labels that tell the cluster, for the same points
@@ -24,6 +26,7 @@ KSG = "ksg"  # from pairs of X and one noisy T
 LAYER_ENTROPY, NOISE_ENTROPY = "h(T)", "h(T|X)"
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepMeasurement:
     """One number about one draw at one place of a sweep. Information is in nats."""

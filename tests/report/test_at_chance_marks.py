@@ -69,7 +69,7 @@ def test_titles_of_figures_say_it(full_run, performance, monkeypatch):
 
     titles = {}
 
-    def note(figure, stem):
+    def note(figure, stem, pdfs):
         titles[stem.name] = figure.get_suptitle()
         return []
 

@@ -71,7 +71,7 @@ def test_performance_is_drawn_likewise(full_run):
 
 def stems_of(run, monkeypatch):
     """What is drawn, without rendering it."""
-    monkeypatch.setattr("infoplane.report.figures.save_figure", lambda _, stem: [stem])
+    monkeypatch.setattr("infoplane.report.figures.save_figure", lambda _, stem, pdfs: [stem])
     return [stem.name for stem in write_figures(run)]
 
 

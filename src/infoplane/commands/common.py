@@ -15,7 +15,7 @@ typed: list[str] = []  # the arguments as they were typed, to say how to continu
 class Options(BaseModel):
     """Base of the options of a command."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def typed_command() -> str:
@@ -28,5 +28,5 @@ def open_console() -> "Console":
     from rich.console import Console
 
     console = Console()
-    # a pipe has no width: wide enough that no table is folded
-    return console if console.is_terminal else Console(width=120)
+    # A pipe has no width, also where FORCE_COLOR makes it pass for a terminal: wide enough that no table is folded.
+    return console if console.is_terminal and console.file.isatty() else Console(width=120)

@@ -14,6 +14,7 @@ from infoplane.data import cifar10, stl10
 from infoplane.data.files import archive_members, search_roots
 from infoplane.data.verification import AS_PUBLISHED, verify
 from infoplane.errors import UserError
+from infoplane.terminal import can_redraw
 
 Progress = Callable[[str, int, int], None]
 """Called with the file's name, the bytes that are there and the bytes expected, 0 where the server does not say."""
@@ -237,7 +238,10 @@ def _quiet_pooch() -> Iterator[None]:
 
 @contextmanager
 def download_bar() -> Iterator[Progress]:
-    """A `Progress` that draws one bar per file on standard error, moving where that is a terminal."""
+    """A `Progress` that draws one bar per file on standard error, moving where that is a terminal.
+
+    Elsewhere, and in a notebook, each file is a plain line at the end.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
@@ -250,7 +254,10 @@ def download_bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     tasks: dict[str, Any] = {}
-    with Bars(*columns, console=Console(stderr=True)) as bars:
+    console = Console(stderr=True)
+    if not can_redraw(console):
+        console = Console(stderr=True, force_terminal=False, force_jupyter=False)
+    with Bars(*columns, console=console) as bars:
 
         def show(file: str, done: int, total: int) -> None:
             if file not in tasks:

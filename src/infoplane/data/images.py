@@ -10,10 +10,12 @@ from torch import Tensor
 
 from infoplane.checks import check_at_least
 from infoplane.errors import UserError
+from infoplane.short_repr import with_short_repr
 
 _RESIZE_CHUNK = 1000  # images turned to floats at a time: 5,000 of STL-10 at once would take gigabytes
 
 
+@with_short_repr
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value, so == would fail
 class ImageSet:
     """One split of a data set, as it was stored.

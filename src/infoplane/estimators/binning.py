@@ -11,8 +11,10 @@ from infoplane.estimators.bins import Bins, Read
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.rows import distinct_rows, multiplicity_entropy, pair_identities, row_identities
+from infoplane.short_repr import with_short_repr
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class BinningInformation:
     """Plug-in estimates, in nats, from bin numbers.

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_at_least
+from infoplane.short_repr import with_short_repr
 
 CHUNK = 2**22  # activations sorted or numbered at a time
 Read = Callable[[slice], Tensor]  # from a slice of samples to their bin numbers, `(rows, features)` int64
 
 
+@with_short_repr
 @dataclass(frozen=True)
 class EqualBins:
     """Bins of one width between two bounds, the same for all units; values outside go to the first and last bin.
@@ -40,6 +42,7 @@ class EqualBins:
         return read
 
 
+@with_short_repr
 @dataclass(frozen=True)
 class UnitQuantiles:
     """As many activations in each bin as in any other, for each unit by itself.
@@ -71,6 +74,7 @@ class UnitQuantiles:
         return lambda rows: numbers[rows].long()
 
 
+@with_short_repr
 @dataclass(frozen=True)
 class LayerQuantiles:
     """As many activations in each bin as in any other, over all units of the layer together.

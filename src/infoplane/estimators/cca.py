@@ -13,6 +13,7 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.copula import CopulaInformation, gaussian_information, normal_scores
 from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.short_repr import with_short_repr
 
 SMALLEST_FOLD = 10
 SAMPLES_PER_COMPONENT = 6  # of a fold, for each direction
@@ -23,6 +24,7 @@ TOWARDS_ONE = (0.0, 0.5, 0.9, 1.0)
 RANK_TOLERANCE = 1e-10  # eigenvalues below this part of the largest are rounding: their direction says nothing
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class CCAInformation:
     """I(X;Y), in nats, as far as a few canonical directions carry it, with standard error and 95 % interval."""

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from infoplane.checks import check_activations
 from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.short_repr import with_short_repr
 
 Array = NDArray[np.float64]
 RANK_TOLERANCE = 1e-8  # singular values below this part of the largest are rounding: their direction says nothing
 DETERMINED = 1e-12  # variance that a canonical variate leaves of the other below which nothing is left but rounding
 
 
+@with_short_repr
 class CopulaInformation(NamedTuple):
     """I(X;Y), in nats, its standard error and 95 % interval, and the canonical correlations it comes from.
 

@@ -17,6 +17,7 @@ from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
 from infoplane.estimators.threads import one_thread
 from infoplane.estimators.units import Origin, Standardisation, moments, pooled
+from infoplane.short_repr import with_short_repr
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
@@ -31,6 +32,7 @@ class _Calibration(NamedTuple):
     ignorance: float
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
     """A calibrated distribution q(y|t) of the label given a layer's output, fitted on some examples."""
@@ -70,6 +72,7 @@ class Decoder:
         return _judged([self], [torch.arange(len(labels))], activations, _places(self.classes, labels))
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class HeldOutInformation:
     """A lower bound of I(T;Y) with what is needed to judge it, in nats: returned raw, so it can be negative."""
@@ -83,6 +86,7 @@ class HeldOutInformation:
     influences: Tensor  # (samples,) float64 on the CPU: ln q(y|t) - ln p(y), whose mean is `label`
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class DecodedInformation(HeldOutInformation):
     """The bound of cross-fitted decoders, with the decoders and the examples that each of them never saw."""

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.rows import distinct_rows
+from infoplane.short_repr import with_short_repr
 
 CHUNK_BYTES = 128 * 2**20  # of one piece, as it is worked on
 CHUNK_FEATURES = 4096
 HASHED_FEATURES = 1024  # at a time: most rows differ within the first few
 
 
+@with_short_repr
 @dataclass(frozen=True)
 class FeaturePieces:
     """Activations `(samples, features)` that a function hands out in pieces of features.

@@ -17,6 +17,7 @@ from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.pairwise import KernelBlocks
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
+from infoplane.short_repr import with_short_repr
 from infoplane.team import ALONE, RankedTeam, check_equal
 
 if TYPE_CHECKING:  # some builds of torch have no process groups
@@ -32,6 +33,7 @@ _LABEL_KINDS = {
 }
 
 
+@with_short_repr
 class ClassEntropy(NamedTuple):
     """H(T|y=c) - h(noise) of one class, in nats: bounds, their standard errors and the ceiling."""
 
@@ -43,6 +45,7 @@ class ClassEntropy(NamedTuple):
     samples: int
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class KDEInformation:
     """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.short_repr import with_short_repr
 
 PARTS = 5  # of one subsampling: with 2 the error itself scatters by a quarter, 10 understate it for few samples
 _REPEATS = 10  # subsamplings averaged: one of 5 parts knows the error to a third only, ten to an eighth
@@ -22,6 +23,7 @@ _BLOCK_BYTES = 32 * 2**20  # of distances at a time; larger blocks leave the pro
 _ROUNDING = 1e-12  # relative: equal gaps of a lattice differ in their last bits once standardised
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class NeighbourInformation:
     """I(X;Y) in nats, returned raw, so it can be negative."""

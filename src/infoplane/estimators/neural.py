@@ -12,6 +12,7 @@ from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.critics import Critics, fit_critics
 from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
 from infoplane.estimators.precision import exact_products
+from infoplane.short_repr import with_short_repr
 
 _FEWEST = 200  # samples, 10 of which are held out together in a quarter of them
 _FOLDS = 5
@@ -22,6 +23,7 @@ _REFERENCE = 4096  # samples in a partition function
 _SMILE_CLIP = 5.0  # Song & Ermon's middle choice
 
 
+@with_short_repr
 class NeuralEstimate(NamedTuple):
     """I(X;Y) in nats: extrapolated to infinitely many samples, and as held-out samples gave it."""
 
@@ -33,6 +35,7 @@ class NeuralEstimate(NamedTuple):
     ceiling: float | None  # of `held_out`; `value` may exceed it
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class NeuralInformation:
     """I(X;Y) from the same critics, five ways."""

@@ -15,6 +15,7 @@ from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks
 from infoplane.estimators.nulls import NUMERICAL_ERROR, Null, label_permutations, null_from
 from infoplane.estimators.propagation import log_ratios
 from infoplane.estimators.rows import multiplicity_entropy
+from infoplane.short_repr import with_short_repr
 
 # By what all samples fall short of the population's information, half of them fall short 1.4 to 2 times (measured for
 # Gaussian layers of 2 to 2,000 features up to 2 nats below log N): beyond half a standard error, what this
@@ -23,6 +24,7 @@ NOTICED = 0.5
 COLUMN_BYTES = 64 * 2**20  # of the one-hot columns of permutations, per product
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class NoisyInformation:
     """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats, with standard errors.

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_at_least
+from infoplane.short_repr import with_short_repr
 
 NUMERICAL_ERROR = 1e-3  # nats: what the estimators promise against float64; smaller differences mean nothing
 
 
+@with_short_repr
 class Null(NamedTuple):
     """Estimates for permuted labels, in nats."""
 

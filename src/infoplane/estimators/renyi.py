@@ -11,10 +11,12 @@ from infoplane.estimators.features import feature_pieces
 from infoplane.estimators.pairwise import BLOCK
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
+from infoplane.short_repr import with_short_repr
 
 Width = float | Literal["median"]
 
 
+@with_short_repr
 class MatrixEntropy(NamedTuple):
     """Matrix-based entropies of two variables, in nats, and the kernel widths that decide them.
 

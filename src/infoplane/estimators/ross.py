@@ -11,6 +11,7 @@ from infoplane.checks import check_activations, check_at_least, check_labels
 from infoplane.estimators.decoding import decoded_information
 from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.estimators.neighbours import shifted, subsampling_error
+from infoplane.short_repr import with_short_repr
 
 _REDUCTIONS = ("decoder", "none")
 _PARTS = 2  # of a subsample: smaller ones would hold too few samples of each class
@@ -21,6 +22,7 @@ _COPIES = 1e-12  # squared distance, relative to squared norms, below which prod
 _AS_NEAR = 1 + 1e-9  # rounding must not part neighbours at equal distances
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class RossInformation:
     """I(T;Y) in nats, returned raw: it can be negative or exceed H(Y), and has no ceiling of its own."""

@@ -26,6 +26,10 @@ class Findings(NamedTuple):
     claims: list[ClaimVerdict]
     findings: list[Finding]
 
+    def __repr__(self) -> str:
+        lines = [f"  {one.claim} {one.verdict}: {one.statement}" for one in self.claims]
+        return "\n".join([f"Findings({len(self.findings)} findings about {len(self.claims)} claims)", *lines])
+
     def about(self, claim: int) -> list[Finding]:
         """Return the findings about one claim, those that its verdict rests on first."""
         return sorted((one for one in self.findings if one.claim == claim), key=lambda one: not one.part)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeVar
 
 from infoplane.findings.evidence import LEVEL, Evidence, Interval
+from infoplane.short_repr import with_short_repr
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class Number(NamedTuple):
     unit: str = ""
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One statistic about a claim, with what it says. Information is in nats."""
@@ -74,6 +76,7 @@ class Finding:
     numbers: tuple[Number, ...]
 
 
+@with_short_repr
 class ClaimVerdict(NamedTuple):
     """What the primary findings say about a claim together."""
 

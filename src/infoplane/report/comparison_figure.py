@@ -12,7 +12,17 @@ from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_
 from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
 from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, training_label
 from infoplane.report.planes import interval_ends
-from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing, stacked
+from infoplane.report.style import (
+    CEILING,
+    COLOURS,
+    LINES,
+    align_epochs,
+    epoch_axis,
+    layer_grid,
+    plain,
+    say_missing,
+    stacked,
+)
 
 _TRANSFERRED_LINE: Literal[":"] = ":"
 _FEW = 3  # trainings that have a line of the legend each for their null
@@ -50,6 +60,7 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
         name = estimator_label(estimator, quantity) if estimator == trusted else estimator_label(estimator)
         name = name.replace(", ", ",\n")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
+    align_epochs(axes)
     return figure
 
 

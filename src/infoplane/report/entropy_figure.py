@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from infoplane.records import CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.labels import estimator_label
-from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, LINES, align_epochs, epoch_axis, layer_grid, plain, say_missing
 
 _CLASSES_NAMED = 20  # beyond that a legend explains nothing
 
@@ -32,6 +32,7 @@ def class_entropy_figure(rows: pl.DataFrame, title: str) -> Figure:
         for column, (index, _) in enumerate(layers):
             _draw_entropies(axes[row, column], parts.get((examples, estimator, index), rows.clear()))
         axes[row, 0].set_ylabel(plain(f"{examples}\n{estimator_label(estimator)}\nbits"))
+    align_epochs(axes)
     handles: dict[Any, Any] = {}
     for one in axes.flat:
         handles |= {label: handle for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}

@@ -26,8 +26,9 @@ from infoplane.report.flow_figure import information_flow_figure, relative_noise
 from infoplane.report.geometry_figure import geometry_figure
 from infoplane.report.labels import RELATIVE_ESTIMATORS, SWEPT, TRUSTED, at_chance_note, training_label
 from infoplane.report.mistakes_figure import mistakes_figure, transfer_figure
+from infoplane.report.pdfs import pdfs_beside
 from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
-from infoplane.report.style import figure_style, save_figure
+from infoplane.report.style import STYLE, figure_style, save_figure
 from infoplane.report.sweep_figure import noise_sweep_figure
 from infoplane.report.trusted_figure import trusted_figure
 from infoplane.runs import RunFolder
@@ -56,33 +57,33 @@ def write_figures(run: RunFolder) -> list[Path]:
     written: list[Path] = []
     pairs = trainings_of(rows, performance)
     dead = trainings_at_chance(performance)
-    with figure_style():
+    with figure_style(), pdfs_beside(STYLE, beside=len(pairs) > 1) as pdfs:
         for seed, training in pairs:
             own = (pl.col("seed") == seed) & (pl.col("training") == training)
             drawn = _training_figures(rows.filter(own), points.filter(own), performance.filter(own), name)
             for kind, figure in drawn:
-                written += save_figure(figure, folder / f"{kind}-{training}-s{seed}")
+                written += save_figure(figure, folder / f"{kind}-{training}-s{seed}", pdfs)
         seeds = list(dict.fromkeys(seed for seed, _ in pairs))
         if len(seeds) > 1:
             where = f"seeds {', '.join(map(str, seeds))} ({name}){at_chance_note(dead)}"
             figure = seeds_figure(points, f"Both informations over epochs, {where}")
-            written += save_figure(figure, folder / "seeds-information")
+            written += save_figure(figure, folder / "seeds-information", pdfs)
             figure = seeds_performance_figure(performance, f"Performance over epochs, {where}")
-            written += save_figure(figure, folder / "seeds-performance")
+            written += save_figure(figure, folder / "seeds-performance", pdfs)
         for seed in seeds:
             where = f"seed {seed} ({name}){at_chance_note([one for one in dead if one[0] == seed])}"
             title = f"Both informations over epochs, {where}"
             figure = comparison_figure(points.filter(pl.col("seed") == seed), title)
-            written += save_figure(figure, folder / f"comparison-s{seed}")
+            written += save_figure(figure, folder / f"comparison-s{seed}", pdfs)
             of_seed = geometry.filter(pl.col("seed") == seed)
             if not of_seed.is_empty():
                 fixed = rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
                 figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, {where}")
-                written += save_figure(figure, folder / f"geometry-s{seed}")
+                written += save_figure(figure, folder / f"geometry-s{seed}", pdfs)
             for kind, drawing in mistake_figures(run, seed, where):
-                written += save_figure(drawing, folder / f"{kind}-s{seed}")
+                written += save_figure(drawing, folder / f"{kind}-s{seed}", pdfs)
         for kind, figure in distortion_figures(run, name):
-            written += save_figure(figure, folder / kind)
+            written += save_figure(figure, folder / kind, pdfs)
     return written
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.labels import training_label
-from infoplane.report.style import COLOURS, LINES, epoch_axis, layer_grid, log_axis, plain, say_missing
+from infoplane.report.style import COLOURS, LINES, align_epochs, epoch_axis, layer_grid, log_axis, plain, say_missing
 
 _ROWS = {
     "activation_norm": "activation\nnorm",
@@ -55,6 +55,7 @@ def geometry_figure(geometry: pl.DataFrame, noise_variances: list[float], title:
                 for variance in noise_variances:
                     axes[row, column].axhline(variance, **_FIXED)
         axes[row, 0].set_ylabel(name)
+    align_epochs(axes)
     return figure
 
 

@@ -20,7 +20,17 @@ from infoplane.report.labels import (
     estimator_label,
     training_label,
 )
-from infoplane.report.style import CEILING, COLOURS, LINES, epoch_axis, layer_grid, new_figure, plain, say_missing
+from infoplane.report.style import (
+    CEILING,
+    COLOURS,
+    LINES,
+    align_epochs,
+    epoch_axis,
+    layer_grid,
+    new_figure,
+    plain,
+    say_missing,
+)
 
 # What verdicts rest on, and what stands beside it: noisy values, and the fixed noise of the study.
 _PANELS = (
@@ -60,6 +70,7 @@ def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
         quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
         name = estimator_label(estimator, quantity).replace(", ", ",\n").replace(" (", "\n(")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
+    align_epochs(axes)
     handles = _legend(trainings, [f"{name} examples" for name in examples])
     figure.legend(handles=[*handles, Line2D([], [], label="ceiling", **CEILING)], loc="lower center", ncol=7)
     return figure

@@ -19,10 +19,11 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from infoplane.report.pdf_process import RESOLUTION_DPI, pdf_bytes
+from infoplane.report.pdfs import Pdfs
 from infoplane.runs import write_whole
 
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt there
-RESOLUTION_DPI = 160
 
 # Okabe & Ito's colours, ordered so that neighbours differ in lightness too and survive a greyscale print; after them,
 # for as many trainings as there are methods, others that differ from them and from each other.
@@ -34,7 +35,7 @@ LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 CEILING: dict[str, Any] = {"color": "#555555", "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1}
 NULL_COLOUR = "#B9B0A2"
 
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -69,7 +70,7 @@ def stacked(rank: int, number: int) -> dict[str, float]:
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Draw in the house style, whatever matplotlibrc says, and leave the caller's settings as they were."""
-    with matplotlib.style.context(["default", _STYLE]), _collector_at_rest():
+    with matplotlib.style.context(["default", STYLE]), _collector_at_rest():
         yield
 
 
@@ -153,24 +154,45 @@ def layer_grid(
     if legend:
         figure.legend(handles=list(legend), loc="lower center", ncol=columns, columnspacing=1.4)
     grid = figure.add_gridspec(rows, len(layers), hspace=0.2, wspace=0.1, **edges)
-    axes = grid.subplots(squeeze=False, sharex=True, sharey="row")
+    # Sharing x among all is what matplotlib asks about at every step, each time of all of them: see `align_epochs`.
+    axes = grid.subplots(squeeze=False, sharex="col", sharey="row")
     for column, (_, layer) in enumerate(layers):
         title_layer(axes[0, column], layer)
         axes[-1, column].set_xlabel("completed epochs")
     return figure, axes
 
 
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png and `stem`.pdf, without date or version in them; returns both paths."""
-    written = []
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix[1:], dpi=RESOLUTION_DPI, metadata=metadata)
-        path = stem.with_name(stem.name + suffix)
-        write_whole(path, buffer.getvalue())
-        written.append(path)
+def align_epochs(axes: Any) -> None:
+    """Give all columns of a `layer_grid` whose axes are drawn the same limits along x, those that hold every epoch."""
+    drawn = [column for column in axes.T if any(one.has_data() for one in column)]
+    limits = [column[0].get_xlim() for column in drawn]
+    if len(set(limits)) > 1:
+        for column in drawn:
+            column[0].set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> list[Path]:
+    """Write `stem`.png and `stem`.pdf, without date or version in them; returns both paths.
+
+    Args:
+        figure: drawn in `figure_style`.
+        stem: path without suffix.
+        pdfs: what writes the PDF; by default it is written at once.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():  # left to itself, matplotlib measures all tick labels to place an empty label
+                axis.set_label_coords(0, 0)
+    png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf"))
+    if pdfs is None:
+        write_whole(pdf, pdf_bytes(figure))
+    else:
+        pdfs.add(figure, pdf)  # first: it may be drawn while the PNG is
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
+    write_whole(png, buffer.getvalue())
     gc.collect(0)  # the figure before this one is young and unreachable now; everything else need not be looked at
-    return written
+    return [png, pdf]
 
 
 def log_axis(axis: Axis) -> None:

@@ -24,6 +24,7 @@ from infoplane.records import (
     TRUE_INFORMATION,
     Measurement,
 )
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.rows import decoded_row
 
 DECODABLE = 10  # examples: two for each fold of the decoders
@@ -52,6 +53,7 @@ def _label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[T
     return [labels, *label_permutations(labels, permutations, seeded_generator(examples_seed, "permutations"))]
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How decoders read one layer.

@@ -32,6 +32,7 @@ from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records import geometry_table, measurement_table, performance_table
 from infoplane.runs import RunFolder
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
 from infoplane.studies.evaluate import evaluate, layer_activations, recorded_names
@@ -47,6 +48,7 @@ ADVERSARIAL = "adversarial"
 Tables = dict[str, pl.DataFrame]
 
 
+@with_short_repr
 class DistortionRecords(NamedTuple):
     """The tables of the study, of all sittings."""
 

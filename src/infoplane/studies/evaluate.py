@@ -17,6 +17,7 @@ from infoplane.layout import as_pixels, copied_pixels, memory_format
 from infoplane.logits import logits_of
 from infoplane.probes import check_same_calls, gather_activations, refusal, same_layer
 from infoplane.records import Prediction
+from infoplane.short_repr import with_short_repr
 from infoplane.team import ALONE, Team
 from infoplane.wrappers import named_layers
 
@@ -24,6 +25,7 @@ BATCH = 250  # images per pass: larger batches leave a CPU's cache and gain noth
 ACTIVATION_BYTES = 2 * 2**30  # layers whose activations fit together share one pass over the images
 
 
+@with_short_repr
 class Evaluation(NamedTuple):
     """How a model classifies images."""
 

@@ -16,6 +16,7 @@ from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
+from infoplane.short_repr import with_short_repr
 from infoplane.state import join_state
 from infoplane.studies.ended import measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
@@ -23,6 +24,7 @@ from infoplane.studies.flow_work import STUDY
 from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)  # tensors have no single truth value, so == would fail
 class FinishedNetwork:
     """One network at the end of its training, and what study one measured it on."""

@@ -18,6 +18,7 @@ from infoplane.estimators.tasks.clouds import (
     labelled_cloud,
 )
 from infoplane.randomness import seeded_generator
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.sweep_rows import Draw, sweep_rows
 from infoplane.sweeps import (
@@ -51,6 +52,7 @@ _PICTURES = tuple((spread, tightness) for spread in (1.0, 4.0) for tightness in 
 CLOUD_SCHEMA = {"picture": pl.Int64(), "x": pl.Float64(), "y": pl.Float64(), "label": pl.Int64()}
 
 
+@with_short_repr
 class GeometryRecords(NamedTuple):
     """What the study found."""
 

@@ -21,6 +21,7 @@ from infoplane.records import (
     performance_table,
 )
 from infoplane.runs import RunFolder
+from infoplane.short_repr import with_short_repr
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.ended import ADVICE, stopped_at
@@ -35,6 +36,7 @@ from infoplane.team import ALONE, Team
 from infoplane.training.liveness import is_dead
 
 
+@with_short_repr
 class FlowRecords(NamedTuple):
     """The tables of the study."""
 

@@ -27,6 +27,7 @@ from infoplane.records import (
     Geometry,
     Measurement,
 )
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.decoders import DECODABLE, ORIGINAL, Decoding
 from infoplane.studies.rows import Ceilings, binning_rows, class_rows, kde_rows, noisy_rows
 
@@ -48,6 +49,7 @@ class LayerFacts(TypedDict):
     layer: str
 
 
+@with_short_repr
 class LayerRecords(NamedTuple):
     """What was found about one layer."""
 
@@ -55,6 +57,7 @@ class LayerRecords(NamedTuple):
     geometry: list[Geometry]
 
 
+@with_short_repr
 class Undistorted(NamedTuple):
     """What one layer gave for the undistorted examples: distorted ones are measured against it."""
 

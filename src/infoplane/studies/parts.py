@@ -16,10 +16,12 @@ from infoplane.models import LeNet5, WideResNet, chosen_layers, construct, defau
 from infoplane.modes import evaluation_mode
 from infoplane.probes import refusal
 from infoplane.randomness import seeded_generator, stable_seed
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.evaluate import running_layers
 from infoplane.wrappers import named_layers
 
 
+@with_short_repr
 class Images(NamedTuple):
     """The images of a study, on its device."""
 

@@ -23,6 +23,7 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
+from infoplane.short_repr import with_short_repr
 from infoplane.studies.decoders import ORIGINAL
 from infoplane.studies.evaluate import (
     attack_images,
@@ -37,6 +38,7 @@ from infoplane.studies.layer import LayerFacts, LayerRecords, Undistorted, measu
 from infoplane.team import ALONE, Team, together
 
 
+@with_short_repr
 class PlaneRecords(NamedTuple):
     """What one measurement found."""
 
@@ -45,6 +47,7 @@ class PlaneRecords(NamedTuple):
     performance: list[Performance]
 
 
+@with_short_repr
 class Distorted(NamedTuple):
     """Versions of the examples that were distorted, after the attack where there was one."""
 
@@ -105,9 +108,16 @@ class InformationPlane:
         self._groups = stratified_groups(self._labels, seeded_generator(examples_seed, "groups"))
         self._records: dict[tuple[str, int, str, float], PlaneRecords] = {}  # of each epoch, and of each distortion
 
+    def __repr__(self) -> str:
+        rows = sum(len(records.measurements) for records in self._records.values())
+        return (
+            f"InformationPlane({len(self._images):,} examples, seed {self._seed}, measured {len(self._records)} times: "
+            f"{rows:,} measurements)"
+        )
+
     @property
     def measurements(self) -> pl.DataFrame:
-        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`)."""
+        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`); `infoplane.flat` makes it a CSV."""
         return measurement_table(row for records in self._records.values() for row in records.measurements)
 
     @property
@@ -117,7 +127,7 @@ class InformationPlane:
 
     @property
     def performance(self) -> pl.DataFrame:
-        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`)."""
+        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`), likewise."""
         return performance_table(row for records in self._records.values() for row in records.performance)
 
     def measure(

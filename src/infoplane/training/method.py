@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from infoplane.short_repr import with_short_repr
 
+
+@with_short_repr
 class StepRecord(NamedTuple):
     """What one call of `step` did. Tensors stay on the device, so that recording costs no synchronisation."""
 

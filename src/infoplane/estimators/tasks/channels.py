@@ -8,8 +8,10 @@ from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
 from infoplane.estimators.tasks.labels import labelled_gaussian_information, labelled_gaussians
+from infoplane.short_repr import with_short_repr
 
 
+@with_short_repr
 class ChannelTask(NamedTuple):
     """Samples of a layer X with labels Y, and what T = X + N(0, noise_variance I) knows of both."""
 

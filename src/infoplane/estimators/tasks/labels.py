@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
+from infoplane.short_repr import with_short_repr
 
 
+@with_short_repr
 class LabelTask(NamedTuple):
     """Samples of a layer with labels, and the information between the two that the distribution has."""
 

@@ -9,8 +9,10 @@ from scipy.special import digamma, gammaln
 from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
+from infoplane.short_repr import with_short_repr
 
 
+@with_short_repr
 class PairTask(NamedTuple):
     """Samples of a pair of variables, and the information between the two that the distribution has."""
 

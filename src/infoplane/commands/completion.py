@@ -1,0 +1,48 @@
+"""Shell completion of commands, recipes and options. The script knows them all: completing starts no infoplane."""
+
+import contextlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Union
+
+import tyro
+
+from infoplane.commands.common import Options
+from infoplane.commands.flow import FlowOptions
+from infoplane.errors import UserError
+from infoplane.recipes import RECIPES
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+# To the parser of completions a recipe is a command below flow, since it completes commands and no other words.
+_Recipe: Any = Union[  # noqa: UP007
+    tuple(Annotated[FlowOptions, tyro.conf.subcommand(name, prefix_name=False)] for name in RECIPES)
+]
+
+
+class _Flow(Options):
+    __doc__ = FlowOptions.__doc__
+    which: Annotated[_Recipe, tyro.conf.arg(name="")]
+
+
+def completion_script(arguments: Sequence[str], commands: Mapping[str, type[Options]]) -> str:
+    """Return the script by which a shell completes `infoplane`.
+
+    Args:
+        arguments: the name of a shell.
+        commands: the options of each command.
+
+    Raises:
+        UserError: it is no shell that we know.
+    """
+    if len(arguments) != 1 or arguments[0] not in SHELLS:
+        raise UserError(f"--completion takes one of {', '.join(SHELLS)}, got {' '.join(arguments) or 'nothing'}")
+    shown = {name: _Flow if options is FlowOptions else options for name, options in commands.items()}
+    every: Any = Union[tuple(Annotated[options, tyro.conf.subcommand(name)] for name, options in shown.items())]  # noqa: UP007
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.cli(every, prog="infoplane", args=["--tyro-print-completion", arguments[0]])
+    # Of a description in several lines, the script would offer each as a word.
+    return re.sub("^COMPLETION_SPEC = .*", lambda line: line[0].replace("\\n", " "), script.getvalue(), flags=re.M)

@@ -1,0 +1,84 @@
+"""What `infoplane flow --help` prints: the options that most runs need, on one screen."""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from infoplane.commands.flow import FlowOptions
+from infoplane.option_names import prefix_of, typed_name
+from infoplane.recipes import RECIPES
+
+# By whole name: how each is shown.
+_MOST_USED = {
+    "--run": "--run FOLDER",
+    "--data": "--data FOLDER",
+    "--model": "--model MODULE:FUNCTION",
+    "--device": "--device auto|cpu|cuda",
+    "--devices": "--devices N",
+    "--quiet": "--quiet",
+    "--seed": "--seed N",
+    "--seeds": "--seeds N",
+    "--methods": "--methods NAME ...",
+    "--data.image-size": "--data.image-size N",
+    "--data.train-examples": "--data.train-examples N",
+    "--training.epochs": "--epochs N",
+    "--training.batch-size": "--training.batch-size N",
+    "--training.learning-rate": "--training.learning-rate RATE",
+    "--attack.norm": "--attack.norm linf|l2",
+    "--attack.epsilon": "--attack.epsilon A/B",
+    "--attack.step-size": "--attack.step-size A/B",
+    "--attack.steps": "--attack.steps N",
+    "--measurement.examples": "--examples N",
+    "--measurement.layers": "--measurement.layers NAME ...",
+    "--measurement.noise-variance": "--measurement.noise-variance V",
+}
+_LEFT = 2 + max(map(len, _MOST_USED.values())) + 2
+_WIDEST = 100
+
+
+def flow_help(default: FlowOptions, recipe: str | None) -> str:
+    """Return the most used options of `infoplane flow`, each with the beginning of its description.
+
+    Args:
+        default: whose values are the defaults.
+        recipe: that the defaults belong to; without one they are not named.
+    """
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    lines = [
+        f"usage: infoplane flow {recipe or 'RECIPE'} [options]",
+        "",
+        *textwrap.wrap((FlowOptions.__doc__ or "").strip(), width),
+        *textwrap.wrap(f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs.", width),
+        "",
+    ]
+    for name, field, value in _options(default):
+        if name not in _MOST_USED:
+            continue
+        text = re.split(r"[.;](?:\s|$)", " ".join((field.description or "").split()))[0]
+        if recipe is not None and value not in (None, (), False):
+            text += f" (default {_written(value)})"
+        left = f"  {_MOST_USED[name]}".ljust(_LEFT)
+        lines += textwrap.wrap(text, width, initial_indent=left, subsequent_indent=" " * _LEFT)
+    lines += ["", "infoplane flow --help-all lists all options with their whole descriptions."]
+    return "\n".join(lines)
+
+
+def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
+    """The options by whole name, each with its field and its value in `given`."""
+    for name, field in type(given).model_fields.items():
+        value = getattr(given, name)
+        if isinstance(value, BaseModel):
+            yield from _options(value, prefix_of(name, field, prefix))
+        else:
+            yield typed_name(name, field, prefix), field, value
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

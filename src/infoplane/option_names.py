@@ -1,0 +1,45 @@
+"""How the settings of a model are typed as options: --training.batch-size of `training.batch_size`."""
+
+from collections.abc import Iterator
+
+import tyro
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+def models_of(options: type[BaseModel], prefix: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    """The models whose fields are options, each with what stands before their names."""
+    yield options, prefix
+    for name, field in options.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from models_of(field.annotation, prefix_of(name, field, prefix))
+
+
+def option_names(options: type[BaseModel]) -> list[str]:
+    """Every option that can be typed, by its whole name; of switches also the one that turns them off."""
+    names = []
+    for model, prefix in models_of(options):
+        for name, field in model.model_fields.items():
+            hidden = any(marker in field.metadata for marker in (tyro.conf.Suppress, tyro.conf.Positional))
+            if not hidden and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+                names.append(typed_name(name, field, prefix))
+                if field.annotation is bool:
+                    names.append(typed_name(f"no-{_name(name, field)}", FieldInfo(), prefix))
+    return names
+
+
+def typed_name(name: str, field: FieldInfo, prefix: str) -> str:
+    """Return how the field `name` is typed, e.g. "--training.batch-size"."""
+    return f"--{prefix}{_name(name, field)}".replace("_", "-")
+
+
+def prefix_of(name: str, field: FieldInfo, prefix: str) -> str:
+    """Return what stands before the names of the options of a model that is the field `name` of another."""
+    typed = _name(name, field)
+    return f"{prefix}{typed}." if typed else prefix
+
+
+def _name(field_name: str, field: FieldInfo) -> str:
+    """The name that `tyro.conf.arg` gives to an option, or that of the field."""
+    given = (getattr(one, "name", None) for one in field.metadata)
+    return next((name for name in given if name is not None), field_name)

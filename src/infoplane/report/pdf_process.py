@@ -1,0 +1,36 @@
+"""PDFs of pickled figures, in a process that `pdfs.py` starts. It loads matplotlib and nothing else."""
+
+import gc
+import io
+import pickle
+import sys
+from pathlib import Path
+
+import matplotlib.style
+from matplotlib.figure import Figure
+
+RESOLUTION_DPI = 160  # of images, in a PDF too
+
+
+def pdf_bytes(figure: Figure) -> bytes:
+    """Return the figure as PDF, without date or version in it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", dpi=RESOLUTION_DPI, metadata={"CreationDate": None, "Producer": None})
+    return buffer.getvalue()
+
+
+def main(folder: Path) -> None:
+    """Draw the jobs in `folder` whose names come line by line: N.pickle, a style and a figure, becomes N.pdf."""
+    gc.disable()
+    for line in sys.stdin:
+        job = folder / line.rstrip("\n")
+        style, figure = pickle.loads(job.read_bytes())
+        with matplotlib.style.context(["default", style]):
+            content = pdf_bytes(figure)
+        unfinished = job.with_suffix(".part")
+        unfinished.write_bytes(content)
+        unfinished.replace(job.with_suffix(".pdf"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
