@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infoplane.checks import check_at_least
-from infoplane.data import cifar10, mnist, stl10
+from infoplane.data import cifar10, idx, stl10
 from infoplane.data.digits import load_digits_split
 from infoplane.data.files import find_file, search_roots
 from infoplane.data.folder import SPLITS, read_folder
@@ -24,7 +24,7 @@ class Reader(NamedTuple):
 
 
 READERS = {
-    "mnist": Reader(mnist.locate_mnist, mnist.read_mnist, mnist.FOLDERS, mnist.FILES),
+    **{each.name: Reader(each.locate, each.read, each.folders, idx.FILES) for each in (idx.MNIST, idx.FASHION_MNIST)},
     "cifar10": Reader(cifar10.locate_cifar10, cifar10.read_cifar10, cifar10.FOLDERS, cifar10.FILES),
     "stl10": Reader(stl10.locate_stl10, stl10.read_stl10, stl10.FOLDERS, stl10.FILES),
 }
