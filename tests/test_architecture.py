@@ -26,6 +26,7 @@ LEAVES = {
     "state",
     "sweeps",
     "team",
+    "text",
     "wrappers",
 }
 ESTIMATING = {"estimators"}

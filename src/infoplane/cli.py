@@ -58,6 +58,8 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, 2 for a user's mistake, 130 after Ctrl-C. A failure of ours raises: status 1."""
     typed[:] = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names of files need not be text that the terminal can show
     try:
         return _dispatch(list(typed))
     except UserError as error:

@@ -6,6 +6,7 @@ from typing import Literal
 import tyro
 
 from infoplane.commands.common import USER_ERROR, Options, open_console
+from infoplane.text import one_line
 
 
 class DataOptions(Options):
@@ -27,7 +28,7 @@ def data(options: DataOptions) -> int:
     console = open_console()
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(one_line(line), highlight=False, markup=False, soft_wrap=True)
 
     checks = verify(options.name, options.folder)
     whole = all(check.message == AS_PUBLISHED for check in checks)

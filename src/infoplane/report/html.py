@@ -23,6 +23,7 @@ from infoplane.report.page_tables import accuracy_html, geometry_html, informati
 from infoplane.report.summary import missing_parts
 from infoplane.runs import CALIBRATION, RunFolder, write_whole
 from infoplane.sweeps import SWEEP_SCHEMA
+from infoplane.text import decodable
 
 SWEEPS = "sweeps"  # folder in that of a run
 _NO_RUNS = ("geometry", "limits", CALIBRATION)
@@ -61,8 +62,8 @@ def write_report(run: RunFolder, found: Findings | None = None) -> Path:
     if found is None:
         found = run_findings(run)
     content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=run.path)
-    write_whole(run.path / "findings.json", findings_json(found).encode())
-    write_whole(path, content.encode())
+    write_whole(run.path / "findings.json", decodable(findings_json(found)).encode())
+    write_whole(path, decodable(content).encode())
     return path
 
 
