@@ -27,6 +27,7 @@ LEAVES = {
     "sweeps",
     "team",
     "text",
+    "user_code",
     "wrappers",
 }
 ESTIMATING = {"estimators"}

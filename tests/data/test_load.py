@@ -56,7 +56,7 @@ def test_a_copy_with_a_file_missing_is_named(mnist_folder):
             "unknown data set 'cifar'; choose one of digits, mnist, fashion-mnist, cifar10, stl10, folder",
         ),
         (("digits", "valid"), "unknown split 'valid'; choose one of train, test"),
-        (("folder", "train"), "no folder of images was named"),
+        (("folder", "train"), "the data set 'folder' is your own; name it with --data"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(arguments, message):
@@ -64,7 +64,7 @@ def test_unknown_names_are_answered_with_the_known_ones(arguments, message):
         load_split(*arguments)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"npz", "function"}))
 def test_a_root_that_is_no_folder_is_named(name, tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path / 'typo'} is no folder"):
         load_split(name, "train", root=tmp_path / "typo")

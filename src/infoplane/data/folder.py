@@ -138,10 +138,19 @@ def _inspect(folder: Path, classes: tuple[str, ...]) -> list[_File]:
 def _header(path: Path, label: int) -> _File:
     with _opened(path) as image:
         mode, size = image.mode, image.size
+    return _File(path, label, size, checked_mode(mode, str(path)))
+
+
+def checked_mode(mode: str, where: str) -> bool:
+    """Return whether an image of this mode of Pillow's is grey.
+
+    Raises:
+        UserError: its pixels have more than 8 bits; the message names `where`.
+    """
     if mode not in _GREY_MODES | _COLOUR_MODES:
         # Pillow would cut 16 bits down to 8 by clipping, which leaves white images.
-        raise UserError(f"{path} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
-    return _File(path, label, size, mode in _GREY_MODES)
+        raise UserError(f"{where} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
+    return mode in _GREY_MODES
 
 
 def _check_one_size(files: list[_File]) -> None:
