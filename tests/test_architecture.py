@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "training": TRAINING,
     "studies": STUDYING,
     "findings": {"estimators", "studies", "distortions"},
-    "report": SHOWING | {"findings"},
+    "report": SHOWING | {"findings", "recipes"},
     "console": set(),
     "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment", "ranks"},
     "complaints": set(),

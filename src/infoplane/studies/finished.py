@@ -16,6 +16,7 @@ from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
+from infoplane.studies.data_record import check_data
 from infoplane.studies.ended import measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
 from infoplane.studies.flow_work import STUDY
@@ -72,6 +73,7 @@ class FinishedRun:
         for seed, training in self.trainings:
             self._check_finished(seed, training)
         self._test, measured = load_test_images(self.config, device)
+        check_data(run, self._test)
         self._images = as_pixels(self._test.images[measured])
         self._labels = self._test.labels[measured]
 
