@@ -166,11 +166,11 @@ def test_data_that_changed_between_two_sittings_are_refused(capsys):
 
 def test_training_and_test_images_must_fit_each_other(capsys):
     both = {"train_images": IMAGES, "train_labels": LABELS, "test_labels": LABELS}
-    np.savez("a.npz", test_images=IMAGES[:, :4], **both)
+    np.savez("a.npz", test_images=IMAGES[:, :4, :4], **both)
     options = [option for option in SMALL if not option.startswith("--training")]
     given = ["flow", "mnist-lenet5", *options, "--training.epochs=1", "--model=mine:make", "--data"]
     assert main([*given, "a.npz"]) == 2
-    assert "training images are 1 x 8 x 8 (channels, height, width), test images 1 x 4 x 8" in capsys.readouterr().err
+    assert "training images are 1 x 8 x 8 (channels, height, width), test images 1 x 4 x 4" in capsys.readouterr().err
     Path("other.py").write_text("import numpy as np\ndef data(split):\n    n = 3 if split == 'train' else 2\n")
     with Path("other.py").open("a") as module:
         module.write("    return np.load('pets.npz')['images'], np.arange(30) % n\n")
