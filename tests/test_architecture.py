@@ -29,6 +29,8 @@ LEAVES = {
     "sweeps",
     "team",
     "terminal",
+    "text",
+    "user_code",
     "wrappers",
 }
 ESTIMATING = {"estimators"}
@@ -53,7 +55,7 @@ MAY_IMPORT = {
     "training": TRAINING,
     "studies": STUDYING,
     "findings": {"estimators", "studies", "distortions"},
-    "report": SHOWING | {"findings"},
+    "report": SHOWING | {"findings", "recipes"},
     "console": set(),
     "commands": STUDYING
     | {"studies", "findings", "report", "recipes", "console", "environment", "ranks", "option_names"},

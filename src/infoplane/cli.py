@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed[:] = sys.argv[1:] if arguments is None else arguments
     if arguments is None:  # figures go to files; a notebook names a backend that need not be installed for its commands
         os.environ["MPLBACKEND"] = "agg"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names of files need not be text that the terminal can show
     try:
         return _dispatch(list(typed))
     except UserError as error:

@@ -43,10 +43,11 @@ def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
 class DataConfig(_Frozen):
     """Which images; without limits the whole dataset."""
 
-    name: Literal["digits", "mnist", "cifar10", "stl10", "folder"] = "digits"
-    """Dataset, or a folder of images by class (see --data)."""
+    name: Literal["digits", "mnist", "fashion-mnist", "cifar10", "stl10", "folder", "npz", "function"] = "digits"
+    """Dataset, or the kind of your own data (see --data)."""
     folder: str | None = None
-    """Where the data lies; by default the folder that INFOPLANE_DATA names, then the user's cache."""
+    """Where the data lies; by default the folder that INFOPLANE_DATA names, then the user's cache. Of npz the file, of
+    function its path."""
     image_size: Annotated[int, Field(ge=1)] | None = None
     """Height and width in pixels that images are resized to; by default their own size."""
     train_examples: Annotated[int, Field(ge=1)] | None = None

@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from infoplane.terminal import can_redraw
+from infoplane.text import one_line
 
 
 class TerminalProgress:
@@ -54,7 +55,7 @@ class TerminalProgress:
         self._bar.update(self._task, description=activity)
 
     def say(self, line: str) -> None:
-        self._bar.console.print(line, highlight=False, markup=False)
+        self._bar.console.print(one_line(line), highlight=False, markup=False)
 
 
 class PlainProgress:
@@ -87,7 +88,7 @@ class PlainProgress:
         if 0 < self._done < self._total:
             seconds = (time.monotonic() - self._began) * (self._total / self._done - 1)
             left = f"  about {format_seconds(seconds)} left"
-        self._console.print(f"{line}{left}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{one_line(line)}{left}", highlight=False, markup=False, soft_wrap=True)
 
 
 class QuietProgress:

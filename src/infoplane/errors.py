@@ -3,12 +3,20 @@
 import re
 from typing import TYPE_CHECKING
 
+from infoplane.text import one_line
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: the message says what was wrong, where, and what to do."""
+    """A mistake that the user can mend: the message says what was wrong, where, and what to do.
+
+    Whatever names of files stand in it, the message is one line of valid text.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 def broken_rule(refusal: "ErrorDetails") -> str:

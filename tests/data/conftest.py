@@ -1,10 +1,13 @@
 """Small files in the published formats, and the real CIFAR-10 read once."""
 
 import struct
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.serving import Server
 
 from infoplane.data import ImageSet, load_split
 
@@ -36,3 +39,15 @@ def real_cifar10_train(real_data: Path) -> ImageSet:
 @pytest.fixture(scope="session")
 def real_cifar10_test(real_data: Path) -> ImageSet:
     return load_split("cifar10", "test", root=real_data)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("infoplane.data.transfer.PAUSE_SECONDS", 0)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

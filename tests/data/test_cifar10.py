@@ -103,7 +103,10 @@ def test_a_damaged_archive_is_named(tmp_path):
     # The end of the file: cut off, and with the checksum of its content changed.
     for content in (whole[: len(whole) // 2], whole[:-4], whole[:-8] + bytes(8), b"<html>"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"cifar-10-binary.tar.gz is cut short or damaged .*; delete it and run"):
+        with pytest.raises(
+            UserError,
+            match=r"binary.tar.gz is cut short or damaged .*; to replace it and keep the old file: infoplane data",
+        ):
             load_split("cifar10", "train", root=tmp_path)
 
 
@@ -117,7 +120,9 @@ def test_a_damaged_archive_is_named(tmp_path):
 )
 def test_damage_is_one_line_naming_the_file_and_the_cure(folder, tmp_path, content, message):
     (folder / "test_batch.bin").write_bytes(content)
-    with pytest.raises(UserError, match=f"test_batch.bin {message}; delete it and run: infoplane data cifar10"):
+    with pytest.raises(
+        UserError, match=f"test_batch.bin {message}; to replace it and keep the old file: infoplane data cifar10"
+    ):
         load_split("cifar10", "test", root=folder)
     (tmp_path / "packed").mkdir()
     archive(tmp_path / "packed" / "cifar-10-binary.tar.gz", {"./cifar-10-batches-bin/test_batch.bin": content})

@@ -2,110 +2,34 @@
 
 import gzip
 import hashlib
-import http.server
 import io
-import itertools
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
 import tarfile
-import threading
 
-import pooch
 import pytest
+from tests.data.serving import (
+    CONTENT,
+    FILE,
+    changed,
+    cut_short,
+    files_below,
+    good,
+    killed_half_way,
+    missing,
+    overloaded,
+    reply,
+    sources,
+    without_length_and_cut_short,
+)
 
 from infoplane.data import SOURCES, Source, download_bar, fetch, load_split
 from infoplane.errors import UserError
 
-CONTENT = bytes(range(256)) * 1000  # 256,000 bytes: several pieces
-FILE = "mnist/t10k-images-idx3-ubyte.gz"
-
-
-def good(request):
-    reply(request, CONTENT, len(CONTENT))
-
-
-def changed(request):
-    reply(request, CONTENT[:-1] + b"?", len(CONTENT))
-
-
-def cut_short(request):
-    reply(request, CONTENT[:100_000], len(CONTENT))
-
-
-def without_length_and_cut_short(request):
-    reply(request, CONTENT[:100_000], None)
-
-
-def killed_half_way(request):
-    reply(request, CONTENT[:100_000], len(CONTENT))
-    request.wfile.flush()
-    # Lingering for zero seconds makes close() send a reset, as a killed server or a cut line does.
-    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.connection.close()
-
-
-def missing(request):
-    request.send_error(404)
-
-
-def overloaded(request):
-    request.send_error(503)
-
-
-def reply(request, content, length):
-    request.send_response(200)
-    if length is not None:
-        request.send_header("Content-Length", str(length))
-    request.end_headers()
-    request.wfile.write(content)
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers each path by the behaviours given for it, one per request, the last for good; notes every request."""
-
-    def __init__(self):
-        self.behaviours = {}
-        self.requests = []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    def url(self, path, *behaviours):
-        self.behaviours[path] = itertools.chain(behaviours, itertools.repeat(behaviours[-1]))
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-    def handle_error(self, request, client_address):
-        pass  # broken connections are what these tests are about
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.requests.append(self.path)
-        next(self.server.behaviours[self.path])(self)
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("infoplane.data.downloads.PAUSE_SECONDS", 0)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def sources(*urls, content=CONTENT, path=FILE, name="mnist"):
-    return {name: (Source(path, hashlib.sha256(content).hexdigest(), urls),)}
-
-
-def files_below(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+PART = "mnist/.t10k-images-idx3-ubyte.gz.part"
 
 
 def test_a_good_file_arrives_under_its_name_for_all_to_read(server, tmp_path):
@@ -122,25 +46,28 @@ def test_a_good_file_that_is_there_is_not_downloaded_again(server, tmp_path):
     assert server.requests == ["/a"]
 
 
-def test_a_damaged_file_that_is_there_is_replaced(server, tmp_path):
+def test_a_damaged_file_that_is_there_is_replaced_and_kept(server, tmp_path):
     (tmp_path / "mnist").mkdir()
-    (tmp_path / FILE).write_bytes(CONTENT[:-5])
-    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
+    (tmp_path / FILE).write_bytes(CONTENT[:-5])  # no gzip file
+    said = []
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)), say=said.append)
     assert (tmp_path / FILE).read_bytes() == CONTENT
+    assert (tmp_path / f"{FILE}.old").read_bytes() == CONTENT[:-5]
+    assert said == [f"the old {tmp_path / FILE} is kept as t10k-images-idx3-ubyte.gz.old"]
 
 
 FAULTS = [
-    (changed, "wrong checksum", 1),
-    (cut_short, "the connection broke off", 2),
-    (without_length_and_cut_short, "wrong checksum", 1),
-    (killed_half_way, "the connection broke off", 2),
-    (missing, "HTTP 404", 1),
-    (overloaded, "HTTP 503", 2),
+    (changed, "wrong checksum", 1, False),
+    (cut_short, "the connection broke off", 2, True),
+    (without_length_and_cut_short, "the connection broke off", 2, True),
+    (killed_half_way, "the connection broke off", 2, True),
+    (missing, "HTTP 404", 1, False),
+    (overloaded, "HTTP 503", 2, False),
 ]
 
 
-@pytest.mark.parametrize(("fault", "reason", "attempts"), FAULTS)
-def test_a_fault_leaves_no_file_and_is_told_in_one_line(server, tmp_path, fault, reason, attempts):
+@pytest.mark.parametrize(("fault", "reason", "attempts", "kept"), FAULTS)
+def test_a_fault_leaves_no_file_of_that_name_and_is_told_in_one_line(server, tmp_path, fault, reason, attempts, kept):
     url = server.url("/a", fault)
     with pytest.raises(UserError) as caught:
         fetch("mnist", folder=tmp_path, sources=sources(url))
@@ -148,11 +75,12 @@ def test_a_fault_leaves_no_file_and_is_told_in_one_line(server, tmp_path, fault,
     assert message.startswith(f"mnist could not be downloaded: {url}: {reason}; ")
     assert message.endswith(f"put t10k-images-idx3-ubyte.gz into {tmp_path / 'mnist'}")
     assert "\n" not in message
-    assert files_below(tmp_path) == []
+    assert files_below(tmp_path) == [PART] * kept
+    assert ("; 100,000 of 256,000 bytes are kept; " in message) == kept
     assert len(server.requests) == attempts
 
 
-@pytest.mark.parametrize("fault", [fault for fault, _, _ in FAULTS])
+@pytest.mark.parametrize("fault", [fault for fault, *_ in FAULTS])
 def test_the_next_mirror_is_asked_after_a_fault(server, tmp_path, fault):
     urls = server.url("/a", fault), server.url("/b", good)
     fetch("mnist", folder=tmp_path, sources=sources(*urls))
@@ -195,7 +123,7 @@ def test_a_damaged_file_survives_until_a_good_one_is_there(server, tmp_path):
     (tmp_path / FILE).write_bytes(b"the user's")
     with pytest.raises(UserError, match="broke off"):
         fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", cut_short)))
-    assert files_below(tmp_path) == [FILE]
+    assert files_below(tmp_path) == [PART, FILE]
     assert (tmp_path / FILE).read_bytes() == b"the user's"
 
 
@@ -256,25 +184,13 @@ def test_progress_starts_again_with_each_attempt(server, tmp_path):
     assert done[-1] == len(CONTENT)
 
 
-def test_progress_without_a_size_never_falls(server, tmp_path):
+def test_progress_knows_the_size_where_the_server_does_not_say_it(server, tmp_path):
     calls = []
     url = server.url("/a", lambda request: reply(request, CONTENT, None))
     fetch("mnist", folder=tmp_path, sources=sources(url), progress=lambda *call: calls.append(call[1:]))
     done, totals = zip(*calls, strict=True)
-    assert {*totals} == {0}
+    assert {*totals} == {len(CONTENT)}
     assert list(done) == sorted(done)
-
-
-def test_the_downloader_is_quiet_and_only_for_that_time(server, tmp_path, caplog):
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.addHandler(caplog.handler)
-    try:
-        fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", good)))
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert caplog.records == []
-    assert logger.level == level
 
 
 def test_the_environment_names_the_default_folder(server, tmp_path, monkeypatch):
@@ -334,7 +250,7 @@ def test_a_real_copy_in_another_layout_is_found_and_nothing_downloaded(real_data
     torchvision.mkdir(parents=True)
     for path in (real_data / "mnist").iterdir():
         (torchvision / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-    unreachable = {"mnist": (Source(FILE, "0" * 64, ("http://127.0.0.1:9/a",)),)}
+    unreachable = {"mnist": (Source(FILE, "0" * 64, 9, ("http://127.0.0.1:9/a",)),)}
     assert fetch("mnist", folder=tmp_path, sources=unreachable) == tmp_path
 
 
@@ -344,5 +260,7 @@ def test_the_checksums_of_the_sources_are_those_of_the_real_files(real_data):
 
 
 def test_a_name_without_sources_is_answered_with_those_that_have_some():
-    with pytest.raises(UserError, match="'digits' cannot be downloaded; choose one of mnist, cifar10, stl10"):
+    with pytest.raises(
+        UserError, match="'digits' cannot be downloaded; choose one of mnist, fashion-mnist, cifar10, stl10"
+    ):
         fetch("digits")

@@ -1,6 +1,12 @@
 """A folder of the user's own images."""
 
+import contextlib
 import io
+import os
+import socket
+import struct
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +171,107 @@ def test_a_folder_without_splits_or_classes_is_told_what_to_hold(tmp_path):
 def test_the_same_folder_gives_the_same_tensors(root):
     first, second = (load_split("folder", "train", root=root, image_size=3) for _ in range(2))
     assert torch.equal(first.images, second.images)
+
+
+LITTER = ["Thumbs.db", "desktop.ini", "ehthumbs.db", "README.md", "readme.txt", "README", ".DS_Store", "Icon\r"]
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_systems_and_people_put_beside_images_is_passed_over(root, name):
+    for folder in (root, root / "train", root / "train" / "cat", root / "test" / "dog"):
+        (folder / name).write_bytes(b"no image")
+    assert len(load_split("folder", "train", root=root)) == 3
+
+
+def test_folders_of_systems_are_no_classes(root):
+    for name in ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir"):
+        (root / "train" / name).mkdir()
+        (root / "test" / "cat" / name).mkdir()
+    assert load_split("folder", "test", root=root).class_names == ("cat", "dog")
+    assert len(load_split("folder", "test", root=root)) == 3
+
+
+def test_pipes_and_sockets_are_passed_over(root):
+    os.mkfifo(root / "train" / "cat" / "pipe.png")  # opening it would wait for ever
+    os.mkfifo(root / "train" / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        with contextlib.chdir(root / "train" / "dog"):  # the path of a socket is short
+            listening.bind("socket.png")
+        assert len(load_split("folder", "train", root=root)) == 3
+
+
+def test_a_link_to_nothing_is_named(root):
+    (root / "train" / "cat" / "gone.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(UserError, match=r"gone.png cannot be read as an image \(.*No such file"):
+        load_split("folder", "train", root=root)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(root, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(UserError, match=r"train cannot be listed \(Permission denied\); check its permissions"):
+        load_split("folder", "train", root=root)
+
+
+def test_names_that_are_not_utf8_are_shown_with_replacement_characters(root):
+    for split in ("train", "test"):
+        for name in (b"\xff", b"\xfe", b"caf\xe9"):
+            save(Path(os.fsdecode(os.fsencode(root / split) + b"/" + name + b"/" + name + b".png")), constant(7))
+    found = load_split("folder", "train", root=root)
+    assert found.class_names == ("caf\ufffd", "cat", "dog", "\ufffd", "\ufffd (2)")
+    assert len(found) == 6
+
+
+def test_a_broken_image_whose_name_is_no_text_is_one_line(root):
+    path = os.fsencode(root / "train" / "cat") + b"/a\nb\xff\x1b[31m.png"
+    Path(os.fsdecode(path)).write_bytes(b"no image")
+    with pytest.raises(UserError) as caught:
+        load_split("folder", "train", root=root)
+    assert "/cat/a\\nb\ufffd\\x1b[31m.png cannot be read as an image" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_class_whose_name_has_a_newline_keeps_to_one_line(root):
+    for split in ("train", "test"):
+        save(root / split / "a\nb" / "a.png", constant(7))
+    assert load_split("folder", "train", root=root).class_names[0] == "a\\nb"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM"])
+def test_the_formats_of_images_are_these(root, kind):
+    Image.fromarray(constant(40)).save(root / "train" / "cat" / "z.png", kind)
+    image = load_split("folder", "train", root=root).images[0]
+    assert (image.int() - 40).abs().max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["TGA", "PCX", "ICO", "SGI", "EPS"])
+def test_other_formats_are_refused(root, kind):
+    picture = Image.fromarray(constant(40, 16, 16))
+    picture.save(root / "train" / "cat" / "z.png", kind)
+    with pytest.raises(UserError, match=r"z.png cannot be read as an image \(cannot identify image file as one of PNG"):
+        load_split("folder", "train", root=root)
+
+
+def png_that_claims(width, height):
+    """A PNG file of one grey line that says it is this large."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [9_500, 60_000])  # where Pillow warns, and where it refuses
+def test_an_image_that_claims_to_be_enormous_is_refused(root, side):
+    (root / "train" / "cat" / "z.png").write_bytes(png_that_claims(side, side))
+    with pytest.raises(UserError, match=r"z.png cannot be read as an image \(Image size .* decompression bomb"):
+        load_split("folder", "train", root=root, image_size=4)
+
+
+def test_images_that_would_not_fit_into_memory_are_refused(root, monkeypatch):
+    monkeypatch.setattr("infoplane.data.images.LARGEST_SET", 47)
+    with pytest.raises(UserError, match=r"3 images of 1 x 4 x 4 take .* GiB, more than .*; choose a smaller --data"):
+        load_split("folder", "train", root=root)

@@ -78,7 +78,7 @@ PIXELS = np.zeros((6, 28, 28), np.uint8)
         (IMAGES, header(2051, 2**32 - 1, 28, 28), "where its header promises"),
         (IMAGES, idx_bytes(PIXELS[:, :20, :20]), r"shape \(20, 20\) instead of \(28, 28\)"),
         (LABELS, idx_bytes(np.zeros(5, np.uint8)), "holds 5 labels for 6 images in t10k-images-idx3-ubyte"),
-        (LABELS, idx_bytes(np.array([0, 1, 2, 3, 4, 10], np.uint8)), r"holds label 10; digits are 0\.\.9"),
+        (LABELS, idx_bytes(np.array([0, 1, 2, 3, 4, 10], np.uint8)), r"holds label 10; classes are 0\.\.9"),
         (IMAGES + ".gz", gzip.compress(idx_bytes(PIXELS), mtime=0)[:-12], "is cut short or damaged"),
         (IMAGES + ".gz", broken_gzip(idx_bytes(PIXELS)), "is cut short or damaged"),
         (IMAGES + ".gz", b"<html>not found</html>", "is cut short or damaged"),
@@ -92,15 +92,15 @@ def test_damage_is_one_line_naming_the_file_and_the_cure(mnist_folder, name, con
     with pytest.raises(UserError, match=message) as caught:
         load_split("mnist", "test", root=mnist_folder)
     assert str(caught.value).startswith(f"{mnist_folder / name} ")
-    assert str(caught.value).endswith("; delete it and run: infoplane data mnist")
+    assert "; to replace it and keep the old file: infoplane data mnist" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_may_not_be_read_is_no_traceback(mnist_folder, monkeypatch):
-    def refuse(_):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)  # the superuser may read anything
+    monkeypatch.setattr("pathlib.Path.open", refuse)  # the superuser may read anything
     with pytest.raises(UserError, match=r"ubyte cannot be read \(Permission denied\); check its permissions"):
         load_split("mnist", "test", root=mnist_folder)
 

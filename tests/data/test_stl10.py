@@ -45,7 +45,7 @@ def test_labels_are_counted_from_zero(folder):
 )
 def test_damage_is_one_line_naming_the_file_and_the_cure(folder, name, content, message):
     (folder / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} {message}; delete it and run: infoplane data stl10"):
+    with pytest.raises(UserError, match=f"{name} {message}; to replace it and keep the old file: infoplane data stl10"):
         load_split("stl10", "test", root=folder)
 
 

@@ -49,3 +49,10 @@ def test_missing_adversarial_records_are_said_in_their_panels(make_run, tmp_path
     run = make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), examples=("original",))
     texts = [text.get_text() for axes in draw(run).axes for text in axes.texts]
     assert texts == ["not measured"] * 2 * len(LAYERS)
+
+
+def test_the_legend_names_the_classes(full_run):
+    rows = in_bits(full_run.measurements()).filter(pl.col("training") == "normal")
+    names = [f"kind {index}" for index in range(10)]
+    texts = [text.get_text() for text in class_entropy_figure(rows, "title", names).legends[0].get_texts()]
+    assert [text for text in texts if text.startswith("class ")] == [f"class {name}" for name in names]

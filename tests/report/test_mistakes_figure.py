@@ -148,3 +148,12 @@ def test_nothing_is_drawn_where_nothing_was_decoded():
     empty = in_bits(measurement_table([]))
     assert mistakes_figure(empty, empty, "title") is None
     assert isinstance(empty, pl.DataFrame)
+
+
+def test_the_axes_of_the_matrix_name_the_classes():
+    names = [f"kind ${index}" for index in range(10)]
+    axes = transfer_figure(performance_table([performance()]), "title", names).axes[0]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [label.get_text() for label in axes.get_xticklabels()]
+    assert shown
+    assert all(text.startswith(r"kind \$") for text in shown)

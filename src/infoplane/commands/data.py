@@ -6,28 +6,36 @@ from typing import Literal
 import tyro
 
 from infoplane.commands.common import USER_ERROR, Options, open_console
+from infoplane.text import one_line
 
 
 class DataOptions(Options):
     """Fetch a dataset from its published source, or verify the copy that is there."""
 
-    name: tyro.conf.Positional[Literal["digits", "mnist", "cifar10", "stl10"]]
+    name: tyro.conf.Positional[Literal["digits", "mnist", "fashion-mnist", "cifar10", "stl10"]]
     """Which dataset."""
     folder: Path | None = None
     """Where to look and to store, by default INFOPLANE_DATA, then the user's cache."""
+    replace: bool = False
+    """Also where files that are not this dataset's are in the way: they are kept, renamed to NAME.old."""
 
 
 def data(options: DataOptions) -> int:
     """Verify a dataset, after fetching what is missing."""
     from infoplane.data import download_bar, fetch, verify
+    from infoplane.data.verification import AS_PUBLISHED
 
     console = open_console()
+
+    def say(line: str) -> None:
+        console.print(one_line(line), highlight=False, markup=False, soft_wrap=True)
+
     checks = verify(options.name, options.folder)
-    if not all(check.ok for check in checks):
+    whole = all(check.message == AS_PUBLISHED for check in checks)
+    if not all(check.ok for check in checks) or (options.replace and options.name != "digits" and not whole):
         with download_bar() as bar:
-            fetch(options.name, folder=options.folder, progress=bar)
+            fetch(options.name, folder=options.folder, replace=options.replace, progress=bar, say=say)
         checks = verify(options.name, options.folder)
     for check in checks:
-        word = "ok" if check.ok else "BROKEN"
-        console.print(f"{word:<7} {check.file}  {check.message}", highlight=False, markup=False, soft_wrap=True)
+        say(f"{'ok' if check.ok else 'BROKEN':<7} {check.file}  {check.message}")
     return 0 if all(check.ok for check in checks) else USER_ERROR

@@ -1,5 +1,6 @@
 """Study one from the command line, and the demo, which is one of its recipes."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from pydantic import Field
 from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, open_console, typed_command
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
-from infoplane.recipes import RECIPES
+from infoplane.recipes import RECIPES, kept_settings, subject
 
 if TYPE_CHECKING:
     from infoplane.acceleration import Choices
@@ -34,10 +35,13 @@ class FlowOptions(Options):
     """Study one: follow the information in every layer while a network trains normally and adversarially."""
 
     run: Path | None = None
-    """Folder of the run, by default runs/RECIPE-sSEED.
+    """Folder of the run, by default runs/RECIPE-sSEED, or runs/MODEL-on-DATA-sSEED with data or model of your own.
     One that exists is continued, with its own settings where none are given but --seeds."""
-    data_folder: Annotated[Path | None, tyro.conf.arg(name="data", metavar="FOLDER")] = None
-    """Images of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*."""
+    own_data: Annotated[str | None, tyro.conf.arg(name="data", metavar="FOLDER|FILE.npz|PACKAGE.MODULE:FUNCTION")] = (
+        None
+    )
+    """Data of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; a .npz file of arrays; or a function that returns
+    arrays or a dataset."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     device: Device = "auto"
@@ -68,14 +72,14 @@ def demo(options: DemoOptions) -> int:
 def flow(options: FlowOptions) -> int:
     """Run study one with the settings of a recipe and the options given."""
     settings = options.config.model_dump()
-    if options.data_folder is not None:
-        settings["data"] |= {"name": "folder", "folder": str(options.data_folder.resolve())}
+    if options.own_data is not None:
+        settings["data"] |= _own_data(options.own_data)
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
     config = FlowConfig.model_validate(settings)
     return _run_flow(
         config,
-        options.run or Path("runs") / f"{config.recipe}-s{config.seed}",
+        options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
         quiet=options.quiet,
         device=options.device,
         precision=options.precision,
@@ -85,6 +89,20 @@ def flow(options: FlowOptions) -> int:
         devices=options.devices,
         nodes=options.nodes,
     )
+
+
+def _own_data(given: str) -> dict[str, str]:
+    """Return the settings of the data that --data names."""
+    path = Path(given)
+    if re.fullmatch(r"[\w.]+:\w+", given) and not path.exists():
+        return {"name": "function", "folder": given}
+    kind = "npz" if path.suffix.lower() == ".npz" and not path.is_dir() else "folder"
+    return {"name": kind, "folder": str(path.resolve())}
+
+
+def _folder_name(config: FlowConfig) -> str:
+    """Return the name of the run's folder without its seed."""
+    return re.sub(r"[^\w.+]+", "-", subject(config.model_dump())).strip("-.") or config.recipe
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
@@ -206,7 +224,7 @@ def _lead(
         team.tell(kept)
         try:
             with progress_for(console, quiet=quiet) as progress:
-                for note in filter(None, [own, *differences]):
+                for note in filter(None, [own, *kept_settings(config), *differences]):
                     progress.say(f"note: {note}")
                 choices = _choices(config, run, kept, precision, progress, deterministic=deterministic)
                 records = information_flow(

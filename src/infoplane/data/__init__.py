@@ -1,9 +1,11 @@
 """Data sets as bytes: finding, fetching, reading, choosing examples, augmenting."""
 
 from infoplane.data.augmentation import CropAndFlip
-from infoplane.data.downloads import SOURCES, Progress, Source, download_bar, fetch
+from infoplane.data.downloads import download_bar, fetch
 from infoplane.data.images import ImageSet, as_floats, resize_images, stratified_indices
 from infoplane.data.load import NAMES, load_split
+from infoplane.data.sources import SOURCES, Source
+from infoplane.data.transfer import Progress
 from infoplane.data.verification import FileCheck, verify
 
 __all__ = [

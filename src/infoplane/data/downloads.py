@@ -1,114 +1,76 @@
-"""Downloading published data sets, with checksums, from several mirrors."""
+"""Making sure that a whole, verified copy of a published data set is on disk."""
 
-import logging
+import hashlib
 import os
-import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoplane.data import cifar10, stl10
+from infoplane.data import stl10
 from infoplane.data.files import archive_members, search_roots
-from infoplane.data.verification import AS_PUBLISHED, verify
+from infoplane.data.load import READERS
+from infoplane.data.published import PUBLISHED
+from infoplane.data.sources import SOURCES, Source
+from infoplane.data.transfer import Progress, download
+from infoplane.data.verification import AS_PUBLISHED, DIFFERS, FileCheck, check_file, verify
 from infoplane.errors import UserError
 from infoplane.terminal import can_redraw
 
-Progress = Callable[[str, int, int], None]
-"""Called with the file's name, the bytes that are there and the bytes expected, 0 where the server does not say."""
-
-ROUNDS = 2  # through all mirrors; faults that pass, such as broken connections, get the second one
-PAUSE_SECONDS = 1.0  # between rounds
-_TIMEOUT_SECONDS = (10, 60)  # to connect; between two pieces
-
-
-@dataclass(frozen=True)
-class Source:
-    """One published file: where it goes below the data folder, its checksum, and the mirrors that hold it."""
-
-    path: str
-    sha256: str
-    urls: tuple[str, ...]
-
-
-def _mnist(file: str, sha256: str) -> Source:
-    mirrors = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
-    return Source(f"mnist/{file}", sha256, tuple(mirror + file for mirror in mirrors))
-
-
-# Checksums: tensorflow/datasets, url_checksums/{mnist,cifar10,stl10}.txt. Mirrors: the authors' pages;
-# pytorch/vision, datasets/mnist.py; tensorflow/datasets (MNIST); tensorflow/swift-models (CIFAR-10).
-SOURCES: Mapping[str, Sequence[Source]] = {
-    "mnist": (
-        _mnist("train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-        _mnist("train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-        _mnist("t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-        _mnist("t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-    ),
-    "cifar10": (
-        Source(
-            cifar10.ARCHIVE,
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            (
-                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-                "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/cifar-10-binary.tar.gz",
-            ),
-        ),
-    ),
-    "stl10": (
-        Source(
-            stl10.ARCHIVE,
-            "f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
-            (
-                "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
-                # Without TLS; the checksum still decides whether it is kept.
-                "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
-            ),
-        ),
-    ),
-}
+_HOMES = {"stl10": stl10.ARCHIVE_FOLDER, "cifar10": READERS["cifar10"].folders[-1]}  # others: their own name
 
 
 def fetch(
     name: str,
     *,
     folder: Path | None = None,
+    replace: bool = False,
     sources: Mapping[str, Sequence[Source]] = SOURCES,
     progress: Progress | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Make sure that a whole, verified copy of a data set is there, and download what is missing.
 
-    A file appears under its name only once its checksum has been found right. Of STL-10 the labelled images are
-    unpacked, and the archive, most of which is unlabelled images, is deleted if this call downloaded it.
+    A file appears under its name only once its checksum has been found right. No file is overwritten: one that
+    cannot be decoded, or that `replace` allows to be replaced, is kept with ".old" at the end of its name.
+    Of STL-10 the labelled images are unpacked, and the archive, most of which is unlabelled images, is deleted if
+    this call downloaded it.
 
     Args:
         name: a data set in `sources`.
         folder: where it goes, and the only place that is searched for a copy; by default `INFOPLANE_DATA`, or
             else the user's cache.
+        replace: whether files that can be decoded but are not this data set's may be moved aside.
         sources: what can be downloaded.
         progress: told about every piece.
+        say: told, in a sentence, which file was moved where.
 
     Returns:
         The folder to give to `load_split` as `root`; it also finds the default by itself.
 
     Raises:
-        UserError: no mirror has the file or all are out of reach, or the folder cannot be written to.
+        UserError: no mirror has the file or all are out of reach, the folder cannot be written to, or a file of
+            another content is in the way.
     """
     if name not in sources:
         raise UserError(f"{name!r} cannot be downloaded; choose one of {', '.join(sources)}")
-    for root in search_roots() if folder is None else [folder]:
-        if all(check.message == AS_PUBLISHED for check in verify(name, root)):
-            return root
-    destination = folder or search_roots()[0]
-    present = (destination / stl10.ARCHIVE).exists()
+    checks = verify(name, folder)
+    roots = search_roots() if folder is None else [folder]
+    if all(check.message == AS_PUBLISHED for check in checks):
+        return next(root for root in roots if any(READERS[name].locate(root, split) for split in READERS[name].files))
+    destination = roots[0]
+    wanted = [source for source in sources[name] if not _is_here(name, source, destination)]
+    obstacles = _obstacles(name, wanted, destination, checks)
+    if not replace and (others := [check for check in obstacles if not check.damaged]):
+        raise UserError(
+            f"{others[0].path} is {DIFFERS.format(dataset=name)}; to replace it and keep the old file: "
+            f"infoplane data {name} --replace"
+        )
     try:
-        for source in sources[name]:
-            _download(name, source, destination, progress)
+        _download_all(name, wanted, destination, [check.path for check in obstacles if check.path], progress, say)
         if name == "stl10":
             _unpack_stl10(destination)
-            if not present:
+            if any(source.path == stl10.ARCHIVE for source in wanted):
                 (destination / stl10.ARCHIVE).unlink()
     except OSError as error:
         reason = error.strerror or error
@@ -117,123 +79,88 @@ def fetch(
     return destination
 
 
-def _download(name: str, source: Source, destination: Path, progress: Progress | None) -> None:
-    import pooch
+def _download_all(
+    name: str,
+    wanted: Sequence[Source],
+    destination: Path,
+    obstacles: Sequence[Path],
+    progress: Progress | None,
+    say: Callable[[str], object] | None,
+) -> None:
+    arrived = {
+        destination / source.path: download(name, source, destination / source.path, progress) for source in wanted
+    }
+    for path in dict.fromkeys(obstacles):
+        aside = _free_name(path)
+        path.rename(aside)
+        if say is not None:
+            say(f"the old {path} is kept as {aside.name}")
+    for target, part in arrived.items():
+        part.chmod(0o644)  # data folders are shared
+        part.replace(target)
 
+
+def _free_name(path: Path) -> Path:
+    """Return a name beside `path` under which no reader finds it, and which nothing has."""
+    numbers = iter(range(2, 10_000))
+    aside = path.with_name(f"{path.name}.old")
+    while aside.exists():
+        aside = path.with_name(f"{path.name}.old{next(numbers)}")
+    return aside
+
+
+def _is_here(name: str, source: Source, destination: Path) -> bool:
+    """Whether the file, or one of the same content, is at its place."""
     target = destination / source.path
-    http = pooch.HTTPDownloader(
-        progressbar=_PoochBar(target.name, progress) if progress else False,
-        chunk_size=1 << 16,
-        timeout=_TIMEOUT_SECONDS,
-        # Servers that compress on the way would have .gz files arrive unpacked, with another checksum.
-        headers={"Accept-Encoding": "identity"},
-    )
-
-    def download(url: str, temporary: str, caller: object) -> None:
-        http(url, temporary, caller)
-        Path(temporary).chmod(0o644)  # pooch opens it for its owner alone, and data folders are shared
-
-    failures: dict[str, str] = {}
-    waiting = list(source.urls)
-    for turn in range(ROUNDS):
-        if turn and waiting:
-            time.sleep(PAUSE_SECONDS)
-        for url in tuple(waiting):
-            try:
-                with _quiet_pooch():
-                    # Into a temporary file beside the target, which takes its place once the checksum is right.
-                    known_hash = f"sha256:{source.sha256}"
-                    pooch.retrieve(url, known_hash, target.name, target.parent, downloader=download)
-                return
-            except Exception as error:
-                failure, passing = _explain(error)
-                if failure is None:
-                    raise
-                failures[url] = failure
-                if not passing:
-                    waiting.remove(url)
-    reasons = "; ".join(f"{url}: {failure}" for url, failure in failures.items())
-    raise UserError(
-        f"{name} could not be downloaded: {reasons}; check the connection and run again: infoplane data {name}, "
-        f"or put {target.name} into {target.parent}"
-    )
+    if not target.is_file():
+        return False
+    with target.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() == source.sha256:
+            return True
+    return target.stem in PUBLISHED[name] and check_file(target, name, target.stem).ok
 
 
-def _explain(error: Exception) -> tuple[str | None, bool]:
-    """Say in words why a mirror failed, and whether trying it again can help; None where it was not the mirror."""
-    from requests import exceptions
+def _obstacles(
+    name: str, wanted: Sequence[Source], destination: Path, checks: Sequence[FileCheck]
+) -> Sequence[FileCheck]:
+    """Return the files that would be overwritten, or that would be found before the downloaded ones."""
+    folders = READERS[name].folders
+    first = [destination / folder for folder in folders[: folders.index(_HOMES.get(name, name)) + 1]]
+    targets = {destination / source.path: source for source in wanted}
+    found: dict[Path, FileCheck] = {}
+    for check in checks:
+        path = check.path
+        if path and check.message != AS_PUBLISHED and (path.parent in first or path in targets):
+            # an archive is checked once per split
+            found[path] = check._replace(damaged=check.damaged or (path in found and found[path].damaged))
+    for target, source in targets.items():
+        if target.exists() and target not in found:
+            found[target] = _check_target(name, source, target)
+    return list(found.values())
 
-    match error:
-        case exceptions.HTTPError(response=response) if response is not None:
-            return f"HTTP {response.status_code}", response.status_code >= 500
-        case exceptions.SSLError():
-            return "its TLS certificate was not accepted", False
-        case exceptions.Timeout():
-            return "no answer in time", True
-        case exceptions.ChunkedEncodingError():
-            return "the connection broke off", True
-        case exceptions.ConnectionError():
-            return "no connection", True
-        case exceptions.RequestException():
-            return type(error).__name__, False
-        case ValueError():  # from pooch
-            return "wrong checksum", False
-    return None, False
+
+def _check_target(name: str, source: Source, target: Path) -> FileCheck:
+    if target.stem in PUBLISHED[name]:
+        return check_file(target, name, target.stem)
+    cut = target.is_file() and target.stat().st_size < source.size
+    return FileCheck(str(target), False, DIFFERS.format(dataset=name), target, damaged=cut)
 
 
 def _unpack_stl10(destination: Path) -> None:
-    files = [f"{stl10.ARCHIVE_FOLDER}/{file}" for names in stl10.FILES.values() for file in names]
+    sizes = {
+        f"{stl10.ARCHIVE_FOLDER}/{file}": PUBLISHED["stl10"][file].size
+        for names in stl10.FILES.values()
+        for file in names
+    }
     (destination / stl10.ARCHIVE_FOLDER).mkdir(exist_ok=True)
-    for member, content in archive_members(destination / stl10.ARCHIVE, files, "stl10"):
+    for member, content in archive_members(destination / stl10.ARCHIVE, sizes, "stl10", stl10.ARCHIVE_BYTES):
         target = destination / member
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
-                shutil.copyfileobj(content, file, 1 << 20)
+            temporary.write_bytes(content)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-class _PoochBar:
-    """What pooch expects of a progress bar, told on to a `Progress`."""
-
-    def __init__(self, file: str, progress: Progress) -> None:
-        self._file, self._progress = file, progress
-        self._total = self._done = 0
-
-    @property
-    def total(self) -> int:
-        return self._total
-
-    @total.setter
-    def total(self, size: int) -> None:
-        self._total, self._done = size, 0  # pooch sets it at the start of each attempt
-
-    def update(self, size: int) -> None:
-        # pooch counts whole pieces, of which the last is shorter.
-        self._done = min(self._done + size, self._total) if self._total else self._done + size
-        self._progress(self._file, self._done, self._total)
-
-    def reset(self) -> None:
-        pass  # called at the end, and followed by an update with the whole size
-
-    def close(self) -> None:
-        pass
-
-
-@contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Keep pooch from writing its own lines between ours."""
-    import pooch
-
-    logger: Any = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @contextmanager

@@ -5,13 +5,17 @@ import lzma
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from infoplane.errors import UserError
 
 _DECODING_ERRORS = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, tarfile.TarError, EOFError)
+
+
+class DamagedFileError(UserError):
+    """A file that cannot be decoded, so that it can be of no use to anybody."""
 
 
 def search_roots(root: Path | None = None) -> list[Path]:
@@ -48,54 +52,118 @@ def find_folder(root: Path, folders: Iterable[str], names: Iterable[str]) -> Pat
     return next((found for found in candidates if all(find_file(found, name) for name in names)), None)
 
 
-def damaged(path: Path, problem: str, dataset: str) -> UserError:
+def wrong_content(path: Path, problem: str, dataset: str) -> UserError:
     """The error about a file whose content is not what its data set publishes."""
-    return UserError(f"{path} {problem}; delete it and run: infoplane data {dataset}")
+    return UserError(f"{path} {problem}; to replace it and keep the old file: infoplane data {dataset} --replace")
 
 
-def read_content(path: Path, dataset: str) -> bytes:
+def differs(path: Path, dataset: str, name: str, owner: str | None) -> UserError:
+    """The error about a file of the published size with other content; `owner` is the dataset that publishes it."""
+    inside = "" if path.name.startswith(name) else f"{name} in it "
+    if owner is None:
+        return wrong_content(path, f"{inside}is not the {name} that {dataset} publishes", dataset)
+    return UserError(
+        f"{path} {inside}is {owner}'s, not {dataset}'s; read it with --data.name {owner}, or to replace it and keep "
+        f"the old file: infoplane data {dataset} --replace"
+    )
+
+
+def _damaged(path: Path, error: Exception, dataset: str) -> DamagedFileError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return DamagedFileError(
+        f"{path} is cut short or damaged ({reason}); to replace it and keep the old file: infoplane data {dataset}"
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be read ({error.strerror or error}); check its permissions")
+
+
+def read_content(path: Path, dataset: str, limit: int) -> bytes:
     """Return the content of a file, decompressed as its suffix says.
 
+    Args:
+        path: of the file.
+        dataset: that it belongs to, for messages.
+        limit: bytes that the content may have; no more are decompressed.
+
     Raises:
-        UserError: the file cannot be read, or is cut short or damaged.
+        UserError: the file cannot be read, is cut short or damaged, or has more than `limit` bytes.
     """
     try:
         if path.suffix == ".gz":
             with gzip.open(path) as unzipped:
-                return unzipped.read()
-        if path.suffix == ".xz":
+                content = unzipped.read(limit + 1)
+        elif path.suffix == ".xz":
             with lzma.open(path) as unpacked:
-                return unpacked.read()
-        return path.read_bytes()
+                content = unpacked.read(limit + 1)
+        else:
+            with path.open("rb") as plain:
+                content = plain.read(limit + 1)
     except _DECODING_ERRORS as error:
-        raise damaged(path, f"is cut short or damaged ({error})", dataset) from None
+        raise _damaged(path, error, dataset) from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from None
+        raise _unreadable(path, error) from None
+    if len(content) > limit:
+        raise wrong_content(path, f"holds more than the {limit} bytes that {dataset} publishes", dataset)
+    return content
 
 
-def archive_members(archive: Path, names: Iterable[str], dataset: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Walk through a .tar.gz and give each file of `names` as an open stream, in the archive's order.
+class _Bounded:
+    """A stream that ends in an error after `limit` bytes: an archive that unpacks to far more than expected."""
+
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
+        self._stream, self._left, self._limit = stream, limit, limit
+
+    def read(self, size: int) -> bytes:
+        content = self._stream.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it unpacks to more than {self._limit} bytes")
+        return content
+
+
+def archive_members(archive: Path, sizes: Mapping[str, int], dataset: str, limit: int) -> Iterator[tuple[str, bytes]]:
+    """Walk through a .tar.gz and give the content of each file in `sizes`, in the archive's order.
 
     Nothing is extracted, so a path in the archive can lead nowhere; links are passed over.
 
+    Args:
+        archive: its path.
+        sizes: by name in the archive, the bytes that the content may have.
+        dataset: that the archive belongs to, for messages.
+        limit: bytes that the whole archive may unpack to.
+
     Raises:
-        UserError: the archive cannot be read, is damaged, or lacks one of `names`.
+        UserError: the archive cannot be read, is damaged, is larger than `limit`, or lacks one of the files.
     """
-    wanted = set(names)
+    wanted = set(sizes)
     try:
-        with gzip.open(archive) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as members:
+        with gzip.open(archive) as unzipped:
+            stream = _Bounded(unzipped, limit)
+            with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as members:
                 for member in members:
                     name = str(PurePosixPath(member.name))
-                    if name in wanted and member.isfile() and (file := members.extractfile(member)):
-                        wanted.remove(name)
-                        yield name, file
+                    if name not in wanted or not member.isreg():
+                        continue
+                    if member.issparse():
+                        raise tarfile.ReadError(f"{name} in it is stored with holes")
+                    if member.size > sizes[name]:
+                        raise tarfile.ReadError(f"{name} in it has {member.size} bytes, more than {sizes[name]}")
+                    file = members.extractfile(member)
+                    content = b"" if file is None else file.read()
+                    if len(content) != member.size:
+                        raise EOFError(f"{name} in it ends after {len(content)} of {member.size} bytes")
+                    wanted.remove(name)
+                    yield name, content
             # gzip compares its checksum at the very end only, which tar has no need to reach.
             while stream.read(1 << 20):
                 pass
-    except _DECODING_ERRORS as error:
-        raise damaged(archive, f"is cut short or damaged ({error})", dataset) from None
+    except gzip.BadGzipFile as error:  # an OSError too
+        raise _damaged(archive, error, dataset) from None
     except OSError as error:
-        raise UserError(f"{archive} cannot be read ({error.strerror or error}); check its permissions") from None
+        raise _unreadable(archive, error) from None
+    except Exception as error:  # noqa: BLE001 - tarfile raises nearly anything on broken headers
+        raise _damaged(archive, error, dataset) from None
     if wanted:
-        raise damaged(archive, f"holds no {', '.join(sorted(wanted))}", dataset)
+        raise wrong_content(archive, f"holds no {', '.join(sorted(wanted))}", dataset)

@@ -1,5 +1,8 @@
-"""The user's own images: `train/CLASS/*` and `test/CLASS/*`, in any format that Pillow reads."""
+"""The user's own images: `train/CLASS/*` and `test/CLASS/*`."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,13 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from infoplane.data.images import ImageSet
+from infoplane.data.images import ImageSet, check_room
 from infoplane.errors import UserError
+from infoplane.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SPLITS = ("train", "test")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # Pillow knows fifty more, some of which run programs
+# What systems and people put beside images, in lower case.
+_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+_READMES = {"readme", "readme.txt", "readme.md", "readme.rst"}
+_LITTER_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
 _GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"}
 
@@ -30,8 +39,9 @@ def read_folder(root: Path, split: str, *, image_size: int | None = None) -> Ima
     """Read one split of a folder of images; classes and files in the order of their sorted names.
 
     Images are grey, `(n, 1, height, width)`, where every image of both splits is, and RGB otherwise, so that one
-    model fits both. Hidden files are passed over, transparency is dropped, and orientation tags of cameras are
-    not applied.
+    model fits both. Passed over are hidden files, those that systems put there (Thumbs.db, desktop.ini), readme
+    files, and what is no file, such as pipes. Transparency is dropped, and orientation tags of cameras are not
+    applied. In names of classes, bytes that are not UTF-8 become replacement characters.
 
     Args:
         root: holds `train` and `test`, or one of them.
@@ -61,6 +71,7 @@ def read_folder(root: Path, split: str, *, image_size: int | None = None) -> Ima
         _check_one_size(everything)
     grey = all(file.grey for file in everything)
     width, height = (image_size, image_size) if image_size is not None else everything[0].size
+    check_room(str(root), len(files[split]), (1 if grey else 3, height, width))
     images = np.empty((len(files[split]), 1 if grey else 3, height, width), np.uint8)
     for place, file in zip(images, files[split], strict=True):
         pixels = _pixels(file.path, grey, image_size)
@@ -68,29 +79,53 @@ def read_folder(root: Path, split: str, *, image_size: int | None = None) -> Ima
     return ImageSet(
         images=torch.from_numpy(images),
         labels=torch.tensor([file.label for file in files[split]]),
-        class_names=classes[split],
+        class_names=_shown(classes[split]),
         split=split,
         name="folder",
         source=str(root / split),
     )
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}); check its permissions") from None
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in _visible(folder) if path.is_dir())
+    names = tuple(path.name for path in _entries(folder) if path.is_dir() and path.name.lower() not in _LITTER_FOLDERS)
     if not names:
         raise UserError(f"{folder} holds no class folders; put images into {folder}/CLASS/")
     return names
+
+
+def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names as text; those that become equal are numbered."""
+    shown: list[str] = []
+    for name in map(one_line, names):
+        number, numbered = 2, name
+        while numbered in shown:
+            number, numbered = number + 1, f"{name} ({number})"
+        shown.append(numbered)
+    return tuple(shown)
+
+
+def _image_paths(folder: Path) -> list[Path]:
+    """Return what should be images: all but litter, pipes, sockets and devices."""
+    return [
+        path
+        for path in _entries(folder)
+        if path.name.lower() not in _LITTER | _READMES | _LITTER_FOLDERS
+        and (path.is_file() or path.is_dir() or path.is_symlink())
+    ]
 
 
 def _inspect(folder: Path, classes: tuple[str, ...]) -> list[_File]:
     """Look at the header of every image, which is far cheaper than reading it."""
     files = []
     for label, name in enumerate(classes):
-        paths = _visible(folder / name)
+        paths = _image_paths(folder / name)
         if not paths:
             raise UserError(f"{folder / name} holds no images; add some, or remove the class from both splits")
         for path in paths:
@@ -101,17 +136,21 @@ def _inspect(folder: Path, classes: tuple[str, ...]) -> list[_File]:
 
 
 def _header(path: Path, label: int) -> _File:
-    from PIL import Image
+    with _opened(path) as image:
+        mode, size = image.mode, image.size
+    return _File(path, label, size, checked_mode(mode, str(path)))
 
-    try:
-        with Image.open(path) as image:
-            mode, size = image.mode, image.size
-    except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on broken files
-        raise _unreadable(path, error) from None
+
+def checked_mode(mode: str, where: str) -> bool:
+    """Return whether an image of this mode of Pillow's is grey.
+
+    Raises:
+        UserError: its pixels have more than 8 bits; the message names `where`.
+    """
     if mode not in _GREY_MODES | _COLOUR_MODES:
         # Pillow would cut 16 bits down to 8 by clipping, which leaves white images.
-        raise UserError(f"{path} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
-    return _File(path, label, size, mode in _GREY_MODES)
+        raise UserError(f"{where} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
+    return mode in _GREY_MODES
 
 
 def _check_one_size(files: list[_File]) -> None:
@@ -125,19 +164,15 @@ def _check_one_size(files: list[_File]) -> None:
 
 
 def _pixels(path: Path, grey: bool, image_size: int | None) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            # Via RGBA, because a palette that holds transparency makes Pillow warn.
-            opaque = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
-            converted = opaque.convert("L" if grey else "RGB")
-    except Exception as error:  # noqa: BLE001 - as above
-        raise _unreadable(path, error) from None
-    return np.asarray(converted if image_size is None else _square(converted, image_size))
+    with _opened(path) as image:
+        # Via RGBA, because a palette that holds transparency makes Pillow warn.
+        opaque = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
+        converted = opaque.convert("L" if grey else "RGB")
+    return np.asarray(converted if image_size is None else square(converted, image_size))
 
 
-def _square(image: "Image", image_size: int) -> "Image":
+def square(image: "Image", image_size: int) -> "Image":
+    """Scale the shorter side to `image_size`, bilinear and antialiased, and cut out the middle square."""
     from PIL import Image
 
     shorter = min(image.size)
@@ -148,6 +183,21 @@ def _square(image: "Image", image_size: int) -> "Image":
     return image.crop((left, top, left + image_size, top + image_size))
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f"{path} cannot be read as an image ({reason}); replace or remove it")
+@contextmanager
+def _opened(path: Path) -> Iterator["Image"]:
+    """Open an image; whatever goes wrong in the block is one line that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                yield image
+    except UnidentifiedImageError:
+        raise UserError(
+            f"{path} cannot be read as an image (cannot identify image file as one of {', '.join(FORMATS)}); "
+            "replace or remove it"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on broken files
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} cannot be read as an image ({reason}); replace or remove it") from None

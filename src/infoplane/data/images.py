@@ -1,5 +1,7 @@
 """Image sets as bytes with labels, and what every reader does with them: floats, subsets, sizes."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from infoplane.checks import check_at_least
 from infoplane.errors import UserError
 from infoplane.short_repr import with_short_repr
 
+LARGEST_SET = 16 << 30  # bytes of pixels in a split of the user's own; a broken file can claim any number
 _RESIZE_CHUNK = 1000  # images turned to floats at a time: 5,000 of STL-10 at once would take gigabytes
 
 
@@ -72,6 +75,20 @@ class ImageSet:
 def fragment_note(found: int, published: int, split: str, source: Path) -> str:
     """What to tell the user about a split that is there in part; empty where it is whole."""
     return "" if found == published else f"{found:,} of {published:,} {split} images are in {source}"
+
+
+def check_room(where: str, number: int, shape: Sequence[int]) -> None:
+    """Refuse `number` images of `shape` that would take more memory than any data set of images does.
+
+    Raises:
+        UserError: they would; the message names `where`.
+    """
+    size = number * math.prod(shape)
+    if size > LARGEST_SET:
+        raise UserError(
+            f"{where}: {number} images of {' x '.join(map(str, shape))} take {size / 2**30:.0f} GiB, more than "
+            f"{LARGEST_SET >> 30}; choose a smaller --data.image-size, or fewer images"
+        )
 
 
 def as_floats(images: Tensor, *, device: torch.device | str | None = None) -> Tensor:

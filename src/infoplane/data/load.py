@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infoplane.checks import check_at_least
-from infoplane.data import cifar10, mnist, stl10
+from infoplane.data import cifar10, idx, stl10
 from infoplane.data.digits import load_digits_split
 from infoplane.data.files import find_file, search_roots
 from infoplane.data.folder import SPLITS, read_folder
 from infoplane.data.images import ImageSet, resize_images
+from infoplane.data.own import read_function, read_npz
 from infoplane.errors import UserError
 
 
@@ -24,24 +25,26 @@ class Reader(NamedTuple):
 
 
 READERS = {
-    "mnist": Reader(mnist.locate_mnist, mnist.read_mnist, mnist.FOLDERS, mnist.FILES),
+    **{each.name: Reader(each.locate, each.read, each.folders, idx.FILES) for each in (idx.MNIST, idx.FASHION_MNIST)},
     "cifar10": Reader(cifar10.locate_cifar10, cifar10.read_cifar10, cifar10.FOLDERS, cifar10.FILES),
     "stl10": Reader(stl10.locate_stl10, stl10.read_stl10, stl10.FOLDERS, stl10.FILES),
 }
-NAMES = ("digits", *READERS, "folder")
+OWN = ("folder", "npz", "function")
+NAMES = ("digits", *READERS, *OWN)
 
 
 def load_split(
-    name: str, split: str, *, root: Path | None = None, image_size: int | None = None, seed: int = 0
+    name: str, split: str, *, root: Path | str | None = None, image_size: int | None = None, seed: int = 0
 ) -> ImageSet:
     """Return one split of a data set as bytes, in the order in which it was published.
 
     Args:
         name: one of `NAMES`.
         split: "train" or "test".
-        root: where to look first, before `INFOPLANE_DATA` and the user's cache; for "folder" the folder itself.
+        root: where to look first, before `INFOPLANE_DATA` and the user's cache; for "folder" the folder itself, for
+            "npz" the file, and for "function" "package.module:function" (see `own.read_function`).
         image_size: pixels of a side after bilinear, antialiased scaling; by default 28 for digits, else as stored.
-        seed: decides how digits, which come in one piece, are split.
+        seed: decides how digits, which come in one piece, are split, and what a function of the user's draws.
 
     Raises:
         ValueError: `image_size` is below 1.
@@ -53,13 +56,20 @@ def load_split(
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
     if image_size is not None:
         check_at_least(image_size, 1, name="image_size")
+    if name in OWN and root is None:
+        raise UserError(f"the data set {name!r} is your own; name it with --data")
+    if name == "function":
+        return read_function(str(root), split, image_size=image_size, seed=seed)
+    root = None if root is None else Path(root)
+    if name == "npz":
+        assert root is not None
+        return read_npz(root, split, image_size=image_size)
     if root is not None and not root.is_dir():
         raise UserError(f"{root} is no folder; name the folder that holds the data")
     if name == "digits":
         return load_digits_split(split, image_size=28 if image_size is None else image_size, seed=seed)
     if name == "folder":
-        if root is None:
-            raise UserError("no folder of images was named; give one that holds train/CLASS/* and test/CLASS/*")
+        assert root is not None
         return read_folder(root, split, image_size=image_size)
     image_set = READERS[name].read(_locate(name, split, search_roots(root)), split)
     if image_size is None:

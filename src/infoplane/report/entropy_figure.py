@@ -1,5 +1,6 @@
 """Per-class entropies over epochs, on original and on attacked examples, each from its own records."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -10,16 +11,18 @@ from infoplane.records import CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import CEILING, COLOURS, LINES, align_epochs, epoch_axis, layer_grid, plain, say_missing
+from infoplane.report.subject import class_label
 
 _CLASSES_NAMED = 20  # beyond that a legend explains nothing
 
 
-def class_entropy_figure(rows: pl.DataFrame, title: str) -> Figure:
+def class_entropy_figure(rows: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure:
     """Draw H(T)-h(noise) and H(T|y)-h(noise) of one training: a column per layer, a row per examples and kind.
 
     Args:
         rows: as `bits.in_bits` returns them, of one seed and training.
         title: stands above the figure.
+        class_names: for the legend; without them classes have numbers.
     """
     rows = rows.filter(pl.col("estimator").is_in([KDE_KL, KDE_BD]))
     layers = layers_of(rows) or [(0, "no layer")]
@@ -30,7 +33,7 @@ def class_entropy_figure(rows: pl.DataFrame, title: str) -> Figure:
     parts = rows.partition_by("examples", "estimator", "layer_index", as_dict=True)
     for row, (examples, estimator) in enumerate(panels):
         for column, (index, _) in enumerate(layers):
-            _draw_entropies(axes[row, column], parts.get((examples, estimator, index), rows.clear()))
+            _draw_entropies(axes[row, column], parts.get((examples, estimator, index), rows.clear()), class_names)
         axes[row, 0].set_ylabel(plain(f"{examples}\n{estimator_label(estimator)}\nbits"))
     align_epochs(axes)
     handles: dict[Any, Any] = {}
@@ -38,11 +41,14 @@ def class_entropy_figure(rows: pl.DataFrame, title: str) -> Figure:
         handles |= {label: handle for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
     if len(handles) > _CLASSES_NAMED + 2:
         handles = {label: handle for label, handle in handles.items() if not label.startswith("class ")}
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=12, handlelength=2.4, columnspacing=1.2)
+    columns = 12 if max(map(len, class_names), default=0) <= 2 else 7
+    figure.legend(
+        handles.values(), handles.keys(), loc="lower center", ncol=columns, handlelength=2.4, columnspacing=1.2
+    )
     return figure
 
 
-def _draw_entropies(axes: Axes, rows: pl.DataFrame) -> None:
+def _draw_entropies(axes: Axes, rows: pl.DataFrame, class_names: Sequence[str]) -> None:
     whole = rows.filter(pl.col("quantity") == INPUT_INFORMATION).sort("epoch")
     classes = rows.filter(pl.col("quantity") == CLASS_ENTROPY)
     if whole.is_empty() and classes.is_empty():
@@ -63,9 +69,8 @@ def _draw_entropies(axes: Axes, rows: pl.DataFrame) -> None:
             "color": COLOURS[index % len(COLOURS)],
             "linestyle": LINES[index // len(COLOURS) % len(LINES)],
         }
-        axes.plot(
-            own["epoch"], own["drawn_bits"], linewidth=0.9, label=f"class {index}", marker=marker, markersize=2, **style
-        )
+        label = plain(f"class {class_label(index, class_names)}")
+        axes.plot(own["epoch"], own["drawn_bits"], linewidth=0.9, label=label, marker=marker, markersize=2, **style)
     for ceiling in {whole["ceiling_bits"].max(), classes["ceiling_bits"].max()} - {None}:
         axes.axhline(ceiling, **CEILING, label="ceiling")  # type: ignore[arg-type]
     epoch_axis(axes, rows["epoch"])

@@ -1,6 +1,6 @@
 """The figures of a run, as PNG and PDF in its folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -29,6 +29,7 @@ from infoplane.report.mistakes_figure import mistakes_figure, transfer_figure
 from infoplane.report.pdfs import pdfs_beside
 from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
 from infoplane.report.style import STYLE, figure_style, save_figure
+from infoplane.report.subject import subject_of
 from infoplane.report.sweep_figure import noise_sweep_figure
 from infoplane.report.trusted_figure import trusted_figure
 from infoplane.runs import RunFolder
@@ -48,7 +49,7 @@ def write_figures(run: RunFolder) -> list[Path]:
     Raises:
         UserError: the folder holds no run, or damaged records.
     """
-    name = str(run.read_config().get("settings", {}).get("recipe", run.path.name))
+    name, _, _, class_names = subject_of(run.read_config(), run.path.name)
     rows = in_bits(run.measurements())
     geometry = undistorted(run.geometry())
     performance = run.performance().filter(pl.col("distortion").is_null())
@@ -60,7 +61,7 @@ def write_figures(run: RunFolder) -> list[Path]:
     with figure_style(), pdfs_beside(STYLE, beside=len(pairs) > 1) as pdfs:
         for seed, training in pairs:
             own = (pl.col("seed") == seed) & (pl.col("training") == training)
-            drawn = _training_figures(rows.filter(own), points.filter(own), performance.filter(own), name)
+            drawn = _training_figures(rows.filter(own), points.filter(own), performance.filter(own), name, class_names)
             for kind, figure in drawn:
                 written += save_figure(figure, folder / f"{kind}-{training}-s{seed}", pdfs)
         seeds = list(dict.fromkeys(seed for seed, _ in pairs))
@@ -80,18 +81,18 @@ def write_figures(run: RunFolder) -> list[Path]:
                 fixed = rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
                 figure = geometry_figure(of_seed, fixed, f"Geometry of the layers over epochs, {where}")
                 written += save_figure(figure, folder / f"geometry-s{seed}", pdfs)
-            for kind, drawing in mistake_figures(run, seed, where):
+            for kind, drawing in mistake_figures(run, seed, where, class_names):
                 written += save_figure(drawing, folder / f"{kind}-s{seed}", pdfs)
         for kind, figure in distortion_figures(run, name):
             written += save_figure(figure, folder / kind, pdfs)
     return written
 
 
-def mistake_figures(run: RunFolder, seed: int, where: str) -> Iterator[tuple[str, Figure]]:
+def mistake_figures(run: RunFolder, seed: int, where: str, class_names: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """Draw what attacked examples are taken for and what layers tell about it, where that was recorded."""
     own = pl.col("seed") == seed
     performance = run.performance().filter(own, pl.col("distortion").is_null())
-    if transfer := transfer_figure(performance, f"What adversarial examples are taken for, {where}"):
+    if transfer := transfer_figure(performance, f"What adversarial examples are taken for, {where}", class_names):
         yield "transfer", transfer
     measurements = run.measurements().filter(own)
     saturated = in_bits(measurements, of_distorted=True).filter(pl.col("distortion") == "saturation")
@@ -125,7 +126,7 @@ def distortion_figures(run: RunFolder, name: str) -> Iterator[tuple[str, Figure]
 
 
 def _training_figures(
-    rows: pl.DataFrame, points: pl.DataFrame, performance: pl.DataFrame, name: str
+    rows: pl.DataFrame, points: pl.DataFrame, performance: pl.DataFrame, name: str, class_names: Sequence[str]
 ) -> Iterator[tuple[str, Figure]]:
     """Draw one training of one seed; what a run may do without is drawn where it was recorded."""
     ((seed, training),) = trainings_of(rows, performance)
@@ -145,4 +146,4 @@ def _training_figures(
     if not swept.filter(pl.col("estimator").str.ends_with(SWEPT)).is_empty():
         yield "noise-sweep", noise_sweep_figure(swept, f"Both informations against the noise, last epoch, {where}")
     title = f"Entropy of layer and class, less the noise, {where}"
-    yield "class-entropies", class_entropy_figure(rows, title)
+    yield "class-entropies", class_entropy_figure(rows, title, class_names)

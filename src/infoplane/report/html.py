@@ -20,9 +20,11 @@ from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section, is_of_distortion
 from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
+from infoplane.report.subject import Subject, subject_of
 from infoplane.report.summary import at_chance_lines, missing_parts
 from infoplane.runs import CALIBRATION, RunFolder, write_whole
 from infoplane.sweeps import SWEEP_SCHEMA
+from infoplane.text import decodable
 
 SWEEPS = "sweeps"  # folder in that of a run
 _NO_RUNS = ("geometry", "limits", CALIBRATION)
@@ -61,8 +63,8 @@ def write_report(run: RunFolder, found: Findings | None = None) -> Path:
     if found is None:
         found = run_findings(run)
     content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=run.path)
-    write_whole(run.path / "findings.json", findings_json(found).encode())
-    write_whole(path, content.encode())
+    write_whole(run.path / "findings.json", decodable(findings_json(found)).encode())
+    write_whole(path, decodable(content).encode())
     return path
 
 
@@ -107,17 +109,17 @@ def report_html(
     findings = findings or find(measurements, performance)  # of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
-    name = str(settings.get("recipe") or config.get("study") or "run")
+    subject = subject_of(config, str(config.get("study") or "run"))
     page = Template(files("infoplane.report").joinpath("page.html").read_text("utf-8"))
     return page.substitute(
-        title=escape(f"{name}: information plane report"),
-        headline=escape(f"What the layers know: {name}"),
+        title=escape(f"{subject.title}: information plane report"),
+        headline=escape(f"What the layers know: {subject.title}"),
         lead=(
             "How much each layer of this network tells about its input and about the label, epoch by epoch, on "
             "original and on adversarial examples. Every number comes with its estimator, error and ceiling, and every "
             "I(T;Y) with what the same estimator finds in permuted labels."
         ),
-        facts=_facts(settings, rows, performance),
+        facts=_facts(subject, rows, performance),
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
         + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
@@ -140,8 +142,7 @@ def _resource(name: str) -> str:
     return files("infoplane.report").joinpath(name).read_text("utf-8")
 
 
-def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.DataFrame) -> str:
-    data = settings.get("data")
+def _facts(subject: Subject, rows: pl.DataFrame, performance: pl.DataFrame) -> str:
     pairs = trainings_of(rows, performance)
     epochs = [*rows["epoch"], *performance["epoch"]]
     # of mistaken examples and within classes there are fewer
@@ -149,7 +150,8 @@ def _facts(settings: Mapping[str, Any], rows: pl.DataFrame, performance: pl.Data
         pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION]), pl.col("class_index").is_null()
     )
     facts = {
-        "Data": str(data.get("name", "")) if isinstance(data, Mapping) else "",
+        "Model": subject.model,
+        "Data": subject.data,
         "Training": ", ".join(dict.fromkeys(training for _, training in pairs)),
         "Seed": ", ".join(dict.fromkeys(str(seed) for seed, _ in pairs)),
         "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",

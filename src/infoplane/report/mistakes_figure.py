@@ -16,6 +16,7 @@ from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, T
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
 from infoplane.report.labels import training_label
 from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
+from infoplane.report.subject import class_label
 
 _WRITTEN = 12  # classes up to which each cell of the matrix is written out
 _CURVES = (  # quantity, estimator, label, line, marker, filled
@@ -30,12 +31,13 @@ _ACROSS = 4  # trainings beside each other
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 
-def transfer_figure(performance: pl.DataFrame, title: str) -> Figure | None:
+def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure | None:
     """Draw which class attacked examples are taken for, by label: a matrix per training, at its last epoch.
 
     Args:
         performance: of one seed, undistorted, columns of `records.PERFORMANCE_SCHEMA`.
         title: stands above the figure.
+        class_names: for the axes; without them classes have numbers.
 
     Returns:
         The figure, or None where no attacked example's prediction was recorded.
@@ -50,15 +52,26 @@ def transfer_figure(performance: pl.DataFrame, title: str) -> Figure | None:
         return None
     across = min(len(trainings), _ACROSS)
     lines = math.ceil(len(trainings) / across)
-    width, height = max(5.0, 0.4 + 4.6 * across), 1.3 + 3.6 * lines + 0.7 * (lines - 1)
+    longest = max((len(class_label(index, class_names)) for index in range(len(class_names))), default=0)
+    room = 0.065 * longest if longest > 2 else 0.0  # inches that names take along both axes
+    width = max(5.0, 0.4 + (4.6 + room) * across)
+    height = 1.3 + (3.6 + room) * lines + 0.7 * (lines - 1)
     figure = new_figure(title, width, height)
-    edges = {"left": 0.75 / width, "right": 1 - 0.7 / width, "top": 1 - 0.55 / height, "bottom": 0.75 / height}
-    grid = figure.add_gridspec(lines, across, wspace=0.2, **edges)
+    grid = figure.add_gridspec(
+        lines,
+        across,
+        left=(0.75 + room) / width,
+        right=1 - 0.7 / width,
+        top=1 - 0.55 / height,
+        bottom=(0.75 + room) / height,
+        wspace=0.2 + room / 3.6,
+        hspace=0.2 + room / 3.6,
+    )
     images = []
     for number, training in enumerate(trainings):
         row = rows.filter(pl.col("training") == training).row(0, named=True)
         axes = figure.add_subplot(grid[number // across, number % across])
-        images.append(_matrix(axes, row["predictions"]))
+        images.append(_matrix(axes, row["predictions"], class_names, turned=room > 0))
         axes.set_title(
             f"{training_label(training)}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
             loc="left", fontweight="bold",
@@ -71,7 +84,9 @@ def transfer_figure(performance: pl.DataFrame, title: str) -> Figure | None:
     return figure
 
 
-def _matrix(axes: Axes, predictions: Sequence[dict[str, Any]]) -> AxesImage:
+def _matrix(
+    axes: Axes, predictions: Sequence[dict[str, Any]], class_names: Sequence[str], *, turned: bool
+) -> AxesImage:
     classes = sorted({cell[key] for cell in predictions for key in ("label", "predicted")})
     place = {name: index for index, name in enumerate(classes)}
     counts, confidence = np.zeros((2, len(classes), len(classes)))
@@ -83,8 +98,9 @@ def _matrix(axes: Axes, predictions: Sequence[dict[str, Any]]) -> AxesImage:
     for index in range(len(classes)):  # the right answers
         axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=1))
     ticks = range(0, len(classes), 1 if len(classes) <= 20 else 10)
-    axes.set_xticks(ticks, [str(classes[tick]) for tick in ticks])
-    axes.set_yticks(ticks, [str(classes[tick]) for tick in ticks])
+    labels = [plain(class_label(classes[tick], class_names)) for tick in ticks]
+    axes.set_xticks(ticks, labels, rotation=90 if turned else 0)
+    axes.set_yticks(ticks, labels)
     axes.spines[:].set_visible(True)
     if len(classes) <= _WRITTEN:
         for row, column in zip(*np.nonzero(counts), strict=True):

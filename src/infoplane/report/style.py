@@ -3,6 +3,7 @@
 import gc
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,8 @@ def stacked(rank: int, number: int) -> dict[str, float]:
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Draw in the house style, whatever matplotlibrc says, and leave the caller's settings as they were."""
-    with matplotlib.style.context(["default", STYLE]), _collector_at_rest():
+    with matplotlib.style.context(["default", STYLE]), _collector_at_rest(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")  # a name in a script that the font lacks
         yield
 
 

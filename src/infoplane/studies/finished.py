@@ -18,6 +18,7 @@ from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.state import join_state
+from infoplane.studies.data_record import check_data
 from infoplane.studies.ended import measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
 from infoplane.studies.flow_work import STUDY
@@ -80,6 +81,7 @@ class FinishedRun:
         if not self.trainings:
             raise UserError(f"{run.path}: every training of this run is at chance; there is no network to measure")
         self._test, measured = load_test_images(self.config, device)
+        check_data(run, self._test)
         self._images = as_pixels(self._test.images[measured])
         self._labels = self._test.labels[measured]
 

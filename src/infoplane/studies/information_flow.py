@@ -24,6 +24,7 @@ from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.state import join_state, split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
+from infoplane.studies.data_record import keep_data
 from infoplane.studies.ended import ADVICE, stopped_at
 from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
@@ -80,7 +81,9 @@ def information_flow(
     """
     progress = progress or Silence()
     images = load_images(config, device)
-    for note in {images.test.note, images.train.note if images.train else ""} - {""}:
+    if run is not None and run.exists():
+        keep_data(run, images.train, images.test)
+    for note in sorted({images.test.note, images.train.note if images.train else ""} - {""}):
         progress.say(f"data: {note}")
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
     trainings = [(own, training) for own in config.of_each_seed() for training in config.methods]

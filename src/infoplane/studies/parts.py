@@ -39,12 +39,28 @@ def load_images(config: FlowConfig, device: str) -> Images:
     """
     train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
     test, measured = load_test_images(config, device)
-    if train is not None and train.class_names != test.class_names:
-        raise UserError(f"{test.name}: the classes of the training and the test images differ")
+    if train is not None:
+        _check_fit(train, test)
     held_out = None
     if train is not None and config.training.validation_fraction:
         train, held_out = _split(train, config)
     return Images(train and _to_device(train, device), held_out and _to_device(held_out, device), test, measured)
+
+
+def _check_fit(train: ImageSet, test: ImageSet) -> None:
+    """Refuse training and test images that no network could take both of."""
+    if train.class_names != test.class_names:
+        first, second = (f"{len(one.class_names)} ({', '.join(one.class_names)[:60]})" for one in (train, test))
+        raise UserError(
+            f"{test.source}: the classes of the training images, {first}, and of the test images, {second}, differ; "
+            "give the names of all classes with both"
+        )
+    if train.images.shape[1:] != test.images.shape[1:]:
+        first, second = (" x ".join(map(str, one.images.shape[1:])) for one in (train, test))
+        raise UserError(
+            f"{test.source}: training images are {first} (channels, height, width), test images {second}; choose one "
+            "size with --data.image-size, and make all grey or all RGB"
+        )
 
 
 def _split(train: ImageSet, config: FlowConfig) -> tuple[ImageSet, ImageSet]:
@@ -78,10 +94,12 @@ def _to_device(images: ImageSet, device: str) -> ImageSet:
     return replace(images, images=images.images.to(device), labels=images.labels.to(device))
 
 
+def _root(data: DataConfig) -> Path | str | None:
+    return data.folder if data.name == "function" or not data.folder else Path(data.folder)
+
+
 def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
-    images = load_split(
-        data.name, split, root=Path(data.folder) if data.folder else None, image_size=data.image_size, seed=data.seed
-    )
+    images = load_split(data.name, split, root=_root(data), image_size=data.image_size, seed=data.seed)
     if limit is None or limit >= len(images):
         return images
     return images.subset(stratified_indices(images.labels, limit, seeded_generator(data.seed, "subset", split)))

@@ -1,0 +1,85 @@
+"""A web server on the loopback interface that behaves as told, with everything that goes wrong on the way."""
+
+import hashlib
+import http.server
+import itertools
+import socket
+import struct
+
+from infoplane.data import Source
+
+CONTENT = bytes(range(256)) * 1000  # 256,000 bytes: several pieces
+FILE = "mnist/t10k-images-idx3-ubyte.gz"
+
+
+def good(request):
+    reply(request, CONTENT, len(CONTENT))
+
+
+def changed(request):
+    reply(request, CONTENT[:-1] + b"?", len(CONTENT))
+
+
+def cut_short(request):
+    reply(request, CONTENT[:100_000], len(CONTENT))
+
+
+def without_length_and_cut_short(request):
+    reply(request, CONTENT[:100_000], None)
+
+
+def killed_half_way(request):
+    reply(request, CONTENT[:100_000], len(CONTENT))
+    request.wfile.flush()
+    # Lingering for zero seconds makes close() send a reset, as a killed server or a cut line does.
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.connection.close()
+
+
+def missing(request):
+    request.send_error(404)
+
+
+def overloaded(request):
+    request.send_error(503)
+
+
+def reply(request, content, length):
+    request.send_response(200)
+    if length is not None:
+        request.send_header("Content-Length", str(length))
+    request.end_headers()
+    request.wfile.write(content)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each path by the behaviours given for it, one per request, the last for good; notes every request."""
+
+    def __init__(self):
+        self.behaviours = {}
+        self.requests = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def url(self, path, *behaviours):
+        self.behaviours[path] = itertools.chain(behaviours, itertools.repeat(behaviours[-1]))
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+    def handle_error(self, request, client_address):
+        pass  # broken connections are what these tests are about
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        next(self.server.behaviours[self.path])(self)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def sources(*urls, content=CONTENT, path=FILE, name="mnist"):
+    return {name: (Source(path, hashlib.sha256(content).hexdigest(), len(content), urls),)}
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
