@@ -14,6 +14,7 @@ from infoplane.records import (
     GEOMETRY_SCHEMA,
     MEASUREMENT_SCHEMA,
     PERFORMANCE_SCHEMA,
+    SCHEMA_VERSION,
     Geometry,
     Measurement,
     Performance,
@@ -21,7 +22,8 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.runs import RunFolder, write_whole
+from infoplane.runs import RunFolder
+from infoplane.whole_files import write_whole
 
 SETTINGS = {"seed": 3, "data": {"name": "digits", "limits": (1, 2)}, "folder": None}
 FACTS = {"study": "flow", "seed": 0, "training": "normal", "split": "test", "examples": "original"}
@@ -197,8 +199,10 @@ def test_a_number_that_may_grow_is_raised_in_the_settings(run, before):
     run.write_checkpoint(3, "normal", 0, {"weight": torch.zeros(1)}, {})
     more = {**SETTINGS, "seeds": 3}
     assert run.begin("flow", more, {"torch": "9"}, may_grow=("seeds",)) == ENVIRONMENT
-    config = run.read_config()
-    assert config == {"study": "flow", "settings": json.loads(json.dumps(more)), "environment": ENVIRONMENT}
+    settings = json.loads(json.dumps(more))
+    assert run.read_config() == {
+        "schema": SCHEMA_VERSION, "study": "flow", "settings": settings, "environment": ENVIRONMENT,
+    }  # fmt: skip
     assert run.begin("flow", more, {"torch": "9"}, may_grow=("seeds",)) == ENVIRONMENT
 
 
@@ -262,7 +266,8 @@ def test_a_folder_without_a_run_is_named(run):
 
 
 def config_with(**parts):
-    return json.dumps({"study": "flow", "settings": {}, "environment": {}, **parts}).encode()
+    whole = {"schema": SCHEMA_VERSION, "study": "flow", "settings": {}, "environment": {}, **parts}
+    return json.dumps(whole).encode()
 
 
 @pytest.mark.parametrize(
@@ -273,17 +278,26 @@ def config_with(**parts):
         (b"\xff\xfe", "is not valid JSON"),
         (b"[]", "all of it must be a valid dictionary"),
         (b"3", "all of it must be a valid dictionary"),
-        (b"{}", "study is missing"),
+        (b'{"schema": 1}', "study is missing"),
         (config_with(study=None), "study must be a valid string, got None"),
         (config_with(settings=None), "settings must be a valid dictionary, got None"),
         (config_with(environment=[]), "environment must be a valid dictionary, got []"),
         (config_with(environment={"threads": "x"}), "environment.threads must be a valid integer, got 'x'"),
         (config_with(environment={"threads": 0}), "environment.threads must be greater than or equal to 1, got 0"),
         (config_with(environment={"device": "tpu"}), "environment.device must be 'cpu' or 'cuda', got 'tpu'"),
+        (config_with(environment={"threads": None}), "environment.threads must be a valid integer, got None"),
+        (config_with(environment={"threads": 2**70}), "environment.threads must be less than or equal to 1024, got"),
+        (config_with(environment={"threads": 10**9}), "environment.threads must be less than or equal to 1024, got"),
+        (config_with(environment={"threads": True}), "environment.threads must be a valid integer, got True"),
+        (config_with(environment={"processes": 0}), "environment.processes must be greater than or equal to 1, got 0"),
+        (config_with(environment={"training": None}), "environment.training must be a valid dictionary"),
+        (config_with(environment={"training": {}}), "environment.training.precision is missing"),
+        (config_with(environment={"training": {"precision": "8"}}), "training.precision must be '32' or 'bf16', got"),
+        (b"[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_damaged_settings_are_named_with_what_to_do(run, content, words):
-    write_whole(run.config_path, content)
+    run.write_file(run.config_path, content)
     message = message_of(run.read_config)
     assert message.startswith(str(run.config_path))
     assert words in message
@@ -359,7 +373,7 @@ def test_the_lock_is_free_after_the_block_and_after_an_error(run):
 
 def test_what_a_killed_write_left_is_cleared_and_nothing_else(run):
     write_epoch(run)
-    leftover = run.path / "measurements" / ".flow-s0-normal-e0001.parquet.77.tmp"
+    leftover = run.path / "measurements" / ".flow-s0-normal-e0001.parquet.0123abcd.tmp"
     leftover.write_bytes(b"half")
     kept = sorted(path for path in run.path.rglob("*.parquet"))
     with run.locked():
@@ -408,27 +422,53 @@ def test_a_torn_table_is_named_with_what_to_do(run, keep):
     path = next((run.path / "measurements").iterdir())
     path.write_bytes(path.read_bytes()[:keep])
     message = message_of(run.measurements)
-    assert f"{path} cannot be read" in message
-    assert "delete it and continue the run" in message
+    assert message.startswith(f"{path} was changed after infoplane wrote it")
+    assert "restore it, or delete it and continue the run" in message
     assert len(run.performance()) == 1
 
 
 def test_a_table_that_makes_the_reader_panic_is_named_too(run, monkeypatch):
-    # Some damage ends in a panic of the Parquet reader, which is no Exception.
+    # Some contents end in a panic of the Parquet reader, which is no Exception.
     write_epoch(run)
 
-    def panic(_path):
+    def panic(_content):
         raise pl.exceptions.PanicException("called `Result::unwrap()`\non an `Err` value")
 
     monkeypatch.setattr(pl, "read_parquet", panic)
-    assert "cannot be read (called `Result::unwrap()` on an `Err` value)" in message_of(run.measurements)
+    assert "cannot be read as a table of this version (called `Result::unwrap()` on an `Err`" in message_of(
+        run.measurements
+    )
 
 
-def test_a_table_of_other_columns_is_named(run):
+def test_a_table_of_other_columns_is_named_and_nobody_is_told_to_delete_it(run):
     write_epoch(run)
     path = next((run.path / "measurements").iterdir())
-    measurements().drop("value_nats").write_parquet(path)
-    assert f"{path} cannot be read" in message_of(run.measurements)
+    run.write_table(path, measurements().drop("value_nats"))
+    message = message_of(run.measurements)
+    assert f"{path} cannot be read" in message
+    assert "use the versions of infoplane and polars that wrote it" in message
+    assert "delete" not in message
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "value", "words"),
+    [
+        ("measurements", "seed", None, "seed is null in 1 of 1 rows"),
+        ("performance", "epoch", None, "epoch is null in 1 of 1 rows"),
+        ("geometry", "layer", None, "layer is null in 1 of 1 rows"),
+        ("measurements", "value_nats", None, "value_nats is null in 1 of 1 rows"),
+        ("measurements", "seed", -1, "seed must be greater than or equal to 0, got -1"),
+        ("geometry", "epoch", -3, "epoch must be greater than or equal to 0, got -3"),
+        ("performance", "n", 0, "n must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_rows_that_do_not_say_where_they_stand_are_named(run, folder, name, value, words):
+    write_epoch(run)
+    path = next((run.path / folder).iterdir())
+    table = getattr(run, folder)()
+    run.write_table(path, table.with_columns(pl.lit(value, table.schema[name]).alias(name)))
+    message = message_of(getattr(run, folder))
+    assert message.startswith(f"{path} is damaged ({words}")
 
 
 # The log

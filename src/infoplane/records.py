@@ -6,6 +6,8 @@ from typing import TypedDict
 
 import polars as pl
 
+SCHEMA_VERSION = 1  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for

@@ -1,6 +1,5 @@
 """The calibration table."""
 
-import io
 import os
 import sys
 import time
@@ -37,9 +36,10 @@ def calibrate(options: CalibrateOptions) -> int:
     """Print and save the table of estimators against known truths."""
     from infoplane.console import progress_for
     from infoplane.report.calibration import calibration_page, calibration_table
-    from infoplane.runs import CALIBRATION, RunFolder, write_whole
+    from infoplane.runs import CALIBRATION, RunFolder
     from infoplane.studies.calibration import calibration
     from infoplane.studies.cells import CalibrationConfig, environment
+    from infoplane.whole_files import write_whole
 
     console = open_console()
     config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))
@@ -63,11 +63,11 @@ def calibrate(options: CalibrateOptions) -> int:
         **environment(),
         "processes": f"{options.jobs or os.cpu_count()}, of one thread each",
     }
-    page, content = calibration_page(cells, facts, notice), io.BytesIO()
-    cells.write_parquet(content)
-    write_whole(options.output / "cells.parquet", content.getvalue())
-    for path in filter(None, (options.output / "calibration.md", options.document)):
-        write_whole(path, page.encode())
+    page = calibration_page(cells, facts, notice)
+    folder.write_table(options.output / "cells.parquet", cells)
+    folder.write_file(options.output / "calibration.md", page.encode())
+    if options.document is not None:
+        write_whole(options.document, page.encode())
     console.print(calibration_table(cells, notice))
     console.print(f"table: {options.output / 'calibration.md'}", highlight=False, soft_wrap=True)
     return 0

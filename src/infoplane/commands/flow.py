@@ -103,7 +103,7 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
 
 def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     """The settings of `own` that are not as in `recipe`, e.g. "training.epochs = 6"."""
-    from infoplane.runs import flat_settings
+    from infoplane.kept_config import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
     return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]

@@ -19,7 +19,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from infoplane.runs import write_whole
+from infoplane.whole_files import write_whole
 
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt there
 RESOLUTION_DPI = 160
