@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infoplane.config import FlowConfig
 from infoplane.runs import RunFolder
-from infoplane.state import join_state
+from infoplane.studies.kept_state import read_state
 
 
 def stopped_at(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
@@ -15,8 +15,7 @@ def stopped_at(run: RunFolder | None, config: FlowConfig, training: str) -> int 
     epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
     if run is None or not epochs or epochs[-1] >= config.training.epochs:
         return None
-    state = join_state(*run.read_checkpoint(config.seed, training, epochs[-1]))
-    return epochs[-1] if state.get("stopped") is not None else None
+    return epochs[-1] if read_state(run, config.seed, training, epochs[-1]).get("stopped") is not None else None
 
 
 def measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:

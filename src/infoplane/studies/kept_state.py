@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from infoplane.errors import UserError, broken_rule
 from infoplane.layout import memory_format
 from infoplane.modes import evaluation_mode
-from infoplane.randomness import seeded_generator
+from infoplane.randomness import isolated_global_generator, seeded_generator
 from infoplane.runs import RunFolder
 from infoplane.state import join_state, split_state
 
@@ -88,7 +88,7 @@ def check_network(
     now = _known_outputs(network, pixels) if before is not None else None
     if before is None or now is None:
         return
-    if before.shape != now.shape or bool((before - now).abs().max() > _CLOSE * (1 + before.abs().max())):
+    if before.shape != now.shape or bool((before - now).abs().max() > _CLOSE * before.abs().max() + 1e-6):
         raise UserError(
             f"{run.path}: the network of {training} training, seed {seed}, computes other outputs than when this run "
             "wrote its checkpoint, so its code has changed; restore that code, or start a new run"
@@ -116,7 +116,8 @@ def _known_outputs(network: nn.Module, pixels: Tensor) -> Tensor | None:
     shape = (4, *pixels.shape[1:])
     images = torch.rand(shape, generator=seeded_generator(0, "outputs of a checkpoint")).to(pixels.device)
     images = images.contiguous(memory_format=memory_format(network))
-    with torch.no_grad(), evaluation_mode(network), torch.autocast(pixels.device.type, enabled=False):
+    plainly = torch.autocast(pixels.device.type, enabled=False)
+    with isolated_global_generator(0, pixels.device), torch.no_grad(), evaluation_mode(network), plainly:
         first, second = (network(images.clone()) for _ in range(2))
     if not isinstance(first, Tensor) or not torch.equal(first, second) or not bool(first.isfinite().all()):
         return None
