@@ -68,9 +68,7 @@ def config_of(content: bytes, path: Path) -> dict[str, Any]:
     except ValidationError as error:
         refusal = error.errors()[0]
         where = ".".join(map(str, refusal["loc"])) or "all of it"
-        raise UserError(
-            f"{path} is damaged ({where} {broken_rule(refusal)}); restore it or start a new run"
-        ) from None
+        raise UserError(f"{path} is damaged ({where} {broken_rule(refusal)}); restore it or start a new run") from None
     return config
 
 

@@ -140,7 +140,9 @@ def test_a_network_that_draws_at_random_is_not_held_to_its_outputs(tmp_path):
 
 
 def test_outputs_are_taken_in_evaluation_mode_and_the_mode_is_kept(tmp_path):
-    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(4, 3))
+    network = torch.nn.Sequential(
+        torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(4, 3)
+    )
     state = {"model": network.state_dict(), "epoch": 1}
     kept = write_state(RunFolder(tmp_path), 0, "normal", 1, state, network, torch.zeros(2, 1, 2, 2))
     assert kept["outputs"].shape == (4, 3)

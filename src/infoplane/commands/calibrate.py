@@ -1,7 +1,6 @@
 """The calibration table."""
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ from typing import Annotated
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.commands.common import Options, open_console, says_how_to_continue, typed_command
 from infoplane.errors import UserError
 
 
@@ -46,14 +45,13 @@ def calibrate(options: CalibrateOptions) -> int:
     folder = RunFolder(options.output, option="--output")
     if options.document is not None and options.document.is_dir():
         raise UserError(f"{options.document} is a folder; name a file with --document")
-    try:
-        with folder.locked(), progress_for(console, quiet=False) as progress:
-            folder.check_holds_no_other(CALIBRATION)
-            cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
-    except KeyboardInterrupt:
-        again = typed_command()
-        print(f"\ninterrupted; finished cells are kept. To continue: {again}", file=sys.stderr)
-        return INTERRUPTED
+    with (
+        says_how_to_continue("finished cells are kept"),
+        folder.locked(),
+        progress_for(console, quiet=False) as progress,
+    ):
+        folder.check_holds_no_other(CALIBRATION)
+        cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
     notice = (
         "Quick: few tasks, samples and replicates. Trust the whole table (without --quick)." if options.quick else ""
     )

@@ -73,13 +73,13 @@ def calibration(
     if missing:
         _measure(missing, kept, paths, min(jobs or os.cpu_count() or 1, len(missing)), progress)
     return pl.DataFrame(
-        [row for cell in cells for row in _rows(cell, _read(kept, paths[cell]))], schema=CALIBRATION_SCHEMA, orient="row"
+        [row for cell in cells for row in _rows(cell, _read(kept, paths[cell]))],
+        schema=CALIBRATION_SCHEMA,
+        orient="row",
     )
 
 
-def _measure(
-    cells: Iterable[Cell], kept: RunFolder, paths: dict[Cell, Path], jobs: int, progress: Progress
-) -> None:
+def _measure(cells: Iterable[Cell], kept: RunFolder, paths: dict[Cell, Path], jobs: int, progress: Progress) -> None:
     try:
         with worker_processes(jobs) as workers:
             futures = {workers.submit(measure_cell, cell): cell for cell in cells}
