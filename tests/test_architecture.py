@@ -21,11 +21,13 @@ LEAVES = {
     "layout",
     "memory",
     "modes",
+    "output",
     "randomness",
     "records",
     "state",
     "sweeps",
     "team",
+    "whole_files",
     "wrappers",
 }
 ESTIMATING = {"estimators"}
@@ -33,14 +35,17 @@ PROBING = ESTIMATING | {"probes"}
 ATTACKING = PROBING
 TRAINING = PROBING | {"attacks"}
 STUDYING = TRAINING | {"distortions", "training", "data", "models", "runs"}
-SHOWING = {"runs", "estimators", "distortions"}
+SHOWING = {"runs", "tables", "estimators", "distortions"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "estimators": set(),
     "probes": ESTIMATING,
     "data": set(),
     "models": set(),
-    "runs": {"packing"},
+    "runs": {"kept_config", "manifest", "packing", "tables"},
+    "kept_config": set(),
+    "manifest": set(),
+    "tables": set(),
     "packing": set(),
     "environment": set(),
     "ranks": set(),
@@ -52,7 +57,8 @@ MAY_IMPORT = {
     "findings": {"estimators", "studies", "distortions"},
     "report": SHOWING | {"findings"},
     "console": set(),
-    "commands": STUDYING | {"studies", "findings", "report", "recipes", "console", "environment", "ranks"},
+    "commands": STUDYING
+    | {"studies", "findings", "report", "recipes", "console", "environment", "kept_config", "ranks"},
     "complaints": set(),
     "cli": {"commands", "recipes", "complaints"},
 }

@@ -1,5 +1,6 @@
 """Estimators on activations that a user recorded, from a file."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,13 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         match path.suffix:
             case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
+                # numpy leaves a file open that it cannot read
+                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
                     return {name: archive[name] for name in archive.files}
             case ".safetensors":
-                from safetensors.torch import load_file
+                from safetensors.torch import load
 
-                return dict(load_file(path))
+                return load(path.read_bytes())
             case suffix:
                 raise UserError(f"{path}: {suffix or 'no suffix'} is not supported; save .npz or .safetensors")
     except UserError:

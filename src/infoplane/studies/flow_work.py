@@ -70,7 +70,7 @@ class FlowWork:
         assert self.trainer is not None
         try:
             self.trainer.load_state_dict(dict(state))
-        except (RuntimeError, KeyError, TypeError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
