@@ -157,11 +157,6 @@ def _images(folder: Path, path: Path) -> object:
     return images.images, images.labels, images.class_names
 
 
-def _published(folder: Path, _path: Path) -> object:
-    images = load_split("mnist", "test", root=folder / "published")
-    return hashlib.sha256(images.images.numpy()).hexdigest(), images.labels
-
-
 def _activations(_folder: Path, path: Path) -> object:
     return read_activations(path)
 

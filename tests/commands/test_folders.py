@@ -104,4 +104,4 @@ def test_sweeps_that_were_changed_in_a_run_are_named(tmp_path, capsys):
     records.write_bytes(records.read_bytes()[:-1])
     line = complaint(capsys, "report", folder)
     assert f"{records} was changed after infoplane wrote it" in line
-    assert line.endswith("delete the folder and run infoplane geometry again")
+    assert line.endswith("delete it and run infoplane geometry again")

@@ -183,7 +183,7 @@ def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run,
     (claim,) = [one for one in json.loads((run.path / "findings.json").read_text())["claims"] if one["claim"] == 6]
     assert claim["verdict"] == "supported"
     (run.path / "sweeps" / "records.parquet").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"sweeps/records.parquet was changed .* delete the folder and run"):
+    with pytest.raises(UserError, match=r"sweeps/records.parquet was changed .* delete it and run"):
         write_report(run)
 
 

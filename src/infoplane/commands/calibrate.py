@@ -67,5 +67,5 @@ def calibrate(options: CalibrateOptions) -> int:
     if options.document is not None:
         write_whole(options.document, page.encode())
     console.print(calibration_table(cells, notice))
-    console.print(f"table: {options.output / 'calibration.md'}", highlight=False, soft_wrap=True)
+    console.print(f"table: {options.output / 'calibration.md'}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -55,6 +55,6 @@ def distortion(options: DistortionOptions) -> int:
     if not options.quiet:
         console.print(distortion_table(records.performance))
         console.print(findings_table(found))
-        console.print(f"figures: {options.run / 'figures'}", highlight=False, soft_wrap=True)
-        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+        console.print(f"figures: {options.run / 'figures'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

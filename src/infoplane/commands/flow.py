@@ -240,6 +240,6 @@ def _lead(
     if not quiet:
         console.print(summary_table(records.measurements, records.performance))
         console.print(findings_table(found))
-        console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
-        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+        console.print(f"figures: {path / 'figures'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

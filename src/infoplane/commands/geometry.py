@@ -39,6 +39,6 @@ def geometry(options: GeometryOptions) -> int:
             ):
                 kept.list_files(save_figure(figure, folder / "figures" / name))
     console.print(trend_table(trends(records.measurements)))
-    console.print(f"records: {folder / 'records.parquet'}", highlight=False, soft_wrap=True)
-    console.print(f"figures: {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(f"records: {folder / 'records.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figures: {folder / 'figures'}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -31,6 +31,6 @@ def limits(options: LimitsOptions) -> int:
         with figure_style():
             kept.list_files(save_figure(limits_figure(measurements), folder / "figures" / "limits"))
     console.print(limits_table(measurements))
-    console.print(f"records: {folder / 'records.parquet'}", highlight=False, soft_wrap=True)
-    console.print(f"figures: {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(f"records: {folder / 'records.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figures: {folder / 'figures'}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -89,7 +89,7 @@ def _sweeps(run: RunFolder) -> pl.DataFrame | None:
     path = sweeps.path / "records.parquet"
     if not path.is_file():
         return None
-    return sweeps.read_table(path, SWEEP_TABLE, "delete the folder and run infoplane geometry again")
+    return sweeps.read_table(path, SWEEP_TABLE, "delete it and run infoplane geometry again")
 
 
 def report_html(

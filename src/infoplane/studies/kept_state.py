@@ -28,6 +28,8 @@ class _State(BaseModel):
     optimiser: dict[str, Any] = {}
     methods_of_others: list[Any] = []
     stopped: str | None = None
+    at_chance: str | None = None
+    updates: Count = 0
     average: dict[str, Tensor] | None = None
     best_epoch: Annotated[int, Field(ge=0)] = 0
     best_accuracy: Annotated[float, Field(ge=-1, le=1)] = -1.0
