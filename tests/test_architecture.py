@@ -22,6 +22,7 @@ LEAVES = {
     "logits",
     "memory",
     "modes",
+    "output",
     "randomness",
     "records",
     "short_repr",
@@ -31,6 +32,7 @@ LEAVES = {
     "terminal",
     "text",
     "user_code",
+    "whole_files",
     "wrappers",
 }
 ESTIMATING = {"estimators"}
@@ -38,14 +40,17 @@ PROBING = ESTIMATING | {"probes"}
 ATTACKING = PROBING
 TRAINING = PROBING | {"attacks"}
 STUDYING = TRAINING | {"distortions", "training", "data", "models", "runs"}
-SHOWING = {"runs", "estimators", "distortions"}
+SHOWING = {"runs", "tables", "estimators", "distortions"}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "estimators": set(),
     "probes": ESTIMATING,
     "data": set(),
     "models": set(),
-    "runs": {"packing"},
+    "runs": {"kept_config", "manifest", "packing", "tables"},
+    "kept_config": set(),
+    "manifest": set(),
+    "tables": set(),
     "packing": set(),
     "environment": set(),
     "ranks": set(),
@@ -58,7 +63,7 @@ MAY_IMPORT = {
     "report": SHOWING | {"findings", "recipes"},
     "console": set(),
     "commands": STUDYING
-    | {"studies", "findings", "report", "recipes", "console", "environment", "ranks", "option_names"},
+    | {"studies", "findings", "report", "recipes", "console", "environment", "kept_config", "ranks", "option_names"},
     "option_names": set(),
     "complaints": {"option_names"},
     "cli": {"commands", "recipes", "complaints"},

@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_torn_checkpoint_is_named_with_what_to_do(run, keep):
     path = next((run.path / "checkpoints").iterdir())
     path.write_bytes(path.read_bytes()[:keep])
     message = message_of(run.read_checkpoint, 0, "normal", 1)
-    assert f"{path} cannot be read" in message
+    assert message.startswith(f"{path} was changed after infoplane wrote it")
     assert "delete it and continue the run" in message
     assert message_of(run.check_checkpoint, 0, "normal", 1) == message
 
@@ -74,8 +75,10 @@ def test_a_pickled_checkpoint_is_never_unpickled(run, tmp_path):
             return Path.touch, (tmp_path / "exploded",)
 
     run.write_checkpoint(0, "normal", 1, {}, {})
-    torch.save({"weight": Bomb()}, next((run.path / "checkpoints").iterdir()))
-    assert "cannot be read" in message_of(run.read_checkpoint, 0, "normal", 1)
+    pickled = io.BytesIO()
+    torch.save({"weight": Bomb()}, pickled)
+    run.write_file(next((run.path / "checkpoints").iterdir()), pickled.getvalue())
+    assert "is not what infoplane writes" in message_of(run.read_checkpoint, 0, "normal", 1)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -84,9 +87,9 @@ def test_a_checkpoint_of_another_tool_is_named(run):
 
     run.write_checkpoint(0, "normal", 1, {}, {})
     path = next((run.path / "checkpoints").iterdir())
-    path.write_bytes(save({"weight": torch.ones(2)}))  # no facts
+    run.write_file(path, save({"weight": torch.ones(2)}))  # no facts
     for action in (run.read_checkpoint, run.check_checkpoint):
-        assert f"{path} cannot be read" in message_of(action, 0, "normal", 1)
+        assert f"{path} is not what infoplane writes" in message_of(action, 0, "normal", 1)
 
 
 def test_a_missing_checkpoint_is_named(run):

@@ -13,7 +13,7 @@ import tyro
 from pydantic import ValidationError
 
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
-from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, typed
+from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
 from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
@@ -27,6 +27,7 @@ from infoplane.commands.report import ReportOptions, report
 from infoplane.complaints import refused_text, refused_values
 from infoplane.errors import UserError
 from infoplane.memory import keep_freed_memory
+from infoplane.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.recipes import RECIPES
 
 _HELP, _ALL_HELP = ("-h", "--help"), "--help-all"
@@ -66,36 +67,43 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, 2 for a user's mistake, 130 after Ctrl-C. A failure of ours raises: status 1."""
+    """Run one command; returns 0, 2 for a user's mistake, 128 and the signal's number after Ctrl-C, SIGTERM or SIGHUP.
+
+    A failure of ours raises: status 1.
+    """
     typed[:] = sys.argv[1:] if arguments is None else arguments
     if arguments is None:  # figures go to files; a notebook names a backend that need not be installed for its commands
         os.environ["MPLBACKEND"] = "agg"
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # names of files need not be text that the terminal can show
-    try:
-        return _dispatch(list(typed))
-    except UserError as error:
-        print(f"infoplane: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("infoplane: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        print(
-            f"infoplane: {error.strerror}{where}; what was written before is whole: make room and give the command "
-            "again",
-            file=sys.stderr,
-        )
-        return USER_ERROR
+    works = typed and typed[0] in _LONG and not {*_HELP, _ALL_HELP}.intersection(typed)
+    with signals_end_work(), lasting_output(_LOSS if works else None):
+        try:
+            status = _dispatch(list(typed))
+            sys.stdout.flush()
+            return status
+        except UserError as error:
+            complain(f"infoplane: {error}")
+            return USER_ERROR
+        except KeyboardInterrupt as interruption:
+            if not isinstance(interruption, Told):
+                complain(f"infoplane: interrupted; to begin again: {typed_command()}")
+            return interrupted_status(interruption)
+        except OSError as error:
+            if error.errno not in _REMEDIES:
+                raise
+            where = f" while writing {error.filename}" if error.filename else ""
+            remedy = _REMEDIES[error.errno]
+            complain(f"infoplane: {error.strerror}{where}; what was written before is whole: {remedy}")
+            return USER_ERROR
 
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LONG = ("demo", "flow", "distortion", "geometry", "limits", "calibrate")
+_LOSS = "infoplane: nobody reads this command's output any more; its work goes on and is kept (Ctrl-C ends it)"
+_ROOM = "make room and give the command again"
+_ACCESS = "make the folder writable and give the command again, or choose another folder"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP), _ACCESS),
+}
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 
@@ -20,15 +18,14 @@ def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
     return save(copies, metadata={"facts": json.dumps(facts)})
 
 
-def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return tensors, on the CPU, and facts of a file."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return tensors, facts_alone(path)
+def unpacked(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return tensors, on the CPU, and facts of a file's content."""
+    return load(content), facts_alone(content)
 
 
-def facts_alone(path: Path) -> dict[str, Any]:
-    """Return the facts of a file without reading its tensors; a file that is not as long as it says is refused."""
-    with safe_open(path, framework="pt") as file:
-        facts: dict[str, Any] = json.loads(file.metadata()["facts"])
-        return facts
+def facts_alone(content: bytes) -> dict[str, Any]:
+    """Return the facts of a file's content without its tensors."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    facts: dict[str, Any] = json.loads(header["__metadata__"]["facts"])
+    return facts

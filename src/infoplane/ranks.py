@@ -66,10 +66,14 @@ def ranks_started(devices: int, nodes: int, device: Literal["auto", "cpu", "cuda
     fabric = Fabric(accelerator="cuda" if on_gpus else "cpu", devices=devices, num_nodes=nodes, strategy=strategy)
     fabric.launch()
     team = RankedTeam()
+    interrupted = False
     try:
         yield team
+    except KeyboardInterrupt:
+        interrupted = True  # perhaps amid what all do together: the others hear it from the connection that ends
+        raise
     finally:
-        if not team.rank:
+        if not team.rank and not interrupted:
             with suppress(LostProcessError):
                 team.tell(None)
         with suppress(RuntimeError):  # where another process is gone already

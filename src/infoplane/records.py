@@ -9,6 +9,8 @@ from polars import selectors
 
 from infoplane.short_repr import with_short_repr
 
+SCHEMA_VERSION = 1  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for

@@ -2,60 +2,29 @@
 
 import contextlib
 import fcntl
-import io
 import json
-import os
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from infoplane.errors import UserError, broken_rule
+from infoplane.errors import UserError
+from infoplane.kept_config import check_version, config_content, config_of, flat_settings
+from infoplane.manifest import Manifest
 from infoplane.packing import facts_alone, packed, unpacked
-from infoplane.records import GEOMETRY_SCHEMA, MEASUREMENT_SCHEMA, PERFORMANCE_SCHEMA
+from infoplane.tables import GEOMETRY, MEASUREMENTS, PERFORMANCE, Kind, table_content, table_of
+from infoplane.whole_files import append_whole, clear_leftovers, open_regular
 
-_TABLES = {"measurements": MEASUREMENT_SCHEMA, "geometry": GEOMETRY_SCHEMA, "performance": PERFORMANCE_SCHEMA}
+_TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
+_AGAIN = "delete it and continue the run"
 CALIBRATION = "calibration"
 
 Content = TypeVar("Content")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader, or a crash, never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:  # a full disk does not say which file it was about
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class _Environment(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: Annotated[int, Field(ge=1)] | None = None
-    keep_checkpoints: bool = False
-
-
-class _Config(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    study: str
-    settings: dict[str, Any]
-    environment: _Environment
 
 
 class RunFolder:
@@ -63,7 +32,8 @@ class RunFolder:
 
     `config.json` holds settings and environment, `measurements/`, `geometry/` and `performance/` one Parquet file per
     seed, training and epoch (and distortion), `examples/` a few images for figures, `checkpoints/` weights with
-    optimiser and method state, `log.jsonl` what happened when.
+    optimiser and method state, `log.jsonl` what happened when, `manifest.sha256` the checksums of all these files but
+    the log. A file that is not as its checksum says is refused before anything else looks at it.
 
     Args:
         path: of the folder.
@@ -72,6 +42,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str, *, option: str = "--run") -> None:
         self.path, self._option = Path(path), option
+        self._manifest = Manifest(self.path)
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -90,29 +61,25 @@ class RunFolder:
         return self.config_path.is_file()
 
     def read_config(self) -> dict[str, Any]:
-        """Return `config.json`: {"study", "settings", "environment"}.
+        """Return `config.json`: {"schema", "study", "settings", "environment"}.
 
         Raises:
-            UserError: there is no run here, or the file is not what a run writes.
+            UserError: there is no run here, another version wrote it, or the file is not what a run writes.
         """
         try:
-            config: dict[str, Any] = json.loads(self.config_path.read_text())
-            _Config.model_validate(config)
+            if not self._manifest.path.exists():
+                self._check_older()
+            content = self._manifest.read(self.config_path, "start a new run")
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(
                 f"{self.path} is no run folder: it holds no config.json; name the folder that a study wrote"
             ) from None
-        except OSError as error:
-            raise UserError(f"{self.config_path} cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            refusal = error.errors()[0]
-            where = ".".join(map(str, refusal["loc"])) or "all of it"
-            raise UserError(
-                f"{self.config_path} is damaged ({where} {broken_rule(refusal)}); restore it or start a new run"
-            ) from None
-        except ValueError as error:
-            raise UserError(f"{self.config_path} is not valid JSON ({error}); restore it or start a new run") from None
-        return config
+        return config_of(content, self.config_path)
+
+    def _check_older(self) -> None:
+        """Runs of versions that had no manifest are named as such."""
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            check_version(json.loads(self.config_path.read_bytes()), self.config_path)
 
     def study(self) -> str | None:
         """Return the name of the study that the folder holds, or None.
@@ -167,7 +134,7 @@ class RunFolder:
         config = self.read_config() if self.exists() else None
         if config is None or not self.has_results():
             self._make_folder()
-            self._write_config({"study": study, "settings": asked, "environment": dict(environment)})
+            self.write_config(study, asked, environment)
             return dict(environment)
         usual = flat_settings(json.loads(json.dumps(defaults or {})))
         before, now = {**usual, **dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
@@ -181,17 +148,18 @@ class RunFolder:
                     f"{self._option}"
                 )
         if grown:
-            self._write_config({**config, "settings": asked})
+            self.write_config(study, asked, config["environment"])
         kept: dict[str, Any] = config["environment"]
         return kept
 
     def keep(self, **facts: Any) -> None:
         """Add to the environment that the run keeps, e.g. what was found out about this machine."""
         config = self.read_config()
-        self._write_config({**config, "environment": {**config["environment"], **facts}})
+        self.write_config(config["study"], config["settings"], {**config["environment"], **facts})
 
-    def _write_config(self, config: Mapping[str, Any]) -> None:
-        write_whole(self.config_path, (json.dumps(config, indent=2) + "\n").encode())
+    def write_config(self, study: str, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        """Write `config.json` anew."""
+        self._manifest.write(self.config_path, config_content(study, settings, environment))
 
     def _make_folder(self) -> None:
         try:
@@ -209,21 +177,21 @@ class RunFolder:
             UserError: another process holds it, or nothing can be written here.
         """
         self._make_folder()
-        try:
-            lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise UserError(
-                f"{self.path} cannot be written to ({error.strerror}); choose another folder with {self._option}"
-            ) from None
-        with lock as file:
+        with contextlib.ExitStack() as held:
             try:
+                file = held.enter_context(open_regular(self.path / ".lock"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
                     f"{self.path} is in use by another infoplane process; wait for it or choose another folder"
                 ) from None
-            for leftover in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
-                leftover.unlink()
+            except OSError as error:
+                linked = (self.path / ".lock").is_symlink()
+                why = "its .lock is a symbolic link" if linked else error.strerror
+                raise UserError(
+                    f"{self.path} cannot be written to ({why}); choose another folder with {self._option}"
+                ) from None
+            clear_leftovers(self.path)
             yield  # the lock goes with the process, also when it is killed
 
     def has_results(self) -> bool:
@@ -256,9 +224,7 @@ class RunFolder:
         """Write the tables of one epoch, or of one part of it, say a distortion, in files of its own."""
         tables = {"measurements": measurements, "geometry": geometry, "performance": performance}
         for folder, table in tables.items():
-            buffer = io.BytesIO()
-            table.write_parquet(buffer)
-            write_whole(self._table_path(folder, study, seed, training, epoch, part), buffer.getvalue())
+            self.write_table(self._table_path(folder, study, seed, training, epoch, part), table)
 
     def read_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> dict[str, pl.DataFrame]:
         """Return the tables that `write_records` wrote, by its names, each empty where it is not here.
@@ -267,8 +233,8 @@ class RunFolder:
             UserError: a table is damaged.
         """
         return {
-            folder: _read_table(path, schema) if path.is_file() else pl.DataFrame(schema=schema)
-            for folder, schema in _TABLES.items()
+            folder: self.read_table(path, kind) if path.is_file() else pl.DataFrame(schema=kind.schema)
+            for folder, kind in _TABLES.items()
             for path in [self._table_path(folder, study, seed, training, epoch, part)]
         }
 
@@ -285,9 +251,45 @@ class RunFolder:
         return self._read_tables("performance")
 
     def _read_tables(self, folder: str) -> pl.DataFrame:
-        schema = _TABLES[folder]
-        tables = [_read_table(path, schema) for path in sorted((self.path / folder).glob("*.parquet"))]
-        return pl.concat(tables) if tables else pl.DataFrame(schema=schema)
+        kind = _TABLES[folder]
+        tables = [self.read_table(path, kind) for path in sorted((self.path / folder).glob("*.parquet"))]
+        return pl.concat(tables) if tables else pl.DataFrame(schema=kind.schema)
+
+    # files of any name
+
+    def write_table(self, path: Path, table: pl.DataFrame) -> None:
+        """Write a table to a file below the folder, whole or not at all."""
+        self._manifest.write(path, table_content(table))
+
+    def read_table(self, path: Path, kind: Kind, remedy: str = _AGAIN) -> pl.DataFrame:
+        """Return the table in a file below the folder, columns as in `kind.schema`.
+
+        Args:
+            path: of the file.
+            kind: of the table.
+            remedy: for a damaged file, where it cannot be restored.
+
+        Raises:
+            UserError: it is not as it was written, or of another version.
+        """
+        return table_of(self._manifest.read(path, remedy), kind, path)
+
+    def write_file(self, path: Path, content: bytes) -> None:
+        """Write a file below the folder, whole or not at all."""
+        self._manifest.write(path, content)
+
+    def read_file(self, path: Path, remedy: str) -> bytes:
+        """Return the content of a file below the folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+            UserError: it is not as it was written.
+        """
+        return self._manifest.read(path, remedy)
+
+    def list_files(self, paths: Iterable[Path]) -> None:
+        """Enter files that were just drawn from the records into the manifest."""
+        self._manifest.add(paths)
 
     # example images
 
@@ -298,7 +300,7 @@ class RunFolder:
         self, study: str, seed: int, training: str, part: str, images: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Keep a few images for figures, by name, with JSON facts about them."""
-        write_whole(self._examples_path(study, seed, training, part), packed(images, facts))
+        self._manifest.write(self._examples_path(study, seed, training, part), packed(images, facts))
 
     def read_examples(
         self, study: str, seed: int, training: str, part: str
@@ -311,10 +313,7 @@ class RunFolder:
         path = self._examples_path(study, seed, training, part)
         if not path.is_file():
             return None
-        try:
-            return unpacked(path)
-        except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
-            raise UserError(f"{path} cannot be read ({error}); delete it and run infoplane {study} again") from None
+        return _opened(path, self._manifest.read(path, f"delete it and run infoplane {study} again"), unpacked)
 
     # checkpoints
 
@@ -337,13 +336,14 @@ class RunFolder:
         self, seed: int, training: str, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of one epoch."""
-        write_whole(self._checkpoint_path(seed, training, epoch), packed(tensors, facts))
+        self._manifest.write(self._checkpoint_path(seed, training, epoch), packed(tensors, facts))
 
     def write_best_checkpoint(
         self, seed: int, training: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of the epoch that did best on held-out images, in place of an earlier one."""
-        write_whole(self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors", packed(tensors, facts))
+        best = self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors"
+        self._manifest.write(best, packed(tensors, facts))
 
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
@@ -353,22 +353,20 @@ class RunFolder:
         """
         return self._opened_checkpoint(seed, training, epoch, unpacked)
 
-    def _opened_checkpoint(self, seed: int, training: str, epoch: int, read: Callable[[Path], Content]) -> Content:
-        path = self._checkpoint_path(seed, training, epoch)
-        try:
-            return read(path)
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing; restore it, or start a new run with --run") from None
-        except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
-            raise UserError(f"{path} cannot be read ({error}); delete it and continue the run") from None
-
     def check_checkpoint(self, seed: int, training: str, epoch: int) -> None:
-        """Open a checkpoint without reading its tensors: a torn file shows here already.
+        """Compare a checkpoint with its checksum: a torn file shows here already.
 
         Raises:
             UserError: the file is missing or damaged.
         """
         self._opened_checkpoint(seed, training, epoch, facts_alone)
+
+    def _opened_checkpoint(self, seed: int, training: str, epoch: int, read: Callable[[bytes], Content]) -> Content:
+        path = self._checkpoint_path(seed, training, epoch)
+        try:
+            return _opened(path, self._manifest.read(path, _AGAIN), read)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing; restore it, or start a new run with --run") from None
 
     def prune_checkpoints(self, seed: int, training: str, keep: set[int]) -> None:
         """Delete the checkpoints of this training whose epoch is not in `keep`."""
@@ -381,26 +379,12 @@ class RunFolder:
     def log(self, event: str, **facts: Any) -> None:
         """Append one line to `log.jsonl`."""
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}) + "\n"
-        with (self.path / "log.jsonl").open("a") as file:
-            file.write(line)
+        append_whole(self.path / "log.jsonl", line.encode(), durable=False)
 
 
-def _read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    # A run that began before this column existed holds nothing there; any other column must be in the file.
-    missing: dict[str, Literal["insert"]] = {name: "insert" for name in ("texture_accuracy",) if name in schema}
+def _opened(path: Path, content: bytes, read: Callable[[bytes], Content]) -> Content:
     try:
-        return pl.read_parquet(path).match_to_schema(schema, missing_columns=missing)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        return read(content)
+    except Exception as error:  # noqa: BLE001 - safetensors raises its own and plain exceptions alike
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} cannot be read ({reason}); delete it and continue the run") from None
-
-
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by names with dots."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+        raise UserError(f"{path} is not what infoplane writes ({reason}); restore it, or start a new run") from None

@@ -73,6 +73,16 @@ def test_more_seeds_need_nothing_but_their_number(own_run, capsys):
     assert settings(own_run) == before | {"seeds": 2}
 
 
+def test_places_are_printed_as_they_are_named(own_run, tmp_path, capsys):
+    strange = tmp_path / "[red]a[" / "b]"
+    strange.parent.mkdir()
+    own_run.rename(strange)
+    assert flow(strange) == 0
+    printed = capsys.readouterr().out
+    assert f"figures: {strange / 'figures'}\n" in printed
+    assert f"report:  {strange / 'report.html'}\n" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "recipe", "words"),
     [

@@ -3,7 +3,6 @@ import shutil
 import pytest
 
 from infoplane.cli import main
-from infoplane.commands import distortion as command
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.config import DistortionConfig
 from infoplane.errors import UserError
@@ -62,7 +61,7 @@ def test_an_interrupted_study_says_how_to_continue(flow_run, monkeypatch, capsys
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "distortion_study", stop)
-    assert main(["distortion", str(flow_run), "--saturation", "8"]) == command.INTERRUPTED
+    assert main(["distortion", str(flow_run), "--saturation", "8"]) == 130
     assert f"To continue: infoplane distortion {flow_run} --saturation 8\n" in capsys.readouterr().err
 
 

@@ -1,6 +1,5 @@
 """A folder belongs to one study; what belongs to another, or to none, is refused and left as it was."""
 
-import json
 from pathlib import Path
 
 import polars as pl
@@ -13,10 +12,9 @@ from infoplane.sweeps import sweep_table
 
 def sweep(path: Path) -> Path:
     """The folder of a study of sweeps."""
-    path.mkdir()
-    config = {"study": path.name, "settings": {"seed": 3}, "environment": {}}
-    (path / "config.json").write_text(json.dumps(config))
-    sweep_table([]).write_parquet(path / "records.parquet")
+    folder = RunFolder(path)
+    folder.write_config(path.name, {"seed": 3}, {})
+    folder.write_table(path / "records.parquet", sweep_table([]))
     return path
 
 
@@ -93,8 +91,17 @@ def test_a_file_in_place_of_a_folder_is_answered_by_the_option_that_names_it(com
 @pytest.mark.parametrize("table", [pl.DataFrame({"x": [1]}), sweep_table([]).with_columns(more=pl.lit(1))])
 def test_sweeps_of_other_columns_in_a_run_are_named(table, tmp_path, capsys):
     folder = run(tmp_path / "run")
-    (folder / "sweeps").mkdir()
-    table.write_parquet(folder / "sweeps" / "records.parquet")
+    RunFolder(folder / "sweeps").write_table(folder / "sweeps" / "records.parquet", table)
     line = complaint(capsys, "report", folder)
     assert f"{folder / 'sweeps' / 'records.parquet'} cannot be read" in line
-    assert line.endswith("delete the folder and run infoplane geometry again")
+    assert "delete" not in line
+
+
+def test_sweeps_that_were_changed_in_a_run_are_named(tmp_path, capsys):
+    folder = run(tmp_path / "run")
+    records = folder / "sweeps" / "records.parquet"
+    RunFolder(folder / "sweeps").write_table(records, sweep_table([]))
+    records.write_bytes(records.read_bytes()[:-1])
+    line = complaint(capsys, "report", folder)
+    assert f"{records} was changed after infoplane wrote it" in line
+    assert line.endswith("delete it and run infoplane geometry again")

@@ -14,6 +14,7 @@ from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.errors import UserError
 from infoplane.report import geometry_sweeps
+from infoplane.runs import RunFolder
 from infoplane.sweeps import CLOSED_FORM, SWEEP_SCHEMA
 
 COMMANDS = {"geometry": (geometry, GeometryOptions), "limits": (limits, LimitsOptions)}
@@ -52,7 +53,7 @@ def test_it_writes_records_settings_and_figures_and_nothing_else(finished):
     assert config["environment"]["torch"].startswith("2.")
     written = {path.name for path in (folder / "figures").iterdir()}
     assert written == {f"{figure}.{suffix}" for figure in FIGURES[name] for suffix in ("png", "pdf")}
-    others = {path.name for path in folder.iterdir()} - {".lock", "clouds.parquet"}
+    others = {path.name for path in folder.iterdir()} - {".lock", "clouds.parquet", "manifest.sha256"}
     assert others == {"records.parquet", "config.json", "figures"}
 
 
@@ -88,16 +89,15 @@ def test_records_of_other_settings_are_not_replaced(finished):
 
 def test_settings_that_gave_no_records_are_replaced(tmp_path, monkeypatch, capsys):
     keep_few_places(monkeypatch)
-    config = '{"study": "limits", "settings": {"seed": 7}, "environment": {}}'
-    (tmp_path / "config.json").write_text(config)
+    RunFolder(tmp_path).write_config("limits", {"seed": 7}, {})
     assert run("limits", "--output", tmp_path, *SIZES) == 0
     assert json.loads((tmp_path / "config.json").read_text())["settings"]["seed"] == 0
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_the_folder_of_another_study_stays_as_it_is(name, tmp_path):
-    config = '{"study": "information-flow", "settings": {}, "environment": {}}'
-    (tmp_path / "config.json").write_text(config)
+    RunFolder(tmp_path).write_config("information-flow", {}, {})
+    config = (tmp_path / "config.json").read_text()
     with pytest.raises(UserError, match=r"holds the study 'information-flow'; choose another folder with --output"):
         run(name, "--output", tmp_path)
     assert (tmp_path / "config.json").read_text() == config

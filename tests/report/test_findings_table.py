@@ -13,6 +13,7 @@ from infoplane.findings import CLAIMS, ClaimVerdict, Finding, Findings, Number, 
 from infoplane.records import performance_table
 from infoplane.report.findings_table import findings_html, findings_json, findings_table
 from infoplane.report.html import write_report
+from infoplane.runs import RunFolder
 from infoplane.sweeps import SweepMeasurement, sweep_table
 
 NASTY = "<b>&"
@@ -153,7 +154,7 @@ def test_the_number_in_the_terminal_is_one_that_the_verdict_rests_on():
 
 
 def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run: [])  # seconds of drawing
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output: [])  # seconds of drawing
     run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
     text = write_report(run).read_text()
     content = json.loads((run.path / "findings.json").read_text())
@@ -163,7 +164,7 @@ def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkey
 
 
 def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run: [])
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output: [])
     run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
     rows = [
         SweepMeasurement(
@@ -177,13 +178,12 @@ def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run,
         for x in (1.0, 2.0, 3.0)
         for replicate in range(3)
     ]  # fmt: skip
-    (run.path / "sweeps").mkdir()
-    sweep_table(rows).write_parquet(run.path / "sweeps" / "records.parquet")
+    RunFolder(run.path / "sweeps").write_table(run.path / "sweeps" / "records.parquet", sweep_table(rows))
     write_report(run)
     (claim,) = [one for one in json.loads((run.path / "findings.json").read_text())["claims"] if one["claim"] == 6]
     assert claim["verdict"] == "supported"
     (run.path / "sweeps" / "records.parquet").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"sweeps/records.parquet cannot be read .*; delete the folder and run"):
+    with pytest.raises(UserError, match=r"sweeps/records.parquet was changed .* delete it and run"):
         write_report(run)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from infoplane.errors import UserError
 from infoplane.estimators.tasks import CHANNEL_TASKS, LABEL_TASKS, PAIR_TASKS, LabelTask, NamedTask
+from infoplane.runs import RunFolder
 from infoplane.studies import calibration, cells
 from infoplane.studies.calibrated import CHANNEL_FITS, LABEL_FITS, PAIR_FITS, Fit, Reading
 from infoplane.studies.calibration import CALIBRATION_SCHEMA, holds, summary
@@ -339,10 +340,14 @@ def test_the_longest_cells_come_first(monkeypatch, tmp_path, planned):
 
 
 def test_a_damaged_cell_is_named(finished, tmp_path):
-    (tmp_path / "cells").mkdir()
+    kept = RunFolder(tmp_path)
     for path in (finished[0] / "cells").iterdir():
-        (tmp_path / "cells" / path.name).write_text("[]")
+        kept.write_file(tmp_path / "cells" / path.name, b"[]")
     with pytest.raises(UserError, match=r"cells/.*json cannot be read .*; delete it and repeat the command"):
+        calibration.calibration(CHEAP, tmp_path, jobs=1)
+    for path in (tmp_path / "cells").iterdir():
+        path.write_text("{}")
+    with pytest.raises(UserError, match=r"cells/.*json was changed after .*, or delete it and repeat the command"):
         calibration.calibration(CHEAP, tmp_path, jobs=1)
 
 

@@ -1,6 +1,5 @@
 """Finished networks come with the weights, examples and attack that study one measured last."""
 
-import json
 import shutil
 
 import polars as pl
@@ -12,7 +11,7 @@ from infoplane.errors import UserError
 from infoplane.modes import evaluation_mode
 from infoplane.records import KDE_KL
 from infoplane.runs import RunFolder
-from infoplane.studies import information_flow
+from infoplane.studies import STUDY, information_flow
 from infoplane.studies import parts as studies_parts
 from infoplane.studies.evaluate import evaluate
 from infoplane.studies.finished import FinishedRun
@@ -83,7 +82,7 @@ def test_training_images_are_not_read(flow_run, monkeypatch):
 def test_every_seed_with_checkpoints_counts(own_run):
     folder = own_run.path / "checkpoints"
     for path in sorted(folder.iterdir()):
-        shutil.copy(path, folder / path.name.replace(f"s{SEED}-", "s11-"))
+        own_run.write_file(folder / path.name.replace(f"s{SEED}-", "s11-"), path.read_bytes())
     finished = FinishedRun(own_run)
     assert finished.trainings == [
         (SEED, "normal"), (SEED, "adversarial"), (11, "normal"), (11, "adversarial"),
@@ -101,8 +100,7 @@ def test_an_unfinished_training_is_named(own_run):
     settings = own_run.read_config()["settings"]
     settings["training"]["epochs"] = 9
     shutil.rmtree(own_run.path / "measurements")
-    config = own_run.read_config() | {"settings": settings}
-    own_run.config_path.write_text(json.dumps(config))
+    own_run.write_config(STUDY, settings, {})
     with pytest.raises(UserError, match="its last checkpoint is of epoch 1 of 9"):
         FinishedRun(own_run)
 
@@ -117,17 +115,15 @@ def test_a_folder_of_another_study_is_refused(tmp_path):
 
 
 def test_settings_that_are_none_of_a_flow_are_named(own_run):
-    config = own_run.read_config()
-    config["settings"]["seeds"] = 0
-    own_run.config_path.write_text(json.dumps(config))
+    own_run.write_config(STUDY, own_run.read_config()["settings"] | {"seeds": 0}, {})
     with pytest.raises(UserError, match=r"settings of infoplane flow \(seeds must be .* to 1, got 0\); restore"):
         FinishedRun(own_run)
 
 
 def test_a_checkpoint_of_another_network_is_refused(own_run):
-    config = own_run.read_config()
-    config["settings"]["model"]["name"] = "wideresnet"
-    own_run.config_path.write_text(json.dumps(config))
+    settings = own_run.read_config()["settings"]
+    settings["model"]["name"] = "wideresnet"
+    own_run.write_config(STUDY, settings, {})
     with pytest.raises(UserError, match="does not fit the network"):
         list(FinishedRun(own_run))
 
@@ -135,7 +131,7 @@ def test_a_checkpoint_of_another_network_is_refused(own_run):
 def test_a_torn_checkpoint_is_named_before_any_network_is_measured(own_run):
     path = next(own_run.path.glob("checkpoints/*-adversarial-e0001*"))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=f"{path} cannot be read"):
+    with pytest.raises(UserError, match=f"{path} was changed after infoplane wrote it"):
         FinishedRun(own_run)
 
 

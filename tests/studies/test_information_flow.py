@@ -264,7 +264,7 @@ def test_images_of_another_size_reach_the_network_resized(small_flow):
 def test_a_leftover_of_a_killed_write_is_swept_away(tmp_path, small_flow):
     run = RunFolder(tmp_path)
     (tmp_path / "measurements").mkdir()
-    (tmp_path / "measurements" / ".x.parquet.123.tmp").write_text("half")
+    (tmp_path / "measurements" / ".x.parquet.0123abcd.tmp").write_text("half")
     with run.locked():
         assert not list(tmp_path.rglob("*.tmp"))
     shutil.rmtree(tmp_path / "measurements")

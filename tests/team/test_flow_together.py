@@ -100,20 +100,24 @@ def unbroken(tmp_path_factory):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_run_which_then_continues(tmp_path, victim, unbroken):
+@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGKILL), (0, signal.SIGTERM), (1, signal.SIGKILL)])
+def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, victim, number, unbroken):
     folder = tmp_path / "run"
     process, run = start(*LONG, "--run", folder, "--devices=2"), RunFolder(folder)
     while process.poll() is None and not (folder.is_dir() and max(run.checkpoint_epochs(0, "free"), default=0) >= 3):
         time.sleep(0.02)
     ranks = ranks_of(folder)
     assert sorted(ranks) == [0, 1]
-    os.kill(ranks[victim], signal.SIGKILL)
+    os.kill(ranks[victim], number)
     _, said = process.communicate(timeout=60)
     if victim == 1:
         assert process.returncode == 2
         assert len(said.strip().splitlines()) == 1
         assert "another process of this run has ended" in said
+    elif number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert said.strip().startswith("interrupted; only the epoch under way will be repeated. To continue: infoplane")
+        assert len(said.strip().splitlines()) == 1
     else:
         assert process.returncode == -signal.SIGKILL
         assert said == ""

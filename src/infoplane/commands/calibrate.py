@@ -1,8 +1,6 @@
 """The calibration table."""
 
-import io
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +8,7 @@ from typing import Annotated
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.commands.common import Options, open_console, says_how_to_continue, typed_command
 from infoplane.errors import UserError
 
 
@@ -37,23 +35,23 @@ def calibrate(options: CalibrateOptions) -> int:
     """Print and save the table of estimators against known truths."""
     from infoplane.console import progress_for
     from infoplane.report.calibration import calibration_page, calibration_table
-    from infoplane.runs import CALIBRATION, RunFolder, write_whole
+    from infoplane.runs import CALIBRATION, RunFolder
     from infoplane.studies.calibration import calibration
     from infoplane.studies.cells import CalibrationConfig, environment
+    from infoplane.whole_files import write_whole
 
     console = open_console()
     config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))
     folder = RunFolder(options.output, option="--output")
     if options.document is not None and options.document.is_dir():
         raise UserError(f"{options.document} is a folder; name a file with --document")
-    try:
-        with folder.locked(), progress_for(console, quiet=False) as progress:
-            folder.check_holds_no_other(CALIBRATION)
-            cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
-    except KeyboardInterrupt:
-        again = typed_command()
-        print(f"\ninterrupted; finished cells are kept. To continue: {again}", file=sys.stderr)
-        return INTERRUPTED
+    with (
+        says_how_to_continue("finished cells are kept"),
+        folder.locked(),
+        progress_for(console, quiet=False) as progress,
+    ):
+        folder.check_holds_no_other(CALIBRATION)
+        cells = calibration(config, options.output, jobs=options.jobs, progress=progress)
     notice = (
         "Quick: few tasks, samples and replicates. Trust the whole table (without --quick)." if options.quick else ""
     )
@@ -63,11 +61,11 @@ def calibrate(options: CalibrateOptions) -> int:
         **environment(),
         "processes": f"{options.jobs or os.cpu_count()}, of one thread each",
     }
-    page, content = calibration_page(cells, facts, notice), io.BytesIO()
-    cells.write_parquet(content)
-    write_whole(options.output / "cells.parquet", content.getvalue())
-    for path in filter(None, (options.output / "calibration.md", options.document)):
-        write_whole(path, page.encode())
+    page = calibration_page(cells, facts, notice)
+    folder.write_table(options.output / "cells.parquet", cells)
+    folder.write_file(options.output / "calibration.md", page.encode())
+    if options.document is not None:
+        write_whole(options.document, page.encode())
     console.print(calibration_table(cells, notice))
-    console.print(f"table: {options.output / 'calibration.md'}", highlight=False, soft_wrap=True)
+    console.print(f"table: {options.output / 'calibration.md'}", highlight=False, markup=False, soft_wrap=True)
     return 0

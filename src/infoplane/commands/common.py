@@ -1,14 +1,18 @@
 """What commands share: the base of their options, exit statuses, the console, and how they were typed."""
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from infoplane.output import Told, complain
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR = 2
 typed: list[str] = []  # the arguments as they were typed, to say how to continue
 
 
@@ -21,6 +25,16 @@ class Options(BaseModel):
 def typed_command() -> str:
     """Return the command line under way, to be typed again."""
     return shlex.join(["infoplane", *typed])
+
+
+@contextmanager
+def says_how_to_continue(kept: str) -> Iterator[None]:
+    """Answer Ctrl-C, SIGTERM and SIGHUP inside the block by a line; `kept` says what is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        complain(f"\ninterrupted; {kept}. To continue: {typed_command()}")
+        raise Told(interruption) from None
 
 
 def open_console() -> "Console":

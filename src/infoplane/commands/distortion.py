@@ -1,12 +1,12 @@
 """infoplane distortion RUN."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from infoplane.commands.common import INTERRUPTED, Options, open_console, typed_command
+from infoplane.commands.common import Options, open_console, says_how_to_continue
+from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import DistortionConfig
 
 
@@ -17,6 +17,12 @@ class DistortionOptions(Options):
     """Folder of a finished run of infoplane flow or demo; records, figures and report are added to it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto stays where the run began."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
+    """The run's model function, where it has one of its own: typing it allows this command to import that code."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
+    """The run's data function, likewise."""
+    trust_run_code: bool = False
+    """Import the functions that the run names, whichever they are."""
     quiet: bool = False
     """Print nothing but errors."""
     config: Annotated[DistortionConfig, tyro.conf.arg(name="")] = DistortionConfig()
@@ -31,29 +37,26 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.report.html import run_findings, write_report
     from infoplane.runs import RunFolder
     from infoplane.studies.distortion import distortion_study
+    from infoplane.studies.finished import flow_config
 
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
+    check_code_is_trusted(flow_config(run), run, model=options.model, data=options.data, trusted=options.trust_run_code)
     with run.locked():
         differences = apply_environment(kept, options.device)
-        try:
-            with progress_for(console, quiet=options.quiet) as progress:
-                for difference in differences:
-                    progress.say(f"note: {difference}")
-                device = kept.get("device", "cpu")
-                records = distortion_study(run, options.config, device=device, progress=progress)
-                progress.doing("drawing figures and report")
-                found = run_findings(run)
-                report = write_report(run, found)
-        except KeyboardInterrupt:
-            print(
-                f"\ninterrupted; only the distortion under way will be repeated. To continue: {typed_command()}",
-                file=sys.stderr,
-            )
-            return INTERRUPTED
+        with (
+            says_how_to_continue("only the distortion under way will be repeated"),
+            progress_for(console, quiet=options.quiet) as progress,
+        ):
+            for difference in differences:
+                progress.say(f"note: {difference}")
+            records = distortion_study(run, options.config, device=kept.get("device", "cpu"), progress=progress)
+            progress.doing("drawing figures and report")
+            found = run_findings(run)
+            report = write_report(run, found)
     if not options.quiet:
         console.print(distortion_table(records.performance))
         console.print(findings_table(found))
-        console.print(f"figures: {options.run / 'figures'}", highlight=False, soft_wrap=True)
-        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+        console.print(f"figures: {options.run / 'figures'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -1,14 +1,14 @@
 """Study one from the command line, and the demo, which is one of its recipes."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import INTERRUPTED, USER_ERROR, Options, open_console, typed_command
+from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
+from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES, kept_settings, subject
@@ -44,6 +44,8 @@ class FlowOptions(Options):
     arrays or a dataset."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
+    trust_run_code: bool = False
+    """Continue a run whose model or data is a function without typing it: this imports the code its folder names."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -84,6 +86,7 @@ def flow(options: FlowOptions) -> int:
         device=options.device,
         precision=options.precision,
         deterministic=options.deterministic,
+        trust_run_code=options.trust_run_code,
         keep_checkpoints=options.keep_checkpoints,
         continue_at_chance=options.continue_at_chance,
         devices=options.devices,
@@ -106,11 +109,18 @@ def _folder_name(config: FlowConfig) -> str:
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
-    """Take the settings of a run that is to be continued, where none but --seeds were given; and say which they are."""
+    """Take the settings of a run that is to be continued, where none but --seeds, --model and --data were given.
+
+    Returns:
+        The settings, and which differ from the recipe's, to be said.
+    """
     from infoplane.studies import STUDY
     from infoplane.studies.finished import flow_config
 
-    given_none = config.model_copy(update={"seeds": 1}) == RECIPES[config.recipe].config
+    recipe = RECIPES[config.recipe].config
+    model = config.model.model_copy(update={"name": recipe.model.name})
+    data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
+    given_none = config.model_copy(update={"seeds": 1, "model": model, "data": data}) == recipe
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
     own = flow_config(run)
@@ -118,13 +128,17 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
         return config, ""  # refused where the run begins
     if config.seeds > 1:
         own = own.model_copy(update={"seeds": config.seeds})
+    given_data, own_data = ((one.data.name, one.data.folder) for one in (config, own))
+    other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
+    if config.model.name not in (recipe.model.name, own.model.name) or other_data:
+        return config, ""  # another model, or other data, were asked for: refused likewise
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
 
 def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     """The settings of `own` that are not as in `recipe`, e.g. "training.epochs = 6"."""
-    from infoplane.runs import flat_settings
+    from infoplane.kept_config import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
     return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]
@@ -173,6 +187,7 @@ def _run_flow(
 
 def _follow(team: "Team") -> int:
     from infoplane.environment import apply_environment
+    from infoplane.output import Told
     from infoplane.studies.following import follow_information_flow
     from infoplane.team import LostProcessError
 
@@ -183,8 +198,8 @@ def _follow(team: "Team") -> int:
             follow_information_flow(team)
     except LostProcessError:
         return USER_ERROR  # the leader says so, unless it is the one that is gone
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        raise Told(interruption) from None  # by the leader
     return 0
 
 
@@ -199,6 +214,7 @@ def _lead(
     deterministic: bool = False,
     keep_checkpoints: bool = False,
     continue_at_chance: bool = False,
+    trust_run_code: bool = False,
 ) -> int:
     from infoplane.console import progress_for
     from infoplane.environment import apply_environment, describe_environment
@@ -211,7 +227,9 @@ def _lead(
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
+        typed_model, typed_data = config.model.name, config.data.folder
         config, own = _with_own_settings(config, run)
+        check_code_is_trusted(config, run, model=typed_model, data=typed_data, trusted=trust_run_code)
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
         defaults = FlowConfig().model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
@@ -223,7 +241,10 @@ def _lead(
         differences = apply_environment(kept, device)
         team.tell(kept)
         try:
-            with progress_for(console, quiet=quiet) as progress:
+            with (
+                says_how_to_continue("only the epoch under way will be repeated"),
+                progress_for(console, quiet=quiet) as progress,
+            ):
                 for note in filter(None, [own, *kept_settings(config), *differences]):
                     progress.say(f"note: {note}")
                 choices = _choices(config, run, kept, precision, progress, deterministic=deterministic)
@@ -242,13 +263,9 @@ def _lead(
                 report = write_report(run, found)
         except DivergedError as error:
             raise UserError(str(error)) from error
-        except KeyboardInterrupt:
-            again = typed_command()
-            print(f"\ninterrupted; only the epoch under way will be repeated. To continue: {again}", file=sys.stderr)
-            return INTERRUPTED
     if not quiet:
         console.print(summary_table(records.measurements, records.performance))
         console.print(findings_table(found))
-        console.print(f"figures: {path / 'figures'}", highlight=False, soft_wrap=True)
-        console.print(f"report:  {report}", highlight=False, soft_wrap=True)
+        console.print(f"figures: {path / 'figures'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

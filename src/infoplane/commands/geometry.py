@@ -15,7 +15,7 @@ class GeometryOptions(GeometryConfig, Options):
 
 def geometry(options: GeometryOptions) -> int:
     """Measure the sweeps, draw them, and print which estimates rise along each."""
-    from infoplane.commands.sweep_folder import sweep_folder, write_table
+    from infoplane.commands.sweep_folder import sweep_folder
     from infoplane.console import progress_for
     from infoplane.report.clouds_figure import clouds_figure
     from infoplane.report.geometry_sweeps import artefact_sweep_figure, geometry_sweep_figure
@@ -26,10 +26,10 @@ def geometry(options: GeometryOptions) -> int:
 
     console, folder = open_console(), options.output
     config = GeometryConfig(**options.model_dump(exclude={"output"}))
-    with sweep_folder(folder, STUDY, config), progress_for(console, quiet=False) as progress:
+    with sweep_folder(folder, STUDY, config) as kept, progress_for(console, quiet=False) as progress:
         records = geometry_sweeps(config, progress=progress)
-        write_table(folder / "records.parquet", records.measurements)
-        write_table(folder / "clouds.parquet", records.clouds)
+        kept.write_table(folder / "records.parquet", records.measurements)
+        kept.write_table(folder / "clouds.parquet", records.clouds)
         progress.doing("drawing figures")
         with figure_style():
             for name, figure in (
@@ -37,8 +37,8 @@ def geometry(options: GeometryOptions) -> int:
                 ("artefact-sweeps", artefact_sweep_figure(records.measurements)),
                 ("four-clouds", clouds_figure(records.measurements, records.clouds)),
             ):
-                save_figure(figure, folder / "figures" / name)
+                kept.list_files(save_figure(figure, folder / "figures" / name))
     console.print(trend_table(trends(records.measurements)))
-    console.print(f"records: {folder / 'records.parquet'}", highlight=False, soft_wrap=True)
-    console.print(f"figures: {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(f"records: {folder / 'records.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figures: {folder / 'figures'}", highlight=False, markup=False, soft_wrap=True)
     return 0

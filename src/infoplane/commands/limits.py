@@ -15,7 +15,7 @@ class LimitsOptions(LimitsConfig, Options):
 
 def limits(options: LimitsOptions) -> int:
     """Measure both layers at every width, draw them, and print where the estimates end."""
-    from infoplane.commands.sweep_folder import sweep_folder, write_table
+    from infoplane.commands.sweep_folder import sweep_folder
     from infoplane.console import progress_for
     from infoplane.report.limits_figure import limits_figure
     from infoplane.report.style import figure_style, save_figure
@@ -24,13 +24,13 @@ def limits(options: LimitsOptions) -> int:
 
     console, folder = open_console(), options.output
     config = LimitsConfig(**options.model_dump(exclude={"output"}))
-    with sweep_folder(folder, STUDY, config), progress_for(console, quiet=False) as progress:
+    with sweep_folder(folder, STUDY, config) as kept, progress_for(console, quiet=False) as progress:
         measurements = noise_limits(config, progress=progress)
-        write_table(folder / "records.parquet", measurements)
+        kept.write_table(folder / "records.parquet", measurements)
         progress.doing("drawing the figure")
         with figure_style():
-            save_figure(limits_figure(measurements), folder / "figures" / "limits")
+            kept.list_files(save_figure(limits_figure(measurements), folder / "figures" / "limits"))
     console.print(limits_table(measurements))
-    console.print(f"records: {folder / 'records.parquet'}", highlight=False, soft_wrap=True)
-    console.print(f"figures: {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(f"records: {folder / 'records.parquet'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figures: {folder / 'figures'}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -13,6 +13,8 @@ class ReportOptions(Options):
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
+    output: Path | None = None
+    """Write figures, findings and report to this folder, and nothing to the run's: it may be read-only."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the findings as JSON, in nats, instead of a table in bits."""
 
@@ -25,7 +27,7 @@ def report(options: ReportOptions) -> int:
 
     run = RunFolder(options.run)
     found = run_findings(run)
-    path = write_report(run, found)
+    path = write_report(run, found, options.output)
     if options.json_output:
         print(findings_json(found), end="")
         return 0

@@ -1,7 +1,5 @@
 """The folder of a study of sweeps: settings, one table or two, figures."""
 
-import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from infoplane.errors import UserError
 
 if TYPE_CHECKING:
-    import polars as pl
     from pydantic import BaseModel
+
+    from infoplane.runs import RunFolder
 
 
 @contextmanager
-def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator[None]:
+def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator["RunFolder"]:
     """Hold a folder for this study and put `config.json` there; its sweeps take less than a minute and start anew.
 
     Raises:
         UserError: the folder is in use, or holds another study or the records of other settings.
     """
     from infoplane.environment import describe_environment
-    from infoplane.runs import RunFolder, write_whole
+    from infoplane.runs import RunFolder
 
     folder = RunFolder(path, option="--output")
     with folder.locked():
@@ -30,9 +29,8 @@ def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator[None]:
         settings: dict[str, Any] = config.model_dump(mode="json")
         if folder.exists():
             _check_same(folder.read_config()["settings"], settings, path)
-        content = {"study": study, "settings": settings, "environment": describe_environment("cpu")}
-        write_whole(folder.config_path, (json.dumps(content, indent=2) + "\n").encode())
-        yield
+        folder.write_config(study, settings, describe_environment("cpu"))
+        yield folder
 
 
 def _check_same(before: dict[str, Any], settings: dict[str, Any], path: Path) -> None:
@@ -44,12 +42,3 @@ def _check_same(before: dict[str, Any], settings: dict[str, Any], path: Path) ->
                 f"{path} holds records with {name} = {old!r}, but this run asks for {value!r}; choose another folder "
                 "with --output"
             )
-
-
-def write_table(path: Path, table: "pl.DataFrame") -> None:
-    """Write a table as Parquet, whole or not at all."""
-    from infoplane.runs import write_whole
-
-    content = io.BytesIO()
-    table.write_parquet(content)
-    write_whole(path, content.getvalue())

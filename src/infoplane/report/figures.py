@@ -35,8 +35,12 @@ from infoplane.report.trusted_figure import trusted_figure
 from infoplane.runs import RunFolder
 
 
-def write_figures(run: RunFolder) -> list[Path]:
+def write_figures(run: RunFolder, output: Path | None = None) -> list[Path]:
     """Draw everything that the run has recorded so far; an unfinished run gets figures that say what is missing.
+
+    Args:
+        run: its folder.
+        output: the figures go to `output/figures`; None is the run's folder.
 
     Returns:
         Paths below `figures/`, PNG before PDF. Per training: the information flow, the numbers to trust first, the
@@ -54,7 +58,7 @@ def write_figures(run: RunFolder) -> list[Path]:
     geometry = undistorted(run.geometry())
     performance = run.performance().filter(pl.col("distortion").is_null())
     points = plane_points(rows)
-    folder = run.path / "figures"
+    folder = (output or run.path) / "figures"
     written: list[Path] = []
     pairs = trainings_of(rows, performance)
     dead = trainings_at_chance(performance)

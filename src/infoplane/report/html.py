@@ -1,5 +1,6 @@
 """The report: one page that opens offline, with tables, interactive charts and all figures in it."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -22,11 +23,13 @@ from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.subject import Subject, subject_of
 from infoplane.report.summary import at_chance_lines, missing_parts
-from infoplane.runs import CALIBRATION, RunFolder, write_whole
-from infoplane.sweeps import SWEEP_SCHEMA
+from infoplane.runs import CALIBRATION, RunFolder
+from infoplane.tables import SWEEPS as SWEEP_TABLE
 from infoplane.text import decodable
+from infoplane.whole_files import write_whole
 
 SWEEPS = "sweeps"  # folder in that of a run
+_NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _NO_RUNS = ("geometry", "limits", CALIBRATION)
 
 
@@ -39,7 +42,7 @@ def run_findings(run: RunFolder) -> Findings:
     return find(run.measurements(), run.performance(), _sweeps(run))
 
 
-def write_report(run: RunFolder, found: Findings | None = None) -> Path:
+def write_report(run: RunFolder, found: Findings | None = None, output: Path | None = None) -> Path:
     """Draw the figures of `run` anew and write its `findings.json` and `report.html`.
 
     An unfinished run is reported as far as it got.
@@ -47,39 +50,48 @@ def write_report(run: RunFolder, found: Findings | None = None) -> Path:
     Args:
         run: its folder.
         found: as `run_findings` returns it; None looks anew.
+        output: another folder for all that is written; the run's own folder stays as it is.
 
     Raises:
-        UserError: the folder holds no run, or damaged records.
+        UserError: the folder holds no run, or damaged records; nothing can be written there; `output` is another run.
     """
     if (study := run.study()) in _NO_RUNS:
         raise UserError(
             f"{run.path} holds the study {study!r}, which has figures and tables of its own there; "
             "infoplane report takes a folder that infoplane flow or demo made"
         )
-    path, config = run.path / "report.html", run.read_config()
+    if output is not None and RunFolder(output).study() is not None:
+        raise UserError(f"{output} holds a run of its own; choose another folder with --output")
+    folder, config = output or run.path, run.read_config()
+    path = folder / "report.html"
     measurements, performance = run.measurements(), run.performance()
-    figures = write_figures(run)
-    figures += sorted((run.path / SWEEPS / "figures").glob("*.png"))
     if found is None:
         found = run_findings(run)
-    content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=run.path)
-    write_whole(run.path / "findings.json", decodable(findings_json(found)).encode())
-    write_whole(path, decodable(content).encode())
+    try:
+        drawn = write_figures(run, output)
+        figures = drawn + sorted((run.path / SWEEPS / "figures").glob("*.png"))
+        content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=folder)
+        write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
+        write_whole(path, decodable(content).encode())
+        if output is None:
+            run.list_files([*drawn, folder / "findings.json", path])
+    except OSError as error:
+        if error.errno not in _NO_PERMISSION:
+            raise
+        raise UserError(
+            f"{error.filename or folder} cannot be written ({error.strerror}); choose another folder for figures and "
+            "report: infoplane report RUN --output FOLDER"
+        ) from None
     return path
 
 
 def _sweeps(run: RunFolder) -> pl.DataFrame | None:
     """Study three, where its folder was put into that of the run."""
-    path = run.path / SWEEPS / "records.parquet"
+    sweeps = RunFolder(run.path / SWEEPS)
+    path = sweeps.path / "records.parquet"
     if not path.is_file():
         return None
-    try:
-        return pl.read_parquet(path).match_to_schema(SWEEP_SCHEMA)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path} cannot be read ({reason}); delete the folder and run infoplane geometry again"
-        ) from None
+    return sweeps.read_table(path, SWEEP_TABLE, "delete it and run infoplane geometry again")
 
 
 def report_html(

@@ -113,7 +113,7 @@ def figures_html(paths: Sequence[Path], folder: Path | None = None) -> str:
 
     Args:
         paths: of figures; others are passed over.
-        folder: of the run, below which each also lies as PDF; None names the PDF alone.
+        folder: of the report; a PDF below it is named relative to it. None names the PDF alone.
     """
     figures = []
     for path in paths:
@@ -122,7 +122,7 @@ def figures_html(paths: Sequence[Path], folder: Path | None = None) -> str:
         kind = next((kind for kind in _CAPTIONS if path.name.startswith(kind)), "")
         title = path.stem.replace("-", " ").capitalize()
         pdf = path.with_suffix(".pdf")
-        place = pdf.relative_to(folder).as_posix() if folder else pdf.name
+        place = pdf.name if folder is None else str(pdf.relative_to(folder) if pdf.is_relative_to(folder) else pdf)
         image = base64.b64encode(path.read_bytes()).decode()
         figures.append(
             f'<figure><img alt="{escape(title)}. {escape(_CAPTIONS.get(kind, ""))}" '

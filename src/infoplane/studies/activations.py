@@ -1,5 +1,6 @@
 """Estimators on activations that a user recorded, from a file."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,16 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         match path.suffix.lower():
             case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
+                # numpy leaves a file open that it cannot read
+                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
                     _check_names(archive.files, path)
                     return {name: archive[name] for name in NAMES}
             case ".safetensors":
-                from safetensors import safe_open
+                from safetensors.torch import load
 
-                with safe_open(path, framework="pt") as archive:
-                    _check_names(archive.keys(), path)
-                    return {name: archive.get_tensor(name) for name in NAMES}
+                tensors = load(path.read_bytes())
+                _check_names(tensors, path)
+                return {name: tensors[name] for name in NAMES}
             case suffix:
                 raise UserError(f"{path}: {suffix or 'no suffix'} is not supported; save .npz or .safetensors")
     except UserError:

@@ -14,7 +14,7 @@ import torch
 
 from infoplane.errors import UserError
 from infoplane.estimators.influence import NORMAL_QUANTILE
-from infoplane.runs import write_whole
+from infoplane.runs import RunFolder
 from infoplane.studies.calibrated import LOWER, UPPER, Reading
 from infoplane.studies.cells import DISCIPLINES, CalibrationConfig, Cell, CellResult, measure_cell, planned_cells
 from infoplane.studies.progress import Progress, Silence
@@ -69,21 +69,24 @@ def calibration(
     if len(missing) < len(cells):
         progress.say(f"{len(cells) - len(missing)} of {len(cells)} cells are here already")
     progress.begin(sum(cell.expected_seconds for cell in missing))
+    kept = RunFolder(folder, option="--output")
     if missing:
-        _measure(missing, paths, min(jobs or os.cpu_count() or 1, len(missing)), progress)
+        _measure(missing, kept, paths, min(jobs or os.cpu_count() or 1, len(missing)), progress)
     return pl.DataFrame(
-        [row for cell in cells for row in _rows(cell, _read(paths[cell]))], schema=CALIBRATION_SCHEMA, orient="row"
+        [row for cell in cells for row in _rows(cell, _read(kept, paths[cell]))],
+        schema=CALIBRATION_SCHEMA,
+        orient="row",
     )
 
 
-def _measure(cells: Iterable[Cell], paths: dict[Cell, Path], jobs: int, progress: Progress) -> None:
+def _measure(cells: Iterable[Cell], kept: RunFolder, paths: dict[Cell, Path], jobs: int, progress: Progress) -> None:
     try:
         with worker_processes(jobs) as workers:
             futures = {workers.submit(measure_cell, cell): cell for cell in cells}
             progress.doing(f"{len(futures)} cells in {jobs} processes")
             for future in as_completed(futures):
                 cell, result = futures[future], future.result()
-                write_whole(paths[cell], json.dumps(result._asdict()).encode())
+                kept.write_file(paths[cell], json.dumps(result._asdict()).encode())
                 progress.advance(cell.expected_seconds)
                 progress.say(
                     f"{cell.fit} on {cell.task}: {len(result.seconds)} fits, "
@@ -96,9 +99,10 @@ def _measure(cells: Iterable[Cell], paths: dict[Cell, Path], jobs: int, progress
         ) from None
 
 
-def _read(path: Path) -> CellResult:
+def _read(kept: RunFolder, path: Path) -> CellResult:
+    content = kept.read_file(path, "delete it and repeat the command")
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(content)
         readings = [[Reading(*reading) for reading in replicate] for replicate in found["readings"]]
         return CellResult(found["truths"], found["seconds"], readings)
     except (ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infoplane.config import FlowConfig
 from infoplane.runs import RunFolder
-from infoplane.state import join_state
+from infoplane.studies.kept_state import read_state
 from infoplane.training.liveness import is_dead
 
 ADVICE = (
@@ -30,7 +30,7 @@ def stopped_at(
     epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
     if run is None or not epochs or epochs[-1] >= config.training.epochs:
         return None
-    state = join_state(*run.read_checkpoint(config.seed, training, epochs[-1]))
+    state = read_state(run, config.seed, training, epochs[-1])
     dead = is_dead(state.get("at_chance"), state.get("updates", 0))  # that of epoch 0 holds neither
     return epochs[-1] if state.get("stopped") is not None or (dead and not continue_at_chance) else None
 

@@ -1,8 +1,7 @@
 """The finished networks of a run of study one, with the examples they are measured on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ from infoplane.randomness import seeded_generator
 from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
-from infoplane.state import join_state
 from infoplane.studies.data_record import check_data
 from infoplane.studies.ended import measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
 from infoplane.studies.flow_work import STUDY
+from infoplane.studies.kept_state import check_network, misfit, read_state
 from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
 
 
@@ -106,20 +105,18 @@ class FinishedRun:
         """Load one of `trainings`.
 
         Raises:
-            UserError: its checkpoint is damaged, or holds another network than the settings describe.
+            UserError: its checkpoint is damaged or holds another network than the settings describe, or the network's
+                code has changed.
         """
         config = self.config.model_copy(update={"seed": seed})
         model = build_model(config, self._test)
         last = stopped_at(self._run, config, training) or config.training.epochs
-        state: Mapping[str, Any] = join_state(*self._run.read_checkpoint(seed, training, last))
+        state = read_state(self._run, seed, training, last)
         try:
             model.load_state_dict(measured_weights(state))
         except (RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"{self._run.path}: the checkpoint of {training} training, seed {seed}, does not fit the network of "
-                f"config.json ({reason}); restore either, or start a new run"
-            ) from error
+            raise misfit(self._run, seed, training, error) from error
+        check_network(model, state, self._images, self._run, seed, training)
         return FinishedNetwork(
             config=config,
             training=training,

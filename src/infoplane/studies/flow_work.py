@@ -65,9 +65,16 @@ class FlowWork:
         )
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from what the trainer's `state_dict` gave."""
+        """Continue from what the trainer's `state_dict` gave.
+
+        Raises:
+            ValueError: it does not fit the network or the method.
+        """
         assert self.trainer is not None
-        self.trainer.load_state_dict(dict(state))
+        try:
+            self.trainer.load_state_dict(dict(state))
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
         """Train one epoch."""

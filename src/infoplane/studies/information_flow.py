@@ -22,12 +22,13 @@ from infoplane.records import (
 )
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
-from infoplane.state import join_state, split_state
+from infoplane.state import split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.data_record import keep_data
-from infoplane.studies.ended import ADVICE, stopped_at
+from infoplane.studies.ended import ADVICE, measured_weights, stopped_at
 from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
+from infoplane.studies.kept_state import check_network, misfit, read_state, write_state
 from infoplane.studies.methods import passes_per_image
 from infoplane.studies.parts import Images, load_images
 from infoplane.studies.plane import PlaneRecords
@@ -146,7 +147,7 @@ class _Flow:
         self.geometry: list[Geometry] = []
         self.performance: list[Performance] = []
         self._config, self._training, self._images, self._name = config, training, images, name
-        self._run, self._progress = run, progress
+        self._run, self._progress, self._pixels = run, progress, pixels
         self._number, self._team = number, team
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
@@ -209,6 +210,7 @@ class _Flow:
     def go(self, *, keep_checkpoints: bool) -> None:
         """Do what is not done yet."""
         if self._first is None:
+            self._check_finished()
             self._progress.say(f"{self._name}: complete")
             return
         if lost := [epoch for epoch in self._lost_epochs() if epoch >= self._first]:
@@ -261,15 +263,32 @@ class _Flow:
         if epoch not in self._run.checkpoint_epochs(seed, self._training):
             self._checkpoint(0, keep=True)
         elif self._work.trainer is not None:
-            self._together("load", join_state(*self._run.read_checkpoint(seed, self._training, epoch)))
+            state = read_state(self._run, seed, self._training, epoch)
+            try:
+                self._together("load", state)
+            except ValueError as error:
+                raise misfit(self._run, seed, self._training, error) from error
+            check_network(self._work.network, state, self._pixels, self._run, seed, self._training)
             self._progress.say(f"{self._name}: continued after epoch {epoch}")
+
+    def _check_finished(self) -> None:
+        """Seeds that are added must train the network that the finished ones trained."""
+        assert self._run is not None
+        seed, network = self._config.seed, self._work.model
+        state = read_state(self._run, seed, self._training, self._last)
+        try:
+            network.load_state_dict(measured_weights(state))
+        except (RuntimeError, KeyError) as error:
+            raise misfit(self._run, seed, self._training, error) from error
+        check_network(network, state, self._pixels, self._run, seed, self._training)
 
     def _checkpoint(self, epoch: int, *, keep: bool) -> None:
         if self._run is None:
             return
         trainer = self._work.trainer
         state = trainer.state_dict() if trainer else {"model": self._work.model.state_dict(), "epoch": 0}
-        self._run.write_checkpoint(self._config.seed, self._training, epoch, *split_state(state))
+        where = (self._config.seed, self._training)
+        state = write_state(self._run, *where, epoch, state, self._work.network, self._pixels)
         if trainer is not None and epoch and trainer.best_epoch == epoch:
             self._run.write_best_checkpoint(self._config.seed, self._training, *split_state(state))
         if not keep:  # never a later one: where records were lost and are made again, it is the finished network

@@ -8,7 +8,8 @@ from infoplane.acceleration import Choices
 from infoplane.config import WRAPPER, FlowConfig
 from infoplane.randomness import stable_seed
 from infoplane.runs import RunFolder
-from infoplane.state import join_state, split_state
+from infoplane.state import split_state
+from infoplane.studies.kept_state import read_state
 from infoplane.studies.methods import build_method, warmup_steps
 from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model
 from infoplane.studies.progress import Progress
@@ -109,7 +110,7 @@ class SourceNetworks:
         config = self._config.model_copy(update={"seed": seed})
         epochs = config.training.epochs
         if self._run is not None and epochs in self._run.checkpoint_epochs(self._config.seed, name):
-            kept: dict[str, Tensor] = join_state(*self._run.read_checkpoint(self._config.seed, name, epochs))["model"]
+            kept: dict[str, Tensor] = read_state(self._run, self._config.seed, name, epochs)["model"]
             return kept
         trainer = Trainer(
             build_model(config, self._images.test),

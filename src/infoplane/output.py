@@ -1,0 +1,126 @@
+"""Standard output and error while a command works: they may lose their reader, and signals may end the work."""
+
+import contextlib
+import errno
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, TextIO
+
+_GONE = {errno.EPIPE, errno.EIO}  # the reader of a pipe, or the terminal, is no longer there
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asked this process to end; what was begun is left as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+class Told(KeyboardInterrupt):
+    """An interruption of which the user has been told.
+
+    Args:
+        interruption: as it came.
+    """
+
+    def __init__(self, interruption: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.status = interrupted_status(interruption)
+
+
+def interrupted_status(interruption: KeyboardInterrupt) -> int:
+    """Return the exit status after an interruption: 128 and the number of the signal."""
+    status: int = getattr(interruption, "status", 128 + signal.SIGINT)
+    return status
+
+
+@contextlib.contextmanager
+def signals_end_work() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block like Ctrl-C does, unless they are ignored, as under nohup."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def complain(line: str) -> None:
+    """Print a line to standard error, if anybody reads that."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        _silence(sys.stderr)
+
+
+class LastingOutput:
+    """A stream that goes on, silently, when nobody reads it any more.
+
+    Args:
+        stream: what it writes to.
+        loss: said once on standard error when that happens; None says nothing.
+    """
+
+    def __init__(self, stream: TextIO, loss: str | None) -> None:
+        self._stream, self._loss = stream, loss
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        if error.errno not in _GONE:
+            raise error
+        _silence(self._stream)
+        if self._loss is not None:
+            complain(self._loss)
+            self._loss = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def lasting_output(loss: str | None) -> Iterator[None]:
+    """Print to a `LastingOutput` inside the block; what cannot be encoded, say in a file's name, is replaced."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    sys.stdout = LastingOutput(stream, loss)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        sys.stdout = stream
+
+
+def _silence(stream: TextIO) -> None:
+    """Send what is still buffered, and all that follows, nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # a stream that is no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

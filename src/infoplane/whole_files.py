@@ -1,0 +1,85 @@
+"""Files that are written whole or not at all, and never through a symbolic link."""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_KEPT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a FIFO must not block
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader, or a crash, never meets half of it.
+
+    A symbolic link at `path` is replaced, not followed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:
+            with contextlib.suppress(OSError):  # where a file system has no locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that a living process still writes it
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+    except OSError as error:  # a full disk does not say which file it was about
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Append whole lines to a file; a line that a killed process left torn is closed first, and stays torn.
+
+    Args:
+        path: of a regular file, or of none yet.
+        content: ends with a newline.
+        durable: wait until it is on the disk.
+
+    Raises:
+        OSError: it cannot be written, or is a symbolic link or no regular file.
+    """
+    try:
+        with open_regular(path, os.O_APPEND) as file:
+            size = os.fstat(file).st_size
+            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            left = memoryview(b"\n" * torn + content)
+            while left:  # one call, so that lines of two processes do not mix; a second one says why it was too short
+                left = left[os.write(file, left) :]
+            if durable:
+                os.fsync(file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@contextlib.contextmanager
+def open_regular(path: Path, flags: int = 0) -> Iterator[int]:
+    """Open a regular file for reading and writing, made empty if it is not there, and never through a symbolic link.
+
+    Raises:
+        OSError: it cannot be opened, or is a symbolic link or no regular file.
+    """
+    descriptor = os.open(path, _KEPT | flags, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(None, "it is no regular file", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete the temporary files below `folder` that killed processes left; those of living ones stay."""
+    for leftover in folder.rglob(".*.tmp"):
+        if _TEMPORARY.fullmatch(leftover.name) is None or leftover.is_symlink() or not leftover.is_file():
+            continue
+        with contextlib.suppress(OSError), open_regular(leftover) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
