@@ -67,7 +67,7 @@ def test_safetensors_and_more_dimensions_work_too(arrays, tmp_path):
         ({"activations": np.ones((3, 2)), "labels": np.zeros(4, int)}, ["labels must have shape (3,)"]),
         ({"activations": np.full((3, 2), np.nan), "labels": np.zeros(3, int)}, ["must be finite", "3 of 3"]),
         ({"activations": np.ones(3), "labels": np.zeros(3, int)}, ["(samples, features)"]),
-        ({"activations": np.array(["a"] * 3), "labels": np.zeros(3, int)}, ["arrays of numbers"]),
+        ({"activations": np.array(["a"] * 3), "labels": np.zeros(3, int)}, ["an array of numbers, got <U1"]),
         ({"activations": np.ones((3, 2)), "labels": np.array([0.5, 1, 2])}, ["labels must be integers"]),
     ],
 )

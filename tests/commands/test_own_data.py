@@ -32,7 +32,7 @@ def away(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(html, "write_figures", lambda run: [])
+    monkeypatch.setattr(html, "write_figures", lambda run, output=None: [])
     Path("mine.py").write_text(
         "from torch import nn\nimport numpy as np\n"
         "def make(classes, image_size, channels):\n"
@@ -153,7 +153,7 @@ def test_data_that_changed_between_two_sittings_are_refused(capsys):
     assert flow(*given) == 0
     Image.fromarray(IMAGES[1]).save("my pets/test/cat/00.png")
     capsys.readouterr()
-    for command in (lambda: flow(*given), lambda: main(["distortion", "run", "--quiet"])):
+    for command in (lambda: flow(*given), lambda: main(["distortion", "run", "--trust-run-code", "--quiet"])):
         assert command() == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "my pets/test: the test images are not those that run began with; put the old ones back" in line
@@ -191,7 +191,7 @@ def test_names_that_are_no_text_reach_figures_and_page(monkeypatch):
     names = (b"caf\xe9", b"two$x^", b"new\nline")
     root = folder(names, root=os.fsdecode(b"p\xe4ts"))
     assert flow("--data", root, "--model", "mine:make", "--run", "run") == 0
-    assert main(["distortion", "run", "--distortions", "saturation"]) == 0
+    assert main(["distortion", "run", "--distortions", "saturation", "--model", "mine:make"]) == 0
     monkeypatch.setattr(html, "write_figures", write_figures)
     assert main(["report", "run"]) == 0
     content = Path("run/report.html").read_bytes().decode()

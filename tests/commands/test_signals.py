@@ -27,14 +27,19 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def start(*arguments: object, entry=(ENTRY,), **more) -> subprocess.Popen[str]:
+def hear_signals() -> None:
+    """The tests themselves may run under nohup, whose children ignore SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def start(*arguments: object, entry=(ENTRY,), preexec_fn=hear_signals) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*map(str, entry), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        **more,
+        preexec_fn=preexec_fn,
     )
 
 

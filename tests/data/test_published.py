@@ -244,14 +244,15 @@ def sparse_member(name):
 def broken_archives():
     pixels = np.random.default_rng(0).integers(0, 256, 3072 * 100, np.uint8).tobytes()
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("test_batch.bin", *(f"data_batch_{number}.bin" for number in range(1, 6))):
             content = b"".join(b"\5" + pixels[start : start + 3072] for start in range(0, len(pixels), 3072))
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    whole = buffer.getvalue()
-    sparse = gzip.compress(sparse_member("data_batch_1.bin") + sparse_member("test_batch.bin") + bytes(10_240))
+    whole = gzip.compress(buffer.getvalue(), mtime=0)  # the same bytes at every call
+    members = sparse_member("data_batch_1.bin") + sparse_member("test_batch.bin") + bytes(10_240)
+    sparse = gzip.compress(members, mtime=0)
     return {"cut in a batch": whole[: len(whole) // 9], "cut at its end": whole[:-6], "sparse": sparse}
 
 

@@ -10,9 +10,17 @@ from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
 from infoplane.studies import STUDY, information_flow
 from infoplane.studies.finished import FinishedRun
-from infoplane.training import Trainer
+from infoplane.training import Trainer, liveness
 
 PATH = "tests.studies.dead_network:DeadNetwork"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_updates():
+    """The 120 updates of an epoch are enough to call a training dead."""
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(liveness, "ENOUGH_UPDATES", 120)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,13 @@ def test_a_dead_training_ends_with_one_line_and_advice(dead_run):
     assert "120 of 120 images have all-zero gradients" in ended[0]
     assert "Try another --seed, a longer --training.warmup-epochs" in ended[0]
     assert run.checkpoint_epochs(0, "adversarial") == [1]
+
+
+def test_a_training_at_chance_after_few_updates_goes_on_and_is_marked(dead_flow, monkeypatch):
+    monkeypatch.setattr(liveness, "ENOUGH_UPDATES", 361)
+    records = information_flow(dead_flow)
+    assert set(records.measurements["epoch"]) == {0, 1, 2, 3}
+    assert trainings_at_chance(records.performance) == [(0, "adversarial")]
 
 
 def test_its_last_epoch_has_accuracies_that_are_marked_and_no_information(dead_run):
@@ -85,7 +100,7 @@ def test_in_memory_too_the_other_trainings_go_on(dead_flow):
 
 def test_a_dead_network_is_not_distorted(dead_run):
     run, _ = dead_run
-    with pytest.raises(UserError, match="every training of this run is at chance"):
+    with pytest.raises(UserError, match="every training ended at chance"):
         FinishedRun(run)
 
 

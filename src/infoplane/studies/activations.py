@@ -48,8 +48,9 @@ def _tensor(array: Any, name: str) -> Tensor:
         array = array.astype(array.dtype.newbyteorder("="), copy=False)  # torch reads no other byte order
     try:
         tensor = torch.as_tensor(array)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} must be an array of numbers ({error})") from None
+    except (TypeError, ValueError):
+        found = getattr(array, "dtype", type(array).__name__)
+        raise UserError(f"{name} must be an array of numbers, got {found}") from None
     if tensor.is_complex():
         raise UserError(f"{name} are complex numbers ({tensor.dtype}); give real and imaginary parts as two features")
     return tensor

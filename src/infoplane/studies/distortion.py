@@ -75,8 +75,8 @@ def distortion_study(
     """
     progress = progress or Silence()
     finished = FinishedRun(run, device)
-    for seed, training in finished.at_chance:
-        progress.say(f"{training} training, seed {seed}: at chance, so its network is not measured")
+    for seed, training in finished.ended_at_chance:
+        progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
     plan = planned_levels(config, finished.images, finished.labels)
     sittings = [_Sitting(finished, seed, training, plan, run, progress) for seed, training in finished.trainings]
     progress.begin(sum(sitting.work_ahead() for sitting in sittings))

@@ -56,15 +56,15 @@ class FinishedNetwork:
 
 
 class FinishedRun:
-    """The networks of a run of study one whose trainings are all finished; those at chance are left out.
+    """The networks of a run of study one whose trainings are all finished; those that ended at chance are left out.
 
     Args:
         run: its folder.
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: no run of study one is here, a training has not finished, all are at chance, a checkpoint is torn, or
-            the data is not there.
+        UserError: no run of study one is here, a training has not finished, all ended at chance, a checkpoint is torn,
+            or the data is not there.
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
@@ -75,10 +75,12 @@ class FinishedRun:
         for seed, training in self.trainings:
             self._check_finished(seed, training)
         dead = trainings_at_chance(run.performance())
-        self.at_chance = [one for one in self.trainings if one in dead]
-        self.trainings = [one for one in self.trainings if one not in dead]
+        # those that ended for this reason, and not for one of their method's
+        ended = {one for one in dead if self._stopped_at(*one) != self._stopped_at(*one, continue_at_chance=True)}
+        self.ended_at_chance = [one for one in self.trainings if one in ended]
+        self.trainings = [one for one in self.trainings if one not in ended]
         if not self.trainings:
-            raise UserError(f"{run.path}: every training of this run is at chance; there is no network to measure")
+            raise UserError(f"{run.path}: every training ended at chance; there is no network to measure")
         self._test, measured = load_test_images(self.config, device)
         check_data(run, self._test)
         self._images = as_pixels(self._test.images[measured])
@@ -131,9 +133,12 @@ class FinishedRun:
             seconds=state.get("seconds", 0.0),
         )
 
+    def _stopped_at(self, seed: int, training: str, *, continue_at_chance: bool = False) -> int | None:
+        config = self.config.model_copy(update={"seed": seed})
+        return stopped_at(self._run, config, training, continue_at_chance=continue_at_chance)
+
     def _check_finished(self, seed: int, training: str) -> None:
-        last = stopped_at(self._run, self.config.model_copy(update={"seed": seed}), training)
-        last = last or self.config.training.epochs
+        last = self._stopped_at(seed, training) or self.config.training.epochs
         epochs = self._run.checkpoint_epochs(seed, training)
         if last not in epochs:
             found = f"its last checkpoint is of epoch {max(epochs)} of {last}" if epochs else "it has no checkpoint"
