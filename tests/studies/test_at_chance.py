@@ -10,7 +10,7 @@ from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
 from infoplane.studies import STUDY, information_flow
 from infoplane.studies.finished import FinishedRun
-from infoplane.training import Trainer, liveness
+from infoplane.training import Trainer, loop
 
 PATH = "tests.studies.dead_network:DeadNetwork"
 
@@ -19,7 +19,7 @@ PATH = "tests.studies.dead_network:DeadNetwork"
 def few_updates():
     """The 120 updates of an epoch are enough to call a training dead."""
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(liveness, "ENOUGH_UPDATES", 120)
+        patching.setattr(loop, "ENOUGH_UPDATES", 120)
         yield
 
 
@@ -42,17 +42,19 @@ def dead_run(dead_flow, tmp_path_factory) -> tuple[RunFolder, list[str]]:
 
 def test_a_dead_training_ends_with_one_line_and_advice(dead_run):
     run, lines = dead_run
-    ended = [line for line in lines if "at chance" in line]
+    ended = [line for line in lines if "ended after" in line]
     assert len(ended) == 1
-    assert ended[0].startswith("adversarial: ended after epoch 1: it is at chance (")
+    assert ended[0].startswith("adversarial: ended after epoch 1: the network answers no better than a constant does (")
     assert "120 of 120 images have all-zero gradients" in ended[0]
     assert "Try another --seed, a longer --training.warmup-epochs" in ended[0]
     assert run.checkpoint_epochs(0, "adversarial") == [1]
 
 
 def test_a_training_at_chance_after_few_updates_goes_on_and_is_marked(dead_flow, monkeypatch):
-    monkeypatch.setattr(liveness, "ENOUGH_UPDATES", 361)
-    records = information_flow(dead_flow)
+    monkeypatch.setattr(loop, "ENOUGH_UPDATES", 361)
+    listener = Listener()
+    records = information_flow(dead_flow, progress=listener)
+    assert len([line for line in listener.lines if "at chance after epoch 1 so far" in line]) == 1
     assert set(records.measurements["epoch"]) == {0, 1, 2, 3}
     assert trainings_at_chance(records.performance) == [(0, "adversarial")]
 
@@ -87,9 +89,32 @@ def test_attack_warnings_are_one_line_for_each_epoch_and_complaint(dead_run):
 def test_who_asks_for_it_gets_all_epochs_measured_and_marked(dead_flow, tmp_path):
     run = RunFolder(tmp_path / "run")
     config = dead_flow.model_copy(update={"training": dead_flow.training.model_copy(update={"epochs": 2})})
+    run.begin(STUDY, config.model_dump(mode="json"), {"device": "cpu"})
     information_flow(config, run=run)  # ended after epoch 1
-    assert set(information_flow(config, run=run, continue_at_chance=True).measurements["epoch"]) == {0, 2}
+    assert set(information_flow(config, run=run, continue_at_chance=True).measurements["epoch"]) == {0, 1, 2}
     assert set(run.performance().filter(epoch=2)["at_chance"]) == {True}
+    assert len(FinishedRun(run)) == 1  # who asked for it gets it distorted too
+
+
+def test_a_network_that_dies_in_the_last_planned_epoch_ended_there_and_can_be_measured_after_all(dead_flow, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    config = dead_flow.model_copy(update={"training": dead_flow.training.model_copy(update={"epochs": 1})})
+    run.begin(STUDY, config.model_dump(mode="json"), {"device": "cpu"})
+    assert set(information_flow(config, run=run).measurements["epoch"]) == {0}
+    with pytest.raises(UserError, match="every training ended at chance"):
+        FinishedRun(run)
+    assert set(information_flow(config, run=run, continue_at_chance=True).measurements["epoch"]) == {0, 1}
+    assert len(FinishedRun(run)) == 1
+    listener = Listener()
+    information_flow(config, run=run, continue_at_chance=True, progress=listener)
+    assert listener.lines == ["adversarial: complete"]
+
+
+def test_a_warm_up_that_does_not_fit_is_said(small_flow):
+    listener = Listener()
+    training = small_flow.training.model_copy(update={"epochs": 1, "warmup_epochs": 3.0})
+    information_flow(small_flow.model_copy(update={"training": training, "methods": ("normal",)}), progress=listener)
+    assert listener.lines[0].startswith("note: the warm-up takes 3 epochs and training 1")
 
 
 def test_in_memory_too_the_other_trainings_go_on(dead_flow):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.config import TrainingConfig
-from infoplane.training import Trainer, normal_training
-from infoplane.training.liveness import ENOUGH_UPDATES, constant_accuracy, is_dead, liveness
+from infoplane.training import Trainer, loop, normal_training
+from infoplane.training.liveness import constant_accuracy, liveness
 
 LABELS = torch.arange(400) % 4
 # Class c is a bright column c: what a linear network learns in a few updates.
@@ -32,8 +32,8 @@ def alive() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
 
 
-def trained(model: nn.Module, epochs: int, labels: Tensor = LABELS, **settings) -> Trainer:
-    config = TrainingConfig(**{"epochs": epochs, "batch_size": 8, "learning_rate": 0.1} | settings)
+def trained(model: nn.Module, epochs: int, labels: Tensor = LABELS, planned: int = 0, **settings) -> Trainer:
+    config = TrainingConfig(**{"epochs": planned or epochs, "batch_size": 8, "learning_rate": 0.1} | settings)
     trainer = Trainer(model, normal_training(), IMAGES, labels, config, seed=0, training="normal")
     for _ in range(epochs):
         trainer.train_epoch()
@@ -41,13 +41,12 @@ def trained(model: nn.Module, epochs: int, labels: Tensor = LABELS, **settings) 
 
 
 def test_a_dead_network_is_at_chance_after_the_warm_up_and_one_further_epoch():
-    trainer = trained(Dead(), 1, warmup_epochs=1)
+    trainer = trained(Dead(), 1, planned=5, warmup_epochs=1)
     assert trainer.at_chance is None
     record = trainer.train_epoch()
     assert record.at_chance == trainer.at_chance
     assert "where a constant answer reaches 31.5%; 400 of 400 images have all-zero gradients" in record.at_chance
-    assert trainer.updates == 100
-    assert not is_dead(trainer.at_chance, trainer.updates)  # it may only be at its beginning
+    assert (trainer.updates, trainer.is_dead) == (100, False)  # it may only be at its beginning
 
 
 def test_without_a_warm_up_the_first_epoch_is_judged():
@@ -56,7 +55,7 @@ def test_without_a_warm_up_the_first_epoch_is_judged():
 
 def test_a_network_that_learns_is_not_at_chance():
     trainer = trained(alive(), 3)
-    assert (trainer.at_chance, is_dead(trainer.at_chance, trainer.updates)) == (None, False)
+    assert (trainer.at_chance, trainer.is_dead) == (None, False)
 
 
 def test_a_network_that_dies_within_an_epoch_is_at_chance_although_it_was_right_before():
@@ -120,10 +119,33 @@ def test_of_few_examples_a_network_that_is_always_right_is_no_constant():
     assert constant_accuracy(torch.zeros(5, dtype=torch.long), 5) == 0  # one class only
 
 
-def test_few_updates_do_not_make_a_training_dead():
-    assert not is_dead("at chance", ENOUGH_UPDATES - 1)
-    assert is_dead("at chance", ENOUGH_UPDATES)
-    assert not is_dead(None, 10**6)
+def test_few_updates_do_not_make_a_training_dead(monkeypatch):
+    trainer = trained(Dead(), 2, warmup_epochs=1)
+    for enough, expected in ((101, False), (100, True)):
+        monkeypatch.setattr(loop, "ENOUGH_UPDATES", enough)
+        assert trainer.is_dead is expected
+
+
+def test_the_last_epoch_is_judged_within_a_warm_up_too_and_ends_nothing(monkeypatch):
+    monkeypatch.setattr(loop, "ENOUGH_UPDATES", 1)
+    trainer = trained(Dead(), 2, warmup_epochs=5)
+    assert trainer.at_chance is not None
+    assert not trainer.is_dead
+
+
+def test_images_that_come_class_by_class_are_judged_by_all_classes():
+    order = LABELS.argsort(stable=True)
+    many = IMAGES[order].repeat_interleave(4, dim=0)
+    labels = LABELS[order].repeat_interleave(4)
+    found = liveness(Dead(), many, labels, accuracy=0.9, number=1600)  # it always answers one class
+    assert found.probed == 512
+    assert found.probed_at_chance
+
+
+def test_one_cycle_and_epsilon_have_warm_ups_of_their_own_and_the_longer_counts():
+    trainer = trained(Dead(), 3, schedule="one-cycle", warmup_epochs=3.0)
+    trainer._settings = trainer._settings.model_copy(update={"epochs": 5})  # neither the last epoch nor warm
+    assert trainer._how_at_chance(0.25, 400) is None
 
 
 def test_the_state_is_kept_with_the_checkpoint():

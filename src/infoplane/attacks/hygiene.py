@@ -35,9 +35,16 @@ def merged_attack_warnings() -> Iterator[None]:
 
     Its numbers are of the batches that had the complaint. All other warnings stay as they are.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AttackWarning)
-        yield
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AttackWarning)
+            yield
+    finally:  # what is wrong with the attack may explain the error that ends the block
+        _emit_merged(caught)
+
+
+def _emit_merged(caught: list[warnings.WarningMessage]) -> None:
     merged: dict[str, AttackWarning] = {}
     for entry in caught:
         one = entry.message
@@ -53,7 +60,7 @@ def merged_attack_warnings() -> Iterator[None]:
                 before.batches + one.batches,
             )
     for one in merged.values():
-        warnings.warn(one, stacklevel=3)
+        warnings.warn(one, stacklevel=4)
 
 
 @contextmanager

@@ -19,14 +19,17 @@ def attack_warnings_said(training: str, progress: Progress, log: Callable[..., N
         progress: hears the line.
         log: called as `log("attack warning", message=..., images=..., total=...)`.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AttackWarning)
-        with merged_attack_warnings():
-            yield
-    for entry in caught:
-        one = entry.message
-        if isinstance(one, AttackWarning):
-            log("attack warning", message=str(one), images=one.images, total=one.total)
-            progress.say(f"{training}: attack: {one}")
-        else:
-            warnings.warn_explicit(one, entry.category, entry.filename, entry.lineno)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AttackWarning)
+            with merged_attack_warnings():
+                yield
+    finally:  # also where the block ends in an error, which they may explain
+        for entry in caught:
+            one = entry.message
+            if isinstance(one, AttackWarning):
+                log("attack warning", message=str(one), images=one.images, total=one.total)
+                progress.say(f"{training}: attack: {one}")
+            else:
+                warnings.warn_explicit(one, entry.category, entry.filename, entry.lineno)

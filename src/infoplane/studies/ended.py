@@ -8,11 +8,11 @@ from torch import Tensor
 from infoplane.config import FlowConfig
 from infoplane.runs import RunFolder
 from infoplane.studies.kept_state import read_state
-from infoplane.training.liveness import is_dead
 
+ENDED_AT_CHANCE = "ended_at_chance"  # in the state of a checkpoint: whether its training ended because of it
 ADVICE = (
     "Try another --seed, a longer --training.warmup-epochs, a lower --training.learning-rate or a smaller "
-    "--attack.epsilon, in a new --run; --continue-at-chance trains on as it is"
+    "--attack.epsilon, in a new --run, or add --continue-at-chance to go on with this network"
 )
 
 
@@ -30,9 +30,17 @@ def stopped_at(
     epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
     if run is None or not epochs or epochs[-1] >= config.training.epochs:
         return None
-    state = read_state(run, config.seed, training, epochs[-1])
-    dead = is_dead(state.get("at_chance"), state.get("updates", 0))  # that of epoch 0 holds neither
-    return epochs[-1] if state.get("stopped") is not None or (dead and not continue_at_chance) else None
+    if ended_at_chance(run, config, training) and not continue_at_chance:
+        return epochs[-1]
+    return epochs[-1] if read_state(run, config.seed, training, epochs[-1]).get("stopped") is not None else None
+
+
+def ended_at_chance(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
+    """Return the epoch after which a training ended because it was at chance, the last planned one included."""
+    epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
+    if run is None or not epochs:
+        return None
+    return epochs[-1] if read_state(run, config.seed, training, epochs[-1]).get(ENDED_AT_CHANCE, False) else None
 
 
 def measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:

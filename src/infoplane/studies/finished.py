@@ -13,11 +13,10 @@ from infoplane.errors import UserError, broken_rule
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records import trainings_at_chance
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.studies.data_record import check_data
-from infoplane.studies.ended import measured_weights, stopped_at
+from infoplane.studies.ended import ended_at_chance, measured_weights, stopped_at
 from infoplane.studies.evaluate import attack_images
 from infoplane.studies.flow_work import STUDY
 from infoplane.studies.kept_state import check_network, misfit, read_state
@@ -74,11 +73,10 @@ class FinishedRun:
         self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
         for seed, training in self.trainings:
             self._check_finished(seed, training)
-        dead = trainings_at_chance(run.performance())
-        # those that ended for this reason, and not for one of their method's
-        ended = {one for one in dead if self._stopped_at(*one) != self._stopped_at(*one, continue_at_chance=True)}
-        self.ended_at_chance = [one for one in self.trainings if one in ended]
-        self.trainings = [one for one in self.trainings if one not in ended]
+        self.ended_at_chance = [
+            (seed, training) for seed, training in self.trainings if ended_at_chance(run, self._of(seed), training)
+        ]
+        self.trainings = [one for one in self.trainings if one not in self.ended_at_chance]
         if not self.trainings:
             raise UserError(f"{run.path}: every training ended at chance; there is no network to measure")
         self._test, measured = load_test_images(self.config, device)
@@ -110,7 +108,7 @@ class FinishedRun:
             UserError: its checkpoint is damaged or holds another network than the settings describe, or the network's
                 code has changed.
         """
-        config = self.config.model_copy(update={"seed": seed})
+        config = self._of(seed)
         model = build_model(config, self._test)
         last = stopped_at(self._run, config, training) or config.training.epochs
         state = read_state(self._run, seed, training, last)
@@ -133,12 +131,11 @@ class FinishedRun:
             seconds=state.get("seconds", 0.0),
         )
 
-    def _stopped_at(self, seed: int, training: str, *, continue_at_chance: bool = False) -> int | None:
-        config = self.config.model_copy(update={"seed": seed})
-        return stopped_at(self._run, config, training, continue_at_chance=continue_at_chance)
+    def _of(self, seed: int) -> FlowConfig:
+        return self.config.model_copy(update={"seed": seed})
 
     def _check_finished(self, seed: int, training: str) -> None:
-        last = self._stopped_at(seed, training) or self.config.training.epochs
+        last = stopped_at(self._run, self._of(seed), training) or self.config.training.epochs
         epochs = self._run.checkpoint_epochs(seed, training)
         if last not in epochs:
             found = f"its last checkpoint is of epoch {max(epochs)} of {last}" if epochs else "it has no checkpoint"

@@ -25,7 +25,7 @@ from infoplane.short_repr import with_short_repr
 from infoplane.state import split_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.data_record import keep_data
-from infoplane.studies.ended import ADVICE, measured_weights, stopped_at
+from infoplane.studies.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
 from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
 from infoplane.studies.kept_state import check_network, misfit, read_state, write_state
@@ -35,7 +35,6 @@ from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.trainers import SourceNetworks
 from infoplane.team import ALONE, Team
-from infoplane.training.liveness import is_dead
 
 
 @with_short_repr
@@ -86,6 +85,12 @@ def information_flow(
         keep_data(run, images.train, images.test)
     for note in sorted({images.test.note, images.train.note if images.train else ""} - {""}):
         progress.say(f"data: {note}")
+    warmup, epochs = config.training.warmup_epochs, config.training.epochs
+    if 0 < epochs <= warmup and config.training.schedule != "one-cycle":
+        progress.say(
+            f"note: the warm-up takes {warmup:g} epochs and training {epochs}, so the learning rate and epsilon do not "
+            "stay at their full values; --training.warmup-epochs shortens it"
+        )
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
     trainings = [(own, training) for own in config.of_each_seed() for training in config.methods]
     team.tell(Start(config, device, choices))
@@ -153,6 +158,9 @@ class _Flow:
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
         self._continue_at_chance = continue_at_chance
         self._last = stopped_at(run, config, training, continue_at_chance=continue_at_chance) or config.training.epochs
+        self._said_at_chance = False
+        # to be measured in full now: where the training ended, only accuracies were taken
+        self._again = ended_at_chance(run, config, training) if continue_at_chance else None
         self._first = self._first_epoch()
 
     def _measured_epochs(self) -> list[int]:
@@ -160,7 +168,9 @@ class _Flow:
         return [epoch for epoch in self._config.measured_epochs() if epoch < self._last] + [self._last]
 
     def _is_measured(self, epoch: int) -> bool:
-        return self._run is not None and self._run.has_records(STUDY, self._config.seed, self._training, epoch)
+        if self._run is None or epoch == self._again:
+            return False
+        return self._run.has_records(STUDY, self._config.seed, self._training, epoch)
 
     def _first_epoch(self) -> int | None:
         """The latest epoch to continue from that leaves no gap in the records; None if nothing is left to do."""
@@ -210,7 +220,7 @@ class _Flow:
     def go(self, *, keep_checkpoints: bool) -> None:
         """Do what is not done yet."""
         if self._first is None:
-            self._check_finished()
+            self._check_network(self._last)  # added seeds must train the network that the finished ones trained
             self._progress.say(f"{self._name}: complete")
             return
         if lost := [epoch for epoch in self._lost_epochs() if epoch >= self._first]:
@@ -224,6 +234,9 @@ class _Flow:
         while True:
             if epoch in self._measured_epochs() and not self._is_measured(epoch):
                 self._measure(epoch)
+                if epoch == self._again:
+                    self._again = None
+                    self._checkpoint(epoch, keep=keep_checkpoints)  # it did not end here
             if epoch >= self._last:
                 break
             self._train(epoch)
@@ -240,14 +253,21 @@ class _Flow:
         self._progress.advance(work)
 
     def _why_ended(self) -> str | None:
-        """Why the training ends with the epoch just trained, if it does."""
+        """Why the training ends with the epoch just trained, if it does; says once where it goes on at chance."""
         trainer = self._work.trainer
         assert trainer is not None
-        return trainer.stopped or (f"it is at chance ({trainer.at_chance}). {ADVICE}" if self._is_dead() else None)
+        if trainer.stopped is not None:
+            return trainer.stopped
+        if trainer.at_chance is not None and self._ends_at_chance():
+            return f"the network answers no better than a constant does ({trainer.at_chance}). {ADVICE}"
+        if trainer.at_chance is not None and not self._said_at_chance:
+            self._said_at_chance = True
+            self._progress.say(f"{self._name}: at chance after epoch {trainer.epoch} so far ({trainer.at_chance})")
+        return None
 
-    def _is_dead(self) -> bool:
+    def _ends_at_chance(self) -> bool:
         trainer = self._work.trainer
-        return trainer is not None and not self._continue_at_chance and is_dead(trainer.at_chance, trainer.updates)
+        return trainer is not None and not self._continue_at_chance and trainer.is_dead
 
     def _together(
         self, method: str, *positional: object, here: Mapping[str, object] = MappingProxyType({}), **named: object
@@ -262,7 +282,9 @@ class _Flow:
         seed = self._config.seed
         if epoch not in self._run.checkpoint_epochs(seed, self._training):
             self._checkpoint(0, keep=True)
-        elif self._work.trainer is not None:
+        elif self._work.trainer is None:
+            self._check_network(epoch)
+        else:
             state = read_state(self._run, seed, self._training, epoch)
             try:
                 self._together("load", state)
@@ -271,11 +293,11 @@ class _Flow:
             check_network(self._work.network, state, self._pixels, self._run, seed, self._training)
             self._progress.say(f"{self._name}: continued after epoch {epoch}")
 
-    def _check_finished(self) -> None:
-        """Seeds that are added must train the network that the finished ones trained."""
+    def _check_network(self, epoch: int) -> None:
+        """Load the weights of an epoch into the network: its code must be that which wrote them."""
         assert self._run is not None
         seed, network = self._config.seed, self._work.model
-        state = read_state(self._run, seed, self._training, self._last)
+        state = read_state(self._run, seed, self._training, epoch)
         try:
             network.load_state_dict(measured_weights(state))
         except (RuntimeError, KeyError) as error:
@@ -287,6 +309,7 @@ class _Flow:
             return
         trainer = self._work.trainer
         state = trainer.state_dict() if trainer else {"model": self._work.model.state_dict(), "epoch": 0}
+        state[ENDED_AT_CHANCE] = epoch > 0 and self._ends_at_chance()
         where = (self._config.seed, self._training)
         state = write_state(self._run, *where, epoch, state, self._work.network, self._pixels)
         if trainer is not None and epoch and trainer.best_epoch == epoch:
@@ -314,7 +337,7 @@ class _Flow:
             with attack_warnings_said(f"{self._name}, measuring epoch {epoch}", self._progress, self._log):
                 records: PlaneRecords = (
                     self._together("evaluate", epoch)
-                    if self._is_dead()
+                    if self._ends_at_chance()
                     else self._together("measure", epoch, thorough=thorough, final=final)
                 )
         except ValueError as error:  # of the user's network, say: activations that are not finite

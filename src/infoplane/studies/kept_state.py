@@ -29,6 +29,7 @@ class _State(BaseModel):
     methods_of_others: list[Any] = []
     stopped: str | None = None
     at_chance: str | None = None
+    ended_at_chance: bool = False
     updates: Count = 0
     average: dict[str, Tensor] | None = None
     best_epoch: Annotated[int, Field(ge=0)] = 0

@@ -36,16 +36,6 @@ class Liveness(NamedTuple):
         return silent if self.probed_at_chance and 2 * self.silent > self.probed else None
 
 
-def is_dead(at_chance: str | None, updates: int) -> bool:
-    """Whether a training is at chance after enough updates to have left it.
-
-    Args:
-        at_chance: how, or None: `Trainer.at_chance`.
-        updates: of the weights so far.
-    """
-    return at_chance is not None and updates >= ENOUGH_UPDATES
-
-
 def constant_accuracy(labels: Tensor, number: int) -> float:
     """Return the highest accuracy on `number` examples that a constant answer explains.
 
@@ -68,12 +58,13 @@ def liveness(network: nn.Module, images: Tensor, labels: Tensor, *, accuracy: fl
 
     Args:
         network: in any mode, which it keeps.
-        images: `(n, channels, height, width)` uint8, all training images; the first 512 are looked at.
+        images: `(n, channels, height, width)` uint8, all training images; 512 of them are looked at.
         labels: `(n,)` integers.
         accuracy: on the images that the method trained on, over the epoch.
         number: of these images.
     """
-    pixels, own = as_pixels(images[:PROBED], memory_format(network)), labels[:PROBED]
+    chosen = torch.linspace(0, len(images) - 1, min(PROBED, len(images))).long()  # spread: images may come by class
+    pixels, own = as_pixels(images[chosen], memory_format(network)), labels[chosen]
     with evaluation_mode(network), torch.enable_grad():
         logits = logits_of(network(pixels.requires_grad_().clone()))  # a copy: a model may write over its input
         gradient = None
@@ -88,5 +79,5 @@ def liveness(network: nn.Module, images: Tensor, labels: Tensor, *, accuracy: fl
         constant_accuracy(labels, number),
         silent,
         len(own),
-        right <= constant_accuracy(labels, len(own)),
+        right <= constant_accuracy(own, len(own)),
     )

@@ -15,7 +15,7 @@ from infoplane.config import TrainingConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.randomness import PartGenerator, isolated_global_generator, seeded_generator, stable_seed
 from infoplane.team import ALONE, Team, add_gradients_
-from infoplane.training.liveness import liveness
+from infoplane.training.liveness import ENOUGH_UPDATES, liveness
 from infoplane.training.method import TrainingMethod
 from infoplane.training.schedules import learning_rate, warmup_epochs
 from infoplane.training.validation import Validation
@@ -190,9 +190,18 @@ class Trainer:
     def _add_gradients(self) -> None:
         add_gradients_(self.model.parameters(), self._team, self._share)
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the training is at chance after enough epochs and updates to have left it."""
+        return self.at_chance is not None and self._is_warm() and self.updates >= ENOUGH_UPDATES
+
+    def _is_warm(self) -> bool:
+        """Whether the warm-up and one further epoch are over."""
+        return self.epoch >= max(warmup_epochs(self._settings), self._settings.warmup_epochs) + 1
+
     def _how_at_chance(self, accuracy: float, seen: int) -> str | None:
-        """Judge the network after the warm-up and one further epoch, at the end of every epoch."""
-        if self.epoch < warmup_epochs(self._settings) + 1:
+        """Judge the network at the end of every epoch, from the one after the warm-up on, and at the very end."""
+        if not self._is_warm() and self.epoch < self._settings.epochs:
             return None
         return liveness(self.model, self._images, self._labels, accuracy=accuracy, number=seen).complaint()
 
