@@ -97,12 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _LONG = ("demo", "flow", "distortion", "geometry", "limits", "calibrate")
-_LOSS = "infoplane: nobody reads this command's output any more; its work goes on and is kept (Ctrl-C ends it)"
+_LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"
+_PLACE = "something else is in that place: move it away, or choose another folder"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP), _ACCESS),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _ACCESS),
+    errno.ELOOP: "it is a symbolic link, which infoplane does not follow: remove it, or choose another folder",
+    **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL), _PLACE),
+    errno.EIO: "the disk may be damaged: choose a folder on another one",
 }
 
 

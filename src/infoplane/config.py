@@ -86,7 +86,7 @@ class TrainingConfig(_Frozen):
     """Highest learning rate."""
     schedule: Literal["multi-step", "cosine", "one-cycle"] = "multi-step"
     """How the learning rate changes: at milestones, along a cosine to 0, or up for two fifths and down to 0."""
-    warmup_epochs: float = Field(1.0, ge=0)
+    warmup_epochs: float = Field(1.0, ge=0, le=10_000)
     """The learning rate and, in methods that attack, epsilon rise from 0 in a straight line over so many epochs; 0 is
     the study's own schedule. The learning rate of one-cycle rises by itself."""
     milestones: tuple[int, ...] = (20, 60)

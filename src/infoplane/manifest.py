@@ -58,7 +58,7 @@ class Manifest:
         if not self.path.is_file():
             raise UserError(
                 f"{self.path} is missing, so nothing says whether the files beside it are whole; restore it, or, if "
-                f"you know that they are, write it anew with sha256sum, called in {self._folder}"
+                f"you trust them: cd {self._folder} && find * -type f ! -name {NAME} -exec sha256sum {{}} + > {NAME}"
             )
         known = self._checksums().get(self._name(path))
         if known is None:

@@ -1,9 +1,11 @@
 """Seeded generators, one per purpose: drawing more for one purpose never changes another."""
 
 import hashlib
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +57,22 @@ def draw_per_image(
         whole = (generator.images, *shape[1:])
         return distribution(whole, generator=generator, device=generator.device, dtype=dtype)[generator.rows]
     return distribution(shape, generator=generator, device=generator.device, dtype=dtype)
+
+
+@contextmanager
+def isolated_array_generators(seed: int) -> Iterator[None]:
+    """Seed the global generators of numpy and of Python's `random` inside the block and put them back after it.
+
+    Code of others that works on arrays draws from them: attack libraries, functions that shuffle data.
+    """
+    arrays, python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(arrays)  # noqa: NPY002
+        random.setstate(python)
 
 
 @contextmanager

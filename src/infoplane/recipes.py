@@ -135,8 +135,8 @@ def kept_settings(config: FlowConfig) -> list[str]:
             sentences.append(f"the data are not those of {config.recipe}; kept from it, which may not fit: {words}")
     if config.model.name != recipe.model.name:
         sentences.append(
-            f"the model is not that of {config.recipe}, and is trained as it: --training.learning-rate "
-            f"{_typed(config.training.learning_rate)}, --training.batch-size {config.training.batch_size}"
+            f"your model is trained with settings of {config.recipe}, which may not suit it: --training.learning-rate "
+            f"{config.training.learning_rate:g}, --training.batch-size {config.training.batch_size}"
             + ("" if built_in else "; normalisation of pixels is left to the model")
         )
     return sentences

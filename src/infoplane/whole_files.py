@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and never through a symbolic link."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -69,7 +70,7 @@ def open_regular(path: Path, flags: int = 0) -> Iterator[int]:
     descriptor = os.open(path, _KEPT | flags, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(None, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
         yield descriptor
     finally:
         os.close(descriptor)

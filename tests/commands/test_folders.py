@@ -1,5 +1,6 @@
 """A folder belongs to one study; what belongs to another, or to none, is refused and left as it was."""
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -105,3 +106,14 @@ def test_sweeps_that_were_changed_in_a_run_are_named(tmp_path, capsys):
     line = complaint(capsys, "report", folder)
     assert f"{records} was changed after infoplane wrote it" in line
     assert line.endswith("delete it and run infoplane geometry again")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: os.mkfifo(path), lambda path: path.symlink_to("elsewhere")])
+def test_something_else_in_the_place_of_a_file_is_one_line(make, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    make(tmp_path / "run" / "log.jsonl")
+    options = ["--data.train-examples=60", "--data.test-examples=40", "--training.epochs=1", "--methods=normal"]
+    assert main(["flow", "digits-lenet5", "--run", str(tmp_path / "run"), *options, "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "log.jsonl" in line
+    assert line.endswith("or choose another folder")

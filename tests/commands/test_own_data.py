@@ -93,7 +93,7 @@ def test_titles_tiles_and_folders_say_whose_data_and_model_it_is(kind, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "note: the data are not those of mnist-lenet5; kept from it, which may not fit: " in printed
     assert "--attack.epsilon 45/255, --attack.step-size 8/255, --training.augment False" in printed
-    assert "note: the model is not that of mnist-lenet5" in printed
+    assert "note: your model is trained with settings of mnist-lenet5" in printed
     assert "mean" not in printed.partition("normal")[0]  # not this model's
 
 

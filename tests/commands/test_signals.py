@@ -89,7 +89,7 @@ def test_a_training_goes_on_when_nobody_reads_its_output(tmp_path):
         complaint = process.stderr.read()
         assert process.wait(timeout=60) == 0, complaint
     assert complaint == (
-        "infoplane: nobody reads this command's output any more; its work goes on and is kept (Ctrl-C ends it)\n"
+        "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)\n"
     )
     assert set(RunFolder(tmp_path / "run").measurements()["epoch"]) == {0, 1, 2, 3}
 

@@ -235,3 +235,12 @@ def test_the_command_asks_for_replace_and_obeys_it(small, tmp_path, monkeypatch,
     assert line.endswith(
         "present, but not mnist's; to replace it and keep the old file: infoplane data mnist --replace"
     )
+
+
+@pytest.mark.parametrize("kept", [b"?" * len(CONTENT), b"?" * 1000])
+def test_a_damaged_part_of_before_is_not_blamed_on_the_mirror(kept, server, tmp_path):
+    part = tmp_path / PART
+    part.parent.mkdir(parents=True)
+    part.write_bytes(kept)
+    fetch("mnist", folder=tmp_path, sources=sources(server.url("/a", resuming)))
+    assert (tmp_path / FILE).read_bytes() == CONTENT

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from infoplane.attacks.pgd import PGD
 from infoplane.attacks.protocol import Attack
-from infoplane.randomness import isolated_global_generator
+from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
 _ROUNDING = 1e-6  # by which float32 may miss the radius of a ball, relative where that is above 1
 _ORDERS = {"linf": "linf", "inf": "linf", "l_inf": "linf", "l2": "l2", "l_2": "l2", "2": "l2", "2.0": "l2"}
@@ -42,23 +41,12 @@ def apply_attack(
     with (
         _put_back(model),
         isolated_global_generator(seed, images.device),
-        _isolated_numpy(seed),
+        isolated_array_generators(seed),
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
         result: object = attack(model, images.clone(), labels.clone(), generator=generator)
     return _checked(result, images, attack)
-
-
-@contextmanager
-def _isolated_numpy(seed: int) -> Iterator[None]:
-    # The libraries of attacks that work on arrays draw from numpy's global generator.
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
 
 
 @contextmanager

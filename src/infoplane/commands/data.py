@@ -17,7 +17,7 @@ class DataOptions(Options):
     folder: Path | None = None
     """Where to look and to store, by default INFOPLANE_DATA, then the user's cache."""
     replace: bool = False
-    """Also where files that are not this dataset's are in the way: they are kept, renamed to NAME.old."""
+    """Replace files that are not this dataset's; the old ones are kept as NAME.old."""
 
 
 def data(options: DataOptions) -> int:

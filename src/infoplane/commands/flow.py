@@ -45,7 +45,7 @@ class FlowOptions(Options):
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     trust_run_code: bool = False
-    """Continue a run whose model or data is a function without typing it: this imports the code its folder names."""
+    """Allow importing the model and data functions that the run's config.json names. Use it for runs you trust."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"

@@ -11,7 +11,7 @@ import numpy as np
 from infoplane.data.arrays import Part, image_set, part_of_arrays, part_of_pairs
 from infoplane.data.images import LARGEST_SET, ImageSet, resize_images
 from infoplane.errors import UserError
-from infoplane.randomness import isolated_global_generator, stable_seed
+from infoplane.randomness import isolated_array_generators, isolated_global_generator, stable_seed
 from infoplane.user_code import accepted_facts, call_function, described, find_function
 
 FORMS = (
@@ -97,13 +97,14 @@ def read_function(path: str, split: str, *, image_size: int | None = None, seed:
 
     The function returns one of `FORMS`. If it has an argument `split`, it is called with "train" or "test" and
     returns that split; without, it returns both, or the test split alone. Images are uint8 or floats in [0, 1], with
-    channels first or last, or Pillow's; labels are integers from 0. Torch's global generator is seeded by `seed`.
+    channels first or last, or Pillow's; labels are integers from 0. The global generators of
+    torch, numpy and Python are seeded by `seed`.
 
     Args:
         path: "package.module:function".
         split: "train" or "test".
         image_size: the shorter side is scaled to this and the middle cut out as a square.
-        seed: decides what the function draws from torch's global generator.
+        seed: decides what the function draws from the global generators.
 
     Raises:
         UserError: there is no such function, it raises, or what it returns is none of these or could be meant in two
@@ -112,7 +113,8 @@ def read_function(path: str, split: str, *, image_size: int | None = None, seed:
     function = find_function(path, "data")
     facts = {"split": split}
     by_split = bool(accepted_facts(function, facts, path, "data"))
-    with isolated_global_generator(stable_seed(seed, "own data")):
+    own = stable_seed(seed, "own data")  # the same for both splits: a function that shuffles cuts the same order twice
+    with isolated_global_generator(own), isolated_array_generators(own):
         returned = call_function(function, facts, path, "data")
         splits = {split: returned} if by_split else _splits(returned, path)
         if split not in splits:

@@ -79,12 +79,15 @@ def _ask_mirrors(source: Source, file: BufferedRandom, shown: str, progress: Pro
         if turn and waiting:
             time.sleep(PAUSE_SECONDS)
         for url in tuple(waiting):
+            before = os.fstat(file.fileno()).st_size
             try:
                 _receive(url, source, file, lambda done: progress and progress(shown, done, source.size))
                 _check(source, file)
             except _AttemptError as failure:
                 failures[url] = str(failure)
-                if not failure.passing:
+                # what was kept from before may be to blame, and is gone now: ask the same mirror for the whole
+                from_before = before > 0 and os.fstat(file.fileno()).st_size == 0
+                if not failure.passing and not from_before:
                     waiting.remove(url)
             else:
                 return None
