@@ -15,7 +15,7 @@ SETTINGS = [
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
     "--methods", "normal", "--measurement.layers", "fc3", "--measurement.thorough-epochs=0",
     "--measurement.permutations=1", "--measurement.noise-sweep=1", "--measure-every=1", "--deterministic",
-    "--device=cpu",
+    "--device=cpu", "--training.warmup-epochs=0",
 ]  # fmt: skip
 # Drawing the figures is no part of what is tested here, and takes longer than all the rest.
 CODE = """
