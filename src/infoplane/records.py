@@ -11,6 +11,11 @@ from infoplane.short_repr import with_short_repr
 
 SCHEMA_VERSION = 1  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
 
+ORIGINAL = "original"  # examples as they are
+ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
+NORMAL_TRAINING = "normal"  # trainings are named after their method
+ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
+
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for

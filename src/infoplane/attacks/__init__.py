@@ -1,8 +1,8 @@
-"""Attacks: values that turn images into adversarial examples and leave everything else as it was."""
+"""Attacks: values that turn images into adversarial examples and leave everything else as it was.
 
-from infoplane.attacks.contract import apply_attack
-from infoplane.attacks.hygiene import AttackWarning, merged_attack_warnings
-from infoplane.attacks.pgd import L2PGD, PGD, LinfPGD
-from infoplane.attacks.protocol import Attack
+The names are loaded when they are first used: reading the lists of what there is costs no torch.
+"""
 
-__all__ = ["L2PGD", "PGD", "Attack", "AttackWarning", "LinfPGD", "apply_attack", "merged_attack_warnings"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

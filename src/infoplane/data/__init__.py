@@ -1,26 +1,8 @@
-"""Data sets as bytes: finding, fetching, reading, choosing examples, augmenting."""
+"""Data sets as bytes: finding, fetching, reading, choosing examples, augmenting.
 
-from infoplane.data.augmentation import CropAndFlip
-from infoplane.data.downloads import download_bar, fetch
-from infoplane.data.images import ImageSet, as_floats, resize_images, stratified_indices
-from infoplane.data.load import NAMES, load_split
-from infoplane.data.sources import SOURCES, Source
-from infoplane.data.transfer import Progress
-from infoplane.data.verification import FileCheck, verify
+The names are loaded when they are first used: reading the lists of what there is costs no torch.
+"""
 
-__all__ = [
-    "NAMES",
-    "SOURCES",
-    "CropAndFlip",
-    "FileCheck",
-    "ImageSet",
-    "Progress",
-    "Source",
-    "as_floats",
-    "download_bar",
-    "fetch",
-    "load_split",
-    "resize_images",
-    "stratified_indices",
-    "verify",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

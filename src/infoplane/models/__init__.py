@@ -1,9 +1,8 @@
-"""Networks with normalisation inside and a default choice of probed layers, and the way to a user's own network."""
+"""Networks with normalisation inside and a default choice of probed layers, and the way to a user's own network.
 
-from infoplane.models.layers import chosen_layers, default_layers
-from infoplane.models.lenet5 import LeNet5
-from infoplane.models.load import construct, model_from_path
-from infoplane.models.normalisation import Normalise
-from infoplane.models.wideresnet import WideResNet
+The names are loaded when they are first used: reading the lists of what there is costs no torch.
+"""
 
-__all__ = ["LeNet5", "Normalise", "WideResNet", "chosen_layers", "construct", "default_layers", "model_from_path"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

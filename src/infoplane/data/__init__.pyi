@@ -1,0 +1,14 @@
+from .augmentation import CropAndFlip as CropAndFlip
+from .downloads import download_bar as download_bar
+from .downloads import fetch as fetch
+from .images import ImageSet as ImageSet
+from .images import as_floats as as_floats
+from .images import resize_images as resize_images
+from .images import stratified_indices as stratified_indices
+from .load import NAMES as NAMES
+from .load import load_split as load_split
+from .sources import SOURCES as SOURCES
+from .sources import Source as Source
+from .transfer import Progress as Progress
+from .verification import FileCheck as FileCheck
+from .verification import verify as verify
