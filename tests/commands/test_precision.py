@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.command import assert_one_clear_line, infoplane
+
+import infoplane.report.html as html
+from infoplane.cli import main
 
 SETTINGS = (
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
@@ -18,6 +20,13 @@ def kept(folder: Path) -> dict[str, object]:
     return environment
 
 
+@pytest.fixture(autouse=True)
+def _away(tmp_path, monkeypatch):
+    """Run in a folder of the test's own, and draw nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(html, "write_figures", lambda run, output=None: [])
+
+
 @pytest.mark.parametrize(
     ("options", "precisions"),
     [
@@ -27,22 +36,23 @@ def kept(folder: Path) -> dict[str, object]:
         ((), {"32", "bf16"}),
     ],
 )
-def test_a_run_keeps_how_it_trains(tmp_path, options, precisions):
-    assert infoplane(*SETTINGS, "--training.epochs=1", *options, cwd=tmp_path).returncode == 0
-    training = kept(tmp_path)["training"]
+def test_a_run_keeps_how_it_trains(options, precisions):
+    assert main([*SETTINGS, "--training.epochs=1", *options]) == 0
+    training = kept(Path())["training"]
     assert training["precision"] in precisions
-    assert isinstance(training["by_rows"], list)
-    again = infoplane(*SETTINGS, "--training.epochs=1", cwd=tmp_path)
-    assert again.returncode == 0
-    assert kept(tmp_path)["training"] == training
+    assert main([*SETTINGS, "--training.epochs=1"]) == 0
+    assert kept(Path())["training"] == training
 
 
-def test_a_run_is_not_continued_in_another_precision(tmp_path):
-    infoplane(*SETTINGS, "--training.epochs=1", "--deterministic", cwd=tmp_path)
-    result = infoplane(*SETTINGS, "--training.epochs=1", "--precision", "bf16", cwd=tmp_path)
-    assert_one_clear_line(result, "run began with --precision 32; continue it so, or choose another folder")
+def test_a_run_is_not_continued_in_another_precision(capsys):
+    assert main([*SETTINGS, "--training.epochs=1", "--deterministic"]) == 0
+    capsys.readouterr()
+    assert main([*SETTINGS, "--training.epochs=1", "--precision", "bf16"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run began with --precision 32; continue it so, or choose another folder" in line
 
 
-def test_deterministic_training_is_in_float32(tmp_path):
-    result = infoplane(*SETTINGS, "--training.epochs=0", "--deterministic", "--precision", "bf16", cwd=tmp_path)
-    assert_one_clear_line(result, "--deterministic trains in float32; leave out --precision bf16")
+def test_deterministic_training_is_in_float32(capsys):
+    assert main([*SETTINGS, "--training.epochs=0", "--deterministic", "--precision", "bf16"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--deterministic trains in float32; leave out --precision bf16" in line
