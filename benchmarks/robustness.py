@@ -93,7 +93,7 @@ def cosine_of_gradients(model: nn.Module, choices: Choices, images: Images) -> T
 
     def gradient(way: Choices) -> Tensor:
         leaf, working = pixels.clone().requires_grad_(), AcceleratedNetwork(model, way)
-        with working.weights_held_still():  # as in an attack
+        with working.frozen_weights():  # as in an attack
             loss = F.cross_entropy(working(leaf), labels, reduction="sum")
             return torch.autograd.grad(loss, leaf)[0].flatten(1).double()
 

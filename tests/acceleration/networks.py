@@ -165,9 +165,9 @@ def prepared(name: str, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, 
     return network.to(dtype).to(memory_format=LAST).eval(), images.to(dtype)
 
 
-def there_and_back(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def forward_and_backward(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     pixels = images.clone().requires_grad_()
-    held = model.weights_held_still() if isinstance(model, AcceleratedNetwork) else contextlib.nullcontext()
+    held = model.frozen_weights() if isinstance(model, AcceleratedNetwork) else contextlib.nullcontext()
     with held:
         logits = model(pixels)
         weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).to(logits.dtype)

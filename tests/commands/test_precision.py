@@ -5,6 +5,13 @@ from pathlib import Path
 
 import pytest
 from tests.command import assert_one_clear_line, infoplane
+from tests.studies.test_information_flow import Listener
+
+from infoplane.acceleration import Choices
+from infoplane.commands import flow
+from infoplane.config import FlowConfig
+from infoplane.runs import RunFolder
+from infoplane.studies import choose
 
 SETTINGS = (
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
@@ -31,7 +38,7 @@ def test_a_run_keeps_how_it_trains(tmp_path, options, precisions):
     assert infoplane(*SETTINGS, "--training.epochs=1", *options, cwd=tmp_path).returncode == 0
     training = kept(tmp_path)["training"]
     assert training["precision"] in precisions
-    assert isinstance(training["by_rows"], list)
+    assert isinstance(training["rowwise"], list)
     again = infoplane(*SETTINGS, "--training.epochs=1", cwd=tmp_path)
     assert again.returncode == 0
     assert kept(tmp_path)["training"] == training
@@ -46,3 +53,11 @@ def test_a_run_is_not_continued_in_another_precision(tmp_path):
 def test_deterministic_training_is_in_float32(tmp_path):
     result = infoplane(*SETTINGS, "--training.epochs=0", "--deterministic", "--precision", "bf16", cwd=tmp_path)
     assert_one_clear_line(result, "--deterministic trains in float32; leave out --precision bf16")
+
+
+def test_a_run_with_cuda_graphs_says_that_they_are_experimental(tmp_path, monkeypatch):
+    monkeypatch.setattr(choose, "training_choices", lambda *given: Choices(cuda_graphs=True))
+    run, listener = RunFolder(tmp_path / "run"), Listener()
+    run.begin("flow", {}, {})
+    flow._choices(FlowConfig(), run, {}, "auto", listener, deterministic=False)
+    assert [line for line in listener.lines if "CUDA graphs, which are experimental" in line]

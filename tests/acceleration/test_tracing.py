@@ -1,4 +1,4 @@
-"""What networks are read as, and what cannot be read."""
+"""Networks are traced into the right operations, and refused where they cannot be traced."""
 
 import operator
 
@@ -8,45 +8,53 @@ import torch.nn.functional as F
 from tests.acceleration.networks import Net, conv, four, prepared
 from torch import Tensor, nn
 
-from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, UnreadableError
-from infoplane.acceleration.called import Called
-from infoplane.acceleration.operations import Activation, BatchNorm, Sum
-from infoplane.acceleration.reading import poolable_convolutions, read
+from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
+from infoplane.acceleration.inner.autograd_fallback import AutogradFallback
+from infoplane.acceleration.inner.batch_norm import BatchNorm
+from infoplane.acceleration.inner.elementwise import Activation, Sum
+from infoplane.acceleration.inner.tracing import TracingError, poolable_convolutions, trace
 from infoplane.models import LeNet5, WideResNet
 
 
 def kinds(network: nn.Module, choices: Choices = PLAIN) -> list[str]:
-    return [type(step.operation).__name__ for step in read(network, choices).steps]
+    return [type(step.operation).__name__ for step in trace(network, choices).steps]
 
 
-def test_what_lenet_and_a_block_are_read_as():
-    lenet = ["Normalising", "PooledConvolutionByRows", "Activation", "ConvolutionByRows", "MaxPooling", "Activation"]
+def test_the_operations_of_lenet_and_of_a_residual_block():
+    lenet = [
+        "PixelNormalisation",
+        "RowwisePooledConvolution",
+        "Activation",
+        "RowwiseConvolution",
+        "MaxPooling",
+        "Activation",
+    ]
     dense = ["Flattening", "Linear", "Activation", "Linear", "Activation", "Linear"]
-    assert kinds(LeNet5(), Choices(pooled=("conv1",), by_rows=("conv1", "conv2"))) == lenet + dense
-    group1 = ["BatchNorm", "Activation", "Convolution", "Activation", "Convolution", "Sum"]  # bn2 is folded
-    assert kinds(WideResNet())[:8] == ["Normalising", "Convolution", *group1]
-    assert "Called" not in kinds(WideResNet(depth=16))
+    assert kinds(LeNet5(), Choices(rowwise_pooled=("conv1",), rowwise=("conv1", "conv2"))) == lenet + dense
+    group1 = ["BatchNorm", "Activation", "Convolution", "Activation", "Convolution", "Sum"]  # bn2 is folded into conv1
+    assert kinds(WideResNet())[:8] == ["PixelNormalisation", "Convolution", *group1]
+    assert "AutogradFallback" not in kinds(WideResNet(depth=16))
 
 
-def test_batch_norms_are_carried_where_convolutions_alone_follow():
-    operations = [step.operation for step in read(WideResNet()).steps]
-    assert [norm.carried for norm in operations if isinstance(norm, BatchNorm)] == [True, True, True, False]
+def test_convolutions_carry_the_scale_of_a_batch_norm_that_only_they_read():
+    operations = [step.operation for step in trace(WideResNet()).steps]
+    assert [norm.scale_is_carried for norm in operations if isinstance(norm, BatchNorm)] == [True, True, True, False]
     network, _ = prepared("norms between")
-    carried = [one.operation.carried for one in read(network).steps if isinstance(one.operation, BatchNorm)]
+    carried = [one.operation.scale_is_carried for one in trace(network).steps if isinstance(one.operation, BatchNorm)]
     assert carried == [True, True, False, False, False]
 
 
-def test_nothing_is_written_over_that_others_read():
+def test_no_operation_overwrites_what_another_reads():
     network, _ = prepared("raw and activated")
-    operations = [step.operation for step in read(network).steps]
-    assert not any(one.writes for one in operations if isinstance(one, Activation))
-    operations = [step.operation for step in read(WideResNet()).steps]
-    assert all(one.writes for one in operations if isinstance(one, Activation))
-    assert all(one.writes is not None for one in operations if isinstance(one, Sum))
+    operations = [step.operation for step in trace(network).steps]
+    assert not any(one.in_place for one in operations if isinstance(one, Activation))
+    operations = [step.operation for step in trace(WideResNet()).steps]
+    assert all(one.in_place for one in operations if isinstance(one, Activation))
+    assert all(one.in_place is not None for one in operations if isinstance(one, Sum))
 
 
 class Poolings(nn.Module):
-    """Of its convolutions only the first two are seen by such a pooling alone."""
+    """Only its first two convolutions are read by a max-pooling in 2x2 and by nothing else."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +76,7 @@ class Poolings(nn.Module):
         return torch.cat([part.flatten(1) for part in parts], dim=1)
 
 
-def test_convolutions_that_a_pooling_alone_sees_are_found():
+def test_convolutions_that_only_a_max_pooling_reads_are_found():
     assert poolable_convolutions(Poolings()) == ("conv0", "conv1")
     assert poolable_convolutions(LeNet5()) == ("conv1", "conv2")
     assert poolable_convolutions(WideResNet()) == ()
@@ -99,57 +107,57 @@ def _two(net, images):
 
 
 @pytest.mark.parametrize("way", [_by_value, _by_place, _added_in_place, _made, _two], ids=lambda way: way.__name__)
-def test_what_cannot_be_read_is_said(way):
+def test_networks_that_cannot_be_traced_are_refused(way):
     network = four(way)
-    with pytest.raises(UnreadableError, match="Net"):
-        AcceleratedNetwork(network, Choices(frozen=True))
+    with pytest.raises(TracingError, match="Net"):
+        AcceleratedNetwork(network, Choices(traced=True))
 
 
-def test_other_arguments_than_images_cannot_be_read():
+def test_a_network_with_other_arguments_than_images_is_refused():
     class Asking(nn.Module):
         def forward(self, images: Tensor, deep: bool = False) -> Tensor:
             return images * 2 if deep else images
 
-    with pytest.raises(UnreadableError, match="Asking"):
-        read(Asking())
+    with pytest.raises(TracingError, match="Asking"):
+        trace(Asking())
 
 
-def test_a_layer_that_is_not_there_is_named():
+def test_an_unknown_layer_is_named_in_the_error():
     with pytest.raises(AttributeError, match="conv9"):
-        AcceleratedNetwork(LeNet5(), Choices(frozen=True, by_rows=("conv9",)))
+        AcceleratedNetwork(LeNet5(), Choices(traced=True, rowwise=("conv9",)))
 
 
-def test_reading_leaves_the_network_as_it_was():
+def test_tracing_leaves_the_network_as_it_was():
     def keeping(net, images):
         net.seen = net.conv0(images)
         return net.seen.flatten(1)
 
     network = Net(keeping, conv0=conv(2), dropout=nn.Dropout()).train()
     network.dropout.eval()
-    AcceleratedNetwork(network, Choices(frozen=True))
+    AcceleratedNetwork(network, Choices(traced=True))
     assert not hasattr(network, "seen")
     assert (network.training, network.conv0.training, network.dropout.training) == (True, True, False)
     assert all(weights.requires_grad for weights in network.parameters())
 
 
-def test_called_parts_name_what_moves():
+def test_fallback_steps_say_whether_they_depend_on_the_images():
     network, _ = prepared("called")
-    steps = [step for step in read(network).steps if isinstance(step.operation, Called)]
-    assert {step.moves for step in steps} == {True, False}
+    steps = [step for step in trace(network).steps if isinstance(step.operation, AutogradFallback)]
+    assert {step.from_images for step in steps} == {True, False}
 
 
-def test_functions_of_the_operator_module_are_known():
+def test_functions_of_the_operator_module_are_matched():
     network = four(lambda net, images: operator.add(net.conv0(images), net.conv0(images)).flatten(1))
     assert kinds(network) == ["Convolution", "Convolution", "Sum", "Flattening"]
 
 
-def test_buffers_beside_layers_may_decide_the_way():
+def test_a_network_with_buffers_of_its_own_is_refused():
     network = four(lambda net, images: net.conv0(images) * net.factor.item())
     network.register_buffer("factor", torch.tensor(2.0))
-    with pytest.raises(UnreadableError, match="buffers of its own"):
-        read(network)
+    with pytest.raises(TracingError, match="buffers of its own"):
+        trace(network)
 
 
-def test_other_flattenings_are_called():
+def test_other_flattenings_use_the_fallback():
     network = four(lambda net, images: net.conv0(images).flatten(end_dim=1).flatten(1))
-    assert kinds(network) == ["Convolution", "Called", "Flattening"]
+    assert kinds(network) == ["Convolution", "AutogradFallback", "Flattening"]

@@ -1,0 +1,103 @@
+"""Operations without weights that keep every element: activations, sums, pixel normalisation, flattening."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infoplane.acceleration.inner.operation import Operation, in_layout_of
+
+
+class Activation(Operation):
+    """ReLU, or LeakyReLU with a positive slope. The backward pass needs the output alone.
+
+    Attributes:
+        in_place: write over the input, which no other operation needs.
+    """
+
+    output_is_new = False
+    overwrites_gradient = True
+
+    def __init__(self, slope: float = 0.0) -> None:
+        self.slope, self.in_place = slope, False
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """Return the activations."""
+        (features,) = inputs
+        if self.slope:
+            output = F.leaky_relu(features, self.slope, inplace=self.in_place)
+        else:
+            output = F.relu(features, inplace=self.in_place)
+        return output, output
+
+    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient to the features."""
+        if self.slope:
+            torch.ops.aten.leaky_relu_backward.grad_input(gradient, saved, self.slope, True, grad_input=gradient)
+        else:
+            torch.ops.aten.threshold_backward.grad_input(gradient, saved, 0, grad_input=gradient)
+        return (gradient,)
+
+
+class Sum(Operation):
+    """The sum of two tensors.
+
+    Attributes:
+        in_place: number of the input that the sum may overwrite, or None.
+    """
+
+    gradient_memory = "shared"
+
+    def __init__(self) -> None:
+        self.in_place: int | None = None
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """Return the sum."""
+        one, other = inputs if self.in_place != 1 else inputs[::-1]
+        alike = one.dtype == other.dtype and one.shape == other.shape
+        output = one + other if self.in_place is None or not alike else one.add_(other)
+        return output, tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+
+    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient to both inputs."""
+        return tuple(gradient.sum_to_size(shape).to(dtype) for shape, dtype in saved)
+
+
+class PixelNormalisation(Operation):
+    """A layer that normalises pixels and says by what it divides them.
+
+    Args:
+        layer: its `divides_pixels_by` is a tensor, or None.
+    """
+
+    output_is_new = False
+    gradient_memory = "given"
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """Return the normalised images."""
+        return self.layer(*inputs), None
+
+    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ARG002  # nothing is saved
+        """Return the gradient to the pixels."""
+        divisor: Any = self.layer.divides_pixels_by
+        return (gradient if divisor is None else gradient / divisor,)
+
+
+class Flattening(Operation):
+    """All dimensions but the first become one."""
+
+    output_is_new = False
+    gradient_memory = "given"
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
+        """Return `(batch, units)`."""
+        (features,) = inputs
+        return features.flatten(1), features
+
+    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient to the features, in their layout."""
+        return (in_layout_of(saved, gradient.reshape(saved.shape)),)
