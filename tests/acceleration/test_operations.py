@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from infoplane.acceleration.inner.batch_norm import BatchNorm, scale_of
 from infoplane.acceleration.inner.convolution import Convolution
-from infoplane.acceleration.inner.elementwise import Activation, Flattening, PixelNormalisation, Sum
+from infoplane.acceleration.inner.elementwise import Activation, Flattening, PixelNormalisation
 from infoplane.acceleration.inner.linear import Linear
+from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.operation import Operation
-from infoplane.acceleration.inner.pooling import AveragePooling, MaxPooling
 from infoplane.acceleration.inner.program import carry_scale
 from infoplane.acceleration.inner.rowwise_convolution import RowwiseConvolution, banded, can_be_rowwise
 from infoplane.acceleration.inner.rowwise_pooling import RowwisePooledConvolution
@@ -151,9 +151,6 @@ def test_a_batch_norm_alone(layout, affine, generator):
         (MaxPooling(2), nn.MaxPool2d(2)),
         (MaxPooling(3, 2, 1), nn.MaxPool2d(3, 2, 1)),
         (MaxPooling((2, 3), ceil_mode=True), nn.MaxPool2d((2, 3), ceil_mode=True)),
-        (AveragePooling(2), nn.AvgPool2d(2)),
-        (AveragePooling(3), nn.AvgPool2d(3)),
-        (AveragePooling(8), nn.AvgPool2d(8)),
         (Flattening(), nn.Flatten()),
         (PixelNormalisation(Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])), Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])),
         (PixelNormalisation(Normalise(3, 8, 0.0, 1.0)), Normalise(3, 8, 0.0, 1.0)),
@@ -170,31 +167,6 @@ def test_linear_layers(bias, generator):
     layer = nn.Linear(5, 3, bias=bias).double()
     agree(Linear(layer, None), layer, torch.randn(4, 5, generator=generator, dtype=torch.float64))
     agree(Linear(layer, None), layer, torch.randn(4, 2, 5, generator=generator, dtype=torch.float64))
-
-
-def test_sums_of_different_shapes_and_types(generator):
-    one, other = torch.randn(3, 2, 4, generator=generator), torch.randn(2, 1, generator=generator, dtype=torch.float64)
-    pixels = [tensor.clone().requires_grad_() for tensor in (one, other)]
-    expected = pixels[0] + pixels[1]
-    operation = Sum()
-    for writes in (None, 0, 1):
-        operation.in_place = writes
-        found, saved = operation.forward(one.clone(), other.clone())
-        assert torch.equal(found, expected)
-        back = operation.backward(saved, torch.ones_like(expected))
-        wanted = torch.autograd.grad(expected, pixels, torch.ones_like(expected), retain_graph=True)
-        assert [tensor.dtype for tensor in back] == [torch.float32, torch.float64]
-        assert all(map(torch.equal, back, wanted))
-
-
-@pytest.mark.parametrize("writes", [0, 1])
-def test_a_sum_overwrites_the_input_that_it_may(writes, generator):
-    given = [torch.randn(3, 2, generator=generator) for _ in range(2)]
-    expected, operation = given[0] + given[1], Sum()
-    operation.in_place = writes
-    found, _ = operation.forward(*given)
-    assert found is given[writes]
-    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, RowwisePooledConvolution])

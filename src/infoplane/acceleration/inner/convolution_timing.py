@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from infoplane.acceleration.choices import Choices
 from infoplane.acceleration.inner.convolution import Convolution
+from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.operation import Operation
-from infoplane.acceleration.inner.pooling import MaxPooling
 from infoplane.acceleration.inner.rowwise_convolution import RowwiseConvolution, can_be_rowwise, is_small
 from infoplane.acceleration.inner.rowwise_pooling import RowwisePooledConvolution, can_be_pooled
 from infoplane.acceleration.network import AcceleratedNetwork

@@ -1,4 +1,4 @@
-"""Operations without weights that keep every element: activations, sums, pixel normalisation, flattening."""
+"""Operations without weights that keep every element: activations, pixel normalisation, flattening."""
 
 from typing import Any
 
@@ -38,30 +38,6 @@ class Activation(Operation):
         else:
             torch.ops.aten.threshold_backward.grad_input(gradient, saved, 0, grad_input=gradient)
         return (gradient,)
-
-
-class Sum(Operation):
-    """The sum of two tensors.
-
-    Attributes:
-        in_place: number of the input that the sum may overwrite, or None.
-    """
-
-    gradient_memory = "shared"
-
-    def __init__(self) -> None:
-        self.in_place: int | None = None
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
-        """Return the sum."""
-        one, other = inputs if self.in_place != 1 else inputs[::-1]
-        alike = one.dtype == other.dtype and one.shape == other.shape
-        output = one + other if self.in_place is None or not alike else one.add_(other)
-        return output, tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-
-    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient to both inputs."""
-        return tuple(gradient.sum_to_size(shape).to(dtype) for shape, dtype in saved)
 
 
 class PixelNormalisation(Operation):

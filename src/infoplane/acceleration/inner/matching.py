@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from infoplane.acceleration.inner.batch_norm import BatchNorm
-from infoplane.acceleration.inner.elementwise import Activation, Flattening, PixelNormalisation, Sum
+from infoplane.acceleration.inner.elementwise import Activation, Flattening, PixelNormalisation
 from infoplane.acceleration.inner.linear import Linear
+from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.operation import Operation
-from infoplane.acceleration.inner.pooling import AveragePooling, MaxPooling
 
 # operators that write over their first argument, and those that compute the same in new memory
 IN_PLACE: dict[Any, Any] = {
@@ -42,13 +42,7 @@ def match_operation(node: fx.Node, layer: nn.Module | None, dtype: torch.dtype |
         return Linear(layer, dtype)
     if layer is not None and hasattr(layer, "divides_pixels_by"):
         return PixelNormalisation(layer)
-    return (
-        match_max_pooling(node, layer)
-        or _match_average_pooling(node, layer)
-        or _match_activation(node, layer)
-        or _match_sum(node)
-        or _match_flattening(node, layer)
-    )
+    return match_max_pooling(node, layer) or _match_activation(node, layer) or _match_flattening(node, layer)
 
 
 def match_max_pooling(node: fx.Node, layer: nn.Module | None) -> MaxPooling | None:
@@ -64,16 +58,6 @@ def match_max_pooling(node: fx.Node, layer: nn.Module | None) -> MaxPooling | No
     return None if settings.pop("return_indices") else MaxPooling(**settings)
 
 
-def _match_average_pooling(node: fx.Node, layer: nn.Module | None) -> AveragePooling | None:
-    if type(layer) is nn.AvgPool2d:
-        size, stride = layer.kernel_size, layer.stride
-        usual = (layer.padding, layer.ceil_mode, layer.divisor_override) == (0, False, None)
-        return AveragePooling(size) if isinstance(size, int) and stride == size and usual else None
-    if node.target is F.avg_pool2d and len(node.args) == 2 and not node.kwargs and isinstance(node.args[1], int):
-        return AveragePooling(node.args[1])
-    return None
-
-
 def _match_activation(node: fx.Node, layer: nn.Module | None) -> Activation | None:
     if (
         type(layer) is nn.ReLU
@@ -87,12 +71,6 @@ def _match_activation(node: fx.Node, layer: nn.Module | None) -> Activation | No
     elif node.target is F.leaky_relu:
         slope = node.kwargs.get("negative_slope", node.args[1] if len(node.args) > 1 else 0.01)
     return Activation(slope) if isinstance(slope, float) and slope > 0 else None
-
-
-def _match_sum(node: fx.Node) -> Sum | None:
-    if node.target not in (operator.add, torch.add) or not set(node.kwargs) <= {"inplace"}:
-        return None
-    return Sum() if [isinstance(one, fx.Node) for one in node.args] == [True, True] else None
 
 
 def _match_flattening(node: fx.Node, layer: nn.Module | None) -> Flattening | None:

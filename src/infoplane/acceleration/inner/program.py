@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from infoplane.acceleration.inner.batch_norm import BatchNorm
 from infoplane.acceleration.inner.convolution import Convolution
-from infoplane.acceleration.inner.elementwise import Activation, Sum
+from infoplane.acceleration.inner.elementwise import Activation
 from infoplane.acceleration.inner.operation import Operation
 
 
@@ -85,8 +85,6 @@ def _allow_in_place(program: Program) -> None:
     for step, reader in single_readers(program):
         if step.operation.output_is_new and isinstance(reader.operation, Activation):
             reader.operation.in_place = True
-        elif step.operation.output_is_new and isinstance(reader.operation, Sum) and reader.operation.in_place is None:
-            reader.operation.in_place = reader.inputs.index(step.output)
 
 
 def _carry_scales(program: Program) -> None:

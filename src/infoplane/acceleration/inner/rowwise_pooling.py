@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.acceleration.inner.convolution import Convolution, PreparedWeights, input_gradient
-from infoplane.acceleration.inner.pooling import MaxPooling
+from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.rowwise_convolution import (
     as_rows,
     banded,

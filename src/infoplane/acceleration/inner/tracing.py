@@ -9,7 +9,6 @@ from torch import fx, nn
 from infoplane.acceleration.choices import PLAIN, Choices
 from infoplane.acceleration.inner.autograd_fallback import AutogradFallback
 from infoplane.acceleration.inner.convolution import Convolution, is_convolution
-from infoplane.acceleration.inner.elementwise import Sum
 from infoplane.acceleration.inner.matching import (
     IN_PLACE,
     match_batch_norm,
@@ -17,8 +16,8 @@ from infoplane.acceleration.inner.matching import (
     match_operation,
     overwrites_shared_input,
 )
+from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.operation import Operation
-from infoplane.acceleration.inner.pooling import MaxPooling
 from infoplane.acceleration.inner.program import Program, Step, optimised, single_readers
 from infoplane.acceleration.inner.rowwise_convolution import RowwiseConvolution, can_be_rowwise
 from infoplane.acceleration.inner.rowwise_pooling import RowwisePooledConvolution
@@ -150,8 +149,6 @@ class _Translator:
         from_images = [index in self._from_images for index in inputs]
         operation = self._operation(node) if inputs and all(from_images) else None
         operation = operation or AutogradFallback(self._network, node, self._choices.autocast_dtype, from_images)
-        if isinstance(operation, Sum) and len(inputs) == 1:  # a tensor added to itself
-            inputs *= 2
         index = self._indices[node] = len(self._indices)
         if any(from_images):
             self._from_images.add(index)

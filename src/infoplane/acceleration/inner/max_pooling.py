@@ -1,9 +1,8 @@
-"""Max-pooling and average pooling."""
+"""Max-pooling."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from infoplane.acceleration.inner.operation import Operation, in_layout_of
@@ -34,32 +33,6 @@ class MaxPooling(Operation):
         features, indices = saved
         gradient = in_layout_of(features, gradient)
         return (torch.ops.aten.max_pool2d_with_indices_backward(gradient, features, *self._settings, indices),)
-
-
-class AveragePooling(Operation):
-    """Average pooling in square windows that do not overlap.
-
-    Args:
-        size: of a window, in pixels.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
-        """Return the means."""
-        (features,) = inputs
-        if features.shape[2:] == (self._size, self._size):
-            return features.mean((2, 3), keepdim=True), features
-        return F.avg_pool2d(features, self._size), features
-
-    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient to the features."""
-        size = self._size
-        if saved.shape[2:] == (size, size):
-            return (torch.empty_like(saved).copy_(gradient / size**2),)
-        settings = [size, size], [size, size], [0, 0], False, True, None
-        return (torch.ops.aten.avg_pool2d_backward(in_layout_of(saved, gradient), saved, *settings),)
 
 
 def _pair(size: Any) -> list[int]:
