@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from infoplane.acceleration.inner.batch_norm import BatchNorm, scale_of
+from infoplane.acceleration.inner.batch_norm import BatchNorm
 from infoplane.acceleration.inner.convolution import Convolution
 from infoplane.acceleration.inner.elementwise import Activation, Flattening, PixelNormalisation
 from infoplane.acceleration.inner.linear import Linear
 from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.operation import Operation
-from infoplane.acceleration.inner.program import carry_scale
 from infoplane.acceleration.inner.rowwise_convolution import RowwiseConvolution, banded, can_be_rowwise
 from infoplane.acceleration.inner.rowwise_pooling import RowwisePooledConvolution
 from infoplane.models.normalisation import Normalise
@@ -114,13 +113,12 @@ KINDS = [Convolution, RowwiseConvolution]
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("affine", [True, False])
-def test_the_scale_of_a_batch_norm_before_is_carried_and_one_after_is_folded(kind, affine, stride, generator):
+def test_a_batch_norm_before_a_convolution_and_one_folded_into_it(kind, affine, stride, generator):
     inner = nn.Conv2d(3, 4, 3, stride, padding=1)
     before, after = (with_statistics(nn.BatchNorm2d(channels, affine=affine).double()) for channels in (3, 4))
     layers = nn.Sequential(before, nn.LeakyReLU(0.1), inner.double(), after)
     features = torch.randn(2, 3, 6, 8, generator=generator, dtype=torch.float64)
     normalising, activating, convolving = BatchNorm(before), Activation(0.1), kind(inner, None, after)
-    carry_scale(normalising, [convolving])
     expected, gradient = usual(layers, features, torch.ones(2, 4, 6 // stride, 8 // stride))
     with torch.no_grad():
         values, tape = features, []
@@ -209,14 +207,6 @@ def test_the_banded_matrix_of_a_known_kernel():
     assert banded(weight, nn.Conv2d(1, 1, (1, 2)), 3, 2)[..., 0, 0].tolist() == [[1, 2, 0], [0, 1, 2]]
     strided = nn.Conv2d(1, 1, (1, 2), stride=2, padding=(0, 1))
     assert banded(weight, strided, 3, 2)[..., 0, 0].tolist() == [[2, 0, 0], [0, 1, 2]]
-
-
-def test_the_scale_of_a_known_batch_norm():
-    norm = nn.BatchNorm2d(2, eps=0.0)
-    norm.running_var.copy_(torch.tensor([4.0, 0.25]))
-    with torch.no_grad():
-        norm.weight.copy_(torch.tensor([3.0, -1.0]))
-        assert scale_of(norm).tolist() == [1.5, -2.0]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
 from infoplane.acceleration.inner.autograd_fallback import AutogradFallback
-from infoplane.acceleration.inner.batch_norm import BatchNorm
-from infoplane.acceleration.inner.elementwise import Activation
 from infoplane.acceleration.inner.tracing import TracingError, poolable_convolutions, trace
 from infoplane.models import LeNet5, WideResNet
 
@@ -33,22 +31,6 @@ def test_the_operations_of_lenet_and_of_a_residual_block():
     group1 = ["BatchNorm", "Activation", "Convolution", "Activation", "Convolution", "AutogradFallback"]
     assert kinds(WideResNet())[:8] == ["PixelNormalisation", "Convolution", *group1]
     assert kinds(WideResNet(depth=16)).count("AutogradFallback") == 7  # six sums and the average pooling
-
-
-def test_convolutions_carry_the_scale_of_a_batch_norm_that_only_they_read():
-    operations = [step.operation for step in trace(WideResNet()).steps]
-    assert [norm.scale_is_carried for norm in operations if isinstance(norm, BatchNorm)] == [True, True, True, False]
-    network, _ = prepared("norms between")
-    carried = [one.operation.scale_is_carried for one in trace(network).steps if isinstance(one.operation, BatchNorm)]
-    assert carried == [True, True, False, False, False]
-
-
-def test_no_operation_overwrites_what_another_reads():
-    network, _ = prepared("raw and activated")
-    operations = [step.operation for step in trace(network).steps]
-    assert not any(one.in_place for one in operations if isinstance(one, Activation))
-    operations = [step.operation for step in trace(WideResNet()).steps]
-    assert all(one.in_place for one in operations if isinstance(one, Activation))
 
 
 class Poolings(nn.Module):

@@ -21,7 +21,6 @@ class AutogradFallback(Operation):
         from_images: for each input, whether it depends on the images.
     """
 
-    output_is_new = False
     gradient_memory = "shared"  # autograd may return the gradient it was given, or one number for many
 
     def __init__(

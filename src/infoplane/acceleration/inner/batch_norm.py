@@ -1,4 +1,4 @@
-"""BatchNorm with fixed statistics: alone, folded into the convolution before it, or its scale alone."""
+"""BatchNorm with fixed statistics: alone, or folded into the convolution before it."""
 
 from typing import Any
 
@@ -9,16 +9,10 @@ from infoplane.acceleration.inner.operation import Operation
 
 
 class BatchNorm(Operation):
-    """A BatchNorm with fixed statistics.
-
-    Attributes:
-        scale_is_carried: the convolutions after it multiply the gradient by its scale (`Convolution.scaled_by`), so
-            that `backward` has nothing to do.
-    """
+    """A BatchNorm with fixed statistics."""
 
     def __init__(self, layer: nn.BatchNorm2d) -> None:
         self.layer = layer
-        self.scale_is_carried = False
         self._scale: Tensor | None = None
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
@@ -32,10 +26,8 @@ class BatchNorm(Operation):
 
     def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ARG002  # nothing is saved
         """Return the gradient to the features."""
-        if self.scale_is_carried:
-            return (gradient,)
         if self._scale is None:
-            self._scale = scale_of(self.layer)
+            self._scale = _scale_of(self.layer)
         scale = self._scale.to(gradient.dtype)
         if gradient.is_contiguous(memory_format=torch.channels_last):  # whole rows are longer vectors than channels
             batch, channels, height, width = gradient.shape
@@ -48,7 +40,7 @@ class BatchNorm(Operation):
         self._scale = None
 
 
-def scale_of(norm: nn.BatchNorm2d) -> Tensor:
+def _scale_of(norm: nn.BatchNorm2d) -> Tensor:
     """Return the factor of each channel, `(channels,)`."""
     assert norm.running_var is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)
@@ -58,7 +50,7 @@ def scale_of(norm: nn.BatchNorm2d) -> Tensor:
 def folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of one convolution that equals a convolution followed by `norm`."""
     assert norm.running_mean is not None
-    scale = scale_of(norm)
+    scale = _scale_of(norm)
     shift = -norm.running_mean if bias is None else bias - norm.running_mean
     shift = shift * scale
     return weight * scale.view(-1, 1, 1, 1), shift if norm.bias is None else shift + norm.bias

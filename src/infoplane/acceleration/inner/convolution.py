@@ -1,26 +1,12 @@
 """Convolution with fixed weights, with a BatchNorm after it folded in."""
 
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from infoplane.acceleration.inner.batch_norm import folded, scale_of
+from infoplane.acceleration.inner.batch_norm import folded
 from infoplane.acceleration.inner.operation import Operation
-
-
-class PreparedWeights(NamedTuple):
-    """Weights of a convolution in the type in which it computes.
-
-    Attributes:
-        forward: `(channels_out, channels, height, width)`.
-        bias: `(channels_out,)`, or None.
-        backward: likewise, with the scale of a BatchNorm before the convolution where that is carried.
-    """
-
-    forward: Tensor
-    bias: Tensor | None
-    backward: Tensor
 
 
 class Convolution(Operation):
@@ -30,47 +16,36 @@ class Convolution(Operation):
         layer: gives weights and settings.
         dtype: it computes in this type; None for the type of its input.
         norm: BatchNorm with fixed statistics after the convolution, computed with it.
-
-    Attributes:
-        scaled_by: BatchNorm before the convolution, whose scale the gradient to the input includes.
     """
 
     def __init__(self, layer: nn.Conv2d, dtype: torch.dtype | None, norm: nn.BatchNorm2d | None = None) -> None:
         self.layer, self.dtype, self.norm = layer, dtype, norm
-        self.scaled_by: nn.BatchNorm2d | None = None
         self._cache: dict[Any, Any] = {}
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """Return `(batch, channels_out, height_out, width_out)`."""
         (features,) = inputs
         converted = features.to(self.dtype or features.dtype)
-        weights, layer = self.weights(converted.dtype), self.layer
-        output = torch.conv2d(
-            converted, weights.forward, weights.bias, layer.stride, layer.padding, layer.dilation, layer.groups
-        )
+        (weight, bias), layer = self.weights(converted.dtype), self.layer
+        output = torch.conv2d(converted, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         return output, (converted, features.dtype)
 
     def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient to the features."""
         features, dtype = saved
-        layer, weight = self.layer, self.weights(features.dtype).backward
+        layer, (weight, _) = self.layer, self.weights(features.dtype)
         found = input_gradient(gradient, features, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
         return (found.to(dtype),)
 
-    def weights(self, dtype: torch.dtype) -> PreparedWeights:
-        """Return the weights in this type, computed once until the cache is cleared."""
+    def weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias in this type, computed once until the cache is cleared."""
         if dtype not in self._cache:
             weight, bias = self.layer.weight, self.layer.bias
             if self.norm is not None:
                 weight, bias = folded(weight, bias, self.norm)
-            backward = weight
-            if self.scaled_by is not None:
-                backward = weight * scale_of(self.scaled_by).view(1, -1, 1, 1)
-            self._cache[dtype] = PreparedWeights(
-                weight.to(dtype), None if bias is None else bias.to(dtype), backward.to(dtype)
-            )
-        prepared: PreparedWeights = self._cache[dtype]
-        return prepared
+            self._cache[dtype] = weight.to(dtype), None if bias is None else bias.to(dtype)
+        weights: tuple[Tensor, Tensor | None] = self._cache[dtype]
+        return weights
 
     def clear_cache(self) -> None:
         """Forget the prepared weights."""

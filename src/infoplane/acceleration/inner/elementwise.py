@@ -10,25 +10,17 @@ from infoplane.acceleration.inner.operation import Operation, in_layout_of
 
 
 class Activation(Operation):
-    """ReLU, or LeakyReLU with a positive slope. The backward pass needs the output alone.
+    """ReLU, or LeakyReLU with a positive slope. The backward pass needs the output alone."""
 
-    Attributes:
-        in_place: write over the input, which no other operation needs.
-    """
-
-    output_is_new = False
     overwrites_gradient = True
 
     def __init__(self, slope: float = 0.0) -> None:
-        self.slope, self.in_place = slope, False
+        self.slope = slope
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:
         """Return the activations."""
         (features,) = inputs
-        if self.slope:
-            output = F.leaky_relu(features, self.slope, inplace=self.in_place)
-        else:
-            output = F.relu(features, inplace=self.in_place)
+        output = F.leaky_relu(features, self.slope) if self.slope else F.relu(features)
         return output, output
 
     def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -47,7 +39,6 @@ class PixelNormalisation(Operation):
         layer: its `divides_pixels_by` is a tensor, or None.
     """
 
-    output_is_new = False
     gradient_memory = "given"
 
     def __init__(self, layer: nn.Module) -> None:
@@ -66,7 +57,6 @@ class PixelNormalisation(Operation):
 class Flattening(Operation):
     """All dimensions but the first become one."""
 
-    output_is_new = False
     gradient_memory = "given"
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Any]:

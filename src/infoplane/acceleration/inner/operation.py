@@ -10,13 +10,11 @@ class Operation:
     """One operation of a traced program. Its backward pass gives gradients to its inputs, and none to weights.
 
     Attributes:
-        output_is_new: the output lies in new memory that the operation does not keep: the next one may write there.
         gradient_memory: where returned gradients lie: in "new" memory, in that of the gradient that was "given", or in
             memory that is "shared" with other tensors.
         overwrites_gradient: `backward` writes over the gradient that it is given.
     """
 
-    output_is_new = True
     gradient_memory: Literal["new", "given", "shared"] = "new"
     overwrites_gradient = False
 

@@ -22,7 +22,7 @@ class RowwiseConvolution(Convolution):
         width, width_out = features.shape[3], gradient.shape[3]
         key = features.dtype, width
         if key not in self._cache:
-            self._cache[key] = banded(self.weights(features.dtype).backward, self.layer, width, width_out)
+            self._cache[key] = banded(self.weights(features.dtype)[0], self.layer, width, width_out)
         settings = vertical_settings(self.layer)
         found = input_gradient(as_rows(gradient), as_rows(features), self._cache[key], *settings)
         return (from_rows(found, width).to(dtype),)

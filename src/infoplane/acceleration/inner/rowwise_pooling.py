@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from infoplane.acceleration.inner.convolution import Convolution, PreparedWeights, input_gradient
+from infoplane.acceleration.inner.convolution import Convolution, input_gradient
 from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.rowwise_convolution import (
     as_rows,
@@ -38,8 +38,8 @@ class RowwisePooledConvolution(Convolution):
             raise RuntimeError(f"the output of {self.layer} has odd sides: it cannot be pooled row by row")
         rows = as_rows(features.to(self.dtype or features.dtype))
         width, (_, width_out) = features.shape[3], output_size(features, self.layer)
-        kernels = self._kernels(rows.dtype, width, width_out)
-        convolved = torch.conv2d(rows, kernels.forward, kernels.bias, *vertical_settings(self.layer))
+        kernel, bias = self._kernel(rows.dtype, width, width_out)
+        convolved = torch.conv2d(rows, kernel, bias, *vertical_settings(self.layer))
         maxima, pooled = self._pooling.forward(from_rows(convolved, 2))
         return from_rows(maxima, width_out // 2), (rows, features.dtype, width, width_out, pooled)
 
@@ -48,24 +48,18 @@ class RowwisePooledConvolution(Convolution):
         rows, dtype, width, width_out, pooled = saved
         (to_convolved,) = self._pooling.backward(pooled, as_rows(gradient))
         assert to_convolved is not None
-        kernel = self._kernels(rows.dtype, width, width_out).backward
+        kernel, _ = self._kernel(rows.dtype, width, width_out)
         found = input_gradient(as_rows(to_convolved), rows, kernel, *vertical_settings(self.layer))
         return (from_rows(found, width).to(dtype),)
 
-    def _kernels(self, dtype: torch.dtype, width: int, width_out: int) -> PreparedWeights:
+    def _kernel(self, dtype: torch.dtype, width: int, width_out: int) -> tuple[Tensor, Tensor | None]:
         key = dtype, width
         if key not in self._cache:
-            weight, bias, backward = self.weights(dtype)
+            weight, bias = self.weights(dtype)
             kernel = _even_columns_first(banded(weight, self.layer, width, width_out), width_out)
-            self._cache[key] = PreparedWeights(
-                kernel,
-                None if bias is None else bias.repeat(width_out),
-                kernel
-                if backward is weight
-                else _even_columns_first(banded(backward, self.layer, width, width_out), width_out),
-            )
-        kernels: PreparedWeights = self._cache[key]
-        return kernels
+            self._cache[key] = kernel, None if bias is None else bias.repeat(width_out)
+        kernel_and_bias: tuple[Tensor, Tensor | None] = self._cache[key]
+        return kernel_and_bias
 
 
 def can_be_pooled(features: Tensor, layer: nn.Conv2d) -> bool:

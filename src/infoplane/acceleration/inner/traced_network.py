@@ -13,8 +13,8 @@ class TracedNetwork:
     """Compute what `network` computes in evaluation mode, as a traced program without autograd.
 
     Autograd saves what gradients of the weights would need, gives each result new memory and converts the weights to
-    lower precision at every pass. The program folds BatchNorms into convolutions, lets activations write over their
-    inputs, and prepares the weights once, until `clear_cache`.
+    lower precision at every pass. The program folds BatchNorms into the convolutions before them, and prepares the
+    weights once, until `clear_cache`.
 
     Args:
         network: any module from images to logits; its weights are read and its modules stay as they are.

@@ -18,7 +18,7 @@ from infoplane.acceleration.inner.matching import (
 )
 from infoplane.acceleration.inner.max_pooling import MaxPooling
 from infoplane.acceleration.inner.operation import Operation
-from infoplane.acceleration.inner.program import Program, Step, optimised, single_readers
+from infoplane.acceleration.inner.program import Program, Step, single_readers, with_last_uses
 from infoplane.acceleration.inner.rowwise_convolution import RowwiseConvolution, can_be_rowwise
 from infoplane.acceleration.inner.rowwise_pooling import RowwisePooledConvolution
 
@@ -131,7 +131,7 @@ class _Translator:
         for node in nodes:
             self._add(node)
         logits = self._indices[output.args[0]]
-        return optimised(Program(steps=tuple(self._steps), values=len(self._graph.nodes), logits=logits))
+        return with_last_uses(Program(steps=tuple(self._steps), values=len(self._graph.nodes), logits=logits))
 
     def _refusal(self, reason: str) -> TracingError:
         return TracingError(f"{type(self._network).__name__} cannot be traced: it {reason}")
