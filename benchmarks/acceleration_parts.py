@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from infoplane.acceleration import AcceleratedNetwork, Choices
 from infoplane.acceleration.inner import matching, tracing
+from infoplane.acceleration.inner.elementwise import Activation
 from infoplane.memory import keep_freed_memory
 from infoplane.models import LeNet5, WideResNet, construct
 
@@ -56,6 +57,18 @@ def match_except(kind: str) -> Callable[..., Any]:
     return match
 
 
+class NewGradient(Activation):
+    """An activation that does not overwrite the gradient that it is given."""
+
+    overwrites_gradient = False
+
+    def backward(self, saved: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient to the features, in new memory."""
+        if self.slope:
+            return (torch.ops.aten.leaky_relu_backward(gradient, saved, self.slope, True),)
+        return (torch.ops.aten.threshold_backward(gradient, saved, 0),)
+
+
 def ways(network: nn.Module, choices: Choices) -> dict[str, AcceleratedNetwork]:
     """Return the traced network whole, and without each part."""
     found = {"all parts": AcceleratedNetwork(network, choices)}
@@ -66,6 +79,11 @@ def ways(network: nn.Module, choices: Choices) -> dict[str, AcceleratedNetwork]:
     for name, (place, function, value) in without.items():
         with replaced(place, function, value):
             found[f"without {name}"] = AcceleratedNetwork(network, choices)
+    with replaced(matching, "Activation", NewGradient):
+        found["without gradients overwritten"] = copied = AcceleratedNetwork(network, choices)
+    assert copied._traced is not None
+    for step in copied._traced._program.steps:
+        step.operation.gradient_memory = "shared"  # nothing is overwritten where gradients are added either
     return found | {"under autograd": AcceleratedNetwork(network, Choices(precision=choices.precision))}
 
 
