@@ -2,7 +2,7 @@
 
     INFOPLANE_DATA=... python benchmarks/robustness.py [PART ...] [--seeds N]
 
-- precision-mnist, precision-cifar10: PGD-7 training the plain way (float32) and as the probe chooses, from the same
+- precision-mnist, precision-cifar10: PGD-7 training the plain way (float32) and in the fastest way, from the same
   weights on the same batches, paired over 8 seeds: the difference of PGD-20 accuracy with its 95 % t-interval, and the
   cosine of input gradients. On 20,000 images of MNIST (LeNet-5, three epochs at a learning rate of .03: at the recipe's
   .1 some seeds are still at chance after so few updates, either way) or 5,000 of CIFAR-10 (WideResNet-10-1, six epochs
@@ -93,7 +93,7 @@ def cosine_of_gradients(model: nn.Module, choices: Choices, images: Images) -> T
 
     def gradient(way: Choices) -> Tensor:
         leaf, working = pixels.clone().requires_grad_(), AcceleratedNetwork(model, way)
-        with working.weights_held_still():  # as in an attack
+        with working.frozen_weights():  # as in an attack
             loss = F.cross_entropy(working(leaf), labels, reduction="sum")
             return torch.autograd.grad(loss, leaf)[0].flatten(1).double()
 

@@ -30,18 +30,12 @@ from robustness import trainer
 from torch import nn
 from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, foolbox_step, plain_step
 
-from infoplane.acceleration import (
-    PLAIN,
-    AcceleratedNetwork,
-    Choices,
-    fastest_choices,
-    usual_candidates,
-    with_frozen,
-)
+from infoplane.acceleration import PLAIN, Choices, candidates, wrap
 from infoplane.attacks import LinfPGD
 from infoplane.config import METHODS, AttackConfig, FlowConfig
 from infoplane.memory import keep_freed_memory
 from infoplane.models import construct
+from infoplane.studies.fastest import fastest
 from infoplane.studies.methods import build_method
 from infoplane.studies.parts import load_images
 
@@ -69,7 +63,7 @@ def our_step(
     keep_freed_memory()
     model = network(name, device, layout)
     computing: Any = torch.compile(model) if compiled else model
-    working = (model if choices == PLAIN else AcceleratedNetwork(computing, choices)).train()
+    working = wrap(computing, choices).train()
     built = build_method(method, settings(name), [network(name, device, layout).eval()])
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     images, labels = batch(name, device)
@@ -95,8 +89,8 @@ def median_seconds(ways: dict[str, ElsewhereStep], turns: int) -> dict[str, floa
 
 def describe(choices: Choices) -> str:
     """Name a way in a line of the table."""
-    others = ["by operations"] * choices.frozen + ["graphs"] * choices.graphs
-    for names, way in ((choices.by_rows, "by rows"), (choices.by_groups, "by groups"), (choices.pooled, "pooled")):
+    others = ["traced"] * choices.traced + ["CUDA graphs (experimental)"] * choices.cuda_graphs
+    for names, way in ((choices.rowwise, "row by row"), (choices.rowwise_pooled, "row by row with pooling")):
         others += [f"{len(names)} {way}"] * bool(names)
     return (
         f"ours, channels_last, {'float32' if choices.precision == '32' else 'bfloat16'}"
@@ -105,7 +99,7 @@ def describe(choices: Choices) -> str:
 
 
 def compare_loops(name: str, device: torch.device, turns: int) -> tuple[Choices, float]:
-    """Print the first part; return what the probe chose and the seconds of that step."""
+    """Print the first part; return the choice and the seconds of that step."""
     model = network(name, device, LAST).eval()
     # noisy, as where an attack begins
     images = (
@@ -114,13 +108,13 @@ def compare_loops(name: str, device: torch.device, turns: int) -> tuple[Choices,
         .random_point(torch.Generator(device).manual_seed(0))
     )
     images = images.contiguous(memory_format=LAST)
-    candidates = with_frozen(model, images, usual_candidates(device))
-    chosen = fastest_choices(model, images, candidates)
+    worth_timing = candidates(model, images)
+    chosen = fastest(model, images, worth_timing)
     ways = {"plain loop": ElsewhereStep(plain_step, name, device)}
     if find_spec("foolbox"):
         ways["foolbox in a plain loop"] = ElsewhereStep(foolbox_step, name, device)
     ways["ours, NCHW, float32"] = ElsewhereStep(our_step, "adversarial", name, device, FIRST, PLAIN)
-    for choices in dict.fromkeys([PLAIN, *candidates]):
+    for choices in worth_timing:
         ways[describe(choices)] = ElsewhereStep(our_step, "adversarial", name, device, LAST, choices)
     if which("g++") and turns > QUICK_TURNS:  # its compiler; compiling takes minutes
         given = ("adversarial", name, device, LAST, Choices(precision="bf16"), True)
@@ -131,14 +125,14 @@ def compare_loops(name: str, device: torch.device, turns: int) -> tuple[Choices,
         print(
             f"  {way:62s} {1e3 * taken:8.1f} ms  {BATCH / taken:8.0f} images/s  {typical['plain loop'] / taken:5.2f} x"
         )
-    print(f"  chosen by the probe: {describe(chosen)}; {chosen}")
+    print(f"  chosen: {describe(chosen)}; {chosen}")
     return chosen, typical[describe(chosen)]
 
 
 def share_bandwidth(name: str, device: torch.device, choices: Choices, taken: float) -> None:
     """Print the second part, for a step that took so many seconds."""
     # a replayed graph shows no operations; the same ones without
-    step = our_step("adversarial", name, device, LAST, replace(choices, graphs=False))
+    step = our_step("adversarial", name, device, LAST, replace(choices, cuda_graphs=False))
     step()
     with MovedBytes() as moved:
         step()

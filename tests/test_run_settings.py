@@ -161,7 +161,7 @@ def config_with(**parts):
         (b"\xff\xfe", "is not valid JSON"),
         (b"[]", "all of it must be a valid dictionary"),
         (b"3", "all of it must be a valid dictionary"),
-        (b'{"schema": 1}', "study is missing"),
+        (b'{"schema": %d}' % SCHEMA_VERSION, "study is missing"),
         (config_with(study=None), "study must be a valid string, got None"),
         (config_with(settings=None), "settings must be a valid dictionary, got None"),
         (config_with(environment=[]), "environment must be a valid dictionary, got []"),
@@ -176,6 +176,10 @@ def config_with(**parts):
         (config_with(environment={"training": None}), "environment.training must be a valid dictionary"),
         (config_with(environment={"training": {}}), "environment.training.precision is missing"),
         (config_with(environment={"training": {"precision": "8"}}), "training.precision must be '32' or 'bf16', got"),
+        (
+            config_with(environment={"training": {"precision": "32", "by_groups": ["conv1"]}}),
+            "environment.training.by_groups is not a setting of this version",
+        ),
         (b"[" * 100_000, "is not valid JSON"),
     ],
 )

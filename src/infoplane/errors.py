@@ -29,6 +29,8 @@ def broken_rule(refusal: "ErrorDetails") -> str:
         return refusal["msg"].removeprefix("Value error, ")
     if refusal["type"] == "missing":
         return "is missing"
+    if refusal["type"] == "extra_forbidden":
+        return "is not a setting of this version"
     rule = re.sub(r"^\w+ should ", "must ", refusal["msg"])
     rule = re.sub(r" after validation, not \d+$| or instance of \w+", "", rule)
     value = refusal["input"]

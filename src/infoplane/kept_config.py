@@ -19,14 +19,15 @@ class _Kept(BaseModel):
 
 
 class _Choices(_Kept):
-    """`acceleration.Choices`, as the run keeps them."""
+    """The fields of `acceleration.Choices`, as the run keeps them."""
+
+    model_config = ConfigDict(extra="forbid")
 
     precision: Literal["32", "bf16"]
-    frozen: bool = False
-    by_rows: Names = []
-    by_groups: Names = []
-    pooled: Names = []
-    graphs: bool = False
+    traced: bool = False
+    rowwise: Names = []
+    rowwise_pooled: Names = []
+    cuda_graphs: bool = False
 
 
 class _Environment(_Kept):

@@ -1,4 +1,4 @@
-"""Networks that pass what they are given in many ways, and a pass there and back."""
+"""Networks with many kinds of layers and paths, and a forward and backward pass through them."""
 
 import contextlib
 
@@ -35,20 +35,20 @@ def norm() -> nn.BatchNorm2d:
 
 
 def _after_the_sum(net, images):
-    """As in a ResNet: the activation follows the sum, and what it gives goes two ways."""
+    """As in a ResNet: an activation follows the sum, and its output is read twice."""
     features = net.relu(net.bn0(net.conv0(images)))
     features = F.relu(net.bn1(net.conv1(features)) + features)
     return net.linear(F.avg_pool2d(features, 16).flatten(1))
 
 
 def _raw_and_activated(net, images):
-    """What is activated is also read as it was: nothing may be written over."""
+    """The input of an activation is read again: nothing may overwrite it."""
     features = net.conv0(images)
     return net.linear((F.relu(features) + features - F.leaky_relu(features, 0.3)).mean((2, 3)))
 
 
 def _norms_between(net, images):
-    """BatchNorms whose scale can be carried, and others: read twice, before a sum, before the logits."""
+    """BatchNorms before a convolution, read twice, before a sum, and before the logits."""
     features = net.conv0(images)
     features = net.conv1(F.relu(net.bn0(features + images[:, :1])))
     seen = F.leaky_relu(net.bn1(torch.add(features, features)), 0.2)
@@ -58,7 +58,7 @@ def _norms_between(net, images):
 
 
 def _called(net, images):
-    """Functions that are no operations of ours, some of them of nothing that depends on the images."""
+    """Functions without an operation, some of them of values that do not depend on the images."""
     features = torch.sigmoid(net.conv0(images)) * net.gain
     features = torch.cat([features, features.pow(2)], dim=1)[:, ::2]
     shape = features.shape
@@ -76,7 +76,7 @@ def _again(net, images):
 
 
 def _beside(net, images):
-    """A part that nobody reads, and sums of a tensor with itself."""
+    """A part whose output is not read, and sums of a tensor with itself."""
     net.conv1(images.repeat(1, 2, 1, 1))
     features = net.dropout(net.conv0(images))
     features = net.dropout(features) + features
@@ -84,7 +84,7 @@ def _beside(net, images):
 
 
 def _active_sum(net, images):
-    """Each activation masks the sum's gradient, which both are given."""
+    """Both activations are given the gradient of the sum, and each masks it."""
     other = net.conv1(images.repeat(1, 2, 1, 1))
     features = net.conv1(F.leaky_relu(net.conv0(images), 0.2) + F.leaky_relu(other, 0.3))
     features = F.leaky_relu(net.conv1(features), 0.2) + (F.leaky_relu(features, 0.3) - 1)
@@ -92,21 +92,21 @@ def _active_sum(net, images):
 
 
 def _aliases(net, images):
-    """What lies in the memory of something that is needed again is not written over."""
+    """Several tensors share memory that is read again: nothing may overwrite it."""
     features = F.relu(net.conv0(images))
     features = features.flatten(1) + torch.sigmoid(net.conv0(images)).flatten(1)
     return F.leaky_relu(torch.tanh(features), 0.3) + features
 
 
-def _partly_carried(net, images):
-    """Convolutions that cannot carry the BatchNorm before them: grouped, or not alone."""
+def _grouped(net, images):
+    """BatchNorms before a grouped convolution, and before a convolution and a pooling."""
     features = F.relu(net.bn0(net.conv0(images) + images[:, :1]))
     features = net.grouped(F.relu(net.bn1(net.conv1(features) + F.max_pool2d(features, 3, 1, 1))))
     return net.linear(features.mean((2, 3)))
 
 
 def _unusual(net, images):
-    """Relatives of what we know, which go another way; and one gradient for many."""
+    """Variants of matched layers that need the fallback, and one gradient for several tensors."""
     features = net.falling(net.conv0(images) + 1.0) + F.leaky_relu(images[:, :1], -0.4)
     features = torch.flatten(net.padded(features), 2).unflatten(2, (9, 9))[..., :8, :8] + net.overlapping(features)
     further = net.conv1(features)
@@ -131,7 +131,7 @@ NETWORKS = {
     "beside": lambda: four(_beside, dropout=nn.Dropout(0.5), identity=nn.Identity()),
     "active sum": lambda: four(_active_sum),
     "aliases": lambda: four(_aliases),
-    "partly carried": lambda: four(_partly_carried, bn0=norm(), bn1=norm(), grouped=conv(groups=2)),
+    "grouped": lambda: four(_grouped, bn0=norm(), bn1=norm(), grouped=conv(groups=2)),
     "unusual": lambda: four(
         _unusual,
         falling=nn.LeakyReLU(-0.5),
@@ -165,9 +165,9 @@ def prepared(name: str, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, 
     return network.to(dtype).to(memory_format=LAST).eval(), images.to(dtype)
 
 
-def there_and_back(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def forward_and_backward(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     pixels = images.clone().requires_grad_()
-    held = model.weights_held_still() if isinstance(model, AcceleratedNetwork) else contextlib.nullcontext()
+    held = model.frozen_weights() if isinstance(model, AcceleratedNetwork) else contextlib.nullcontext()
     with held:
         logits = model(pixels)
         weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1)).to(logits.dtype)

@@ -1,4 +1,4 @@
-"""Every operation gives what torch's layer gives, there and back."""
+"""Every operation gives the output and the gradient of the torch layer that it computes."""
 
 import pytest
 import torch
@@ -6,23 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from infoplane.acceleration.folding import scale_of
-from infoplane.acceleration.operations import (
-    Activation,
-    AveragePooling,
-    BatchNorm,
-    Convolution,
-    Flattening,
-    Linear,
-    MaxPooling,
-    Normalising,
-    Operation,
-    Sum,
-)
-from infoplane.acceleration.pixel_groups import ConvolutionByGroups, can_go_by_groups
-from infoplane.acceleration.pooled_rows import PooledConvolutionByRows
-from infoplane.acceleration.row_products import ConvolutionByRows, banded, can_go_by_rows
-from infoplane.acceleration.strided_points import StridedPoints, sees_points
+from infoplane.acceleration.inner.batch_norm import BatchNorm
+from infoplane.acceleration.inner.convolution import Convolution
+from infoplane.acceleration.inner.elementwise import Activation, Flattening, PixelNormalisation
+from infoplane.acceleration.inner.linear import Linear
+from infoplane.acceleration.inner.max_pooling import MaxPooling
+from infoplane.acceleration.inner.operation import Operation
+from infoplane.acceleration.inner.rowwise_convolution import RowwiseConvolution, banded, can_be_rowwise
+from infoplane.acceleration.inner.rowwise_pooling import RowwisePooledConvolution
 from infoplane.models.normalisation import Normalise
 
 LAST = torch.channels_last
@@ -75,39 +66,10 @@ def convolutions(draw) -> tuple[nn.Conv2d, Tensor]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(convolutions(), st.sampled_from([Convolution, ConvolutionByRows]))
-def test_convolutions(given, kind):
+@given(convolutions(), st.sampled_from([Convolution, RowwiseConvolution]))
+def test_convolutions_of_all_shapes(given, kind):
     layer, features = given
     agree(kind(layer, None), layer, features)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    channels=st.tuples(st.integers(1, 8), st.integers(1, 7)),
-    size=st.tuples(st.integers(5, 9), st.integers(5, 16)),
-    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    layout=st.sampled_from(LAYOUTS),
-)
-def test_convolutions_by_groups(channels, size, kernel, padding, layout):
-    layer = nn.Conv2d(*channels, kernel, padding=padding).double().to(memory_format=layout)
-    assert can_go_by_groups(layer)
-    features = torch.randn(3, channels[0], *size, dtype=torch.float64).contiguous(memory_format=layout)
-    agree(ConvolutionByGroups(layer, None), layer, features)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    size=st.tuples(st.integers(4, 9), st.integers(4, 9)),
-    stride=st.integers(2, 3),
-    layout=st.sampled_from(LAYOUTS),
-)
-def test_strided_points(channels, size, stride, layout):
-    layer = nn.Conv2d(*channels, 1, stride).double().to(memory_format=layout)
-    assert sees_points(layer)
-    features = torch.randn(3, channels[0], *size, dtype=torch.float64).contiguous(memory_format=layout)
-    agree(StridedPoints(layer, None), layer, features)
 
 
 @settings(max_examples=80, deadline=None)
@@ -122,10 +84,8 @@ def test_strided_points(channels, size, stride, layout):
     layout=st.sampled_from(LAYOUTS),
     seed=st.integers(0, 99),
 )
-def test_convolutions_with_their_pooling_to_the_last_bit(
-    channels, windows, kernel, stride, padding, beyond, bias, layout, seed
-):
-    """Whole numbers add up exactly in any order, and many maxima are equal."""
+def test_pooled_convolutions_to_the_last_bit(channels, windows, kernel, stride, padding, beyond, bias, layout, seed):
+    """Sums of whole numbers are exact in any order, and many maxima are equal."""
     source = torch.Generator().manual_seed(seed)
     layer = nn.Conv2d(*channels, kernel, stride, padding, bias=bias).to(memory_format=layout)
     with torch.no_grad():
@@ -138,28 +98,28 @@ def test_convolutions_with_their_pooling_to_the_last_bit(
     ]
     features = torch.randint(0, 3, (3, channels[0], *size), generator=source).float().contiguous(memory_format=layout)
     seen = torch.randint(-9, 10, (3, channels[1], *windows), generator=source).float()
-    found = passed(PooledConvolutionByRows(layer, None), features, seen)
+    found = passed(RowwisePooledConvolution(layer, None), features, seen)
     assert all(map(torch.equal, found, usual(layers, features, seen)))
 
 
-def test_a_map_with_odd_sides_is_refused():
+def test_an_output_with_odd_sides_is_refused():
     with pytest.raises(RuntimeError, match="odd sides"):
-        PooledConvolutionByRows(nn.Conv2d(2, 3, 3), None).forward(torch.rand(2, 2, 9, 8))
+        RowwisePooledConvolution(nn.Conv2d(2, 3, 3), None).forward(torch.rand(2, 2, 9, 8))
 
 
-KINDS = [Convolution, ConvolutionByRows, ConvolutionByGroups]
+KINDS = [Convolution, RowwiseConvolution]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, StridedPoints])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("affine", [True, False])
-def test_a_batch_norm_before_is_carried_and_one_after_is_folded(kind, affine, generator):
-    inner = nn.Conv2d(3, 4, 1, 2) if kind is StridedPoints else nn.Conv2d(3, 4, 3, padding=1)
+def test_a_batch_norm_before_a_convolution_and_one_folded_into_it(kind, affine, stride, generator):
+    inner = nn.Conv2d(3, 4, 3, stride, padding=1)
     before, after = (with_statistics(nn.BatchNorm2d(channels, affine=affine).double()) for channels in (3, 4))
     layers = nn.Sequential(before, nn.LeakyReLU(0.1), inner.double(), after)
     features = torch.randn(2, 3, 6, 8, generator=generator, dtype=torch.float64)
     normalising, activating, convolving = BatchNorm(before), Activation(0.1), kind(inner, None, after)
-    normalising.carry([convolving])
-    expected, gradient = usual(layers, features, torch.ones(2, 4, *((3, 4) if kind is StridedPoints else (6, 8))))
+    expected, gradient = usual(layers, features, torch.ones(2, 4, 6 // stride, 8 // stride))
     with torch.no_grad():
         values, tape = features, []
         for operation in (normalising, activating, convolving):
@@ -189,12 +149,9 @@ def test_a_batch_norm_alone(layout, affine, generator):
         (MaxPooling(2), nn.MaxPool2d(2)),
         (MaxPooling(3, 2, 1), nn.MaxPool2d(3, 2, 1)),
         (MaxPooling((2, 3), ceil_mode=True), nn.MaxPool2d((2, 3), ceil_mode=True)),
-        (AveragePooling(2), nn.AvgPool2d(2)),
-        (AveragePooling(3), nn.AvgPool2d(3)),
-        (AveragePooling(8), nn.AvgPool2d(8)),
         (Flattening(), nn.Flatten()),
-        (Normalising(Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])), Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])),
-        (Normalising(Normalise(3, 8, 0.0, 1.0)), Normalise(3, 8, 0.0, 1.0)),
+        (PixelNormalisation(Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])), Normalise(3, 8, 0.2, [0.5, 1.0, 2.0])),
+        (PixelNormalisation(Normalise(3, 8, 0.0, 1.0)), Normalise(3, 8, 0.0, 1.0)),
     ],
     ids=lambda given: str(given) if isinstance(given, nn.Module) else "",
 )
@@ -210,41 +167,16 @@ def test_linear_layers(bias, generator):
     agree(Linear(layer, None), layer, torch.randn(4, 2, 5, generator=generator, dtype=torch.float64))
 
 
-def test_sums_of_other_shapes_and_types(generator):
-    one, other = torch.randn(3, 2, 4, generator=generator), torch.randn(2, 1, generator=generator, dtype=torch.float64)
-    pixels = [tensor.clone().requires_grad_() for tensor in (one, other)]
-    expected = pixels[0] + pixels[1]
-    operation = Sum()
-    for writes in (None, 0, 1):
-        operation.writes = writes
-        found, saved = operation.forward(one.clone(), other.clone())
-        assert torch.equal(found, expected)
-        back = operation.backward(saved, torch.ones_like(expected))
-        wanted = torch.autograd.grad(expected, pixels, torch.ones_like(expected), retain_graph=True)
-        assert [tensor.dtype for tensor in back] == [torch.float32, torch.float64]
-        assert all(map(torch.equal, back, wanted))
-
-
-@pytest.mark.parametrize("writes", [0, 1])
-def test_a_sum_writes_where_it_may(writes, generator):
-    given = [torch.randn(3, 2, generator=generator) for _ in range(2)]
-    expected, operation = given[0] + given[1], Sum()
-    operation.writes = writes
-    found, _ = operation.forward(*given)
-    assert found is given[writes]
-    assert torch.equal(found, expected)
-
-
-@pytest.mark.parametrize("kind", [*KINDS, PooledConvolutionByRows])
-def test_lower_precision_inside_alone(kind, generator):
-    """Small whole numbers are the same in bfloat16, and what is smaller than its last bit is lost."""
+@pytest.mark.parametrize("kind", [*KINDS, RowwisePooledConvolution])
+def test_lower_precision_is_used_inside_the_operation_only(kind, generator):
+    """Small whole numbers are exact in bfloat16; what is smaller than its last bit is lost."""
     layer = nn.Conv2d(3, 4, 3).to(memory_format=LAST)
     with torch.no_grad():
         for weights in layer.parameters():
             weights.copy_(torch.randint(-2, 3, weights.shape, generator=generator))
-    layers = nn.Sequential(layer, nn.MaxPool2d(2)) if kind is PooledConvolutionByRows else layer
+    layers = nn.Sequential(layer, nn.MaxPool2d(2)) if kind is RowwisePooledConvolution else layer
     features = torch.randint(1, 3, (2, 3, 8, 8), generator=generator).float()
-    seen = torch.ones(2, 4, *((3, 3) if kind is PooledConvolutionByRows else (6, 6)))
+    seen = torch.ones(2, 4, *((3, 3) if kind is RowwisePooledConvolution else (6, 6)))
     operation = kind(layer, torch.bfloat16)
     found, gradient = passed(operation, features, seen)
     expected, wanted = usual(layers, features, seen)
@@ -254,7 +186,7 @@ def test_lower_precision_inside_alone(kind, generator):
     assert torch.equal(passed(operation, features + 2.0**-10, seen)[0], found)
 
 
-def test_what_is_made_of_the_weights_is_made_once_until_they_move(generator):
+def test_weights_are_prepared_once_until_the_cache_is_cleared(generator):
     layer = nn.Conv2d(3, 4, 3, padding=1)
     features, seen = torch.randn(2, 3, 6, 6, generator=generator), torch.ones(2, 4, 6, 6)
     for kind in KINDS:
@@ -263,26 +195,18 @@ def test_what_is_made_of_the_weights_is_made_once_until_they_move(generator):
         with torch.no_grad():
             layer.weight.mul_(-2)
         assert all(map(torch.equal, passed(operation, features, seen), before))
-        operation.let_go()
+        operation.clear_cache()
         fresh = passed(kind(layer, torch.bfloat16), features, seen)
         after = passed(operation, features, seen)
         assert all(map(torch.equal, after, fresh))
         assert not torch.equal(after[1], before[1])
 
 
-def test_the_band_of_a_known_kernel():
+def test_the_banded_matrix_of_a_known_kernel():
     weight = torch.tensor([[[[1.0, 2.0]]]])
     assert banded(weight, nn.Conv2d(1, 1, (1, 2)), 3, 2)[..., 0, 0].tolist() == [[1, 2, 0], [0, 1, 2]]
     strided = nn.Conv2d(1, 1, (1, 2), stride=2, padding=(0, 1))
     assert banded(weight, strided, 3, 2)[..., 0, 0].tolist() == [[2, 0, 0], [0, 1, 2]]
-
-
-def test_the_scale_of_a_known_norm():
-    norm = nn.BatchNorm2d(2, eps=0.0)
-    norm.running_var.copy_(torch.tensor([4.0, 0.25]))
-    with torch.no_grad():
-        norm.weight.copy_(torch.tensor([3.0, -1.0]))
-        assert scale_of(norm).tolist() == [1.5, -2.0]
 
 
 @pytest.mark.parametrize(
@@ -297,24 +221,8 @@ def test_the_scale_of_a_known_norm():
     ],
     ids=str,
 )
-def test_other_layers_go_neither_by_rows_nor_by_groups(layer):
-    assert not can_go_by_rows(layer)
-    assert not can_go_by_groups(layer)
-
-
-@pytest.mark.parametrize("layer", [nn.Conv2d(9, 4, 3), nn.Conv2d(3, 4, 3, stride=2)], ids=str)
-def test_full_vectors_and_strides_do_not_go_by_groups(layer):
-    assert not can_go_by_groups(layer)
-    assert can_go_by_rows(layer)
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1, 2, 1), nn.Conv2d(4, 4, 1, (2, 1)), nn.Conv2d(4, 4, 1, 2, groups=2)],
-    ids=str,
-)
-def test_other_layers_do_not_see_points(layer):
-    assert not sees_points(layer)
+def test_other_layers_cannot_be_rowwise(layer):
+    assert not can_be_rowwise(layer)
 
 
 def test_grouped_and_dilated_convolutions(generator):

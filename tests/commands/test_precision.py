@@ -4,9 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.studies.test_information_flow import Listener
 
 import infoplane.report.html as html
+from infoplane.acceleration import Choices
 from infoplane.cli import main
+from infoplane.commands import flow
+from infoplane.config import FlowConfig
+from infoplane.runs import RunFolder
+from infoplane.studies import choose
 
 SETTINGS = (
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
@@ -40,6 +46,7 @@ def test_a_run_keeps_how_it_trains(options, precisions):
     assert main([*SETTINGS, "--training.epochs=1", *options]) == 0
     training = kept(Path())["training"]
     assert training["precision"] in precisions
+    assert isinstance(training["rowwise"], list)
     assert main([*SETTINGS, "--training.epochs=1"]) == 0
     assert kept(Path())["training"] == training
 
@@ -56,3 +63,11 @@ def test_deterministic_training_is_in_float32(capsys):
     assert main([*SETTINGS, "--training.epochs=0", "--deterministic", "--precision", "bf16"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "--deterministic trains in float32; leave out --precision bf16" in line
+
+
+def test_a_run_with_cuda_graphs_says_that_they_are_experimental(tmp_path, monkeypatch):
+    monkeypatch.setattr(choose, "training_choices", lambda *given: Choices(cuda_graphs=True))
+    run, listener = RunFolder(tmp_path / "run"), Listener()
+    run.begin("flow", {}, {})
+    flow._choices(FlowConfig(), run, {}, "auto", listener, deterministic=False)
+    assert [line for line in listener.lines if "CUDA graphs, which are experimental" in line]

@@ -1,17 +1,11 @@
-"""How networks compute faster while they train and are attacked; what is measured of them never goes this way."""
+"""Faster ways for a network to compute while it trains and is attacked. Measurements never use them.
 
-from infoplane.acceleration.choices import PLAIN, Choices
-from infoplane.acceleration.layers import with_frozen
-from infoplane.acceleration.network import AcceleratedNetwork
-from infoplane.acceleration.probe import fastest_choices, usual_candidates
-from infoplane.acceleration.reading import UnreadableError
+Interface: `candidates()` lists the ways that are worth timing, and `wrap()` makes a network compute in one of them. A
+way is a `Choices`. What each part gains, and on which processor: docs/acceleration.md.
 
-__all__ = [
-    "PLAIN",
-    "AcceleratedNetwork",
-    "Choices",
-    "UnreadableError",
-    "fastest_choices",
-    "usual_candidates",
-    "with_frozen",
-]
+The names are loaded when they are first used, and the parts in `inner/` when a network needs them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,9 +1,10 @@
-"""How a network computes in training."""
+"""The record of how a network computes in training. Imports no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,24 +12,25 @@ class Choices:
     """How a network computes in training.
 
     Attributes:
-        precision: "32", or "bf16" for autocast to bfloat16 inside the network alone.
-        frozen: an attack's passes go operation by operation, without autograd (`FrozenNetwork`).
-        by_rows: names of convolutions whose input gradient goes by rows meanwhile.
-        by_groups: likewise, several pixels at a time.
-        pooled: names of convolutions that go by rows meanwhile together with the max-pooling after them.
-        graphs: replay an attack's passes as CUDA graphs.
+        precision: "32" for float32, or "bf16" for autocast to bfloat16 inside the network.
+        traced: an attack runs the network as a traced program without autograd.
+        rowwise: names of convolutions whose input gradient is computed row by row in a traced program.
+        rowwise_pooled: names of convolutions that a traced program computes row by row together with the max-pooling
+            after them.
+        cuda_graphs: an attack replays its passes as CUDA graphs. Experimental: not yet run on a GPU.
     """
 
     precision: Literal["32", "bf16"] = "32"
-    frozen: bool = False
-    by_rows: tuple[str, ...] = ()
-    by_groups: tuple[str, ...] = ()
-    pooled: tuple[str, ...] = ()
-    graphs: bool = False
+    traced: bool = False
+    rowwise: tuple[str, ...] = ()
+    rowwise_pooled: tuple[str, ...] = ()
+    cuda_graphs: bool = False
 
     @property
-    def low(self) -> torch.dtype | None:
-        """In which convolutions and linear layers compute; None for the precision of what they are given."""
+    def autocast_dtype(self) -> "torch.dtype | None":
+        """Type in which convolutions and linear layers compute; None for the type of their input."""
+        import torch
+
         return torch.bfloat16 if self.precision == "bf16" else None
 
 

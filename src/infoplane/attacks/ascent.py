@@ -66,7 +66,7 @@ def ascend(
     """
 
     attacked = start.clone()
-    with model.weights_held_still() if isinstance(model, AcceleratedNetwork) else nullcontext():
+    with model.frozen_weights() if isinstance(model, AcceleratedNetwork) else nullcontext():
         for _ in range(steps):
             # A copy: a model may write over its input.
             logits = logits_of(model(attacked.requires_grad_().clone()))

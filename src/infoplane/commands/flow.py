@@ -49,8 +49,8 @@ class FlowOptions(Options):
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """Of products while training and attacking for training: float32, bfloat16, or what a short probe finds faster.
-    Networks are always measured in float32."""
+    """Of products while training and attacking for training: float32, bfloat16, or what a short timing finds faster.
+    On a GPU the timing also tries CUDA graphs, which are experimental. Networks are always measured in float32."""
     deterministic: bool = False
     """Train the plain way, without a probe: the same bits on the same machine, whatever else it does."""
     devices: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
@@ -153,7 +153,7 @@ def _choices(
     *,
     deterministic: bool,
 ) -> "Choices":
-    """How networks compute while they train: as the run began, or as asked for, or as a probe finds fastest."""
+    """Return how networks compute while they train: as the run began, as asked for, or the fastest way."""
     from infoplane.acceleration import PLAIN
     from infoplane.studies.choose import from_record, to_record, training_choices
 
@@ -167,8 +167,10 @@ def _choices(
                 "with --run"
             )
         return choices
-    progress.doing("probing what is fastest here")
+    progress.doing("timing ways of computing")
     choices = PLAIN if deterministic else training_choices(config, kept.get("device", "cpu"), precision)
+    if choices.cuda_graphs:
+        progress.say("training uses CUDA graphs, which are experimental; --precision 32 or --deterministic avoids them")
     run.keep(training=to_record(choices))
     return choices
 

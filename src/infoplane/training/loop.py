@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
+from infoplane.acceleration import PLAIN, Choices, wrap
 from infoplane.attacks import merged_attack_warnings
 from infoplane.config import TrainingConfig
 from infoplane.layout import as_pixels, memory_format
@@ -87,7 +87,7 @@ class Trainer:
         self._team, self._share = team, 1.0  # of this process in the batch
         self._method_states: list[Any] = []  # of the other processes
         self._optimiser = _optimiser(model, settings, self._add_gradients if team.size > 1 else None)
-        self._working = model if choices == PLAIN else AcceleratedNetwork(model, choices)
+        self._working = wrap(model, choices)
         self._average: AveragedModel | None = None
         if settings.average_decay is not None:
             # running statistics are copied, not averaged

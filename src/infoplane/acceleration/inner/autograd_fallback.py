@@ -1,4 +1,4 @@
-"""Whatever a network calls that is no operation of ours, with autograd's own way back."""
+"""Fallback: run any other graph node under autograd."""
 
 import operator
 from collections.abc import Sequence
@@ -8,39 +8,40 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
-from infoplane.acceleration.operations import Operation
+from infoplane.acceleration.inner.operation import Operation
 
 
-class Called(Operation):
-    """Anything else that a network calls: as it is, with autograd's own way back.
+class AutogradFallback(Operation):
+    """A graph node that no other operation matches: it is called as it is, and autograd gives the gradients.
 
     Args:
-        network: whose it is.
-        node: of the graph.
-        low: autocast's precision, None without.
-        moving: of what it is given, what depends on the images.
+        network: the network that was traced.
+        node: of its graph.
+        dtype: for autocast; None without.
+        from_images: for each input, whether it depends on the images.
     """
 
-    fresh = False
-    gives_back = "shared"  # autograd may return what it was given, or one number for many
+    gradient_memory = "shared"  # autograd may return the gradient it was given, or one number for many
 
-    def __init__(self, network: nn.Module, node: fx.Node, low: torch.dtype | None, moving: Sequence[bool]) -> None:
-        self._network, self._node, self._low, self._moving = network, node, low, moving
+    def __init__(
+        self, network: nn.Module, node: fx.Node, dtype: torch.dtype | None, from_images: Sequence[bool]
+    ) -> None:
+        self._network, self._node, self._dtype, self._from_images = network, node, dtype, from_images
 
-    def forward(self, *given: Any) -> tuple[Any, Any]:
-        """Return what it gives.
+    def forward(self, *inputs: Any) -> tuple[Any, Any]:
+        """Return the output of the node.
 
         Raises:
-            RuntimeError: several tensors at once, whose gradients would be lost.
+            RuntimeError: it gives several tensors at once, whose gradients would be lost.
         """
-        leaves = [_leaf(value) if moving else value for value, moving in zip(given, self._moving, strict=True)]
+        leaves = [_leaf(value) if moves else value for value, moves in zip(inputs, self._from_images, strict=True)]
         values = dict(zip(self._node.all_input_nodes, leaves, strict=True))
-        device = next((value.device.type for value in given if isinstance(value, Tensor)), "cpu")
-        with torch.enable_grad(), torch.autocast(device, dtype=self._low, enabled=self._low is not None):
+        device = next((value.device.type for value in inputs if isinstance(value, Tensor)), "cpu")
+        with torch.enable_grad(), torch.autocast(device, dtype=self._dtype, enabled=self._dtype is not None):
             output = self._call(map_arg(self._node.args, values.get), map_arg(self._node.kwargs, values.get))
         if not isinstance(output, Tensor):
             if any(isinstance(part, Tensor) and part.requires_grad for part in _parts(output)):
-                raise RuntimeError(f"{self._node.name} gives several tensors at once; only one can be gone back from")
+                raise RuntimeError(f"{self._node.name} gives several tensors at once: gradients need a single one")
             return output, None
         return output.detach(), (output, leaves) if output.requires_grad else None
 
@@ -49,8 +50,8 @@ class Called(Operation):
         if saved is None:
             return ()
         output, leaves = saved
-        asked = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
-        found = iter(torch.autograd.grad(output, asked, gradient, retain_graph=True, allow_unused=True))
+        wanted = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+        found = iter(torch.autograd.grad(output, wanted, gradient, retain_graph=True, allow_unused=True))
         return tuple(next(found) if isinstance(leaf, Tensor) and leaf.requires_grad else None for leaf in leaves)
 
     def _call(self, args: Any, kwargs: Any) -> Any:

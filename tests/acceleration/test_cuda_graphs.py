@@ -1,23 +1,26 @@
-"""Recorded passes: when they are replayed, and that attacks bear memory which each replay overwrites."""
+"""CUDA graphs are replayed in attacks only, and attacks give the same images although replays share memory."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, fastest_choices, graphs, usual_candidates
+from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, candidates
+from infoplane.acceleration.inner import cuda_graphs
 from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, WideResNet, construct
+from infoplane.studies.fastest import fastest
 from infoplane.training import Trainer, adversarial_training
 
-GRAPHS = Choices(graphs=True)
+GRAPHS = Choices(cuda_graphs=True)
 PGD = LinfPGD(epsilon=0.1, steps=5, random_start=True)
 
 
 class Replayed(torch.autograd.Function):
-    """What torch.cuda.make_graphed_callables promises, without a GPU: memory of its own, overwritten each time."""
+    """Stand-in for torch.cuda.make_graphed_callables without a GPU: each replay writes to the same memory."""
 
     @staticmethod
     def forward(ctx, images, recording):
@@ -59,7 +62,7 @@ def recordings(monkeypatch) -> list[Recording]:
         made.append(Recording(passed, images))
         return made[-1]
 
-    monkeypatch.setattr(graphs, "record", record)
+    monkeypatch.setattr(cuda_graphs, "record", record)
     return made
 
 
@@ -87,9 +90,9 @@ def test_an_attack_replays_one_recording_and_finds_the_same(recordings, network,
 
 def test_each_shape_has_its_recording_and_too_many_have_none(recordings, network, images):
     model = AcceleratedNetwork(network, GRAPHS)
-    for size in [*range(1, graphs.MOST_SHAPES + 3), 1]:
+    for size in [*range(1, cuda_graphs.MOST_SHAPES + 3), 1]:
         assert torch.equal(attacked(model, images[:size]), attacked(network, images[:size]))
-    assert [len(one.images) for one in recordings] == list(range(1, graphs.MOST_SHAPES + 1))
+    assert [len(one.images) for one in recordings] == list(range(1, cuda_graphs.MOST_SHAPES + 1))
     assert recordings[0].replays == 2 * PGD.steps
 
 
@@ -144,13 +147,17 @@ def test_a_network_that_cannot_be_recorded_is_not_chosen(monkeypatch, network, i
     def refuse(passed, images):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(graphs, "record", refuse)
-    assert fastest_choices(network, images, [GRAPHS]) == PLAIN
+    monkeypatch.setattr(cuda_graphs, "record", refuse)
+    assert fastest(network, images, [PLAIN, GRAPHS]) == PLAIN
 
 
-def test_graphs_are_tried_on_a_gpu_alone():
-    assert any(way.graphs for way in usual_candidates(torch.device("cuda")))
-    assert not any(way.graphs for way in usual_candidates(torch.device("cpu")))
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+def test_cuda_graphs_are_candidates_on_a_gpu_only(monkeypatch, network, images, precision):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    on_gpu = candidates(network, SimpleNamespace(is_cuda=True, device=torch.device("cuda")), precision)
+    ways = [Choices(), GRAPHS] * (precision == "auto")
+    assert on_gpu == [*ways, Choices(precision="bf16"), Choices(precision="bf16", cuda_graphs=True)]
+    assert not any(way.cuda_graphs for way in candidates(network, images, precision))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,0 +1,1 @@
+"""How acceleration works inside. Only `infoplane.acceleration` imports these files (docs/acceleration.md)."""
