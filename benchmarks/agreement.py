@@ -6,9 +6,9 @@ None of them is a dependency. In an environment of its own, from the root of the
     agreement/bin/pip install -c constraints.txt . infomeasure==0.6.3 npeet_plus==0.2.0
     agreement/bin/python benchmarks/agreement.py
 
-prints a table in Markdown: value by value, ours, theirs and the difference. Samples are standardised first, which
-every implementation does in a way of its own or not at all, and the others' values are taken to nats and freed of
-terms that their definition has and ours has not; what these are stands below the table.
+prints a table in Markdown: for each value ours, theirs and the difference. Samples are standardised first, because
+implementations do this differently or not at all. The values of the other packages are converted to nats and freed of
+terms that our definition does not have. The notes below the table name these terms.
 """
 
 import math
@@ -31,23 +31,28 @@ SAMPLES = 1000
 NEIGHBOURS = (3, 5)
 PACKAGES = ("infomeasure", "npeet_plus", "scikit-learn", "scipy", "numpy", "torch")
 NOTES = """
-- KSG: all use Eq. 8 of Kraskov et al. (2004) in the max-norm. infomeasure runs without its noise; npeet_plus and
-  scikit-learn add theirs, up to 1e-10, as ours does, and a neighbour may change sides: 1 / (samples x count) nats.
-  npeet_plus also shrinks each radius by 1e-15 rather than excluding its last point.
-- Mixed KSG: none of the three has it. Where no two samples share a distance it is KSG without noise, ln N in place of
-  psi(N): infomeasure's value has ln N - psi(N) = {offset:.6f} added here. Where every sample has more than k copies
-  it is scikit-learn's `mutual_info_score`, the sum of n / N ln(n N / (n_x n_y)) over a table, with psi(n) for the
-  ln n of counts, which takes some (cells - rows - columns) / (2 N) of the table's upward bias away. Samples of
-  smaller cells look into the cells around theirs.
-- Ross: scikit-learn takes one unit only, and replaces negative values by 0; ours does not. Ours takes at most a tenth
-  of a class for neighbours: the rarest of the uneven classes has fewer than 50 samples, so 4 instead of 5.
-  npeet_plus's `micd` is the difference of entropies, each with radii of its own: another definition, whose bias does
-  not cancel. It is shown for scale, not for agreement.
+- **KSG.** All packages use Eq. 8 of Kraskov et al. (2004) in the max-norm. We run infomeasure
+  without its noise. npeet_plus and scikit-learn add noise of up to 1e-10, as we do. The noise can
+  change the count of a neighbour, which changes the value by 1 / (samples x count) nats. npeet_plus
+  also shrinks each radius by 1e-15 instead of excluding its last point.
+- **Mixed KSG.** None of the three packages has this estimator, so it is compared with others in two
+  special cases.
+  - If no two samples share a distance, mixed KSG equals KSG without noise, with ln N in place of
+    psi(N). The table adds ln N - psi(N) = {offset:.6f} to the value of infomeasure.
+  - If every sample has more than k copies, mixed KSG equals `mutual_info_score` of scikit-learn,
+    the sum of n / N ln(n N / (n_x n_y)) over a table, with psi(n) for the ln n of counts. This
+    removes some (cells - rows - columns) / (2 N) of the upward bias of the table. Samples in
+    smaller cells also count samples in the cells around theirs.
+- **Ross.** scikit-learn takes one unit only and replaces negative values by 0. Our estimator does
+  not. Our estimator uses at most a tenth of a class as neighbours. The rarest of the uneven classes
+  has fewer than 50 samples, so it uses 4 neighbours instead of 5. `micd` of npeet_plus is a
+  difference of two entropies with different radii. This is another definition, and its bias does
+  not cancel. It is in the table to show the scale of the differences, not for agreement.
 """
 
 
 class Row(NamedTuple):
-    """One value of ours beside another's of the same quantity."""
+    """Our value and that of another package, of the same quantity."""
 
     estimator: str
     data: str
@@ -84,7 +89,7 @@ def labelled(rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray
     return {
         "3 classes, 1.5 apart": (_standardised(rng.normal(size=SAMPLES) + 1.5 * few)[:, None], few),
         "3 uneven classes, 2 apart": (_standardised(rng.normal(size=SAMPLES) + 2 * uneven)[:, None], uneven),
-        "labels of no matter": (rng.normal(size=(SAMPLES, 1)), rng.integers(3, size=SAMPLES)),
+        "labels independent of the layer": (rng.normal(size=(SAMPLES, 1)), rng.integers(3, size=SAMPLES)),
     }
 
 

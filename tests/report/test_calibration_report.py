@@ -85,7 +85,7 @@ def test_the_widest_names_fit_120_columns():
 def test_a_notice_comes_first():
     assert printed(CELLS, "Quick ones.").startswith("Quick ones.")
     assert calibration_page(CELLS, FACTS, "Quick ones.").splitlines()[:3] == [
-        *["# Estimators against known truths", "", "Quick ones."]
+        *["# Estimators on data with known information", "", "Quick ones."]
     ]
 
 
@@ -103,6 +103,12 @@ def test_the_page_holds_all_rows_under_their_question_with_truth_and_counts():
         "|  |  | KDE Kullback-Leibler | estimate | +0.050 | 0.012 | 0.014 | covers 2/50 | 50 | 50/50 | 47/50 | 123 |",
         "| noisy-labels-0.9 | 0.0000 | plain | upper | -0.123 | 0.012 | - | - | 5 | - | - | 1.2 |",
     ]
+
+
+def test_prose_of_the_page_has_at_most_100_columns():
+    prose = [line for line in calibration_page(CELLS, FACTS, "word " * 50).splitlines() if not line.startswith("|")]
+    assert max(map(len, prose)) <= 100
+    assert len(prose) > 30
 
 
 def test_the_tables_of_the_page_are_whole():

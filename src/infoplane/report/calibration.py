@@ -1,6 +1,7 @@
-"""The table of `infoplane calibrate`: estimators against known truths, for the terminal and as Markdown."""
+"""The table of `infoplane calibrate`: estimators compared with known information, for the terminal and as Markdown."""
 
 from collections.abc import Mapping
+from textwrap import TextWrapper
 from typing import Any
 
 import polars as pl
@@ -9,29 +10,36 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-# What an interval can be held to depends on what the number is.
+# What a correct interval does depends on the kind of the number.
 _HOLDING = {"estimate": "covers", "lower": "below", "upper": "above"}
 _LEGEND = {
-    "error": "value - truth, mean over the replicates: fresh draws of the task, the same for every estimator",
+    "error": "value minus true value, mean over the replicates. Replicates are fresh draws of the task, the same for "
+    "every estimator",
     "spread": "standard deviation of the value over the replicates",
-    "stated": "standard error by the estimator's own account, mean; an honest one is like the spread",
-    "95 %": "the stated interval: in how many replicates it covers the truth, or, of a lower bound, starts below it, "
-    "of an upper one, ends above it; a bound can be right and far away",
-    "n": "replicates",
-    "flag": "replicates above 0.95 of the estimator's ceiling, where it ran out of samples or labels; of noisy also "
-    "those that it calls biased itself",
-    "null": "replicates no higher than permuted labels get (95 % quantile), which say nothing about the labels",
-    "s": "seconds of processor time for one fit on one thread, median",
+    "stated": "mean of the standard errors that the estimator states. A correct standard error is similar to the "
+    "spread",
+    "95 %": "number of replicates with a correct 95 % interval. The interval of an estimate is correct if it covers "
+    "the true value, that of a lower bound if it starts below the true value, and that of an upper bound if it ends "
+    "above. A correct bound can be far from the true value",
+    "n": "number of replicates",
+    "flag": "number of replicates above 0.95 of the ceiling of the estimator, which had too few samples or labels. For "
+    "noisy, replicates that it marks as undersampled count too",
+    "null": "number of replicates that do not exceed the 95 % quantile of permuted labels. They are no evidence of "
+    "information about the labels",
+    "s": "median processor time in seconds for one fit on one thread",
 }
 _NOTES = (
-    "KDE bounds and the Monte Carlo value between them (noisy) are of the mixture of the samples at hand. That stands "
-    "for the distribution, which the truth is of, only well below the log of the number of samples: nearer to it even "
-    "an upper bound ends below the truth. I(T;Y) by one kind of bound (Bhattacharyya, Kullback-Leibler) is a "
-    "difference of bounds, so an estimate.",
-    "For plain I(T;Y), KDE and noisy add noise of their own and binning rounds. What is left after that is their "
-    "target, and no more than the truth.",
-    "Intervals state the sampling error, not the bias. A decoder's is of the decoder's own value, a lower bound.",
+    "The bounds of KDE, and the Monte Carlo estimate between them (noisy), are those of the mixture of the measured "
+    "samples. The true value is that of the distribution. The mixture represents the distribution only if the value is "
+    "well below the log of the number of samples. Nearer to it, even an upper bound ends below the true value. I(T;Y) "
+    "by one kind of bound (Bhattacharyya, Kullback-Leibler) is a difference of bounds, and so an estimate.",
+    "For I(T;Y) without noise, KDE and noisy add noise of their own, and binning rounds. They estimate the information "
+    "that is left after that, which is at most the true value.",
+    "Intervals cover the sampling error and not the bias. The interval of a decoder is that of its own value, a lower "
+    "bound.",
 )
+_PROSE = TextWrapper(width=100, break_on_hyphens=False)
+_ITEM = TextWrapper(width=100, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def calibration_table(cells: pl.DataFrame, notice: str = "") -> Group:
@@ -39,7 +47,7 @@ def calibration_table(cells: pl.DataFrame, notice: str = "") -> Group:
 
     Args:
         cells: columns of the study's `CALIBRATION_SCHEMA`.
-        notice: what a reader must know first, say that these are quick ones.
+        notice: shown first, for instance that this is a quick run.
     """
     parts: list[Table | Text] = [Text(notice)] if notice else []
     for (question,), of_question in cells.group_by("question", maintain_order=True):
@@ -67,16 +75,16 @@ def calibration_page(cells: pl.DataFrame, facts: Mapping[str, str], notice: str 
 
     Args:
         cells: columns of the study's `CALIBRATION_SCHEMA`.
-        facts: what the page begins with: command, date, machine, versions.
+        facts: shown at the top of the page: command, date, machine, versions.
         notice: as in `calibration_table`.
     """
-    lines = ["# Estimators against known truths", ""]
-    lines += [notice, ""] if notice else []
+    lines = ["# Estimators on data with known information", ""]
+    lines += [_PROSE.fill(notice), ""] if notice else []
     lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {_escaped(fact)} |" for name, fact in facts.items()]
     lines += ["", "All information is in nats.", ""]
-    lines += [f"- **{name}**: {meaning}." for name, meaning in _LEGEND.items()]
-    lines += ["", *(f"{note}\n" for note in _NOTES)]
+    lines += [_ITEM.fill(f"- **{name}**: {text}.") for name, text in _LEGEND.items()]
+    lines += ["", *(f"{_PROSE.fill(note)}\n" for note in _NOTES)]
     for (question,), of_question in cells.group_by("question", maintain_order=True):
         lines += [f"## {question}, {_sample_sizes(of_question)}", ""]
         columns = ["task", "truth", "estimator", "kind", *_LEGEND]
@@ -86,7 +94,7 @@ def calibration_page(cells: pl.DataFrame, facts: Mapping[str, str], notice: str 
                 task = [row["task"], f"{row['truth_nats']:.4f}"] if number == 0 else ["", ""]
                 lines.append(_line([*task, *_texts(row)]))
         lines.append("")
-    lines += ["## Where the truths come from", "", "| task | truth |", "|---|---|"]
+    lines += ["## Source of each true value", "", "| task | truth |", "|---|---|"]
     sources = cells.unique("task", maintain_order=True)
     lines += [_line(pair) for pair in sources.select("task", "truth_source").rows()]
     lines += ["", "## Settings", "", "| fit | estimators | settings |", "|---|---|---|"]

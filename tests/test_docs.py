@@ -1,0 +1,120 @@
+"""The pages in docs: lines of prose are short, links work, and commands, recipes and examples are real."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infoplane import cli
+from infoplane.recipes import RECIPES
+
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+WIDTH = 100
+# Pages whose prose is wrapped; add a page here when it is.
+WRAPPED = (
+    "agreement.md",
+    "calibration.md",
+    "estimators.md",
+    "method.md",
+    "own.md",
+    "reading.md",
+    "results/README.md",
+    "running.md",
+)
+PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+RUNNING, OWN = ((DOCS / name).read_text("utf-8") for name in ("running.md", "own.md"))
+
+
+def without_code(text):
+    """Leave out fenced and indented code, and code inside a line."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`\n]*`|^ {4}(?! *(?:[-*]|\d+\.) ).*", "", text, flags=re.MULTILINE)
+
+
+def long_prose_lines(text):
+    """Return lines over the width that are no table and no code, and that could be broken outside a link."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    long = [line for line in text.splitlines() if len(line) > WIDTH and not re.match(r"\||    \S|!\[", line)]
+    return [line for line in long if " " in re.sub(r"!?\[[^\]]*\]\([^)]*\)", "link", line).strip()]
+
+
+def anchors(text):
+    """Return the anchors that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page, text):
+    """Return the links of a page to files that do not exist, or to headings that their page does not have."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        name, _, anchor = link.partition("#")
+        if re.match(r"\w+://", link):
+            continue
+        target = page.parent / name if name else page
+        missing = not target.exists()
+        if missing or (anchor and anchor not in anchors(target.read_text("utf-8") if name else text)):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_lines_of_prose_are_at_most_100_characters_long(name):
+    assert long_prose_lines((DOCS / name).read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files_and_headings_that_exist(name):
+    assert broken_links(DOCS / name, (DOCS / name).read_text("utf-8")) == []
+
+
+def test_the_check_of_lines_finds_long_prose_and_nothing_else():
+    prose, code = "word " * 30, "x" * 120
+    fine = f"| {prose} |\n```\n{prose}\n```\n    {prose}\n[a page with a long name]({code})\n"
+    assert long_prose_lines(fine) == []
+    assert long_prose_lines(f"{fine}- {prose}\n  {prose}") == [f"- {prose}", f"  {prose}"]
+
+
+def test_the_check_of_links_finds_missing_files_and_headings():
+    text = "## A heading, here\n[a](running.md) [b](#a-heading-here) [c](https://example.org/x#y) `[d](e.md)`"
+    assert broken_links(DOCS / "own.md", text) == []
+    text += "[f](nowhere.md) [g](running.md#nowhere) [h](#nowhere)"
+    assert broken_links(DOCS / "own.md", text) == ["nowhere.md", "running.md#nowhere", "#nowhere"]
+
+
+def test_every_command_line_exists_with_its_options(monkeypatch):
+    code = "\n".join(re.findall(r"```\n(.*?)```", RUNNING + OWN, flags=re.DOTALL))
+    lines = [re.split("[#>]", line)[0].split()[1:] for line in code.splitlines() if line.startswith("infoplane ")]
+    assert len(lines) > 12
+    taken = []
+    for name, (_, options) in cli.COMMANDS.items():
+        monkeypatch.setitem(cli.COMMANDS, name, (lambda options: taken.append(options) or 0, options))
+    monkeypatch.setattr(cli, "flow", cli.COMMANDS["flow"][0])
+    assert [cli.main(line) for line in lines] == [0] * len(lines)
+    assert len(taken) == len([line for line in lines if not line[0].startswith("--")])
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_in_the_table(name):
+    assert re.search(rf"^\| `infoplane {name}[` ]", RUNNING, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_in_the_table_with_its_cost(name):
+    assert f"| `{name}` | {RECIPES[name].purpose} | {RECIPES[name].cost} |" in RUNNING
+
+
+def test_the_examples_of_your_own_code_work_as_pasted():
+    examples = re.findall(r"```python\n(.*?)```", OWN, flags=re.DOTALL)
+    assert len(examples) == 2
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    original, adversarial = (
+        float(re.search(rf"{name} *┆ ([\d.]+)", done.stdout)[1]) for name in ("original", "adversarial")
+    )
+    assert original < adversarial
