@@ -142,7 +142,9 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 
 def _stack(numbers: list[Shown]) -> Text:
-    lines = [Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers]
+    lines = [
+        Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers
+    ]
     return Text("\n").join(lines)
 
 
