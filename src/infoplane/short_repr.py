@@ -39,7 +39,7 @@ def short_repr(result: Any) -> str:
 def _parts(result: Any) -> Iterator[str]:
     """Each field as text, without those that stand beside a number."""
     named = result._asdict() if hasattr(result, "_asdict") else {one.name: one for one in fields(result)}
-    number = next((name for name in _NUMBERS if name in named), None)
+    number = next((name for name in _NUMBERS if name in named and hasattr(result, "saturated")), None)
     for name in named:
         value = getattr(result, name)
         if name == number:

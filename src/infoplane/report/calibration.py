@@ -19,7 +19,7 @@ _LEGEND = {
     "of an upper one, ends above it; a bound can be right and far away",
     "n": "replicates",
     "flag": "replicates above 0.95 of the estimator's ceiling, where it ran out of samples or labels; of noisy also "
-    "those that it calls biased itself",
+    "those that it calls undersampled itself",
     "null": "replicates no higher than permuted labels get (95 % quantile), which say nothing about the labels",
     "s": "seconds of processor time for one fit on one thread, median",
 }

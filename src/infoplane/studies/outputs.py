@@ -115,6 +115,7 @@ class LayerOutputs:
         )
 
 
+@with_short_repr
 class Version(NamedTuple):
     """One layer's outputs for one version of the examples: what an instrument measures."""
 
