@@ -112,7 +112,7 @@ def compare_ross(name: str, x: np.ndarray, labels: np.ndarray, neighbours: int) 
     """Compare Ross's estimator for one layer of one unit."""
     ours = ross_information(
         torch.from_numpy(x), torch.from_numpy(labels), neighbours=neighbours, reduction="none", generator=_seeded()
-    ).label
+    ).value
     theirs = mutual_info_classif(x, labels, n_neighbors=neighbours, random_state=0)[0]
     yield Row("Ross", name, neighbours, ours, "scikit-learn", theirs)
     theirs = npeet_plus.micd(x, labels[:, None], k=neighbours, base=math.e)
@@ -155,7 +155,7 @@ def _seeded() -> torch.Generator:
 
 def _ours(estimate: Callable, x: np.ndarray, y: np.ndarray, neighbours: int) -> float:
     arguments = (torch.from_numpy(part) for part in (x, y))
-    return estimate(*arguments, neighbours=neighbours, generator=_seeded()).information
+    return estimate(*arguments, neighbours=neighbours, generator=_seeded()).value
 
 
 if __name__ == "__main__":

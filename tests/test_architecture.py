@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "training": TRAINING,
     "studies": STUDYING,
     "findings": {"estimators", "studies", "distortions"},
-    "report": SHOWING | {"findings", "recipes"},
+    "report": SHOWING | {"studies", "findings", "recipes"},
     "console": set(),
     "commands": STUDYING
     | {"studies", "findings", "report", "recipes", "console", "environment", "kept_config", "ranks", "option_names"},

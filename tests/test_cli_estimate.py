@@ -46,9 +46,9 @@ def test_json_parses_and_holds_the_estimators_numbers(file, arrays):
         chosen = rows.filter(pl.col("estimator") == estimator, pl.col("quantity") == quantity)
         return chosen["value_nats"].item()
 
-    assert value("kde-kl", "I(X;T)") == pytest.approx(kde.input_upper)
-    assert value("kde-bd", "I(T;Y)") == pytest.approx(kde.label_lower)
-    assert value("binning", "I(T;Y)") == pytest.approx(binned.label)
+    assert value("kde-kl", "I(X;T)") == pytest.approx(kde.input_upper.value)
+    assert value("kde-bd", "I(T;Y)") == pytest.approx(kde.label_lower.value)
+    assert value("binning", "I(T;Y)") == pytest.approx(binned.label.value)
 
 
 def test_safetensors_and_more_dimensions_work_too(arrays, tmp_path):

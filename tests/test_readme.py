@@ -38,9 +38,14 @@ def test_the_guides_example_works_on_a_layer():
     code = example.replace("seed =", f"{layer}seed =", 1)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    decoded, kde = done.stdout.splitlines()
+    decoded, *listed, last = done.stdout.splitlines()
     assert float(decoded.split()[0]) > 0.5
-    value, null = map(float, kde.split()[-2:])
+    assert [line.split()[:2] for line in listed[:3]] == [
+        ["I(X;T)", "lower"],
+        ["I(X;T)", "upper"],
+        ["I(T;Y)", "estimate"],
+    ]
+    value, null = float(last.split()[0]), float(last.split()[-1])
     assert null < value
 
 

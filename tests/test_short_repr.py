@@ -1,7 +1,7 @@
 """What results and records look like in a notebook or a debugger."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from infoplane.data import ImageSet
 from infoplane.estimators import tasks
 from infoplane.runs import RunFolder
 from infoplane.short_repr import short_repr, with_short_repr
-from infoplane.studies import layer, plane
+from infoplane.studies import layer, outputs, plane
 from infoplane.training import method
 
 MANY = ("Tensor", "list", "dict", "Sequence", "Mapping", "DataFrame", "tuple")
@@ -38,7 +38,7 @@ def results(layer_and_labels, generator):
     return {
         "kde": kde,
         "class": kde.class_entropies[0],
-        "null": kde.nulls["label_lower"],
+        "null": kde.label_lower.null,
         "binning": estimators.binning_information(points, labels, bin_width=0.5),
         "noisy": estimators.noisy_information(points, labels, noise_variance=0.1, generator=generator),
         "decoded": estimators.decoded_information(points, labels, generator=generator),
@@ -57,24 +57,23 @@ def test_the_results_of_all_estimators_are_a_few_lines(results):
 
 
 def test_a_value_stands_with_its_error_ceiling_and_null(results):
-    kde = results["kde"]
-    value, error, null = kde.label_lower, kde.errors["label_lower"], kde.nulls["label_lower"].quantile95
-    assert value < 0.95 * kde.label_ceiling
-    expected = f"label_lower={value:.4g} ± {error:.2g} (ceiling {kde.label_ceiling:.4g}, null {null:.4g})"
-    assert expected in repr(kde)
+    one = results["kde"].label_lower
+    assert one.value < 0.95 * one.ceiling
+    number = f"{one.value:.4g} ± {one.error:.2g} (ceiling {one.ceiling:.4g}, null {one.null.quantile95:.4g})"
+    assert f"label_lower={number}" in repr(results["kde"])
+    assert f"value={number}" in repr(one)
     decoded = results["decoded"]
-    expected = f"label={decoded.label:.4g} ± {decoded.label_error:.2g} (ceiling {decoded.label_ceiling:.4g})"
+    expected = f"value={decoded.value:.4g} ± {decoded.error:.2g} (ceiling {decoded.ceiling:.4g})"
     assert expected in repr(decoded)
 
 
 def test_a_saturated_value_has_no_error(results):
-    assert results["binning"].input > 0.95 * results["binning"].input_ceiling
-    assert f"input={results['binning'].input:.4g} (saturated, ceiling" in repr(results["binning"])
-    far = torch.eye(40).repeat_interleave(2, dim=0) * 100 + torch.arange(80)[:, None]
-    decoded = estimators.HeldOutInformation(
-        label=0.99, label_error=0.1, lower=0.8, upper=1.2, label_ceiling=1.0, accuracy=1.0, influences=far
-    )
-    assert "label=0.99 ± 0.1 (ceiling 1)" in repr(decoded)  # a held-out bound may truly be as high
+    binned = results["binning"].input
+    assert binned.value > 0.95 * binned.ceiling
+    assert f"input={binned.value:.4g} (saturated, ceiling" in repr(results["binning"])
+    assert f"value={binned.value:.4g} (saturated, ceiling" in repr(binned)
+    decoded = replace(results["decoded"], value=0.99, error=0.1, ceiling=1.0)
+    assert "value=0.99 ± 0.1 (ceiling 1)" in repr(decoded)  # a held-out bound may truly be as high
 
 
 def test_records_are_a_few_lines():
@@ -102,7 +101,7 @@ def test_a_run_shows_its_folder(tmp_path):
     assert repr(RunFolder("runs/demo")) == "RunFolder('runs/demo')"
 
 
-@pytest.mark.parametrize("room", [estimators, tasks, records, sweeps, studies, plane, layer, findings, method])
+@pytest.mark.parametrize("room", [estimators, tasks, records, sweeps, studies, plane, layer, outputs, findings, method])
 def test_every_result_that_holds_many_numbers_has_the_short_repr(room):
     for name in getattr(room, "__all__", vars(room)):
         found = getattr(room, name)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypedDict
+from types import NoneType, UnionType
+from typing import Any, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 import polars as pl
 from polars import selectors
@@ -16,17 +17,21 @@ ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those 
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
+LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # what a number is of its quantity: a proved bound or neither
+
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for
 TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
 CLASS_ENTROPY = "H(T|y)-h(noise)"
+PAIR_INFORMATION = "I(X;Y)"  # of any two variables
 
 KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
 KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
 KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y), from one kind for the layer and the other for its classes
 BINNING = "binning"
 NOISY = "noisy"  # between the bounds: Monte Carlo over the noise
+KSG = "ksg"  # between continuous variables, from nearest neighbours
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
 DECODED_TRANSFER = "decoded-transfer"  # likewise, by decoders fitted on the originals of other examples
 
@@ -69,7 +74,7 @@ class Measurement:
     null_quantile95_nats: float | None = None
     permutations: int | None = None
     saturated: bool
-    biased: bool | None = None  # whether too few samples moved it, by the estimator's own account; None without one
+    undersampled: bool | None = None  # whether the estimator says that it had too few samples; None where it cannot say
     samples: int
     features: int
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
@@ -135,81 +140,27 @@ class Performance:
     at_chance: bool = False  # whether the training answered no better than a constant does (training.liveness)
 
 
-MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
-    "study": pl.String(),
-    "seed": pl.Int64(),
-    "training": pl.String(),
-    "epoch": pl.Int64(),
-    "split": pl.String(),
-    "examples": pl.String(),
-    "distortion": pl.String(),
-    "level": pl.Float64(),
-    "layer_index": pl.Int64(),
-    "layer": pl.String(),
-    "estimator": pl.String(),
-    "kind": pl.String(),
-    "quantity": pl.String(),
-    "distribution": pl.String(),
-    "class_index": pl.Int64(),
-    "value_nats": pl.Float64(),
-    "standard_error": pl.Float64(),
-    "interval_low": pl.Float64(),
-    "interval_high": pl.Float64(),
-    "ceiling_nats": pl.Float64(),
-    "null_mean_nats": pl.Float64(),
-    "null_quantile95_nats": pl.Float64(),
-    "permutations": pl.Int64(),
-    "saturated": pl.Boolean(),
-    "biased": pl.Boolean(),
-    "samples": pl.Int64(),
-    "features": pl.Int64(),
-    "noise_mode": pl.String(),
-    "noise_ratio": pl.Float64(),
-    "noise_variance": pl.Float64(),
-    "bin_width": pl.Float64(),
-    "singleton_fraction": pl.Float64(),
-    "group_means": pl.List(pl.Float64()),
-}
+_COLUMN_TYPES = {str: pl.String(), int: pl.Int64(), float: pl.Float64(), bool: pl.Boolean()}
 
-GEOMETRY_SCHEMA: dict[str, pl.DataType] = {
-    "study": pl.String(),
-    "seed": pl.Int64(),
-    "training": pl.String(),
-    "epoch": pl.Int64(),
-    "split": pl.String(),
-    "examples": pl.String(),
-    "distortion": pl.String(),
-    "level": pl.Float64(),
-    "layer_index": pl.Int64(),
-    "layer": pl.String(),
-    "samples": pl.Int64(),
-    "features": pl.Int64(),
-    "activation_norm": pl.Float64(),
-    "mean_unit_variance": pl.Float64(),
-    "class_clustering_index": pl.Float64(),
-    "cka_with_original": pl.Float64(),
-}
 
-PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
-    "study": pl.String(),
-    "seed": pl.Int64(),
-    "training": pl.String(),
-    "epoch": pl.Int64(),
-    "split": pl.String(),
-    "examples": pl.String(),
-    "distortion": pl.String(),
-    "level": pl.Float64(),
-    "accuracy": pl.Float64(),
-    "loss": pl.Float64(),
-    "n": pl.Int64(),
-    "gradient_evaluations": pl.Int64(),
-    "seconds": pl.Float64(),
-    "predictions": pl.List(
-        pl.Struct({"label": pl.Int64(), "predicted": pl.Int64(), "n": pl.Int64(), "confidence": pl.Float64()})
-    ),
-    "texture_accuracy": pl.Float64(),
-    "at_chance": pl.Boolean(),
-}
+def table_schema(row: type) -> dict[str, pl.DataType]:
+    """Return the columns of the table whose rows are of this dataclass, with their types."""
+    return {name: _column_type(hint) for name, hint in get_type_hints(row).items()}
+
+
+def _column_type(hint: Any) -> pl.DataType:
+    if isinstance(hint, UnionType):  # every column may hold missing values
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    if get_origin(hint) is Sequence:
+        return pl.List(_column_type(get_args(hint)[0]))
+    if is_typeddict(hint):
+        return pl.Struct(table_schema(hint))
+    return _COLUMN_TYPES[hint]
+
+
+MEASUREMENT_SCHEMA = table_schema(Measurement)
+GEOMETRY_SCHEMA = table_schema(Geometry)
+PERFORMANCE_SCHEMA = table_schema(Performance)
 
 
 def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:

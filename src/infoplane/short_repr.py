@@ -1,18 +1,17 @@
 """How results and records show themselves: a few lines, also where they hold thousands of numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any, TypeVar
 
 Class = TypeVar("Class", bound=type)
 
 _WIDTH = 100
 _LONGEST, _LONGEST_LIST = 80, 4
-# Where the error, the ceiling and the null of a number lie that has no field of the kind "label_error".
-_BESIDE = {
+# A number, and where its error, ceiling and null lie.
+_NUMBERS = {
+    "value": ("error", "ceiling", "null"),
     "value_nats": ("standard_error", "ceiling_nats", "null_quantile95_nats"),
-    "information": ("error", "", ""),
-    "value": ("error", "ceiling", ""),
 }
 
 
@@ -28,11 +27,7 @@ def short_repr(result: Any) -> str:
     A number stands with its standard error, ceiling and 95 % quantile of its null where the result holds them. Of
     tensors and tables the shape is shown, of long lists the length; fields that are None are left out.
     """
-    if is_dataclass(result):
-        named = {field.name: getattr(result, field.name) for field in fields(result)}
-    else:
-        named = result._asdict()
-    *parts, last = [*_parts(named)] or [""]
+    *parts, last = [*_parts(result)] or [""]
     lines = [f"{type(result).__name__}("]
     for part in [f"{part}, " for part in parts] + [f"{last})"]:
         if len(lines[-1] + part.rstrip()) > _WIDTH and lines[-1].strip():
@@ -41,34 +36,27 @@ def short_repr(result: Any) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _parts(named: Mapping[str, Any]) -> Iterator[str]:
-    """Each field as text, without those that stand beside another."""
-    beside: set[str] = {name for name in ("errors", "nulls") if named.get(name)}
-    texts = {}
-    for name, value in named.items():
-        if isinstance(value, float):
-            texts[name] = f"{name}={value:.4g}{_beside(name, named, beside)}"
-        elif value is not None:
-            texts[name] = f"{name}={_shown(value)}"
-    yield from (text for name, text in texts.items() if name not in beside)
+def _parts(result: Any) -> Iterator[str]:
+    """Each field as text, without those that stand beside a number."""
+    named = result._asdict() if hasattr(result, "_asdict") else {one.name: one for one in fields(result)}
+    number = next((name for name in _NUMBERS if name in named and hasattr(result, "saturated")), None)
+    for name in named:
+        value = getattr(result, name)
+        if name == number:
+            yield f"{name}={_number(result, name)}"
+        elif value is not None and not (number and name in _NUMBERS[number]):
+            # one of several estimates: its number alone
+            yield f"{name}={_number(value, 'value') if hasattr(value, 'estimates') else _shown(value)}"
 
 
-def _beside(name: str, named: Mapping[str, Any], beside: set[str]) -> str:
-    """What stands beside a number; the names of the fields that it comes from are added to `beside`."""
-    error, top, null = _BESIDE.get(name, (f"{name}_error", f"{name}_ceiling", ""))
-    if top not in named and not name.endswith("_bound"):  # label_lower and label_upper share label_ceiling
-        top = f"{name.partition('_')[0]}_ceiling"
-    spread, ceiling = (named.get("errors") or {}).get(name, named.get(error)), named.get(top)
-    if spread is None:
-        return ""
-    beside |= {error, top, null}
-    permuted = (named.get("nulls") or {}).get(name)
-    quantile = permuted.quantile95 if permuted is not None else named.get(null)
-    # An error there would say how sure the ceiling is. A result with an interval may truly be as high.
-    saturated = named.get("saturated", ceiling is not None and "upper" not in named and named[name] > 0.95 * ceiling)
-    notes = ["saturated"] if saturated else []
-    notes += [f"{what} {limit:.4g}" for what, limit in (("ceiling", ceiling), ("null", quantile)) if limit is not None]
-    return ("" if saturated else f" ± {spread:.2g}") + (f" ({', '.join(notes)})" if notes else "")
+def _number(result: Any, name: str) -> str:
+    """A value with its error, ceiling and null; a saturated one has no error: that would be the ceiling's."""
+    error, ceiling, null = (getattr(result, beside) for beside in _NUMBERS[name])
+    notes = ["saturated"] if result.saturated else []
+    limits = (("ceiling", ceiling), ("null", getattr(null, "quantile95", null)))
+    notes += [f"{what} {limit:.4g}" for what, limit in limits if limit is not None]
+    spread = "" if result.saturated or error is None else f" ± {error:.2g}"
+    return f"{getattr(result, name):.4g}{spread}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _shown(value: Any) -> str:

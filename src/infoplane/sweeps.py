@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import polars as pl
 
+from infoplane.records import table_schema
 from infoplane.short_repr import with_short_repr
 
 SPREAD = "spread"  # x: standard deviation per coordinate, at a fixed arrangement of classes
@@ -22,7 +23,6 @@ DISCRETE_LIMIT = "discrete"  # x: width of box or bin around a layer of a few va
 CONTINUOUS_LIMIT = "continuous"  # x: likewise around f(X) = X, X uniform
 
 CLOSED_FORM = "closed-form"
-KSG = "ksg"  # from pairs of X and one noisy T
 LAYER_ENTROPY, NOISE_ENTROPY = "h(T)", "h(T|X)"
 
 
@@ -54,29 +54,7 @@ class SweepMeasurement:
     bin_width: float | None = None
 
 
-SWEEP_SCHEMA: dict[str, pl.DataType] = {
-    "sweep": pl.String(),
-    "x": pl.Float64(),
-    "replicate": pl.Int64(),
-    "estimator": pl.String(),
-    "kind": pl.String(),
-    "quantity": pl.String(),
-    "value_nats": pl.Float64(),
-    "standard_error": pl.Float64(),
-    "ceiling_nats": pl.Float64(),
-    "null_quantile95_nats": pl.Float64(),
-    "saturated": pl.Boolean(),
-    "truth_nats": pl.Float64(),
-    "samples": pl.Int64(),
-    "features": pl.Int64(),
-    "classes": pl.Int64(),
-    "unit_variance": pl.Float64(),
-    "spread": pl.Float64(),
-    "tightness": pl.Float64(),
-    "purity": pl.Float64(),
-    "noise_variance": pl.Float64(),
-    "bin_width": pl.Float64(),
-}
+SWEEP_SCHEMA = table_schema(SweepMeasurement)
 
 
 def sweep_table(rows: Iterable[SweepMeasurement]) -> pl.DataFrame:

@@ -51,8 +51,8 @@ def kde_values() -> Callable[..., dict[str, float]]:
     def values(activations: Tensor, labels: Tensor, noise_variance: float) -> dict[str, float]:
         result = kde_information(activations, labels, noise_variance=noise_variance)
         names = ("input_lower", "input_upper", "label_lower", "label_upper", "label_lower_bound", "label_upper_bound")
-        return {name: getattr(result, name) for name in names} | {
-            f"class_{kind}_{label}": getattr(entropy, kind)
+        return {name: getattr(result, name).value for name in names} | {
+            f"class_{kind}_{label}": getattr(entropy, kind).value
             for label, entropy in result.class_entropies.items()
             for kind in ("lower", "upper")
         }

@@ -77,13 +77,13 @@ def draws_of(task, replicates: int, *settings) -> list[CCAInformation]:
 )
 def test_gaussian_layers_have_at_most_their_information_and_most_of_it(task, samples, units, correlation, truth, loss):
     draws = draws_of(task, 20, samples, units, correlation)
-    values = np.array([draw.information for draw in draws])
+    values = np.array([draw.value for draw in draws])
     spread = values.std(ddof=1)
     assert truth - loss - 3 * spread / 20**0.5 < values.mean() < truth + 3 * spread / 20**0.5
     # A spread over 20 draws is known to 16 %; the jackknife of folds with many directions errs on the large side.
     assert 0.6 < np.mean([draw.error for draw in draws]) / spread < 2.5
-    assert sum(draw.lower <= truth for draw in draws) >= 17  # of 19.5 expected
-    assert sum(draw.lower <= values.mean() <= draw.upper for draw in draws) >= 17
+    assert sum(draw.low <= truth for draw in draws) >= 17  # of 19.5 expected
+    assert sum(draw.low <= values.mean() <= draw.high for draw in draws) >= 17
 
 
 @pytest.mark.parametrize(("samples", "units", "others"), [(300, 3, 3), (60, 60, 40), (50, 150, 100)])
@@ -96,22 +96,22 @@ def test_unrelated_layers_of_any_size_have_none(samples, units, others):
         )
         for seed in range(20)
     ]
-    values = np.array([draw.information for draw in draws])
+    values = np.array([draw.value for draw in draws])
     assert values.mean() == pytest.approx(0, abs=3 * values.std(ddof=1) / 20**0.5)
     assert values.min() < 0
-    assert sum(draw.lower <= 0 <= draw.upper for draw in draws) >= 17
+    assert sum(draw.low <= 0 <= draw.high for draw in draws) >= 17
 
 
 def test_permuted_pairs_of_strongly_dependent_layers_have_none():
     x, y = equicorrelated(100, 30, 0.5, seed=1)
     draws = [information_of(x, y[torch.randperm(100, generator=seeded(seed))], seed) for seed in range(20)]
-    values = np.array([draw.information for draw in draws])
+    values = np.array([draw.value for draw in draws])
     assert values.mean() == pytest.approx(0, abs=3 * values.std(ddof=1) / 20**0.5)
-    assert sum(draw.lower <= 0 <= draw.upper for draw in draws) >= 17
+    assert sum(draw.low <= 0 <= draw.high for draw in draws) >= 17
 
 
 def test_shrinking_beyond_the_analytic_intensity_finds_what_many_units_share():
-    values = [information_of(*latent(130, 60, 0.75, seed), seed).information for seed in range(8)]
+    values = [information_of(*latent(130, 60, 0.75, seed), seed).value for seed in range(8)]
     # Over 20 other draws 0.84 of it, and 0.71 by the analytic intensity alone; of these eight the latter has 0.60.
     assert np.mean(values) > 0.8 * latent_information(60, 0.75)
 
@@ -124,7 +124,7 @@ def test_directions_of_little_variance_are_found_under_large_unrelated_ones():
         for part, signal in ((nuisance[:, :2], 5 * x), (loud[:, :2], 5 * y))
     ]
     result = information_of(*layers)
-    assert result.information == pytest.approx(1.021651, abs=3 * result.error)
+    assert result.value == pytest.approx(1.021651, abs=3 * result.error)
 
 
 # independent implementation
@@ -178,19 +178,19 @@ def test_every_step_agrees_with_dense_matrices_and_plain_loops(samples, units, o
         fitted = np.concatenate(parts[:fold] + parts[fold + 1 :])
         third = len(fitted) // 3
         choices = [(part, most // 2**k) for part in (0.0, 0.5, 0.9, 1.0) for k in range(5) if most // 2**k]
-        trials = [held_out(fitted[third:], fitted[:third], *choice)[0].information for choice in choices]
+        trials = [held_out(fitted[third:], fitted[:third], *choice)[0].value for choice in choices]
         part, number = choices[int(np.argmax(trials))]
         estimate, shrinkage, paired = held_out(fitted, rows, part, number)
         weight = len(rows) / samples
-        information += weight * estimate.information
+        information += weight * estimate.value
         variance += (weight * estimate.error) ** 2
         correlations[:number] += weight * np.array(paired)
         shrinkages.append(shrinkage)
         numbers.append(number)
-    assert result.information == pytest.approx(information, abs=1e-6)
+    assert result.value == pytest.approx(information, abs=1e-6)
     assert result.error == pytest.approx(math.sqrt(variance), rel=1e-6)
     half = 1.959964 * math.sqrt(variance)
-    assert (result.lower, result.upper) == pytest.approx((information - half, information + half), abs=1e-5)
+    assert (result.low, result.high) == pytest.approx((information - half, information + half), abs=1e-5)
     assert result.correlations == pytest.approx(correlations.tolist(), abs=1e-6)
     assert np.array(result.shrinkage) == pytest.approx(np.array(shrinkages))
     assert result.components == tuple(numbers)
@@ -204,7 +204,7 @@ def test_increasing_maps_of_units_change_nothing_and_layers_may_change_places():
     result = information_of(x, y)
     assert information_of(x.exp(), torch.cat([y[:, :1] ** 3, 1e6 * y[:, 1:] + 1], dim=1)) == result
     swapped = information_of(y, x)
-    assert swapped.information == pytest.approx(result.information)
+    assert swapped.value == pytest.approx(result.value)
     assert swapped.shrinkage == tuple((second, first) for first, second in result.shrinkage)
 
 
@@ -212,18 +212,18 @@ def test_units_that_never_change_are_of_no_account():
     x, y = equicorrelated(100, 4, 0.5, seed=1)
     padded = information_of(torch.cat([x, torch.full((100, 200), 7.3)], dim=1), y)
     result = information_of(x, y)
-    assert padded.information == pytest.approx(result.information)
+    assert padded.value == pytest.approx(result.value)
     assert np.array(padded.shrinkage) == pytest.approx(np.array(result.shrinkage))
     constant = information_of(torch.full((60, 3), 0.1), y[:60])
-    assert (constant.information, constant.error, constant.correlations) == (0.0, 0.0, (0.0, 0.0))
+    assert (constant.value, constant.error, constant.correlations) == (0.0, 0.0, (0.0, 0.0))
 
 
 def test_a_layer_that_repeats_another_has_no_end_of_information():
     x = normal(100, 2, 0)
     result = information_of(x, x.exp())
-    assert result.information == result.upper == math.inf
+    assert result.value == result.high == math.inf
     assert math.isnan(result.error)
-    assert math.isnan(result.lower)
+    assert math.isnan(result.low)
 
 
 def test_folds_come_from_the_generator_alone_and_data_stay_as_they_were():

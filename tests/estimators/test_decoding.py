@@ -24,15 +24,15 @@ def shuffled(labels: Tensor, generator: torch.Generator) -> Tensor:
 def test_the_label_task_is_decoded_to_within_its_shortfall(features, spread, shortfall, generator):
     task = labelled_gaussians(5000, features, spread=spread, generator=generator)
     decoded = decode(task.activations, task.labels)
-    assert task.information - shortfall <= decoded.label <= task.information + (decoded.upper - decoded.label)
+    assert task.information - shortfall <= decoded.value <= task.information + (decoded.high - decoded.value)
 
 
 def test_labels_that_are_a_function_of_the_layer_are_decoded_to_their_entropy():
     labels = torch.tensor([0, 0, 0, 5]).repeat(250)
     decoded = decode(torch.eye(6)[labels], labels)
-    assert decoded.label_ceiling == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert decoded.ceiling == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
     # One miss in as many examples as calibrate (200) is never ruled out.
-    assert decoded.label_ceiling - 1 / 200 <= decoded.label <= decoded.label_ceiling
+    assert decoded.ceiling - 1 / 200 <= decoded.value <= decoded.ceiling
     assert decoded.accuracy == 1.0
 
 
@@ -41,8 +41,8 @@ def test_labels_that_are_a_function_of_the_layer_are_decoded_to_their_entropy():
 def test_permuted_labels_tell_nothing_however_many_features_there_are(features, scale, generator):
     task = labelled_gaussians(1000, features, spread=4.0, generator=generator)
     decoded = decode(task.activations * scale, shuffled(task.labels, generator))
-    assert decoded.lower <= 0 <= decoded.upper
-    assert abs(decoded.label) <= 0.02
+    assert decoded.low <= 0 <= decoded.high
+    assert abs(decoded.value) <= 0.02
 
 
 def test_chance_alone_hardly_ever_makes_a_decoder_leave_the_prior(generator):
@@ -67,8 +67,8 @@ def test_the_interval_covers_the_decoders_own_value_on_the_population(informativ
         if not informative:
             labels, fresh_labels = shuffled(labels, generator), shuffled(fresh_labels, generator)
         decoded = decoded_information(task.activations, labels, generator=generator, folds=3)
-        own = [decoder.information(fresh.activations, fresh_labels).label for decoder in decoded.decoders]
-        covered += decoded.lower <= sum(own) / len(own) <= decoded.upper
+        own = [decoder.information(fresh.activations, fresh_labels).value for decoder in decoded.decoders]
+        covered += decoded.low <= sum(own) / len(own) <= decoded.high
     # Binomial(100, 0.95): outside 89 to 99 in 1.7 % of cases; 100, so an interval that is too wide, in 0.6 %.
     assert 89 <= covered <= 99
 
@@ -76,9 +76,9 @@ def test_the_interval_covers_the_decoders_own_value_on_the_population(informativ
 def test_a_hidden_layer_decodes_what_no_linear_decoder_can(generator):
     points = torch.randn(1500, 2, generator=generator)
     labels = (points[:, 0] * points[:, 1] > 0).long()
-    assert abs(decode(points, labels).label) < 0.05
+    assert abs(decode(points, labels).value) < 0.05
     decoded = decode(points, labels, decoder="mlp")
-    assert 0.45 < decoded.label < math.log(2)
+    assert 0.45 < decoded.value < math.log(2)
 
 
 def test_a_signal_in_the_difference_of_two_noisy_units_is_found(generator):
@@ -87,7 +87,7 @@ def test_a_signal_in_the_difference_of_two_noisy_units_is_found(generator):
     signal = 2.0 * labels + 0.3 * torch.randn(500, generator=generator)
     decoded = decode(torch.stack([noise + signal, noise], dim=1), labels)
     # Means alone, or weights that are strongly penalised, find at most 0.15.
-    assert decoded.label > 0.6
+    assert decoded.value > 0.6
 
 
 # properties
@@ -103,13 +103,13 @@ def test_the_value_is_the_mean_of_held_out_terms_with_their_error_and_interval(g
         assert log_q.exp().sum(dim=1).tolist() == pytest.approx([1.0] * len(rows))
         own = log_q[torch.arange(len(rows)), task.labels[rows]] - frequencies[task.labels[rows]].log()
         assert decoded.influences[rows].tolist() == pytest.approx(own.tolist(), abs=1e-5)
-    assert decoded.label == pytest.approx(decoded.influences.mean().item())
+    assert decoded.value == pytest.approx(decoded.influences.mean().item())
     # In quadrature the second-order term of ten class frequencies: chi-square with 9 degrees of freedom, whose mean
     # square is 9^2 + 2 x 9, over 2 x 300.
     error = math.hypot(decoded.influences.std().item() / math.sqrt(300), math.sqrt(99) / 600)
-    assert decoded.label_error == pytest.approx(error)
-    assert [decoded.lower, decoded.upper] == pytest.approx(
-        [decoded.label - 1.96 * error, decoded.label + 1.96 * error], abs=1e-4
+    assert decoded.error == pytest.approx(error)
+    assert [decoded.low, decoded.high] == pytest.approx(
+        [decoded.value - 1.96 * error, decoded.value + 1.96 * error], abs=1e-4
     )
 
 
@@ -163,7 +163,7 @@ def test_a_single_far_outlier_costs_little(generator):
     labels = task.labels.clone()
     labels[0] = (labels[0] + 1) % 10  # one wrong label that every decoder is sure to miss
     # It may cost ln(10 x 101), from the share of the prior, in one of 500 terms; the rest is calibration.
-    assert decode(task.activations, labels).label > math.log(10) - 0.05
+    assert decode(task.activations, labels).value > math.log(10) - 0.05
 
 
 def test_units_that_repeat_each_other_do_not_make_a_decoder_too_sure(generator):
@@ -171,7 +171,7 @@ def test_units_that_repeat_each_other_do_not_make_a_decoder_too_sure(generator):
     for _ in range(4):
         task = labelled_gaussians(300, 10, spread=3.0, generator=generator)
         copies = task.activations.repeat(1, 20) + 0.3 * torch.randn(300, 200, generator=generator)
-        costs.append(decode(task.activations, task.labels).label - decode(copies, task.labels).label)
+        costs.append(decode(task.activations, task.labels).value - decode(copies, task.labels).value)
     # Taken for independent, 20 copies call for a temperature of 20. Without one they cost 0.08 on average; with it,
     # over ten seeds, 0.004 with a spread of 0.013, of which four leave 0.006.
     assert abs(sum(costs) / 4) < 0.03
@@ -183,9 +183,9 @@ def test_a_common_shift_and_scale_and_dead_units_change_nothing(dtype, generator
     points = (task.activations * 16).round() / 16  # exact in float16, shifted too
     dead = torch.linspace(0.1, 9.7, 30, dtype=dtype).expand(400, -1)
     moved = torch.cat([(points * 0.5 + 4).to(dtype), dead], dim=1)
-    expected = decode(points, task.labels).label
+    expected = decode(points, task.labels).value
     assert expected > 1.0
-    assert decode(moved, task.labels).label == pytest.approx(expected, abs=0.01)
+    assert decode(moved, task.labels).value == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_a_signal_counts_at_any_offset_and_scale(dtype, offset, gap, generator):
     labels = torch.arange(200) % 2
     points = torch.stack([torch.full((200,), offset), offset + gap * labels.double()], dim=1).to(dtype)
     assert len(points[:, 1].unique()) == 2  # or this test says nothing
-    expected = decode(labels[:, None].float(), labels).label
+    expected = decode(labels[:, None].float(), labels).value
     assert expected > 0.6
     decoded = decode(points, labels)
-    assert decoded.label == pytest.approx(expected, abs=1e-6)
-    assert decoded.transferred(points, labels).label == pytest.approx(expected, abs=1e-6)
+    assert decoded.value == pytest.approx(expected, abs=1e-6)
+    assert decoded.transferred(points, labels).value == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.1, 7.3, 1e-40, 1.7e9])
@@ -220,7 +220,7 @@ def test_a_unit_is_constant_where_its_values_are_equal(value, generator):
     task = labelled_gaussians(200, 10, spread=3.0, generator=generator)
     expected = decode(task.activations, task.labels)
     points = torch.cat([task.activations, torch.full((200, 20), value)], dim=1)
-    assert decode(points, task.labels).label == pytest.approx(expected.label, abs=1e-3)
+    assert decode(points, task.labels).value == pytest.approx(expected.value, abs=1e-3)
 
 
 def test_examples_far_from_those_of_the_fit_have_finite_terms(generator):
@@ -238,13 +238,13 @@ def test_differences_beyond_float64_are_refused(generator):
 
 def test_float64_keeps_signals_that_float32_rounds_away(generator):
     task = labelled_gaussians(400, 10, spread=3.0, generator=generator)
-    expected = decode(task.activations, task.labels).label
-    assert decode(task.activations.double() * 1e-6 + 1000, task.labels).label == pytest.approx(expected, abs=0.01)
+    expected = decode(task.activations, task.labels).value
+    assert decode(task.activations.double() * 1e-6 + 1000, task.labels).value == pytest.approx(expected, abs=0.01)
 
 
 def test_one_class_tells_nothing(generator):
     decoded = decode(torch.randn(20, 3, generator=generator), torch.full((20,), 7))
-    assert (decoded.label, decoded.lower, decoded.upper, decoded.label_ceiling) == (0.0, 0.0, 0.0, 0.0)
+    assert (decoded.value, decoded.low, decoded.high, decoded.ceiling) == (0.0, 0.0, 0.0, 0.0)
     assert decoded.accuracy == 1.0
 
 
@@ -252,13 +252,13 @@ def test_classes_rarer_than_folds_keep_a_finite_value(generator):
     labels = torch.tensor([0] * 40 + [1] * 40 + [2, 2, 3])
     points = 5 * torch.eye(4)[labels] + torch.randn(83, 4, generator=generator)
     decoded = decode(points, labels)
-    assert math.isfinite(decoded.label)
-    assert 0.3 < decoded.label < decoded.label_ceiling
+    assert math.isfinite(decoded.value)
+    assert 0.3 < decoded.value < decoded.ceiling
 
 
 def test_labels_keep_their_meaning_under_any_numbering(generator):
     task = labelled_gaussians(200, 10, spread=3.0, generator=generator)
-    assert decode(task.activations, task.labels * 7 - 20).label == decode(task.activations, task.labels).label
+    assert decode(task.activations, task.labels * 7 - 20).value == decode(task.activations, task.labels).value
 
 
 @pytest.mark.parametrize("decoder", ["linear", "mlp"])
@@ -276,10 +276,10 @@ def test_equal_generators_give_equal_results_and_the_global_one_stays_untouched(
 
 def test_inference_mode_and_gradients_of_the_caller_do_not_matter(generator):
     task = labelled_gaussians(100, 10, spread=3.0, generator=generator)
-    expected = decode(task.activations, task.labels, decoder="mlp").label
+    expected = decode(task.activations, task.labels, decoder="mlp").value
     with torch.inference_mode():
-        assert decode(task.activations * 1.0, task.labels, decoder="mlp").label == expected
-    assert decode(task.activations.requires_grad_(), task.labels, decoder="mlp").label == expected
+        assert decode(task.activations * 1.0, task.labels, decoder="mlp").value == expected
+    assert decode(task.activations.requires_grad_(), task.labels, decoder="mlp").value == expected
 
 
 # other versions of the examples
@@ -295,15 +295,15 @@ def test_decoders_of_originals_do_not_read_a_leak_that_refitted_ones_read(genera
     fitted, held_out = slice(0, 500), slice(500, 1000)
     decoder = fit_decoder(originals[fitted], labels[fitted], generator=generator)
     decoded = decode(originals, labels)
-    assert decoder.information(originals[held_out], labels[held_out]).label > 1.0
-    assert decoded.label > 1.0
+    assert decoder.information(originals[held_out], labels[held_out]).value > 1.0
+    assert decoded.value > 1.0
     for lost in (
         decoder.information(attacked[held_out], labels[held_out]),
         decoded.transferred(attacked, labels),
     ):
-        assert lost.upper < 0
+        assert lost.high < 0
         assert lost.accuracy < 0.2
-    assert decode(attacked, labels).label > 1.0
+    assert decode(attacked, labels).value > 1.0
 
 
 def test_transferring_the_originals_gives_what_they_were_decoded_to(generator):
@@ -312,7 +312,7 @@ def test_transferring_the_originals_gives_what_they_were_decoded_to(generator):
     decoded = decode(task.activations, labels)
     same = decoded.transferred(task.activations, labels)
     assert torch.equal(same.influences, decoded.influences)
-    for name in ("label", "label_error", "lower", "upper", "label_ceiling", "accuracy"):
+    for name in ("value", "error", "low", "high", "ceiling", "accuracy"):
         assert getattr(same, name) == getattr(decoded, name)
 
 

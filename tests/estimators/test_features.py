@@ -64,10 +64,9 @@ def test_kde_of_pieces_is_that_of_the_tensor(monkeypatch, features, dtype):
     for of_pieces, of_tensor in zip(
         kde_sweep(reader.pieces, labels, generator=seeded(), **settings), whole, strict=True
     ):
-        assert of_pieces.nulls == of_tensor.nulls
-        assert of_pieces.input_ceiling == of_tensor.input_ceiling
-        for name, terms in of_tensor.influences.items():
-            assert torch.equal(of_pieces.influences[name], terms)
+        for one, other in zip(of_pieces.estimates(), of_tensor.estimates(), strict=True):
+            assert one == other
+            assert torch.equal(one.influences, other.influences)
     assert reader.widest <= 130
     # Once for the distances; the first piece again, to see that all rows differ.
     assert reader.passes <= 1 + 130 / features + 1e-9
@@ -80,7 +79,7 @@ def test_noisy_information_of_pieces_is_that_of_the_tensor(monkeypatch, features
     reader = Reader(points)
     whole = noisy_information(points, labels, noise_variance=0.1, generator=seeded(), permutations=2)
     pieces = noisy_information(reader.pieces, labels, noise_variance=0.1, generator=seeded(), permutations=2)
-    assert (pieces.input, pieces.label, pieces.nulls) == (whole.input, whole.label, whole.nulls)
+    assert pieces.estimates() == whole.estimates()
     assert reader.widest <= 130 * 2  # rows are compared in float32
     assert reader.passes <= (2 if features == 299 else 1) + 260 / features + 1e-9
 
@@ -159,7 +158,7 @@ def test_pieces_may_need_gradients():
     pieces = FeaturePieces(lambda columns: weights * points[:, columns], samples=20, features=300, dtype=torch.float32)
     information = kde_information(pieces, labels, noise_variance=0.1)
     assert information.input_upper == kde_information(points, labels, noise_variance=0.1).input_upper
-    assert not any(terms.requires_grad for terms in information.influences.values())
+    assert not any(one.influences.requires_grad for one in information.estimates())
 
 
 @pytest.mark.parametrize(

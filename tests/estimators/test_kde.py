@@ -31,7 +31,7 @@ def labelled_samples(draw: st.DrawFn, min_features: int = 1) -> tuple[Tensor, Te
 
 def values_of(points: Tensor, labels: Tensor, noise_variance: float = 0.1) -> list[float]:
     information = kde_information(points, labels, noise_variance=noise_variance)
-    return [getattr(information, name) for name in NAMES]
+    return [getattr(information, name).value for name in NAMES]
 
 
 # closed forms
@@ -39,62 +39,64 @@ def values_of(points: Tensor, labels: Tensor, noise_variance: float = 0.1) -> li
 
 def test_two_samples_at_two_noise_deviations_have_the_values_of_the_closed_forms():
     information = kde_information(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), noise_variance=1.0)
-    assert information.input_upper == pytest.approx(0.566219, abs=1e-6)  # ln 2 - ln(1 + e^-2)
-    assert information.input_lower == pytest.approx(0.219070, abs=1e-6)  # ln 2 - ln(1 + e^-1/2)
+    assert information.input_upper.value == pytest.approx(0.566219, abs=1e-6)  # ln 2 - ln(1 + e^-2)
+    assert information.input_lower.value == pytest.approx(0.219070, abs=1e-6)  # ln 2 - ln(1 + e^-1/2)
     # One sample per class: each class has entropy 0, and the label is the input.
-    assert information.label_upper == information.label_upper_bound == information.input_upper
-    assert information.label_lower == information.label_lower_bound == information.input_lower
+    assert information.label_upper.value == information.label_upper_bound.value == information.input_upper.value
+    assert information.label_lower.value == information.label_lower_bound.value == information.input_lower.value
 
 
 def test_far_clusters_carry_the_log_of_their_number():
     labels = torch.arange(10).repeat(7)
     information = kde_information(100 * torch.eye(10)[labels], labels, noise_variance=0.1)
     for name in NAMES:
-        assert getattr(information, name) == pytest.approx(math.log(10), abs=1e-6)
-    assert information.input_ceiling == pytest.approx(math.log(10))
-    assert information.label_ceiling == pytest.approx(math.log(10))
+        assert getattr(information, name).value == pytest.approx(math.log(10), abs=1e-6)
+    assert information.input_lower.ceiling == pytest.approx(math.log(10))
+    assert information.label_lower.ceiling == pytest.approx(math.log(10))
 
 
 def test_far_samples_carry_log_n_nats_and_reach_every_ceiling():
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     information = kde_information(50 * torch.eye(6), labels, noise_variance=0.1)
     label_entropy = -(1 / 2 * math.log(1 / 2) + 1 / 3 * math.log(1 / 3) + 1 / 6 * math.log(1 / 6))
-    assert information.input_lower == pytest.approx(math.log(6))
-    assert information.label_lower == pytest.approx(label_entropy)
-    assert information.label_ceiling == pytest.approx(label_entropy)
-    assert information.input_ceiling == pytest.approx(math.log(6))
-    assert information.class_entropies[0].upper == pytest.approx(math.log(3))
-    assert information.class_entropies[0].ceiling == pytest.approx(math.log(3))
+    assert information.input_lower.value == pytest.approx(math.log(6))
+    assert information.label_lower.value == pytest.approx(label_entropy)
+    assert information.label_lower.ceiling == pytest.approx(label_entropy)
+    assert information.input_lower.ceiling == pytest.approx(math.log(6))
+    assert information.class_entropies[0].upper.value == pytest.approx(math.log(3))
+    assert information.class_entropies[0].upper.ceiling == pytest.approx(math.log(3))
 
 
 def test_a_class_of_one_sample_has_entropy_zero_and_ceiling_zero():
     points = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     single = kde_information(points, torch.tensor([5, 5, 5, 5, 5, -2]), noise_variance=0.1).class_entropies[-2]
-    assert single == (0.0, 0.0, 0.0, 0.0, 0.0, 1)
+    for bound in single:
+        assert (bound.value, bound.error, bound.ceiling, bound.class_index) == (0.0, 0.0, 0.0, -2)
+        assert bound.rows.tolist() == [5]
 
 
 @pytest.mark.parametrize("features", [3, 500])
 def test_a_single_class_tells_nothing(features):
     points = torch.randn(701, features, generator=torch.Generator().manual_seed(0)) / features**0.5
     information = kde_information(points, torch.full((701,), 3), noise_variance=0.1)
-    assert information.label_lower == information.label_upper == 0.0
-    assert information.label_ceiling == 0.0
-    assert information.class_entropies[3].upper == information.input_upper > 0
+    assert information.label_lower.value == information.label_upper.value == 0.0
+    assert information.label_lower.ceiling == 0.0
+    assert information.class_entropies[3].upper.value == information.input_upper.value > 0
 
 
 def test_a_dead_layer_carries_nothing():
     information = kde_information(torch.full((50, 400), 7.3), torch.arange(50) % 3, noise_variance=0.1)
-    assert [getattr(information, name) for name in NAMES] == pytest.approx([0.0] * 6, abs=1e-6)
-    assert information.input_ceiling == 0.0
-    assert saturated(information.input_upper, information.input_ceiling)
+    assert [getattr(information, name).value for name in NAMES] == pytest.approx([0.0] * 6, abs=1e-6)
+    assert information.input_lower.ceiling == 0.0
+    assert saturated(information.input_upper.value, information.input_lower.ceiling)
 
 
 def test_ceilings_count_repeated_rows():
     points = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [2.0, 3.0], [2.0, 3.5]])  # 0.0 and -0.0 are one value
     information = kde_information(points, torch.tensor([0, 0, 1, 1]), noise_variance=0.1)
-    assert information.input_ceiling == pytest.approx(1 / 2 * math.log(2) + 2 / 4 * math.log(4))
-    assert information.class_entropies[0].ceiling == 0.0
-    assert information.class_entropies[1].ceiling == pytest.approx(math.log(2))
+    assert information.input_lower.ceiling == pytest.approx(1 / 2 * math.log(2) + 2 / 4 * math.log(4))
+    assert information.class_entropies[0].upper.ceiling == 0.0
+    assert information.class_entropies[1].upper.ceiling == pytest.approx(math.log(2))
 
 
 # properties
@@ -103,14 +105,23 @@ def test_ceilings_count_repeated_rows():
 @given(labelled_samples(), st.floats(1e-2, 1e2))
 def test_bounds_lie_in_order_between_zero_and_their_ceilings(sample, noise_variance):
     information = kde_information(*sample, noise_variance=noise_variance)
-    ceiling = information.input_ceiling
-    assert -1e-6 <= information.input_lower <= information.input_upper + 1e-6 <= ceiling + 2e-6
-    assert information.label_lower_bound <= information.label_lower + 1e-6
-    assert information.label_lower_bound <= information.label_upper + 1e-6
-    assert information.label_upper_bound >= max(information.label_lower, information.label_upper) - 1e-6
+    ceiling = information.input_lower.ceiling
+    assert -1e-6 <= information.input_lower.value <= information.input_upper.value + 1e-6 <= ceiling + 2e-6
+    assert information.label_lower_bound.value <= information.label_lower.value + 1e-6
+    assert information.label_lower_bound.value <= information.label_upper.value + 1e-6
+    assert (
+        information.label_upper_bound.value >= max(information.label_lower.value, information.label_upper.value) - 1e-6
+    )
     for entropy in information.class_entropies.values():
-        assert -1e-6 <= entropy.lower <= entropy.upper + 1e-6 <= entropy.ceiling + 2e-6
-    numbers = [*information.errors.values(), *(n for entropy in information.class_entropies.values() for n in entropy)]
+        assert -1e-6 <= entropy.lower.value <= entropy.upper.value + 1e-6 <= entropy.upper.ceiling + 2e-6
+        assert entropy.lower.ceiling == entropy.upper.ceiling
+    numbers = [one.error for one in information.estimates()]
+    numbers += [
+        number
+        for entropy in information.class_entropies.values()
+        for one in entropy
+        for number in (one.value, one.ceiling)
+    ]
     assert all(math.isfinite(number) and number >= -1e-6 for number in numbers)
 
 
@@ -144,16 +155,16 @@ def test_duplicating_every_sample_changes_nothing(sample):
 @given(labelled_samples(), st.floats(1e-2, 1e2))
 def test_more_noise_leaves_less_information(sample, noise_variance):
     less, more = (kde_information(*sample, noise_variance=factor * noise_variance) for factor in (1, 1.5))
-    assert more.input_lower <= less.input_lower + 1e-6
-    assert more.input_upper <= less.input_upper + 1e-6
+    assert more.input_lower.value <= less.input_lower.value + 1e-6
+    assert more.input_upper.value <= less.input_upper.value + 1e-6
 
 
 @given(labelled_samples(), st.floats(1e-2, 1e2))
 def test_the_lower_bound_is_the_upper_one_at_four_times_the_noise(sample, noise_variance):
     at_noise = kde_information(*sample, noise_variance=noise_variance)
     at_four = kde_information(*sample, noise_variance=4 * noise_variance)
-    assert at_noise.input_lower == pytest.approx(at_four.input_upper, abs=1e-5)
-    assert at_noise.label_lower == pytest.approx(at_four.label_upper, abs=1e-5)
+    assert at_noise.input_lower.value == pytest.approx(at_four.input_upper.value, abs=1e-5)
+    assert at_noise.label_lower.value == pytest.approx(at_four.label_upper.value, abs=1e-5)
 
 
 # agreement with an independent implementation
@@ -209,8 +220,8 @@ def test_influence_terms_are_the_derivatives_of_the_functional(name):
     expected = value.detach() + gradient - gradient.mean()
 
     information = kde_information(points, labels, noise_variance=0.1)
-    torch.testing.assert_close(information.influences[name], expected, atol=1e-5, rtol=0)
-    assert information.influences[name].mean().item() == getattr(information, name)
+    torch.testing.assert_close(getattr(information, name).influences, expected, atol=1e-5, rtol=0)
+    assert getattr(information, name).influences.mean().item() == getattr(information, name).value
 
 
 def test_class_terms_average_to_the_class_entropies():
@@ -219,10 +230,11 @@ def test_class_terms_average_to_the_class_entropies():
     information = kde_information(points, labels, noise_variance=0.1)
     for label, entropy in information.class_entropies.items():
         for kind in ("lower", "upper"):
-            terms = information.influences[f"class_{kind}"][labels == label]
-            assert terms.mean().item() == pytest.approx(getattr(entropy, kind), abs=1e-9)
+            terms = getattr(entropy, kind).influences
+            assert getattr(entropy, kind).rows.tolist() == (labels == label).nonzero().squeeze(1).tolist()
+            assert terms.mean().item() == pytest.approx(getattr(entropy, kind).value, abs=1e-9)
             error = terms.std().item() / math.sqrt(len(terms))
-            assert getattr(entropy, f"{kind}_error") == pytest.approx(error, rel=1e-9)
+            assert getattr(entropy, kind).error == pytest.approx(error, rel=1e-9)
 
 
 def test_errors_match_the_spread_over_fresh_draws():
@@ -233,8 +245,8 @@ def test_errors_match_the_spread_over_fresh_draws():
         points = torch.randn(300, 2, generator=generator) + 1.5 * labels[:, None]
         draws.append(kde_information(points, labels, noise_variance=0.5))
     for name in NAMES:
-        spread = np.std([getattr(draw, name) for draw in draws], ddof=1)
-        stated = np.mean([draw.errors[name] for draw in draws])
+        spread = np.std([getattr(draw, name).value for draw in draws], ddof=1)
+        stated = np.mean([getattr(draw, name).error for draw in draws])
         # A spread over 60 draws is known to 1 / sqrt(2 * 59) = 9 %; three of these.
         assert stated == pytest.approx(spread, rel=0.28), name
 
@@ -250,7 +262,7 @@ def test_nulls_of_the_same_pass_equal_the_general_way(features):
     information = kde_information(
         points, labels, noise_variance=0.1, permutations=5, generator=torch.Generator().manual_seed(9)
     )
-    assert set(information.nulls) == set(LABEL_NAMES)
+    assert [name for name in NAMES if getattr(information, name).null] == list(LABEL_NAMES)
     for name in LABEL_NAMES:
         slow = permutation_null(
             lambda x, y, name=name: getattr(kde_information(x, y, noise_variance=0.1), name),
@@ -259,9 +271,9 @@ def test_nulls_of_the_same_pass_equal_the_general_way(features):
             permutations=5,
             generator=torch.Generator().manual_seed(9),
         )
-        assert information.nulls[name].values == pytest.approx(slow.values, abs=1e-5)
-        assert information.nulls[name].quantile95 == pytest.approx(slow.quantile95, abs=1e-5)
-        assert information.nulls[name].mean == pytest.approx(slow.mean, abs=1e-5)
+        assert getattr(information, name).null.values == pytest.approx(slow.values, abs=1e-5)
+        assert getattr(information, name).null.quantile95 == pytest.approx(slow.quantile95, abs=1e-5)
+        assert getattr(information, name).null.mean == pytest.approx(slow.mean, abs=1e-5)
 
 
 def test_many_permutations_pass_in_several_products(monkeypatch):
@@ -270,25 +282,25 @@ def test_many_permutations_pass_in_several_products(monkeypatch):
 
     def null():
         seeded = torch.Generator().manual_seed(0)
-        return kde_information(points, labels, noise_variance=0.1, permutations=9, generator=seeded).nulls
+        return kde_information(points, labels, noise_variance=0.1, permutations=9, generator=seeded).label_upper.null
 
     at_once = null()
     monkeypatch.setattr("infoplane.estimators.kernel_sums.PRODUCT_COLUMNS", 15)  # two permutations at a time
-    assert null()["label_upper"].values == pytest.approx(at_once["label_upper"].values, abs=1e-6)
+    assert null().values == pytest.approx(at_once.values, abs=1e-6)
 
 
 def test_labels_that_matter_exceed_the_null_in_low_dimension_and_all_labels_saturate_in_high(generator):
     labels = torch.arange(500) % 10
     points = torch.randn(500, 2, generator=generator) + labels[:, None]
     low = kde_information(points, labels, noise_variance=0.1, permutations=20, generator=generator)
-    assert not null_like(low.label_lower, low.nulls["label_lower"])
-    assert not saturated(low.label_lower, low.label_ceiling)
+    assert not null_like(low.label_lower.value, low.label_lower.null)
+    assert not saturated(low.label_lower.value, low.label_lower.ceiling)
     # Finding: from a few tens of features upwards, labels drawn at random reach H(Y).
     meaningless = torch.randn(500, 64, generator=generator)
     high = kde_information(meaningless, labels, noise_variance=0.1, permutations=20, generator=generator)
-    assert high.label_lower == pytest.approx(math.log(10), abs=0.02)
-    assert saturated(high.label_lower, high.label_ceiling)
-    assert high.nulls["label_lower"].mean == pytest.approx(math.log(10), abs=0.02)
+    assert high.label_lower.value == pytest.approx(math.log(10), abs=0.02)
+    assert saturated(high.label_lower.value, high.label_lower.ceiling)
+    assert high.label_lower.null.mean == pytest.approx(math.log(10), abs=0.02)
 
 
 # several noise variances
@@ -309,21 +321,26 @@ def test_a_sweep_gives_what_single_calls_give(features):
     for variance, together in zip(variances, sweep, strict=True):
         alone = kde_information(points, labels, noise_variance=variance, **seeded())
         for name in NAMES:
-            assert getattr(together, name) == pytest.approx(getattr(alone, name), abs=1e-6)
-            torch.testing.assert_close(together.influences[name], alone.influences[name], atol=1e-6, rtol=0)
+            assert getattr(together, name).value == pytest.approx(getattr(alone, name).value, abs=1e-6)
+            torch.testing.assert_close(
+                getattr(together, name).influences, getattr(alone, name).influences, atol=1e-6, rtol=0
+            )
         for name in LABEL_NAMES:
-            assert together.nulls[name].values == pytest.approx(alone.nulls[name].values, abs=1e-6)
+            assert getattr(together, name).null.values == pytest.approx(getattr(alone, name).null.values, abs=1e-6)
         assert together.class_entropies.keys() == alone.class_entropies.keys()
         for label, entropy in alone.class_entropies.items():
-            assert together.class_entropies[label] == pytest.approx(entropy, abs=1e-6)
-    assert sweep[1].input_upper > sweep[0].input_upper + 0.1 > sweep[2].input_upper + 0.2
+            for one, other in zip(together.class_entropies[label], entropy, strict=True):
+                numbers = (other.value, other.error, other.ceiling)
+                assert (one.value, one.error, one.ceiling) == pytest.approx(numbers, abs=1e-6)
+                assert torch.equal(one.rows, other.rows)
+    assert sweep[1].input_upper.value > sweep[0].input_upper.value + 0.1 > sweep[2].input_upper.value + 0.2
 
 
 @given(labelled_samples(), st.floats(1e-2, 1e2))
 def test_the_bounds_of_a_sweep_meet_at_four_times_the_noise(sample, noise_variance):
     at_noise, at_four = kde_sweep(*sample, noise_variances=[noise_variance, 4 * noise_variance])
-    assert at_noise.input_lower == pytest.approx(at_four.input_upper, abs=1e-5)
-    assert at_noise.label_lower == pytest.approx(at_four.label_upper, abs=1e-5)
+    assert at_noise.input_lower.value == pytest.approx(at_four.input_upper.value, abs=1e-5)
+    assert at_noise.label_lower.value == pytest.approx(at_four.label_upper.value, abs=1e-5)
 
 
 def test_a_sweep_computes_distances_once(monkeypatch):
@@ -344,15 +361,18 @@ def test_the_caller_keeps_tensors_and_gradients_as_they_were():
     before = points.detach().clone()
     information = kde_information(points, labels, noise_variance=0.1)
     assert torch.equal(points, before)
-    assert not any(terms.requires_grad for terms in information.influences.values())
-    assert all(terms.dtype == torch.double and terms.shape == (20,) for terms in information.influences.values())
+    for one in information.estimates():
+        assert not one.influences.requires_grad
+        assert one.influences.dtype == torch.double
+        assert one.influences.shape == (20 if one.class_index is None else 10,)
 
 
 def test_equal_input_gives_equal_bits():
     generator = torch.Generator().manual_seed(6)
     points, labels = torch.randn(1200, 300, generator=generator), torch.randint(5, (1200,), generator=generator)
     first, second = (kde_information(points, labels, noise_variance=20.0) for _ in range(2))
-    assert all(torch.equal(first.influences[name], second.influences[name]) for name in first.influences)
+    for one, other in zip(first.estimates(), second.estimates(), strict=True):
+        assert torch.equal(one.influences, other.influences)
 
 
 @pytest.mark.parametrize(

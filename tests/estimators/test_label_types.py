@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from infoplane import estimators
-from infoplane.studies.layer import stratified_groups
+from infoplane.studies.outputs import stratified_groups
 
 POINTS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(60) % 3
@@ -25,8 +25,8 @@ def binning(labels):
 
 
 ESTIMATES = {
-    "decoded": lambda labels: estimators.decoded_information(POINTS, labels, generator=seeded()).label,
-    "ross": lambda labels: estimators.ross_information(POINTS, labels, generator=seeded()).label,
+    "decoded": lambda labels: estimators.decoded_information(POINTS, labels, generator=seeded()).value,
+    "ross": lambda labels: estimators.ross_information(POINTS, labels, generator=seeded()).value,
     "kde": kde,
     "noisy": lambda labels: estimators.noisy_information(POINTS, labels, noise_variance=0.1, generator=seeded()).label,
     "binning": binning,

@@ -9,8 +9,8 @@ from scipy.stats import norm
 from sklearn.feature_selection import mutual_info_regression
 from torch import Tensor
 
-from infoplane.estimators import neighbours
-from infoplane.estimators.neighbours import NeighbourInformation, ksg_information, mixed_ksg_information
+from infoplane.estimators import Estimate, neighbours
+from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 
 Pair = tuple[Tensor, Tensor]
 ESTIMATORS = (ksg_information, mixed_ksg_information)
@@ -20,11 +20,11 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def ksg(x: Tensor, y: Tensor, seed: int = 0, **settings: int) -> NeighbourInformation:
+def ksg(x: Tensor, y: Tensor, seed: int = 0, **settings: int) -> Estimate:
     return ksg_information(x, y, generator=seeded(seed), **settings)
 
 
-def mixed(x: Tensor, y: Tensor, seed: int = 0, **settings: int) -> NeighbourInformation:
+def mixed(x: Tensor, y: Tensor, seed: int = 0, **settings: int) -> Estimate:
     return mixed_ksg_information(x, y, generator=seeded(seed), **settings)
 
 
@@ -73,7 +73,7 @@ def distances(points: Tensor) -> np.ndarray:
 def test_two_normal_variables_have_the_information_of_their_correlation(rho, truth, estimate):
     information = estimate(*normal(2000, rho))
     # Over 50 draws of 1,000 the mean was within 0.015 of the truth.
-    assert information.information == pytest.approx(truth, abs=2 * information.error + 0.015)
+    assert information.value == pytest.approx(truth, abs=2 * information.error + 0.015)
     assert 0.01 < information.error < 0.04
 
 
@@ -82,12 +82,12 @@ def test_a_uniform_variable_with_uniform_noise_has_a_closed_form(reach, truth):
     x, noise = torch.rand(2, 3000, 1, generator=seeded(0), dtype=torch.double)
     information = ksg(x, x + reach * (2 * noise - 1))
     # Boxes at the sharp edges reach beyond them: 0.06 nats too low at 1,000 samples and reach 0.1, less with more.
-    assert information.information == pytest.approx(truth, abs=2 * information.error + 0.03)
+    assert information.value == pytest.approx(truth, abs=2 * information.error + 0.03)
 
 
 def test_a_discrete_and_a_continuous_variable_have_their_mixed_information():
     information = mixed(*shifted_uniform(2000))
-    assert information.information == pytest.approx(math.log(5) - 0.8 * math.log(2), abs=3 * information.error)
+    assert information.value == pytest.approx(math.log(5) - 0.8 * math.log(2), abs=3 * information.error)
 
 
 def test_copies_are_a_table_of_counts():
@@ -95,7 +95,7 @@ def test_copies_are_a_table_of_counts():
     y = torch.tensor([5.0, 7.0, 7.0]).repeat(40)[:, None]
     # Cells of 40, 40 and 40; 80 and 40 in x; 40 and 80 in y.
     expected = math.log(120) + digamma(40) - (2 * digamma(80) + digamma(40)) / 3 - (digamma(40) + 2 * digamma(80)) / 3
-    assert mixed(x, y).information == pytest.approx(expected)
+    assert mixed(x, y).value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("estimate", [ksg, mixed])
@@ -104,24 +104,24 @@ def test_independent_rectified_units_share_nothing(estimate):
     x, y = (part.relu() for part in normal(2000, 0.0))
     information = estimate(x, y)
     # Counting in x and y only what is strictly nearer, as for continuous variables, gives 0.05.
-    assert information.information == pytest.approx(0, abs=2 * information.error + 0.005)
+    assert information.value == pytest.approx(0, abs=2 * information.error + 0.005)
     assert information.error < 0.015
 
 
 def test_independent_units_of_few_values_share_little():
     x, y = torch.randint(30, (2, 1000, 1), generator=seeded(0)).double()
     # Counting in x and y only what is strictly nearer gives 1.3 nats.
-    assert abs(mixed(x, y).information) < 0.2
+    assert abs(mixed(x, y).value) < 0.2
     # Noise parts the ties at random, whose bias is then gone.
     information = ksg(x, y, seed=1)
-    assert information.information == pytest.approx(0, abs=2 * information.error)
+    assert information.value == pytest.approx(0, abs=2 * information.error)
     assert information.error < 0.03
 
 
 def test_noise_does_not_repeat_the_draws_that_the_data_were_made_of():
     x, y = ((3 * part).round() for part in normal(1000, 0.8, seed=0))
     other = ksg(x, y, seed=1)
-    assert ksg(x, y, seed=0).information == pytest.approx(other.information, abs=3 * other.error)
+    assert ksg(x, y, seed=0).value == pytest.approx(other.value, abs=3 * other.error)
 
 
 def test_rectified_units_have_the_information_of_their_parts():
@@ -133,11 +133,11 @@ def test_rectified_units_have_the_information_of_their_parts():
     terms = np.where((a > 0) & (b > 0), density, np.where((a > 0) | (b > 0), one_off, math.log(4 * both_off)))
     x, y = (part.relu() for part in normal(2000, rho))
     information = mixed(x, y)
-    assert information.information == pytest.approx(terms.mean(), abs=2 * information.error + 0.01)
+    assert information.value == pytest.approx(terms.mean(), abs=2 * information.error + 0.01)
 
 
 def test_many_units_need_more_samples_than_there_are():
-    few, more = (ksg(*normal(samples, 0.5, units=5)).information for samples in (300, 2000))
+    few, more = (ksg(*normal(samples, 0.5, units=5)).value for samples in (300, 2000))
     assert few + 0.05 < more < 0.719205 - 0.1
 
 
@@ -150,7 +150,7 @@ def test_ksg_agrees_with_a_plain_loop(units, k):
     x = torch.randn(150, units[0], generator=seeded(0), dtype=torch.double)
     y = 3 * torch.randn(150, units[1], generator=seeded(1), dtype=torch.double) + x[:, :1]
     expected = digamma(150) + plain_mean(distances(x), distances(y), k)
-    assert ksg(x, y, neighbours=k).information == pytest.approx(expected)
+    assert ksg(x, y, neighbours=k).value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("units", [(1, 1), (2, 1), (8, 8)])
@@ -160,7 +160,7 @@ def test_mixed_ksg_agrees_with_a_plain_loop(units, k):
     y = torch.randn(150, units[1], generator=seeded(1), dtype=torch.double).relu() + x[:, :1]
     x[:60], y[:40] = 1.0, 0.0  # copies in both, and in one
     expected = math.log(150) + plain_mean(distances(x), distances(y), k)
-    assert mixed(x, y, neighbours=k).information == pytest.approx(expected)
+    assert mixed(x, y, neighbours=k).value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("k", [3, 5])
@@ -169,7 +169,7 @@ def test_ksg_agrees_with_scikit_learn(k):
         x, y = normal(500, rho)
         expected = mutual_info_regression(x.numpy(), y[:, 0].numpy(), n_neighbors=k, random_state=0)[0]
         assert expected > 0  # scikit-learn never returns less
-        assert ksg(x, 100 * y, neighbours=k).information == pytest.approx(expected, abs=1e-9)
+        assert ksg(x, 100 * y, neighbours=k).value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -215,21 +215,21 @@ def test_scale_place_order_and_roles_do_not_matter(estimate):
         estimate(x + 1e5, y - 1e5),
         estimate(torch.cat([x, torch.full((400, 1), 0.1)], dim=1), y),
     ):
-        assert other.information == pytest.approx(expected.information, abs=1e-4)
+        assert other.value == pytest.approx(expected.value, abs=1e-4)
 
 
 @pytest.mark.parametrize("transform", [torch.arcsinh, lambda x: x * x.abs().sqrt(), lambda x: (x / 2).exp()])
 def test_a_monotone_map_of_each_unit_hardly_matters(transform: Callable[[Tensor], Tensor]):
     x, y = normal(2000, 0.75)
     expected = ksg(x, y)
-    assert ksg(transform(x), transform(y)).information == pytest.approx(expected.information, abs=expected.error)
+    assert ksg(transform(x), transform(y)).value == pytest.approx(expected.value, abs=expected.error)
 
 
 def test_equal_gaps_of_a_lattice_stay_equal_once_standardised():
     x = torch.arange(60.0, dtype=torch.double)[:, None] % 7
     y = torch.arange(60.0, dtype=torch.double)[:, None] % 5
     expected = math.log(60) + plain_mean(distances(x), distances(y), 3)
-    assert mixed(x, y, neighbours=3).information == pytest.approx(expected)
+    assert mixed(x, y, neighbours=3).value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("estimate", [ksg, mixed])
@@ -237,7 +237,7 @@ def test_a_constant_variable_tells_exactly_nothing(estimate):
     x = torch.randn(100, 2, generator=seeded(0))
     for constant in (0.0, 0.1, 1e6):  # rounding gives the last two a spread of their own
         information = estimate(x, torch.full((100, 3), constant))
-        assert (information.information, information.error) == (0.0, 0.0)
+        assert (information.value, information.error) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("estimate", [ksg, mixed])
@@ -249,7 +249,7 @@ def test_the_scale_of_a_unit_does_not_matter_anywhere_in_float64(estimate, scale
         estimate(scale * x, y),
         estimate(torch.cat([scale * x, torch.full_like(x, scale)], dim=1), scale * y),
     ):
-        assert other.information == pytest.approx(expected.information, abs=1e-3)
+        assert other.value == pytest.approx(expected.value, abs=1e-3)
 
 
 @pytest.mark.parametrize("estimate", [ksg, mixed])
@@ -268,7 +268,7 @@ def test_a_signal_counts_beside_a_large_offset(estimate, dtype, offset, gap):
     y = x.double() + 0.1 * torch.randn(300, 1, generator=seeded(4))
     moved = (offset + gap * x.double()).to(dtype)
     assert len(moved.unique()) == 2  # or this test says nothing
-    found, expected = estimate(moved, y).information, estimate(x.double(), y).information
+    found, expected = estimate(moved, y).value, estimate(x.double(), y).value
     assert expected > 0.6
     assert found == pytest.approx(expected, abs=1e-6)
 
@@ -276,7 +276,7 @@ def test_a_signal_counts_beside_a_large_offset(estimate, dtype, offset, gap):
 def test_noise_follows_the_spread_and_not_the_mean():
     x, y = normal(500, 0.9)
     # Noise of 1e-10 times the mean would be a tenth of this spread.
-    assert ksg(1e6 + 1e-3 * x, y).information == pytest.approx(ksg(x, y).information, abs=1e-3)
+    assert ksg(1e6 + 1e-3 * x, y).value == pytest.approx(ksg(x, y).value, abs=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -313,19 +313,18 @@ def test_the_caller_keeps_tensors_and_gradients_as_they_were():
 @pytest.mark.parametrize(("estimate", "samples", "rho"), [(ksg, 300, 0.75), (mixed, 400, 0.0)])
 def test_errors_match_the_spread_over_fresh_draws(estimate, samples, rho):
     draws = [estimate(*normal(samples, rho, seed=seed), seed) for seed in range(40)]
-    values = np.array([draw.information for draw in draws])
+    values = np.array([draw.value for draw in draws])
     stated = np.mean([draw.error for draw in draws])
     # A spread over 40 draws is known to 1 / sqrt(2 * 39) = 11 %; three of these.
     assert stated == pytest.approx(values.std(ddof=1), rel=0.34)
-    covered = sum(draw.lower <= values.mean() <= draw.upper for draw in draws)
+    covered = sum(draw.low <= values.mean() <= draw.high for draw in draws)
     assert covered >= 33  # Binomial(40, 0.95): fewer in 0.3 % of cases
 
 
-def test_the_interval_is_1_96_errors_to_each_side_and_settings_are_kept():
+def test_the_interval_is_1_96_errors_to_each_side():
     information = ksg(*normal(200, 0.5), neighbours=4)
-    assert (information.neighbours, information.samples) == (4, 200)
-    assert information.upper - information.information == pytest.approx(1.959964 * information.error)
-    assert information.information - information.lower == pytest.approx(1.959964 * information.error)
+    assert information.high - information.value == pytest.approx(1.959964 * information.error)
+    assert information.value - information.low == pytest.approx(1.959964 * information.error)
 
 
 def test_subsampling_gives_the_standard_error_of_a_mean():

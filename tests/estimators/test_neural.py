@@ -290,7 +290,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(monkeypatch):
         estimates = [getattr(information, name) for name in NAMES]
         values.append([estimate.value for estimate in estimates])
         errors.append([estimate.error for estimate in estimates])
-        covered.append([estimate.lower <= pairs_information(1, 0.7) <= estimate.upper for estimate in estimates])
+        covered.append([estimate.low <= pairs_information(1, 0.7) <= estimate.high for estimate in estimates])
     # 95 of 100 with a spread of 2.2, three of these; the spread itself is known to 7 %, three of these.
     assert min(np.sum(covered, axis=0)) >= 88
     np.testing.assert_allclose(np.mean(errors, axis=0), np.std(values, axis=0, ddof=1), rtol=0.21)
@@ -309,8 +309,8 @@ def test_a_bias_that_falls_with_samples_is_taken_off_and_half_of_it_is_doubted(m
         assert estimate.value == pytest.approx(0.7)
         assert estimate.held_out == pytest.approx(0.65)
         assert estimate.error == pytest.approx(math.hypot((place + 1) * spread, 0.025))
-        assert estimate.upper - estimate.value == pytest.approx(norm.ppf(0.975) * estimate.error, rel=1e-5)
-        assert estimate.value - estimate.lower == pytest.approx(norm.ppf(0.975) * estimate.error, rel=1e-5)
+        assert estimate.high - estimate.value == pytest.approx(norm.ppf(0.975) * estimate.error, rel=1e-5)
+        assert estimate.value - estimate.low == pytest.approx(norm.ppf(0.975) * estimate.error, rel=1e-5)
 
 
 # trained critics
@@ -325,7 +325,7 @@ def test_trained_critics_find_the_information_of_gaussian_pairs(trained):
     truth = pairs_information(2, 0.8)
     for name in NAMES:
         estimate = getattr(trained, name)
-        assert estimate.lower <= truth <= estimate.upper, name
+        assert estimate.low <= truth <= estimate.high, name
         assert estimate.error < 0.15
         # The spread of the log density ratio over 400 samples, three times.
         assert estimate.held_out < truth + 3 * math.sqrt(2 * 0.8**2 / 400), name
@@ -347,7 +347,7 @@ def test_independent_variables_have_no_information_in_many_dimensions():
     information = neural_information(x, y, generator=seeded(0))
     for name in NAMES:
         estimate = getattr(information, name)
-        assert estimate.lower <= 0 <= estimate.upper, name
+        assert estimate.low <= 0 <= estimate.high, name
         assert abs(estimate.value) < 0.03
         assert estimate.held_out < 0.01, name  # no positive bias: a bound, on samples that the critics did not see
 
@@ -369,7 +369,8 @@ def test_a_variable_that_does_not_vary_tells_exactly_nothing(constant):
     variables[constant] = torch.full((200, 2), 1.5)
     information = neural_information(**variables, generator=seeded(0))
     for name in NAMES:
-        assert getattr(information, name)[:5] == (0.0,) * 5
+        one = getattr(information, name)
+        assert (one.value, one.error, one.low, one.high, one.held_out) == (0.0,) * 5
     assert isinstance(information.dv, NeuralEstimate)
 
 

@@ -28,7 +28,7 @@ def test_information_at_relative_noise_does_not_depend_on_the_scale():
     generator = torch.Generator().manual_seed(0)
     points, labels = torch.randn(100, 5, generator=generator), torch.arange(100) % 2
     values = [
-        kde_information(scaled, labels, noise_variance=relative_noise_variance(scaled, 0.1)).input_upper
+        kde_information(scaled, labels, noise_variance=relative_noise_variance(scaled, 0.1)).input_upper.value
         for scaled in (points, 100 * points)
     ]
     assert values[0] == pytest.approx(values[1], abs=1e-5)

@@ -70,8 +70,8 @@ def test_numbers_whose_squares_overflow_still_give_log_n(generator, scale):
     points = scale * torch.randn(30, 300, generator=generator, dtype=torch.double)
     points = torch.cat([points, points[:10]])
     information = kde_information(points, torch.arange(40) % 4, noise_variance=NOISE)
-    assert information.input_lower == pytest.approx(information.input_ceiling, abs=1e-6)
-    assert information.input_ceiling == pytest.approx(1 / 2 * math.log(20) + 1 / 2 * math.log(40))
+    assert information.input_lower.value == pytest.approx(information.input_lower.ceiling, abs=1e-6)
+    assert information.input_lower.ceiling == pytest.approx(1 / 2 * math.log(20) + 1 / 2 * math.log(40))
 
 
 def convolutions(images: Tensor) -> list[Tensor]:
@@ -120,8 +120,8 @@ def test_a_block_is_computed_again_if_any_noise_of_a_sweep_needs_it(generator, d
     for variances in ([NOISE, 1e8], [1e8, NOISE]):  # at the larger alone float32 would do
         for variance, result in zip(variances, kde_sweep(points, labels, noise_variances=variances), strict=True):
             expected = dense_kde(points, labels, variance)
-            assert result.input_upper == pytest.approx(expected["input_upper"], abs=WIDE)
-            assert result.label_lower == pytest.approx(expected["label_lower"], abs=WIDE)
+            assert result.input_upper.value == pytest.approx(expected["input_upper"], abs=WIDE)
+            assert result.label_lower.value == pytest.approx(expected["label_lower"], abs=WIDE)
 
 
 def test_a_sweep_computes_nothing_again_where_each_noise_alone_would_not(generator):
@@ -173,8 +173,8 @@ def test_results_without_room_for_the_triangle_are_the_same(generator, monkeypat
     monkeypatch.setattr(pairwise, "STORAGE_BYTES", 4 * 1500 * 600)
     monkeypatch.setattr("infoplane.estimators.features.CHUNK_BYTES", 4 * 1500 * 70)
     streamed = kde_information(points, labels, noise_variance=NOISE)
-    for name, terms in stored.influences.items():
-        torch.testing.assert_close(streamed.influences[name], terms, atol=1e-5, rtol=0)
+    for one, other in zip(streamed.estimates(), stored.estimates(), strict=True):
+        torch.testing.assert_close(one.influences, other.influences, atol=1e-5, rtol=0)
 
 
 def test_kernels_are_kept_only_where_the_triangle_fits(generator, monkeypatch):

@@ -110,8 +110,8 @@ def test_jitter_stays_below_what_the_channel_can_bear(monkeypatch):
 def test_tight_clusters_far_apart_keep_their_information(features, distance):
     points = far_pairs(features, distance)
     result = information(points)
-    assert result.input == pytest.approx(PAIRS_TRUTH, abs=3 * result.input_error)
-    assert result.input_error < 0.03
+    assert result.input.value == pytest.approx(PAIRS_TRUTH, abs=3 * result.input.error)
+    assert result.input.error < 0.03
 
 
 @pytest.mark.parametrize("features", [2, 900])
@@ -119,7 +119,7 @@ def test_clusters_far_from_the_origin_keep_their_information_without_the_slow_wa
     monkeypatch.setattr(propagation, "_by_differences", None)
     points = far_pairs(features, 100.0) + 1e9
     result = information(points)
-    assert result.input == pytest.approx(PAIRS_TRUTH, abs=3 * result.input_error)
+    assert result.input.value == pytest.approx(PAIRS_TRUTH, abs=3 * result.input.error)
 
 
 @pytest.mark.parametrize("features", [2, 900])
@@ -128,8 +128,8 @@ def test_samples_are_propagated_with_noise_of_their_own(features):
     values, errors = [], []
     for seed in range(60):
         result = information(far_pairs(features, 0.0, samples=200), seed=seed)
-        values.append(result.input)
-        errors.append(result.input_error)
+        values.append(result.input.value)
+        errors.append(result.input.error)
     spread, stated = torch.tensor(values).std().item(), sum(errors) / len(errors)
     assert stated == pytest.approx(spread, rel=0.28)  # three times 1 / sqrt(2 * 59)
 
@@ -141,18 +141,20 @@ def test_the_ways_agree_on_the_same_samples():
     points = torch.randn(500, 450, generator=seeded(1), dtype=torch.double) * (3 / 450) ** 0.5
     direct = information(points)
     padded = information(torch.cat([points, torch.zeros(500, 200, dtype=torch.double)], dim=1))  # read by Gram
-    assert direct.input != padded.input
-    tolerance = 3 * math.hypot(direct.input_error, padded.input_error)
-    assert direct.input == pytest.approx(padded.input, abs=tolerance)
-    assert direct.label == pytest.approx(padded.label, abs=3 * math.hypot(direct.label_error, padded.label_error))
+    assert direct.input.value != padded.input.value
+    tolerance = 3 * math.hypot(direct.input.error, padded.input.error)
+    assert direct.input.value == pytest.approx(padded.input.value, abs=tolerance)
+    assert direct.label.value == pytest.approx(
+        padded.label.value, abs=3 * math.hypot(direct.label.error, padded.label.error)
+    )
 
 
 def test_many_features_and_repeated_rows_pass():
     points = torch.randn(300, 16384, generator=seeded(1)) * (2 / 16384) ** 0.5
     once, twice = information(points), information(points.repeat(2, 1))
-    assert [once.input_ceiling, twice.input_ceiling] == pytest.approx([math.log(300)] * 2)
+    assert [once.input.ceiling, twice.input.ceiling] == pytest.approx([math.log(300)] * 2)
     # Copies change neither the mixture nor its information.
-    assert once.input == pytest.approx(twice.input, abs=3 * math.hypot(once.input_error, twice.input_error))
+    assert once.input.value == pytest.approx(twice.input.value, abs=3 * math.hypot(once.input.error, twice.input.error))
 
 
 def test_too_many_samples_of_too_many_features_are_refused():

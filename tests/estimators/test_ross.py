@@ -7,8 +7,8 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_classif
 from torch import Tensor
 
-from infoplane.estimators import decoded_information, ross
-from infoplane.estimators.ross import RossInformation, ross_information
+from infoplane.estimators import Estimate, decoded_information, ross
+from infoplane.estimators.ross import ross_information
 from infoplane.estimators.tasks import labelled_gaussians
 
 
@@ -16,12 +16,12 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def information_of(points: Tensor, labels: Tensor, seed: int = 0, **settings) -> RossInformation:
+def information_of(points: Tensor, labels: Tensor, seed: int = 0, **settings) -> Estimate:
     return ross_information(points, labels, generator=seeded(seed), **settings)
 
 
 def unreduced(points: Tensor, labels: Tensor, **settings) -> float:
-    return information_of(points, labels, reduction="none", **settings).label
+    return information_of(points, labels, reduction="none", **settings).value
 
 
 def permuted(labels: Tensor, seed: int = 9) -> Tensor:
@@ -57,9 +57,9 @@ def test_the_label_task_agrees_with_the_decoder_and_the_truth(features, spread, 
     task = labelled_gaussians(5000, features, spread=spread, generator=seeded(0))
     information = information_of(task.activations, task.labels)
     decoded = decoded_information(task.activations, task.labels, generator=seeded(0))
-    error = math.hypot(information.label_error, decoded.label_error)
-    assert information.label == pytest.approx(decoded.label, abs=2 * error)
-    assert task.information - shortfall <= information.label <= task.information + 2 * information.label_error
+    error = math.hypot(information.error, decoded.error)
+    assert information.value == pytest.approx(decoded.value, abs=2 * error)
+    assert task.information - shortfall <= information.value <= task.information + 2 * information.error
 
 
 def test_what_the_decoder_misses_is_missing_here_too():
@@ -67,15 +67,15 @@ def test_what_the_decoder_misses_is_missing_here_too():
     task = labelled_gaussians(5000, 512, spread=2.0, generator=seeded(0))
     information = information_of(task.activations, task.labels)
     decoded = decoded_information(task.activations, task.labels, generator=seeded(0))
-    error = math.hypot(information.label_error, decoded.label_error)
-    assert information.label == pytest.approx(decoded.label, abs=2 * error)
-    assert information.label < task.information - 3 * error
+    error = math.hypot(information.error, decoded.error)
+    assert information.value == pytest.approx(decoded.value, abs=2 * error)
+    assert information.value < task.information - 3 * error
 
 
 @pytest.mark.parametrize("features", [16, 512, 4096])
 def test_permuted_labels_tell_nothing_however_many_features_there_are(features):
     task = labelled_gaussians(1000, features, spread=4.0, generator=seeded(0))
-    assert abs(information_of(task.activations, permuted(task.labels)).label) < 0.03
+    assert abs(information_of(task.activations, permuted(task.labels)).value) < 0.03
 
 
 def test_labels_that_decoders_fit_but_the_held_out_examples_contradict_tell_nothing():
@@ -83,14 +83,14 @@ def test_labels_that_decoders_fit_but_the_held_out_examples_contradict_tell_noth
     points, labels = three_classes(600)
     fooled = permuted(labels)
     value = ross._average([(points, fooled)], 10, seeded(0))
-    assert value.label == pytest.approx(0, abs=3 * value.label_error)
-    assert 0.005 < value.label_error < 0.05
+    assert value.value == pytest.approx(0, abs=3 * value.error)
+    assert 0.005 < value.error < 0.05
 
 
 def test_distance_in_many_features_is_noise_that_the_reduction_removes():
     task = labelled_gaussians(1500, 512, spread=4.0, generator=seeded(0))
     assert unreduced(task.activations, task.labels) < 1.3
-    assert information_of(task.activations, task.labels).label > 2.0
+    assert information_of(task.activations, task.labels).value > 2.0
 
 
 @pytest.mark.parametrize("reduction", ["decoder", "none"])
@@ -98,7 +98,7 @@ def test_a_constant_layer_and_a_single_class_tell_exactly_nothing(reduction):
     points, labels = three_classes(90)
     for layer, classes in ((torch.full((90, 2), 0.1), labels), (points, torch.full((90,), 4))):
         information = information_of(layer, classes, reduction=reduction)
-        assert (information.label, information.label_error) == (0.0, 0.0)
+        assert (information.value, information.error) == (0.0, 0.0)
 
 
 def test_labels_that_are_a_function_of_the_layer_tell_their_entropy():
@@ -106,7 +106,7 @@ def test_labels_that_are_a_function_of_the_layer_tell_their_entropy():
     layer = torch.eye(6)[labels]
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     # psi(N) - psi(N_y) stands in for ln(N / N_y): up to (classes - 1) / (2 samples of a fold) more.
-    assert entropy - 1e-3 < information_of(layer, labels).label < entropy + 1 / 400 + 1e-3
+    assert entropy - 1e-3 < information_of(layer, labels).value < entropy + 1 / 400 + 1e-3
     assert unreduced(layer, labels) == pytest.approx(entropy + 1 / 2000, abs=1e-4)
 
 
@@ -114,8 +114,8 @@ def test_few_samples_of_each_class_bring_no_large_bias():
     values, decoded = [], []
     for seed in range(3):
         task = labelled_gaussians(500, 16, spread=2.0, generator=seeded(seed))
-        values.append(information_of(task.activations, task.labels).label)
-        decoded.append(decoded_information(task.activations, task.labels, generator=seeded(0)).label)
+        values.append(information_of(task.activations, task.labels).value)
+        decoded.append(decoded_information(task.activations, task.labels, generator=seeded(0)).value)
     # Over 16 draws it exceeded the decoder's by 0.07, with a spread of 0.07. With all others of the ten samples that
     # a class has in a fold as neighbours it missed by 0.5.
     assert np.mean(values) == pytest.approx(np.mean(decoded), abs=0.07 + 2 * 0.07 / math.sqrt(3))
@@ -159,7 +159,7 @@ def test_the_folds_are_those_of_the_decoders_and_weigh_by_their_samples():
     for decoder, rows in zip(decoded.decoders, decoded.held_out, strict=True):
         points = (decoder.log_probabilities(task.activations[rows]) / 2).exp()
         total += len(rows) * plain_loop(points, task.labels[rows], 10)
-    assert information_of(task.activations, task.labels, folds=4).label == pytest.approx(total / 503)
+    assert information_of(task.activations, task.labels, folds=4).value == pytest.approx(total / 503)
 
 
 # properties
@@ -179,13 +179,13 @@ def test_products_and_differences_find_the_same_neighbours():
 @pytest.mark.parametrize("reduction", ["decoder", "none"])
 def test_scale_place_and_names_of_labels_do_not_matter(reduction):
     points, labels = three_classes()
-    expected = information_of(points, labels, reduction=reduction).label
+    expected = information_of(points, labels, reduction=reduction).value
     for other in (
         information_of(1e-3 * points, labels, reduction=reduction),
         information_of(points + 1000, labels, reduction=reduction),
         information_of(points, labels**3 - 7, reduction=reduction),
     ):
-        assert other.label == pytest.approx(expected, abs=0.01)
+        assert other.value == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("reduction", ["decoder", "none"])
@@ -196,9 +196,9 @@ def test_scale_place_and_names_of_labels_do_not_matter(reduction):
 def test_a_signal_counts_beside_a_large_offset(reduction, dtype, offset, gap):
     labels = torch.arange(120) % 2
     points = (offset + gap * labels.double())[:, None].to(dtype)
-    expected = information_of(labels[:, None].float(), labels, reduction=reduction).label
+    expected = information_of(labels[:, None].float(), labels, reduction=reduction).value
     assert expected > 0.6
-    assert information_of(points, labels, reduction=reduction).label == pytest.approx(expected, abs=1e-6)
+    assert information_of(points, labels, reduction=reduction).value == pytest.approx(expected, abs=1e-6)
 
 
 def test_equal_distances_stay_equal_beside_a_large_offset():
@@ -217,8 +217,8 @@ def test_squares_of_distances_stay_in_range(scale):
 
 def test_where_halves_hold_no_two_of_a_class_there_is_no_error():
     information = information_of(torch.arange(4.0)[:, None], torch.tensor([0, 0, 1, 1]), reduction="none")
-    assert math.isfinite(information.label)
-    assert (information.label_error, information.lower, information.upper) == (math.inf, -math.inf, math.inf)
+    assert math.isfinite(information.value)
+    assert (information.error, information.low, information.high) == (math.inf, -math.inf, math.inf)
 
 
 def test_the_order_of_samples_does_not_matter_without_folds():
@@ -239,8 +239,8 @@ def test_every_float_type_is_read(dtype, reduction):
     points, labels = three_classes(150)
     low = points.to(dtype)
     # The decoder works in float32.
-    expected = information_of(low.double(), labels, reduction=reduction).label
-    assert information_of(low, labels, reduction=reduction).label == pytest.approx(expected, abs=0.01)
+    expected = information_of(low.double(), labels, reduction=reduction).value
+    assert information_of(low, labels, reduction=reduction).value == pytest.approx(expected, abs=0.01)
 
 
 def test_equally_seeded_generators_give_equal_results_and_leave_the_global_one_alone():
@@ -250,7 +250,7 @@ def test_equally_seeded_generators_give_equal_results_and_leave_the_global_one_a
     first, second = (ross_information(points, labels, generator=generator) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert information_of(points, labels, seed=4) == first
-    assert first.label != second.label
+    assert first.value != second.value
 
 
 def test_the_caller_keeps_tensors_and_gradients_as_they_were():
@@ -272,18 +272,18 @@ def test_errors_match_the_spread_over_fresh_draws(reduction, samples):
     for seed in range(30):
         task = labelled_gaussians(samples, 3, classes=3, spread=1.5, generator=seeded(seed))
         draws.append(information_of(task.activations, task.labels, seed, reduction=reduction))
-    values = np.array([draw.label for draw in draws])
+    values = np.array([draw.value for draw in draws])
     # A spread over 30 draws is known to 1 / sqrt(2 * 29) = 13 %; three of these.
-    assert np.mean([draw.label_error for draw in draws]) == pytest.approx(values.std(ddof=1), rel=0.39)
-    covered = sum(draw.lower <= values.mean() <= draw.upper for draw in draws)
+    assert np.mean([draw.error for draw in draws]) == pytest.approx(values.std(ddof=1), rel=0.39)
+    covered = sum(draw.low <= values.mean() <= draw.high for draw in draws)
     assert covered >= 25  # Binomial(30, 0.95): fewer in 0.3 % of cases
 
 
 def test_the_interval_is_1_96_errors_to_each_side():
     information = information_of(*three_classes(150))
-    assert information.label_error > 0
-    assert information.upper - information.label == pytest.approx(1.959964 * information.label_error)
-    assert information.label - information.lower == pytest.approx(1.959964 * information.label_error)
+    assert information.error > 0
+    assert information.high - information.value == pytest.approx(1.959964 * information.error)
+    assert information.value - information.low == pytest.approx(1.959964 * information.error)
 
 
 # entrance
@@ -313,4 +313,4 @@ def test_a_fold_without_two_samples_of_a_class_is_left_out():
     labels = torch.cat([torch.arange(18), torch.tensor([0, 0])])
     points = torch.randn(20, 2, generator=seeded(0))
     information = information_of(points, labels, folds=2)
-    assert (information.label, information.label_error) == (0.0, math.inf)
+    assert (information.value, information.error) == (0.0, math.inf)

@@ -34,8 +34,8 @@ def assert_as_in_float64(base: Tensor, features: int, labels: Tensor, dense_kde)
 
 def values(result: KDEInformation) -> dict[str, float]:
     names = ("input_lower", "input_upper", "label_lower", "label_upper", "label_lower_bound", "label_upper_bound")
-    return {name: getattr(result, name) for name in names} | {
-        f"class_{kind}_{label}": getattr(entropy, kind)
+    return {name: getattr(result, name).value for name in names} | {
+        f"class_{kind}_{label}": getattr(entropy, kind).value
         for label, entropy in result.class_entropies.items()
         for kind in ("lower", "upper")
     }

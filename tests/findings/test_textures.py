@@ -5,6 +5,7 @@ import pytest
 import torch
 from tests.findings.constructed import accuracies, exact, measurement
 
+from infoplane.config import MeasurementConfig
 from infoplane.findings.finding import claim_verdict
 from infoplane.findings.textures import texture_statements
 from infoplane.records import (
@@ -16,8 +17,8 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.studies.decoders import Decoding
-from infoplane.studies.layer import stratified_groups
+from infoplane.studies.layer import measure_layer
+from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
 
 SATURATION = (2.0, 8.0, 16.0, 64.0, 1024.0)
 NOTHING = measurement_table([])
@@ -117,13 +118,17 @@ def test_attacked_layers_of_pure_noise_support_nothing_though_refitted_decoders_
     rows = []
     for index, (layer, noise) in enumerate(attacked.items()):
         facts = {"study": "information-flow", "seed": 0, "training": "normal", "epoch": 10, "split": "test"}
-        decoding = Decoding(
-            labels=labels, groups=stratified_groups(labels, generator), examples_seed=0, permutations=1, refitting=True,
-            refitting_mistakes=True,
-            facts={**facts, "layer_index": index, "layer": layer},
-        )  # fmt: skip
+        groups = stratified_groups(labels, generator)
         originals = 3 * torch.eye(10)[labels] + torch.randn(600, 10, generator=generator)
-        rows += decoding.rows({"original": originals, "adversarial": noise}, [], {"adversarial": logits.argmax(dim=1)})
+        outputs = LayerOutputs(
+            versions={"original": originals, "adversarial": noise},
+            labels=labels,
+            groups=groups,
+            settings=MeasurementConfig(permutations=0, decoder_permutations=1, noise_sweep=()),
+            due=due(thorough=True, final=True),
+            predicted={"adversarial": logits.argmax(dim=1)},
+        )
+        rows += measure_layer(outputs, {**facts, "layer_index": index, "layer": layer}).measurements
     table = measurement_table(rows)
     assert beside(table)["logits", DECODED].value > 1.8
     assert beside(table)["logits", DECODED].verdict == "supported"

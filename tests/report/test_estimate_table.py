@@ -28,7 +28,7 @@ def test_noise_levels_stand_in_the_title(rows):
 def test_the_most_trustworthy_estimates_come_first_and_classes_last(rows):
     lines = printed(rows)
     label = [line for line in lines if line.startswith("I(T;Y)")]
-    assert label[0] == "I(T;Y) held-out decoders lower 3.14±.04 3.32 0.03"
+    assert label[0] == "I(T;Y) Decoded lower 3.14±.04 3.32 0.03"
     assert "relative" in label[-1]
     named = [line for line in lines if line.startswith(("I(", "H("))]
     assert [line.startswith("H(") for line in named] == sorted(line.startswith("H(") for line in named)
@@ -36,13 +36,13 @@ def test_the_most_trustworthy_estimates_come_first_and_classes_last(rows):
 
 
 def test_noisy_values_near_their_ceiling_have_too_few_samples(rows):
-    assert "I(X;T) noisy, Monte Carlo estimate 9.23 few 9.97 -" in printed(rows)
+    assert "I(X;T) Noisy estimate 9.23 few 9.97 -" in printed(rows)
 
 
 def test_values_that_permuted_labels_reach_have_a_sign_before_their_null(rows):
     lines = printed(rows.with_columns(null_quantile95_nats=1e3, null_like=True))
-    label = [line for line in lines if line.startswith("I(T;Y) held-out")]
-    assert label == ["I(T;Y) held-out decoders lower 3.14±.04 3.32 ≤ 1442.70"]
+    label = [line for line in lines if line.startswith("I(T;Y) Decoded")]
+    assert label == ["I(T;Y) Decoded lower 3.14±.04 3.32 ≤ 1442.70"]
 
 
 def test_the_legend_has_the_words_of_the_page(rows, full_run):

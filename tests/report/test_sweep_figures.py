@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import ttest_1samp
 
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, LABEL_INFORMATION, NOISY
 from infoplane.report.clouds_figure import clouds_figure
 from infoplane.report.geometry_sweeps import artefact_sweep_figure, geometry_sweep_figure
 from infoplane.report.limits_figure import limits_figure
@@ -20,7 +20,6 @@ from infoplane.sweeps import (
     DIMENSION,
     DIMENSION_FIXED,
     DISCRETE_LIMIT,
-    KSG,
     LAYER_ENTROPY,
     NOISE,
     NOISE_ENTROPY,

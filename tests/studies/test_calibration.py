@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from torch import Tensor
 
 from infoplane.errors import UserError
+from infoplane.estimators import Estimate
 from infoplane.estimators.tasks import CHANNEL_TASKS, LABEL_TASKS, PAIR_TASKS, LabelTask, NamedTask
 from infoplane.runs import RunFolder
 from infoplane.studies import calibration, cells
@@ -52,6 +53,11 @@ class Listener:
 
 def interrupt():
     raise KeyboardInterrupt
+
+
+def estimate(error):
+    facts = {"quantity": "I(T;Y)", "kind": "estimate", "distribution": "population", "estimator": "e"}
+    return Estimate(value=0.0, error=error, **facts)
 
 
 def reading(value, low=None, high=None, kind="estimate", flagged=None, null_like=None):
@@ -151,30 +157,31 @@ def test_cells_have_files_of_their_own_that_change_with_what_decides_the_numbers
     [
         ("environment", lambda: {"torch": "another"}),
         ("_draw_fingerprint", lambda drawn: "another sampler"),
-        ("_fit_fingerprint", lambda fit: "another source"),
     ],
     ids=lambda change: change[0],
 )
-def test_another_machine_sampler_or_source_makes_another_cell(change, monkeypatch):
+def test_another_machine_or_sampler_makes_another_cell(change, monkeypatch):
     before = {cell.file_name for cell in cells.planned_cells(CHEAP)}
     monkeypatch.setattr(cells, *change)
     assert not before & {cell.file_name for cell in cells.planned_cells(CHEAP)}
 
 
-def test_the_source_of_an_estimator_includes_what_it_uses_of_ours(monkeypatch):
-    before = {name: cells._fit_fingerprint(LABEL_FITS[name]) for name in ("kde", "noisy", "decoded")}
-    read = cells.inspect.getsource
+def test_a_raised_version_makes_new_cells_of_that_estimator_alone(monkeypatch):
+    before = {cell.file_name: cell for cell in cells.planned_cells(CHEAP)}
+    fits = DISCIPLINES["channel"].fits
+    monkeypatch.setitem(fits, "kde", replace(fits["kde"], version=fits["kde"].version + 1))
+    after = {cell.file_name: cell for cell in cells.planned_cells(CHEAP)}
+    assert {cell.fit for name, cell in before.items() if name not in after} == {"kde"}
+    assert {cell.fit for name, cell in before.items() if name in after} == {"noisy"}
 
-    def changed_by(edit):
-        def edited(what):
-            return (edit if getattr(what, "__name__", "") == "infoplane.estimators.kernel_sums" else str)(read(what))
 
-        monkeypatch.setattr(cells.inspect, "getsource", edited)
-        return [name for name, digest in before.items() if cells._fit_fingerprint(LABEL_FITS[name]) != digest]
-
-    assert changed_by(lambda source: source + "EDITED = 1\n") == ["kde", "noisy"]
-    assert changed_by(lambda source: source + "# a comment\n") == []
-    assert changed_by(lambda source: source.replace('"""', '"""Said otherwise: ', 1)) == []
+def test_a_new_estimator_leaves_the_cells_of_all_others(monkeypatch):
+    everything = CalibrationConfig(quick=True)
+    before = {cell.file_name for cell in cells.planned_cells(everything)}
+    monkeypatch.setitem(LABEL_FITS, "toy", replace(LABEL_FITS["ross"], names={"toy": "Toy"}))
+    added = [cell for cell in cells.planned_cells(everything) if cell.file_name not in before]
+    assert {cell.fit for cell in added} == {"toy"}
+    assert before < {cell.file_name for cell in cells.planned_cells(everything)}
 
 
 def test_draws_differ_in_fingerprint_by_any_of_their_parts(generator):
@@ -203,7 +210,7 @@ def test_unknown_names_are_named(changes, message):
 # how a cell is measured
 
 
-def stand_in(monkeypatch, readings):
+def stand_in(monkeypatch, estimates):
     """A discipline of one task with two estimators; returns the cells of both."""
     task = NamedTask(
         name="task",
@@ -214,11 +221,11 @@ def stand_in(monkeypatch, readings):
         truth="",
     )
     fits = {
-        name: Fit(readings=readings, estimator=readings, settings="", seconds=lambda n, d: 1.0)
+        name: Fit(names={"e": "e"}, estimates=estimates, settings="", seconds=lambda n, d: 1.0)
         for name in ("first", "second")
     }
     monkeypatch.setitem(DISCIPLINES, "label", Discipline({"task": task}, fits, 4, 4, {"I(T;Y)": "I(T;Y)"}))
-    settings = {"discipline": "label", "task": "task", "samples": 4, "features": 2, "fingerprint": ""}
+    settings = {"discipline": "label", "task": "task", "samples": 4, "features": 2, "version": 1, "fingerprint": ""}
     return [Cell(fit=name, seed=0, replicates=Replicates(many=7, few=3, limit=2.0), **settings) for name in fits]
 
 
@@ -227,7 +234,7 @@ def test_every_estimator_meets_the_same_fresh_draws_with_chance_of_its_own(monke
 
     def readings(task, generator):
         seen.append((task.activations, torch.rand(1, generator=generator).item()))
-        return [reading(0.0, 0.0, 0.0)]
+        return [estimate(error=0.0)]
 
     for cell in stand_in(monkeypatch, readings):
         assert measure_cell(cell).truths == {"I(T;Y)": 0.5}
@@ -246,7 +253,7 @@ def test_another_seed_gives_other_numbers_and_the_same_one_the_same():
 
 
 @pytest.mark.parametrize(
-    ("stated", "seconds", "replicates"),
+    ("interval", "seconds", "replicates"),
     [
         (True, [9.0, 1.9, 9.0], 7),  # the first fit of a process loads libraries
         (True, [1.9, 2.1, 9.0], 7),
@@ -254,8 +261,8 @@ def test_another_seed_gives_other_numbers_and_the_same_one_the_same():
         (False, [0.1, 0.1, 0.1], 3),
     ],
 )
-def test_many_replicates_where_an_interval_is_stated_and_a_fit_is_cheap(stated, seconds, replicates, monkeypatch):
-    cell = stand_in(monkeypatch, lambda task, generator: [reading(0.0, 0.0, 0.0) if stated else reading(0.0)])[0]
+def test_many_replicates_where_an_interval_is_stated_and_a_fit_is_cheap(interval, seconds, replicates, monkeypatch):
+    cell = stand_in(monkeypatch, lambda task, generator: [estimate(0.0 if interval else None)])[0]
     clock = [moment for number in range(9) for moment in (0.0, seconds[min(number, 2)])]
     monkeypatch.setattr(cells.time, "process_time", lambda: clock.pop(0))
     result = measure_cell(cell)

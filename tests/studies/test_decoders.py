@@ -5,11 +5,21 @@ import math
 import pytest
 import torch
 
+from infoplane.config import MeasurementConfig
 from infoplane.estimators import decoded_information
 from infoplane.randomness import seeded_generator
-from infoplane.records import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION
-from infoplane.studies.decoders import MISTAKES, Decoding
+from infoplane.records import (
+    DECODED,
+    DECODED_TRANSFER,
+    LABEL_INFORMATION,
+    MISTAKEN_INFORMATION,
+    TRUE_INFORMATION,
+    Measurement,
+)
+from infoplane.studies.decoders import MISTAKES, decode
 from infoplane.studies.evaluate import Evaluation, evaluate, prediction_counts
+from infoplane.studies.outputs import LayerOutputs, Undistorted, Version, due
+from infoplane.studies.to_records import record
 
 SAMPLES, CLASSES, SEED = 900, 3, 4
 
@@ -34,15 +44,28 @@ def versions(labels, mistaken_for):
     return {"original": places[labels] + noise[0], "adversarial": places[mistaken_for] + noise[1]}
 
 
-def decoding(labels, **changes):
-    groups = torch.arange(len(labels)) // CLASSES % 20
+def rows_of(labels, versions, mistaken_for, *, permutations=2, **changes):
+    """Rows of all versions; the null is that of the last epoch."""
+    settings = {"due": due(thorough=True, final=permutations > 0), "examples_seed": SEED, **changes}
+    outputs = LayerOutputs(
+        versions=versions,
+        labels=labels,
+        groups=torch.arange(len(labels)) // CLASSES % 20,
+        settings=MeasurementConfig(decoder_permutations=permutations),
+        predicted={"adversarial": mistaken_for},
+        **settings,
+    )
     facts = {"study": "s", "seed": 0, "training": "normal", "epoch": 1, "split": "test", "layer_index": 0, "layer": "l"}
-    settings = {"examples_seed": SEED, "permutations": 2, "refitting": True, "refitting_mistakes": True, **changes}
-    return Decoding(labels=labels, groups=groups, facts=facts, **settings)
+    facts |= {"samples": len(labels), "features": 5}
+    return [
+        record(Measurement, estimate, {**facts, **columns, "examples": examples}, outputs.groups)
+        for examples in versions
+        for estimate, columns in decode(Version(outputs, examples))
+    ]
 
 
 def test_mistakes_alone_can_be_refitted(labels, versions, mistaken_for):
-    rows = list(decoding(labels, refitting=False).rows(versions, (), {"adversarial": mistaken_for}))
+    rows = rows_of(labels, versions, mistaken_for, due=due(), every_mistake=True)
     assert {(row.examples, row.quantity, row.estimator) for row in rows} == {
         ("adversarial", MISTAKEN_INFORMATION, "decoded"),
         ("adversarial", TRUE_INFORMATION, "decoded"),
@@ -51,7 +74,7 @@ def test_mistakes_alone_can_be_refitted(labels, versions, mistaken_for):
 
 @pytest.fixture(scope="module")
 def found(labels, versions, mistaken_for):
-    rows = list(decoding(labels).rows(versions, (), {"adversarial": mistaken_for}))
+    rows = rows_of(labels, versions, mistaken_for)
     assert len(rows) == len({(row.examples, row.quantity, row.estimator) for row in rows}) == 7
     return {(row.examples, row.quantity, row.estimator): row for row in rows}
 
@@ -73,7 +96,7 @@ def test_only_misclassified_examples_are_decoded_with_the_draws_of_all_others(fo
     for quantity, classes in ((MISTAKEN_INFORMATION, mistaken_for), (TRUE_INFORMATION, labels)):
         expected = decoded_information(own, classes[wrong], generator=seeded_generator(SEED, "decoder"))
         row = found["adversarial", quantity, DECODED]
-        assert (row.value_nats, row.standard_error) == (expected.label, expected.label_error)
+        assert (row.value_nats, row.standard_error) == (expected.value, expected.error)
         assert row.samples == int(wrong.sum()) == 600
         assert row.permutations == 2
         assert row.null_quantile95_nats < 0.05
@@ -94,11 +117,8 @@ def test_decoders_of_originals_judge_the_examples_they_never_saw(found, versions
 
 def test_decoders_of_undistorted_originals_read_every_version_where_none_are_refitted(labels, versions, mistaken_for):
     reader = decoded_information(versions["original"], labels, generator=seeded_generator(SEED, "decoder"))
-    rows = list(
-        decoding(labels, refitting=False, refitting_mistakes=False).rows(
-            versions, [reader], {"adversarial": mistaken_for}
-        )
-    )
+    undistorted = Undistorted({}, [reader])
+    rows = rows_of(labels, versions, mistaken_for, due=due(), undistorted=undistorted)
     assert {(row.examples, row.quantity, row.estimator) for row in rows} == {
         ("original", LABEL_INFORMATION, DECODED_TRANSFER),
         ("adversarial", LABEL_INFORMATION, DECODED_TRANSFER),
@@ -111,13 +131,13 @@ def test_decoders_of_undistorted_originals_read_every_version_where_none_are_ref
 def test_too_few_mistakes_are_not_decoded(labels, versions, wrong):
     predicted = labels.clone()
     predicted[:wrong] = (labels[:wrong] + 1) % CLASSES
-    rows = list(decoding(labels, permutations=0).rows(versions, (), {"adversarial": predicted}))
+    rows = rows_of(labels, versions, predicted, permutations=0)
     assert any(row.quantity == MISTAKEN_INFORMATION for row in rows) == (wrong >= MISTAKES)
 
 
 def test_a_class_that_no_example_has_is_no_mistake_that_decoders_could_know(labels, versions):
     predicted = torch.full_like(labels, CLASSES)
-    rows = decoding(labels, permutations=0).rows(versions, (), {"adversarial": predicted})
+    rows = rows_of(labels, versions, predicted, permutations=0)
     assert {row.quantity for row in rows} == {LABEL_INFORMATION}
 
 

@@ -171,7 +171,7 @@ def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never
     for examples, outputs in zip(("original", "adversarial"), after, strict=True):
         assert not torch.equal(outputs, before)
         found = rows.filter(examples=examples)["value_nats"].item()
-        assert found == pytest.approx(decoders.transferred(outputs, network.labels).label, abs=1e-6)
+        assert found == pytest.approx(decoders.transferred(outputs, network.labels).value, abs=1e-6)
 
 
 def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_distortion(own_run, monkeypatch):

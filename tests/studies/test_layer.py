@@ -23,10 +23,18 @@ from infoplane.records import (
     geometry_table,
     measurement_table,
 )
-from infoplane.studies.layer import LayerFacts, measure_layer, stratified_groups
+from infoplane.studies import layer
+from infoplane.studies.layer import LayerFacts
+from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
 
 FACTS = LayerFacts(study="test", seed=3, training="normal", epoch=7, split="test", layer_index=2, layer="fc1")
 SETTINGS = MeasurementConfig(permutations=20, noise_variance=0.3, noise_ratio=0.2, noise_sweep=(0.01, 1.0))
+
+
+def measure_layer(versions, labels, groups, settings, *, thorough=False, final=False):
+    when = due(thorough=thorough, final=final)
+    outputs = LayerOutputs(versions=versions, labels=labels, groups=groups, settings=settings, due=when)
+    return layer.measure_layer(outputs, FACTS)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +61,13 @@ def attacked(activations, labels):
 @pytest.fixture(scope="module")
 def everything(activations, attacked, labels, groups):
     versions = {"original": activations, "adversarial": attacked}
-    return measure_layer(versions, labels, groups, SETTINGS, FACTS, thorough=True, final=True)
+    return measure_layer(versions, labels, groups, SETTINGS, thorough=True, final=True)
 
 
 @pytest.fixture(scope="module")
 def table(activations, labels, groups):
     """The pairwise estimators at the study's noise."""
-    rows = measurement_table(measure_layer({"original": activations}, labels, groups, SETTINGS, FACTS).measurements)
+    rows = measurement_table(measure_layer({"original": activations}, labels, groups, SETTINGS).measurements)
     return rows.filter((pl.col("noise_mode") == "fixed") | pl.col("noise_mode").is_null())
 
 
@@ -98,13 +106,14 @@ def test_each_record_says_which_distribution_it_is_about_and_whether_samples_wer
         (name, "mixture") for name in ("kde-kl", "kde-bd", "kde-mixed", "noisy")
     }
     for row in everything.measurements:
-        assert (row.biased is None) == (row.estimator not in ("binning", "noisy"))
+        assert (row.undersampled is None) == (row.estimator not in ("binning", "noisy"))
 
 
 def test_bias_is_recorded_by_the_estimators_own_account(labels, groups):
     def biased(points):
-        found = measure_layer({"original": points}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
-        return {(row.estimator, row.quantity): row.biased for row in found if row.biased is not None and at_fixed(row)}
+        found = measure_layer({"original": points}, labels, groups, SETTINGS, thorough=True).measurements
+        stated = [row for row in found if row.undersampled is not None and at_fixed(row)]
+        return {(row.estimator, row.quantity): row.undersampled for row in stated}
 
     def at_fixed(row):
         return row.noise_mode in (None, "fixed")
@@ -117,7 +126,7 @@ def test_bias_is_recorded_by_the_estimators_own_account(labels, groups):
 
 def test_decoders_near_the_entropy_of_the_labels_are_not_saturated(labels, groups):
     known = 10 * torch.eye(int(labels.max()) + 1)[labels]
-    rows = measure_layer({"original": known}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
+    rows = measure_layer({"original": known}, labels, groups, SETTINGS, thorough=True).measurements
     decoded = [row for row in rows if row.estimator == "decoded"]
     assert all(row.value_nats > 0.95 * row.ceiling_nats and not row.saturated for row in decoded)
     assert any(row.saturated for row in rows if row.estimator == "kde-kl" and row.quantity == LABEL_INFORMATION)
@@ -132,13 +141,13 @@ def test_relative_noise_goes_by_the_mean_variance_of_the_units(everything, activ
         row = rows.filter((pl.col("noise_mode") == mode) & (pl.col("noise_ratio") == ratio)).row(0, named=True)
         assert row["noise_variance"] == pytest.approx(ratio * unit_variance)
         alone = kde_information(activations, labels, noise_variance=row["noise_variance"])
-        assert row["value_nats"] == pytest.approx(alone.input_upper, abs=1e-6)
+        assert row["value_nats"] == pytest.approx(alone.input_upper.value, abs=1e-6)
 
 
 def test_by_default_relative_noise_is_a_share_of_the_total_variance(labels, groups):
     for width in (3, 96):
         points = 5 * torch.randn(len(labels), width, generator=torch.Generator().manual_seed(1))
-        rows = measure_layer({"original": points}, labels, groups, MeasurementConfig(permutations=0), FACTS)
+        rows = measure_layer({"original": points}, labels, groups, MeasurementConfig(permutations=0))
         (found,) = {row.noise_variance for row in rows.measurements if row.noise_mode == "relative"}
         assert found == pytest.approx(points.double().var(dim=0, correction=0).sum().item() / 32)
 
@@ -153,15 +162,15 @@ def test_noisy_and_decoded_values_are_the_estimators_own_with_paired_draws(every
         noisy = noisy_information(
             points, labels, noise_variance=0.3, generator=seeded_generator(0, "permutations"), permutations=20
         )
-        assert found[examples, "noisy", INPUT_INFORMATION].value_nats == noisy.input
-        assert found[examples, "noisy", LABEL_INFORMATION].value_nats == noisy.label
-        assert found[examples, "noisy", LABEL_INFORMATION].null_mean_nats == noisy.nulls["label"].mean
+        assert found[examples, "noisy", INPUT_INFORMATION].value_nats == noisy.input.value
+        assert found[examples, "noisy", LABEL_INFORMATION].value_nats == noisy.label.value
+        assert found[examples, "noisy", LABEL_INFORMATION].null_mean_nats == noisy.label.null.mean
         decoded = decoded_information(points, labels, generator=seeded_generator(0, "decoder"))
-        assert found[examples, "decoded", LABEL_INFORMATION].value_nats == decoded.label
+        assert found[examples, "decoded", LABEL_INFORMATION].value_nats == decoded.value
         assert found[examples, "decoded", LABEL_INFORMATION].kind == "lower"
     original = decoded_information(activations, labels, generator=seeded_generator(0, "decoder"))
     transfer = found["adversarial", "decoded-transfer", LABEL_INFORMATION]
-    assert transfer.value_nats == original.transferred(attacked, labels).label
+    assert transfer.value_nats == original.transferred(attacked, labels).value
     assert transfer.value_nats < found["adversarial", "decoded", LABEL_INFORMATION].value_nats - 0.2
 
 
@@ -184,7 +193,7 @@ def test_geometry_says_how_far_the_attack_moved_the_layer(everything, activation
 
 def test_a_layer_without_variance_has_no_relative_noise(labels, groups):
     dead = {"original": torch.full((120, 3), 0.25)}
-    records = measure_layer(dead, labels, groups, SETTINGS, FACTS, thorough=True, final=True)
+    records = measure_layer(dead, labels, groups, SETTINGS, thorough=True, final=True)
     assert {row.noise_mode for row in records.measurements} == {"fixed", None}
     inputs = [row.value_nats for row in records.measurements if row.quantity == INPUT_INFORMATION]
     assert inputs == pytest.approx([0.0] * 4, abs=1e-12)
@@ -195,7 +204,7 @@ def test_too_few_examples_are_not_decoded():
     labels = torch.tensor([0, 0, 0, 1, 1])
     groups = stratified_groups(labels, torch.Generator().manual_seed(0))
     points = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
-    rows = measure_layer({"original": points}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
+    rows = measure_layer({"original": points}, labels, groups, SETTINGS, thorough=True).measurements
     assert "decoded" not in {row.estimator for row in rows}
 
 
@@ -206,14 +215,14 @@ def test_values_are_the_estimators_own(table, activations, labels):
         for row in table.to_dicts()
     }
     for key, value in {
-        ("kde-kl", INPUT_INFORMATION, "upper", None): kde.input_upper,
-        ("kde-bd", INPUT_INFORMATION, "lower", None): kde.input_lower,
-        ("kde-kl", LABEL_INFORMATION, "estimate", None): kde.label_upper,
-        ("kde-bd", LABEL_INFORMATION, "estimate", None): kde.label_lower,
-        ("kde-mixed", LABEL_INFORMATION, "upper", None): kde.label_upper_bound,
-        ("kde-mixed", LABEL_INFORMATION, "lower", None): kde.label_lower_bound,
-        ("kde-kl", CLASS_ENTROPY, "upper", 1): kde.class_entropies[1].upper,
-        ("kde-bd", CLASS_ENTROPY, "lower", 2): kde.class_entropies[2].lower,
+        ("kde-kl", INPUT_INFORMATION, "upper", None): kde.input_upper.value,
+        ("kde-bd", INPUT_INFORMATION, "lower", None): kde.input_lower.value,
+        ("kde-kl", LABEL_INFORMATION, "estimate", None): kde.label_upper.value,
+        ("kde-bd", LABEL_INFORMATION, "estimate", None): kde.label_lower.value,
+        ("kde-mixed", LABEL_INFORMATION, "upper", None): kde.label_upper_bound.value,
+        ("kde-mixed", LABEL_INFORMATION, "lower", None): kde.label_lower_bound.value,
+        ("kde-kl", CLASS_ENTROPY, "upper", 1): kde.class_entropies[1].upper.value,
+        ("kde-bd", CLASS_ENTROPY, "lower", 2): kde.class_entropies[2].lower.value,
     }.items():
         assert found[key] == pytest.approx(value, abs=1e-6), key
 
@@ -263,7 +272,7 @@ def test_few_samples_get_fewer_groups_and_empty_ones_are_missing_values():
     assert sorted(groups.tolist()) == [0, 1, 2, 3, 4]
     settings = MeasurementConfig(permutations=0)
     points = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
-    rows = measure_layer({"original": points}, labels, groups, settings, FACTS).measurements
+    rows = measure_layer({"original": points}, labels, groups, settings).measurements
     of_one_class = next(row for row in rows if row.class_index == 1)
     assert len(of_one_class.group_means) == 5  # as many for a class as for all
     assert of_one_class.group_means.count(None) == 3

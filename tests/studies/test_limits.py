@@ -6,13 +6,12 @@ from polars.testing import assert_frame_equal
 from tests.few_places import keep_few_places
 
 from infoplane.config import LimitsConfig
-from infoplane.records import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, NOISY
+from infoplane.records import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, NOISY
 from infoplane.studies.limits import PROBABILITIES, noise_limits
 from infoplane.sweeps import (
     CLOSED_FORM,
     CONTINUOUS_LIMIT,
     DISCRETE_LIMIT,
-    KSG,
     LAYER_ENTROPY,
     NOISE_ENTROPY,
     SWEEP_SCHEMA,

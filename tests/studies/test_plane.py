@@ -108,16 +108,16 @@ def test_an_epoch_that_is_measured_again_replaces_its_rows():
 
 
 def test_permutations_are_shared_by_layers_conditions_and_epochs(monkeypatch):
-    from infoplane.studies import layer
+    from infoplane.studies import instruments
 
     seen = []
-    original = layer.kde_sweep
+    original = instruments.kde_sweep
 
     def spy(activations, labels, *, generator, **more):
         seen.append(torch.randperm(9, generator=torch.Generator().manual_seed(generator.initial_seed())).tolist())
         return original(activations, labels, generator=generator, **more)
 
-    monkeypatch.setattr(layer, "kde_sweep", spy)
+    monkeypatch.setattr(instruments, "kde_sweep", spy)
     measuring = plane(layers=["fc2", "fc3"])
     measuring.measure(construct(LeNet5, seed=0), epoch=0)
     measuring.measure(construct(LeNet5, seed=0), epoch=1, training="adversarial")

@@ -11,6 +11,7 @@ from infoplane.estimators.decoding import (
     decoded_information,
     fit_decoder,
 )
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import (
     CentredKernelAlignment,
@@ -21,13 +22,13 @@ from infoplane.estimators.geometry import (
 )
 from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kde import ClassEntropy, KDEInformation, kde_information, kde_sweep
-from infoplane.estimators.neighbours import NeighbourInformation, ksg_information, mixed_ksg_information
+from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
 from infoplane.estimators.noise import relative_noise_variance
 from infoplane.estimators.noisy import NoisyInformation, noisy_information
 from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null, saturated
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
-from infoplane.estimators.ross import RossInformation, ross_information
+from infoplane.estimators.ross import ross_information
 
 __all__ = [
     "BinningInformation",
@@ -38,17 +39,16 @@ __all__ = [
     "DecodedInformation",
     "Decoder",
     "EqualBins",
+    "Estimate",
     "FeaturePieces",
     "HeldOutInformation",
     "KDEInformation",
     "LayerQuantiles",
     "MatrixEntropy",
-    "NeighbourInformation",
     "NeuralEstimate",
     "NeuralInformation",
     "NoisyInformation",
     "Null",
-    "RossInformation",
     "UnitQuantiles",
     "activation_norm",
     "binning_information",

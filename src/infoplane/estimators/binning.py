@@ -8,9 +8,11 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_labels, check_positive
 from infoplane.estimators.bins import Bins, Read
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.rows import distinct_rows, multiplicity_entropy, pair_identities, row_identities
+from infoplane.records import BINNED, BINNING, ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.short_repr import with_short_repr
 
 
@@ -19,26 +21,24 @@ from infoplane.short_repr import with_short_repr
 class BinningInformation:
     """Plug-in estimates, in nats, from bin numbers.
 
-    `influences` and `errors` have the keys "input" and "label"; an influence tensor, `(samples,)` float64 in the
-    order of the samples, has its estimate as mean. `nulls` has the key "label" if permutations were asked for.
+    The ceiling of `input` is the entropy of the multiplicities of distinct rows, that of `label` is H(Y) of these
+    labels. `label` has a null if permutations were asked for.
 
     The corrections, not contained in the estimates, are what to add to them against their bias to first order in
     1 / N: (K - 1) / 2N to the input information and (K + K_y - K_xy - 1) / 2N to that about the label, with K cells,
     K_y classes and K_xy pairs of the two occupied. Where most samples are alone in their cells these counts say
-    nothing about the cells there are, and no correction helps: `reliable` is then False.
+    nothing about the cells there are, and no correction helps: both are then `undersampled`.
     """
 
-    input: float  # H(Q), which is I(X;Q) since Q is a function of the input
-    label: float  # H(Q) - sum_c p_c H(Q|c)
-    input_ceiling: float  # entropy of the multiplicities of distinct rows
-    label_ceiling: float  # H(Y) of these labels
+    input: Estimate  # H(Q), which is I(X;Q) since Q is a function of the input
+    label: Estimate  # H(Q) - sum_c p_c H(Q|c)
     input_correction: float
     label_correction: float
     singleton_fraction: float  # samples that are alone in their cell; at 1 both estimates are at their ceilings
-    reliable: bool  # singleton_fraction is at most 0.5
-    influences: dict[str, Tensor]
-    errors: dict[str, float]
-    nulls: dict[str, Null]
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Return both informations."""
+        return (self.input, self.label)
 
 
 def binning_information(
@@ -89,21 +89,34 @@ def binning_information(
     occupied, classes, pairs = (_occupied(part) for part in (cells, labels, pair_identities(cells, labels)))
     singletons = (_size(cells) == 1).double().mean().item()
     surprise = _surprise(cells)
-    influences = {"input": surprise, "label": surprise - _class_surprise(cells, labels)}
     null_values = [(surprise - _class_surprise(cells, row)).mean().item() for row in permuted]
+
+    def estimate(quantity: str, influences: Tensor, ceiling: float, null: Null | None = None) -> Estimate:
+        return Estimate(
+            quantity=quantity,
+            kind=ESTIMATE,
+            distribution=BINNED,
+            estimator=BINNING,
+            value=influences.mean().item(),
+            error=standard_error(influences),
+            ceiling=ceiling,
+            null=null,
+            undersampled=singletons > 0.5,
+            influences=influences,
+        )
+
     return BinningInformation(
-        input=influences["input"].mean().item(),
-        label=influences["label"].mean().item(),
         # Equal rows share a cell, so rows that are alone in theirs need no comparison.
-        input_ceiling=multiplicity_entropy(distinct_rows(activations, cells)),
-        label_ceiling=multiplicity_entropy(labels),
+        input=estimate(INPUT_INFORMATION, surprise, multiplicity_entropy(distinct_rows(activations, cells))),
+        label=estimate(
+            LABEL_INFORMATION,
+            surprise - _class_surprise(cells, labels),
+            multiplicity_entropy(labels),
+            null_from(null_values) if permutations else None,
+        ),
         input_correction=(occupied - 1) / (2 * len(cells)),
         label_correction=(occupied + classes - pairs - 1) / (2 * len(cells)),
         singleton_fraction=singletons,
-        reliable=singletons <= 0.5,
-        influences=influences,
-        errors={name: standard_error(terms) for name, terms in influences.items()},
-        nulls={"label": null_from(null_values)} if permutations else {},
     )
 
 

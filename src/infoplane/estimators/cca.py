@@ -12,7 +12,8 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.copula import CopulaInformation, gaussian_information, normal_scores
-from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.estimators.estimate import Estimate
+from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
 from infoplane.short_repr import with_short_repr
 
 SMALLEST_FOLD = 10
@@ -26,13 +27,9 @@ RANK_TOLERANCE = 1e-10  # eigenvalues below this part of the largest are roundin
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
-class CCAInformation:
-    """I(X;Y), in nats, as far as a few canonical directions carry it, with standard error and 95 % interval."""
+class CCAInformation(Estimate):
+    """I(X;Y), in nats, as far as a few canonical directions carry it."""
 
-    information: float
-    error: float
-    lower: float
-    upper: float
     correlations: tuple[float, ...]  # of paired directions on held-out samples, averaged; 0 where a fold has fewer
     shrinkage: tuple[tuple[float, float], ...]  # of x and y in each fold, from 0, as measured, to 1, the identity
     components: tuple[int, ...]  # directions of each layer, in each fold
@@ -86,14 +83,16 @@ def cca_information(
         for fold, rows in enumerate(parts)
     ]
     weights = [len(rows) / len(x) for rows in parts]
-    information = sum(w * result.estimate.information for w, result in zip(weights, results, strict=True))
+    value = sum(w * result.estimate.value for w, result in zip(weights, results, strict=True))
     error = math.hypot(*(w * result.estimate.error for w, result in zip(weights, results, strict=True)))
     correlations = torch.stack([w * result.correlations for w, result in zip(weights, results, strict=True)]).sum(dim=0)
     return CCAInformation(
-        information=information,
+        quantity=PAIR_INFORMATION,
+        kind=ESTIMATE,
+        distribution=POPULATION,
+        estimator="cca",
+        value=value,
         error=error,
-        lower=information - NORMAL_QUANTILE * error,
-        upper=math.inf if information == math.inf else information + NORMAL_QUANTILE * error,
         correlations=tuple(correlations.tolist()),
         shrinkage=tuple(result.shrinkage for result in results),
         components=tuple(result.components for result in results),
@@ -131,7 +130,7 @@ def _held_out(held_out: _Layers, others: _Layers, most: int) -> _HeldOut:
     numbers = [most >> halvings for halvings in range(most.bit_length())]
     towards_one, components = max(
         ((part, number) for part in TOWARDS_ONE for number in numbers),
-        key=lambda choice: projected[choice[0]].leading(choice[1]).information().information,
+        key=lambda choice: projected[choice[0]].leading(choice[1]).information().value,
     )
     canonical = _Canonical(others, held_out)
     along = canonical.project(towards_one, components)

@@ -1,7 +1,7 @@
 """Information between two layers under a Gaussian copula: exact for Gaussian dependence, whatever the margins."""
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from scipy.special import digamma, polygamma
 from torch import Tensor
 
 from infoplane.checks import check_activations
-from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.estimators.estimate import Estimate
+from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
 from infoplane.short_repr import with_short_repr
 
 Array = NDArray[np.float64]
@@ -19,18 +20,16 @@ DETERMINED = 1e-12  # variance that a canonical variate leaves of the other belo
 
 
 @with_short_repr
-class CopulaInformation(NamedTuple):
-    """I(X;Y), in nats, its standard error and 95 % interval, and the canonical correlations it comes from.
+@dataclass(frozen=True, kw_only=True)
+class CopulaInformation(Estimate):
+    """I(X;Y), in nats, and the canonical correlations it comes from.
 
     The correlations are those of the sample, in descending order, which many features push towards 1; only the
     information is corrected for that. Infinite, with an error that is not a number, where one layer determines a
     direction of the other.
     """
 
-    information: float
     error: float
-    lower: float
-    upper: float
     correlations: tuple[float, ...]
 
 
@@ -83,22 +82,28 @@ def gaussian_information(x: Array, y: Array) -> CopulaInformation:
             f"{units[1]}; use cca_information, or reduce them first"
         )
     if 0 in units:
-        return CopulaInformation(0.0, 0.0, 0.0, 0.0, ())
+        return _result(0.0, 0.0, ())
 
     left, correlations, right = np.linalg.svd(basis_x.T @ basis_y, full_matrices=False)
     shown = tuple(correlations.tolist())
     unexplained = 1 - correlations**2
     if unexplained.min() < DETERMINED:
-        return CopulaInformation(math.inf, math.nan, math.nan, math.inf, shown)
+        return _result(math.inf, math.nan, shown)
     information = -0.5 * np.log(unexplained).sum() - _bias(samples, *units)
     jackknife = _jackknife_error(basis_x, basis_y, basis_x @ left, basis_y @ right.T, correlations)
     error = max(jackknife, _unrelated_spread(samples, *units))
+    return _result(float(information), error, shown)
+
+
+def _result(value: float, error: float, correlations: tuple[float, ...]) -> CopulaInformation:
     return CopulaInformation(
-        float(information),
-        error,
-        float(information - NORMAL_QUANTILE * error),
-        float(information + NORMAL_QUANTILE * error),
-        shown,
+        quantity=PAIR_INFORMATION,
+        kind=ESTIMATE,
+        distribution=POPULATION,
+        estimator="copula",
+        value=value,
+        error=error,
+        correlations=correlations,
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal, NamedTuple
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
-from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.influence import standard_error
 from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
 from infoplane.estimators.threads import one_thread
 from infoplane.estimators.units import Origin, Standardisation, moments, pooled
+from infoplane.records import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, LOWER, POPULATION
 from infoplane.short_repr import with_short_repr
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
@@ -74,16 +76,19 @@ class Decoder:
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
-class HeldOutInformation:
-    """A lower bound of I(T;Y) with what is needed to judge it, in nats: returned raw, so it can be negative."""
+class HeldOutInformation(Estimate):
+    """A lower bound of I(T;Y), in nats: returned raw, so it can be negative.
 
-    label: float
-    label_error: float
-    lower: float  # 95 % interval of the decoders' own value
-    upper: float
-    label_ceiling: float  # H(Y) of these labels
+    The interval is that of the decoders' own value, the ceiling H(Y) of these labels, and the influence terms are
+    ln q(y|t) - ln p(y).
+    """
+
     accuracy: float  # share of held-out examples whose likeliest label is the right one
-    influences: Tensor  # (samples,) float64 on the CPU: ln q(y|t) - ln p(y), whose mean is `label`
+
+    @property
+    def saturated(self) -> bool:
+        """Never: a held-out lower bound near H(Y) is real, and has not run out of samples or labels."""
+        return False
 
 
 @with_short_repr
@@ -113,10 +118,10 @@ class DecodedInformation(HeldOutInformation):
         """
         check_activations(activations)
         check_labels(labels, len(activations))
-        if len(activations) != len(self.influences):
+        decoded = sum(map(len, self.held_out))
+        if len(activations) != decoded:
             raise ValueError(
-                f"activations must have one row for each of the {len(self.influences)} decoded examples, "
-                f"got {len(activations)}"
+                f"activations must have one row for each of the {decoded} decoded examples, got {len(activations)}"
             )
         held_out: Sequence[Tensor] = self.held_out
         if among is not None:
@@ -130,7 +135,8 @@ class DecodedInformation(HeldOutInformation):
             held_out = [place[rows[chosen[rows]]] for rows in held_out]
             activations, labels = activations[among.to(activations.device)], labels.cpu()[chosen]
         places = _places(self.decoders[0].classes, labels)
-        return _judged(self.decoders, held_out, activations, places)
+        judged = _judged(self.decoders, held_out, activations, places)
+        return judged if among is None else replace(judged, rows=among.cpu().nonzero().squeeze(1))
 
 
 def decoded_information(
@@ -150,7 +156,7 @@ def decoded_information(
     4 nats over all examples that choose, so a layer that tells nothing gives about 0, and one that tells less than
     about 4 / (samples / 5) nats may.
 
-    The interval is label +- 1.96 standard errors: that of the per-example terms, that of H(Y) included, and in
+    The interval is the value +- 1.96 standard errors: that of the per-example terms, that of H(Y) included, and in
     quadrature about classes / (2 samples), the second-order error of the class frequencies, which is what remains
     for a layer that tells nothing. It covers the mean value that these decoders have on the population: the bound,
     not I(T;Y) itself, nor the spread between decoders fitted on other samples.
@@ -191,7 +197,8 @@ def decoded_information(
             standardisation = Standardisation.by(reduce(pooled, parts[:fold] + parts[fold + 1 :]), origin)
             decoders.append(_fit(activations.detach(), rest, standardisation, classes, names, families, generator))
     judged = _judged(decoders, held_out, activations, classes)
-    return DecodedInformation(**vars(judged), decoders=tuple(decoders), held_out=tuple(held_out))
+    own = vars(judged) | {"estimator": DECODED}
+    return DecodedInformation(**own, decoders=tuple(decoders), held_out=tuple(held_out))
 
 
 def fit_decoder(
@@ -347,7 +354,7 @@ def _places(names: Tensor, labels: Tensor) -> Tensor:
 def _judged(
     decoders: Sequence[Decoder], held_out: Sequence[Tensor], activations: Tensor, classes: Tensor
 ) -> HeldOutInformation:
-    """Judge each example by the decoder that held it out."""
+    """Judge each example by the decoder that held it out; the result is named after decoders of other examples."""
     influences, correct = torch.zeros(len(classes), dtype=torch.double), torch.zeros(len(classes))
     counts = torch.bincount(classes, minlength=len(decoders[0].classes)).double()
     for decoder, rows in zip(decoders, held_out, strict=True):
@@ -357,17 +364,19 @@ def _judged(
         log_q = decoder.log_probabilities(activations[rows.to(activations.device)]).cpu()
         influences[rows] = log_q.gather(1, own[:, None]).squeeze(1) - (counts[own] / len(classes)).log()
         correct[rows] = (log_q.argmax(dim=1) == own).float()
-    label = influences.mean().item()
+    value = influences.mean().item()
     # Errors in the frequencies of equally likely classes show in no influence: they move the value to second order
     # only, by chi-square / (2 samples) with classes - 1 degrees of freedom. This is its root mean square.
     second_order = math.sqrt(int((counts > 0).sum()) ** 2 - 1) / (2 * len(classes))
     error = math.hypot(standard_error(influences), second_order)
     return HeldOutInformation(
-        label=label,
-        label_error=error,
-        lower=label - NORMAL_QUANTILE * error,
-        upper=label + NORMAL_QUANTILE * error,
-        label_ceiling=multiplicity_entropy(classes),
+        quantity=LABEL_INFORMATION,
+        kind=LOWER,
+        distribution=POPULATION,
+        estimator=DECODED_TRANSFER,
+        value=value,
+        error=error,
+        ceiling=multiplicity_entropy(classes),
         accuracy=correct.mean().item(),
         influences=influences,
     )

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from infoplane.checks import check_labels, check_positive
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.kernel_sums import KernelTerms, kernel_terms
-from infoplane.estimators.nulls import Null, label_permutations, null_from
+from infoplane.estimators.nulls import label_permutations, null_from
 from infoplane.estimators.pairwise import KernelBlocks
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.rows import multiplicity_entropy
+from infoplane.records import (
+    CLASS_ENTROPY,
+    ESTIMATE,
+    INPUT_INFORMATION,
+    KDE_BD,
+    KDE_KL,
+    KDE_MIXED,
+    LABEL_INFORMATION,
+    LOWER,
+    MIXTURE,
+    UPPER,
+)
 from infoplane.short_repr import with_short_repr
 from infoplane.team import ALONE, RankedTeam, check_equal
 
@@ -24,25 +37,24 @@ if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed import ProcessGroup
 
 _LOWER, _UPPER = 0, 1  # Bhattacharyya, Kullback-Leibler
-# Each label quantity as I_k(all) - sum_c p_c I_l(class c): its kinds (k, l).
+# Each label quantity as I_k(all) - sum_c p_c I_l(class c): its kinds (k, l), estimator, and what it is of I(T;Y).
 _LABEL_KINDS = {
-    "label_lower": (_LOWER, _LOWER),
-    "label_upper": (_UPPER, _UPPER),
-    "label_lower_bound": (_LOWER, _UPPER),
-    "label_upper_bound": (_UPPER, _LOWER),
+    "label_lower": (_LOWER, _LOWER, KDE_BD, ESTIMATE),
+    "label_upper": (_UPPER, _UPPER, KDE_KL, ESTIMATE),
+    "label_lower_bound": (_LOWER, _UPPER, KDE_MIXED, LOWER),
+    "label_upper_bound": (_UPPER, _LOWER, KDE_MIXED, UPPER),
 }
 
 
 @with_short_repr
 class ClassEntropy(NamedTuple):
-    """H(T|y=c) - h(noise) of one class, in nats: bounds, their standard errors and the ceiling."""
+    """H(T|y=c) - h(noise) of one class: both bounds.
 
-    lower: float
-    upper: float
-    lower_error: float
-    upper_error: float
-    ceiling: float  # entropy of the multiplicities of distinct rows within the class; log N_c where all differ
-    samples: int
+    Their ceiling is the entropy of the multiplicities of distinct rows within the class, log N_c where all differ.
+    """
+
+    lower: Estimate
+    upper: Estimate
 
 
 @with_short_repr
@@ -50,24 +62,24 @@ class ClassEntropy(NamedTuple):
 class KDEInformation:
     """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats.
 
-    `influences` holds, for each of the six informations by its name, a `(samples,)` float64 tensor in the order
-    of the samples whose mean is the value; and as "class_lower" and "class_upper" each sample's term in the entropy
-    of its own class. `errors` are standard errors of the six. `nulls` has the four label informations for permuted
-    labels, if permutations were asked for.
+    The ceiling of I(X;T) is the entropy of the multiplicities of distinct rows, log N where all differ, and that of
+    `label_lower` and `label_upper` is H(Y) of these labels. The four label informations have nulls, if permutations
+    were asked for.
     """
 
-    input_lower: float
-    input_upper: float
-    label_lower: float  # difference of two lower bounds: an estimate
-    label_upper: float  # difference of two upper bounds: an estimate
-    label_lower_bound: float
-    label_upper_bound: float
+    input_lower: Estimate
+    input_upper: Estimate
+    label_lower: Estimate  # difference of two lower bounds: an estimate
+    label_upper: Estimate  # difference of two upper bounds: an estimate
+    label_lower_bound: Estimate  # the two mixed bounds have no ceiling
+    label_upper_bound: Estimate
     class_entropies: dict[int, ClassEntropy]
-    input_ceiling: float  # entropy of the multiplicities of distinct rows; log N where all differ
-    label_ceiling: float  # H(Y) of these labels; the two mixed bounds have none
-    influences: dict[str, Tensor]
-    errors: dict[str, float]
-    nulls: dict[str, Null]
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Return the six informations, then both bounds of each class's entropy."""
+        informations = (self.input_lower, self.input_upper, self.label_lower, self.label_upper)
+        bounds = (self.label_lower_bound, self.label_upper_bound)
+        return informations + bounds + tuple(bound for both in self.class_entropies.values() for bound in both)
 
 
 def kde_information(
@@ -184,40 +196,54 @@ def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
     whole[:, order], own[:, order] = terms.all, terms.own_class
     if len(names) == 1:  # exactly, not up to rounding: a constant label carries no information
         own = whole
-    influences = {
-        "input_lower": whole[_LOWER],
-        "input_upper": whole[_UPPER],
-        **{name: whole[k] - own[within] for name, (k, within) in _LABEL_KINDS.items()},
+    values = [whole[kind].mean().item() for kind in (_LOWER, _UPPER)]
+    ceiling, label_ceiling = multiplicity_entropy(identities), multiplicity_entropy(classes)
+    of_inputs = {
+        name: _estimate(INPUT_INFORMATION, kind, estimator, whole[place], ceiling=ceiling)
+        for name, place, estimator, kind in (
+            ("input_lower", _LOWER, KDE_BD, LOWER),
+            ("input_upper", _UPPER, KDE_KL, UPPER),
+        )
     }
-    values = {name: part.mean().item() for name, part in influences.items()}
-    inputs = (values["input_lower"], values["input_upper"])
-    permutations = terms.permuted.shape[1]
-    nulls = {
-        name: null_from((inputs[k] - terms.permuted[within]).tolist())
-        for name, (k, within) in _LABEL_KINDS.items()
-        if permutations
+    of_labels = {
+        name: _estimate(
+            LABEL_INFORMATION,
+            kind,
+            estimator,
+            whole[k] - own[within],
+            ceiling=label_ceiling if kind == ESTIMATE else None,
+            null=null_from((values[k] - terms.permuted[within]).tolist()) if terms.permuted.shape[1] else None,
+        )
+        for name, (k, within, estimator, kind) in _LABEL_KINDS.items()
     }
     return KDEInformation(
-        **values,
+        **of_inputs,
+        **of_labels,
         class_entropies={
-            int(name): _class_entropy(own[:, classes == index], identities[classes == index])
+            int(name): _class_entropy(int(name), own, identities, (classes == index).nonzero().squeeze(1))
             for index, name in enumerate(names)
         },
-        input_ceiling=multiplicity_entropy(identities),
-        label_ceiling=multiplicity_entropy(classes),
-        influences={**influences, "class_lower": own[_LOWER], "class_upper": own[_UPPER]},
-        errors={name: standard_error(part) for name, part in influences.items()},
-        nulls=nulls,
     )
 
 
-def _class_entropy(terms: Tensor, identities: Tensor) -> ClassEntropy:
-    lower, upper = terms
+def _class_entropy(name: int, own: Tensor, identities: Tensor, rows: Tensor) -> ClassEntropy:
+    ceiling = multiplicity_entropy(identities[rows])
     return ClassEntropy(
-        lower=lower.mean().item(),
-        upper=upper.mean().item(),
-        lower_error=standard_error(lower),
-        upper_error=standard_error(upper),
-        ceiling=multiplicity_entropy(identities),
-        samples=len(identities),
+        *(
+            _estimate(CLASS_ENTROPY, kind, estimator, own[place][rows], ceiling=ceiling, class_index=name, rows=rows)
+            for place, estimator, kind in ((_LOWER, KDE_BD, LOWER), (_UPPER, KDE_KL, UPPER))
+        )
+    )
+
+
+def _estimate(quantity: str, kind: str, estimator: str, influences: Tensor, **more: Any) -> Estimate:
+    return Estimate(
+        quantity=quantity,
+        kind=kind,
+        distribution=MIXTURE,
+        estimator=estimator,
+        value=influences.mean().item(),
+        error=standard_error(influences),
+        influences=influences,
+        **more,
     )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +10,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
-from infoplane.estimators.influence import NORMAL_QUANTILE
-from infoplane.short_repr import with_short_repr
+from infoplane.estimators.estimate import Estimate
+from infoplane.records import ESTIMATE, KSG, PAIR_INFORMATION, POPULATION
 
 PARTS = 5  # of one subsampling: with 2 the error itself scatters by a quarter, 10 understate it for few samples
 _REPEATS = 10  # subsamplings averaged: one of 5 parts knows the error to a third only, ten to an eighth
@@ -23,20 +22,7 @@ _BLOCK_BYTES = 32 * 2**20  # of distances at a time; larger blocks leave the pro
 _ROUNDING = 1e-12  # relative: equal gaps of a lattice differ in their last bits once standardised
 
 
-@with_short_repr
-@dataclass(frozen=True, kw_only=True)
-class NeighbourInformation:
-    """I(X;Y) in nats, returned raw, so it can be negative."""
-
-    information: float
-    error: float  # standard error, by subsampling without replacement
-    lower: float  # 95 % interval of what the estimator gives on average: its bias is not covered
-    upper: float
-    neighbours: int
-    samples: int
-
-
-def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: torch.Generator) -> NeighbourInformation:
+def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: torch.Generator) -> Estimate:
     """Estimate I(X;Y) of two continuous variables from nearest neighbours in the joint space.
 
     For each sample take the distance to its k-th neighbour, the largest over all units of x and y. With n_x and n_y
@@ -55,6 +41,9 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
         neighbours: k; more give less spread and more bias.
         generator: source of the noise and of the subsamples that the error comes from.
 
+    Returns:
+        I(X;Y) in nats, which can be negative; the standard error is by subsampling without replacement.
+
     Raises:
         ValueError: an argument is outside the description above, or there are fewer than 5 (neighbours + 1) samples,
             so that the parts of a subsample would be too small.
@@ -66,12 +55,10 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
     # A seed of its own: noise from a generator seeded as the data's was would repeat the draws that ties have lost.
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
-    return _estimate(_jittered(x, noise), _jittered(y, noise), neighbours, _digamma, generator)
+    return _estimate(_jittered(x, noise), _jittered(y, noise), neighbours, _digamma, generator, KSG)
 
 
-def mixed_ksg_information(
-    x: Tensor, y: Tensor, *, neighbours: int = 5, generator: torch.Generator
-) -> NeighbourInformation:
+def mixed_ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 5, generator: torch.Generator) -> Estimate:
     """Estimate I(X;Y) of variables that may each be continuous, discrete, or a mixture within one unit.
 
     As `ksg_information`, but without noise. Where several samples share the k-th distance, be they copies at distance 0
@@ -92,13 +79,16 @@ def mixed_ksg_information(
         neighbours: k; more give less spread and more bias.
         generator: source of the subsamples that the error comes from.
 
+    Returns:
+        As `ksg_information`.
+
     Raises:
         ValueError: as in `ksg_information`.
 
     Source: Gao, Kannan, Oh & Viswanath (NeurIPS 2017), arXiv:1709.06212, Algorithm 1; the error as above.
     """
     _check(x, y, neighbours)
-    return _estimate(standardised(x), standardised(y), neighbours, math.log, generator)
+    return _estimate(standardised(x), standardised(y), neighbours, math.log, generator, "mixed-ksg")
 
 
 def standardised(points: Tensor) -> Tensor:
@@ -167,8 +157,8 @@ def _digamma(number: float) -> float:
 
 
 def _estimate(
-    x: Tensor, y: Tensor, neighbours: int, log_number: Callable[[float], float], generator: torch.Generator
-) -> NeighbourInformation:
+    x: Tensor, y: Tensor, neighbours: int, log_number: Callable[[float], float], generator: torch.Generator, name: str
+) -> Estimate:
     def information(rows: Tensor) -> float:
         if x.shape[1] == 0 or y.shape[1] == 0:
             return 0.0
@@ -177,15 +167,13 @@ def _estimate(
         joint, of_x, of_y = (torch.digamma(count.double()).mean().item() for count in counts)
         return joint + log_number(len(rows)) - of_x - of_y
 
-    value = information(torch.arange(len(x)))
-    error = subsampling_error(information, len(x), generator)
-    return NeighbourInformation(
-        information=value,
-        error=error,
-        lower=value - NORMAL_QUANTILE * error,
-        upper=value + NORMAL_QUANTILE * error,
-        neighbours=neighbours,
-        samples=len(x),
+    return Estimate(
+        quantity=PAIR_INFORMATION,
+        kind=ESTIMATE,
+        distribution=POPULATION,
+        estimator=name,
+        value=information(torch.arange(len(x))),
+        error=subsampling_error(information, len(x), generator),
     )
 
 

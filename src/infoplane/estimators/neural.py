@@ -3,15 +3,17 @@
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.critics import Critics, fit_critics
-from infoplane.estimators.influence import NORMAL_QUANTILE, standard_error
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.influence import standard_error
+from infoplane.estimators.nulls import saturated
 from infoplane.estimators.precision import exact_products
+from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
 from infoplane.short_repr import with_short_repr
 
 _FEWEST = 200  # samples, 10 of which are held out together in a quarter of them
@@ -24,15 +26,19 @@ _SMILE_CLIP = 5.0  # Song & Ermon's middle choice
 
 
 @with_short_repr
-class NeuralEstimate(NamedTuple):
-    """I(X;Y) in nats: extrapolated to infinitely many samples, and as held-out samples gave it."""
+@dataclass(frozen=True, kw_only=True)
+class NeuralEstimate(Estimate):
+    """I(X;Y) in nats: `value`, extrapolated to infinitely many samples, and as held-out samples gave it.
 
-    value: float
-    error: float
-    lower: float  # 95 % interval of `value`
-    upper: float
+    The ceiling is that of `held_out`; `value` may exceed it.
+    """
+
     held_out: float
-    ceiling: float | None  # of `held_out`; `value` may exceed it
+
+    @property
+    def saturated(self) -> bool:
+        """Whether what held-out samples gave lies above 0.95 of the ceiling."""
+        return saturated(self.held_out, self.ceiling)
 
 
 @with_short_repr
@@ -45,6 +51,10 @@ class NeuralInformation:
     info_nce: NeuralEstimate
     smile: NeuralEstimate  # no bound: too high where the information exceeds about 4 nats
     flo: NeuralEstimate
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Return all five."""
+        return (self.dv, self.nwj, self.info_nce, self.smile, self.flo)
 
 
 def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> NeuralInformation:
@@ -97,19 +107,29 @@ def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> N
         levels = torch.stack([_held_out_influences(inputs, outputs, chunks, generator) for chunks in _CHUNKS])
     weights = intercept_weights(torch.tensor(_CHUNKS, dtype=torch.double))
     extrapolated = torch.einsum("l,les->es", weights, levels)
-    ceilings = (None, None, _ceiling(len(x)), None, None)
-    estimates = (
-        _estimate(influences, held_out.mean().item(), ceiling)
-        for influences, held_out, ceiling in zip(extrapolated, levels[0], ceilings, strict=True)
+    ceilings = {"info_nce": _ceiling(len(x))}
+    names = ("dv", "nwj", "info_nce", "smile", "flo")
+    return NeuralInformation(
+        **{
+            name: _estimate(name, influences, held_out.mean().item(), ceilings.get(name))
+            for name, influences, held_out in zip(names, extrapolated, levels[0], strict=True)
+        }
     )
-    return NeuralInformation(**dict(zip(("dv", "nwj", "info_nce", "smile", "flo"), estimates, strict=True)))
 
 
-def _estimate(influences: Tensor, held_out: float, ceiling: float | None) -> NeuralEstimate:
+def _estimate(name: str, influences: Tensor, held_out: float, ceiling: float | None) -> NeuralEstimate:
     value = influences.mean().item()
-    error = math.hypot(standard_error(influences), (value - held_out) / 2)
-    reach = NORMAL_QUANTILE * error
-    return NeuralEstimate(value, error, value - reach, value + reach, held_out, ceiling)
+    return NeuralEstimate(
+        quantity=PAIR_INFORMATION,
+        kind=ESTIMATE,
+        distribution=POPULATION,
+        estimator=f"neural-{name}",
+        value=value,
+        error=math.hypot(standard_error(influences), (value - held_out) / 2),
+        ceiling=ceiling,
+        influences=influences,
+        held_out=held_out,
+    )
 
 
 def intercept_weights(chunks: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoplane.checks import check_labels, check_positive
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks, sums_of_own_class
 from infoplane.estimators.nulls import NUMERICAL_ERROR, Null, label_permutations, null_from
 from infoplane.estimators.propagation import log_ratios
 from infoplane.estimators.rows import multiplicity_entropy
+from infoplane.records import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 from infoplane.short_repr import with_short_repr
 
 # By what all samples fall short of the population's information, half of them fall short 1.4 to 2 times (measured for
@@ -27,24 +29,21 @@ COLUMN_BYTES = 64 * 2**20  # of the one-hot columns of permutations, per product
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class NoisyInformation:
-    """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats, with standard errors.
+    """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats.
 
-    `influences` holds, as "input" and "label", a `(samples,)` float64 tensor in the order of the samples whose mean
-    is the value. `nulls` holds, as "label", I(T;Y) for permuted labels, if permutations were asked for.
+    The ceiling of `input` is the entropy of the multiplicities of distinct rows, log N where all differ; that of
+    `label` is H(Y) of these labels. `label` has a null, if permutations were asked for. `input` is `undersampled`
+    where the shortfall exceeds half of its standard error, `label` where the excess does: labels are memorised.
     """
 
-    input: float
-    input_error: float
-    input_ceiling: float  # entropy of the multiplicities of distinct rows; log N where all differ
+    input: Estimate
+    label: Estimate
     input_shortfall: float  # by how much half of the samples give less; the population has more, by that or more
-    input_biased: bool  # the shortfall exceeds half of the standard error: too few samples
-    label: float
-    label_error: float
-    label_ceiling: float  # H(Y) of these labels
     label_excess: float  # by how much half of the samples give more; the population has less, by that or more
-    label_biased: bool  # the excess exceeds half of the standard error: labels are memorised
-    influences: dict[str, Tensor]
-    nulls: dict[str, Null]
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Return both informations."""
+        return (self.input, self.label)
 
 
 def noisy_information(
@@ -98,24 +97,32 @@ def noisy_information(
         terms = _mixture_terms(blocks, classes, permuted, pieces.device)
         identities = row_identities(pieces)
 
-    influences = {"input": terms.all, "label": terms.all - terms.own_class}
-    values = {name: part.mean().item() for name, part in influences.items()}
-    errors = {name: standard_error(part) for name, part in influences.items()}
-    shortfall = values["input"] - terms.halved[0].item()
-    excess = (terms.halved[0] - terms.halved[1]).item() - values["label"]
+    of_inputs, of_labels = terms.all, terms.all - terms.own_class
+    value = of_inputs.mean().item()
+    shortfall = value - terms.halved[0].item()
+    excess = (terms.halved[0] - terms.halved[1]).item() - of_labels.mean().item()
+    null = null_from((value - terms.permuted).tolist()) if permutations else None
     return NoisyInformation(
-        input=values["input"],
-        input_error=errors["input"],
-        input_ceiling=multiplicity_entropy(identities),
+        input=_estimate(INPUT_INFORMATION, of_inputs, multiplicity_entropy(identities), shortfall, None),
+        label=_estimate(LABEL_INFORMATION, of_labels, multiplicity_entropy(classes), excess, null),
         input_shortfall=shortfall,
-        input_biased=shortfall > max(NOTICED * errors["input"], NUMERICAL_ERROR),
-        label=values["label"],
-        label_error=errors["label"],
-        label_ceiling=multiplicity_entropy(classes),
         label_excess=excess,
-        label_biased=excess > max(NOTICED * errors["label"], NUMERICAL_ERROR),
+    )
+
+
+def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None) -> Estimate:
+    error = standard_error(influences)
+    return Estimate(
+        quantity=quantity,
+        kind=ESTIMATE,
+        distribution=MIXTURE,
+        estimator=NOISY,
+        value=influences.mean().item(),
+        error=error,
+        ceiling=ceiling,
+        null=null,
+        undersampled=bias > max(NOTICED * error, NUMERICAL_ERROR),
         influences=influences,
-        nulls={"label": null_from((values["input"] - terms.permuted).tolist())} if permutations else {},
     )
 
 

@@ -1,36 +1,40 @@
 """Matrix-based Renyi entropy of kernel matrices: a companion of information, and not an estimate of it in nats."""
 
 import math
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_labels, check_positive
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import feature_pieces
 from infoplane.estimators.pairwise import BLOCK
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
+from infoplane.records import ESTIMATE, MIXTURE
 from infoplane.short_repr import with_short_repr
 
+QUANTITY = "S(X)+S(Y)-S(X,Y)"  # of matrix entropies: no Shannon information, and not to be mixed with any
 Width = float | Literal["median"]
 
 
 @with_short_repr
-class MatrixEntropy(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class MatrixEntropy(Estimate):
     """Matrix-based entropies of two variables, in nats, and the kernel widths that decide them.
 
-    The joint value is no Shannon mutual information and not 0 for independent variables: compare it with its value
-    for permuted samples. Wider kernels bring every entropy towards 0, narrower ones towards log N, where any labels
-    reach the ceiling. A width is NaN for labels, whose kernel is 1 within a class and 0 between classes; the rule
-    "given" stands for a width that the caller chose.
+    `value` is entropy_x + entropy_y - joint_entropy, and its ceiling the smaller of the two entropies. It is no
+    Shannon mutual information and not 0 for independent variables: compare it with its value for permuted samples.
+    Wider kernels bring every entropy towards 0, narrower ones towards log N, where any labels reach the ceiling. A
+    width is NaN for labels, whose kernel is 1 within a class and 0 between classes; the rule "given" stands for a
+    width that the caller chose.
     """
 
-    joint_information: float  # entropy_x + entropy_y - joint_entropy
     entropy_x: float
     entropy_y: float
     joint_entropy: float
-    ceiling: float  # the smaller of the two entropies
     order: float
     x_width: float
     y_width: float
@@ -106,7 +110,11 @@ def _result(
     entropy_x: float, entropy_y: float, joint: float, order: float, widths: tuple[float, float], rules: tuple[str, str]
 ) -> MatrixEntropy:
     return MatrixEntropy(
-        joint_information=entropy_x + entropy_y - joint,
+        quantity=QUANTITY,
+        kind=ESTIMATE,
+        distribution=MIXTURE,
+        estimator="matrix-entropy",
+        value=entropy_x + entropy_y - joint,
         entropy_x=entropy_x,
         entropy_y=entropy_y,
         joint_entropy=joint,

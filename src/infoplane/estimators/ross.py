@@ -1,7 +1,6 @@
 """Information between a layer and its labels from nearest neighbours, after a reduction fitted on other examples."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,9 +8,9 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
 from infoplane.estimators.decoding import decoded_information
-from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.neighbours import shifted, subsampling_error
-from infoplane.short_repr import with_short_repr
+from infoplane.records import ESTIMATE, LABEL_INFORMATION, POPULATION
 
 _REDUCTIONS = ("decoder", "none")
 _PARTS = 2  # of a subsample: smaller ones would hold too few samples of each class
@@ -22,17 +21,6 @@ _COPIES = 1e-12  # squared distance, relative to squared norms, below which prod
 _AS_NEAR = 1 + 1e-9  # rounding must not part neighbours at equal distances
 
 
-@with_short_repr
-@dataclass(frozen=True, kw_only=True)
-class RossInformation:
-    """I(T;Y) in nats, returned raw: it can be negative or exceed H(Y), and has no ceiling of its own."""
-
-    label: float
-    label_error: float  # standard error given the decoders, by subsampling; infinite where samples are too few for it
-    lower: float  # 95 % interval of what the estimator gives on average with these decoders: no bias is covered
-    upper: float
-
-
 def ross_information(
     activations: Tensor,
     labels: Tensor,
@@ -41,7 +29,7 @@ def ross_information(
     folds: int = 5,
     reduction: Literal["decoder", "none"] = "decoder",
     generator: torch.Generator,
-) -> RossInformation:
+) -> Estimate:
     """Estimate I(T;Y) from the classes of nearest neighbours.
 
     For each sample take the distance to its k-th neighbour of the same class, the k_i others of the class and the m_i
@@ -69,6 +57,10 @@ def ross_information(
         folds: as in `decoded_information`; without a reduction all samples are one.
         reduction: "decoder" as above; "none" searches among the activations as they are.
         generator: source of the folds and of the subsamples that the error comes from.
+
+    Returns:
+        I(T;Y) in nats: it can be negative or exceed H(Y), and has no ceiling. The standard error is given the
+        decoders, by subsampling; infinite where samples are too few for it.
 
     Raises:
         ValueError: an argument is outside the description above, or no fold has two samples of a class.
@@ -101,7 +93,7 @@ def _centred(activations: Tensor) -> Tensor:
     return points - points.mean(dim=0)
 
 
-def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: torch.Generator) -> RossInformation:
+def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: torch.Generator) -> Estimate:
     """Average over pieces, each the points and the classes of a fold, by the samples that have a neighbour."""
     total, variance, samples = 0.0, 0.0, 0
     for points, classes in pieces:
@@ -119,12 +111,13 @@ def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: to
             samples += len(terms)
     if samples == 0:
         raise ValueError("labels must repeat: no class has two samples in the same fold")
-    label, error = total / samples, math.sqrt(variance) / samples
-    return RossInformation(
-        label=label,
-        label_error=error,
-        lower=label - NORMAL_QUANTILE * error,
-        upper=label + NORMAL_QUANTILE * error,
+    return Estimate(
+        quantity=LABEL_INFORMATION,
+        kind=ESTIMATE,
+        distribution=POPULATION,
+        estimator="ross",
+        value=total / samples,
+        error=math.sqrt(variance) / samples,
     )
 
 

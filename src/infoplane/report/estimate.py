@@ -8,29 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records import (
-    BINNING,
-    CLASS_ENTROPY,
-    DECODED,
-    FIXED_NOISE,
-    KDE_BD,
-    KDE_KL,
-    KDE_MIXED,
-    NOISY,
-    RELATIVE_NOISE,
-)
+from infoplane.records import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits
-from infoplane.report.labels import FEW, RELATIVE, SWEPT, estimator_order
+from infoplane.report.labels import FEW, SWEPT, estimator_label, estimator_order
 from infoplane.report.summary import show_number
-
-_NAMES = {
-    KDE_KL: "KDE, Kullback-Leibler",
-    KDE_BD: "KDE, Bhattacharyya",
-    KDE_MIXED: "KDE, proved bounds",
-    BINNING: "binning",
-    NOISY: "noisy, Monte Carlo",
-    DECODED: "held-out decoders",
-}
 
 
 def estimate_table(measurements: pl.DataFrame) -> Table:
@@ -60,7 +41,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             quantity = quantity.replace("|y", f"|y={row['class_index']}")
         table.add_row(
             Text(quantity),
-            _name(row["estimator"]),
+            estimator_label(row["estimator"]),
             row["kind"],
             shown.value,
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
@@ -88,9 +69,3 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
         -1 if index is None else index,
         estimator_order(row["estimator"]),
     )
-
-
-def _name(estimator: str) -> str:
-    if estimator.endswith(RELATIVE):
-        return f"{_name(estimator.removesuffix(RELATIVE))}, relative"
-    return _NAMES.get(estimator, estimator)

@@ -9,12 +9,12 @@ from infoplane.records import (
     INPUT_INFORMATION,
     KDE_BD,
     KDE_KL,
-    KDE_MIXED,
     LABEL_INFORMATION,
     NOISY,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
+from infoplane.studies import instruments
 
 # What *few* beside a number means.
 FEW = (
@@ -31,29 +31,14 @@ NOISY_RELATIVE = NOISY + RELATIVE
 TRUSTED, TRANSFERRED = f"{NOISY_RELATIVE}+{DECODED}", f"{NOISY_RELATIVE}+{DECODED_TRANSFER}"
 TRUSTED_FIXED, TRANSFERRED_FIXED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRANSFER}"
 
-_ESTIMATORS = {
+# What is said of one estimator in a plane, where another gives the other axis.
+_PLANES = {
     TRUSTED: "Noisy at relative noise against decoded",
     TRANSFERRED: "Noisy at relative noise against decoded, transferred",
     TRUSTED_FIXED: "Noisy against decoded",
     TRANSFERRED_FIXED: "Noisy against decoded, transferred",
-    DECODED: "Decoded",
-    DECODED_TRANSFER: "Decoded, transferred",
-    NOISY: "Noisy",
-    KDE_KL: "KDE (KL)",
-    KDE_BD: "KDE (BD)",
-    KDE_MIXED: "KDE (mixed)",
-    BINNING: "Binning",
 }
-# One kind in both terms bounds I(X;T), while the difference of two such bounds only estimates I(T;Y).
-_STANDING = {
-    (KDE_KL, INPUT_INFORMATION): "KDE upper bound (KL)",
-    (KDE_BD, INPUT_INFORMATION): "KDE lower bound (BD)",
-    (KDE_KL, LABEL_INFORMATION): "KDE estimate (KL-KL)",
-    (KDE_BD, LABEL_INFORMATION): "KDE estimate (BD-BD)",
-    (NOISY, INPUT_INFORMATION): "Noisy estimate",
-    (NOISY, LABEL_INFORMATION): "Noisy estimate",
-    (DECODED, LABEL_INFORMATION): "Decoded lower bound",
-    (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound, transferred",
+_PLANES_OF = {
     (TRUSTED, INPUT_INFORMATION): "Noisy, relative noise",
     (TRUSTED, LABEL_INFORMATION): "Decoded",
     (TRUSTED_FIXED, INPUT_INFORMATION): "Noisy",
@@ -61,12 +46,21 @@ _STANDING = {
 }
 
 
+def _labels() -> dict[str, str]:
+    """Label of every estimator and plane by its name, the most trustworthy first."""
+    return _PLANES | {name: label for one in instruments.INSTRUMENTS for name, label in one.labels.items()}
+
+
+def _labels_of() -> dict[tuple[str, str], str]:
+    return _PLANES_OF | {key: label for one in instruments.INSTRUMENTS for key, label in one.labels_of.items()}
+
+
 def estimator_label(estimator: str, quantity: str | None = None) -> str:
     """Name an estimator, with the standing it has for `quantity`; unknown ones keep their own name."""
     if estimator.endswith(RELATIVE):
         return f"{estimator_label(estimator.removesuffix(RELATIVE), quantity)}, relative noise"
-    name = _ESTIMATORS.get(estimator, estimator)
-    return name if quantity is None else _STANDING.get((estimator, quantity), name)
+    name = _labels().get(estimator, estimator)
+    return name if quantity is None else _labels_of().get((estimator, quantity), name)
 
 
 def training_label(training: str) -> str:
@@ -101,6 +95,6 @@ def curve_order(split: str, examples: str) -> tuple[bool, bool, str]:
 
 def estimator_order(estimator: str) -> tuple[bool, int, str]:
     """Sort key that puts the most trustworthy first, and noise other than the fixed one last."""
-    name, _, noise = (estimator, "", "") if estimator in _ESTIMATORS else estimator.partition("@")
-    names = list(_ESTIMATORS)
+    names = list(_labels())
+    name, _, noise = (estimator, "", "") if estimator in names else estimator.partition("@")
     return (bool(noise), names.index(name) if name in names else len(names), estimator)

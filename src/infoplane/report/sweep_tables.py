@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records import DECODED, INPUT_INFORMATION, KSG, LABEL_INFORMATION
 from infoplane.report.labels import estimator_label
 from infoplane.report.sweep_curves import averaged
 from infoplane.sweeps import (
@@ -20,7 +20,6 @@ from infoplane.sweeps import (
     DIMENSION,
     DIMENSION_FIXED,
     DISCRETE_LIMIT,
-    KSG,
     NOISE,
     PURITY,
     SAMPLES,

@@ -13,12 +13,13 @@ from infoplane.records import (
     INPUT_INFORMATION,
     KDE_BD,
     KDE_KL,
+    KDE_MIXED,
     LABEL_INFORMATION,
     NOISY,
     trainings_at_chance,
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
-from infoplane.report.labels import RELATIVE, curve_label
+from infoplane.report.labels import RELATIVE, curve_label, estimator_label, estimator_order
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -31,9 +32,11 @@ from infoplane.report.summary import (
 
 # Every estimator is in the report; three of I(T;Y), at the fixed noise, with their nulls are what 80 columns hold.
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
-_NOTHING = Shown("-", "", "", null_like=False, saturated=False, too_few=False)
-_BLANK = Shown("", "", "", null_like=False, saturated=False, too_few=False)
+_NOTHING = Shown("-", "", "", null_like=False, saturated=False, undersampled=False)
+_BLANK = Shown("", "", "", null_like=False, saturated=False, undersampled=False)
 _TRANSFERRED = "adv*"
+# Estimators that the table has a place for, or that the report alone shows; all others get a table of their own.
+_PLACED = {DECODED, DECODED_TRANSFER, NOISY, KDE_KL, KDE_BD, KDE_MIXED, BINNING}
 
 
 def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Group:
@@ -54,6 +57,8 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
         own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
         note = ", at chance" if (seed, training) in dead else ""
         parts.append(_information_table(own, measurements, noise, note))
+        if others := _other_table(own):
+            parts.append(others)
     if not summaries:
         parts.append(Text("No information has been measured yet."))
     else:
@@ -121,6 +126,27 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
     return table
 
 
+def _other_table(summaries: list[LayerSummary]) -> Table | None:
+    """The estimators that have no column in the table above, or nothing without any."""
+    found = {key for one in summaries for key in one.numbers if key[1].partition("@")[0] not in _PLACED}
+    keys = sorted(found, key=lambda key: (key[0], estimator_order(key[1]), key[2]))
+    if not keys:
+        return None
+    table = _new_table(Text("\nOther estimators"))
+    table.add_column("\nlayer", overflow="fold", min_width=6)
+    table.add_column("\non", no_wrap=True)
+    for quantity, estimator, _ in keys:
+        table.add_column(f"{quantity}\n{estimator_label(estimator, quantity)}", justify="right")
+        table.add_column("\nnull", justify="right", no_wrap=True)
+    for one in summaries:
+        cells = [Text(one.layer), Text(_short(one.examples))]
+        for key in keys:
+            numbers = [one.numbers.get(key, _NOTHING)]
+            cells += [_stack(numbers), _stack_nulls(numbers)]
+        table.add_row(*cells)
+    return table
+
+
 def _bounds(summary: LayerSummary, noise: str) -> Text:
     """Both bounds of I(X;T), or the ceiling that they have run into."""
     lower, upper = (_number(summary, INPUT_INFORMATION, name + noise) for name in (KDE_BD, KDE_KL))
@@ -142,7 +168,9 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 
 def _stack(numbers: list[Shown]) -> Text:
-    lines = [Text(one.value, style="dim" if one.saturated or one.null_like or one.too_few else "") for one in numbers]
+    lines = [
+        Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers
+    ]
     return Text("\n").join(lines)
 
 
@@ -174,7 +202,7 @@ def _legend(summaries: list[LayerSummary], relative: str) -> Text:
         lines.append(
             "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
         )
-    if any(one.too_few and not one.saturated for one in shown):
+    if any(one.undersampled and not one.saturated for one in shown):
         lines.append(
             "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."
         )

@@ -14,9 +14,9 @@ from infoplane.checks import check_activations, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
 from infoplane.randomness import seeded_generator
-from infoplane.records import measurement_table
-from infoplane.studies.decoders import ORIGINAL
-from infoplane.studies.layer import LayerFacts, measure_layer, stratified_groups
+from infoplane.records import ORIGINAL, measurement_table
+from infoplane.studies.layer import LayerFacts, measure_layer
+from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
 
 NAMES = ("activations", "labels")  # of the arrays in a file
 
@@ -120,7 +120,12 @@ def estimate_activations(
     )
     check_activations(activations)
     check_labels(labels, len(activations))
-    groups = stratified_groups(labels, seeded_generator(seed, "groups"))
-    versions = {ORIGINAL: activations}
-    records = measure_layer(versions, labels, groups, settings, facts, examples_seed=seed, thorough=True, final=True)
-    return measurement_table(records.measurements)
+    outputs = LayerOutputs(
+        versions={ORIGINAL: activations},
+        labels=labels,
+        groups=stratified_groups(labels, seeded_generator(seed, "groups")),
+        settings=settings,
+        due=due(thorough=True, final=True),
+        examples_seed=seed,
+    )
+    return measurement_table(measure_layer(outputs, facts).measurements)

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +15,44 @@ import torch
 
 from infoplane.errors import UserError
 from infoplane.estimators.influence import NORMAL_QUANTILE
+from infoplane.records import LOWER, UPPER, table_schema
 from infoplane.runs import RunFolder
-from infoplane.studies.calibrated import LOWER, UPPER, Reading
+from infoplane.short_repr import with_short_repr
+from infoplane.studies.calibrated import Reading
 from infoplane.studies.cells import DISCIPLINES, CalibrationConfig, Cell, CellResult, measure_cell, planned_cells
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.workers import worker_processes
 
-CALIBRATION_SCHEMA: dict[str, Any] = {
-    "question": pl.String,
-    "task": pl.String,
-    "truth_nats": pl.Float64,
-    "truth_source": pl.String,
-    "samples": pl.Int64,
-    "features": pl.Int64,  # of a pair, of both together
-    "estimator": pl.String,
-    "kind": pl.String,  # "lower", "upper", "estimate"
-    "fit": pl.String,
-    "settings": pl.String,
-    "replicates": pl.Int64,
-    "mean_error_nats": pl.Float64,  # of value - truth
-    "spread_nats": pl.Float64,  # standard deviation over the replicates
-    "stated_error_nats": pl.Float64,  # half a 95 % interval over 1.96: mean
-    "intervals_holding": pl.Int64,  # see `holds`
-    "flagged": pl.Int64,  # replicates above 0.95 of their ceiling, or biased by their own account
-    "null_like": pl.Int64,  # replicates that permuted labels reach
-    "seconds": pl.Float64,  # processor time of a fit on one thread: median
-    "values_nats": pl.List(pl.Float64),
-    "lows_nats": pl.List(pl.Float64),
-    "highs_nats": pl.List(pl.Float64),
-}
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationRow:
+    """What one estimator states about one task, over all replicates."""
+
+    question: str
+    task: str
+    truth_nats: float
+    truth_source: str
+    samples: int
+    features: int  # of a pair, of both together
+    estimator: str
+    kind: str  # "lower", "upper", "estimate"
+    fit: str
+    settings: str
+    replicates: int
+    mean_error_nats: float  # of value - truth
+    spread_nats: float  # standard deviation over the replicates
+    stated_error_nats: float | None  # half a 95 % interval over 1.96: mean
+    intervals_holding: int | None  # see `holds`
+    flagged: int | None  # replicates that are saturated or undersampled
+    null_like: int | None  # replicates that permuted labels reach
+    seconds: float  # processor time of a fit on one thread: median
+    values_nats: Sequence[float]
+    lows_nats: Sequence[float] | None
+    highs_nats: Sequence[float] | None
+
+
+CALIBRATION_SCHEMA = table_schema(CalibrationRow)
 
 
 def calibration(
@@ -73,9 +83,7 @@ def calibration(
     if missing:
         _measure(missing, kept, paths, min(jobs or os.cpu_count() or 1, len(missing)), progress)
     return pl.DataFrame(
-        [row for cell in cells for row in _rows(cell, _read(kept, paths[cell]))],
-        schema=CALIBRATION_SCHEMA,
-        orient="row",
+        [asdict(row) for cell in cells for row in _rows(cell, _read(kept, paths[cell]))], schema=CALIBRATION_SCHEMA
     )
 
 
@@ -109,7 +117,7 @@ def _read(kept: RunFolder, path: Path) -> CellResult:
         raise UserError(f"{path} cannot be read ({error}); delete it and repeat the command") from None
 
 
-def _rows(cell: Cell, result: CellResult) -> list[dict[str, Any]]:
+def _rows(cell: Cell, result: CellResult) -> list[CalibrationRow]:
     discipline = DISCIPLINES[cell.discipline]
     rows = []
     for number, reading in enumerate(result.readings[0]):
@@ -118,21 +126,21 @@ def _rows(cell: Cell, result: CellResult) -> list[dict[str, Any]]:
             continue
         readings = [replicate[number] for replicate in result.readings]
         rows.append(
-            {
-                "question": discipline.questions[reading.quantity],
-                "task": cell.task,
-                "truth_nats": truth,
-                "truth_source": discipline.tasks[cell.task].truth,
-                "samples": cell.samples,
-                "features": cell.features,
-                "estimator": reading.estimator,
-                "kind": reading.kind,
-                "fit": cell.fit,
-                "settings": discipline.fits[cell.fit].settings,
-                "replicates": len(readings),
-                "seconds": statistics.median(result.seconds),
+            CalibrationRow(
+                question=discipline.questions[reading.quantity],
+                task=cell.task,
+                truth_nats=truth,
+                truth_source=discipline.tasks[cell.task].truth,
+                samples=cell.samples,
+                features=cell.features,
+                estimator=reading.estimator,
+                kind=reading.kind,
+                fit=cell.fit,
+                settings=discipline.fits[cell.fit].settings,
+                replicates=len(readings),
+                seconds=statistics.median(result.seconds),
                 **summary(readings, truth),
-            }
+            )
         )
     return rows
 

@@ -1,21 +1,16 @@
 """The cells of a calibration: which estimator meets which task, what decides its numbers, and how it is measured."""
 
-import ast
 import hashlib
-import inspect
 import json
 import platform
 import re
-import sys
-import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -36,9 +31,8 @@ from infoplane.estimators.tasks import (
     symmetric_channel_information,
 )
 from infoplane.randomness import seeded_generator
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.studies import calibrated
-from infoplane.studies.calibrated import CHANNEL_FITS, LABEL_FITS, PAIR_FITS, PAIR_INFORMATION, Fit, Reading
+from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, PAIR_INFORMATION
+from infoplane.studies.calibrated import CHANNEL_FITS, LABEL_FITS, PAIR_FITS, Fit, Reading
 
 
 class Discipline(NamedTuple):
@@ -140,7 +134,8 @@ class Cell:
     features: int
     seed: int
     replicates: Replicates
-    fingerprint: str  # of everything else that decides the numbers: settings, code, the task's draws, the machine
+    version: int  # of the fit: `Fit.version`
+    fingerprint: str  # of what else decides the numbers: the task's draws, versions of libraries, the processor
 
     @property
     def file_name(self) -> str:
@@ -173,7 +168,6 @@ def planned_cells(config: CalibrationConfig) -> list[Cell]:
     cells, machine = [], environment()
     for discipline_name, discipline in DISCIPLINES.items():
         fits = {name: fit for name, fit in discipline.fits.items() if name in (config.estimators or _all_fits(config))}
-        fingerprints = {name: _fit_fingerprint(fit) for name, fit in fits.items()}
         for task_name, task in discipline.tasks.items():
             if task_name not in (config.tasks or (_QUICK_TASKS if config.quick else discipline.tasks)):
                 continue
@@ -188,7 +182,8 @@ def planned_cells(config: CalibrationConfig) -> list[Cell]:
                     features=features,
                     seed=config.seed,
                     replicates=_QUICK_REPLICATES if config.quick else _REPLICATES,
-                    fingerprint=_hash([fingerprints[name], _draw_fingerprint(drawn), machine]),
+                    version=fit.version,
+                    fingerprint=_hash([_draw_fingerprint(drawn), machine]),
                 )
                 for name, fit in fits.items()
                 if features <= fit.most_features
@@ -223,32 +218,6 @@ def _hash(facts: object) -> str:
 def _draw_fingerprint(task: Any) -> str:
     """Hash a small draw: it changes with the sampler, and not with what else its file holds."""
     return _hash([part.numpy().tobytes().hex() if isinstance(part, Tensor) else part for part in task])
-
-
-def _code(part: ModuleType | Callable[..., Any]) -> str:
-    """Return what decides numbers of the source: neither comments nor docstrings."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(part)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-def _fit_fingerprint(fit: Fit[Any]) -> str:
-    """Hash the code of an estimator, of all of ours that it uses, and of how it is used here."""
-    sources = {"used": _code(calibrated), "measured": _code(measure_cell)}
-
-    def visit(module: ModuleType) -> None:
-        if module.__name__ in sources:
-            return
-        sources[module.__name__] = _code(module)
-        for value in list(vars(module).values()):
-            name = getattr(value, "__module__", None) or ""
-            if name.startswith("infoplane."):
-                visit(sys.modules[name])
-
-    visit(sys.modules[fit.estimator.__module__])
-    return _hash(sources)
 
 
 def environment() -> dict[str, str]:

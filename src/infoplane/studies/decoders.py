@@ -1,143 +1,61 @@
-"""What decoders read in one layer, as records: of the label, and of the class that examples are mistaken for."""
+"""What decoders read in one layer: of the label, and of the class that examples are misclassified as."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from infoplane.estimators import (
-    DecodedInformation,
-    HeldOutInformation,
-    Null,
-    decoded_information,
-    label_permutations,
-    null_from,
-)
-from infoplane.randomness import seeded_generator
-from infoplane.records import (
-    DECODED,
-    DECODED_TRANSFER,
-    LABEL_INFORMATION,
-    MISTAKEN_INFORMATION,
-    TRUE_INFORMATION,
-    Measurement,
-)
-from infoplane.short_repr import with_short_repr
-from infoplane.studies.rows import decoded_row
+from infoplane.estimators import DecodedInformation, Estimate, HeldOutInformation, null_from
+from infoplane.records import MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
+from infoplane.studies.fitted_decoders import label_sets
+from infoplane.studies.outputs import Version, When
 
-DECODABLE = 10  # examples: two for each fold of the decoders
 MISTAKES = 50  # misclassified examples: of fewer a decoder learns nothing
-ORIGINAL = "original"
 
 
-def fitted_decoders(
-    activations: Tensor, labels: Tensor, *, examples_seed: int, permutations: int
-) -> list[DecodedInformation]:
-    """Fit decoders to the labels, then to `permutations` permuted ones: `Undistorted.decoders` of originals.
+def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
+    """Yield what decoders find in a version: refitted to it, and those of undistorted originals.
 
-    Args:
-        activations: `(samples, features)`, at least `DECODABLE` samples.
-        labels: `(samples,)` integers.
-        examples_seed: of folds and permutations.
-        permutations: at least 0.
+    At thorough measurements decoders are fitted to each version; those of originals are applied to all others. Of
+    distorted examples, decoders of the undistorted originals are applied to every version.
     """
-    return [
-        decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))
-        for one in _label_sets(labels, permutations, examples_seed)
-    ]
+    if not version.decodable:
+        return
+    layer, activations = version.layer, version.activations
+    original = version.examples == ORIGINAL and not layer.undistorted
+    readers = layer.decoders_of_originals
+    if When.THOROUGH_EPOCHS in layer.due:
+        yield _with_null(readers if original else layer.fitted(activations, layer.labels)), {}
+    if readers and not original:
+        known = label_sets(layer.labels.cpu(), len(readers) - 1, layer.examples_seed)
+        yield _with_null([one.transferred(activations, own) for one, own in zip(readers, known, strict=True)]), {}
+    if version.examples in layer.predicted:
+        for estimate in _mistaken(version, layer.predicted[version.examples].cpu(), readers):
+            yield estimate, {}
 
 
-def _label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
-    return [labels, *label_permutations(labels, permutations, seeded_generator(examples_seed, "permutations"))]
+def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInformation]) -> Iterator[Estimate]:
+    """What a layer encodes of the wrong classes and of the right ones, of the misclassified examples alone.
 
-
-@with_short_repr
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """How decoders read one layer.
-
-    Attributes:
-        labels: `(samples,)` integers, on the CPU.
-        groups: `(samples,)`, from `stratified_groups`.
-        facts: the first columns of the records.
-        examples_seed: of folds and permutations.
-        permutations: of the null of refitted decoders.
-        refitting: fit decoders of the labels to each version; otherwise those of undistorted originals alone read them.
-        refitting_mistakes: likewise of the classes that examples are mistaken for.
+    Decoders of originals have no permuted twin here, for they were fitted to another question; 0 is what they give
+    where they know nothing, and less where they are misled.
     """
-
-    labels: Tensor
-    groups: Tensor
-    facts: dict[str, Any]
-    examples_seed: int
-    permutations: int
-    refitting: bool
-    refitting_mistakes: bool
-
-    def rows(
-        self, versions: Mapping[str, Tensor], readers: Sequence[DecodedInformation], predicted: Mapping[str, Tensor]
-    ) -> Iterator[Measurement]:
-        """Yield what decoders find in each version: refitted to it, and those of originals.
-
-        Args:
-            versions: by name, originals first: `(samples, features)`.
-            readers: decoders of undistorted originals, to the labels and to permuted ones; without any, those refitted
-                to the originals read all other versions.
-            predicted: for some versions `(samples,)` classes that the network takes the examples for.
-        """
-        for examples, activations in versions.items():
-            found = self._fitted(activations, self.labels) if self.refitting else []
-            if found:
-                yield self._row(examples, activations, found[0], DECODED, LABEL_INFORMATION, null=found[1:])
-            if examples == ORIGINAL and not readers:
-                readers = found
-            elif readers:
-                known = _label_sets(self.labels, len(readers) - 1, self.examples_seed)
-                moved = [reader.transferred(activations, one) for reader, one in zip(readers, known, strict=True)]
-                yield self._row(examples, activations, moved[0], DECODED_TRANSFER, LABEL_INFORMATION, null=moved[1:])
-            if examples in predicted:
-                yield from self._mistaken_rows(examples, activations, predicted[examples].cpu(), readers)
-
-    def _mistaken_rows(
-        self, examples: str, activations: Tensor, predicted: Tensor, readers: Sequence[DecodedInformation]
-    ) -> Iterator[Measurement]:
-        """What a layer tells about the wrong classes and about the right ones, of the misclassified examples alone.
-
-        Decoders of originals have no permuted twin here, for they were fitted to another question; 0 is what they give
-        where they know nothing, and less where they are misled.
-        """
-        among = (predicted != self.labels) & torch.isin(predicted, self.labels)
-        if int(among.sum()) < MISTAKES:
-            return
-        own = activations[among.to(activations.device)]
-        for quantity, classes in ((MISTAKEN_INFORMATION, predicted), (TRUE_INFORMATION, self.labels)):
-            if self.refitting_mistakes:
-                found = self._fitted(own, classes[among])
-                yield self._row(examples, own, found[0], DECODED, quantity, null=found[1:], among=among)
-            if readers:
-                moved = readers[0].transferred(activations, classes, among=among)
-                yield self._row(examples, own, moved, DECODED_TRANSFER, quantity, among=among)
-
-    def _fitted(self, activations: Tensor, labels: Tensor) -> list[DecodedInformation]:
-        return fitted_decoders(activations, labels, examples_seed=self.examples_seed, permutations=self.permutations)
-
-    def _row(
-        self,
-        examples: str,
-        activations: Tensor,
-        found: HeldOutInformation,
-        estimator: str,
-        quantity: str,
-        *,
-        null: Sequence[HeldOutInformation] = (),
-        among: Tensor | None = None,
-    ) -> Measurement:
-        common = {**self.facts, "examples": examples}
-        common |= {"samples": activations.shape[0], "features": activations.shape[1]}
-        return decoded_row(found, estimator, quantity, _null(null), self.groups, common, among=among)
+    layer, labels = version.layer, version.labels.cpu()
+    among = (predicted != labels) & torch.isin(predicted, labels)
+    if int(among.sum()) < MISTAKES:
+        return
+    own = version.activations[among.to(version.activations.device)]
+    rows = among.nonzero().squeeze(1)
+    for quantity, classes in ((MISTAKEN_INFORMATION, predicted), (TRUE_INFORMATION, labels)):
+        if When.THOROUGH_EPOCHS in layer.due or layer.every_mistake:
+            yield replace(_with_null(layer.fitted(own, classes[among])), quantity=quantity, rows=rows)
+        if readers:
+            moved = readers[0].transferred(version.activations, classes, among=among)
+            yield replace(moved, quantity=quantity)
 
 
-def _null(found: Sequence[HeldOutInformation]) -> Null | None:
-    return null_from([one.label for one in found]) if found else None
+def _with_null(found: Sequence[HeldOutInformation]) -> HeldOutInformation:
+    """Return the first, with a null from all others."""
+    return replace(found[0], null=null_from([one.value for one in found[1:]])) if found[1:] else found[0]

@@ -30,15 +30,15 @@ from infoplane.errors import UserError
 from infoplane.estimators import mean_unit_variance
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records import geometry_table, measurement_table, performance_table
+from infoplane.records import ORIGINAL, geometry_table, measurement_table, performance_table
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.studies.attack_warnings import attack_warnings_said
-from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
 from infoplane.studies.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
-from infoplane.studies.layer import Undistorted
+from infoplane.studies.fitted_decoders import DECODABLE, fitted_decoders
+from infoplane.studies.outputs import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
 import polars as pl
 import torch
@@ -15,7 +15,6 @@ from infoplane.estimators import (
     ksg_information,
     mean_unit_variance,
     noisy_information,
-    saturated,
 )
 from infoplane.estimators.tasks.boxes import (
     binned_steps_information,
@@ -28,13 +27,13 @@ from infoplane.estimators.tasks.boxes import (
     step_layer,
 )
 from infoplane.randomness import seeded_generator
-from infoplane.records import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, NOISY
+from infoplane.records import INPUT_INFORMATION
 from infoplane.studies.progress import Progress, Silence
+from infoplane.studies.to_records import record
 from infoplane.sweeps import (
     CLOSED_FORM,
     CONTINUOUS_LIMIT,
     DISCRETE_LIMIT,
-    KSG,
     LAYER_ENTROPY,
     NOISE_ENTROPY,
     SweepMeasurement,
@@ -94,27 +93,23 @@ def _measured(sweep: str, x: Tensor, layer: Tensor, seed: int, replicate: int) -
     variances = [width**2 / 12 for width in WIDTHS]
     kdes = kde_sweep(layer, labels, noise_variances=variances)
     common = {
-        "sweep": sweep, "replicate": replicate, "quantity": INPUT_INFORMATION, "samples": len(layer), "features": 1,
-        "classes": 1, "unit_variance": mean_unit_variance(layer),
+        "sweep": sweep, "replicate": replicate, "samples": len(layer), "features": 1, "classes": 1,
+        "unit_variance": mean_unit_variance(layer),
     }  # fmt: skip
     for width, variance, kde in zip(WIDTHS, variances, kdes, strict=True):
         boxed, gaussian, binned_truth = _truths(sweep, width, variance)
         at = {**common, "x": width}
-        noise = {**at, "noise_variance": variance, "truth_nats": gaussian}
-        for estimator, kind in ((KDE_BD, "lower"), (KDE_KL, "upper")):
-            name = f"input_{kind}"
-            yield _row(noise, estimator, kind, getattr(kde, name), kde.errors[name], kde.input_ceiling)
         noisy = noisy_information(
             layer, labels, noise_variance=variance, generator=seeded_generator(seed, "limits noise", replicate)
         )
-        yield _row(noise, NOISY, "estimate", noisy.input, noisy.input_error, noisy.input_ceiling)
+        for estimate in (kde.input_lower, kde.input_upper, noisy.input):
+            yield record(SweepMeasurement, estimate, {**at, "noise_variance": variance, "truth_nats": gaussian})
         binned = binning_information(layer, labels, bin_width=width)
-        bins = {**at, "bin_width": width, "truth_nats": binned_truth}
-        yield _row(bins, BINNING, "estimate", binned.input, binned.errors["input"], binned.input_ceiling)
+        yield record(SweepMeasurement, binned.input, {**at, "bin_width": width, "truth_nats": binned_truth})
         generator = seeded_generator(seed, "limits box", replicate)
         box = torch.rand(layer.shape, generator=generator, dtype=torch.double) - 0.5
         ksg = ksg_information(x, layer + width * box, generator=generator)
-        yield _row({**at, "truth_nats": boxed}, KSG, "estimate", ksg.information, ksg.error, None)
+        yield record(SweepMeasurement, replace(ksg, quantity=INPUT_INFORMATION), {**at, "truth_nats": boxed})
 
 
 def _truths(sweep: str, width: float, variance: float) -> Sequence[float]:
@@ -126,17 +121,3 @@ def _truths(sweep: str, width: float, variance: float) -> Sequence[float]:
             binned_steps_information(PROBABILITIES, width),
         )
     return boxed_uniform_information(width), noisy_uniform_information(variance), binned_uniform_information(width)
-
-
-def _row(
-    common: dict[str, Any], estimator: str, kind: str, value: float, error: float, ceiling: float | None
-) -> SweepMeasurement:
-    return SweepMeasurement(
-        **common,
-        estimator=estimator,
-        kind=kind,
-        value_nats=value,
-        standard_error=error,
-        ceiling_nats=ceiling,
-        saturated=saturated(value, ceiling),
-    )

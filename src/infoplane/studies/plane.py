@@ -16,6 +16,7 @@ from infoplane.models import chosen_layers, default_layers
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
+    ORIGINAL,
     Geometry,
     Measurement,
     Performance,
@@ -24,7 +25,6 @@ from infoplane.records import (
     performance_table,
 )
 from infoplane.short_repr import with_short_repr
-from infoplane.studies.decoders import ORIGINAL
 from infoplane.studies.evaluate import (
     attack_images,
     check_classifies,
@@ -34,7 +34,8 @@ from infoplane.studies.evaluate import (
     recorded_names,
     running_layers,
 )
-from infoplane.studies.layer import LayerFacts, LayerRecords, Undistorted, measure_layer, stratified_groups
+from infoplane.studies.layer import LayerFacts, LayerRecords, measure_layer
+from infoplane.studies.outputs import LayerOutputs, Undistorted, due, stratified_groups
 from infoplane.team import ALONE, Team, together
 
 
@@ -210,20 +211,19 @@ class InformationPlane:
                 )
                 if distorted:
                     facts |= {"distortion": distorted.distortion, "level": distorted.level}
-                return index, measure_layer(
-                    {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)},
-                    self._labels,
-                    self._groups,
-                    self._settings,
-                    facts,
+                outputs = LayerOutputs(
+                    versions={name: activations for name, (_, activations) in zip(versions, recorded, strict=True)},
+                    labels=self._labels,
+                    groups=self._groups,
+                    settings=self._settings,
+                    due=due(thorough=thorough and (distorted is None or layer == layers[-1]), final=final),
                     examples_seed=self._examples_seed,
                     inputs=inputs,
-                    undistorted=distorted.undistorted[layer] if distorted else None,
                     predicted=mistaken_for,
-                    thorough=thorough and (distorted is None or layer == layers[-1]),
-                    final=final,
-                    mistakes=distorted is not None and distorted.every_mistake,
+                    undistorted=distorted.undistorted[layer] if distorted else None,
+                    every_mistake=distorted is not None and distorted.every_mistake,
                 )
+                return index, measure_layer(outputs, facts)
 
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)

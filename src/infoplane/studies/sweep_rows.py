@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from infoplane.estimators import (
-    Null,
+    Estimate,
     binning_information,
     decoded_information,
     kde_information,
     mean_unit_variance,
     noisy_information,
-    saturated,
 )
 from infoplane.estimators.tasks.clouds import CloudInformation
 from infoplane.randomness import seeded_generator
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records import INPUT_INFORMATION
+from infoplane.studies.to_records import record
 from infoplane.sweeps import SweepMeasurement
 
 UNKNOWN = CloudInformation(math.nan, math.nan)
@@ -56,106 +56,25 @@ def sweep_rows(draw: Draw, seed: int, permutations: int, common: dict[str, Any])
         "classes": len(torch.unique(draw.labels)),
         "unit_variance": mean_unit_variance(draw.activations),
     }
-    rows = _Rows(draw, seed, permutations, common)
-    if draw.noise_variance is not None:
-        yield from rows.kde(draw.noise_variance)
-        yield from rows.noisy(draw.noise_variance)
-    if draw.bin_width is not None:
-        yield from rows.binning(draw.bin_width)
+    data, seeds = (draw.activations, draw.labels), (seed, "sweeps", common["replicate"])
+
+    def null() -> dict[str, Any]:
+        return {"permutations": permutations, "generator": seeded_generator(*seeds, "permutations")}
+
+    def row(estimate: Estimate, truth: CloudInformation, **settings: float) -> SweepMeasurement:
+        known = truth.input if estimate.quantity == INPUT_INFORMATION else truth.label
+        facts = {**common, **settings, "truth_nats": None if math.isnan(known) else known}
+        return record(SweepMeasurement, estimate, facts)
+
+    if (variance := draw.noise_variance) is not None:
+        kde = kde_information(*data, noise_variance=variance, **null())
+        noisy = noisy_information(*data, noise_variance=variance, **null())
+        of_kde = (kde.input_lower, kde.label_lower, kde.input_upper, kde.label_upper)
+        for estimate in of_kde + noisy.estimates():
+            yield row(estimate, draw.noisy, noise_variance=variance)
+    if (width := draw.bin_width) is not None:
+        for estimate in binning_information(*data, bin_width=width, **null()).estimates():
+            yield row(estimate, draw.binned, bin_width=width)
     if draw.decoded:
-        yield rows.decoded()
-
-
-class _Rows:
-    def __init__(self, draw: Draw, seed: int, permutations: int, common: dict[str, Any]) -> None:
-        self._draw, self._common = draw, common
-        self._seeds = (seed, "sweeps", common["replicate"])
-        self._permutations = permutations
-
-    def _arguments(self, purpose: str) -> dict[str, Any]:
-        return {"permutations": self._permutations, "generator": seeded_generator(*self._seeds, purpose)}
-
-    def kde(self, noise_variance: float) -> Iterator[SweepMeasurement]:
-        kde = kde_information(
-            self._draw.activations,
-            self._draw.labels,
-            noise_variance=noise_variance,
-            **self._arguments("permutations"),
-        )
-        for estimator, side in ((KDE_BD, "lower"), (KDE_KL, "upper")):
-            for name, quantity, kind in (
-                (f"input_{side}", INPUT_INFORMATION, side),
-                (f"label_{side}", LABEL_INFORMATION, "estimate"),
-            ):
-                yield self._row(
-                    estimator, kind, quantity, getattr(kde, name), kde.errors[name],
-                    ceiling=kde.input_ceiling if quantity == INPUT_INFORMATION else kde.label_ceiling,
-                    null=kde.nulls.get(name), truth=self._draw.noisy, noise_variance=noise_variance,
-                )  # fmt: skip
-
-    def noisy(self, noise_variance: float) -> Iterator[SweepMeasurement]:
-        noisy = noisy_information(
-            self._draw.activations,
-            self._draw.labels,
-            noise_variance=noise_variance,
-            **self._arguments("permutations"),
-        )
-        errors = {"input": noisy.input_error, "label": noisy.label_error}
-        yield from self._both(NOISY, noisy, errors, self._draw.noisy, noise_variance=noise_variance)
-
-    def binning(self, bin_width: float) -> Iterator[SweepMeasurement]:
-        binned = binning_information(
-            self._draw.activations, self._draw.labels, bin_width=bin_width, **self._arguments("permutations")
-        )
-        yield from self._both(BINNING, binned, binned.errors, self._draw.binned, bin_width=bin_width)
-
-    def decoded(self) -> SweepMeasurement:
-        generator = seeded_generator(*self._seeds, "decoder")
-        decoded = decoded_information(self._draw.activations, self._draw.labels, generator=generator)
-        return self._row(
-            DECODED, "lower", LABEL_INFORMATION, decoded.label, decoded.label_error,
-            ceiling=decoded.label_ceiling, null=None, truth=UNKNOWN._replace(label=self._draw.label),
-        )  # fmt: skip
-
-    def _both(
-        self, estimator: str, result: Any, errors: dict[str, float], truth: CloudInformation, **settings: float
-    ) -> Iterator[SweepMeasurement]:
-        for name, quantity, ceiling in (
-            ("input", INPUT_INFORMATION, result.input_ceiling),
-            ("label", LABEL_INFORMATION, result.label_ceiling),
-        ):
-            yield self._row(
-                estimator, "estimate", quantity, getattr(result, name), errors[name],
-                ceiling=ceiling, null=result.nulls.get(name), truth=truth, **settings,
-            )  # fmt: skip
-
-    def _row(
-        self,
-        estimator: str,
-        kind: str,
-        quantity: str,
-        value: float,
-        error: float,
-        *,
-        ceiling: float,
-        null: Null | None,
-        truth: CloudInformation,
-        noise_variance: float | None = None,
-        bin_width: float | None = None,
-    ) -> SweepMeasurement:
-        known = truth.input if quantity == INPUT_INFORMATION else truth.label
-        return SweepMeasurement(
-            **self._common,
-            estimator=estimator,
-            kind=kind,
-            quantity=quantity,
-            value_nats=value,
-            standard_error=error,
-            ceiling_nats=ceiling,
-            null_quantile95_nats=null.quantile95 if null else None,
-            # near H(Y) a held-out lower bound has not run out of anything
-            saturated=estimator != DECODED and saturated(value, ceiling),
-            truth_nats=None if math.isnan(known) else known,
-            noise_variance=noise_variance,
-            bin_width=bin_width,
-        )
+        decoded = decoded_information(*data, generator=seeded_generator(*seeds, "decoder"))
+        yield row(decoded, UNKNOWN._replace(label=draw.label))

@@ -1,0 +1,32 @@
+"""Decoders of one layer, fitted with the same folds and permutations for every layer, epoch and version."""
+
+import torch
+from torch import Tensor
+
+from infoplane.estimators import DecodedInformation, decoded_information, label_permutations
+from infoplane.randomness import seeded_generator
+
+DECODABLE = 10  # examples: two for each fold of the decoders
+
+
+def fitted_decoders(
+    activations: Tensor, labels: Tensor, *, examples_seed: int, permutations: int
+) -> list[DecodedInformation]:
+    """Fit decoders to the labels, then to `permutations` permuted ones.
+
+    Args:
+        activations: `(samples, features)`, at least `DECODABLE` samples.
+        labels: `(samples,)` integers.
+        examples_seed: of folds and permutations.
+        permutations: at least 0.
+    """
+    return [
+        decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))
+        for one in label_sets(labels, permutations, examples_seed)
+    ]
+
+
+def label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
+    """Return the labels, then `permutations` permuted ones."""
+    permuting: torch.Generator = seeded_generator(examples_seed, "permutations")
+    return [labels, *label_permutations(labels, permutations, permuting)]
