@@ -161,7 +161,7 @@ def config_with(**parts):
         (b"\xff\xfe", "is not valid JSON"),
         (b"[]", "all of it must be a valid dictionary"),
         (b"3", "all of it must be a valid dictionary"),
-        (b'{"schema": 1}', "study is missing"),
+        (b'{"schema": %d}' % SCHEMA_VERSION, "study is missing"),
         (config_with(study=None), "study must be a valid string, got None"),
         (config_with(settings=None), "settings must be a valid dictionary, got None"),
         (config_with(environment=[]), "environment must be a valid dictionary, got []"),

@@ -9,7 +9,7 @@ from polars import selectors
 
 from infoplane.short_repr import with_short_repr
 
-SCHEMA_VERSION = 1  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
@@ -69,7 +69,7 @@ class Measurement:
     null_quantile95_nats: float | None = None
     permutations: int | None = None
     saturated: bool
-    biased: bool | None = None  # whether too few samples moved it, by the estimator's own account; None without one
+    undersampled: bool | None = None  # whether the estimator says that it had too few samples; None where it cannot say
     samples: int
     features: int
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
@@ -160,7 +160,7 @@ MEASUREMENT_SCHEMA: dict[str, pl.DataType] = {
     "null_quantile95_nats": pl.Float64(),
     "permutations": pl.Int64(),
     "saturated": pl.Boolean(),
-    "biased": pl.Boolean(),
+    "undersampled": pl.Boolean(),
     "samples": pl.Int64(),
     "features": pl.Int64(),
     "noise_mode": pl.String(),

@@ -178,7 +178,7 @@ def synthetic_thorough(
                         permutations=5 if has_null else None,
                         distribution=MIXTURE if facts["estimator"] == NOISY else POPULATION,
                         saturated=facts["estimator"] == NOISY and value > 0.95 * ceiling,
-                        biased=value > ceiling - 3 if facts["quantity"] == INPUT_INFORMATION else None,
+                        undersampled=value > ceiling - 3 if facts["quantity"] == INPUT_INFORMATION else None,
                     )
                 )
     return rows

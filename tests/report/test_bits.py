@@ -154,9 +154,9 @@ def test_relative_noise_is_named_by_the_share_of_the_layer(ratios, expected):
     assert relative_noise_text(in_bits(measurement_table(rows))) == expected
 
 
-@pytest.mark.parametrize(("biased", "expected"), [(True, True), (False, False), (None, False)])
-def test_what_an_estimator_calls_biased_had_too_few_samples(biased, expected):
-    assert shown(biased=biased)["too_few"] is expected
+@pytest.mark.parametrize(("undersampled", "expected"), [(True, True), (False, False), (None, False)])
+def test_what_an_estimator_calls_undersampled_is_shown_as_such(undersampled, expected):
+    assert shown(undersampled=undersampled)["undersampled"] is expected
 
 
 def test_intervals_are_in_bits_and_saturated_values_have_none():

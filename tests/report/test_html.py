@@ -216,7 +216,7 @@ def test_series_hold_the_records_in_bits(full_run):
         assert one["x"] == pytest.approx(inputs["value_bits"].to_list(), abs=5.1e-4)
         assert one["y"] == pytest.approx(labels["value_bits"].to_list(), abs=5.1e-4)
         assert one["cy"] == pytest.approx(3.322, abs=1e-3)
-        assert one["f"] == "".join("01"[flag] for flag in inputs["too_few"])
+        assert one["f"] == "".join("01"[flag] for flag in inputs["undersampled"])
     adversarial = next(one for one in data["performance"] if one["curve"] == "test, adversarial")
     assert len(adversarial["accuracy"]) == 11
 

@@ -24,7 +24,7 @@ RESOLUTION_BITS = 0.005
 POINT_KEYS = ("seed", "training", "examples", "epoch", "layer_index", "layer", "estimator")
 _SHOWN = (
     "value_bits", "drawn_bits", "clipped", "error_bits", "low_bits", "high_bits", "ceiling_bits", "null_bits",
-    "null_like", "saturated", "too_few",
+    "null_like", "saturated", "undersampled",
 )  # fmt: skip
 
 
@@ -42,14 +42,14 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None where saturated, as a ceiling has no spread to report), `low_bits` and
     `high_bits` (95 % interval, likewise), `ceiling_bits`, `null_bits` (95 % quantile over permuted labels),
-    `null_like` (no higher than that quantile) and `too_few` (samples, by the estimator's own account).
+    `null_like` (no higher than that quantile) and `undersampled` (samples, by the estimator's own account).
     """
     rows = distorted(measurements) if of_distorted else undistorted(measurements)
     rows = rows.filter(pl.col("value_nats").is_finite())  # a diverged network still gets a report
     noise, saturated = pl.col("noise_mode"), pl.col("saturated")
     rows = rows.with_columns(
         estimator=pl.col("estimator") + pl.when(noise != FIXED_NOISE).then("@" + noise).otherwise(pl.lit("")),
-        too_few=pl.col("biased").fill_null(value=False),
+        undersampled=pl.col("undersampled").fill_null(value=False),
         value_bits=bits(pl.col("value_nats")),
         error_bits=pl.when(~saturated).then(bits(pl.col("standard_error"))),
         low_bits=pl.when(~saturated).then(bits(pl.col("interval_low"))),

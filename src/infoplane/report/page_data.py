@@ -64,7 +64,7 @@ def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]]) -> list[d
                 "q": _compact(own["label_null_bits"]),
                 "sx": _flags(own["input_saturated"]),
                 "sy": _flags(own["label_saturated"]),
-                "f": _flags(own["input_too_few"]),
+                "f": _flags(own["input_undersampled"]),
                 "n": _flags(own["label_null_like"]),
             }
         )

@@ -177,7 +177,7 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
     """
     if shown is None:
         return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + with_null)
-    poor = ' class="poor"' if shown.saturated or shown.null_like or shown.too_few else ""
+    poor = ' class="poor"' if shown.saturated or shown.null_like or shown.undersampled else ""
     first = ' class="part poor"' if part and poor else part or poor
     value = escape(shown.value)
     for mark in (" sat", " few"):

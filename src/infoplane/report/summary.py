@@ -18,7 +18,7 @@ class Shown(NamedTuple):
     null: str
     null_like: bool
     saturated: bool
-    too_few: bool
+    undersampled: bool
 
 
 class LayerSummary(NamedTuple):
@@ -40,13 +40,13 @@ def show_number(row: Mapping[str, Any]) -> Shown:
     value = show_bits(row["value_bits"])
     if row["saturated"]:
         value += " sat"
-    elif row["too_few"]:
+    elif row["undersampled"]:
         value += " few"
     elif row["error_bits"] is not None:
         value += show_error(row["error_bits"])
     null = "" if row["null_bits"] is None else show_bits(row["null_bits"])
     interval = "" if row["low_bits"] is None else f"{show_bits(row['low_bits'])} to {show_bits(row['high_bits'])}"
-    return Shown(value, interval, null, row["null_like"], row["saturated"], row["too_few"])
+    return Shown(value, interval, null, row["null_like"], row["saturated"], row["undersampled"])
 
 
 def show_bits(value: float) -> str:

@@ -31,8 +31,8 @@ from infoplane.report.summary import (
 
 # Every estimator is in the report; three of I(T;Y), at the fixed noise, with their nulls are what 80 columns hold.
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
-_NOTHING = Shown("-", "", "", null_like=False, saturated=False, too_few=False)
-_BLANK = Shown("", "", "", null_like=False, saturated=False, too_few=False)
+_NOTHING = Shown("-", "", "", null_like=False, saturated=False, undersampled=False)
+_BLANK = Shown("", "", "", null_like=False, saturated=False, undersampled=False)
 _TRANSFERRED = "adv*"
 
 
@@ -142,7 +142,7 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 
 def _stack(numbers: list[Shown]) -> Text:
-    lines = [Text(one.value, style="dim" if one.saturated or one.null_like or one.too_few else "") for one in numbers]
+    lines = [Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers]
     return Text("\n").join(lines)
 
 
@@ -174,7 +174,7 @@ def _legend(summaries: list[LayerSummary], relative: str) -> Text:
         lines.append(
             "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
         )
-    if any(one.too_few and not one.saturated for one in shown):
+    if any(one.undersampled and not one.saturated for one in shown):
         lines.append(
             "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."
         )

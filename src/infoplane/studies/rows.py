@@ -104,8 +104,8 @@ def binning_rows(
     binned: BinningInformation, ceilings: Ceilings, groups: Tensor, common: dict[str, Any]
 ) -> Iterator[Measurement]:
     """Both binned informations."""
-    biased = dict.fromkeys(binned.errors, not binned.reliable)
-    return _estimate_rows(BINNING, BINNED, binned, binned.errors, biased, ceilings, groups, common)
+    undersampled = dict.fromkeys(binned.errors, not binned.reliable)
+    return _estimate_rows(BINNING, BINNED, binned, binned.errors, undersampled, ceilings, groups, common)
 
 
 def noisy_rows(
@@ -113,8 +113,8 @@ def noisy_rows(
 ) -> Iterator[Measurement]:
     """Both informations between the KDE bounds."""
     errors = {"input": noisy.input_error, "label": noisy.label_error}
-    biased = {"input": noisy.input_biased, "label": noisy.label_biased}
-    return _estimate_rows(NOISY, MIXTURE, noisy, errors, biased, ceilings, groups, common)
+    undersampled = {"input": noisy.input_biased, "label": noisy.label_biased}
+    return _estimate_rows(NOISY, MIXTURE, noisy, errors, undersampled, ceilings, groups, common)
 
 
 def _estimate_rows(
@@ -122,7 +122,7 @@ def _estimate_rows(
     distribution: str,
     result: BinningInformation | NoisyInformation,
     errors: Mapping[str, float],
-    biased: Mapping[str, bool],
+    undersampled: Mapping[str, bool],
     ceilings: Ceilings,
     groups: Tensor,
     common: dict[str, Any],
@@ -139,7 +139,7 @@ def _estimate_rows(
             distribution=distribution,
             value=getattr(result, name),
             error=errors[name],
-            biased=biased[name],
+            undersampled=undersampled[name],
             ceiling=ceiling,
             null=result.nulls.get(name),
             influences=result.influences[name],
@@ -191,7 +191,7 @@ def _row(
     groups: Tensor,
     members: Tensor | slice = slice(None),
     distribution: str = MIXTURE,
-    biased: bool | None = None,
+    undersampled: bool | None = None,
 ) -> Measurement:
     means = group_means(influences[members], groups[members], int(groups.max()) + 1).tolist()
     return Measurement(
@@ -209,7 +209,7 @@ def _row(
         permutations=len(null.values) if null else None,
         distribution=distribution,
         saturated=distribution != POPULATION and saturated(value, ceiling),
-        biased=biased,
+        undersampled=undersampled,
         # a class with fewer examples than groups leaves groups empty
         group_means=[None if math.isnan(mean) else mean for mean in means],
     )
