@@ -19,7 +19,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
     ATTACKED,
     ORIGINAL,
@@ -44,6 +43,7 @@ from infoplane.findings.layers import (
     paired,
 )
 from infoplane.findings.trainings import ADVERSARIAL, NORMAL
+from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 2
 SHARE = 0.9  # of its change, after which a curve counts as risen

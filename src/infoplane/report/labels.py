@@ -15,8 +15,13 @@ from infoplane.records import (
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
+from infoplane.standing import NEAR_NATS, SATURATED_SHARE
 
-# What *few* beside a number means.
+# What *sat* and *few* beside a number mean.
+SAT = (
+    f"above {SATURATED_SHARE:.0%} of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
+    "the estimator ran out of examples or labels"
+)
 FEW = (
     "too few samples, by the estimator's own account: noisy from half of them differs, or most are alone in their bins"
 )

@@ -18,7 +18,7 @@ from infoplane.records import (
     trainings_at_chance,
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
-from infoplane.report.labels import RELATIVE, curve_label
+from infoplane.report.labels import RELATIVE, SAT, curve_label
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -142,7 +142,9 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 
 def _stack(numbers: list[Shown]) -> Text:
-    lines = [Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers]
+    lines = [
+        Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers
+    ]
     return Text("\n").join(lines)
 
 
@@ -171,9 +173,7 @@ def _legend(summaries: list[LayerSummary], relative: str) -> Text:
         lines.append(f"Noise under I(X;T): {relative}.")
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")
     if any(one.saturated for one in shown):
-        lines.append(
-            "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
-        )
+        lines.append(f"sat: {SAT}.")
     if any(one.undersampled and not one.saturated for one in shown):
         lines.append(
             "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."

@@ -29,8 +29,9 @@ from infoplane.report.style import (
     say_missing,
     title_layer,
 )
+from infoplane.standing import NEAR_NATS
 
-_NEAR_BITS = 3.0 / math.log(2)  # of its ceiling: there the noisy value begins to fall short for want of samples
+_NEAR_BITS = NEAR_NATS / math.log(2)  # of its ceiling: there a noisy value is saturated
 _SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}
 # Curves of one layer: estimator, whether on originals, and how they look.
 _ORIGINAL: dict[str, Any] = {"color": COLOURS[0], "linestyle": "-", "marker": "o", "markersize": 3}

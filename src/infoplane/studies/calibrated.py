@@ -17,10 +17,11 @@ from infoplane.estimators.kde import kde_information
 from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 from infoplane.estimators.neural import neural_information
 from infoplane.estimators.noisy import noisy_information
-from infoplane.estimators.nulls import null_like, saturated
+from infoplane.estimators.nulls import null_like
 from infoplane.estimators.ross import ross_information
 from infoplane.estimators.tasks import ChannelTask, LabelTask, PairTask
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.standing import saturated
 
 PAIR_INFORMATION = "I(X;Y)"
 LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"

@@ -15,7 +15,6 @@ from infoplane.estimators import (
     ksg_information,
     mean_unit_variance,
     noisy_information,
-    saturated,
 )
 from infoplane.estimators.tasks.boxes import (
     binned_steps_information,
@@ -29,6 +28,7 @@ from infoplane.estimators.tasks.boxes import (
 )
 from infoplane.randomness import seeded_generator
 from infoplane.records import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, NOISY
+from infoplane.standing import saturated
 from infoplane.studies.progress import Progress, Silence
 from infoplane.sweeps import (
     CLOSED_FORM,
@@ -138,5 +138,5 @@ def _row(
         value_nats=value,
         standard_error=error,
         ceiling_nats=ceiling,
-        saturated=saturated(value, ceiling),
+        saturated=saturated(value, ceiling),  # without the rule of Monte Carlo: here a ceiling is that of a few values
     )

@@ -14,7 +14,6 @@ from infoplane.estimators import (
     NoisyInformation,
     Null,
     group_means,
-    saturated,
 )
 from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.estimators.rows import multiplicity_entropy
@@ -32,6 +31,7 @@ from infoplane.records import (
     POPULATION,
     Measurement,
 )
+from infoplane.standing import saturated
 
 
 class Ceilings:
@@ -208,7 +208,7 @@ def _row(
         null_quantile95_nats=null.quantile95 if null else None,
         permutations=len(null.values) if null else None,
         distribution=distribution,
-        saturated=distribution != POPULATION and saturated(value, ceiling),
+        saturated=saturated(value, ceiling, estimator=estimator, quantity=quantity),
         undersampled=undersampled,
         # a class with fewer examples than groups leaves groups empty
         group_means=[None if math.isnan(mean) else mean for mean in means],

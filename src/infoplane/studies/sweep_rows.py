@@ -14,11 +14,11 @@ from infoplane.estimators import (
     kde_information,
     mean_unit_variance,
     noisy_information,
-    saturated,
 )
 from infoplane.estimators.tasks.clouds import CloudInformation
 from infoplane.randomness import seeded_generator
 from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.standing import saturated
 from infoplane.sweeps import SweepMeasurement
 
 UNKNOWN = CloudInformation(math.nan, math.nan)
@@ -153,8 +153,7 @@ class _Rows:
             standard_error=error,
             ceiling_nats=ceiling,
             null_quantile95_nats=null.quantile95 if null else None,
-            # near H(Y) a held-out lower bound has not run out of anything
-            saturated=estimator != DECODED and saturated(value, ceiling),
+            saturated=saturated(value, ceiling, estimator=estimator, quantity=quantity),
             truth_nats=None if math.isnan(known) else known,
             noise_variance=noise_variance,
             bin_width=bin_width,
