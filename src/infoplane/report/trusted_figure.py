@@ -155,8 +155,9 @@ def _draw_label(axes: Axes, rows: pl.DataFrame) -> None:
 def _draw_with_intervals(axes: Axes, rows: pl.DataFrame, floor: float, style: dict[str, Any], label: str) -> None:
     """Draw values over epochs, none of them below `floor`."""
     axes.plot(rows["epoch"], rows["value_bits"].clip(floor), label=label, linewidth=0.9, **style)
-    low, high = (rows[end].clip(floor) for end in ("low_bits", "high_bits"))
-    axes.vlines(rows["epoch"], low, high, color=style["color"], linewidth=0.9)
+    known = rows.filter(pl.col("low_bits").is_not_null())  # saturated values have no interval
+    low, high = (known[end].clip(floor) for end in ("low_bits", "high_bits"))
+    axes.vlines(known["epoch"], low, high, color=style["color"], linewidth=0.9)
 
 
 def _legend(attacked: str, noise: str) -> Sequence[Line2D | Patch]:
