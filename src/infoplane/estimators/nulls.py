@@ -10,6 +10,7 @@ from torch import Tensor
 from infoplane import standing
 from infoplane.checks import check_at_least
 from infoplane.short_repr import with_short_repr
+from infoplane.standing import NUMERICAL_ERROR as NUMERICAL_ERROR
 
 
 @with_short_repr

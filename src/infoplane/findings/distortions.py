@@ -28,13 +28,13 @@ import numpy as np
 import polars as pl
 
 from infoplane.distortions import DISTORTIONS
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, rows_to_judge
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import difference, paired
 from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 4
 SATURATION, SHUFFLING, HIGH_PASS = "saturation", "shuffling", "high-pass"

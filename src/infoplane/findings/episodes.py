@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
     ATTACKED,
     ORIGINAL,
@@ -53,7 +54,6 @@ from infoplane.findings.finding import (
 )
 from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 3
 MATERIAL = 0.05  # of the range of a curve

@@ -19,6 +19,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
     ATTACKED,
     ORIGINAL,
@@ -43,7 +44,6 @@ from infoplane.findings.layers import (
     paired,
 )
 from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 2
 SHARE = 0.9  # of its change, after which a curve counts as risen

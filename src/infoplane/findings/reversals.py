@@ -12,6 +12,7 @@ values are not compared. All seeds are counted together.
 from dataclasses import replace
 from typing import NamedTuple
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import ORIGINAL, PRIMARY, QUANTITIES, Curve, Curves, Series
 from infoplane.findings.evidence import LEVEL, Evidence
 from infoplane.findings.finding import (
@@ -27,7 +28,6 @@ from infoplane.findings.finding import (
 from infoplane.findings.layers import contrast, difference, paired
 from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import INPUT_INFORMATION
-from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 3
 

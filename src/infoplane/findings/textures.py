@@ -20,6 +20,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import ATTACKED, group_matrix, rows_to_judge
 from infoplane.findings.distortions import ACCURACY, IDENTITY, SATURATION, accuracy_error
 from infoplane.findings.evidence import normal_evidence
@@ -36,7 +37,6 @@ from infoplane.findings.finding import (
 from infoplane.findings.layers import difference, paired
 from infoplane.findings.trainings import NORMAL
 from infoplane.records import DECODED_TRANSFER, MISTAKEN_INFORMATION, TRUE_INFORMATION
-from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 5
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import (
     ATTACKED,
     ORIGINAL,
@@ -46,7 +47,6 @@ from infoplane.findings.finding import (
 from infoplane.findings.layers import InLayer, change, layer_statements, mean_of_paired, mean_statement
 from infoplane.findings.trainings import ADVERSARIAL, NORMAL
 from infoplane.records import DECODED, DECODED_TRANSFER
-from infoplane.standing import NUMERICAL_ERROR
 
 CLAIM = 1
 FEWEST_EPOCHS = 4  # three differences: fewer correlate perfectly by chance
