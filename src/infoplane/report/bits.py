@@ -12,8 +12,11 @@ from infoplane.records import (
     INPUT_INFORMATION,
     LABEL_INFORMATION,
     NOISY,
+    NORMAL_TRAINING,
+    ORIGINAL,
     RELATIVE_NOISE,
 )
+from infoplane.report.examples import examples_order
 from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFERRED_FIXED, TRUSTED, TRUSTED_FIXED
 from infoplane.standing import with_standing
 
@@ -129,7 +132,7 @@ def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
     noisy, decoded = pl.col("estimator") == name, pl.col("estimator") == DECODED
     transferred = pl.col("estimator") == DECODED_TRANSFER
     if not rows.filter(transferred).is_empty():
-        transferred |= decoded & (pl.col("examples") == "original")
+        transferred |= decoded & (pl.col("examples") == ORIGINAL)
     trusted, moved = f"{name}+{DECODED}", f"{name}+{DECODED_TRANSFER}"
     inputs = side(INPUT_INFORMATION, "input", (noisy, trusted), (noisy, moved))
     labels = side(LABEL_INFORMATION, "label", (decoded, trusted), (transferred, moved))
@@ -148,8 +151,8 @@ def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
 
 
 def examples_of(rows: pl.DataFrame) -> list[str]:
-    """Return the kinds of examples, "original" first."""
-    return sorted(rows["examples"].unique(), key=lambda name: (name != "original", name))
+    """Return the kinds of examples: original ones, those of the settings' attack, then other attacks by name."""
+    return sorted(rows["examples"].unique(), key=examples_order)
 
 
 def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:
@@ -168,6 +171,6 @@ def level_label(level: float) -> str:
 
 
 def trainings_of(*tables: pl.DataFrame) -> list[tuple[int, str]]:
-    """Return (seed, training) of everything that was recorded, "normal" first within a seed."""
+    """Return (seed, training) of everything that was recorded, normal training first within a seed."""
     found = {pair for table in tables for pair in table.select("seed", "training").unique().rows()}
-    return sorted(found, key=lambda pair: (pair[0], pair[1] != "normal", pair[1]))
+    return sorted(found, key=lambda pair: (pair[0], pair[1] != NORMAL_TRAINING, pair[1]))

@@ -12,9 +12,11 @@ from infoplane.records import (
     KDE_MIXED,
     LABEL_INFORMATION,
     NOISY,
+    ORIGINAL,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
+from infoplane.report.examples import examples_order
 from infoplane.standing import NEAR_NATS, SATURATED_SHARE
 
 # What *sat* and *few* beside a number mean.
@@ -96,12 +98,12 @@ def examples_label(examples: str) -> str:
 
 def curve_label(split: str, examples: str) -> str:
     """Name a performance curve: "train", "test" or "test, adversarial"."""
-    return split if examples == "original" else f"{split}, {examples}"
+    return split if examples == ORIGINAL else f"{split}, {examples}"
 
 
-def curve_order(split: str, examples: str) -> tuple[bool, bool, str]:
-    """Sort key that puts train first, then test on original examples, then everything else."""
-    return (split != "train", examples != "original", curve_label(split, examples))
+def curve_order(split: str, examples: str) -> tuple[bool, bool, bool, str]:
+    """Sort key that puts train first, then test on original examples, then attack after attack."""
+    return (split != "train", *examples_order(examples))
 
 
 def estimator_order(estimator: str) -> tuple[bool, int, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from infoplane.records import NORMAL_TRAINING
 from infoplane.report.bits import examples_of, layers_of, plane_points, trainings_of
 from infoplane.report.labels import curve_label, curve_order, estimator_label, estimator_order
 
@@ -70,7 +71,8 @@ def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]]) -> list[d
         )
     order = {name: rank for rank, name in enumerate(examples_of(points))}
     return sorted(
-        series, key=lambda one: (one["seed"], one["training"] != "normal", one["training"], order[one["examples"]])
+        series,
+        key=lambda one: (one["seed"], one["training"] != NORMAL_TRAINING, one["training"], order[one["examples"]]),
     )
 
 
@@ -90,7 +92,7 @@ def _performance_series(performance: pl.DataFrame) -> list[dict[str, Any]]:
                 "loss": _rounded(own["loss"], 5),
             }
         )
-    series.sort(key=lambda one: (one["seed"], one["training"] != "normal", one["training"], one.pop("order")))
+    series.sort(key=lambda one: (one["seed"], one["training"] != NORMAL_TRAINING, one["training"], one.pop("order")))
     return series
 
 

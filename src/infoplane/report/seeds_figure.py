@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from infoplane.records import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, layers_of, trainings_of
+from infoplane.report.examples import examples_look
 from infoplane.report.labels import (
     RELATIVE,
     TRUSTED,
@@ -18,12 +19,12 @@ from infoplane.report.labels import (
     curve_label,
     curve_order,
     estimator_label,
+    examples_label,
     training_label,
 )
 from infoplane.report.style import (
     CEILING,
     COLOURS,
-    LINES,
     align_epochs,
     epoch_axis,
     layer_grid,
@@ -37,7 +38,6 @@ _PANELS = (
     ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", TRUSTED_FIXED), ("input", KDE_KL),
     ("label", TRUSTED), ("label", TRUSTED_FIXED), ("label", KDE_KL),
 )  # fmt: skip
-_MARKERS = "ox+1"
 
 
 def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
@@ -71,7 +71,7 @@ def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
         name = estimator_label(estimator, quantity).replace(", ", ",\n").replace(" (", "\n(")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
     align_epochs(axes)
-    handles = _legend(trainings, [f"{name} examples" for name in examples])
+    handles = _legend(trainings, [examples_label(name) for name in examples])
     figure.legend(handles=[*handles, Line2D([], [], label="ceiling", **CEILING)], loc="lower center", ncol=7)
     return figure
 
@@ -114,7 +114,7 @@ def draw_band(axes: Axes, curves: pl.DataFrame, value: str, rank: int, style: in
     colour = COLOURS[rank % len(COLOURS)]
     axes.fill_between(over["epoch"], over["low"], over["high"], color=colour, alpha=0.2, linewidth=0.3, zorder=1)
     axes.plot(
-        over["epoch"], over["mean"], color=colour, linestyle=LINES[style % 4], marker=_MARKERS[style % 4],
+        over["epoch"], over["mean"], color=colour, linestyle=examples_look(style).line, marker=examples_look(style).marker,
         markersize=2.5, markevery=max(1, len(over) // 12), linewidth=1.0,
     )  # fmt: skip
 
@@ -129,8 +129,8 @@ def _legend(trainings: Sequence[str], styles: Sequence[str]) -> list[Line2D | Pa
         for rank, training in enumerate(trainings)
     ]
     handles += [
-        Line2D([], [], color="#333333", linestyle=LINES[rank % 4], marker=_MARKERS[rank % 4], markersize=3,
-               label=plain(name))
+        Line2D([], [], color="#333333", linestyle=examples_look(rank).line,
+               marker=examples_look(rank).marker, markersize=3, label=plain(name))
         for rank, name in enumerate(styles)
     ]  # fmt: skip
     return [*handles, Patch(color="#333333", alpha=0.2, linewidth=0, label="lowest to highest seed")]

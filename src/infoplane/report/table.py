@@ -1,5 +1,7 @@
 """The summary that ends a run in the terminal; it fits 80 columns."""
 
+from collections.abc import Mapping
+
 import polars as pl
 from rich import box
 from rich.console import Group
@@ -15,9 +17,11 @@ from infoplane.records import (
     KDE_KL,
     LABEL_INFORMATION,
     NOISY,
+    ORIGINAL,
     trainings_at_chance,
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
+from infoplane.report.examples import examples_order, short_names
 from infoplane.report.labels import RELATIVE, SAT, curve_label
 from infoplane.report.summary import (
     LayerSummary,
@@ -33,7 +37,7 @@ from infoplane.report.summary import (
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
 _NOTHING = Shown("-", "", "", null_like=False, saturated=False, undersampled=False)
 _BLANK = Shown("", "", "", null_like=False, saturated=False, undersampled=False)
-_TRANSFERRED = "adv*"
+_MOVED = "*"  # behind a kind of examples: read by decoders that were fitted on originals
 
 
 def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Group:
@@ -50,14 +54,15 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     summaries, dead = layer_summaries(measurements), trainings_at_chance(performance)
     rows = in_bits(measurements)
     noise = noisy_name(rows).removeprefix(NOISY)
+    names = short_names(sorted({one.examples for one in summaries}, key=examples_order))
     for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
         own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
         note = ", at chance" if (seed, training) in dead else ""
-        parts.append(_information_table(own, measurements, noise, note))
+        parts.append(_information_table(own, measurements, noise, note, names))
     if not summaries:
         parts.append(Text("No information has been measured yet."))
     else:
-        parts.append(_legend(summaries, f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else ""))
+        parts.append(_legend(summaries, f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else "", names))
     return Group(*parts)
 
 
@@ -85,7 +90,9 @@ def _accuracy_table(performance: pl.DataFrame) -> Table:
     return table
 
 
-def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str, note: str) -> Table:
+def _information_table(
+    summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str, note: str, names: Mapping[str, str]
+) -> Table:
     first = summaries[0]
     own = measurements.filter(pl.col("seed") == first.seed, pl.col("training") == first.training)
 
@@ -107,10 +114,11 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
     for layer in dict.fromkeys(one.layer for one in summaries):
         # All kinds of examples share a row, so that a long layer name folds beside them at no extra height.
         of_layer = [one for one in summaries if one.layer == layer]
-        moved = [_number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer]
-        moved = [number for number in moved if number is not _NOTHING]
-        names = [_short(one.examples) for one in of_layer] + [_TRANSFERRED] * len(moved)
-        cells = [Text(layer), Text("\n".join(names))]
+        found = {names[one.examples]: _number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer}
+        moved = [number for number in found.values() if number is not _NOTHING]
+        on = [names[one.examples] for one in of_layer]
+        on += [name + _MOVED for name, number in found.items() if number is not _NOTHING]
+        cells = [Text(layer), Text("\n".join(on))]
         cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]))
         cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer))
         for estimator, _ in _LABEL_COLUMNS:
@@ -128,10 +136,6 @@ def _bounds(summary: LayerSummary, noise: str) -> Text:
         return Text(lower.value, style="dim")
     ends = [number.value.partition("±")[0].partition(" ")[0] for number in (lower, upper)]
     return Text("-".join(ends) if ends != ["-", "-"] else "-")
-
-
-def _short(examples: str) -> str:
-    return {"original": "orig", "adversarial": "adv"}.get(examples, examples[:6])
 
 
 def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
@@ -156,7 +160,7 @@ def _stack_nulls(numbers: list[Shown]) -> Text:
     return Text("\n").join(lines)
 
 
-def _legend(summaries: list[LayerSummary], relative: str) -> Text:
+def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, str]) -> Text:
     shown = [number for one in summaries for number in one.numbers.values()]
     estimators = {estimator for one in summaries for _, estimator, _ in one.numbers}
     lines = []
@@ -164,11 +168,15 @@ def _legend(summaries: list[LayerSummary], relative: str) -> Text:
         lines.append(
             "decoded: what decoders read from examples they were not fitted on, a lower bound; it may grow with depth."
         )
+    attacks = {short: name for name, short in names.items() if name != ORIGINAL}
     if DECODED_TRANSFER in estimators:
         lines.append(
-            "  adv: decoders refitted on attacked examples, which also read the label that the attack leaks;\n"
-            f"  {_TRANSFERRED}: decoders fitted on originals, negative where they are confidently wrong."
+            f"  {', '.join(attacks)}: decoders refitted on attacked examples, which also read the label that the "
+            f"attack leaks;\n  {', '.join(short + _MOVED for short in attacks)}: decoders fitted on originals, "
+            "negative where they are confidently wrong."
         )
+    if len(attacks) > 1 or any(not name.startswith(short) for short, name in attacks.items()):
+        lines.append("On: " + ", ".join(f"{short} is {name}" for short, name in attacks.items()) + ".")
     if relative:
         lines.append(f"Noise under I(X;T): {relative}.")
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")
