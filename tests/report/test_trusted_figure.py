@@ -90,14 +90,14 @@ def test_noisy_information_runs_over_epochs_with_its_interval(full_run, drawn):
     training, figure = drawn
     axes = panel(figure, 1, "fc2")
     lines = {line.get_label(): line for line in axes.lines}
-    for examples, label in (("original", "original"), ("adversarial", "attacked")):
+    for examples in ("original", "adversarial"):
         key = {"training": training, "examples": examples, "layer": "fc2"}
         noisy = {"estimator": "noisy", "quantity": INPUT_INFORMATION, "noise_mode": "relative", **key}
-        assert lines[label].get_ydata() == pytest.approx(recorded(full_run, **noisy))
+        assert lines[examples].get_ydata() == pytest.approx(recorded(full_run, **noisy))
         ends = [recorded(full_run, end, **noisy) for end in ("interval_low", "interval_high")]
         known = recorded(full_run, **noisy) <= NEAR
         assert 0 < known.sum() < len(known)
-        assert bars(axes, ends[0][known]).T == pytest.approx(np.asarray(ends)[:, known])
+        assert pytest.approx(np.asarray(ends)[:, known]) == bars(axes, ends[0][known]).T
 
 
 def check_band(run, figure, training, noise_mode):
@@ -150,8 +150,8 @@ def test_decoded_information_is_drawn_raw_down_to_half_the_label_entropy_below_z
         lines.setdefault(line.get_label(), []).append(line)
     for label, examples, estimator in (
         ("original", "original", "decoded"),
-        ("attacked", "adversarial", "decoded"),
-        ("transferred", "adversarial", "decoded-transfer"),
+        ("adversarial", "adversarial", "decoded"),
+        ("adversarial/transferred", "adversarial", "decoded-transfer"),
     ):
         values = recorded(full_run, training=training, examples=examples, layer="fc3", estimator=estimator)
         (line,) = lines[label]
@@ -159,7 +159,7 @@ def test_decoded_information_is_drawn_raw_down_to_half_the_label_entropy_below_z
         assert line.get_ydata() == pytest.approx(np.maximum(values, -HY / 2))
     below = [epoch for line in lines["below"] for epoch in line.get_xdata()]
     assert below == ([7, 10] if training == "normal" else [])
-    assert min(lines["transferred"][0].get_ydata()) < 0
+    assert min(lines["adversarial/transferred"][0].get_ydata()) < 0
 
 
 def test_the_null_of_the_decoders_is_shaded(drawn):
@@ -172,7 +172,7 @@ def test_original_examples_alone_need_no_attack(make_run, tmp_path):
     run = make_run(tmp_path / "run", epochs=(0, 1), trainings=("normal",), examples=("original",))
     lines = {line.get_label(): line for line in draw(run).axes[2 * len(LAYERS)].lines}
     assert len(lines["original"].get_xdata()) == 2
-    assert len(lines["attacked"].get_xdata()) == len(lines["transferred"].get_xdata()) == 0
+    assert len(lines["adversarial"].get_xdata()) == len(lines["adversarial/transferred"].get_xdata()) == 0
 
 
 def test_a_layer_without_these_numbers_says_so(full_run):

@@ -113,8 +113,9 @@ def draw_band(axes: Axes, curves: pl.DataFrame, value: str, rank: int, style: in
     ).sort("epoch")  # fmt: skip
     colour = COLOURS[rank % len(COLOURS)]
     axes.fill_between(over["epoch"], over["low"], over["high"], color=colour, alpha=0.2, linewidth=0.3, zorder=1)
+    line, marker, _ = examples_look(style)
     axes.plot(
-        over["epoch"], over["mean"], color=colour, linestyle=examples_look(style).line, marker=examples_look(style).marker,
+        over["epoch"], over["mean"], color=colour, linestyle=line, marker=marker,
         markersize=2.5, markevery=max(1, len(over) // 12), linewidth=1.0,
     )  # fmt: skip
 
