@@ -77,7 +77,7 @@ def test_a_null_just_below_zero_is_no_minus_zero(full_run):
 
 def test_noisy_values_near_their_ceiling_are_saturated_as_findings_say(full_run):
     assert "6.92 sat" in printed(full_run)
-    assert "sat: above 95% of the ceiling, or a Monte Carlo I(X;T) within 3 nats of it" in " ".join(
+    assert "sat: above 95 % of the ceiling, or a Monte Carlo I(X;T) within 3 nats of it" in " ".join(
         printed(full_run).split()
     )
 

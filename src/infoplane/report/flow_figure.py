@@ -137,7 +137,8 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
     epoch_axis(axes, finite["epoch"])
     if measure == "accuracy":
         # Room above 100 %: curves that start low and end high leave no corner free for a legend.
-        columns = 2 if max(len(curve_label(*curve)) for curve in curves) <= _LONGEST_OF_TWO else 1
+        short = max(len(curve_label(*curve)) for curve in curves) <= _LONGEST_OF_TWO
+        columns = 2 if short and len(curves) <= 4 else 1
         lines = max(2, math.ceil(len(curves) / columns))
         axes.set(ylim=(0, 100 + 25 * lines), yticks=(0, 25, 50, 75, 100))
         axes.legend(loc="upper left", ncol=columns, handlelength=2.2, borderpad=0, columnspacing=1.2)

@@ -21,7 +21,7 @@ from infoplane.standing import NEAR_NATS, SATURATED_SHARE
 
 # What *sat* and *few* beside a number mean.
 SAT = (
-    f"above {SATURATED_SHARE:.0%} of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
+    f"above {100 * SATURATED_SHARE:g} % of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
     "the estimator ran out of examples or labels"
 )
 FEW = (

@@ -1,5 +1,6 @@
 """Several seeds in one figure: the mean over seeds as a line, from the lowest to the highest seed as a band."""
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -85,10 +86,12 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
     """
     trainings = _trainings(performance)
     curves = sorted(performance.select("split", "examples").unique().rows(), key=lambda curve: curve_order(*curve))
-    figure = new_figure(title, 7.0, 3.2)
-    axes = figure.add_gridspec(1, 2, left=0.107, right=0.99, top=0.83, bottom=0.24, wspace=0.2).subplots(squeeze=False)[
-        0
-    ]
+    legend = _legend(trainings, [curve_label(*curve) for curve in curves])
+    below = 0.16 * max(0, math.ceil(len(legend) / 4) - 2)  # lines of the legend beyond two
+    height = 3.2 + below
+    figure = new_figure(title, 7.0, height)
+    edges = {"left": 0.107, "right": 0.99, "top": 1 - 0.17 * 3.2 / height, "bottom": (0.24 * 3.2 + below) / height}
+    axes = figure.add_gridspec(1, 2, wspace=0.2, **edges).subplots(squeeze=False)[0]
     for here, measure, name in zip(axes, ("accuracy", "loss"), ("Accuracy, %", "Loss, nats"), strict=True):
         here.set_title(name, loc="left", fontweight="bold")
         finite = performance.filter(pl.col(measure).is_finite()).with_columns(accuracy=100 * pl.col("accuracy"))
@@ -100,7 +103,7 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
             here.yaxis.set_major_formatter("{x:g}")
         here.set_xlabel("completed epochs")
         epoch_axis(here, finite["epoch"])
-    figure.legend(handles=_legend(trainings, [curve_label(*curve) for curve in curves]), loc="lower center", ncol=4)
+    figure.legend(handles=legend, loc="lower center", ncol=4)
     return figure
 
 

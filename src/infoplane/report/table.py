@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infoplane.records import (
+    ADVERSARIAL,
     BINNING,
     DECODED,
     DECODED_TRANSFER,
@@ -175,8 +176,8 @@ def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, st
             f"attack leaks;\n  {', '.join(short + _MOVED for short in attacks)}: decoders fitted on originals, "
             "negative where they are confidently wrong."
         )
-    if len(attacks) > 1 or any(not name.startswith(short) for short, name in attacks.items()):
-        lines.append("On: " + ", ".join(f"{short} is {name}" for short, name in attacks.items()) + ".")
+    if cut := [f"{short} is {name}" for short, name in attacks.items() if short != name and name != ADVERSARIAL]:
+        lines.append(f"Short names of attacks: {', '.join(cut)}.")
     if relative:
         lines.append(f"Noise under I(X;T): {relative}.")
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")

@@ -44,7 +44,6 @@ from infoplane.standing import NEAR_NATS
 _NEAR_BITS = NEAR_NATS / math.log(2)  # of its ceiling: there a noisy value is saturated
 _SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}
 _BOUND: dict[str, Any] = {"linewidth": 0.6, "linestyle": (0, (1, 1))}
-_LEGEND_COLUMNS = 4
 
 
 def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
@@ -62,8 +61,8 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     norm = epoch_norm(points["epoch"])
     examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
     legend = _legend(examples, _noise_name(noise))
-    lines = math.ceil(len(legend) / _LEGEND_COLUMNS)
-    below = 1.05 + 0.16 * (lines - 2)
+    across = 4 if len(examples) == 2 else 3  # columns of the legend
+    below = 1.05 + 0.16 * (math.ceil(len(legend) / across) - 2)
     width = max(PAGE_INCHES[0], 1.7 * len(layers))
     height = 5.85 + below
     figure = new_figure(title, width, height)
@@ -85,7 +84,7 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     curves[0, 0].set_ylabel(f"noisy, {_noise_name(noise)}\nI(X;T), bits")
     curves[1, 0].set_ylabel("decoded\nI(T;Y), bits")
     epoch_bar(figure, norm, (1 - 0.65 / width, 1 - 2.5 / height, 0.12 / width, 2.0 / height))
-    figure.legend(handles=legend, loc="lower center", ncol=_LEGEND_COLUMNS, columnspacing=1.6)
+    figure.legend(handles=legend, loc="lower center", ncol=across, columnspacing=1.6)
     return figure
 
 
