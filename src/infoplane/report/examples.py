@@ -1,6 +1,7 @@
 """How the kinds of examples look in every figure: original ones first, then attack after attack."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from infoplane.records import ADVERSARIAL, ORIGINAL
@@ -60,6 +61,6 @@ def short_names(examples: Sequence[str]) -> dict[str, str]:
     short: dict[str, str] = {}
     for name in examples:
         cut = _SHORT.get(name, name[:_LONGEST])
-        same = sum(other.rstrip("0123456789") == cut.rstrip("0123456789") for other in short.values())
-        short[name] = cut if cut not in short.values() else f"{cut[: _LONGEST - 1]}{same + 1}"
+        numbered = (f"{cut[: _LONGEST - len(str(number))]}{number}" for number in count(2))
+        short[name] = next(one for one in chain([cut], numbered) if one not in short.values())
     return short

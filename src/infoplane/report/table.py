@@ -78,11 +78,11 @@ def _accuracy_table(performance: pl.DataFrame) -> Table:
     found = accuracies(performance)
     several_seeds = len({one["seed"] for one in found}) > 1
     table = _new_table(Text("\nAccuracy"))
-    table.add_column("training  ")
+    table.add_column("training  ", overflow="fold")
     table.add_column("epoch", justify="right")
     curves = accuracy_columns(found)
     for curve in curves:
-        table.add_column(Text(" " + curve_label(*curve)), justify="right")
+        table.add_column(Text(" " + curve_label(*curve)), justify="right", overflow="fold", min_width=8)
     for one in found:
         name = one["training"] + (f" (seed {one['seed']})" if several_seeds else "")
         name += ", at chance" if one["at_chance"] else ""
