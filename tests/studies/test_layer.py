@@ -104,7 +104,11 @@ def test_each_record_says_which_distribution_it_is_about_and_whether_samples_wer
 def test_bias_is_recorded_by_the_estimators_own_account(labels, groups):
     def biased(points):
         found = measure_layer({"original": points}, labels, groups, SETTINGS, FACTS, thorough=True).measurements
-        return {(row.estimator, row.quantity): row.undersampled for row in found if row.undersampled is not None and at_fixed(row)}
+        return {
+            (row.estimator, row.quantity): row.undersampled
+            for row in found
+            if row.undersampled is not None and at_fixed(row)
+        }
 
     def at_fixed(row):
         return row.noise_mode in (None, "fixed")

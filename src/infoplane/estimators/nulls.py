@@ -10,7 +10,7 @@ from torch import Tensor
 from infoplane import standing
 from infoplane.checks import check_at_least
 from infoplane.short_repr import with_short_repr
-from infoplane.standing import NUMERICAL_ERROR as NUMERICAL_ERROR
+from infoplane.standing import NUMERICAL_ERROR as NUMERICAL_ERROR  # for those who judge estimates against nulls
 
 
 @with_short_repr
