@@ -26,6 +26,7 @@ LEAVES = {
     "randomness",
     "records",
     "short_repr",
+    "standing",
     "state",
     "sweeps",
     "team",

@@ -4,29 +4,28 @@ import sys
 
 import polars as pl
 
-from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.records import KDE_BD, KDE_MIXED, LABEL_INFORMATION
 from infoplane.runs import RunFolder
+from infoplane.standing import with_standing
 
-measured = RunFolder(sys.argv[1]).measurements().filter(pl.col("epoch") > 0, pl.col("class_index").is_null())
-null_like = pl.col("value_nats") <= pl.col("null_quantile95_nats") + NUMERICAL_ERROR
+rows = RunFolder(sys.argv[1]).measurements().filter(pl.col("epoch") > 0, pl.col("class_index").is_null())
+measured = with_standing(rows.filter(pl.col("estimator") != KDE_MIXED))
 with pl.Config(tbl_rows=100, tbl_hide_dataframe_shape=True, float_precision=3):
     print(
-        measured.filter(pl.col("estimator") != KDE_MIXED)
-        .group_by("quantity", "estimator", "layer", "layer_index")
+        measured.group_by("quantity", "estimator", "layer", "layer_index")
         .agg(
             values=pl.len(),
             saturated=pl.col("saturated").mean(),
-            null_like=null_like.mean(),
+            null_like=pl.col("null_like").mean(),
             lowest_bits=pl.col("value_nats").min() / pl.lit(2).log(),
         )
         .sort("quantity", "estimator", "layer_index")
         .drop("layer_index")
     )
     print(
-        measured.filter(pl.col("estimator") != KDE_MIXED, pl.col("quantity") == LABEL_INFORMATION)
+        measured.filter(pl.col("quantity") == LABEL_INFORMATION)
         .group_by("estimator")
-        .agg(values=pl.len(), saturated=pl.col("saturated").mean(), null_like=null_like.mean())
+        .agg(values=pl.len(), saturated=pl.col("saturated").mean(), null_like=pl.col("null_like").mean())
         .sort("estimator")
     )
     # paired over examples: the same fixed groups, so the spread of their differences is the error of the difference

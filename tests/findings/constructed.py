@@ -101,6 +101,7 @@ def accuracies(
     levels: Sequence[float],
     seeds: Sequence[int] = (0,),
     trainings: Sequence[str] = ("normal", "adversarial"),
+    attacks: Sequence[str] = ("adversarial",),
     n: int = 1000,
 ) -> pl.DataFrame:
     """Performance under a distortion; `rule(seed=, training=, examples=, level=)` gives the accuracies."""
@@ -112,6 +113,6 @@ def accuracies(
         )
         for seed in seeds
         for training in trainings
-        for examples in ("original", "adversarial")
+        for examples in ("original", *attacks)
         for level in levels
     )  # fmt: skip

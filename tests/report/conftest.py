@@ -60,7 +60,7 @@ def synthetic_measurements(
     for index, layer in enumerate(layers):
         depth = index / max(1, len(layers) - 1)
         for condition in examples:
-            attacked = 0.0 if condition == "original" else 0.06
+            attacked = 0.06 * examples.index(condition)
             for rank, estimator in enumerate(estimators):
                 share = (1 - 0.7 * depth * (1 - progress) - 0.1 * depth) * (1 - 0.12 * rank) - attacked * depth
                 label_share = (0.25 + 0.7 * progress * (0.4 + 0.6 * depth)) * (1 - 0.1 * rank) - 2 * attacked * depth
@@ -140,7 +140,7 @@ def synthetic_thorough(
     for index, layer in enumerate(layers):
         depth = index / max(1, len(layers) - 1)
         for condition in examples:
-            attacked = condition != "original"
+            attacked = examples.index(condition)
             common = {
                 "study": "flow", "seed": seed, "training": training, "epoch": epoch, "split": "test",
                 "examples": condition, "layer_index": index, "layer": layer, "samples": SAMPLES, "features": 64,
@@ -198,10 +198,10 @@ def synthetic_noise(
     ratios = [(RELATIVE_NOISE, NOISE_RATIO)] + [(SWEPT_NOISE, ratio) for ratio in SWEEP if last]
     for index, layer in enumerate(layers):
         for condition in examples:
-            variance = unit_variance(index, epoch) * (1.3 if condition == "adversarial" else 1)
+            variance = unit_variance(index, epoch) * (1.3 if condition != "original" else 1)
             for mode, ratio in ratios:
                 for estimator, reach in ((KDE_KL, 64), (KDE_BD, 16)):
-                    share = 1 - math.exp(-reach / (1 + ratio) / (8 if condition == "original" else 10))
+                    share = 1 - math.exp(-reach / (1 + ratio) / (8 + 2 * examples.index(condition)))
                     common = {
                         "study": "flow", "seed": seed, "training": training, "epoch": epoch, "split": "test",
                         "examples": condition, "layer_index": index, "layer": layer, "samples": SAMPLES,
@@ -276,8 +276,8 @@ def synthetic_performance(
     """Accuracies that rise with epochs."""
     progress = 1 - math.exp(-epoch / 3)
     curves = [("train", "original", 0.99), ("test", "original", 0.97)]
-    if "adversarial" in examples:
-        curves.append(("test", "adversarial", 0.05 if training == "normal" else 0.9))
+    for rank, attack in enumerate(name for name in examples if name != "original"):
+        curves.append(("test", attack, (0.05 if training == "normal" else 0.9) + 0.02 * rank))
     return [
         Performance(
             study="flow", seed=seed, training=training, epoch=epoch, split=split, examples=condition,

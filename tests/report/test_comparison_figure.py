@@ -54,7 +54,7 @@ def test_every_curve_is_the_records_of_its_training_and_examples(full_run, figur
 @pytest.mark.parametrize("training", ["normal", "adversarial"])
 def test_decoders_of_originals_are_dotted_and_drawn_at_zero_where_they_are_wrong(full_run, figure, training):
     axes = panels(figure)[LABEL_INFORMATION, "decoded", "fc3"]
-    line = next(line for line in axes.lines if line.get_label() == f"{training}/transferred")
+    line = next(line for line in axes.lines if line.get_label() == f"{training}/adversarial/transferred")
     rows = recorded(full_run, training=training, estimator="decoded-transfer", layer="fc3")
     assert line.get_linestyle() == ":"
     assert line.get_ydata() == pytest.approx(drawn(rows["value_nats"], math.log2(10)))

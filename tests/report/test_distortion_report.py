@@ -162,6 +162,8 @@ def test_the_terminal_shows_accuracy_at_every_level(run):
         console.print(distortion_table(distorted(run.performance())))
     lines = [line.split() for line in capture.get().splitlines()]
     shuffled = next(place for place, line in enumerate(lines) if line[:1] == ["shuffling"])
-    assert lines[shuffled] == ["shuffling", "1", "90.00", "%", "50.00", "%", "90.00", "%", "50.00", "%"]
-    assert lines[shuffled + 3] == ["7", "78.00", "%", "38.00", "%", "60.00", "%", "20.00", "%"]
+    assert lines[shuffled] == ["shuffling", "1", "original", "90.00", "%", "90.00", "%"]
+    assert lines[shuffled + 1] == ["adversarial", "50.00", "%", "50.00", "%"]
+    assert lines[shuffled + 6] == ["7", "original", "78.00", "%", "60.00", "%"]
+    assert lines[shuffled + 7] == ["adversarial", "38.00", "%", "20.00", "%"]
     assert ["high-pass", "∞"] in [line[:2] for line in lines]

@@ -35,8 +35,8 @@ def test_the_most_trustworthy_estimates_come_first_and_classes_last(rows):
     assert named[-1].startswith("H(T|y=9)")
 
 
-def test_noisy_values_near_their_ceiling_have_too_few_samples(rows):
-    assert "I(X;T) Noisy estimate 9.23 few 9.97 -" in printed(rows)
+def test_noisy_values_near_their_ceiling_are_saturated(rows):
+    assert "I(X;T) Noisy estimate 9.23 sat 9.97 -" in printed(rows)
 
 
 def test_values_that_permuted_labels_reach_have_a_sign_before_their_null(rows):

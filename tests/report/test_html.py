@@ -115,7 +115,7 @@ def test_what_to_trust_first_comes_with_interval_and_null(full_page):
     ]  # fmt: skip
     # The formulas of the run: 0.2 + 0.75 (1 - exp(-5)) of log2 10 bits, 1.96 errors of 0.03 nats either side.
     assert rows[-2] == [
-        "fc3", "original", "6.92 few", "3.14&thinsp;±.04", "3.05 to 3.22", "0.03", "-", "-", "-",
+        "fc3", "original", "6.92 sat", "3.14&thinsp;±.04", "3.05 to 3.22", "0.03", "-", "-", "-",
     ]  # fmt: skip
     assert rows[-1][4:7] == ["0.03", "-1.85&thinsp;±.12", "-2.08 to -1.62"]
     assert rows[-1][7].replace(" ", "") == "≤0.03"
@@ -138,7 +138,7 @@ def test_a_run_without_relative_noise_trusts_the_fixed_one(full_run):
     older = full_run.measurements().remove(estimator="noisy", noise_mode="relative")
     text = report_html({}, older, full_run.geometry(), full_run.performance(), [])
     rows = cells(text, "Normal training, seed 3, epoch 10: information in bits, trust these first")
-    assert (rows[1][2], rows[-2][2]) == ("Noisy estimate", "9.23 few")
+    assert (rows[1][2], rows[-2][2]) == ("Noisy estimate", "9.23 sat")
     data = page_data(in_bits(older), full_run.performance())
     assert (data["estimators"][0], data["labels"]["noisy+decoded"]) == ("noisy+decoded", "Noisy against decoded")
 

@@ -28,7 +28,7 @@ def test_the_summary_shows_value_error_ceiling_and_null_in_bits(full_run):
     # fc3 after ten epochs of normal training, from the formulas of the run: 0.75 (0.93 - 0.55 exp(-5)) of log2 1000,
     # bounds of 1 - exp(-16 / 1.2 / 8) and 1 - exp(-64 / 1.2 / 8) of it ...
     line = next(line for line in text.splitlines() if line.startswith("fc3"))
-    assert "6.92 few 8.08-9.95 3.14±.04 >0.03 3.14±.03 >0.17" in " ".join(line.split())
+    assert "6.92 sat 8.08-9.95 3.14±.04 >0.03 3.14±.03 >0.17" in " ".join(line.split())
 
 
 def test_a_run_without_relative_noise_shows_the_fixed_one_and_says_so(full_run):
@@ -38,7 +38,7 @@ def test_a_run_without_relative_noise_shows_the_fixed_one_and_says_so(full_run):
     text = console.file.getvalue()
     assert "I(X;T) at fixed noise, ceiling 9.97" in text
     line = next(line for line in text.splitlines() if line.startswith("fc3"))
-    assert "9.23 few 7.85-8.92 3.14±.04" in " ".join(line.split())
+    assert "9.23 sat 7.85-8.92 3.14±.04" in " ".join(line.split())
     assert "relative" not in text
 
 
@@ -75,9 +75,20 @@ def test_a_null_just_below_zero_is_no_minus_zero(full_run):
     assert "-0.00" not in console.file.getvalue()
 
 
-def test_noisy_values_near_their_ceiling_have_too_few_samples(full_run):
-    assert "6.92 few" in printed(full_run)
-    assert "few: too few samples by its own account" in printed(full_run)
+def test_noisy_values_near_their_ceiling_are_saturated_as_findings_say(full_run):
+    assert "6.92 sat" in printed(full_run)
+    assert "sat: above 95 % of the ceiling, or a Monte Carlo I(X;T) within 3 nats of it" in " ".join(
+        printed(full_run).split()
+    )
+
+
+def test_values_with_too_few_samples_by_their_own_account_say_so(full_run):
+    binned = pl.col("estimator") == "binning"
+    rows = full_run.measurements().with_columns(undersampled=binned, saturated=~binned & pl.col("saturated"))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(summary_table(rows, full_run.performance()))
+    assert "2.51 few" in console.file.getvalue()
+    assert "few: too few samples by its own account" in console.file.getvalue()
 
 
 def test_without_thorough_measurements_the_table_stays_whole(make_run, tmp_path):

@@ -26,9 +26,10 @@ from infoplane.estimators.neighbours import ksg_information, mixed_ksg_informati
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
 from infoplane.estimators.noise import relative_noise_variance
 from infoplane.estimators.noisy import NoisyInformation, noisy_information
-from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null, saturated
+from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
 from infoplane.estimators.ross import ross_information
+from infoplane.standing import saturated
 
 __all__ = [
     "BinningInformation",

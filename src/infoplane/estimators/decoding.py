@@ -85,11 +85,6 @@ class HeldOutInformation(Estimate):
 
     accuracy: float  # share of held-out examples whose likeliest label is the right one
 
-    @property
-    def saturated(self) -> bool:
-        """Never: a held-out lower bound near H(Y) is real, and has not run out of samples or labels."""
-        return False
-
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)

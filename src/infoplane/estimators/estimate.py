@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from infoplane.estimators.influence import NORMAL_QUANTILE
-from infoplane.estimators.nulls import Null, null_like, saturated
+from infoplane.estimators.nulls import Null, null_like
 from infoplane.short_repr import with_short_repr
+from infoplane.standing import saturated
 
 
 @with_short_repr
@@ -49,8 +50,8 @@ class Estimate:
 
     @property
     def saturated(self) -> bool:
-        """Whether the value lies above 0.95 of its ceiling, and so says more about the samples than the layer."""
-        return saturated(self.value, self.ceiling)
+        """Whether the value is so near its ceiling that it says more about the samples than about the layer."""
+        return saturated(self.value, self.ceiling, estimator=self.estimator, quantity=self.quantity)
 
     @property
     def null_like(self) -> bool | None:

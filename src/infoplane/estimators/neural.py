@@ -11,10 +11,10 @@ from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.critics import Critics, fit_critics
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
-from infoplane.estimators.nulls import saturated
 from infoplane.estimators.precision import exact_products
 from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
 from infoplane.short_repr import with_short_repr
+from infoplane.standing import saturated
 
 _FEWEST = 200  # samples, 10 of which are held out together in a quarter of them
 _FOLDS = 5

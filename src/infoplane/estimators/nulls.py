@@ -1,4 +1,4 @@
-"""What an estimate of I(T;Y) must beat: its value for permuted labels, and how close it is to its ceiling."""
+"""What an estimate of I(T;Y) must beat: its value for permuted labels."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infoplane import standing
 from infoplane.checks import check_at_least
 from infoplane.short_repr import with_short_repr
-
-NUMERICAL_ERROR = 1e-3  # nats: what the estimators promise against float64; smaller differences mean nothing
+from infoplane.standing import NUMERICAL_ERROR as NUMERICAL_ERROR  # for those who judge estimates against nulls
 
 
 @with_short_repr
@@ -82,17 +82,6 @@ def permutation_null(
     )
 
 
-def saturated(value: float, ceiling: float | None) -> bool:
-    """Whether `value` lies above 0.95 of its ceiling, where it says more about the sample size than about the layer.
-
-    A ceiling of 0 counts as reached; an estimate without a ceiling (`None`) is never saturated.
-    """
-    return ceiling is not None and (ceiling <= 0 or value > 0.95 * ceiling)
-
-
 def null_like(value: float, null: Null) -> bool:
-    """Whether `value` exceeds the null's 95 % quantile by no more than `NUMERICAL_ERROR`.
-
-    Where labels are memorised, value and null are the same ceiling, summed in different orders.
-    """
-    return value <= null.quantile95 + NUMERICAL_ERROR
+    """Whether `value` is no higher than the null's 95 % quantile, as `standing.null_like` decides it."""
+    return standing.null_like(value, null.quantile95)

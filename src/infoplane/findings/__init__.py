@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from infoplane.findings.attacks import chosen_attack
 from infoplane.findings.curves import read_curves
 from infoplane.findings.distortions import distortion_statements
 from infoplane.findings.episodes import compression_statements
@@ -46,7 +47,9 @@ def find(
 
     Trainings at chance are left out and named: their networks answer no better than a constant does.
 
-    Normal training is held against one adversarial training. Others that were recorded are named and not judged.
+    Normal training is held against one adversarial training, and original examples against those of one attack: the
+    ones called "adversarial", otherwise the first others in the records. Other trainings and attacks that were recorded
+    are named and not judged.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`, of all studies.
@@ -62,6 +65,8 @@ def find(
     measurements, performance = (_without(table, dead) for table in (measurements, performance))
     trainings = chosen_trainings(measurements, performance, training)
     judged = trainings.adversarial
+    attacks = chosen_attack(measurements, performance)
+    measurements, performance = (attacks.judged_only(table) for table in (measurements, performance))
     curves = read_curves(measurements)
     statements: Sequence[Statement] = [
         *trend_statements(curves, judged),
@@ -73,7 +78,8 @@ def find(
         *sweep_statements(sweeps),
     ]
     claims = [claim_verdict(claim, [one for one in statements if one.claim == claim]) for claim in CLAIMS]
-    notes = [_noted(one, trainings.note()) for one in claims]
+    notes = [_noted(one, trainings.note(), _OF_BOTH_TRAININGS) for one in claims]
+    notes = [_noted(one, attacks.note(), _OF_EXAMPLES) for one in notes]
     return Findings([_left_out(one, dead) for one in notes], [one.finding() for one in statements])
 
 
@@ -91,10 +97,11 @@ def _left_out(claim: ClaimVerdict, dead: Sequence[tuple[int, str]]) -> ClaimVerd
 
 
 _OF_BOTH_TRAININGS = (1, 2, 3, 4)  # the claims that adversarial training takes part in
+_OF_EXAMPLES = (1, 2, 3, 4, 5)  # the claims about original and attacked examples
 _OF_NO_TRAINING = 6  # the claim about the estimators
 
 
-def _noted(claim: ClaimVerdict, note: str) -> ClaimVerdict:
-    if not note or claim.claim not in _OF_BOTH_TRAININGS:
+def _noted(claim: ClaimVerdict, note: str, claims: Sequence[int]) -> ClaimVerdict:
+    if not note or claim.claim not in claims:
         return claim
     return claim._replace(reason=f"{claim.reason}; {note}")

@@ -8,20 +8,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.evidence import Floats
 from infoplane.records import (
     DECODED,
-    DECODED_TRANSFER,
-    FIXED_NOISE,
     INPUT_INFORMATION,
     KDE_BD,
     KDE_MIXED,
     LABEL_INFORMATION,
-    NOISY,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
+from infoplane.standing import with_standing
 
 ORIGINAL, ATTACKED = "original", "adversarial"  # examples
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
@@ -29,7 +26,6 @@ QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
 # Fixed noise confounds I(X;T) with the scale of the activations: a share of the layer's own variance does not. Its
 # lower bound runs into log N last. Of I(T;Y) only held-out decoders are not fooled by memorised examples.
 PRIMARY = {INPUT_INFORMATION: f"{KDE_BD}@{RELATIVE_NOISE}", LABEL_INFORMATION: DECODED}
-NEAR_NATS = 3.0  # of its ceiling: there a Monte Carlo I(X;T) falls short for want of samples
 
 
 class Series(NamedTuple):
@@ -50,8 +46,8 @@ class Curve:
         epochs: `(epochs,)`, ascending.
         values: `(epochs,)`.
         groups: `(epochs, groups)` means over fixed groups of examples; NaN for an empty one. No columns: not recorded.
-        saturated: `(epochs,)`, whether the value ran out of examples or labels.
-        null_like: `(epochs,)`, whether permuted labels reach it; False where no null was taken.
+        saturated: `(epochs,)`, see `standing`.
+        null_like: `(epochs,)`, likewise; False where no null was taken.
     """
 
     epochs: tuple[int, ...]
@@ -141,7 +137,7 @@ def read_curves(measurements: pl.DataFrame) -> Curves:
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
     """
-    rows = with_standing(measurements).filter(
+    rows = rows_to_judge(measurements).filter(
         pl.col("distortion").is_null(), pl.col("split") == "test", pl.col("quantity").is_in(QUANTITIES)
     )
     by = ["seed", "training", "examples", "layer_index", "layer", "estimator", "quantity"]
@@ -159,27 +155,10 @@ def read_curves(measurements: pl.DataFrame) -> Curves:
     return curves
 
 
-def with_standing(measurements: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that findings may rest on, with what their numbers are worth.
-
-    `estimator` ends in "@" and the mode of the noise where that is not fixed. `saturated` also holds where a Monte
-    Carlo I(X;T) is too near its ceiling, and never for decoded values, which are read from held-out examples.
-    `null_like`: no higher than the 95 % quantile of permuted labels.
-    """
-    decoded = pl.col("estimator").is_in([DECODED, DECODED_TRANSFER])
-    noisy_input = (pl.col("estimator") == NOISY) & (pl.col("quantity") == INPUT_INFORMATION)
-    too_near = noisy_input & (pl.col("value_nats") > pl.col("ceiling_nats") - NEAR_NATS).fill_null(value=False)
-    moved = pl.col("noise_mode").fill_null(FIXED_NOISE)
-    return measurements.filter(
-        pl.col("value_nats").is_finite(),
-        pl.col("class_index").is_null(),
-        pl.col("estimator") != KDE_MIXED,
-        moved != SWEPT_NOISE,
-    ).with_columns(
-        saturated=(pl.col("saturated") | too_near) & ~decoded,
-        null_like=(pl.col("value_nats") <= pl.col("null_quantile95_nats") + NUMERICAL_ERROR).fill_null(value=False),
-        estimator=pl.col("estimator") + pl.when(moved != FIXED_NOISE).then("@" + moved).otherwise(pl.lit("")),
-    )
+def rows_to_judge(measurements: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that findings may rest on, with their standing; swept noise and mixed bounds are left out."""
+    swept = pl.col("noise_mode").eq_missing(SWEPT_NOISE)
+    return with_standing(measurements.filter(pl.col("class_index").is_null(), pl.col("estimator") != KDE_MIXED, ~swept))
 
 
 def group_matrix(rows: pl.DataFrame) -> Floats:

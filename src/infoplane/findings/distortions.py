@@ -29,7 +29,7 @@ import polars as pl
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, with_standing
+from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, rows_to_judge
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import difference, paired
@@ -94,7 +94,7 @@ def distortion_statements(
     measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL
 ) -> list[Statement]:
     """Compare the slopes of both trainings, on original examples; adversarial ones stand beside them."""
-    rows = with_standing(measurements).filter(pl.col("split") == "test")
+    rows = rows_to_judge(measurements).filter(pl.col("split") == "test")
     performance = performance.filter(pl.col("split") == "test")
     chance = chance_of_accuracy(measurements)
     recorded = {*rows["distortion"], *performance["distortion"]}

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.evidence import Floats, Paired
 from infoplane.findings.finding import (
     CONTRADICTED,
@@ -27,6 +26,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.standing import NUMERICAL_ERROR, with_standing
 from infoplane.studies.trends import STEP_NATS
 
 CLAIM = 6
@@ -48,8 +48,7 @@ def sweep_statements(
     """Judge every sweep with a direction, by every estimator.
 
     Args:
-        sweeps: columns `sweep`, `x`, `replicate`, `estimator`, `quantity`, `value_nats`, `null_quantile95_nats`,
-            `saturated`; None where no sweeps were run.
+        sweeps: columns of `sweeps.SWEEP_SCHEMA`; None where no sweeps were run.
         directions: by sweep and quantity.
     """
     statements = []
@@ -63,7 +62,11 @@ def sweep_statements(
             part=f"{quantity} {direction} with {sweep}",
             judge=undecidable("missing: this sweep was not run (infoplane geometry --output RUN/sweeps)"),
         )
-        rows = None if sweeps is None else sweeps.filter(pl.col("sweep") == sweep, pl.col("quantity") == quantity)
+        rows = (
+            None
+            if sweeps is None
+            else with_standing(sweeps).filter(pl.col("sweep") == sweep, pl.col("quantity") == quantity)
+        )
         if rows is None or rows.is_empty():
             statements.append(like)
             continue
@@ -74,8 +77,7 @@ def sweep_statements(
 
 
 def _monotone(like: Statement, rows: pl.DataFrame, sign: int) -> Statement:
-    null_like = (pl.col("value_nats") <= pl.col("null_quantile95_nats") + NUMERICAL_ERROR).fill_null(value=False)
-    useless = rows.group_by("x").agg(full=pl.col("saturated").all(), empty=null_like.all())
+    useless = rows.group_by("x").agg(full=pl.col("saturated").all(), empty=pl.col("null_like").all())
     kept = useless.filter(~pl.col("full"), ~pl.col("empty"))["x"]
     if len(kept) < 2:
         return replace(like, judge=undecidable("saturated" if useless["full"].any() else "null-like"))

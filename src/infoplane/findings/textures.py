@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ATTACKED, group_matrix, with_standing
+from infoplane.findings.curves import ATTACKED, group_matrix, rows_to_judge
 from infoplane.findings.distortions import ACCURACY, IDENTITY, SATURATION, accuracy_error
 from infoplane.findings.evidence import normal_evidence
 from infoplane.findings.finding import (
@@ -43,7 +43,7 @@ CLAIM = 5
 
 def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
     """Return the gain at every level of saturation, and what every layer tells about the mistaken class."""
-    rows = with_standing(measurements).filter(
+    rows = rows_to_judge(measurements).filter(
         pl.col("examples") == ATTACKED, pl.col("training") == NORMAL, pl.col("split") == "test"
     )
     return [*_gains(performance), *_mistaken(rows), *_contrasts(rows)]

@@ -6,17 +6,19 @@ import polars as pl
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.estimators.noise import NOISE_SHARE
-from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.records import (
     DECODED,
     DECODED_TRANSFER,
-    FIXED_NOISE,
     INPUT_INFORMATION,
     LABEL_INFORMATION,
     NOISY,
+    NORMAL_TRAINING,
+    ORIGINAL,
     RELATIVE_NOISE,
 )
+from infoplane.report.examples import examples_order
 from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFERRED_FIXED, TRUSTED, TRUSTED_FIXED
+from infoplane.standing import with_standing
 
 # Numbers are printed with two decimals: what is clipped by less looks as it is.
 RESOLUTION_BITS = 0.005
@@ -36,20 +38,15 @@ def bits(nats: pl.Expr) -> pl.Expr:
 def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.DataFrame:
     """Return the measurements of undistorted test examples, or of distorted ones alone, with their numbers in bits.
 
-    An estimator at another noise than the fixed one is another estimator to the reader: the column `estimator` then
-    ends in `@` and the noise mode, so that nothing that asks for "kde-kl" meets relative or swept noise.
+    `estimator`, `saturated`, `null_like` and `undersampled` are those of `standing.with_standing`.
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None where saturated, as a ceiling has no spread to report), `low_bits` and
-    `high_bits` (95 % interval, likewise), `ceiling_bits`, `null_bits` (95 % quantile over permuted labels),
-    `null_like` (no higher than that quantile) and `undersampled` (samples, by the estimator's own account).
+    `high_bits` (95 % interval, likewise), `ceiling_bits` and `null_bits` (95 % quantile over permuted labels).
     """
-    rows = distorted(measurements) if of_distorted else undistorted(measurements)
-    rows = rows.filter(pl.col("value_nats").is_finite())  # a diverged network still gets a report
-    noise, saturated = pl.col("noise_mode"), pl.col("saturated")
-    rows = rows.with_columns(
-        estimator=pl.col("estimator") + pl.when(noise != FIXED_NOISE).then("@" + noise).otherwise(pl.lit("")),
-        undersampled=pl.col("undersampled").fill_null(value=False),
+    saturated = pl.col("saturated")
+    # without values that are not finite: a diverged network still gets a report
+    rows = with_standing(distorted(measurements) if of_distorted else undistorted(measurements)).with_columns(
         value_bits=bits(pl.col("value_nats")),
         error_bits=pl.when(~saturated).then(bits(pl.col("standard_error"))),
         low_bits=pl.when(~saturated).then(bits(pl.col("interval_low"))),
@@ -59,8 +56,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
     )
     bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # a missing ceiling bounds nothing
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(
-        clipped=(pl.col("value_bits") - pl.col("drawn_bits")).abs() > RESOLUTION_BITS,
-        null_like=(pl.col("value_nats") <= pl.col("null_quantile95_nats") + NUMERICAL_ERROR).fill_null(value=False),
+        clipped=(pl.col("value_bits") - pl.col("drawn_bits")).abs() > RESOLUTION_BITS
     )
 
 
@@ -136,7 +132,7 @@ def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
     noisy, decoded = pl.col("estimator") == name, pl.col("estimator") == DECODED
     transferred = pl.col("estimator") == DECODED_TRANSFER
     if not rows.filter(transferred).is_empty():
-        transferred |= decoded & (pl.col("examples") == "original")
+        transferred |= decoded & (pl.col("examples") == ORIGINAL)
     trusted, moved = f"{name}+{DECODED}", f"{name}+{DECODED_TRANSFER}"
     inputs = side(INPUT_INFORMATION, "input", (noisy, trusted), (noisy, moved))
     labels = side(LABEL_INFORMATION, "label", (decoded, trusted), (transferred, moved))
@@ -155,8 +151,8 @@ def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
 
 
 def examples_of(rows: pl.DataFrame) -> list[str]:
-    """Return the kinds of examples, "original" first."""
-    return sorted(rows["examples"].unique(), key=lambda name: (name != "original", name))
+    """Return the kinds of examples: original ones, those of the settings' attack, then other attacks by name."""
+    return sorted(rows["examples"].unique(), key=examples_order)
 
 
 def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:
@@ -175,6 +171,6 @@ def level_label(level: float) -> str:
 
 
 def trainings_of(*tables: pl.DataFrame) -> list[tuple[int, str]]:
-    """Return (seed, training) of everything that was recorded, "normal" first within a seed."""
+    """Return (seed, training) of everything that was recorded, normal training first within a seed."""
     found = {pair for table in tables for pair in table.select("seed", "training").unique().rows()}
-    return sorted(found, key=lambda pair: (pair[0], pair[1] != "normal", pair[1]))
+    return sorted(found, key=lambda pair: (pair[0], pair[1] != NORMAL_TRAINING, pair[1]))

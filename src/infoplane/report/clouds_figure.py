@@ -44,7 +44,7 @@ def clouds_figure(measurements: pl.DataFrame, clouds: pl.DataFrame) -> Figure:
     truths = f"noise variance {noise:g}, bin width {bins:g}, {settings[0]['samples']:,} points"
     write_caption(
         figure,
-        f"Mean over draws, in bits; {truths}; * above 0.95 of its ceiling. All four panels have the same scale; the "
+        f"Mean over draws, in bits; {truths}; * saturated. All four panels have the same scale; the "
         "ring is two standard deviations of the noise, the square a bin. "
         "The decoder tells mixed from tight and nothing else; every other estimate confounds this with the spread. "
         "Truth: of the distribution, under this noise for both, and without noise for I(T;Y).",

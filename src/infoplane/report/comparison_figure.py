@@ -1,6 +1,7 @@
 """All trainings of one seed side by side: both informations over epochs, layer by layer."""
 
-from typing import Any, Literal
+from itertools import product
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -8,14 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION
+from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
-from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, training_label
+from infoplane.report.examples import examples_look, transferred_look
+from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, examples_label, training_label
 from infoplane.report.planes import interval_ends
 from infoplane.report.style import (
     CEILING,
     COLOURS,
-    LINES,
     align_epochs,
     epoch_axis,
     layer_grid,
@@ -24,7 +25,6 @@ from infoplane.report.style import (
     stacked,
 )
 
-_TRANSFERRED_LINE: Literal[":"] = ":"
 _FEW = 3  # trainings that have a line of the legend each for their null
 
 
@@ -56,7 +56,8 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
             chosen = parts.get((estimator, index), points.clear())
             _draw_over_epochs(axes[row, column], chosen, side, trainings, examples)
             if (side, estimator) == ("label", trusted):
-                _draw_transferred(axes[row, column], parts.get((transferred, index), points.clear()), trainings)
+                moved = parts.get((transferred, index), points.clear())
+                _draw_transferred(axes[row, column], moved, trainings, examples)
         name = estimator_label(estimator, quantity) if estimator == trusted else estimator_label(estimator)
         name = name.replace(", ", ",\n")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
@@ -76,10 +77,14 @@ def _legend(trainings: list[str], examples: list[str], transferred: bool) -> lis
     if not few:
         handles.append(Patch(color="#333333", alpha=0.18, linewidth=0, label="their nulls"))
     for rank, name in enumerate(examples):
-        handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{name} examples")))
+        line = examples_look(rank).line
+        handles.append(Line2D([], [], color="#333333", linestyle=line, label=plain(examples_label(name))))
     if transferred:
-        label = "adversarial, decoders of originals"
-        handles.append(Line2D([], [], color="#333333", linestyle=_TRANSFERRED_LINE, label=label))
+        handles += [
+            Line2D([], [], color="#333333", linestyle=transferred_look(rank).line,
+                   label=plain(f"{name}, decoders of originals"))
+            for rank, name in enumerate(examples) if name != ORIGINAL
+        ]  # fmt: skip
     handles.append(Line2D([], [], label="ceiling", **CEILING))
     return handles
 
@@ -92,7 +97,8 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
     for rank, training in enumerate(trainings):
         for style, name in enumerate(examples):
             curve = parts.get((training, name), points.clear())
-            look = {**_look(rank, len(trainings)), "linestyle": LINES[style % 4], "marker": "ox+1"[style % 4]}
+            line, marker, _ = examples_look(style)
+            look = {**_look(rank, len(trainings)), "linestyle": line, "marker": marker}
             _draw_curve(axes, curve, side, look, f"{training}/{name}")
         if side == "label":
             # one band for all examples: at each epoch the highest of their nulls, so that none is understated
@@ -108,13 +114,14 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
     epoch_axis(axes, points["epoch"])
 
 
-def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str]) -> None:
-    """Draw what the originals' decoders find in attacked examples."""
-    attacked = points.filter(pl.col("examples") != "original").sort("epoch")
-    for rank, training in enumerate(trainings):
-        curve = attacked.filter(pl.col("training") == training)
-        look = {**_look(rank, len(trainings)), "linestyle": _TRANSFERRED_LINE, "marker": "+"}
-        _draw_curve(axes, curve, "label", look, f"{training}/transferred")
+def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str], examples: list[str]) -> None:
+    """Draw what the originals' decoders find in attacked examples, attack by attack."""
+    for (rank, training), (place, name) in product(enumerate(trainings), enumerate(examples)):
+        if name != ORIGINAL:
+            curve = points.filter(pl.col("training") == training, pl.col("examples") == name).sort("epoch")
+            line, marker, _ = transferred_look(place)
+            look = {**_look(rank, len(trainings)), "linestyle": line, "marker": marker}
+            _draw_curve(axes, curve, "label", look, f"{training}/{name}/transferred")
 
 
 def _null_alpha(trainings: list[str]) -> float:

@@ -14,11 +14,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 from infoplane.distortions import DISTORTIONS
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, noisy_name, trainings_of
-from infoplane.report.labels import RELATIVE, training_label
+from infoplane.report.examples import examples_look
+from infoplane.report.labels import RELATIVE, examples_label, training_label
 from infoplane.report.style import (
     CEILING,
     COLOURS,
-    LINES,
     PAGE_INCHES,
     new_figure,
     plain,
@@ -27,7 +27,6 @@ from infoplane.report.style import (
     title_layer,
 )
 
-_MARKERS = "ox+1"
 _HATCHES = ("////", "\\\\\\\\", "....", "||||")
 _BELOW = -0.5  # of the ceiling: decoders that are wrong with more confidence are drawn there, as triangles
 _QUANTILE = 1.96  # of 97.5 %
@@ -121,9 +120,9 @@ class _Keys:
         self.examples = list(examples)
 
     def style(self, training: str, examples: str) -> dict[str, Any]:
-        rank = self.examples.index(examples) % len(LINES)
+        line, marker, _ = examples_look(self.examples.index(examples))
         size = stacked(self.trainings.index(training), len(self.trainings))
-        return {"color": self.colour(training), "linestyle": LINES[rank], "marker": _MARKERS[rank], **size}
+        return {"color": self.colour(training), "linestyle": line, "marker": marker, **size}
 
     def width(self, training: str) -> float:
         return stacked(self.trainings.index(training), len(self.trainings))["linewidth"]
@@ -246,8 +245,8 @@ def _legend(keys: _Keys) -> list[Line2D | Patch]:
         for training in keys.trainings
     ]
     for rank, examples in enumerate(keys.examples):
-        look: dict[str, Any] = {"linestyle": LINES[rank % len(LINES)], "marker": _MARKERS[rank % len(_MARKERS)]}
-        handles.append(Line2D([], [], color="#333333", markersize=3, label=plain(f"{examples} examples"), **look))
+        look = {**examples_look(rank).style(), "color": "#333333", "markersize": 3}
+        handles.append(Line2D([], [], label=plain(examples_label(examples)), **look))
     handles.append(Patch(color="#333333", alpha=0.18, linewidth=0, label="95 % interval"))
     handles += [
         Patch(label=plain(f"null, {training_label(training)}"), **keys.null(training)) for training in keys.trainings

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from infoplane.distortions import DISTORTIONS
+from infoplane.records import ORIGINAL
 from infoplane.report.bits import level_label
+from infoplane.report.examples import attacks_of
 from infoplane.report.labels import training_label
 from infoplane.report.style import new_figure, plain
 
-ORIGINAL = "original"
 _IMAGE_INCHES, _GAP_INCHES, _LINE_INCHES = 0.92, 0.06, 0.115
 _LEFT_INCHES, _TOP_INCHES = 1.25, 0.62
 _LONGEST = 10  # characters of a class name
@@ -33,7 +34,7 @@ def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:
     first_images, first_facts = next(iter(sheets.values()))
     keys = {key.partition("/")[::2] for key in first_images}
     levels = sorted({float(level) for _, level in keys}, reverse=DISTORTIONS[distortion].identity == float("inf"))
-    versions = sorted({version for version, _ in keys} - {ORIGINAL})
+    versions = attacks_of(version for version, _ in keys)
     shown = [(ORIGINAL, list(sheets))] + [(version, [training]) for version in versions for training in sheets]
     number = len(first_facts["labels"])
     row_inches = [_IMAGE_INCHES + _GAP_INCHES + _LINE_INCHES * len(trainings) for _, trainings in shown]
@@ -50,7 +51,7 @@ def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:
                 _draw_cell(axes, sheets, trainings, f"{version}/{level:g}", place)
                 if column == 0:
                     label = _class_name(first_facts, first_facts["labels"][place])
-                    about = "original" if version == ORIGINAL else f"{version}\n({training_label(trainings[0])})"
+                    about = ORIGINAL if version == ORIGINAL else f"{version}\n({training_label(trainings[0])})"
                     axes.set_ylabel(plain(f"{label}, {about}"), rotation=0, ha="right", va="center")
                 if top == height - _TOP_INCHES:
                     axes.set_title(level_label(level), fontweight="bold")

@@ -1,5 +1,6 @@
 """Accuracy under distortions, for the terminal."""
 
+from itertools import product
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infoplane.report.bits import distortions_of, examples_of, level_label, trainings_of
+from infoplane.report.labels import training_label
 
 
 def distortion_table(performance: pl.DataFrame) -> Group:
@@ -25,22 +27,24 @@ def distortion_table(performance: pl.DataFrame) -> Group:
 
 
 def _accuracies(performance: pl.DataFrame, title: str) -> Table:
-    columns = [(training, kind) for _, training in trainings_of(performance) for kind in examples_of(performance)]
+    trainings, kinds = [training for _, training in trainings_of(performance)], examples_of(performance)
     table = Table(
         title=Text(f"\n{title}"), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
     )  # fmt: skip
     table.add_column("distortion")
     table.add_column("level", justify="right")
-    for training, examples in columns:
-        table.add_column(Text(f"{training} training, {examples}"), justify="right")
+    table.add_column("examples")
+    for training in trainings:
+        table.add_column(Text(training_label(training)), justify="right")
     found = {
         tuple(row[name] for name in ("distortion", "level", "training", "examples")): _shown(row)
         for row in performance.to_dicts()
     }
     for name, levels in distortions_of(performance).items():
-        for level in levels:
-            shown = [found.get((name, level, *column), "-") for column in columns]
-            table.add_row(name if level == levels[0] else "", level_label(level), *shown)
+        for level, kind in product(levels, kinds):
+            shown = [found.get((name, level, training, kind), "-") for training in trainings]
+            head = (name if level == levels[0] else "", level_label(level)) if kind == kinds[0] else ("", "")
+            table.add_row(*head, Text(kind), *shown)
     return table
 
 

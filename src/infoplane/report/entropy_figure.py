@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from infoplane.records import CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL
+from infoplane.records import ADVERSARIAL, CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of
+from infoplane.report.examples import attacks_of
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import CEILING, COLOURS, LINES, align_epochs, epoch_axis, layer_grid, plain, say_missing
 from infoplane.report.subject import class_label
@@ -26,9 +27,10 @@ def class_entropy_figure(rows: pl.DataFrame, title: str, class_names: Sequence[s
     """
     rows = rows.filter(pl.col("estimator").is_in([KDE_KL, KDE_BD]))
     layers = layers_of(rows) or [(0, "no layer")]
-    panels = [(examples, estimator) for examples in examples_of(rows) or ["original"] for estimator in (KDE_KL, KDE_BD)]
-    if not any(examples != "original" for examples, _ in panels):
-        panels += [("adversarial", KDE_KL), ("adversarial", KDE_BD)]  # drawn empty, to say that it is missing
+    kinds = examples_of(rows) or [ORIGINAL]
+    if not attacks_of(kinds):
+        kinds.append(ADVERSARIAL)  # drawn empty, to say that it is missing
+    panels = [(examples, estimator) for examples in kinds for estimator in (KDE_KL, KDE_BD)]
     figure, axes = layer_grid(title, layers, len(panels), 1.45)
     parts = rows.partition_by("examples", "estimator", "layer_index", as_dict=True)
     for row, (examples, estimator) in enumerate(panels):

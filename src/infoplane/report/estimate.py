@@ -10,7 +10,7 @@ from rich.text import Text
 
 from infoplane.records import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits
-from infoplane.report.labels import FEW, SWEPT, estimator_label, estimator_order
+from infoplane.report.labels import FEW, SAT, SWEPT, estimator_label, estimator_order
 from infoplane.report.summary import show_number
 
 
@@ -26,7 +26,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption=f"sat: above 95 % of the ceiling. few: {FEW}. ≤ before a null: the value does not exceed what permuted "
+        caption=f"sat: {SAT}. few: {FEW}. ≤ before a null: the value does not exceed what permuted "
         "labels reach (95 % quantile).",
         caption_justify="left",
     )

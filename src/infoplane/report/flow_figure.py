@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import LogLocator, NullLocator
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of
+from infoplane.report.examples import examples_look
 from infoplane.report.labels import (
     RELATIVE_ESTIMATORS,
     STUDY_ESTIMATORS,
@@ -35,6 +36,7 @@ from infoplane.report.style import (
     say_missing,
 )
 
+_LONGEST_OF_TWO = 20  # characters of names that stand side by side in a legend
 _PLANES_ACROSS = 6  # more would leave them too small to read; further layers go to the next row
 
 
@@ -100,7 +102,7 @@ def _draw_planes(
         axes = spec.subgridspec(1, across, wspace=0.12).subplots(squeeze=False)[0]
         name = estimator_label(estimator).replace(", ", ",\n")
         chosen = points.filter(pl.col("estimator") == estimator)
-        draw_plane_row(axes, chosen, layers[begin : begin + across], norm, name)
+        draw_plane_row(axes, chosen, layers[begin : begin + across], norm, name, examples_of(points))
         if estimator == estimators[-1]:
             for plane in axes:
                 plane.set_xlabel("I(X;T), bits")
@@ -135,12 +137,15 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
     epoch_axis(axes, finite["epoch"])
     if measure == "accuracy":
         # Room above 100 %: curves that start low and end high leave no corner free for a legend.
-        axes.set(ylim=(0, 150), yticks=(0, 25, 50, 75, 100))
-        axes.legend(loc="upper left", ncol=2, handlelength=2.2, borderpad=0, columnspacing=1.2)
+        short = max(len(curve_label(*curve)) for curve in curves) <= _LONGEST_OF_TWO
+        columns = 2 if short and len(curves) <= 4 else 1
+        lines = max(2, math.ceil(len(curves) / columns))
+        axes.set(ylim=(0, 100 + 25 * lines), yticks=(0, 25, 50, 75, 100))
+        axes.legend(loc="upper left", ncol=columns, handlelength=2.2, borderpad=0, columnspacing=1.2)
 
 
 def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize) -> None:
-    """Draw one information against layer index, a line per epoch; crosses are attacked examples at the last one."""
+    """Draw one information against layer index, a line per epoch; markers show all kinds of examples at the last."""
     quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
     measured = [name for name in STUDY_ESTIMATORS if name in set(points["estimator"])]
     if not measured:
@@ -149,19 +154,19 @@ def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normaliz
         return
     axes.set_title(f"{quantity}, {estimator_label(measured[0], quantity)}", loc="left", fontweight="bold")
     chosen = points.filter(pl.col("estimator") == measured[0]).sort("epoch", "layer_index")
-    original = chosen.filter(pl.col("examples") == "original")
+    original = chosen.filter(pl.col("examples") == ORIGINAL)
     column = f"{side}_drawn_bits"
     epochs = original["epoch"].unique().sort()
     paths = [original.filter(pl.col("epoch") == epoch).select("layer_index", column).to_numpy() for epoch in epochs]
-    lines = LineCollection(paths, cmap=epoch_colours(), norm=norm, linewidths=0.9, label="original")
+    lines = LineCollection(paths, cmap=epoch_colours(), norm=norm, linewidths=0.9, label=ORIGINAL)
     lines.set_array(epochs.to_numpy())
     axes.add_collection(lines)
-    attacked = chosen.filter(pl.col("examples") != "original", pl.col("epoch") == chosen["epoch"].max())
-    for own in (original.filter(pl.col("epoch") == original["epoch"].max()), attacked):
-        marker = "o" if own is not attacked else "x"
+    last = chosen.filter(pl.col("epoch") == chosen["epoch"].max())
+    for rank, name in enumerate(examples_of(points)):
+        own = last.filter(pl.col("examples") == name)
         axes.scatter(
-            own["layer_index"], own[column], c=own["epoch"], cmap=epoch_colours(), norm=norm, marker=marker,
-            s=12, linewidths=0.9, zorder=3,
+            own["layer_index"], own[column], c=own["epoch"], cmap=epoch_colours(), norm=norm,
+            marker=examples_look(rank).marker, s=12, linewidths=0.9, zorder=3,
         )  # fmt: skip
     ceiling = chosen[f"{side}_ceiling_bits"].max()
     if ceiling is not None:

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from infoplane.report.bits import examples_of, layers_of, trainings_of
-from infoplane.report.labels import training_label
-from infoplane.report.style import COLOURS, LINES, align_epochs, epoch_axis, layer_grid, log_axis, plain, say_missing
+from infoplane.report.examples import examples_look
+from infoplane.report.labels import examples_label, training_label
+from infoplane.report.style import COLOURS, align_epochs, epoch_axis, layer_grid, log_axis, plain, say_missing
 
 _ROWS = {
     "activation_norm": "activation\nnorm",
@@ -37,7 +38,9 @@ def geometry_figure(geometry: pl.DataFrame, noise_variances: list[float], title:
         for rank, training in enumerate(trainings)
     ]
     for rank, kind in enumerate(examples):
-        handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{kind} examples")))
+        handles.append(
+            Line2D([], [], color="#333333", linestyle=examples_look(rank).line, label=plain(examples_label(kind)))
+        )
     if noise_variances:
         handles.append(Line2D([], [], label="fixed noise variance", **_FIXED))
     figure, axes = layer_grid(title, layers, len(_ROWS), 1.25, handles)
@@ -69,8 +72,8 @@ def _draw_curves(axes: Axes, curves: dict[tuple[int, int], pl.DataFrame], measur
             continue
         drawn += own["epoch"].to_list()
         axes.plot(
-            own["epoch"], own[measure], color=COLOURS[rank % len(COLOURS)], linestyle=LINES[style % 4],
-            marker="ox+1"[style % 4] if len(own) <= 2 else None, markersize=3,
+            own["epoch"], own[measure], color=COLOURS[rank % len(COLOURS)], linestyle=examples_look(style).line,
+            marker=examples_look(style).marker if len(own) <= 2 else None, markersize=3,
             label=f"{rows['training'][0]}/{rows['examples'][0]}",
         )  # fmt: skip
     if not drawn:

@@ -11,12 +11,19 @@ from infoplane.records import (
     KDE_KL,
     LABEL_INFORMATION,
     NOISY,
+    ORIGINAL,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
+from infoplane.report.examples import examples_order
+from infoplane.standing import NEAR_NATS, SATURATED_SHARE
 from infoplane.studies import instruments
 
-# What *few* beside a number means.
+# What *sat* and *few* beside a number mean.
+SAT = (
+    f"above {100 * SATURATED_SHARE:g} % of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
+    "the estimator ran out of examples or labels"
+)
 FEW = (
     "too few samples, by the estimator's own account: noisy from half of them differs, or most are alone in their bins"
 )
@@ -85,12 +92,12 @@ def examples_label(examples: str) -> str:
 
 def curve_label(split: str, examples: str) -> str:
     """Name a performance curve: "train", "test" or "test, adversarial"."""
-    return split if examples == "original" else f"{split}, {examples}"
+    return split if examples == ORIGINAL else f"{split}, {examples}"
 
 
-def curve_order(split: str, examples: str) -> tuple[bool, bool, str]:
-    """Sort key that puts train first, then test on original examples, then everything else."""
-    return (split != "train", examples != "original", curve_label(split, examples))
+def curve_order(split: str, examples: str) -> tuple[bool, bool, bool, str]:
+    """Sort key that puts train first, then test on original examples, then attack after attack."""
+    return (split != "train", *examples_order(examples))
 
 
 def estimator_order(estimator: str) -> tuple[bool, int, str]:

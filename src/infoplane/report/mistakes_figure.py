@@ -12,8 +12,9 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from infoplane.distortions import DISTORTIONS
-from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, TRUE_INFORMATION
+from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
+from infoplane.report.examples import attacks_of
 from infoplane.report.labels import training_label
 from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
 from infoplane.report.subject import class_label
@@ -32,7 +33,7 @@ _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 
 def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure | None:
-    """Draw which class attacked examples are taken for, by label: a matrix per training, at its last epoch.
+    """Draw which class attacked examples are taken for, by label: a matrix per training and attack, at its last epoch.
 
     Args:
         performance: of one seed, undistorted, columns of `records.PERFORMANCE_SCHEMA`.
@@ -44,14 +45,14 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
     """
     rows = last_epoch(
         performance.filter(
-            pl.col("examples") != "original", pl.col("predictions").is_not_null(), pl.col("split") == "test"
+            pl.col("examples") != ORIGINAL, pl.col("predictions").is_not_null(), pl.col("split") == "test"
         )
     )
-    trainings = [training for _, training in trainings_of(rows)]
-    if not trainings:
+    panels = _panels(rows)
+    if not panels:
         return None
-    across = min(len(trainings), _ACROSS)
-    lines = math.ceil(len(trainings) / across)
+    across = min(len(panels), _ACROSS)
+    lines = math.ceil(len(panels) / across)
     longest = max((len(class_label(index, class_names)) for index in range(len(class_names))), default=0)
     room = 0.065 * longest if longest > 2 else 0.0  # inches that names take along both axes
     width = max(5.0, 0.4 + (4.6 + room) * across)
@@ -68,12 +69,12 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
         hspace=0.2 + room / 3.6,
     )
     images = []
-    for number, training in enumerate(trainings):
-        row = rows.filter(pl.col("training") == training).row(0, named=True)
+    for number, (name, own) in enumerate(panels):
+        row = rows.filter(own).row(0, named=True)
         axes = figure.add_subplot(grid[number // across, number % across])
         images.append(_matrix(axes, row["predictions"], class_names, turned=room > 0))
         axes.set_title(
-            f"{training_label(training)}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
+            f"{name}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
             loc="left", fontweight="bold",
         )  # fmt: skip
         axes.set_xlabel("taken for (in a cell: share of the row, below it the mean confidence, in %)")
@@ -82,6 +83,21 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
     bar = figure.add_axes((1 - 0.55 / width, 0.2, 0.12 / width, 0.6))
     figure.colorbar(images[0], cax=bar, label="share of the label's examples")
     return figure
+
+
+def _panels(*tables: pl.DataFrame) -> list[tuple[str, pl.Expr]]:
+    """Return a title and the rows of each training and attack; the attack is named where there are several."""
+    attacks = attacks_of(name for table in tables for name in table["examples"])
+    found = {pair for table in tables for pair in table.select("training", "examples").unique().rows()}
+    return [
+        (
+            plain(training_label(training) + (f", {attack}" if len(attacks) > 1 else "")),
+            (pl.col("training") == training) & (pl.col("examples") == attack),
+        )
+        for _, training in trainings_of(*tables)
+        for attack in attacks
+        if (training, attack) in found
+    ]
 
 
 def _matrix(
@@ -130,12 +146,12 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     rows, saturated = last_epoch(rows.filter(quantities)), saturated.filter(quantities)
     if rows.is_empty():  # study one without decoders: study two has those of originals at every layer
         rows = saturated.filter(pl.col("level") == DISTORTIONS["saturation"].identity)
-    trainings = [training for _, training in trainings_of(rows, saturated)]
-    if not trainings:
+    panels = _panels(rows, saturated)
+    if not panels:
         return None
     below = 0 if saturated.is_empty() else 2
-    across = min(len(trainings), _ACROSS)
-    lines = math.ceil(len(trainings) / across)
+    across = min(len(panels), _ACROSS)
+    lines = math.ceil(len(panels) / across)
     height = 1.1 + 2.3 * (1 + below) * lines
     width = max(5.0, 0.9 + 3.4 * across)
     figure = new_figure(title, width, height)
@@ -144,21 +160,21 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     axes = grid.subplots(squeeze=False, sharey="row")
     last = saturated.filter(pl.col("layer_index") == pl.col("layer_index").max())
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
-    for number in range(len(trainings), lines * across):
+    for number in range(len(panels), lines * across):
         for unused in axes[(1 + below) * (number // across) :, number % across]:
             unused.set_visible(False)
-    for number, training in enumerate(trainings):
+    for number, (name, chosen) in enumerate(panels):
         column, first = number % across, (1 + below) * (number // across)
-        own = rows.filter(pl.col("training") == training)
+        own = rows.filter(chosen)
         _layers(axes[first, column], own, "layer")
         count = f": {own['samples'][0]} mistakes" if len(own) else ""
-        axes[first, column].set_title(f"{training_label(training)}{count}", loc="left", fontweight="bold")
+        axes[first, column].set_title(f"{name}{count}", loc="left", fontweight="bold")
         if below:
-            own = strongest.filter(pl.col("training") == training)
+            own = strongest.filter(chosen)
             _layers(
                 axes[first + 1, column], own, f"layer, at saturation {level_label(own['level'][0])}" if len(own) else ""
             )
-            own = last.filter(pl.col("training") == training)
+            own = last.filter(chosen)
             levels = sorted(own["level"].unique())
             name = f"saturation level, {own['layer'][0]}" if len(own) else ""
             _curves(

@@ -5,6 +5,14 @@
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
   const DASHES = ["solid", "dash", "dot", "dashdot"];
   const SHAPES = ["circle", "square", "diamond", "triangle-up"];
+  // Behind a training's shape: original examples, then attack after attack. Triangles have no crossed form.
+  const MARKS = [["", "filled marker"], ["-x-open", "marker with an x"], ["-cross-open", "marker with a plus"],
+    ["-open", "open marker"], ["-open-dot", "open marker with a dot"], ["-dot", "marker with a dot"]];
+  const TRIANGLES = ["", "-open", "-open-dot", "-dot"];
+  function symbol(training, rank) {
+    const shape = SHAPES[training % SHAPES.length];
+    return shape + (shape.startsWith("triangle") ? TRIANGLES[rank % TRIANGLES.length] : MARKS[rank % MARKS.length][0]);
+  }
   const colour = (layer) => COLOURS[layer % COLOURS.length];
   // Plotly reads labels as markup; names come from the user's model.
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -120,10 +128,10 @@
         line: { color: variable("--null"), width: 9 }, hoverinfo: "skip", showlegend: false });
       const label = named.has(one.layer) ? "" : plain(data.layers[one.layer]);
       named.add(one.layer);
-      const shape = SHAPES[training % 4];
+      const shape = symbol(training, data.examples.indexOf(one.examples));
       traces.push({ name: plain(name), meta: "head", type: "scatter", mode: "markers+text", cliponaxis: false, x: [head.drawnX], y: [head.drawnY], text: [label],
         textposition: "top center", textfont: { color: variable("--ink"), size: 12 }, customdata: [describe(one, k)], hovertemplate: "%{customdata}<extra></extra>",
-        marker: { color: paint, size: original ? 12 : 11, symbol: original ? shape : shape + "-x-open", line: { width: original ? 1 : 1.6, color: original ? variable("--paper") : paint } },
+        marker: { color: paint, size: original ? 12 : 11, symbol: shape, line: { width: original ? 1 : 1.6, color: original ? variable("--paper") : paint } },
         error_x: { type: "data", array: [head.sx ? 0 : head.dx || 0], color: paint, thickness: 1.2, width: 4 },
         error_y: { type: "data", array: [head.sy ? 0 : head.dy || 0], color: paint, thickness: 1.2, width: 4 }, showlegend: false });
     }
@@ -192,7 +200,8 @@
     Plotly.react($("plane-chart"), planeTraces(series, epoch), planeLayout(series), config);
     fillValues(series, epoch);
     const marks = data.trainings.map((name, i) => `${name} training: ${["solid line, circle", "dashed line, square", "dotted line, diamond", "dash-dotted line, triangle"][i % 4]}`);
-    $("plane-key").textContent = series.length ? marks.join(". ") + ". Attacked examples: thin line, crossed marker." : "Nothing is chosen, or nothing was measured: tick a training, examples and a layer.";
+    const attacks = data.examples.filter((name) => name !== "original");
+    $("plane-key").textContent = series.length ? marks.join(". ") + "." + attacks.map((name, i) => ` ${name} examples: thin line, ${MARKS[(i + 1) % MARKS.length][1]}.`).join("") : "Nothing is chosen, or nothing was measured: tick a training, examples and a layer.";
   }
 
   // playing

@@ -2,10 +2,12 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
+from infoplane.records import NORMAL_TRAINING
 from infoplane.report.bits import examples_of, layers_of, plane_points, trainings_of
 from infoplane.report.labels import curve_label, curve_order, estimator_label, estimator_order
 
@@ -69,9 +71,7 @@ def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]]) -> list[d
             }
         )
     order = {name: rank for rank, name in enumerate(examples_of(points))}
-    return sorted(
-        series, key=lambda one: (one["seed"], one["training"] != "normal", one["training"], order[one["examples"]])
-    )
+    return sorted(series, key=lambda one: (*_training_order(one), order[one["examples"]]))
 
 
 def _performance_series(performance: pl.DataFrame) -> list[dict[str, Any]]:
@@ -90,8 +90,12 @@ def _performance_series(performance: pl.DataFrame) -> list[dict[str, Any]]:
                 "loss": _rounded(own["loss"], 5),
             }
         )
-    series.sort(key=lambda one: (one["seed"], one["training"] != "normal", one["training"], one.pop("order")))
+    series.sort(key=lambda one: (*_training_order(one), one.pop("order")))
     return series
+
+
+def _training_order(series: Mapping[str, Any]) -> tuple[int, bool, str]:
+    return (series["seed"], series["training"] != NORMAL_TRAINING, series["training"])
 
 
 def _rounded(column: pl.Series, decimals: int = _DECIMALS) -> list[float | None]:

@@ -20,6 +20,7 @@ from infoplane.report.labels import (
     FEW,
     NOISY_RELATIVE,
     RELATIVE,
+    SAT,
     curve_label,
     estimator_label,
     estimator_order,
@@ -79,7 +80,7 @@ def information_html(measurements: pl.DataFrame) -> str:
             state = "" if first else " open"
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
-        f'<p class="note"><em>sat</em>: above 95 % of the ceiling. <em>few</em>: {FEW}. '
+        f'<p class="note"><em>sat</em>: {SAT}. <em>few</em>: {FEW}. '
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
         "bounds; on adversarial examples the refitted decoders also read the label that the attack leaks, the "

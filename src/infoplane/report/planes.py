@@ -10,8 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from infoplane.report.bits import examples_of
-from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, say_missing, title_layer
+from infoplane.records import ADVERSARIAL, ORIGINAL
+from infoplane.report.examples import attacks_of, examples_look
+from infoplane.report.labels import examples_label
+from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, plain, say_missing, title_layer
 
 _CLIPPED: dict[str, Any] = {
     "marker": "s",
@@ -24,33 +26,36 @@ _CLIPPED: dict[str, Any] = {
 _HALO = [withStroke(linewidth=1.6, foreground="white")]
 
 
-def draw_plane(axes: Axes, points: pl.DataFrame, norm: Normalize) -> None:
-    """Draw one layer's path under one estimator: original examples as circles, attacked ones as crosses.
+def draw_plane(axes: Axes, points: pl.DataFrame, norm: Normalize, examples: Sequence[str]) -> None:
+    """Draw one layer's path under one estimator: original examples as circles, then a marker for each attack.
 
     Args:
         points: rows of `bits.plane_points` of one seed, training, layer and estimator.
         norm: from epochs to colours.
+        examples: all kinds of examples in the figure, in order.
     """
     if points.is_empty():
         say_missing(axes, "not measured")
         return
     _draw_null(axes, points)
     _draw_ceilings(axes, points)
-    for examples in examples_of(points):
-        chosen = points.filter(pl.col("examples") == examples)
-        original = examples == "original"
+    for rank, name in enumerate(examples):
+        chosen = points.filter(pl.col("examples") == name)
+        marker, original = examples_look(rank).marker, name == ORIGINAL
+        if chosen.is_empty():
+            continue
         axes.scatter(
             chosen["input_drawn_bits"],
             chosen["label_drawn_bits"],
             c=chosen["epoch"],
             cmap=epoch_colours(),
             norm=norm,
-            marker="o" if original else "x",
+            marker=marker,
             s=22 if original else 11,
-            linewidths=0 if original else 0.9,
+            linewidths=0.9 if marker == "x" else 0,
             alpha=0.7 if original else 1.0,
             zorder=3 if original else 4,
-            label=examples,
+            label=name,
             path_effects=None if original else _HALO,  # a cross upon its own circle stays visible
             clip_on=False,
         )
@@ -60,7 +65,12 @@ def draw_plane(axes: Axes, points: pl.DataFrame, norm: Normalize) -> None:
 
 
 def draw_plane_row(
-    row: Sequence[Axes], points: pl.DataFrame, layers: Sequence[tuple[int, str]], norm: Normalize, name: str
+    row: Sequence[Axes],
+    points: pl.DataFrame,
+    layers: Sequence[tuple[int, str]],
+    norm: Normalize,
+    name: str,
+    examples: Sequence[str],
 ) -> None:
     """Draw the planes of one estimator, a layer each, on the same limits; axes beyond the layers are switched off.
 
@@ -70,13 +80,14 @@ def draw_plane_row(
         layers: (index, name); none says that nothing was measured.
         norm: from epochs to colours.
         name: of the estimator, beside the first plane.
+        examples: all kinds of examples in the figure, in order.
     """
     for column, axes in enumerate(row):
         if column >= max(1, len(layers)):
             axes.set_axis_off()
             continue
         index, layer = layers[column] if layers else (0, "no layer")
-        draw_plane(axes, points.filter(pl.col("layer_index") == index), norm)
+        draw_plane(axes, points.filter(pl.col("layer_index") == index), norm, examples)
         title_layer(axes, layer)
         if column == 0:
             axes.set_ylabel(f"{name}\nI(T;Y), bits")
@@ -129,10 +140,12 @@ def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:
 def plane_legend(examples: Sequence[str]) -> list[Line2D | Patch]:
     """Return handles that explain what the planes draw."""
     grey: dict[str, Any] = {"color": "#333333", "linestyle": "none", "markersize": 4.5}
-    attacked = ", ".join(name for name in examples if name != "original") or "adversarial"
+    kinds = [ORIGINAL, *(attacks_of(examples) or [ADVERSARIAL])]
     return [
-        Line2D([], [], marker="o", label="original examples", **grey),
-        Line2D([], [], marker="x", label=f"{attacked} examples", **grey),
+        *(
+            Line2D([], [], marker=examples_look(rank).marker, label=plain(examples_label(name)), **grey)
+            for rank, name in enumerate(kinds)
+        ),
         Line2D([], [], label="ceiling", **CEILING),
         Patch(color=NULL_COLOUR, alpha=0.5, linewidth=0, label="within the null of I(T;Y) (dark: at every epoch)"),
         Line2D([], [], marker="s", color="#C0392B", markerfacecolor="none", linestyle="none", label="drawn clipped"),

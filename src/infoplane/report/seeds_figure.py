@@ -1,5 +1,6 @@
 """Several seeds in one figure: the mean over seeds as a line, from the lowest to the highest seed as a band."""
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -11,6 +12,7 @@ from matplotlib.patches import Patch
 
 from infoplane.records import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, layers_of, trainings_of
+from infoplane.report.examples import examples_look
 from infoplane.report.labels import (
     RELATIVE,
     TRUSTED,
@@ -18,12 +20,12 @@ from infoplane.report.labels import (
     curve_label,
     curve_order,
     estimator_label,
+    examples_label,
     training_label,
 )
 from infoplane.report.style import (
     CEILING,
     COLOURS,
-    LINES,
     align_epochs,
     epoch_axis,
     layer_grid,
@@ -37,7 +39,6 @@ _PANELS = (
     ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", TRUSTED_FIXED), ("input", KDE_KL),
     ("label", TRUSTED), ("label", TRUSTED_FIXED), ("label", KDE_KL),
 )  # fmt: skip
-_MARKERS = "ox+1"
 
 
 def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
@@ -71,7 +72,7 @@ def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
         name = estimator_label(estimator, quantity).replace(", ", ",\n").replace(" (", "\n(")
         axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
     align_epochs(axes)
-    handles = _legend(trainings, [f"{name} examples" for name in examples])
+    handles = _legend(trainings, [examples_label(name) for name in examples])
     figure.legend(handles=[*handles, Line2D([], [], label="ceiling", **CEILING)], loc="lower center", ncol=7)
     return figure
 
@@ -85,10 +86,12 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
     """
     trainings = _trainings(performance)
     curves = sorted(performance.select("split", "examples").unique().rows(), key=lambda curve: curve_order(*curve))
-    figure = new_figure(title, 7.0, 3.2)
-    axes = figure.add_gridspec(1, 2, left=0.107, right=0.99, top=0.83, bottom=0.24, wspace=0.2).subplots(squeeze=False)[
-        0
-    ]
+    legend = _legend(trainings, [curve_label(*curve) for curve in curves])
+    below = 0.16 * max(0, math.ceil(len(legend) / 4) - 2)  # lines of the legend beyond two
+    height = 3.2 + below
+    figure = new_figure(title, 7.0, height)
+    edges = {"left": 0.107, "right": 0.99, "top": 1 - 0.17 * 3.2 / height, "bottom": (0.24 * 3.2 + below) / height}
+    axes = figure.add_gridspec(1, 2, wspace=0.2, **edges).subplots(squeeze=False)[0]
     for here, measure, name in zip(axes, ("accuracy", "loss"), ("Accuracy, %", "Loss, nats"), strict=True):
         here.set_title(name, loc="left", fontweight="bold")
         finite = performance.filter(pl.col(measure).is_finite()).with_columns(accuracy=100 * pl.col("accuracy"))
@@ -100,7 +103,7 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
             here.yaxis.set_major_formatter("{x:g}")
         here.set_xlabel("completed epochs")
         epoch_axis(here, finite["epoch"])
-    figure.legend(handles=_legend(trainings, [curve_label(*curve) for curve in curves]), loc="lower center", ncol=4)
+    figure.legend(handles=legend, loc="lower center", ncol=4)
     return figure
 
 
@@ -113,8 +116,9 @@ def draw_band(axes: Axes, curves: pl.DataFrame, value: str, rank: int, style: in
     ).sort("epoch")  # fmt: skip
     colour = COLOURS[rank % len(COLOURS)]
     axes.fill_between(over["epoch"], over["low"], over["high"], color=colour, alpha=0.2, linewidth=0.3, zorder=1)
+    line, marker, _ = examples_look(style)
     axes.plot(
-        over["epoch"], over["mean"], color=colour, linestyle=LINES[style % 4], marker=_MARKERS[style % 4],
+        over["epoch"], over["mean"], color=colour, linestyle=line, marker=marker,
         markersize=2.5, markevery=max(1, len(over) // 12), linewidth=1.0,
     )  # fmt: skip
 
@@ -129,8 +133,8 @@ def _legend(trainings: Sequence[str], styles: Sequence[str]) -> list[Line2D | Pa
         for rank, training in enumerate(trainings)
     ]
     handles += [
-        Line2D([], [], color="#333333", linestyle=LINES[rank % 4], marker=_MARKERS[rank % 4], markersize=3,
-               label=plain(name))
+        Line2D([], [], color="#333333", linestyle=examples_look(rank).line,
+               marker=examples_look(rank).marker, markersize=3, label=plain(name))
         for rank, name in enumerate(styles)
     ]  # fmt: skip
     return [*handles, Patch(color="#333333", alpha=0.2, linewidth=0, label="lowest to highest seed")]

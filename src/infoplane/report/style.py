@@ -147,8 +147,9 @@ def layer_grid(
         legend: labelled handles, written below in as many lines as they need; without, there is room for two lines.
     """
     width = max(PAGE_INCHES[0], 1.7 * len(layers))
-    longest = max((len(str(handle.get_label())) for handle in legend), default=0)
-    columns = 8 if len(legend) <= 8 else min(8, int(width / (0.55 + 0.055 * longest)))
+    lengths = [len(str(handle.get_label())) for handle in legend]
+    in_one_line = len(legend) <= 8 and sum(0.4 + 0.053 * length for length in lengths) <= width + 0.3
+    columns = 8 if in_one_line else min(8, int(width / (0.55 + 0.055 * max(lengths))))
     below = 0.8 + 0.16 * max(0, math.ceil(len(legend) / columns) - 2)
     height = 0.4 + below + row_inches * rows
     figure = new_figure(title, width, height)

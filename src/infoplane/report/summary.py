@@ -7,6 +7,7 @@ import polars as pl
 
 from infoplane.records import trainings_at_chance
 from infoplane.report.bits import RESOLUTION_BITS, examples_of, in_bits, last_epoch, layers_of, trainings_of
+from infoplane.report.examples import attacks_of
 from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estimator_label, training_label
 
 
@@ -136,7 +137,7 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
         ended = (seed, training) in dead  # the training, which is said elsewhere
         if isinstance(planned, int) and isinstance(last, int) and last < planned and not ended:
             parts.append(f"{where.capitalize()} is measured up to epoch {last} of {planned}.")
-        if examples_of(own) == ["original"]:
+        if not attacks_of(own["examples"]):
             parts.append(f"{where.capitalize()} has no measurements on adversarial examples.")
         measured = set(own["estimator"])
         parts += [

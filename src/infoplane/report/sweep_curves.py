@@ -16,6 +16,7 @@ from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_K
 from infoplane.report.bits import bits
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import CEILING, COLOURS, NULL_COLOUR
+from infoplane.standing import with_standing
 
 LOOKS: dict[str, dict[str, Any]] = {
     KDE_KL: {"color": COLOURS[0], "linestyle": "-", "marker": "o"},
@@ -47,14 +48,18 @@ def averaged(measurements: pl.DataFrame) -> pl.DataFrame:
         `ceiling_bits`, `null_bits`, `truth_bits`, `saturated` (in most replicates), `replicates`.
     """
     keys = ["sweep", "estimator", "kind", "quantity", "x"]
-    rows = measurements.group_by(keys, maintain_order=True).agg(
-        mean_bits=bits(pl.col("value_nats").mean()),
-        spread=bits(pl.col("value_nats").std()),
-        ceiling_bits=bits(pl.col("ceiling_nats").mean()),
-        null_bits=bits(pl.col("null_quantile95_nats").mean()),
-        truth_bits=bits(pl.col("truth_nats").mean()),
-        saturated=pl.col("saturated").mean() > 0.5,
-        replicates=pl.len(),
+    rows = (
+        with_standing(measurements)
+        .group_by(keys, maintain_order=True)
+        .agg(
+            mean_bits=bits(pl.col("value_nats").mean()),
+            spread=bits(pl.col("value_nats").std()),
+            ceiling_bits=bits(pl.col("ceiling_nats").mean()),
+            null_bits=bits(pl.col("null_quantile95_nats").mean()),
+            truth_bits=bits(pl.col("truth_nats").mean()),
+            saturated=pl.col("saturated").mean() > 0.5,
+            replicates=pl.len(),
+        )
     )
     halves = [
         None if spread is None else spread * float(student.ppf(0.975, number - 1)) / number**0.5

@@ -1,6 +1,7 @@
 """Information against the noise it is measured with: how much of a number is the choice of the noise."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from infoplane.records import (
+    ADVERSARIAL,
     DECODED,
     FIXED_NOISE,
     INPUT_INFORMATION,
@@ -17,9 +19,11 @@ from infoplane.records import (
     KDE_KL,
     LABEL_INFORMATION,
     NOISY,
+    ORIGINAL,
     RELATIVE_NOISE,
 )
-from infoplane.report.bits import examples_of, layers_of, relative_noise_text
+from infoplane.report.bits import layers_of, relative_noise_text
+from infoplane.report.examples import attacks_of, examples_look
 from infoplane.report.labels import NOISY_RELATIVE, SWEPT
 from infoplane.report.style import (
     CEILING,
@@ -50,9 +54,12 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
     layers = layers_of(rows)
     across = min(len(layers), _ACROSS)
     blocks = math.ceil(len(layers) / across)
-    width, height = PAGE_INCHES[0], 1.2 + 3.5 * blocks
+    examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
+    legend = _legend(examples, relative_noise_text(rows))
+    below = 0.95 + 0.16 * max(0, math.ceil(len(legend) / 5) - 3)
+    width, height = PAGE_INCHES[0], 0.25 + below + 3.5 * blocks
     figure = new_figure(title, width, height)
-    edges = {"left": 0.75 / width, "right": 0.975, "top": 1 - 0.5 / height, "bottom": 0.95 / height}
+    edges = {"left": 0.75 / width, "right": 0.975, "top": 1 - 0.5 / height, "bottom": below / height}
     grid = figure.add_gridspec(blocks, 1, hspace=0.28, **edges)
     for block in range(blocks):
         pair = grid[block].subgridspec(2, across, hspace=0.12, wspace=0.12).subplots(squeeze=False, sharey="row")
@@ -62,15 +69,15 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
                 pair[0, column].set_axis_off()
                 pair[1, column].set_axis_off()
                 continue
-            _draw_layer(pair[:, column], rows.filter(pl.col("layer_index") == layers[place][0]), layers[place][1])
+            own = rows.filter(pl.col("layer_index") == layers[place][0])
+            _draw_layer(pair[:, column], own, layers[place][1], examples)
         pair[0, 0].set_ylabel("I(X;T), bits")
         pair[1, 0].set_ylabel("I(T;Y), bits")
-    attacked = ", ".join(name for name in examples_of(rows) if name != "original") or "adversarial"
-    figure.legend(handles=_legend(attacked, relative_noise_text(rows)), loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(handles=legend, loc="lower center", ncol=5, columnspacing=1.6)
     return figure
 
 
-def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str) -> None:
+def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str, examples: Sequence[str]) -> None:
     title_layer(pair[0], layer)
     swept = rows.filter(pl.col("estimator").str.ends_with(SWEPT)).sort("noise_variance")
     if swept.is_empty():
@@ -80,41 +87,41 @@ def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str) -> None:
     for axes, quantity in zip(pair, (INPUT_INFORMATION, LABEL_INFORMATION), strict=True):
         own = swept.filter(pl.col("quantity") == quantity)
         draw = _draw_bounds if quantity == INPUT_INFORMATION else _draw_estimates
-        draw(axes, own.partition_by("examples", "estimator", as_dict=True))
+        draw(axes, own.partition_by("examples", "estimator", as_dict=True), examples)
         axes.axhline(own["ceiling_bits"].max(), **CEILING)
         _draw_noise_levels(axes, rows)
     of_input, of_label = (pl.col("quantity") == name for name in (INPUT_INFORMATION, LABEL_INFORMATION))
-    _draw_noisy(pair[0], rows.filter(pl.col("estimator").is_in([NOISY, NOISY_RELATIVE]), of_input))
-    _draw_decoded(pair[1], rows.filter(pl.col("estimator") == DECODED, of_label))
+    _draw_noisy(pair[0], rows.filter(pl.col("estimator").is_in([NOISY, NOISY_RELATIVE]), of_input), examples)
+    _draw_decoded(pair[1], rows.filter(pl.col("estimator") == DECODED, of_label), examples)
     pair[0].tick_params(labelbottom=False)
     pair[1].set_xlabel("noise variance")
 
 
-def _draw_bounds(axes: Axes, parts: dict[Any, pl.DataFrame]) -> None:
+def _draw_bounds(axes: Axes, parts: dict[Any, pl.DataFrame], examples: Sequence[str]) -> None:
     """Draw the band between the proved bounds of I(X;T)."""
-    for examples in sorted({key[0] for key in parts}, key=lambda name: name != "original"):
-        lower, upper = parts[examples, KDE_BD + SWEPT], parts[examples, KDE_KL + SWEPT]
-        look: dict[str, Any] = {"facecolor": COLOURS[4], "alpha": 0.45, "linewidth": 0}
-        if examples != "original":
-            look = {"facecolor": "none", "edgecolor": COLOURS[5], "linestyle": "--", "linewidth": 0.9}
-        axes.fill_between(lower["noise_variance"], lower["drawn_bits"], upper["drawn_bits"], label=examples, **look)
+    for rank, name in enumerate(examples):
+        if (name, KDE_BD + SWEPT) in parts:
+            lower, upper = parts[name, KDE_BD + SWEPT], parts[name, KDE_KL + SWEPT]
+            across = lower["noise_variance"]
+            axes.fill_between(across, lower["drawn_bits"], upper["drawn_bits"], label=name, **_band(rank))
 
 
-def _draw_estimates(axes: Axes, parts: dict[Any, pl.DataFrame]) -> None:
+def _draw_estimates(axes: Axes, parts: dict[Any, pl.DataFrame], examples: Sequence[str]) -> None:
     """Draw the same-kind estimates of I(T;Y), each before the null of its originals."""
     for kind in (KDE_KL, KDE_BD):
-        for examples in sorted({key[0] for key in parts}, key=lambda name: name != "original"):
-            own = parts[examples, kind + SWEPT]
-            line = "-" if examples == "original" else "--"
+        for rank, name in enumerate(examples):
+            if (name, kind + SWEPT) not in parts:
+                continue
+            own = parts[name, kind + SWEPT]
             axes.plot(
                 own["noise_variance"],
                 own["drawn_bits"],
                 color=_COLOURS[kind],
-                linestyle=line,
-                label=f"{kind}/{examples}",
+                linestyle=examples_look(rank).line,
+                label=f"{kind}/{name}",
             )
             null = own.filter(pl.col("null_bits").is_not_null())
-            if examples == "original" and not null.is_empty():
+            if name == ORIGINAL and not null.is_empty():
                 axes.fill_between(
                     null["noise_variance"],
                     0,
@@ -129,7 +136,7 @@ def _draw_estimates(axes: Axes, parts: dict[Any, pl.DataFrame]) -> None:
 
 def _draw_noise_levels(axes: Axes, rows: pl.DataFrame) -> None:
     """Mark the fixed noise, and the relative noise of original examples."""
-    original = rows.filter(pl.col("examples") == "original")
+    original = rows.filter(pl.col("examples") == ORIGINAL)
     for mode, style in ((FIXED_NOISE, _FIXED), (RELATIVE_NOISE, _RELATIVE)):
         for variance in original.filter(pl.col("noise_mode") == mode)["noise_variance"].unique():
             axes.axvline(variance, label=mode, **style)
@@ -137,29 +144,21 @@ def _draw_noise_levels(axes: Axes, rows: pl.DataFrame) -> None:
     log_axis(axes.xaxis)
 
 
-def _draw_noisy(axes: Axes, rows: pl.DataFrame) -> None:
+def _draw_noisy(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None:
     """Mark the values between the bounds, at each noise where they were taken."""
     for row in rows.to_dicts():
-        original = row["examples"] == "original"
-        axes.plot(
-            row["noise_variance"],
-            row["drawn_bits"],
-            "o" if original else "x",
-            color="black" if original else COLOURS[5],
-            markersize=3.5 if original else 4.5,
-            zorder=4,
-            label=f"{row['estimator']}/{row['examples']}",
-        )
+        look = _mark(examples.index(row["examples"]))
+        label = f"{row['estimator']}/{row['examples']}"
+        axes.plot(row["noise_variance"], row["drawn_bits"], zorder=4, label=label, **look)
 
 
-def _draw_decoded(axes: Axes, rows: pl.DataFrame) -> None:
+def _draw_decoded(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None:
     """Draw what held-out decoders find without any noise, with its 95 % interval."""
     for row in rows.to_dicts():
-        line = "-" if row["examples"] == "original" else "--"
         axes.axhline(
             row["drawn_bits"],
             color=_COLOURS[DECODED],
-            linestyle=line,
+            linestyle=examples_look(examples.index(row["examples"])).line,
             linewidth=1.4,
             label=f"{DECODED}/{row['examples']}",
         )
@@ -169,20 +168,38 @@ def _draw_decoded(axes: Axes, rows: pl.DataFrame) -> None:
             )
 
 
-def _legend(attacked: str, relative: str) -> list[Line2D | Patch]:
+def _band(rank: int) -> dict[str, Any]:
+    """The band between two bounds: filled for originals, an outline for each attack."""
+    if rank == 0:
+        return {"facecolor": COLOURS[4], "alpha": 0.45, "linewidth": 0}
+    line, _, colour = examples_look(rank)
+    return {"facecolor": "none", "edgecolor": colour, "linestyle": line, "linewidth": 0.9}
+
+
+def _mark(rank: int) -> dict[str, Any]:
+    look = {**examples_look(rank).style(), "markersize": 4.5 if rank else 3.5, "linestyle": "none"}
+    return look if rank else look | {"color": "black"}
+
+
+def _legend(examples: Sequence[str], relative: str) -> list[Line2D | Patch]:
+    kinds = [plain(name) for name in examples]
+    one = len(kinds) == 2  # attack; of several, each has a line of its own
+    about = f"dashed: {kinds[1]}" if one else "solid: original"
+    handles: list[Line2D | Patch] = [
+        Patch(label=f"between the KDE bounds, {name}", **_band(rank)) for rank, name in enumerate(kinds)
+    ]
+    handles += [Line2D([], [], label=f"noisy, {name}", **_mark(rank)) for rank, name in enumerate(kinds)]
+    handles += [
+        Line2D([], [], color="#333333", linestyle=examples_look(rank).line, label=f"estimates, {name}")
+        for rank, name in enumerate(kinds)
+        if rank and not one
+    ]
     return [
-        Patch(facecolor=COLOURS[4], alpha=0.45, linewidth=0, label="between the KDE bounds, original"),
-        Patch(
-            facecolor="none", edgecolor=COLOURS[5], linestyle="--", label=plain(f"between the KDE bounds, {attacked}")
-        ),
-        Line2D([], [], color="black", marker="o", markersize=3.5, linestyle="none", label="noisy, original"),
-        Line2D(
-            [], [], color=COLOURS[5], marker="x", markersize=4.5, linestyle="none", label=plain(f"noisy, {attacked}")
-        ),
+        *handles,
         Line2D([], [], label="ceiling", **CEILING),
-        Line2D([], [], color=_COLOURS[KDE_KL], label=f"KL-KL (dashed: {plain(attacked)})"),
-        Line2D([], [], color=_COLOURS[KDE_BD], label=f"BD-BD (dashed: {plain(attacked)})"),
-        Line2D([], [], color=_COLOURS[DECODED], linewidth=1.4, label=f"decoded, no noise (dashed: {plain(attacked)})"),
+        Line2D([], [], color=_COLOURS[KDE_KL], label=f"KL-KL ({about})"),
+        Line2D([], [], color=_COLOURS[KDE_BD], label=f"BD-BD ({about})"),
+        Line2D([], [], color=_COLOURS[DECODED], linewidth=1.4, label=f"decoded, no noise ({about})"),
         Patch(color=NULL_COLOUR, alpha=0.35, linewidth=0, label="nulls of KL-KL and BD-BD"),
         Line2D([], [], label="fixed noise", **_FIXED),
         Line2D([], [], label=f"relative noise,\n{relative}", **_RELATIVE),

@@ -10,9 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records import DECODED, INPUT_INFORMATION, KSG, LABEL_INFORMATION
+from infoplane.records import INPUT_INFORMATION, KSG, LABEL_INFORMATION
 from infoplane.report.labels import estimator_label
 from infoplane.report.sweep_curves import averaged
+from infoplane.standing import HELD_OUT
 from infoplane.sweeps import (
     BINS,
     CLOSED_FORM,
@@ -43,7 +44,7 @@ _LIMITS = {DISCRETE_LIMIT: "layer of eight values", CONTINUOUS_LIMIT: "continuou
 _BITS = 1 / math.log(2)
 _LEGEND = (
     "first -> last value of each sweep in bits, mean over draws. truth: likewise, of what the estimator aims at,\n"
-    "noise or bins included. sat: share of values above 95 % of their ceiling, where a curve only shows its ceiling.\n"
+    "noise or bins included. sat: share of saturated values, where a curve only shows its ceiling.\n"
     "rises, falls: some step is beyond chance and none goes the other way; turns: both ways; level: within 0.07 bits\n"
     "of its start."
 )
@@ -81,7 +82,7 @@ def _trend_cells(row: Mapping[str, Any] | None) -> list[Text]:
     truth = "-"
     if row["first_truth_nats"] is not None and row["last_truth_nats"] is not None:
         truth = f"{row['first_truth_nats'] * _BITS:.2f} -> {row['last_truth_nats'] * _BITS:.2f}"
-    saturated = "-" if row["estimator"] == DECODED else f"{row['saturated_share']:.0%}"
+    saturated = "-" if row["estimator"] in HELD_OUT else f"{row['saturated_share']:.0%}"
     style = "yellow" if row["direction"] == "unclear" else "bold"
     return [
         Text(f"{row['first_nats'] * _BITS:.2f} -> {row['last_nats'] * _BITS:.2f}"),

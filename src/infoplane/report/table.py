@@ -1,5 +1,7 @@
 """The summary that ends a run in the terminal; it fits 80 columns."""
 
+from collections.abc import Mapping
+
 import polars as pl
 from rich import box
 from rich.console import Group
@@ -7,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infoplane.records import (
+    ADVERSARIAL,
     BINNING,
     DECODED,
     DECODED_TRANSFER,
@@ -16,10 +19,12 @@ from infoplane.records import (
     KDE_MIXED,
     LABEL_INFORMATION,
     NOISY,
+    ORIGINAL,
     trainings_at_chance,
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
-from infoplane.report.labels import RELATIVE, curve_label, estimator_label, estimator_order
+from infoplane.report.examples import examples_order, short_names
+from infoplane.report.labels import RELATIVE, SAT, curve_label, estimator_label, estimator_order
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -34,7 +39,7 @@ from infoplane.report.summary import (
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
 _NOTHING = Shown("-", "", "", null_like=False, saturated=False, undersampled=False)
 _BLANK = Shown("", "", "", null_like=False, saturated=False, undersampled=False)
-_TRANSFERRED = "adv*"
+_MOVED = "*"  # behind a kind of examples: read by decoders that were fitted on originals
 # Estimators that the table has a place for, or that the report alone shows; all others get a table of their own.
 _PLACED = {DECODED, DECODED_TRANSFER, NOISY, KDE_KL, KDE_BD, KDE_MIXED, BINNING}
 
@@ -53,16 +58,17 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     summaries, dead = layer_summaries(measurements), trainings_at_chance(performance)
     rows = in_bits(measurements)
     noise = noisy_name(rows).removeprefix(NOISY)
+    names = short_names(sorted({one.examples for one in summaries}, key=examples_order))
     for seed, training in dict.fromkeys((one.seed, one.training) for one in summaries):
         own = [one for one in summaries if (one.seed, one.training) == (seed, training)]
         note = ", at chance" if (seed, training) in dead else ""
-        parts.append(_information_table(own, measurements, noise, note))
-        if others := _other_table(own):
+        parts.append(_information_table(own, measurements, noise, note, names))
+        if others := _other_table(own, names):
             parts.append(others)
     if not summaries:
         parts.append(Text("No information has been measured yet."))
     else:
-        parts.append(_legend(summaries, f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else ""))
+        parts.append(_legend(summaries, f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else "", names))
     return Group(*parts)
 
 
@@ -77,11 +83,11 @@ def _accuracy_table(performance: pl.DataFrame) -> Table:
     found = accuracies(performance)
     several_seeds = len({one["seed"] for one in found}) > 1
     table = _new_table(Text("\nAccuracy"))
-    table.add_column("training  ")
+    table.add_column("training  ", overflow="fold")
     table.add_column("epoch", justify="right")
     curves = accuracy_columns(found)
     for curve in curves:
-        table.add_column(Text(" " + curve_label(*curve)), justify="right")
+        table.add_column(Text(" " + curve_label(*curve)), justify="right", overflow="fold", min_width=8)
     for one in found:
         name = one["training"] + (f" (seed {one['seed']})" if several_seeds else "")
         name += ", at chance" if one["at_chance"] else ""
@@ -90,7 +96,9 @@ def _accuracy_table(performance: pl.DataFrame) -> Table:
     return table
 
 
-def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str, note: str) -> Table:
+def _information_table(
+    summaries: list[LayerSummary], measurements: pl.DataFrame, noise: str, note: str, names: Mapping[str, str]
+) -> Table:
     first = summaries[0]
     own = measurements.filter(pl.col("seed") == first.seed, pl.col("training") == first.training)
 
@@ -112,10 +120,11 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
     for layer in dict.fromkeys(one.layer for one in summaries):
         # All kinds of examples share a row, so that a long layer name folds beside them at no extra height.
         of_layer = [one for one in summaries if one.layer == layer]
-        moved = [_number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer]
-        moved = [number for number in moved if number is not _NOTHING]
-        names = [_short(one.examples) for one in of_layer] + [_TRANSFERRED] * len(moved)
-        cells = [Text(layer), Text("\n".join(names))]
+        found = {names[one.examples]: _number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer}
+        moved = [number for number in found.values() if number is not _NOTHING]
+        on = [names[one.examples] for one in of_layer]
+        on += [name + _MOVED for name, number in found.items() if number is not _NOTHING]
+        cells = [Text(layer), Text("\n".join(on))]
         cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]))
         cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer))
         for estimator, _ in _LABEL_COLUMNS:
@@ -126,7 +135,7 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
     return table
 
 
-def _other_table(summaries: list[LayerSummary]) -> Table | None:
+def _other_table(summaries: list[LayerSummary], names: Mapping[str, str]) -> Table | None:
     """The estimators that have no column in the table above, or nothing without any."""
     found = {key for one in summaries for key in one.numbers if key[1].partition("@")[0] not in _PLACED}
     keys = sorted(found, key=lambda key: (key[0], estimator_order(key[1]), key[2]))
@@ -139,7 +148,7 @@ def _other_table(summaries: list[LayerSummary]) -> Table | None:
         table.add_column(f"{quantity}\n{estimator_label(estimator, quantity)}", justify="right")
         table.add_column("\nnull", justify="right", no_wrap=True)
     for one in summaries:
-        cells = [Text(one.layer), Text(_short(one.examples))]
+        cells = [Text(one.layer), Text(names[one.examples])]
         for key in keys:
             numbers = [one.numbers.get(key, _NOTHING)]
             cells += [_stack(numbers), _stack_nulls(numbers)]
@@ -154,10 +163,6 @@ def _bounds(summary: LayerSummary, noise: str) -> Text:
         return Text(lower.value, style="dim")
     ends = [number.value.partition("±")[0].partition(" ")[0] for number in (lower, upper)]
     return Text("-".join(ends) if ends != ["-", "-"] else "-")
-
-
-def _short(examples: str) -> str:
-    return {"original": "orig", "adversarial": "adv"}.get(examples, examples[:6])
 
 
 def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
@@ -182,7 +187,7 @@ def _stack_nulls(numbers: list[Shown]) -> Text:
     return Text("\n").join(lines)
 
 
-def _legend(summaries: list[LayerSummary], relative: str) -> Text:
+def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, str]) -> Text:
     shown = [number for one in summaries for number in one.numbers.values()]
     estimators = {estimator for one in summaries for _, estimator, _ in one.numbers}
     lines = []
@@ -190,18 +195,20 @@ def _legend(summaries: list[LayerSummary], relative: str) -> Text:
         lines.append(
             "decoded: what decoders read from examples they were not fitted on, a lower bound; it may grow with depth."
         )
+    attacks = {short: name for name, short in names.items() if name != ORIGINAL}
     if DECODED_TRANSFER in estimators:
         lines.append(
-            "  adv: decoders refitted on attacked examples, which also read the label that the attack leaks;\n"
-            f"  {_TRANSFERRED}: decoders fitted on originals, negative where they are confidently wrong."
+            f"  {', '.join(attacks)}: decoders refitted on attacked examples, which also read the label that the "
+            f"attack leaks;\n  {', '.join(short + _MOVED for short in attacks)}: decoders fitted on originals, "
+            "negative where they are confidently wrong."
         )
+    if cut := [f"{short} is {name}" for short, name in attacks.items() if short != name and name != ADVERSARIAL]:
+        lines.append(f"Short names of attacks: {', '.join(cut)}.")
     if relative:
         lines.append(f"Noise under I(X;T): {relative}.")
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")
     if any(one.saturated for one in shown):
-        lines.append(
-            "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
-        )
+        lines.append(f"sat: {SAT}.")
     if any(one.undersampled and not one.saturated for one in shown):
         lines.append(
             "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."

@@ -11,13 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.report.bits import examples_of, layers_of, noisy_name, plane_points
+from infoplane.records import (
+    ADVERSARIAL,
+    DECODED,
+    DECODED_TRANSFER,
+    INPUT_INFORMATION,
+    KDE_BD,
+    KDE_KL,
+    LABEL_INFORMATION,
+    NOISY,
+    ORIGINAL,
+)
+from infoplane.report.bits import layers_of, noisy_name, plane_points
+from infoplane.report.examples import attacks_of, examples_look, transferred_look
 from infoplane.report.labels import RELATIVE
 from infoplane.report.planes import draw_plane, interval_ends, plane_limits
 from infoplane.report.style import (
     CEILING,
-    COLOURS,
     NULL_COLOUR,
     PAGE_INCHES,
     epoch_axis,
@@ -29,13 +39,11 @@ from infoplane.report.style import (
     say_missing,
     title_layer,
 )
+from infoplane.standing import NEAR_NATS
 
-_NEAR_BITS = 3.0 / math.log(2)  # of its ceiling: there the noisy value begins to fall short for want of samples
+_NEAR_BITS = NEAR_NATS / math.log(2)  # of its ceiling: there a noisy value is saturated
 _SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}
-# Curves of one layer: estimator, whether on originals, and how they look.
-_ORIGINAL: dict[str, Any] = {"color": COLOURS[0], "linestyle": "-", "marker": "o", "markersize": 3}
-_ATTACKED: dict[str, Any] = {"color": COLOURS[5], "linestyle": "--", "marker": "x", "markersize": 3.5}
-_TRANSFERRED: dict[str, Any] = {"color": COLOURS[2], "linestyle": ":", "marker": "+", "markersize": 4.5}
+_BOUND: dict[str, Any] = {"linewidth": 0.6, "linestyle": (0, (1, 1))}
 
 
 def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
@@ -51,35 +59,38 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     points = plane_points(rows).filter(pl.col("estimator") == f"{noisy}+{DECODED}")
     layers = layers_of(rows)
     norm = epoch_norm(points["epoch"])
+    examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
+    legend = _legend(examples, _noise_name(noise))
+    across = 4 if len(examples) == 2 else 3  # columns of the legend
+    below = 1.05 + 0.16 * (math.ceil(len(legend) / across) - 2)
     width = max(PAGE_INCHES[0], 1.7 * len(layers))
-    height = 6.9
+    height = 5.85 + below
     figure = new_figure(title, width, height)
     edges = {"left": 0.75 / width, "right": 1 - 0.85 / width}
     top = figure.add_gridspec(1, len(layers), wspace=0.1, top=1 - 0.5 / height, bottom=1 - 2.5 / height, **edges)
     low = figure.add_gridspec(
-        2, len(layers), wspace=0.1, hspace=0.14, top=1 - 3.0 / height, bottom=1.05 / height, **edges
+        2, len(layers), wspace=0.1, hspace=0.14, top=1 - 3.0 / height, bottom=below / height, **edges
     )
     planes = top.subplots(squeeze=False, sharey=True)[0]
     curves = low.subplots(squeeze=False, sharex=True, sharey="row")
     for column, (index, layer) in enumerate(layers):
-        _draw_trusted_plane(planes[column], points, index, norm)
+        _draw_trusted_plane(planes[column], points, index, norm, examples)
         title_layer(planes[column], layer)
         own = rows.filter(pl.col("layer_index") == index, pl.col("class_index").is_null()).sort("epoch")
-        _draw_input(curves[0, column], own.filter(pl.col("quantity") == INPUT_INFORMATION), noise)
-        _draw_label(curves[1, column], own.filter(pl.col("quantity") == LABEL_INFORMATION))
+        _draw_input(curves[0, column], own.filter(pl.col("quantity") == INPUT_INFORMATION), noise, examples)
+        _draw_label(curves[1, column], own.filter(pl.col("quantity") == LABEL_INFORMATION), examples)
         curves[1, column].set_xlabel("completed epochs")
     planes[0].set_ylabel("decoded\nI(T;Y), bits")
     curves[0, 0].set_ylabel(f"noisy, {_noise_name(noise)}\nI(X;T), bits")
     curves[1, 0].set_ylabel("decoded\nI(T;Y), bits")
     epoch_bar(figure, norm, (1 - 0.65 / width, 1 - 2.5 / height, 0.12 / width, 2.0 / height))
-    attacked = ", ".join(name for name in examples_of(rows) if name != "original") or "adversarial"
-    figure.legend(handles=_legend(attacked, _noise_name(noise)), loc="lower center", ncol=4, columnspacing=1.6)
+    figure.legend(handles=legend, loc="lower center", ncol=across, columnspacing=1.6)
     return figure
 
 
-def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Normalize) -> None:
+def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Normalize, examples: Sequence[str]) -> None:
     own = points.filter(pl.col("layer_index") == index)
-    draw_plane(axes, own, norm)
+    draw_plane(axes, own, norm, examples)
     if own.is_empty():
         return
     colours = epoch_colours()(norm(own["epoch"].to_numpy()))
@@ -96,27 +107,24 @@ def _noise_name(noise: str) -> str:
     return "relative noise" if noise == RELATIVE else "fixed noise"
 
 
-def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str) -> None:
+def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[str]) -> None:
     """Draw the noisy I(X;T) over epochs, between the bounds that KDE proves at the same noise."""
     if rows.filter(pl.col("estimator") == NOISY + noise).is_empty():
         say_missing(axes, "not measured")
         return
-    for original, style in ((True, _ORIGINAL), (False, _ATTACKED)):
-        own = rows.filter((pl.col("examples") == "original") == original)
-        lower, upper = (own.filter(pl.col("estimator") == name + noise) for name in (KDE_BD, KDE_KL))
-        if original:
+    for rank, name in enumerate(examples):
+        own, look = rows.filter(pl.col("examples") == name), examples_look(rank)
+        lower, upper = (own.filter(pl.col("estimator") == kind + noise) for kind in (KDE_BD, KDE_KL))
+        if name == ORIGINAL:
             axes.fill_between(
-                lower["epoch"], lower["drawn_bits"], upper["drawn_bits"], color=style["color"], alpha=0.15, linewidth=0
+                lower["epoch"], lower["drawn_bits"], upper["drawn_bits"], color=look.colour, alpha=0.15, linewidth=0
             )
         else:
             for bound in (lower, upper):
-                axes.plot(
-                    bound["epoch"], bound["drawn_bits"], color=style["color"], linewidth=0.6, linestyle=(0, (1, 1))
-                )
+                axes.plot(bound["epoch"], bound["drawn_bits"], color=look.colour, **_BOUND)
         noisy = own.filter(pl.col("estimator") == NOISY + noise)
         # no line: between two epochs it would leave the band, which is drawn at every epoch
-        marks = {**style, "linestyle": "none"}
-        _draw_with_intervals(axes, noisy, 0.0, marks, "original" if original else "attacked")
+        _draw_with_intervals(axes, noisy, 0.0, {**look.style(), "linestyle": "none"}, name)
     lowest, highest = (float(end) for end in (rows["ceiling_bits"].min(), rows["ceiling_bits"].max()))  # type: ignore[arg-type]
     axes.axhline(highest, **CEILING)
     axes.axhspan(lowest - _NEAR_BITS, highest, **_SHORT)
@@ -124,7 +132,7 @@ def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str) -> None:
     epoch_axis(axes, rows["epoch"])
 
 
-def _draw_label(axes: Axes, rows: pl.DataFrame) -> None:
+def _draw_label(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None:
     """Draw the decoded I(T;Y) over epochs; what lies far below zero is drawn at the edge, as a triangle."""
     decoded = rows.filter(pl.col("estimator") == DECODED)
     if decoded.is_empty():
@@ -132,16 +140,18 @@ def _draw_label(axes: Axes, rows: pl.DataFrame) -> None:
         return
     ceiling = float(decoded["ceiling_bits"].max())  # type: ignore[arg-type]
     floor = -0.5 * ceiling
-    original = pl.col("examples") == "original"
     transferred = rows.filter(pl.col("estimator") == DECODED_TRANSFER)
-    for own, style, label in (
-        (decoded.filter(original), _ORIGINAL, "original"),
-        (decoded.filter(~original), _ATTACKED, "attacked"),
-        (transferred, _TRANSFERRED, "transferred"),
-    ):
-        _draw_with_intervals(axes, own, floor, style, label)
+    drawn = [(decoded, name, examples_look(rank), name) for rank, name in enumerate(examples)]
+    drawn += [
+        (transferred, name, transferred_look(rank), f"{name}/transferred")
+        for rank, name in enumerate(examples)
+        if name != ORIGINAL
+    ]
+    for estimates, name, look, label in drawn:
+        own = estimates.filter(pl.col("examples") == name)
+        _draw_with_intervals(axes, own, floor, look.style(), label)
         below = own.filter(pl.col("value_bits") < floor)
-        axes.plot(below["epoch"], [floor] * len(below), "v", color=style["color"], markersize=4, label="below")
+        axes.plot(below["epoch"], [floor] * len(below), "v", color=look.colour, markersize=4, label="below")
     null = rows.filter(pl.col("estimator").is_in([DECODED, DECODED_TRANSFER]))["null_bits"].max()
     if null is not None:
         axes.axhspan(0, max(float(null), 0), color=NULL_COLOUR, alpha=0.6, linewidth=0, zorder=0, label="null")  # type: ignore[arg-type]
@@ -154,25 +164,30 @@ def _draw_label(axes: Axes, rows: pl.DataFrame) -> None:
 def _draw_with_intervals(axes: Axes, rows: pl.DataFrame, floor: float, style: dict[str, Any], label: str) -> None:
     """Draw values over epochs, none of them below `floor`."""
     axes.plot(rows["epoch"], rows["value_bits"].clip(floor), label=label, linewidth=0.9, **style)
-    low, high = (rows[end].clip(floor) for end in ("low_bits", "high_bits"))
-    axes.vlines(rows["epoch"], low, high, color=style["color"], linewidth=0.9)
+    known = rows.filter(pl.col("low_bits").is_not_null())  # saturated values have no interval
+    low, high = (known[end].clip(floor) for end in ("low_bits", "high_bits"))
+    axes.vlines(known["epoch"], low, high, color=style["color"], linewidth=0.9)
 
 
-def _legend(attacked: str, noise: str) -> Sequence[Line2D | Patch]:
+def _legend(examples: Sequence[str], noise: str) -> list[Line2D | Patch]:
     line: dict[str, Any] = {"linewidth": 0.9}
+    original, *attacks = (examples_look(rank) for rank in range(len(examples)))
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], label="original examples, 95 % interval", **original.style(), **line),
+    ]
+    for rank, (name, look) in enumerate(zip(examples[1:], attacks, strict=True), start=1):
+        moved = transferred_look(rank)
+        handles += [
+            Line2D([], [], label=plain(f"{name} examples, decoders refitted"), **look.style(), **line),
+            Line2D([], [], label=plain(f"{name} examples, decoders of originals"), **moved.style(), **line),
+        ]
+    handles.append(Patch(color=original.colour, alpha=0.15, linewidth=0, label=f"KDE bounds at {noise}, original"))
+    handles += [
+        Line2D([], [], color=look.colour, label=plain(f"KDE bounds at {noise}, {name}"), **_BOUND)
+        for name, look in zip(examples[1:], attacks, strict=True)
+    ]
     return [
-        Line2D([], [], label="original examples, 95 % interval", **_ORIGINAL, **line),
-        Line2D([], [], label=plain(f"{attacked} examples, decoders refitted"), **_ATTACKED, **line),
-        Line2D([], [], label=plain(f"{attacked} examples, decoders of originals"), **_TRANSFERRED, **line),
-        Patch(color=COLOURS[0], alpha=0.15, linewidth=0, label=f"KDE bounds at {noise}, original"),
-        Line2D(
-            [],
-            [],
-            color=COLOURS[5],
-            linewidth=0.6,
-            linestyle=(0, (1, 1)),
-            label=plain(f"KDE bounds at {noise}, {attacked}"),
-        ),
+        *handles,
         Patch(label="too few samples: falls short", **_SHORT),
         Line2D([], [], label="ceiling", **CEILING),
         Patch(color=NULL_COLOUR, alpha=0.6, linewidth=0, label="within the null (last epoch)"),

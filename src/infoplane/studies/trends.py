@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from infoplane.standing import with_standing
 from infoplane.sweeps import PICTURES
 
 STEP_NATS = 0.02  # from one x to the next: smaller ones are of no consequence
@@ -50,7 +51,7 @@ def trends(measurements: pl.DataFrame) -> pl.DataFrame:
         One row per sweep, estimator and quantity, columns as in `TREND_SCHEMA`.
     """
     keys = ["sweep", "estimator", "kind", "quantity"]
-    curves = measurements.filter(pl.col("sweep") != PICTURES).group_by(keys, maintain_order=True)
+    curves = with_standing(measurements).filter(pl.col("sweep") != PICTURES).group_by(keys, maintain_order=True)
     return pl.DataFrame(
         [dict(zip(keys, names, strict=True)) | _trend(rows) for names, rows in curves], schema=TREND_SCHEMA
     )

@@ -1,0 +1,107 @@
+"""What may be believed of a number is decided once, whoever asks."""
+
+import math
+
+import polars as pl
+import pytest
+
+from infoplane.findings.curves import read_curves
+from infoplane.records import (
+    DECODED,
+    DECODED_TRANSFER,
+    INPUT_INFORMATION,
+    KDE_BD,
+    LABEL_INFORMATION,
+    NOISY,
+    Measurement,
+    measurement_table,
+)
+from infoplane.report.bits import in_bits
+from infoplane.standing import NEAR_NATS, NUMERICAL_ERROR, null_like, saturated, with_standing
+from infoplane.sweeps import SweepMeasurement, sweep_table
+
+CEILING = math.log(1000)
+# estimator, quantity, value, ceiling, whether it is saturated
+CASES = [
+    (KDE_BD, INPUT_INFORMATION, 0.94 * CEILING, CEILING, False),
+    (KDE_BD, INPUT_INFORMATION, 0.96 * CEILING, CEILING, True),
+    (KDE_BD, INPUT_INFORMATION, CEILING - NEAR_NATS + 0.1, CEILING, False),
+    (NOISY, INPUT_INFORMATION, CEILING - NEAR_NATS - 0.1, CEILING, False),
+    (NOISY, INPUT_INFORMATION, CEILING - NEAR_NATS + 0.1, CEILING, True),
+    (NOISY, LABEL_INFORMATION, math.log(10) - 0.5, math.log(10), False),
+    (DECODED, LABEL_INFORMATION, math.log(10), math.log(10), False),
+    (DECODED_TRANSFER, LABEL_INFORMATION, math.log(10), math.log(10), False),
+    (KDE_BD, LABEL_INFORMATION, 0.0, 0.0, True),
+    (KDE_BD, LABEL_INFORMATION, 5.0, None, False),
+]
+
+
+def measured(estimator, quantity, value, ceiling, **facts):
+    return Measurement(
+        **{
+            "study": "flow", "seed": 0, "training": "normal", "epoch": 0, "split": "test", "examples": "original",
+            "layer_index": 0, "layer": "fc1", "estimator": estimator, "kind": "estimate", "quantity": quantity,
+            "distribution": "mixture", "value_nats": value, "ceiling_nats": ceiling, "saturated": False,
+            "samples": 1000, "features": 4,
+        }
+        | facts
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("estimator", "quantity", "value", "ceiling", "expected"), CASES)
+def test_a_number_has_the_same_mark_in_records_findings_report_and_sweeps(
+    estimator, quantity, value, ceiling, expected
+):
+    table = measurement_table([measured(estimator, quantity, value, ceiling)])
+    sweeps = sweep_table(
+        [
+            SweepMeasurement(
+                sweep="spread", x=1.0, replicate=0, estimator=estimator, kind="estimate", quantity=quantity,
+                value_nats=value, ceiling_nats=ceiling, samples=1000, features=4, classes=10,
+            )
+        ]
+    )  # fmt: skip
+    (curve,) = read_curves(table).values()
+    assert saturated(value, ceiling, estimator=estimator, quantity=quantity) is expected
+    assert curve.saturated.tolist() == [expected]
+    assert in_bits(table)["saturated"].to_list() == [expected]
+    assert with_standing(sweeps)["saturated"].to_list() == [expected]
+
+
+def test_what_an_estimator_calls_saturated_itself_stays_so_unless_it_is_held_out():
+    rows = [measured(name, LABEL_INFORMATION, 1.0, 2.0, saturated=True) for name in (KDE_BD, DECODED)]
+    assert with_standing(measurement_table(rows))["saturated"].to_list() == [True, False]
+
+
+@pytest.mark.parametrize(("beyond", "expected"), [(0.0, True), (0.5, True), (2.0, False)])
+def test_a_value_must_exceed_its_null_by_more_than_the_numerical_error(beyond, expected):
+    value = 0.3 + beyond * NUMERICAL_ERROR
+    table = measurement_table([measured(KDE_BD, LABEL_INFORMATION, value, 2.0, null_quantile95_nats=0.3)])
+    assert null_like(value, 0.3) is expected
+    assert with_standing(table)["null_like"].to_list() == [expected]
+
+
+def test_what_was_not_recorded_does_not_hold():
+    table = with_standing(measurement_table([measured(KDE_BD, LABEL_INFORMATION, 1.0, None)]))
+    for mark in ("saturated", "null_like", "undersampled"):
+        assert table[mark].to_list() == [False]
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"), [(None, "noisy"), ("fixed", "noisy"), ("relative", "noisy@relative"), ("sweep", "noisy@sweep")]
+)
+def test_an_estimator_is_named_with_its_noise(mode, name):
+    rows = measurement_table([measured(NOISY, LABEL_INFORMATION, 1.0, 2.0, noise_mode=mode)])
+    assert with_standing(rows)["estimator"].to_list() == [name]
+
+
+def test_relative_noise_changes_no_mark():
+    near = CEILING - NEAR_NATS + 0.1
+    rows = measurement_table([measured(NOISY, INPUT_INFORMATION, near, CEILING, noise_mode="relative")])
+    assert with_standing(rows)["saturated"].to_list() == [True]
+
+
+def test_values_that_are_not_finite_have_no_standing():
+    rows = [measured(NOISY, INPUT_INFORMATION, value, CEILING) for value in (math.nan, math.inf, 1.0)]
+    assert with_standing(measurement_table(rows))["value_nats"].to_list() == [1.0]
+    assert isinstance(with_standing(measurement_table([])), pl.DataFrame)
