@@ -77,7 +77,7 @@ def test_above_095_of_its_ceiling_a_value_is_saturated_unless_it_is_held_out():
     assert of(0.96, ceiling=1.0).saturated
     assert not of(0.94, ceiling=1.0).saturated
     assert not of(0.96).saturated
-    held_out = estimators.HeldOutInformation(**{**vars(of(0.96, ceiling=1.0)), "accuracy": 1.0})
+    held_out = estimators.HeldOutInformation(**{**vars(of(0.96, ceiling=1.0)), "estimator": "decoded", "accuracy": 1.0})
     assert not held_out.saturated
 
 
