@@ -5,19 +5,15 @@ from typing import NamedTuple
 
 import polars as pl
 
+from infoplane.findings.claim import AtHand, Claim
+from infoplane.findings.claims import CLAIMS
 from infoplane.findings.curves import read_curves
-from infoplane.findings.distortions import distortion_statements
-from infoplane.findings.episodes import compression_statements
-from infoplane.findings.finding import CLAIMS, ClaimVerdict, Finding, Number, Statement, Verdict, claim_verdict
-from infoplane.findings.levels import level_statements
-from infoplane.findings.reversals import reversal_statements
-from infoplane.findings.sweeps import sweep_statements
-from infoplane.findings.textures import texture_statements
+from infoplane.findings.finding import Finding, Number, Verdict
 from infoplane.findings.trainings import chosen_trainings
-from infoplane.findings.trends import trend_statements
-from infoplane.records import trainings_at_chance
+from infoplane.findings.verdict import ClaimVerdict, claim_verdict
+from infoplane.records import ADVERSARIAL_TRAINING, trainings_at_chance
 
-__all__ = ["CLAIMS", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
+__all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
 
 
 class Findings(NamedTuple):
@@ -61,40 +57,28 @@ def find(
     dead = trainings_at_chance(performance)
     measurements, performance = (_without(table, dead) for table in (measurements, performance))
     trainings = chosen_trainings(measurements, performance, training)
-    judged = trainings.adversarial
-    curves = read_curves(measurements)
-    statements: Sequence[Statement] = [
-        *trend_statements(curves, judged),
-        *level_statements(curves, judged),
-        *compression_statements(curves, judged),
-        *reversal_statements(curves, judged),
-        *distortion_statements(measurements, performance, judged),
-        *texture_statements(measurements, performance),
-        *sweep_statements(sweeps),
-    ]
-    claims = [claim_verdict(claim, [one for one in statements if one.claim == claim]) for claim in CLAIMS]
-    notes = [_noted(one, trainings.note()) for one in claims]
-    return Findings([_left_out(one, dead) for one in notes], [one.finding() for one in statements])
+    at_hand = AtHand(
+        curves=read_curves(measurements),
+        measurements=measurements,
+        performance=performance,
+        sweeps=sweeps,
+        adversarial=trainings.adversarial,
+    )
+    left_out = ", ".join(f"{name} training of seed {seed}" for seed, name in dead)
+    claims, findings = [], []
+    for claim in CLAIMS:
+        statements = claim.statements(at_hand)
+        verdict = claim_verdict(claim, statements)
+        notes = [
+            trainings.note() if ADVERSARIAL_TRAINING in claim.trainings else "",
+            f"left out, at chance: {left_out}" if claim.trainings and left_out else "",
+        ]
+        claims.append(verdict._replace(reason="; ".join(filter(None, (verdict.reason, *notes)))))
+        findings += [one.finding(claim.number) for one in statements]
+    return Findings(claims, findings)
 
 
 def _without(table: pl.DataFrame, dead: Sequence[tuple[int, str]]) -> pl.DataFrame:
     for seed, training in dead:
         table = table.filter((pl.col("seed") != seed) | (pl.col("training") != training))
     return table
-
-
-def _left_out(claim: ClaimVerdict, dead: Sequence[tuple[int, str]]) -> ClaimVerdict:
-    if not dead or claim.claim == _OF_NO_TRAINING:
-        return claim
-    names = ", ".join(f"{training} training of seed {seed}" for seed, training in dead)
-    return claim._replace(reason=f"{claim.reason}; left out, at chance: {names}")
-
-
-_OF_BOTH_TRAININGS = (1, 2, 3, 4)  # the claims that adversarial training takes part in
-_OF_NO_TRAINING = 6  # the claim about the estimators
-
-
-def _noted(claim: ClaimVerdict, note: str) -> ClaimVerdict:
-    if not note or claim.claim not in _OF_BOTH_TRAININGS:
-        return claim
-    return claim._replace(reason=f"{claim.reason}; {note}")

@@ -23,7 +23,6 @@ from infoplane.records import (
     SWEPT_NOISE,
 )
 
-ORIGINAL, ATTACKED = "original", "adversarial"  # examples
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
 
 # Fixed noise confounds I(X;T) with the scale of the activations: a share of the layer's own variance does not. Its

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-NORMAL, ADVERSARIAL = "normal", "adversarial"
+from infoplane.records import ADVERSARIAL_TRAINING, NORMAL_TRAINING
 
 
 class Trainings(NamedTuple):
@@ -16,7 +16,7 @@ class Trainings(NamedTuple):
     def note(self) -> str:
         """Say what a verdict about both trainings leaves open; nothing where there is nothing to say."""
         said = []
-        if self.adversarial != ADVERSARIAL:
+        if self.adversarial != ADVERSARIAL_TRAINING:
             said.append(f"{self.adversarial} training stands for adversarial training")
         if self.left_out:
             said.append(f"recorded but not judged: {', '.join(self.left_out)} training")
@@ -35,8 +35,10 @@ def chosen_trainings(measurements: pl.DataFrame, performance: pl.DataFrame, want
         ValueError: `wanted` is not among the recorded trainings, or is the normal one.
     """
     columns = (table["training"].unique(maintain_order=True) for table in (measurements, performance))
-    others = [name for name in dict.fromkeys(name for column in columns for name in column) if name != NORMAL]
+    others = [name for name in dict.fromkeys(name for column in columns for name in column) if name != NORMAL_TRAINING]
     if wanted is not None and wanted not in others:
-        raise ValueError(f"training must be one of those recorded besides {NORMAL!r}, {others}, got {wanted!r}")
-    adversarial = wanted or (others[0] if others and ADVERSARIAL not in others else ADVERSARIAL)
+        raise ValueError(
+            f"training must be one of those recorded besides {NORMAL_TRAINING!r}, {others}, got {wanted!r}"
+        )
+    adversarial = wanted or (others[0] if others and ADVERSARIAL_TRAINING not in others else ADVERSARIAL_TRAINING)
     return Trainings(adversarial, tuple(name for name in others if name != adversarial))

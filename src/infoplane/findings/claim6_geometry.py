@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
+from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import Floats, Paired
 from infoplane.findings.finding import (
     CONTRADICTED,
@@ -29,7 +30,6 @@ from infoplane.findings.finding import (
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.studies.trends import STEP_NATS
 
-CLAIM = 6
 Direction = Literal["rises", "falls"]
 
 # What the study says: the farther apart the outputs, the larger I(X;T); at equal spread, the tighter each class, the
@@ -40,6 +40,14 @@ DIRECTIONS: Mapping[tuple[str, str], Direction] = {
     ("noise-variance", INPUT_INFORMATION): "falls",
     ("bin-width", INPUT_INFORMATION): "falls",
 }
+
+GEOMETRY = Claim(
+    number=6,
+    name="geometry",
+    text="The estimates are functions of the geometry of the layer's outputs.",
+    trainings=(),
+    statements=lambda at_hand: sweep_statements(at_hand.sweeps),
+)
 
 
 def sweep_statements(
@@ -55,7 +63,6 @@ def sweep_statements(
     statements = []
     for (sweep, quantity), direction in directions.items():
         like = Statement(
-            claim=CLAIM,
             statement=f"{quantity} {direction} with {sweep}",
             statistic="change over the sweep",
             quantity=quantity,

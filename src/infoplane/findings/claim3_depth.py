@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ORIGINAL, PRIMARY, QUANTITIES, Curve, Curves, Series
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Series
 from infoplane.findings.evidence import LEVEL, Evidence
 from infoplane.findings.finding import (
     ALL_CURVES,
@@ -26,10 +26,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import contrast, difference, paired
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import INPUT_INFORMATION
-
-CLAIM = 3
+from infoplane.records import ADVERSARIAL_TRAINING, INPUT_INFORMATION, NORMAL_TRAINING, ORIGINAL
 
 
 class _Rise(NamedTuple):
@@ -38,14 +35,15 @@ class _Rise(NamedTuple):
     evidence: Evidence
 
 
-def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Count reversals by every estimator in every training; I(X;T) by the primary one decides."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
-            found = {training: _rises(curves, training, estimator, quantity) for training in (NORMAL, adversarial)}
+            found = {
+                training: _rises(curves, training, estimator, quantity) for training in (NORMAL_TRAINING, adversarial)
+            }
             like = Statement(
-                claim=CLAIM,
                 statement=f"{quantity} does not always fall from layer to layer",
                 statistic="depth-order reversals at the last epoch",
                 layer=ALL_CURVES,

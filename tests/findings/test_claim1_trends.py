@@ -8,15 +8,17 @@ import pytest
 from scipy import stats
 from tests.findings.constructed import EPOCHS, LAYERS, exact, flow
 
-from infoplane.findings.curves import read_curves
-from infoplane.findings.finding import ALL_LAYERS, claim_verdict
-from infoplane.findings.trends import (
+from infoplane.findings.claim1_trends import (
+    SAME_TRENDS,
     difference_correlation,
     level_correlation,
     own_and_crossed,
     relative_error,
     trend_statements,
 )
+from infoplane.findings.curves import read_curves
+from infoplane.findings.finding import ALL_LAYERS
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
 
 DIFFERENCES, ERROR, LEVELS = "correlation of first differences", "range-normalised RMSE", "correlation of levels"
@@ -42,7 +44,7 @@ def shared(strength):
 
 
 def findings(table, statistic, **facts):
-    found = [one.finding() for one in trend_statements(read_curves(table)) if one.statistic == statistic]
+    found = [one.finding(1) for one in trend_statements(read_curves(table)) if one.statistic == statistic]
     return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
 
 
@@ -71,7 +73,7 @@ def test_identical_curves_are_supported():
             assert one.verdict == "supported", one
             assert one.value == pytest.approx(value, abs=0.01)
             assert one.seeds == 4
-    assert claim_verdict(1, trend_statements(read_curves(table))).verdict == "supported"
+    assert claim_verdict(SAME_TRENDS, trend_statements(read_curves(table))).verdict == "supported"
 
 
 def test_curves_no_closer_than_those_of_crossed_seeds_are_undecided():
@@ -84,7 +86,7 @@ def test_curves_no_closer_than_those_of_crossed_seeds_are_undecided():
     one = findings(table, DIFFERENCES, layer="fc1")[0]
     assert "no better than crossed seeds" in one.reason
     assert one.value == pytest.approx(1.0, abs=0.01)  # though they coincide
-    assert claim_verdict(1, trend_statements(read_curves(table))).verdict == "undecided"
+    assert claim_verdict(SAME_TRENDS, trend_statements(read_curves(table))).verdict == "undecided"
 
 
 def test_curves_that_rise_alike_whatever_the_seed_prove_nothing_by_their_levels():

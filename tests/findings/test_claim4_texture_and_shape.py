@@ -8,15 +8,16 @@ import pytest
 from tests.findings.constructed import GROUPS, accuracies, exact, measurement
 
 from infoplane.distortions import DISTORTIONS
-from infoplane.findings.distortions import (
+from infoplane.findings.accuracies import accuracy_error
+from infoplane.findings.claim4_texture_and_shape import (
+    TEXTURE_AND_SHAPE,
     Response,
-    accuracy_error,
     distortion_statements,
     relative_slope,
     slope_weights,
     strengths,
 )
-from infoplane.findings.finding import claim_verdict
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import LABEL_INFORMATION, MEASUREMENT_SCHEMA, measurement_table, performance_table
 
 SATURATION, SHUFFLING = (2.0, 8.0, 16.0, 64.0, 1024.0), (1.0, 2.0, 4.0, 8.0)
@@ -75,7 +76,7 @@ AS_CLAIMED = planted({"saturation": -0.6, "shuffling": -0.4}, {"saturation": -0.
 
 
 def parts(measurements, performance):
-    return {one.part: one.finding() for one in distortion_statements(measurements, performance) if one.part}
+    return {one.part: one.finding(4) for one in distortion_statements(measurements, performance) if one.part}
 
 
 def test_slope_weights_give_the_slope_of_least_squares():
@@ -101,7 +102,7 @@ def test_planted_slopes_are_found_relative_to_undistorted_above_chance():
 def test_the_claim_wants_several_seeds():
     def verdict(rule, seeds):
         tables = information(rule, seeds=seeds), performance(rule, seeds=seeds)
-        return claim_verdict(4, distortion_statements(*tables))
+        return claim_verdict(TEXTURE_AND_SHAPE, distortion_statements(*tables))
 
     other = planted({"saturation": -0.1, "shuffling": -0.9}, {"saturation": -0.6, "shuffling": -0.4})
     assert verdict(AS_CLAIMED, (0, 1, 2)).verdict == "supported"
@@ -176,7 +177,7 @@ def test_every_recorded_distortion_has_slopes_that_decide_nothing(name):
 
     table = pl.concat([performance(AS_CLAIMED), accuracies(rule, distortion=name, levels=levels)])
     measured = pl.concat([information(AS_CLAIMED), information(of, levels={name: levels})])
-    found = [one.finding() for one in distortion_statements(measured, table) if f"under {name}" in one.statement]
+    found = [one.finding(4) for one in distortion_statements(measured, table) if f"under {name}" in one.statement]
     assert not any(one.part for one in found)
     originals = {one.quantity: one for one in found if "original examples" in one.statement}
     assert set(originals) == {"accuracy", LABEL_INFORMATION}
@@ -206,7 +207,7 @@ def test_information_within_the_numerical_error_of_chance_has_no_slope():
 
 def test_saturated_information_has_no_slope():
     table = information(AS_CLAIMED).with_columns(estimator=pl.lit("kde-kl"), saturated=pl.lit(value=True))
-    found = [one.finding() for one in distortion_statements(table, performance(AS_CLAIMED))]
+    found = [one.finding(4) for one in distortion_statements(table, performance(AS_CLAIMED))]
     assert {(one.verdict, one.reason) for one in found if one.estimator == "kde-kl"} == {("undecided", "saturated")}
 
 

@@ -29,19 +29,33 @@ import polars as pl
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, with_standing
+from infoplane.findings.accuracies import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import PRIMARY, group_matrix, with_standing
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import difference, paired
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records import (
+    ADVERSARIAL,
+    ADVERSARIAL_TRAINING,
+    INPUT_INFORMATION,
+    LABEL_INFORMATION,
+    NORMAL_TRAINING,
+    ORIGINAL,
+)
 
-CLAIM = 4
-SATURATION, SHUFFLING, HIGH_PASS = "saturation", "shuffling", "high-pass"
+SHUFFLING, HIGH_PASS = "shuffling", "high-pass"
 DECISIVE = (SHUFFLING, SATURATION)  # what the claim is about
-IDENTITY = {name: float(one.identity) for name, one in DISTORTIONS.items()}  # levels that change nothing
 DESTROY_SHAPE = (SHUFFLING, HIGH_PASS)  # all others destroy texture
-ACCURACY = "accuracy"
+
+TEXTURE_AND_SHAPE = Claim(
+    number=4,
+    name="texture and shape",
+    text="Normal training prefers texture, adversarial training shape.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    needs_several_seeds=True,
+    statements=lambda at_hand: distortion_statements(at_hand.measurements, at_hand.performance, at_hand.adversarial),
+)
 
 
 class Response(NamedTuple):
@@ -91,7 +105,7 @@ def relative_slope(response: Response) -> tuple[float, Floats, float]:
 
 
 def distortion_statements(
-    measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL
+    measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL_TRAINING
 ) -> list[Statement]:
     """Compare the slopes of both trainings, on original examples; adversarial ones stand beside them."""
     rows = with_standing(measurements).filter(pl.col("split") == "test")
@@ -100,7 +114,7 @@ def distortion_statements(
     recorded = {*rows["distortion"], *performance["distortion"]}
     named = [*DECISIVE, *(name for name in DISTORTIONS if name in recorded and name not in DECISIVE)]
     statements = []
-    for distortion, examples in itertools.product(named, (ORIGINAL, ATTACKED)):
+    for distortion, examples in itertools.product(named, (ORIGINAL, ADVERSARIAL)):
         chosen = (pl.col("distortion") == distortion) & (pl.col("examples") == examples)
         decisive = distortion in DECISIVE and examples == ORIGINAL
         compared = partial(_compared, distortion=distortion, examples=examples, adversarial=adversarial)
@@ -127,23 +141,13 @@ def distortion_statements(
     return statements
 
 
-_LIKE = Statement(claim=CLAIM, statement="", statistic="", judge=undecidable(""))
+_LIKE = Statement(statement="", statistic="", judge=undecidable(""))
 
 
 def chance_of_accuracy(measurements: pl.DataFrame) -> float:
     """Return exp(-H(Y)), one in the number of classes where these are balanced; 0 where H(Y) is not recorded."""
     ceilings = measurements.filter(pl.col("quantity") == LABEL_INFORMATION)["ceiling_nats"].drop_nulls()
     return math.exp(-ceilings.to_numpy().max()) if len(ceilings) else 0.0
-
-
-def accuracy_error(accuracy: Floats, examples: Floats) -> Floats:
-    """Return the binomial standard error, with two successes and two failures added: none is free of error.
-
-    Source: Agresti & Coull (1998), Amer. Statist. 52, 119.
-    """
-    share = (accuracy * examples + 2) / (examples + 4)
-    error: Floats = np.sqrt(share * (1 - share) / (examples + 4))
-    return error
 
 
 _Network = tuple[Any, ...]  # (seed, training)
@@ -182,10 +186,10 @@ def _of_information(rows: pl.DataFrame) -> Response:
 def _compared(
     like: Statement, found: Mapping[_Network, Response], *, distortion: str, examples: str, adversarial: str
 ) -> Statement:
-    both = (NORMAL, adversarial)
-    steeper = adversarial if distortion in DESTROY_SHAPE else NORMAL
+    both = (NORMAL_TRAINING, adversarial)
+    steeper = adversarial if distortion in DESTROY_SHAPE else NORMAL_TRAINING
     pairs = [
-        (found[seed, NORMAL], found[seed, adversarial])
+        (found[seed, NORMAL_TRAINING], found[seed, adversarial])
         for seed in sorted({seed for seed, _ in found})
         if all((seed, training) in found for training in both)
     ]

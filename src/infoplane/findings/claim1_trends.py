@@ -21,17 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import (
-    ATTACKED,
-    ORIGINAL,
-    PRIMARY,
-    QUANTITIES,
-    Curve,
-    Curves,
-    Finished,
-    Series,
-    reach,
-)
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Finished, Series, reach
 from infoplane.findings.evidence import LEVEL, Floats, Paired, jackknifed, without_each_group
 from infoplane.findings.finding import (
     CONTRADICTED,
@@ -45,11 +36,17 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import InLayer, change, layer_statements, mean_of_paired, mean_statement
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import DECODED, DECODED_TRANSFER
+from infoplane.records import ADVERSARIAL, ADVERSARIAL_TRAINING, DECODED, DECODED_TRANSFER, NORMAL_TRAINING, ORIGINAL
 
-CLAIM = 1
 FEWEST_EPOCHS = 4  # three differences: fewer correlate perfectly by chance
+
+SAME_TRENDS = Claim(
+    number=1,
+    name="same trends",
+    text="Both informations follow the same trend over epochs on original and on adversarial examples.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    statements=lambda at_hand: trend_statements(at_hand.curves, at_hand.adversarial),
+)
 
 
 def level_correlation(first: Floats, second: Floats) -> Floats:
@@ -98,10 +95,10 @@ class _Closeness(NamedTuple):
     advantage: Paired | None  # None for want of a second seed
 
 
-def trend_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def trend_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Compare original and adversarial curves of each training, by every estimator."""
     statements = []
-    for training in (NORMAL, adversarial):
+    for training in (NORMAL_TRAINING, adversarial):
         for quantity in QUANTITIES:
             for estimator in curves.estimators(quantity):
                 found = {layer[1]: _matched(curves, training, layer, estimator, quantity) for layer in curves.layers}
@@ -114,7 +111,7 @@ def trend_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Sta
 def _matched(curves: Curves, training: str, layer: tuple[int, str], estimator: str, quantity: str) -> Finished | None:
     """Return the curves of originals and of attacked examples, seed by seed."""
     # Decoders of originals that read attacked examples stand against what they read from originals.
-    names = {ORIGINAL: DECODED if estimator == DECODED_TRANSFER else estimator, ATTACKED: estimator}
+    names = {ORIGINAL: DECODED if estimator == DECODED_TRANSFER else estimator, ADVERSARIAL: estimator}
     wanted = [Series(training, examples, layer, name, quantity) for examples, name in names.items()]
     return curves.finished(*wanted)
 
@@ -127,7 +124,6 @@ def _statements(
     for name, statistic in _STATISTICS.items():
         results = {layer: _closeness(matched, statistic) for layer, matched in found.items()}
         like = Statement(
-            claim=CLAIM,
             statement=f"{quantity} on adversarial examples moves as on original ones {where}",
             statistic=name,
             estimator=estimator,

@@ -21,8 +21,9 @@ import numpy as np
 import polars as pl
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ATTACKED, group_matrix, with_standing
-from infoplane.findings.distortions import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.accuracies import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import group_matrix, with_standing
 from infoplane.findings.evidence import normal_evidence
 from infoplane.findings.finding import (
     CONTRADICTED,
@@ -35,16 +36,21 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import difference, paired
-from infoplane.findings.trainings import NORMAL
-from infoplane.records import DECODED_TRANSFER, MISTAKEN_INFORMATION, TRUE_INFORMATION
+from infoplane.records import ADVERSARIAL, DECODED_TRANSFER, MISTAKEN_INFORMATION, NORMAL_TRAINING, TRUE_INFORMATION
 
-CLAIM = 5
+TEXTURE_OF_OTHERS = Claim(
+    number=5,
+    name="texture of others",
+    text="Adversarial examples carry texture of other classes: strong saturation can raise normal training's accuracy.",
+    trainings=(NORMAL_TRAINING,),
+    statements=lambda at_hand: texture_statements(at_hand.measurements, at_hand.performance),
+)
 
 
 def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
     """Return the gain at every level of saturation, and what every layer tells about the mistaken class."""
     rows = with_standing(measurements).filter(
-        pl.col("examples") == ATTACKED, pl.col("training") == NORMAL, pl.col("split") == "test"
+        pl.col("examples") == ADVERSARIAL, pl.col("training") == NORMAL_TRAINING, pl.col("split") == "test"
     )
     return [*_gains(performance), *_mistaken(rows), *_contrasts(rows)]
 
@@ -52,12 +58,11 @@ def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) ->
 def _gains(performance: pl.DataFrame) -> list[Statement]:
     rows = performance.filter(
         pl.col("distortion") == SATURATION,
-        pl.col("examples") == ATTACKED,
-        pl.col("training") == NORMAL,
+        pl.col("examples") == ADVERSARIAL,
+        pl.col("training") == NORMAL_TRAINING,
         pl.col("split") == "test",
     )
     like = Statement(
-        claim=CLAIM,
         statement="saturation raises the accuracy of normal training on adversarial examples",
         statistic="accuracy, saturated - as it is",
         quantity=ACCURACY,
@@ -108,7 +113,6 @@ def _mistaken(rows: pl.DataFrame) -> list[Statement]:
     deciding = layers[-2] if len(layers) > 1 else None  # the last is the classifier's own choice
     rows = _undistorted(rows.filter(pl.col("quantity") == MISTAKEN_INFORMATION))
     like = Statement(
-        claim=CLAIM,
         statement="adversarial examples tell about the class that they are mistaken for (normal training)",
         statistic="information about the mistaken class",
         estimator=DECODED_TRANSFER,
@@ -162,7 +166,7 @@ def _contrasts(rows: pl.DataFrame) -> list[Statement]:
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
     strongest = strongest.filter(pl.col("level") > IDENTITY[SATURATION])
     weakest = saturated.filter(pl.col("level") == IDENTITY[SATURATION])
-    like = Statement(claim=CLAIM, statement="", statistic="", quantity=MISTAKEN_INFORMATION, unit="nats", judge=_NEVER)
+    like = Statement(statement="", statistic="", quantity=MISTAKEN_INFORMATION, unit="nats", judge=_NEVER)
     more = replace(
         like,
         statement="misclassified adversarial examples tell more about the mistaken class than about the true one",

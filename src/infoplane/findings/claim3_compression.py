@@ -31,16 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import (
-    ATTACKED,
-    ORIGINAL,
-    PRIMARY,
-    QUANTITIES,
-    Curve,
-    Curves,
-    Series,
-    common_epochs,
-)
+from infoplane.findings.claim import Claim
+from infoplane.findings.claim3_depth import reversal_statements
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Series, common_epochs
 from infoplane.findings.evidence import LEVEL, Floats, t_ends
 from infoplane.findings.finding import (
     ALL_CURVES,
@@ -52,10 +45,20 @@ from infoplane.findings.finding import (
     Statement,
     undecidable,
 )
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records import (
+    ADVERSARIAL,
+    ADVERSARIAL_TRAINING,
+    BINNING,
+    DECODED,
+    INPUT_INFORMATION,
+    KDE_BD,
+    KDE_KL,
+    LABEL_INFORMATION,
+    NOISY,
+    NORMAL_TRAINING,
+    ORIGINAL,
+)
 
-CLAIM = 3
 MATERIAL = 0.05  # of the range of a curve
 RARE = 0.1  # of all curves
 FEWEST_EPOCHS = 4  # of fewer, no curve can be told from its jitter
@@ -67,6 +70,17 @@ PAIRS = (
     (KDE_KL, KDE_KL),
     (KDE_BD, KDE_BD),
     (BINNING, BINNING),
+)
+
+HARDLY_COMPRESSION = Claim(
+    number=3,
+    name="no compression",
+    text="A compression phase is almost never seen, and the estimates do not always fall with depth.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    statements=lambda at_hand: [
+        *compression_statements(at_hand.curves, at_hand.adversarial),
+        *reversal_statements(at_hand.curves, at_hand.adversarial),
+    ],
 )
 
 
@@ -86,19 +100,18 @@ class _Both(NamedTuple):
     unjudged: str  # why the curve may hide an episode, if it may
 
 
-def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Count compression episodes by every pair of estimators, in every layer of every training."""
     statements = []
     for estimators in PAIRS:
-        for examples in (ORIGINAL, ATTACKED):
+        for examples in (ORIGINAL, ADVERSARIAL):
             primary = estimators == PAIRS[0] and examples == ORIGINAL
             found = {
                 (training, layer): _both(curves, training, examples, layer, estimators)
-                for training in (NORMAL, adversarial)
+                for training in (NORMAL_TRAINING, adversarial)
                 for layer in curves.layers
             }
             like = Statement(
-                claim=CLAIM,
                 statement=f"at most {RARE:.0%} of all curves show compression ({examples} examples)",
                 statistic="share of curves with a compression episode",
                 layer=ALL_CURVES,

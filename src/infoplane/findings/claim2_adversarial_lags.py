@@ -20,17 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import (
-    ATTACKED,
-    ORIGINAL,
-    PRIMARY,
-    QUANTITIES,
-    Curve,
-    Curves,
-    Finished,
-    Series,
-    reach,
-)
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Finished, Series, reach
 from infoplane.findings.evidence import LEVEL, Evidence, Paired, average_bounds, t_ends
 from infoplane.findings.finding import Judge, Number, Statement, against, undecidable
 from infoplane.findings.layers import (
@@ -43,10 +34,18 @@ from infoplane.findings.layers import (
     mean_statement,
     paired,
 )
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
+from infoplane.records import ADVERSARIAL, ADVERSARIAL_TRAINING, NORMAL_TRAINING, ORIGINAL
 
-CLAIM = 2
 SHARE = 0.9  # of its change, after which a curve counts as risen
+
+ADVERSARIAL_LAGS = Claim(
+    number=2,
+    name="adversarial lags",
+    text="Adversarial training lags: its curves rise later, and its final I(X;T) and I(T;Y) are lower.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    needs_several_seeds=True,
+    statements=lambda at_hand: level_statements(at_hand.curves, at_hand.adversarial),
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class _Compared:
 
     @property
     def trainings(self) -> tuple[str, str]:
-        return NORMAL, self.adversarial
+        return NORMAL_TRAINING, self.adversarial
 
     @property
     def where(self) -> str:
@@ -70,19 +69,20 @@ class _Compared:
 
     @property
     def missing(self) -> str:
-        return f"missing: not recorded for both {NORMAL} and {self.adversarial} training"
+        return f"missing: not recorded for both {NORMAL_TRAINING} and {self.adversarial} training"
 
 
-def level_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def level_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Return final differences and lags by every estimator: the mean over layers, then each layer."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
-            for examples in (ORIGINAL, ATTACKED):
+            for examples in (ORIGINAL, ADVERSARIAL):
                 primary = estimator == PRIMARY[quantity] and examples == ORIGINAL
                 pairs = {}
                 for layer in curves.layers:
-                    wanted = [Series(one, examples, layer, estimator, quantity) for one in (NORMAL, adversarial)]
+                    both = (NORMAL_TRAINING, adversarial)
+                    wanted = [Series(one, examples, layer, estimator, quantity) for one in both]
                     pairs[layer[1]] = curves.finished(*wanted)
                 compared = _Compared(adversarial, examples, estimator, quantity, primary, pairs)
                 if primary or any(pairs.values()):
@@ -94,7 +94,6 @@ def _final_statements(compared: _Compared) -> list[Statement]:
     found = {layer: _final_difference(pair, compared) for layer, pair in compared.pairs.items()}
     quantity, adversarial = compared.quantity, compared.adversarial
     like = Statement(
-        claim=CLAIM,
         statement=f"normal training ends with more {quantity} than {adversarial} training {compared.where}",
         statistic=f"final level, normal - {adversarial} training",
         estimator=compared.estimator,
@@ -146,7 +145,6 @@ def _lag_statements(compared: _Compared) -> list[Statement]:
     found = {layer: _lag(pair, compared) for layer, pair in compared.pairs.items()}
     quantity, adversarial = compared.quantity, compared.adversarial
     like = Statement(
-        claim=CLAIM,
         statement=f"{quantity} comes to {SHARE:.0%} of its change later in {adversarial} training {compared.where}",
         statistic=f"lag of {adversarial} behind normal training",
         estimator=compared.estimator,

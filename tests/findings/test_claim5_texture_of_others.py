@@ -5,8 +5,8 @@ import pytest
 import torch
 from tests.findings.constructed import accuracies, exact, measurement
 
-from infoplane.findings.finding import claim_verdict
-from infoplane.findings.textures import texture_statements
+from infoplane.findings.claim5_texture_of_others import TEXTURE_OF_OTHERS, texture_statements
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import (
     DECODED,
     DECODED_TRANSFER,
@@ -25,7 +25,7 @@ PART = "information about the mistaken class"
 
 
 def parts(measurements, performance):
-    return {one.part: one.finding() for one in texture_statements(measurements, performance) if one.part}
+    return {one.part: one.finding(5) for one in texture_statements(measurements, performance) if one.part}
 
 
 def gaining(*gains):
@@ -65,8 +65,8 @@ READ = mistaken([0.1, 0.5, 0.9])
 )
 def test_a_gain_at_any_level_supports_and_losses_at_all_contradict(gains, verdict):
     statements = texture_statements(READ, gaining(*gains))
-    assert claim_verdict(5, statements).verdict == verdict
-    found = [one.finding() for one in statements if one.part == "accuracy under saturation"]
+    assert claim_verdict(TEXTURE_OF_OTHERS, statements).verdict == verdict
+    found = [one.finding(5) for one in statements if one.part == "accuracy under saturation"]
     assert [one.value for one in found] == pytest.approx(list(gains))
     assert [number.value for number in found[2].numbers] == pytest.approx([0.2, 0.2 + gains[2]])
 
@@ -74,9 +74,9 @@ def test_a_gain_at_any_level_supports_and_losses_at_all_contradict(gains, verdic
 def test_any_of_several_levels_asks_for_more_evidence_than_one():
     # a gain of 0.04 of 1000 examples lies 2.2 standard errors above 0: enough for one level, not for one of four
     statements = texture_statements(READ, gaining(0.0, 0.0, 0.0, 0.04))
-    found = [one.finding() for one in statements if one.part == "accuracy under saturation"]
+    found = [one.finding(5) for one in statements if one.part == "accuracy under saturation"]
     assert found[-1].verdict == "supported"
-    assert claim_verdict(5, statements).verdict == "undecided"
+    assert claim_verdict(TEXTURE_OF_OTHERS, statements).verdict == "undecided"
 
 
 def deciding(*tables):
@@ -85,7 +85,7 @@ def deciding(*tables):
 
 def beside(*tables):
     statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
-    found = [one.finding() for one in statements if one.statistic.startswith("information about the mistaken class")]
+    found = [one.finding(5) for one in statements if one.statistic.startswith("information about the mistaken class")]
     return {(one.layer, one.estimator): one for one in found if not one.part and " - " not in one.statistic}
 
 
@@ -104,7 +104,7 @@ def test_layers_that_only_refitted_decoders_read_are_not_supported(value):
     refitted = mistaken([1.5, 1.8, 2.0], estimator=DECODED, null=0.02)
     table = pl.concat([mistaken([value, value, 1.9]), refitted])
     assert deciding(table).verdict == "undecided"
-    found = claim_verdict(5, texture_statements(table, gaining(0.2, 0.2, 0.2, 0.2)))
+    found = claim_verdict(TEXTURE_OF_OTHERS, texture_statements(table, gaining(0.2, 0.2, 0.2, 0.2)))
     assert (found.verdict, "information about the mistaken class" in found.reason) == ("undecided", True)
 
 
@@ -167,7 +167,7 @@ def test_one_probed_layer_has_none_before_it():
 
 def contrasts(*tables):
     statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
-    return {(one.statistic.rpartition(" - ")[2], one.layer): one.finding() for one in statements if not one.part}
+    return {(one.statistic.rpartition(" - ")[2], one.layer): one.finding(5) for one in statements if not one.part}
 
 
 def test_the_mistaken_class_is_held_against_the_true_one_layer_by_layer():
@@ -196,4 +196,4 @@ def test_what_is_not_recorded_is_missing():
     assert set(found) == {"accuracy under saturation", PART}
     assert all((one.verdict, one.reason.partition(":")[0]) == ("undecided", "missing") for one in found.values())
     statements = texture_statements(NOTHING, gaining(0.2, 0.2, 0.2, 0.2))
-    assert claim_verdict(5, statements).verdict == "undecided"
+    assert claim_verdict(TEXTURE_OF_OTHERS, statements).verdict == "undecided"
