@@ -7,8 +7,10 @@ import polars as pl
 
 from infoplane.findings.curves import Curves
 from infoplane.findings.finding import Statement
+from infoplane.short_repr import with_short_repr
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class AtHand:
     """The records that claims are judged by. Trainings at chance are left out.
@@ -28,6 +30,7 @@ class AtHand:
     adversarial: str
 
 
+@with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """A claim of the study, and how it is tested.

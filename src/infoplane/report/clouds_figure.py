@@ -10,13 +10,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from infoplane.records import BINNING, DECODED, KDE_BD, KDE_KL, NOISY
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import COLOURS, PAGE_INCHES, new_figure
-from infoplane.report.sweep_curves import QUANTITIES, averaged, write_caption
+from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, write_caption
 from infoplane.sweeps import PICTURES
 
 _ROWS = (KDE_KL, KDE_BD, BINNING, NOISY, DECODED)
 _MARKERS = "ox^s+vD*"
+
+FOUR_CLOUDS = FigureSpec[Sweeps](
+    kind="four-clouds",
+    caption=(
+        "Study three: four clouds of points with the same labels, and what each estimator gives for them. Only the "
+        "decoder depends on the classes alone; every other estimate also follows the spread of the cloud."
+    ),
+    draw=lambda sweeps: clouds_figure(sweeps.measurements, sweeps.clouds),
+)
 
 
 def clouds_figure(measurements: pl.DataFrame, clouds: pl.DataFrame) -> Figure:

@@ -3,8 +3,9 @@
 import polars as pl
 from matplotlib.figure import Figure
 
+from infoplane.report.figure import FigureSpec
 from infoplane.report.style import PAGE_INCHES, log_axis, new_figure
-from infoplane.report.sweep_curves import QUANTITIES, averaged, curve_legend, draw_curves, write_caption
+from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, curve_legend, draw_curves, write_caption
 from infoplane.sweeps import (
     BINS,
     DIMENSION,
@@ -31,6 +32,25 @@ _ARTEFACTS = {
     DIMENSION_FIXED: ("Dimension, fixed capacity", "units"),
 }
 _LINEAR = (TIGHTNESS, PURITY)
+
+GEOMETRY_SWEEPS = FigureSpec[Sweeps](
+    kind="geometry-sweeps",
+    caption=(
+        "Study three: estimates of synthetic clouds whose information is known, against the spread of all points, the "
+        "tightness of classes at equal spread, the noise and the width of bins. Only the geometry changes, and the "
+        "estimates follow it."
+    ),
+    draw=lambda sweeps: geometry_sweep_figure(sweeps.measurements),
+)
+
+ARTEFACT_SWEEPS = FigureSpec[Sweeps](
+    kind="artefact-sweeps",
+    caption=(
+        "Study three: the same estimates against the number of samples and of dimensions, with the true values. Where "
+        "an estimate changes and the truth does not, the estimate is wrong."
+    ),
+    draw=lambda sweeps: artefact_sweep_figure(sweeps.measurements),
+)
 
 
 def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.records import INPUT_INFORMATION, NOISY
 from infoplane.report.bits import bits
+from infoplane.report.figure import FigureSpec
 from infoplane.report.style import COLOURS, PAGE_INCHES, log_axis, new_figure
 from infoplane.report.sweep_curves import averaged, curve_legend, draw_curves, write_caption
 from infoplane.sweeps import CLOSED_FORM, CONTINUOUS_LIMIT, DISCRETE_LIMIT, KSG, LAYER_ENTROPY, NOISE_ENTROPY
@@ -23,6 +24,16 @@ _CAPTION = (
     "estimates stop at log N or before it, where they are of the sample alone.\n"
     "Right: why. h(T) stays, h(T|X) = log b falls without end, and "
     "I(X;T) is their difference. A network without noise is at b = 0."
+)
+
+LIMITS = FigureSpec[pl.DataFrame](
+    kind="limits",
+    caption=(
+        "Study three: I(X;T) against the width of the noise, for a layer of eight values and for a continuous one, and "
+        "the entropies of the latter. As the noise vanishes, I(X;T) of the first ends at H(T), and that of the second "
+        "grows without end while its estimates stop at log N or below."
+    ),
+    draw=lambda measurements: limits_figure(measurements),
 )
 
 

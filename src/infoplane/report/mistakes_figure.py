@@ -14,7 +14,9 @@ from matplotlib.patches import Rectangle
 from infoplane.distortions import DISTORTIONS
 from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, TRUE_INFORMATION
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
 from infoplane.report.subject import class_label
 
@@ -29,6 +31,39 @@ _NULL = "refitted to permuted classes, 95 % quantile"
 _NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
 _ACROSS = 4  # trainings beside each other
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
+
+TRANSFER = FigureSpec[Recorded](
+    kind="transfer",
+    per="seed",
+    caption=(
+        "Which class the network predicts for adversarial examples, by their label, at the last epoch; correct answers "
+        "are framed. A cell gives the share of its row and the mean confidence (the softmax probability of the "
+        "predicted class), both in per cent. The attack pushes away from the label and towards no class, so the "
+        "network itself decides which class is predicted. High confidence does not mean that the answer is right."
+    ),
+    draw=lambda own: transfer_figure(
+        own.performance, f"What adversarial examples are taken for, {own.where}", own.class_names
+    ),
+)
+
+MISTAKES = FigureSpec[Recorded](
+    kind="mistakes",
+    per="seed",
+    caption=(
+        "Of the adversarial examples that the network misclassifies: how predictive each layer is of the wrong class "
+        "(the one that the network predicts) and of the true class, by decoders refitted to these examples and by "
+        "decoders trained on clean examples, with 95 % intervals. Below: the same examples and classes along "
+        "saturation. Refitted decoders use anything that goes with the class, traces of the attack too. Decoders "
+        "trained on clean examples use only what the class looks like in clean examples, and fall below 0 where that "
+        "misleads them (a triangle: off the scale). The examples are selected by being misclassified, so in the last "
+        "layers much information about the wrong class is certain."
+    ),
+    draw=lambda own: mistakes_figure(
+        own.rows,
+        own.distorted.filter(pl.col("distortion") == "saturation"),
+        f"What misclassified adversarial examples tell, {own.where}",
+    ),
+)
 
 
 def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure | None:

@@ -1,8 +1,6 @@
 """The page's section on distorted examples; a run without them has none."""
 
-from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import polars as pl
 
@@ -18,7 +16,6 @@ from infoplane.report.bits import (
     trainings_of,
 )
 from infoplane.report.labels import RELATIVE
-from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import number_cells, scrollable
 from infoplane.report.summary import show_number
 
@@ -32,21 +29,13 @@ _COLUMNS = (
 )
 
 
-def is_of_distortion(figure: Path) -> bool:
-    """Whether a figure belongs into the section."""
-    return figure.name.startswith("distortion")
-
-
-def distortion_section(
-    measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path], folder: Path | None = None
-) -> str:
+def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: str) -> str:
     """Return the whole section, or nothing where no distortion was recorded.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: paths of all figures of the run.
-        folder: of the run.
+        figures: those of the section, as HTML.
     """
     performance = distorted(performance)
     if performance.is_empty():
@@ -65,7 +54,7 @@ def distortion_section(
         "distortion destroys one kind of cue, so what falls with it rested on that cue. Decoders of undistorted "
         "originals say what the network's own code for the label survives; refitted ones, whether the label can be "
         "read from the layer at all. Noise, fixed or relative, is the same at every level.</p>\n"
-        f"{figures_html([path for path in figures if is_of_distortion(path)], folder)}{''.join(tables)}</section>\n"
+        f"{figures}{''.join(tables)}</section>\n"
     )
 
 
