@@ -8,6 +8,9 @@ import polars as pl
 import pytest
 
 from infoplane.report.bits import in_bits
+from infoplane.report.clouds_figure import FOUR_CLOUDS
+from infoplane.report.flow_figure import INFORMATION_FLOW
+from infoplane.report.geometry_figure import GEOMETRY
 from infoplane.report.html import report_html, write_report
 from infoplane.report.page_data import embedded_json, page_data
 
@@ -222,21 +225,22 @@ def test_series_hold_the_records_in_bits(full_run):
 
 
 def test_figures_are_embedded_with_captions(full_run, tmp_path):
-    picture = tmp_path / "information-flow-normal-s3.png"
+    drawn = INFORMATION_FLOW.files(tmp_path, ["normal", "s3"])
+    picture = drawn.png
     picture.write_bytes(b"\x89PNG synthetic")
-    text = page(full_run, [picture, picture.with_suffix(".pdf")])
+    text = page(full_run, [drawn])
     assert text.count("<figure>") == 1
     assert f'src="data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"' in text
     assert "Circles are original examples" in text
 
 
 def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
-    paths = [tmp_path / name for name in ("figures/geometry-s3.png", "sweeps/figures/four-clouds.png")]
-    for path in paths:
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"\x89PNG synthetic")
+    drawn = [GEOMETRY.files(tmp_path / "figures", ["s3"]), FOUR_CLOUDS.files(tmp_path / "sweeps" / "figures")]
+    for one in drawn:
+        one.png.parent.mkdir(parents=True)
+        one.png.write_bytes(b"\x89PNG synthetic")
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
-    text = report_html({}, *tables, paths, folder=tmp_path)
+    text = report_html({}, *tables, drawn, folder=tmp_path)
     assert "Also in <code>figures/geometry-s3.pdf</code>" in text
     assert "Also in <code>sweeps/figures/four-clouds.pdf</code>" in text
 
