@@ -84,7 +84,7 @@ def test_curves_no_closer_than_those_of_crossed_seeds_are_undecided():
     for statistic in (DIFFERENCES, ERROR, LEVELS):
         assert verdicts(table, statistic) == {"undecided"}
     one = findings(table, DIFFERENCES, layer="fc1")[0]
-    assert "no better than crossed seeds" in one.reason
+    assert "no closer than curves of different seeds" in one.reason
     assert one.value == pytest.approx(1.0, abs=0.01)  # though they coincide
     assert claim_verdict(SAME_TRENDS, trend_statements(read_curves(table))).verdict == "undecided"
 
@@ -105,7 +105,7 @@ def test_curves_of_one_trend_that_lie_far_apart_are_left_undecided_by_their_dist
 
     table = flow(rule, seeds=SEEDS)
     assert verdicts(table, DIFFERENCES) == {"supported"}
-    # 3 nats apart, of a range of 3 to 7: no farther apart than the curves of crossed seeds, which lie as far apart
+    # 3 nats apart, of a range of 3 to 7: no farther apart than the curves of different seeds, which lie as far apart
     assert verdicts(table, ERROR) == {"undecided"}
 
 
@@ -116,7 +116,7 @@ def test_curves_that_mirror_each_other_are_contradicted():
 
     means = [one for one in findings(flow(rule, seeds=SEEDS), DIFFERENCES) if one.part]
     assert {one.verdict for one in means} == {"contradicted"}
-    assert all("move against each other" in one.reason for one in means)
+    assert all("move in opposite directions" in one.reason for one in means)
 
 
 def test_a_trend_that_all_seeds_share_and_attacks_turn_round_is_contradicted_though_crossed_seeds_do_the_same():
@@ -139,7 +139,7 @@ def test_one_seed_has_no_baseline():
     for statistic in (DIFFERENCES, ERROR, LEVELS):
         for one in findings(flow(shared(1.0)), statistic):
             assert one.verdict == "undecided"
-            assert "one seed: no crossed seeds" in one.reason
+            assert "needs at least two seeds: add `--seeds 3`" in one.reason
             assert one.low <= one.value <= one.high
 
 
@@ -157,7 +157,7 @@ def test_the_baseline_is_the_mean_over_crossed_seeds_either_way_round():
     ]
     one = findings(table, DIFFERENCES, layer="fc", estimator=DECODED)[0]
     numbers = {number.name: number.value for number in one.numbers}
-    assert numbers["crossed seeds"] == pytest.approx(np.mean(expected))
+    assert numbers["different seeds"] == pytest.approx(np.mean(expected))
     assert numbers["epochs"] == len(EPOCHS)
 
 

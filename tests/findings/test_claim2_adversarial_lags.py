@@ -270,7 +270,7 @@ def test_one_seed_decides_findings_and_not_the_claim(gap):
     assert {one.verdict for one in finals} == {"supported" if gap > 0 else "contradicted"}
     claim = claim_verdict(ADVERSARIAL_LAGS, found)
     assert claim.verdict == "undecided"
-    assert claim.reason.startswith("one seed, no spread between trainings (final I(X;T)")
+    assert claim.reason.startswith("needs at least two seeds: add `--seeds 3` (final I(X;T)")
 
 
 def test_the_claim_says_how_few_layers_it_rests_on():

@@ -307,7 +307,7 @@ def test_the_claim_wants_both_halves():
     assert "compression is almost never seen: 6 of 6 curves could be judged" in whole.reason
     falling = verdict(flow(rule(-0.3, 0)))
     assert falling.verdict == "contradicted"
-    assert falling.reason.startswith("the records contradict: the estimates do not always fall with depth; by one seed")
+    assert falling.reason.startswith("the records contradict: the estimates do not always fall with depth; one seed")
     assert "compression" in verdict(flow(rule(0.3, 3))).reason
     half = verdict(flow(rule(0.3, 0)).with_columns(saturated=(pl.col("layer") == "conv1") & (pl.col("epoch") > 4)))
     assert half.verdict == "undecided"

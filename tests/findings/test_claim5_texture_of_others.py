@@ -1,4 +1,4 @@
-"""Claim 5 on planted records: gains under saturation, and what is read about the mistaken class."""
+"""Claim 5 on planted records: gains under saturation, and what is read about the wrong class."""
 
 import polars as pl
 import pytest
@@ -21,7 +21,7 @@ from infoplane.studies.layer import stratified_groups
 
 SATURATION = (2.0, 8.0, 16.0, 64.0, 1024.0)
 NOTHING = measurement_table([])
-PART = "information about the mistaken class"
+PART = "information about the wrong class"
 
 
 def parts(measurements, performance):
@@ -85,7 +85,7 @@ def deciding(*tables):
 
 def beside(*tables):
     statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
-    found = [one.finding(5) for one in statements if one.statistic.startswith("information about the mistaken class")]
+    found = [one.finding(5) for one in statements if one.statistic.startswith("information about the wrong class")]
     return {(one.layer, one.estimator): one for one in found if not one.part and " - " not in one.statistic}
 
 
@@ -105,7 +105,7 @@ def test_layers_that_only_refitted_decoders_read_are_not_supported(value):
     table = pl.concat([mistaken([value, value, 1.9]), refitted])
     assert deciding(table).verdict == "undecided"
     found = claim_verdict(TEXTURE_OF_OTHERS, texture_statements(table, gaining(0.2, 0.2, 0.2, 0.2)))
-    assert (found.verdict, "information about the mistaken class" in found.reason) == ("undecided", True)
+    assert (found.verdict, "information about the wrong class" in found.reason) == ("undecided", True)
 
 
 def test_attacked_layers_of_pure_noise_support_nothing_though_refitted_decoders_read_two_nats():
@@ -140,11 +140,11 @@ def test_a_null_is_named_where_there_is_one_and_only_there():
     with_null, without = mistaken([0.3, 0.5], estimator=DECODED, null=0.2), mistaken([0.3, 0.5], estimator=DECODED)
     known, unknown = beside(with_null)["fc0", DECODED], beside(without)["fc0", DECODED]
     assert (known.value, known.statistic) == (
-        pytest.approx(0.1), "information about the mistaken class, less that of permuted labels",
+        pytest.approx(0.1), "information about the wrong class, less that of permuted labels",
     )  # fmt: skip
     assert known.numbers[1].value == pytest.approx(0.2)
     assert (unknown.value, unknown.statistic) == (
-        pytest.approx(0.3), "information about the mistaken class; null not taken",
+        pytest.approx(0.3), "information about the wrong class; null not taken",
     )  # fmt: skip
     assert [number.name for number in unknown.numbers] == ["information"]
 
@@ -182,13 +182,13 @@ def test_what_saturation_takes_is_the_strongest_level_less_the_weakest():
     levels = [
         mistaken([value], distortion="saturation", level=level) for level, value in ((2, 0.9), (8, 0.1), (1024, 0.4))
     ]
-    found = contrasts(*levels)["as it is", "fc0"]
+    found = contrasts(*levels)["unsaturated", "fc0"]
     assert (found.verdict, found.value) == ("supported", pytest.approx(-0.5))
     small = exact(mistaken([0.9 - 5e-4], distortion="saturation", level=1024))
-    assert contrasts(exact(levels[0]), small)["as it is", "fc0"].verdict == "undecided"  # the numerical error
-    kept = contrasts(levels[0], mistaken([0.9], distortion="saturation", level=1024))["as it is", "fc0"]
+    assert contrasts(exact(levels[0]), small)["unsaturated", "fc0"].verdict == "undecided"  # the numerical error
+    kept = contrasts(levels[0], mistaken([0.9], distortion="saturation", level=1024))["unsaturated", "fc0"]
     assert kept.verdict == "undecided"
-    assert ("as it is", "fc0") not in contrasts(levels[0])
+    assert ("unsaturated", "fc0") not in contrasts(levels[0])
 
 
 def test_what_is_not_recorded_is_missing():

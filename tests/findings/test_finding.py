@@ -65,12 +65,12 @@ def test_claims_about_methods_need_seeds_that_others_do_without():
     for place, verdict in ((9.0, "supported"), (-9.0, "contradicted")):
         parts = [statement(part, place, seeds=1) for part in "ab"]
         assert {one.finding(3).verdict for one in parts} == {verdict}
-        assert claim_verdict(OF_METHODS, parts)[3:] == ("undecided", "one seed, no spread between trainings (a, b)")
+        assert claim_verdict(OF_METHODS, parts)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a, b)")
         other = claim_verdict(ONE, parts)
-        assert (other.verdict, "by one seed" in other.reason) == (verdict, True)
+        assert (other.verdict, "one seed: the verdict is about these networks" in other.reason) == (verdict, True)
     # one part of one seed cannot support, and one of several seeds can contradict
     mixed = [statement("a", 9.0, seeds=1), statement("b", 9.0)]
-    assert claim_verdict(OF_METHODS, mixed)[3:] == ("undecided", "one seed, no spread between trainings (a)")
+    assert claim_verdict(OF_METHODS, mixed)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a)")
     assert claim_verdict(OF_METHODS, [mixed[0], statement("b", -9.0)]).reason == "the records contradict: b"
 
 

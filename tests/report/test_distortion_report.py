@@ -97,7 +97,7 @@ def test_the_page_has_a_section_with_figures_and_tables(run, tmp_path):
     rows = cells(section, "Saturation (destroys texture), seed 3, layer fc3")
     assert len(rows) == 1 + 3 * 4
     # (0.9 - 0.2) 0.8 0.9 ln(400) nats of KDE; 0.9 - 0.4 - 0.2 of ln(10) decoded, +- 0.098 nats
-    assert "I(X;T), noisy, relative noise" in rows[0]
+    assert "I(X;T), Monte Carlo, relative noise" in rows[0]
     # noisy: (0.9 - 0.15 - 0.2) 0.8 0.9 ln(400) nats
     assert rows[1][:7] == ["2", "normal", "original", "90.00 %", "0.1", "3.42&thinsp;±.07", "4.36&thinsp;±.07"]
     assert rows[1][10:12] == ["0.72&thinsp;±.07", "0.58 to 0.86"]

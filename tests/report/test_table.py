@@ -28,7 +28,7 @@ def test_the_summary_shows_value_error_ceiling_and_null_in_bits(full_run):
     # fc3 after ten epochs of normal training, from the formulas of the run: 0.75 (0.93 - 0.55 exp(-5)) of log2 1000,
     # bounds of 1 - exp(-16 / 1.2 / 8) and 1 - exp(-64 / 1.2 / 8) of it ...
     line = next(line for line in text.splitlines() if line.startswith("fc3"))
-    assert "6.92 few 8.08-9.95 3.14±.04 >0.03 3.14±.03 >0.17" in " ".join(line.split())
+    assert "6.92 † 8.08-9.95 3.14±.04 >0.03 3.14±.03 >0.17" in " ".join(line.split())
 
 
 def test_a_run_without_relative_noise_shows_the_fixed_one_and_says_so(full_run):
@@ -38,20 +38,22 @@ def test_a_run_without_relative_noise_shows_the_fixed_one_and_says_so(full_run):
     text = console.file.getvalue()
     assert "I(X;T) at fixed noise, ceiling 9.97" in text
     line = next(line for line in text.splitlines() if line.startswith("fc3"))
-    assert "9.23 few 7.85-8.92 3.14±.04" in " ".join(line.split())
+    assert "9.23 † 7.85-8.92 3.14±.04" in " ".join(line.split())
     assert "relative" not in text
 
 
-def test_decoders_of_originals_have_a_line_of_their_own(full_run):
+def test_decoders_trained_on_clean_examples_have_a_line_of_their_own(full_run):
     lines = printed(full_run).split("Information in bits, adversarial")[0].splitlines()
     # 0.2 + 0.75 (1 - exp(-5)) - 0.1 of log2 10, less 2.5 (1 - exp(-5)) 1.3 nats: far below 0, and so within the null
     bits = (0.1 + 0.75 * (1 - math.exp(-5))) * math.log2(10) - 2.5 * (1 - math.exp(-5)) * 1.3 / math.log(2)
-    assert [line.split() for line in lines if " adv* " in line][-1] == ["adv*", f"{bits:.2f}±.12", "≤0.03"]
+    assert [line.split() for line in lines if " (trained " in line][-1] == [
+        "adv", "(trained", "on", "clean)", f"{bits:.2f}±.12", "≤0.03",
+    ]  # fmt: skip
 
 
-def test_what_decoders_of_originals_find_stands_below_what_refitted_ones_find(full_run):
+def test_what_decoders_trained_on_clean_find_stands_below_what_refitted_ones_find(full_run):
     lines = printed(full_run).splitlines()
-    place = next(index for index, line in enumerate(lines) if " adv* " in line)
+    place = next(index for index, line in enumerate(lines) if " (trained " in line)
     assert lines[place].index("±.12 >0.03") == lines[place - 1].index("±.04 >0.03")
 
 
@@ -75,14 +77,14 @@ def test_a_null_just_below_zero_is_no_minus_zero(full_run):
     assert "-0.00" not in console.file.getvalue()
 
 
-def test_noisy_values_near_their_ceiling_have_too_few_samples(full_run):
-    assert "6.92 few" in printed(full_run)
-    assert "few: too few samples by its own account" in printed(full_run)
+def test_monte_carlo_values_near_their_ceiling_are_marked_as_undersampled(full_run):
+    assert "6.92 †" in printed(full_run)
+    assert "†: undersampled. The estimate changes when half of the examples are dropped." in printed(full_run)
 
 
 def test_without_thorough_measurements_the_table_stays_whole(make_run, tmp_path):
     text = printed(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), trusted=False))
-    assert "adv*" not in text
+    assert "on clean" not in text
     assert "decoders" not in text
     first = next(line for line in text.splitlines() if line.startswith("conv1")).split()
     assert first[:3] == ["conv1", "orig", "-"]
@@ -113,7 +115,7 @@ def test_long_layer_names_fold_and_stay_whole(make_run, tmp_path):
     run = make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("blocks.0.first_activation",))
     text = printed(run)
     pieces = [line.split(f" {examples} ")[0].strip() for line in text.splitlines()
-              for examples in ("orig", "adv", "adv*") if f" {examples} " in line]  # fmt: skip
+              for examples in ("orig", "adv") if f" {examples} " in line]  # fmt: skip
     assert "".join(pieces) == "blocks.0.first_activation"
     assert max(map(len, text.splitlines())) <= 80
 

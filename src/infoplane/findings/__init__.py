@@ -1,4 +1,4 @@
-"""The claims of the study as statistics with intervals and verdicts: tested, not asserted."""
+"""Tests of the study's claims: statistics with intervals and verdicts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ __all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "
 
 
 class Findings(NamedTuple):
-    """What the records of a run say about the claims."""
+    """Whether the claims hold in a run: a verdict for each, and the findings that they rest on."""
 
     claims: list[ClaimVerdict]
     findings: list[Finding]
@@ -38,17 +38,17 @@ def find(
     *,
     training: str | None = None,
 ) -> Findings:
-    """Test every claim on the records of a run; what was not recorded leaves its claim undecided.
+    """Test every claim on the records of a run. A claim whose records are missing is undecided.
 
-    Trainings at chance are left out and named: their networks answer no better than a constant does.
+    Trainings at chance are left out and named: their networks answer no better than a constant.
 
-    Normal training is held against one adversarial training. Others that were recorded are named and not judged.
+    Normal training is compared with one adversarial training. Others that were recorded are named and not judged.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`, of all studies.
         performance: columns of `records.PERFORMANCE_SCHEMA`, likewise.
-        sweeps: as `sweeps.sweep_statements` takes them.
-        training: that stands for adversarial training; by default the one called "adversarial", otherwise the first
+        sweeps: columns of `sweeps.SWEEP_SCHEMA`, of study three; None if it was not run.
+        training: that is judged as adversarial training; by default the one called "adversarial", otherwise the first
             besides "normal" in the records.
 
     Raises:

@@ -1,15 +1,15 @@
 """Claim 2: adversarial training lags, and ends lower.
 
-A final level is that of the last epoch that both trainings of a seed were measured at. Seeds that did not come as far
-as the furthest are left out, and named.
+The final level is that of the last epoch at which both trainings of a seed were measured. Seeds that did not come as
+far as the furthest one are left out and named.
 
-The lag follows its definition, the first epoch at initial + 0.9 (final - initial), an integer. Epochs may lie apart
-where nothing was measured; nothing is interpolated. A curve below the threshold at one measured epoch and above it at
-the next got there at one of the epochs after the first: their middle is its value, and all of them belong to its
-interval. So do all epochs at which the curve cannot be told from its threshold, a linear combination of three records
-with a paired error. For a curve of one direction that makes a confidence interval, with the bounds of either training
-at half the level, as if both erred together. A lag needs both curves to change, in the same direction (a fall
-can lag as well), by more than their error, and neither to be saturated from the start.
+The lag compares the first epoch at which a curve reaches initial + 0.9 (final - initial). Nothing is interpolated. A
+curve that is below this threshold at one measured epoch and above it at the next reached it at one of the epochs after
+the first: the middle of these is its value, and all of them belong to its interval. So do all epochs at which the curve
+does not differ from its threshold by more than the paired error. For a curve of one direction that makes a confidence
+interval, with the bounds of either training at half the level, as if both erred together. A lag is defined if both
+curves change in the same direction (a fall can lag as well) by more than their error, and neither is saturated from the
+start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ def _lag_statements(compared: _Compared) -> list[Statement]:
     found = {layer: _lag(pair, compared) for layer, pair in compared.pairs.items()}
     quantity, adversarial = compared.quantity, compared.adversarial
     like = Statement(
-        statement=f"{quantity} comes to {SHARE:.0%} of its change later in {adversarial} training {compared.where}",
+        statement=f"{quantity} reaches {SHARE:.0%} of its change later in {adversarial} training {compared.where}",
         statistic=f"lag of {adversarial} behind normal training",
         estimator=compared.estimator,
         quantity=quantity,
@@ -206,7 +206,7 @@ def _direction(curve: Curve) -> int:
 
 
 def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
-    """Return the first and the last epoch at which a curve may first have come to `SHARE` of its change.
+    """Return the first and the last epoch at which a curve may first have reached `SHARE` of its change.
 
     Args:
         curve: of at least two epochs, that changes.
@@ -226,5 +226,5 @@ def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
 
 
 def _first(flags: NDArray[np.bool_]) -> int:
-    """Position of the first true one; the last position where there is none, since the end is there by definition."""
+    """Position of the first true flag; the last position where there is none."""
     return int(flags.argmax()) if flags.any() else len(flags) - 1

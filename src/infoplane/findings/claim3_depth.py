@@ -1,11 +1,11 @@
-"""Claim 3, second half: the estimates do not always fall with depth. Counts, never violations.
+"""Claim 3, second half: the estimates do not always fall with depth.
 
 A depth-order reversal is a layer with more information than the one before it, at the last epoch, by more than the
-paired error and than what the estimators promise (`NUMERICAL_ERROR`). Noise is added to each layer by itself, so the
-noisy layers are no Markov chain and reversals violate no inequality. One certain reversal supports the claim; it is
-contradicted where errors leave no room for any.
+paired error and the numerical error of the estimators (`NUMERICAL_ERROR`). Noise is added to each layer separately, so
+the noisy layers form no Markov chain and a reversal violates no inequality. One certain reversal supports the claim. It
+is contradicted if no reversal is possible within the errors.
 
-Errors are those of the choice of examples, at the level divided by the number of comparisons; saturated and null-like
+Errors are those of the choice of examples, at the level divided by the number of comparisons. Saturated and null-like
 values are not compared. All seeds are counted together.
 """
 
@@ -62,7 +62,7 @@ def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING)
 
 
 def _rises(curves: Curves, training: str, estimator: str, quantity: str) -> list[_Rise]:
-    """Return how much each layer has more than the one before it, where both can speak."""
+    """Return how much more each layer has than the one before it, where neither is saturated or null-like."""
     rises = []
     for before, layer in zip(curves.layers[:-1], curves.layers[1:], strict=True):
         wanted = [Series(training, ORIGINAL, one, estimator, quantity) for one in (before, layer)]
@@ -102,7 +102,7 @@ def _counted(like: Statement, rises: list[_Rise]) -> Statement:
 
 
 _REASONS = {
-    SUPPORTED: "a deeper layer has more, beyond the error",
-    UNDECIDED: "errors leave room for a reversal",
-    CONTRADICTED: "every layer has less than the one before it, beyond the error",
+    SUPPORTED: "a layer has more than the one before it, by more than the error",
+    UNDECIDED: "a reversal is possible within the errors",
+    CONTRADICTED: "every layer has less than the one before it, by more than the error",
 }

@@ -1,20 +1,20 @@
 """Claim 4: normal training prefers texture, adversarial training shape.
 
-Along each distortion the accuracy and the last layer's information are followed relative to what the same network has
-undistorted, both above chance: r(level) = (v(level) - chance) / (v(undistorted) - chance). The statistic is the slope
-of r over the distortion's strength, from 0 to 1, by least squares: -1 is what a network has that falls from everything
-to chance along a line. Strength is log(level / identity); the level itself where that of the identity is 0; and its
-inverse where it is infinite. Patch-shuffling destroys shape, so the claim wants adversarial training to fall more
-steeply; saturation destroys texture, so there it wants normal training to. The other distortions stand beside these
-two and decide nothing: high-pass destroys coarse form, hence shape; what low-pass, noise, grey and texture exchange
-destroy counts as texture.
+Accuracy and the last layer's information are followed along each distortion, relative to the same network on
+undistorted examples and above chance: r(level) = (v(level) - chance) / (v(undistorted) - chance). The statistic is the
+least-squares slope of r over the strength of the distortion, from 0 to 1; a network that falls from its undistorted
+value to chance along a line has slope -1. Strength is log(level / identity); the level itself where the identity is 0;
+and the inverse of the level where the identity is infinite. Patch-shuffling destroys shape, so by the claim adversarial
+training falls more steeply. Saturation destroys texture, so there normal training does. The other distortions are shown
+beside these two and decide nothing: high-pass destroys coarse form and so shape; what low-pass, noise, grey and texture
+exchange destroy counts as texture.
 
-Chance is exp(-H(Y)) of accuracy, which is one in the number of classes where these are balanced, the mean of permuted
-labels of I(T;Y), and 0 of I(X;T). Where no null was taken (`--measurement.decoder-permutations 0`) it is 0 as well,
-which is what decoders give where they know nothing; the statement says so.
+Chance is exp(-H(Y)) for accuracy, which is one in the number of classes if they are balanced, the mean over permuted
+labels for I(T;Y), and 0 for I(X;T). If no null was taken (`--measurement.decoder-permutations 0`) it is 0 as well, the
+value of decoders without information, and the statement says so.
 
-A network that is not above chance undistorted has no slope. Records of accuracy hold no groups: networks and levels
-then count as independent samples of examples, which overstates the error of their differences.
+A network that is at chance on undistorted examples has no slope. Records of accuracy have no groups of examples:
+networks and levels then count as independent samples, which overstates the error of their differences.
 """
 
 import itertools
@@ -67,7 +67,7 @@ class Response(NamedTuple):
     errors: Floats  # (levels,) standard errors
     chance: float
     chance_known: bool = True  # otherwise no null was taken
-    margin: float = 0.0  # what is as good as chance
+    margin: float = 0.0  # above chance, that still counts as chance
     poor: str = ""  # why the numbers cannot be compared, if they cannot
 
 
@@ -107,7 +107,7 @@ def relative_slope(response: Response) -> tuple[float, Floats, float]:
 def distortion_statements(
     measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL_TRAINING
 ) -> list[Statement]:
-    """Compare the slopes of both trainings, on original examples; adversarial ones stand beside them."""
+    """Compare the slopes of both trainings: original examples decide, adversarial ones are shown beside them."""
     rows = with_standing(measurements).filter(pl.col("split") == "test")
     performance = performance.filter(pl.col("split") == "test")
     chance = chance_of_accuracy(measurements)
@@ -224,10 +224,10 @@ def _why_not(responses: list[Response], identity: float) -> str:
         return next(one.poor for one in responses if one.poor)
     levels = responses[0].levels
     if len(levels) < 2 or levels[0] != identity or any(one.levels != levels for one in responses):
-        return "missing: the undistorted level and others, the same for both trainings"
+        return "missing: the undistorted level and at least one more, the same for both trainings"
     quantile = t_quantile(LEVEL, math.inf)
     if any(one.values[0] - quantile * one.errors[0] <= one.chance + one.margin for one in responses):
-        return "no slope: a network is not above chance undistorted"
+        return "no slope: a network is at chance on undistorted examples"
     return ""
 
 

@@ -8,6 +8,7 @@ from infoplane.findings.evidence import LEVEL, Evidence, Interval
 from infoplane.short_repr import with_short_repr
 
 Verdict = Literal["supported", "contradicted", "undecided"]
+NEEDS_SEEDS = "needs at least two seeds: add `--seeds 3`"
 SUPPORTED: Verdict = "supported"
 CONTRADICTED: Verdict = "contradicted"
 UNDECIDED: Verdict = "undecided"
@@ -26,11 +27,11 @@ class Number(NamedTuple):
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One statistic about a claim, with what it says. Information is in nats."""
+    """One statistic about a claim, with its verdict. Information is in nats."""
 
     claim: int
     part: str  # of the claim, where the finding is primary; otherwise ""
-    statement: str  # what would be so if the claim held
+    statement: str  # what is true if the claim holds
     statistic: str
     layer: str
     estimator: str  # with "@" and the mode of the noise, where that is not fixed
@@ -46,7 +47,7 @@ class Finding:
 
 
 class Judgement(NamedTuple):
-    """What a statistic says at one level."""
+    """The verdict of a statistic at one level."""
 
     verdict: Verdict
     low: float | None
@@ -72,7 +73,7 @@ class Statement:
     numbers: tuple[Number, ...] = ()
     judge: Judge
     part: str = ""
-    scope: str = ""  # how much of what was recorded it rests on, where the claim should say so
+    scope: str = ""  # which part of the records it rests on, if not all of them
 
     def finding(self, claim: int) -> Finding:
         """Return the finding about a claim, with its 95 % interval."""
@@ -87,7 +88,7 @@ def against(evidence: Evidence, *, above: bool, margin: float = 0.0) -> Judge:
     Args:
         evidence: of the statistic.
         above: whether the claim wants it above 0.
-        margin: what is as good as 0; of statistics in nats, what the estimators promise.
+        margin: differences up to it count as 0; of statistics in nats, the numerical error of the estimators.
     """
 
     def judge(alpha: float) -> Judgement:
@@ -123,14 +124,14 @@ def noted(judge: Judge, note: str) -> Judge:
 
 
 def undecidable(reason: str) -> Judge:
-    """Judge nothing: the records cannot say."""
+    """Leave it undecided, for a reason."""
     return lambda _: Judgement(UNDECIDED, None, None, reason)
 
 
 def basis_of(evidence: Evidence, interval: Interval) -> str:
-    """Say what an interval is about."""
+    """Say which errors an interval covers."""
     seeds = len(evidence.values)
     if seeds == 1:
-        return "one seed: the interval covers the choice of examples, not another training"
+        return "one seed: the interval covers the choice of examples and not the spread between trainings"
     wider = {"examples": "choice of examples", "seeds": f"spread over {seeds} seeds"}[interval.basis]
     return f"the interval covers the choice of examples and the spread over {seeds} seeds, mostly the {wider}"

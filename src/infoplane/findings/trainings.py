@@ -1,4 +1,4 @@
-"""Which two trainings the claims are held against: the normal one and one adversarial one, whatever its method."""
+"""Which two trainings the claims compare: normal training and one adversarial training, whatever its method."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from infoplane.records import ADVERSARIAL_TRAINING, NORMAL_TRAINING
 
 
 class Trainings(NamedTuple):
-    """The training that stands for adversarial training, and those that were recorded and are not judged."""
+    """The training that is judged as adversarial training, and the others that were recorded."""
 
     adversarial: str
     left_out: tuple[str, ...]
 
     def note(self) -> str:
-        """Say what a verdict about both trainings leaves open; nothing where there is nothing to say."""
+        """Return what a verdict about both trainings should add; empty if nothing."""
         said = []
         if self.adversarial != ADVERSARIAL_TRAINING:
-            said.append(f"{self.adversarial} training stands for adversarial training")
+            said.append(f"{self.adversarial} training is judged as adversarial training")
         if self.left_out:
             said.append(f"recorded but not judged: {', '.join(self.left_out)} training")
         return "; ".join(said)

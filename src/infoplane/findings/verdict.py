@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 
 from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import LEVEL
-from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, Judgement, Statement, Verdict
+from infoplane.findings.finding import CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UNDECIDED, Judgement, Statement, Verdict
 from infoplane.short_repr import with_short_repr
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def claim_verdict(claim: Claim, statements: Sequence[Statement]) -> ClaimVerdict
         scopes = _grouped((_scope(parts[name]), name) for name in decisive)
         reasons += [f"{names}: {scope}" for scope, names in scopes.items() if scope]
         if any(one.seeds == 1 for name in decisive for one in parts[name]):
-            reasons.append("by one seed: about these networks, not about others trained likewise")
+            reasons.append("one seed: the verdict is about these networks, not about others trained the same way")
     return ClaimVerdict(claim.number, claim.name, claim.text, verdict, "; ".join(reasons))
 
 
@@ -71,7 +71,7 @@ def _scope(statements: Sequence[Statement]) -> str:
 
 
 def _grouped(said: Iterable[tuple[T, str]]) -> dict[T, str]:
-    """Return the names that each thing is said of."""
+    """Return, for each thing that is said, the names that it is said of."""
     names: dict[T, list[str]] = {}
     for what, name in said:
         names.setdefault(what, []).append(name)
@@ -79,13 +79,13 @@ def _grouped(said: Iterable[tuple[T, str]]) -> dict[T, str]:
 
 
 def _of_several_seeds(one: Statement) -> Statement:
-    """Decide nothing by a single seed."""
+    """Leave it undecided with a single seed."""
 
     def judge(alpha: float) -> Judgement:
         found = one.judge(alpha)
         if one.seeds > 1 or found.verdict == UNDECIDED:
             return found
-        return found._replace(verdict=UNDECIDED, reason="one seed, no spread between trainings")
+        return found._replace(verdict=UNDECIDED, reason=NEEDS_SEEDS)
 
     return replace(one, judge=judge)
 

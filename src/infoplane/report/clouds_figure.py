@@ -56,7 +56,8 @@ def clouds_figure(measurements: pl.DataFrame, clouds: pl.DataFrame) -> Figure:
         figure,
         f"Mean over draws, in bits; {truths}; * above 0.95 of its ceiling. All four panels have the same scale; the "
         "ring is two standard deviations of the noise, the square a bin. "
-        "The decoder tells mixed from tight and nothing else; every other estimate confounds this with the spread. "
+        "Only the decoder depends on whether classes are mixed or tight alone; every other estimate also follows the "
+        "spread. "
         "Truth: of the distribution, under this noise for both, and without noise for I(T;Y).",
     )
     return figure
@@ -91,7 +92,7 @@ def _write_values(axes: Axes, rows: pl.DataFrame) -> None:
     lines = [(estimator_label(name), [by_name.get((name, quantity)) for quantity in QUANTITIES]) for name in _ROWS]
     texts = [(label, [_text(row, "mean_bits") for row in pair]) for label, pair in lines]
     truths = [_text(by_name.get((NOISY, quantity)), "truth_bits") for quantity in QUANTITIES]
-    texts.append(("truth, noisy", truths))
+    texts.append(("truth, with noise", truths))
     texts.append(("truth, no noise", ["∞", _text(by_name.get((DECODED, QUANTITIES[1])), "truth_bits")]))
     for line, (label, values) in enumerate(texts, start=1):
         height = -0.03 - 0.075 * line

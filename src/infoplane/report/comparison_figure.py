@@ -95,7 +95,7 @@ def _legend(trainings: list[str], examples: list[str], transferred: bool) -> lis
     for rank, name in enumerate(examples):
         handles.append(Line2D([], [], color="#333333", linestyle=LINES[rank % 4], label=plain(f"{name} examples")))
     if transferred:
-        label = "adversarial, decoders of originals"
+        label = "adversarial, decoders trained on clean"
         handles.append(Line2D([], [], color="#333333", linestyle=_TRANSFERRED_LINE, label=label))
     handles.append(Line2D([], [], label="ceiling", **CEILING))
     return handles

@@ -46,7 +46,7 @@ _OF_ALL_LAYERS = (
     _Panel(INPUT_INFORMATION, KDE_KL, "KDE (KL)"),
     _Panel(INPUT_INFORMATION, KDE_KL + RELATIVE, "KDE (KL),\nrelative noise"),
     _Panel(LABEL_INFORMATION, KDE_KL, "KDE (KL-KL)"),
-    _Panel(LABEL_INFORMATION, DECODED_TRANSFER, "decoded, by\ndecoders of\nundistorted", signed=True),
+    _Panel(LABEL_INFORMATION, DECODED_TRANSFER, "decoded,\ntrained on\nundistorted", signed=True),
 )
 
 DISTORTION = FigureSpec[Recorded](
@@ -98,7 +98,7 @@ def _distortion_layers(own: Recorded) -> Figure | None:
 def _panels(rows: pl.DataFrame) -> tuple[_Panel, ...]:
     """Return what is drawn of the last layer, which has noisy values and refitted decoders too."""
     name = noisy_name(rows)
-    noisy = _Panel(INPUT_INFORMATION, name, f"noisy,\n{'fixed' if name == NOISY else 'relative'} noise")
+    noisy = _Panel(INPUT_INFORMATION, name, f"Monte Carlo,\n{'fixed' if name == NOISY else 'relative'} noise")
     refitted = _Panel(LABEL_INFORMATION, DECODED, "decoded,\nrefitted", signed=True)
     fixed, relative, label, moved = _OF_ALL_LAYERS
     return fixed, noisy, relative, label, refitted, moved
@@ -230,7 +230,7 @@ def _draw_performance(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
             if not lent.is_empty():  # cue conflict: the class of the texture beside that of the shape
                 style = {**keys.style(training, examples), "linestyle": ":", "linewidth": 0.9, "markersize": 2}
                 axes.plot(_places(lent, levels), 100 * lent["texture_accuracy"], label="_texture", **style)
-                axes.set_title("dotted: taken for the texture's class", loc="right", fontsize=6, y=0.0)
+                axes.set_title("dotted: predicted as the texture's class", loc="right", fontsize=6, y=0.0)
     if measure == "accuracy":
         axes.set(ylim=(0, 103), yticks=(0, 25, 50, 75, 100))
     elif (rows["loss"] > 0).all():

@@ -20,15 +20,15 @@ from infoplane.records import (
     RELATIVE_NOISE,
 )
 from infoplane.report.bits import in_bits
-from infoplane.report.labels import FEW, RELATIVE, SWEPT, estimator_order
-from infoplane.report.summary import show_number
+from infoplane.report.labels import RELATIVE, SWEPT, UNDERSAMPLED, estimator_order
+from infoplane.report.summary import in_terminal, show_number
 
 _NAMES = {
     KDE_KL: "KDE, Kullback-Leibler",
     KDE_BD: "KDE, Bhattacharyya",
     KDE_MIXED: "KDE, proved bounds",
     BINNING: "binning",
-    NOISY: "noisy, Monte Carlo",
+    NOISY: "Monte Carlo",
     DECODED: "held-out decoders",
 }
 
@@ -45,8 +45,8 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption=f"sat: above 95 % of the ceiling. few: {FEW}. ≤ before a null: the value does not exceed what permuted "
-        "labels reach (95 % quantile).",
+        caption=f"sat: above 95 % of the ceiling. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not "
+        "exceed what permuted labels reach (95 % quantile).",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
@@ -62,7 +62,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             Text(quantity),
             _name(row["estimator"]),
             row["kind"],
-            shown.value,
+            in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
             f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
         )

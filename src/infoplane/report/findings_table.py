@@ -1,4 +1,4 @@
-"""What the records say about the study's claims: as a table in the terminal, in the page, and as JSON."""
+"""Whether the study's claims hold in a run: as a table in the terminal, in the page, and as JSON."""
 
 import json
 import math

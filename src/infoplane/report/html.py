@@ -131,11 +131,11 @@ def report_html(
     page = Template(files("infoplane.report").joinpath("page.html").read_text("utf-8"))
     return page.substitute(
         title=escape(f"{subject.title}: information plane report"),
-        headline=escape(f"What the layers know: {subject.title}"),
+        headline=escape(f"Information in the layers: {subject.title}"),
         lead=(
-            "How much each layer of this network tells about its input and about the label, epoch by epoch, on "
-            "original and on adversarial examples. Every number comes with its estimator, error and ceiling, and every "
-            "I(T;Y) with what the same estimator finds in permuted labels."
+            "How much information each layer of this network has about its input and about the label, epoch by epoch, "
+            "on original and on adversarial examples. Every number comes with its estimator, error and ceiling, and "
+            "every I(T;Y) with what the same estimator gives for permuted labels."
         ),
         facts=_facts(subject, rows, performance),
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))

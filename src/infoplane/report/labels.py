@@ -16,10 +16,8 @@ from infoplane.records import (
     SWEPT_NOISE,
 )
 
-# What *few* beside a number means.
-FEW = (
-    "too few samples, by the estimator's own account: noisy from half of them differs, or most are alone in their bins"
-)
+# What "undersampled" beside a number means.
+UNDERSAMPLED = "the estimate changes when half of the examples are dropped, or most examples are alone in their bins"
 
 STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's figure
 
@@ -32,13 +30,13 @@ TRUSTED, TRANSFERRED = f"{NOISY_RELATIVE}+{DECODED}", f"{NOISY_RELATIVE}+{DECODE
 TRUSTED_FIXED, TRANSFERRED_FIXED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRANSFER}"
 
 _ESTIMATORS = {
-    TRUSTED: "Noisy at relative noise against decoded",
-    TRANSFERRED: "Noisy at relative noise against decoded, transferred",
-    TRUSTED_FIXED: "Noisy against decoded",
-    TRANSFERRED_FIXED: "Noisy against decoded, transferred",
+    TRUSTED: "Monte Carlo at relative noise against decoded",
+    TRANSFERRED: "Monte Carlo at relative noise against decoded (decoders trained on clean)",
+    TRUSTED_FIXED: "Monte Carlo against decoded",
+    TRANSFERRED_FIXED: "Monte Carlo against decoded (decoders trained on clean)",
     DECODED: "Decoded",
-    DECODED_TRANSFER: "Decoded, transferred",
-    NOISY: "Noisy",
+    DECODED_TRANSFER: "Decoded (decoders trained on clean)",
+    NOISY: "Monte Carlo",
     KDE_KL: "KDE (KL)",
     KDE_BD: "KDE (BD)",
     KDE_MIXED: "KDE (mixed)",
@@ -50,13 +48,13 @@ _STANDING = {
     (KDE_BD, INPUT_INFORMATION): "KDE lower bound (BD)",
     (KDE_KL, LABEL_INFORMATION): "KDE estimate (KL-KL)",
     (KDE_BD, LABEL_INFORMATION): "KDE estimate (BD-BD)",
-    (NOISY, INPUT_INFORMATION): "Noisy estimate",
-    (NOISY, LABEL_INFORMATION): "Noisy estimate",
+    (NOISY, INPUT_INFORMATION): "Monte Carlo estimate",
+    (NOISY, LABEL_INFORMATION): "Monte Carlo estimate",
     (DECODED, LABEL_INFORMATION): "Decoded lower bound",
-    (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound, transferred",
-    (TRUSTED, INPUT_INFORMATION): "Noisy, relative noise",
+    (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound (decoders trained on clean)",
+    (TRUSTED, INPUT_INFORMATION): "Monte Carlo, relative noise",
     (TRUSTED, LABEL_INFORMATION): "Decoded",
-    (TRUSTED_FIXED, INPUT_INFORMATION): "Noisy",
+    (TRUSTED_FIXED, INPUT_INFORMATION): "Monte Carlo",
     (TRUSTED_FIXED, LABEL_INFORMATION): "Decoded",
 }
 

@@ -18,9 +18,9 @@ from infoplane.sweeps import CLOSED_FORM, CONTINUOUS_LIMIT, DISCRETE_LIMIT, KSG,
 _BOX: dict[str, Any] = {"color": "#222222", "linewidth": 0.9, "linestyle": (0, (6, 1.5))}
 _CAPTION = (
     "X is uniform on [0, 1]; noise or bin of width b around f(X): a box (KSG, from pairs of X and T), Gaussian noise "
-    "of the box's variance (KDE, noisy), or bins (binning). Wide and pale: the truth for each.\n"
-    "Left: a layer of eight values carries H(T), however little noise there is, and the estimates stop there with it. "
-    "Middle: a continuous layer carries more with every halving of b, without end; the "
+    "of the box's variance (KDE, Monte Carlo), or bins (binning). Wide and pale: the truth for each.\n"
+    "Left: a layer of eight values encodes H(T) as the noise vanishes, and the estimates end there too. "
+    "Middle: a continuous layer encodes more with every halving of b, without end; the "
     "estimates stop at log N or before it, where they are of the sample alone.\n"
     "Right: why. h(T) stays, h(T|X) = log b falls without end, and "
     "I(X;T) is their difference. A network without noise is at b = 0."

@@ -1,4 +1,4 @@
-"""What attacked examples are taken for, and what layers tell about that class beside the right one."""
+"""Which class attacked examples are misclassified as, and how predictive layers are of that class and the true one."""
 
 import math
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ from infoplane.report.subject import class_label
 
 _WRITTEN = 12  # classes up to which each cell of the matrix is written out
 _CURVES = (  # quantity, estimator, label, line, marker, filled
-    (MISTAKEN_INFORMATION, DECODED, "mistaken class, decoders refitted", "-", "o", True),
-    (MISTAKEN_INFORMATION, DECODED_TRANSFER, "mistaken class, decoders of originals", "--", "o", False),
+    (MISTAKEN_INFORMATION, DECODED, "wrong class, decoders refitted", "-", "o", True),
+    (MISTAKEN_INFORMATION, DECODED_TRANSFER, "wrong class, decoders trained on clean", "--", "o", False),
     (TRUE_INFORMATION, DECODED, "true class, decoders refitted", "-", "s", True),
-    (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders of originals", "--", "s", False),
+    (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders trained on clean", "--", "s", False),
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
 _NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
@@ -42,7 +42,7 @@ TRANSFER = FigureSpec[Recorded](
         "network itself decides which class is predicted. High confidence does not mean that the answer is right."
     ),
     draw=lambda own: transfer_figure(
-        own.performance, f"What adversarial examples are taken for, {own.where}", own.class_names
+        own.performance, f"Predicted class of adversarial examples, {own.where}", own.class_names
     ),
 )
 
@@ -61,13 +61,13 @@ MISTAKES = FigureSpec[Recorded](
     draw=lambda own: mistakes_figure(
         own.rows,
         own.distorted.filter(pl.col("distortion") == "saturation"),
-        f"What misclassified adversarial examples tell, {own.where}",
+        f"Wrong and true class in misclassified examples, {own.where}",
     ),
 )
 
 
 def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure | None:
-    """Draw which class attacked examples are taken for, by label: a matrix per training, at its last epoch.
+    """Draw the predicted class of attacked examples, by label: a matrix per training, at its last epoch.
 
     Args:
         performance: of one seed, undistorted, columns of `records.PERFORMANCE_SCHEMA`.
@@ -111,7 +111,7 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
             f"{training_label(training)}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
             loc="left", fontweight="bold",
         )  # fmt: skip
-        axes.set_xlabel("taken for (in a cell: share of the row, below it the mean confidence, in %)")
+        axes.set_xlabel("predicted class (in a cell: share of the row, below it the mean confidence, in %)")
         if number % across == 0:
             axes.set_ylabel("label")
     bar = figure.add_axes((1 - 0.55 / width, 0.2, 0.12 / width, 0.6))
@@ -148,10 +148,10 @@ def _matrix(
 
 
 def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> Figure | None:
-    """Draw what layers tell about the mistaken and the true class of misclassified attacked examples.
+    """Draw how predictive layers are of the wrong and the true class of misclassified attacked examples.
 
     Above, layer by layer at the last epoch; below, where it was measured, layer by layer under the strongest
-    saturation, and the last layer along saturation: the same examples and the class that they were taken for before.
+    saturation, and the last layer along saturation: the same examples and the class that was predicted before it.
 
     Args:
         rows: of one seed, undistorted, as `in_bits` returns them.

@@ -25,7 +25,7 @@ _COLUMNS = (
     (INPUT_INFORMATION, KDE_KL + RELATIVE, "I(X;T), KDE (KL), relative noise", False, False),
     (LABEL_INFORMATION, KDE_KL, "I(T;Y), KDE (KL-KL)", False, True),
     (LABEL_INFORMATION, DECODED, "I(T;Y), decoded, refitted", True, False),
-    (LABEL_INFORMATION, DECODED_TRANSFER, "I(T;Y), decoders of undistorted originals", True, True),
+    (LABEL_INFORMATION, DECODED_TRANSFER, "I(T;Y), decoders trained on undistorted clean", True, True),
 )
 
 
@@ -50,10 +50,11 @@ def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, fi
     return (
         '<section id="distortion" aria-labelledby="distortion-title">\n'
         '<h2 id="distortion-title">Distorted examples</h2>\n'
-        "<p>The finished networks on examples that were distorted, after the attack where there was one. Each "
-        "distortion destroys one kind of cue, so what falls with it rested on that cue. Decoders of undistorted "
-        "originals say what the network's own code for the label survives; refitted ones, whether the label can be "
-        "read from the layer at all. Noise, fixed or relative, is the same at every level.</p>\n"
+        "<p>The finished networks on distorted examples; attacked examples were attacked first. Each distortion "
+        "destroys one kind of cue, so a network whose accuracy falls relied on that cue. Decoders trained on "
+        "undistorted clean examples show whether the network still encodes the label as before, and refitted ones "
+        "whether the label can be read from the layer at all. Noise, fixed or relative, is the same at every "
+        "level.</p>\n"
         f"{figures}{''.join(tables)}</section>\n"
     )
 
@@ -67,7 +68,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
     }
     performed = {(row["level"], row["training"], row["examples"]): row for row in performance.to_dicts()}
     noisy = noisy_name(rows)
-    heading = f"I(X;T), noisy, {'fixed' if noisy == NOISY else 'relative'} noise"
+    heading = f"I(X;T), Monte Carlo, {'fixed' if noisy == NOISY else 'relative'} noise"
     columns = ((INPUT_INFORMATION, noisy, heading, False, False), *_COLUMNS)
     lent = performance["texture_accuracy"].is_not_null().any()
     lines = []
@@ -104,7 +105,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         f'<th scope="col" class="text">{escape(text)}</th>'
         for text in (DISTORTIONS[name].level.capitalize(), "Training", "Examples")
     )
-    taken = '<th scope="col">Taken for the texture&rsquo;s class</th>' if lent else ""
+    taken = '<th scope="col">Predicted as the texture&rsquo;s class</th>' if lent else ""
     return scrollable(
         f"{name.capitalize()} (destroys {DISTORTIONS[name].destroys}), seed {seed}, layer {layer}: information in bits",
         f'<thead><tr>{texts}<th scope="col">Accuracy</th>{taken}<th scope="col">Loss, nats</th>{heads}</tr></thead>'

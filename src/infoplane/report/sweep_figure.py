@@ -198,9 +198,15 @@ def _legend(attacked: str, relative: str) -> list[Line2D | Patch]:
         Patch(
             facecolor="none", edgecolor=COLOURS[5], linestyle="--", label=plain(f"between the KDE bounds, {attacked}")
         ),
-        Line2D([], [], color="black", marker="o", markersize=3.5, linestyle="none", label="noisy, original"),
+        Line2D([], [], color="black", marker="o", markersize=3.5, linestyle="none", label="Monte Carlo, original"),
         Line2D(
-            [], [], color=COLOURS[5], marker="x", markersize=4.5, linestyle="none", label=plain(f"noisy, {attacked}")
+            [],
+            [],
+            color=COLOURS[5],
+            marker="x",
+            markersize=4.5,
+            linestyle="none",
+            label=plain(f"Monte Carlo, {attacked}"),
         ),
         Line2D([], [], label="ceiling", **CEILING),
         Line2D([], [], color=_COLOURS[KDE_KL], label=f"KL-KL (dashed: {plain(attacked)})"),

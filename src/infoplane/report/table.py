@@ -26,6 +26,7 @@ from infoplane.report.summary import (
     accuracy_columns,
     at_chance_lines,
     ceiling_bits,
+    in_terminal,
     layer_summaries,
 )
 
@@ -33,7 +34,7 @@ from infoplane.report.summary import (
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
 _NOTHING = Shown("-", "", "", null_like=False, saturated=False, too_few=False)
 _BLANK = Shown("", "", "", null_like=False, saturated=False, too_few=False)
-_TRANSFERRED = "adv*"
+_TRAINED_ON_CLEAN = ("(trained", "on clean)")  # reads on from "adv", in columns that such decoders leave empty
 
 
 def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Group:
@@ -97,22 +98,23 @@ def _information_table(summaries: list[LayerSummary], measurements: pl.DataFrame
     name = "relative" if noise == RELATIVE else "fixed"
     title += f"I(X;T) at {name} noise{ceiling(INPUT_INFORMATION)}; I(T;Y){ceiling(LABEL_INFORMATION)}"
     table = _new_table(Text(title))
-    table.add_column("\nlayer", overflow="fold", min_width=6)
-    table.add_column("\non", no_wrap=True)
-    table.add_column("I(X;T)\nnoisy", justify="right", no_wrap=True)
-    table.add_column("\nKDE bounds", justify="right", no_wrap=True)
+    table.add_column("\n\nlayer", overflow="fold", min_width=6)
+    table.add_column("\n\non", no_wrap=True)
+    table.add_column("I(X;T)\nMonte\nCarlo", justify="right", no_wrap=True)
+    table.add_column("\n\nKDE bounds", justify="right", no_wrap=True)
     for index, (_, name) in enumerate(_LABEL_COLUMNS):
-        table.add_column((" I(T;Y)" if index == 0 else "") + f"\n{name}", justify="right", no_wrap=True)
-        table.add_column("\nnull", justify="right", no_wrap=True)
+        table.add_column((" I(T;Y)" if index == 0 else "") + f"\n\n{name}", justify="right", no_wrap=True)
+        table.add_column("\n\nnull", justify="right", no_wrap=True)
     for layer in dict.fromkeys(one.layer for one in summaries):
         # All kinds of examples share a row, so that a long layer name folds beside them at no extra height.
         of_layer = [one for one in summaries if one.layer == layer]
-        moved = [_number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer]
-        moved = [number for number in moved if number is not _NOTHING]
-        names = [_short(one.examples) for one in of_layer] + [_TRANSFERRED] * len(moved)
+        moved = [number for one in of_layer if (number := _transferred(one)) is not _NOTHING]
+        names = [_short(one.examples) for one in of_layer]
+        names += [_short(one.examples) for one in of_layer if _transferred(one) is not _NOTHING]
         cells = [Text(layer), Text("\n".join(names))]
-        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]))
-        cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer))
+        begin, end = (Text(f"\n{text}" * len(moved), style="dim") for text in _TRAINED_ON_CLEAN)
+        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]) + begin)
+        cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer) + end)
         for estimator, _ in _LABEL_COLUMNS:
             numbers = [_number(one, LABEL_INFORMATION, estimator) for one in of_layer]
             numbers += moved if estimator == DECODED else [_BLANK] * len(moved)
@@ -130,6 +132,10 @@ def _bounds(summary: LayerSummary, noise: str) -> Text:
     return Text("-".join(ends) if ends != ["-", "-"] else "-")
 
 
+def _transferred(summary: LayerSummary) -> Shown:
+    return _number(summary, LABEL_INFORMATION, DECODED_TRANSFER)
+
+
 def _short(examples: str) -> str:
     return {"original": "orig", "adversarial": "adv"}.get(examples, examples[:6])
 
@@ -142,7 +148,10 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 
 def _stack(numbers: list[Shown]) -> Text:
-    lines = [Text(one.value, style="dim" if one.saturated or one.null_like or one.too_few else "") for one in numbers]
+    lines = [
+        Text(in_terminal(one.value), style="dim" if one.saturated or one.null_like or one.too_few else "")
+        for one in numbers
+    ]
     return Text("\n").join(lines)
 
 
@@ -160,24 +169,22 @@ def _legend(summaries: list[LayerSummary], relative: str) -> Text:
     lines = []
     if DECODED in estimators:
         lines.append(
-            "decoded: what decoders read from examples they were not fitted on, a lower bound; it may grow with depth."
+            "decoded: by decoders, from examples that they were not fitted on. A lower bound; it may grow with depth."
         )
     if DECODED_TRANSFER in estimators:
         lines.append(
-            "  adv: decoders refitted on attacked examples, which also read the label that the attack leaks;\n"
-            f"  {_TRANSFERRED}: decoders fitted on originals, negative where they are confidently wrong."
+            "  adv: decoders refitted on attacked examples, which also read the label that the attack leaks.\n"
+            f"  adv {' '.join(_TRAINED_ON_CLEAN)}: decoders trained on clean examples; negative: confidently wrong."
         )
     if relative:
         lines.append(f"Noise under I(X;T): {relative}.")
-    lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")
+    lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, which is no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(
-            "sat: above 95 % of its ceiling, so it says only that the estimator ran out of examples or labels."
+            "sat: above 95 % of the ceiling. The estimator ran out of examples or labels; the layer may encode more."
         )
     if any(one.too_few and not one.saturated for one in shown):
-        lines.append(
-            "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."
-        )
+        lines.append("†: undersampled. The estimate changes when half of the examples are dropped.")
     if any(one.null_like for one in shown):
-        lines.append("≤null: no higher than with permuted labels (95 % quantile), so it says nothing about the label.")
+        lines.append("≤null: no higher than with permuted labels (95 % quantile), so no evidence about the label.")
     return Text("\n" + "\n".join(lines), style="dim")

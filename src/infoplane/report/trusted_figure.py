@@ -61,7 +61,7 @@ def _trusted(own: Recorded) -> Figure | None:
     if planes is None:
         return None
     noise = "relative" if planes[0] == TRUSTED_PLANE else "fixed"
-    title = f"Noisy I(X;T) at {noise} noise and decoded I(T;Y), with 95 % intervals, {own.where}"
+    title = f"Monte Carlo I(X;T) at {noise} noise and decoded I(T;Y), with 95 % intervals, {own.where}"
     return trusted_figure(own.rows, title)
 
 
@@ -96,7 +96,7 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
         _draw_label(curves[1, column], own.filter(pl.col("quantity") == LABEL_INFORMATION))
         curves[1, column].set_xlabel("completed epochs")
     planes[0].set_ylabel("decoded\nI(T;Y), bits")
-    curves[0, 0].set_ylabel(f"noisy, {_noise_name(noise)}\nI(X;T), bits")
+    curves[0, 0].set_ylabel(f"Monte Carlo, {_noise_name(noise)}\nI(X;T), bits")
     curves[1, 0].set_ylabel("decoded\nI(T;Y), bits")
     epoch_bar(figure, norm, (1 - 0.65 / width, 1 - 2.5 / height, 0.12 / width, 2.0 / height))
     attacked = ", ".join(name for name in examples_of(rows) if name != "original") or "adversarial"
@@ -114,7 +114,7 @@ def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Norm
     axes.vlines(own["input_drawn_bits"], *interval_ends(own, "label"), colors=colours, linewidth=0.8)
     limits = plane_limits(points, "input")
     limits = (min(limits[0], *interval_ends(points, "input")[0]), limits[1])
-    axes.set(xlim=limits, ylim=plane_limits(points, "label"), xlabel="noisy I(X;T), bits")
+    axes.set(xlim=limits, ylim=plane_limits(points, "label"), xlabel="Monte Carlo I(X;T), bits")
     near = float(own["input_ceiling_bits"].min()) - _NEAR_BITS  # type: ignore[arg-type]
     axes.axvspan(near, limits[1], **_SHORT)
 
@@ -190,7 +190,7 @@ def _legend(attacked: str, noise: str) -> Sequence[Line2D | Patch]:
     return [
         Line2D([], [], label="original examples, 95 % interval", **_ORIGINAL, **line),
         Line2D([], [], label=plain(f"{attacked} examples, decoders refitted"), **_ATTACKED, **line),
-        Line2D([], [], label=plain(f"{attacked} examples, decoders of originals"), **_TRANSFERRED, **line),
+        Line2D([], [], label=plain(f"{attacked} examples, decoders trained on clean"), **_TRANSFERRED, **line),
         Patch(color=COLOURS[0], alpha=0.15, linewidth=0, label=f"KDE bounds at {noise}, original"),
         Line2D(
             [],
@@ -200,7 +200,7 @@ def _legend(attacked: str, noise: str) -> Sequence[Line2D | Patch]:
             linestyle=(0, (1, 1)),
             label=plain(f"KDE bounds at {noise}, {attacked}"),
         ),
-        Patch(label="too few samples: falls short", **_SHORT),
+        Patch(label="undersampled: too low", **_SHORT),
         Line2D([], [], label="ceiling", **CEILING),
         Patch(color=NULL_COLOUR, alpha=0.6, linewidth=0, label="within the null (last epoch)"),
     ]
