@@ -132,7 +132,7 @@ def test_a_close_relation_that_is_not_near_enough_is_contradicted_where_its_inte
     means = [one for one in findings(flow(shared(0.25), seeds=tuple(range(12))), DIFFERENCES) if one.part]
     assert all(0 < one.value < 0.5 for one in means)
     assert all(one.verdict != "supported" for one in means)
-    assert any(one.verdict == "contradicted" and "but not close" in one.reason for one in means)
+    assert any(one.verdict == "contradicted" and "but not within the border" in one.reason for one in means)
 
 
 def test_one_seed_has_no_baseline():
@@ -175,7 +175,7 @@ def test_an_unfinished_seed_leaves_the_finished_ones_as_they_are_and_is_named():
 def test_curves_that_move_by_less_than_the_numerical_error_do_not_move():
     table = exact(flow(lambda *, epoch, seed, **_: 1 + 1e-4 * bends(seed)[epoch], seeds=SEEDS))
     found = findings(table, DIFFERENCES)
-    assert all("does not move by more than its error" in one.reason for one in found)
+    assert all("changes by less than its error" in one.reason for one in found)
 
 
 def test_each_seed_stands_against_all_crossed_pairs_that_it_is_in():
@@ -214,7 +214,7 @@ def test_curves_that_do_not_move_beyond_their_error_are_undecided():
     table = flow(lambda *, epoch, **_: 1 + 0.001 * (epoch % 2), seeds=SEEDS)
     found = findings(table, DIFFERENCES, layer="fc1")
     assert {one.verdict for one in found} == {"undecided"}
-    assert "does not move by more than its error" in found[0].reason
+    assert "changes by less than its error" in found[0].reason
 
 
 @pytest.mark.parametrize("epochs", [(0, 1, 2), (0,)])

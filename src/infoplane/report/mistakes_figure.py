@@ -61,7 +61,7 @@ MISTAKES = FigureSpec[Recorded](
     draw=lambda own: mistakes_figure(
         own.rows,
         own.distorted.filter(pl.col("distortion") == "saturation"),
-        f"Wrong and true class in misclassified examples, {own.where}",
+        f"Decoded wrong and true class of misclassified examples, {own.where}",
     ),
 )
 
