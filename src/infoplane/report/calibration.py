@@ -18,8 +18,8 @@ _LEGEND = {
     "95 %": "the stated interval: in how many replicates it covers the truth, or, of a lower bound, starts below it, "
     "of an upper one, ends above it; a bound can be right and far away",
     "n": "replicates",
-    "flag": "replicates above 0.95 of the estimator's ceiling, where it ran out of samples or labels; of Monte Carlo "
-    "(noisy) also undersampled ones",
+    "flag": "replicates above 0.95 of the estimator's ceiling, where it ran out of samples or labels; of noisy also "
+    "those that it calls biased itself",
     "null": "replicates no higher than permuted labels get (95 % quantile), which say nothing about the labels",
     "s": "seconds of processor time for one fit on one thread, median",
 }
@@ -28,8 +28,8 @@ _NOTES = (
     "for the distribution, which the truth is of, only well below the log of the number of samples: nearer to it even "
     "an upper bound ends below the truth. I(T;Y) by one kind of bound (Bhattacharyya, Kullback-Leibler) is a "
     "difference of bounds, so an estimate.",
-    "For plain I(T;Y), KDE and Monte Carlo add noise of their own and binning rounds. They estimate the information "
-    "that is left after that, which is at most the truth.",
+    "For plain I(T;Y), KDE and noisy add noise of their own and binning rounds. What is left after that is their "
+    "target, and no more than the truth.",
     "Intervals state the sampling error, not the bias. A decoder's is of the decoder's own value, a lower bound.",
 )
 
