@@ -82,7 +82,7 @@ def test_titles_tiles_and_folders_say_whose_data_and_model_it_is(kind, capsys):
     assert run == f"mine-make-on-{re.sub('[ :]', '-', name)}-s0"
     content = page(run)
     assert f"<title>mine:make on {name}: information plane report</title>" in content
-    assert f"<h1>What the layers know: mine:make on {name}</h1>" in content
+    assert f"<h1>Information in the layers: mine:make on {name}</h1>" in content
     assert facts(run)["Model"] == "mine:make"
     assert facts(run)["Data"] == name
     said = re.findall(r"mnist-lenet5", content)
@@ -118,14 +118,14 @@ def test_settings_that_were_given_are_not_said_to_be_kept(capsys):
 def test_another_published_data_set_is_foreign_too():
     assert flow("--data.name", "digits", "--measurement.layers", "fc3", "--measurement.examples", 20) == 0
     assert runs() == ["lenet5-on-digits-s0"]
-    assert "What the layers know: lenet5 on digits<" in page("lenet5-on-digits-s0")
+    assert "Information in the layers: lenet5 on digits<" in page("lenet5-on-digits-s0")
 
 
 def test_a_recipes_own_data_and_model_are_named_by_the_recipe(capsys):
     given = ("--measurement.layers", "fc3", "--measurement.examples", 20)
     assert flow(*given, recipe="digits-lenet5") == 0
     assert runs() == ["digits-lenet5-s0"]
-    assert "What the layers know: digits-lenet5<" in page("digits-lenet5-s0")
+    assert "Information in the layers: digits-lenet5<" in page("digits-lenet5-s0")
     assert facts("digits-lenet5-s0")["Model"] == "lenet5"
     assert "note" not in capsys.readouterr().out
 
@@ -135,7 +135,7 @@ def test_a_fragment_is_marked_in_records_and_titles(mnist_fragment):
     (run,) = runs()
     kept = RunFolder(Path("runs") / run).read_config()["environment"]["data"]
     assert kept["fragment"] == "6 of 10,000 test images"
-    assert "What the layers know: mine:make on mnist, fragment<" in page(run)
+    assert "Information in the layers: mine:make on mnist, fragment<" in page(run)
     assert facts(run)["Data"] == "mnist, a fragment: 6 of 10,000 test images"
 
 
@@ -195,6 +195,6 @@ def test_names_that_are_no_text_reach_figures_and_page(monkeypatch):
     monkeypatch.setattr(html, "write_figures", write_figures)
     assert main(["report", "run"]) == 0
     content = Path("run/report.html").read_bytes().decode()
-    assert "What the layers know: mine:make on p\ufffdts<" in content
+    assert "Information in the layers: mine:make on p\ufffdts<" in content
     kept = RunFolder("run").read_config()["environment"]["data"]
     assert kept["classes"] == ["caf\ufffd", "new\\nline", "two$x^"]

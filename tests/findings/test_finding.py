@@ -1,10 +1,17 @@
 """How findings become the verdict of a claim, and what it says about them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import Evidence
-from infoplane.findings.finding import Statement, against, claim_verdict, undecidable
+from infoplane.findings.finding import Statement, against, undecidable
+from infoplane.findings.verdict import claim_verdict
+
+ONE = Claim(number=3, name="one", text="It is so.", trainings=("normal",), statements=lambda at_hand: [])
+OF_METHODS = replace(ONE, needs_several_seeds=True)
 
 
 def at(place, error=0.0):
@@ -14,29 +21,29 @@ def at(place, error=0.0):
     )
 
 
-def statement(part, place, error=0.0, *, seeds=3, claim=3, **facts):
+def statement(part, place, error=0.0, *, seeds=3, **facts):
     own = {"judge": against(at(place, error), above=True), **facts}
-    return Statement(claim=claim, statement="", statistic="", part=part, value=place, seeds=seeds, **own)
+    return Statement(statement="", statistic="", part=part, value=place, seeds=seeds, **own)
 
 
 SURE = [statement(part, 9.0) for part in "bcd"]
 
 
 def test_every_part_supports_and_one_contradicts():
-    assert claim_verdict(3, SURE)[2:] == ("supported", "every part is supported")
-    against_it = claim_verdict(3, [statement("a", -9.0), *SURE])
-    assert against_it[2:] == ("contradicted", "the records contradict: a")
+    assert claim_verdict(ONE, SURE)[3:] == ("supported", "every part is supported")
+    against_it = claim_verdict(ONE, [statement("a", -9.0), *SURE])
+    assert against_it[3:] == ("contradicted", "the records contradict: a")
 
 
 def test_a_part_that_contradicts_alone_but_not_among_all_parts_is_said_to():
     # the interval ends at -0.2 at 5 %, and at 0.4 at 5 % / 4
-    found = claim_verdict(3, [statement("a", -0.4, 0.01), *SURE])
+    found = claim_verdict(ONE, [statement("a", -0.4, 0.01), *SURE])
     assert (found.verdict, found.reason) == ("undecided", "contradicted at 5 %, not at 5 % / 4 parts (a)")
 
 
 def test_an_undecided_claim_quotes_no_finding_that_is_decided():
     levels = [statement("a", -9.0), statement("a", 0.0, 1.0), statement("a", 0.3, 0.01), statement("a", -9.0)]
-    found = claim_verdict(3, [*levels, *SURE])
+    found = claim_verdict(ONE, [*levels, *SURE])
     assert found.verdict == "undecided"
     assert found.reason == (
         "of 4 findings 1 supported at 5 %, none at 5 % / 4 findings, 2 contradicted, 1 undecided: the interval spans 0 "
@@ -47,33 +54,32 @@ def test_an_undecided_claim_quotes_no_finding_that_is_decided():
 
 def test_undecided_parts_are_named_with_what_each_says():
     parts = [statement("a", 0.0, 1.0), statement("b", 0.1, 1.0), statement("c", 0.0, judge=undecidable("missing: d"))]
-    assert claim_verdict(3, [*parts, statement("d", 9.0)]).reason == "the interval spans 0 (a, b); missing: d (c)"
+    assert claim_verdict(ONE, [*parts, statement("d", 9.0)]).reason == "the interval spans 0 (a, b); missing: d (c)"
     few = statement("e", 0.0, 1.0, scope="rests on 1 of 5 layers: fc3")
-    assert claim_verdict(3, [parts[0], few]).reason == (
+    assert claim_verdict(ONE, [parts[0], few]).reason == (
         "the interval spans 0 (a); the interval spans 0 (e; rests on 1 of 5 layers: fc3)"
     )
 
 
-@pytest.mark.parametrize("claim", [2, 4])
-def test_claims_about_methods_need_seeds_that_others_do_without(claim):
+def test_claims_about_methods_need_seeds_that_others_do_without():
     for place, verdict in ((9.0, "supported"), (-9.0, "contradicted")):
-        parts = [statement(part, place, seeds=1, claim=claim) for part in "ab"]
-        assert {one.finding().verdict for one in parts} == {verdict}
-        assert claim_verdict(claim, parts)[2:] == ("undecided", "one seed, no spread between trainings (a, b)")
-        other = claim_verdict(3, parts)
-        assert (other.verdict, "by one seed" in other.reason) == (verdict, True)
+        parts = [statement(part, place, seeds=1) for part in "ab"]
+        assert {one.finding(3).verdict for one in parts} == {verdict}
+        assert claim_verdict(OF_METHODS, parts)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a, b)")
+        other = claim_verdict(ONE, parts)
+        assert (other.verdict, "one seed: the verdict is about these networks" in other.reason) == (verdict, True)
     # one part of one seed cannot support, and one of several seeds can contradict
     mixed = [statement("a", 9.0, seeds=1), statement("b", 9.0)]
-    assert claim_verdict(claim, mixed)[2:] == ("undecided", "one seed, no spread between trainings (a)")
-    assert claim_verdict(claim, [mixed[0], statement("b", -9.0)]).reason == "the records contradict: b"
+    assert claim_verdict(OF_METHODS, mixed)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a)")
+    assert claim_verdict(OF_METHODS, [mixed[0], statement("b", -9.0)]).reason == "the records contradict: b"
 
 
 def test_how_much_a_part_rests_on_is_said_whatever_the_verdict():
     for place, verdict in ((9.0, "supported"), (-9.0, "contradicted"), (0.0, "undecided")):
         one = statement("a", place, 0.01, scope="2 of 10 curves could be judged")
-        found = claim_verdict(3, [one])
+        found = claim_verdict(ONE, [one])
         assert (found.verdict, "2 of 10 curves could be judged" in found.reason) == (verdict, True)
-        assert "2 of 10 curves" in one.finding().reason
+        assert "2 of 10 curves" in one.finding(3).reason
 
 
 @pytest.mark.parametrize(

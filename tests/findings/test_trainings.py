@@ -39,7 +39,7 @@ def test_adversarial_training_is_judged_where_it_is_recorded_and_others_are_name
 def test_any_other_training_stands_for_it_where_it_is_not(method):
     found, plain = find(run("normal", method), NOTHING), find(run("normal", "adversarial"), NOTHING)
     assert claim(found, 2).verdict == claim(plain, 2).verdict == "supported"
-    assert claim(found, 2).reason.endswith(f"; {method} training stands for adversarial training")
+    assert claim(found, 2).reason.endswith(f"; {method} training is judged as adversarial training")
     main = found.about(2)[0]
     assert f"than {method} training" in main.statement
     assert f"normal - {method} training" in main.statistic
@@ -59,8 +59,8 @@ def test_any_other_training_stands_for_it_where_it_is_not(method):
 def test_the_first_of_several_stands_for_it_and_another_can_be_named():
     table = run("normal", "trades", "free")
     first, named = find(table, NOTHING), find(table, NOTHING, training="free")
-    assert "trades training stands for adversarial training; recorded but not judged: free" in claim(first, 2).reason
-    assert "free training stands for adversarial training; recorded but not judged: trades" in claim(named, 2).reason
+    assert "trades training is judged as adversarial training; recorded but not judged: free" in claim(first, 2).reason
+    assert "free training is judged as adversarial training; recorded but not judged: trades" in claim(named, 2).reason
     with pytest.raises(ValueError, match=r"training must be one of .*\['trades', 'free'\], got 'yopo'"):
         find(table, NOTHING, training="yopo")
     with pytest.raises(ValueError, match="got 'normal'"):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-import infoplane.report.figures as figures_module
+import infoplane.report.figure as figure_module
 from infoplane.records import PERFORMANCE_SCHEMA
 from infoplane.report.figures import write_figures
 from infoplane.report.html import report_html
@@ -71,9 +71,8 @@ def test_titles_of_figures_say_it(full_run, performance, monkeypatch):
 
     def note(figure, stem, pdfs):
         titles[stem.name] = figure.get_suptitle()
-        return []
 
-    monkeypatch.setattr(figures_module, "save_figure", note)
+    monkeypatch.setattr(figure_module, "save_figure", note)
     write_figures(Marked())
     assert "at chance" not in titles["information-flow-normal-s3"]
     assert titles["information-flow-adversarial-s3"] == (

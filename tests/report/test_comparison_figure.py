@@ -73,7 +73,7 @@ def test_decoded_values_stand_in_their_intervals(full_run, figure):
 def test_rows_name_the_noise(figure):
     labels = [figure.axes[row * len(LAYERS)].get_ylabel().replace("\n", " ") for row in range(9)]
     assert labels[:3] == [
-        "I(X;T), bits Noisy, relative noise", "I(X;T), bits KDE (BD), relative noise", "I(X;T), bits KDE (KL)",
+        "I(X;T), bits Monte Carlo, relative noise", "I(X;T), bits KDE (BD), relative noise", "I(X;T), bits KDE (KL)",
     ]  # fmt: skip
     assert labels[5] == "I(T;Y), bits Decoded"
 

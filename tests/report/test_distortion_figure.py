@@ -111,10 +111,10 @@ def test_curves_and_nulls_differ_without_colours(figure):
 
 def test_noisy_information_stands_at_relative_noise_or_at_the_fixed_one_where_that_is_all(tables, figure):
     rows, performance = tables
-    assert panels(figure, len(LEVELS))[3, 0].get_ylabel() == "I(X;T), bits\nnoisy,\nrelative noise"
+    assert panels(figure, len(LEVELS))[3, 0].get_ylabel() == "I(X;T), bits\nMonte Carlo,\nrelative noise"
     older = distortion_figure(rows.remove(estimator="noisy@relative"), performance, "title")
     axes = panels(older, len(LEVELS))[3, 0]
-    assert axes.get_ylabel() == "I(X;T), bits\nnoisy,\nfixed noise"
+    assert axes.get_ylabel() == "I(X;T), bits\nMonte Carlo,\nfixed noise"
     assert lines(axes)["normal/original"].get_ydata() == pytest.approx(drawn("normal", "original", "saturation", 2, 1))
 
 

@@ -10,9 +10,11 @@ from rich.console import Console
 from tests.report.distorted import LEVELS, SEED, distorted_run
 
 from infoplane.report.bits import distorted
-from infoplane.report.distortion_sheet import distortion_sheet
+from infoplane.report.comparison_figure import COMPARISON
+from infoplane.report.distortion_figure import DISTORTION, DISTORTION_LAYERS
+from infoplane.report.distortion_sheet import DISTORTION_SHEET, distortion_sheet
 from infoplane.report.distortion_table import distortion_table
-from infoplane.report.figures import distortion_figures
+from infoplane.report.figures import write_figures
 from infoplane.report.html import report_html
 
 
@@ -76,22 +78,26 @@ def page_of(run, figures=()):
 
 def test_the_page_has_a_section_with_figures_and_tables(run, tmp_path):
     figures = [
-        tmp_path / f"{name}.png" for name in ("comparison-s3", "distortion-s3", "distortion-sheet-saturation-s3")
+        COMPARISON.files(tmp_path, ["s3"], "seed 3"),
+        DISTORTION.files(tmp_path, ["s3"], "seed 3"),
+        DISTORTION_SHEET.files(tmp_path, ["saturation", "s3"], "saturation, seed 3"),
     ]
-    for path in figures:
-        path.write_bytes(path.stem.encode())
+    for one in figures:
+        one.png.write_bytes(one.title.encode())
     page = page_of(run, figures)
     section = page[page.index('<section id="distortion"') :]
     section = section[: section.index("</section>")]
     assert '<a href="#distortion">' in page
-    assert re.findall(r"<strong>(.*?)</strong>", section) == ["Distortion s3.", "Distortion sheet saturation s3."]
+    assert re.findall(r"<strong>(.*?)</strong>", section) == [
+        "Distortion, seed 3.", "Distortion sheet, saturation, seed 3.",
+    ]  # fmt: skip
     assert page.count("<figure>") == 3
     assert "Accuracy, loss and both informations of the last layer" in section
     assert "A few examples at every level" in section
     rows = cells(section, "Saturation (destroys texture), seed 3, layer fc3")
     assert len(rows) == 1 + 3 * 4
     # (0.9 - 0.2) 0.8 0.9 ln(400) nats of KDE; 0.9 - 0.4 - 0.2 of ln(10) decoded, +- 0.098 nats
-    assert "I(X;T), noisy, relative noise" in rows[0]
+    assert "I(X;T), Monte Carlo, relative noise" in rows[0]
     # noisy: (0.9 - 0.15 - 0.2) 0.8 0.9 ln(400) nats
     assert rows[1][:7] == ["2", "normal", "original", "90.00 %", "0.1", "3.42&thinsp;±.07", "4.36&thinsp;±.07"]
     assert rows[1][10:12] == ["0.72&thinsp;±.07", "0.58 to 0.86"]
@@ -140,19 +146,26 @@ def test_undistorted_numbers_of_the_page_stay_as_they_were(run, make_run, tmp_pa
     assert one.replace("\n", "") == other.replace("\n", "")
 
 
-def test_a_run_without_distortions_has_no_such_section(make_run, tmp_path):
+def distortion_figures(run, monkeypatch):
+    """What is drawn of study two, without rendering it."""
+    monkeypatch.setattr("infoplane.report.figure.save_figure", lambda figure, stem, pdfs: None)
+    monkeypatch.setattr("infoplane.report.figures.FIGURES", (DISTORTION, DISTORTION_LAYERS, DISTORTION_SHEET))
+    return {one.stem.name for one in write_figures(run)}
+
+
+def test_a_run_without_distortions_has_no_such_section(make_run, tmp_path, monkeypatch):
     run = make_run(tmp_path / "plain", epochs=(10,), trainings=("normal",), trusted=False)
     assert "#distortion" not in page_of(run)
-    assert list(distortion_figures(run, "plain")) == []
+    assert distortion_figures(run, monkeypatch) == set()
 
 
-def test_a_sheet_that_is_gone_is_left_out(make_run, tmp_path):
+def test_a_sheet_that_is_gone_is_left_out(make_run, tmp_path, monkeypatch):
     run = distorted_run(make_run, tmp_path / "run")
     expected = {f"distortion-{kind}-{name}-s3" for kind in ("sheet", "layers") for name in LEVELS}
-    assert {kind for kind, _ in distortion_figures(run, "name")} == {"distortion-s3", *expected}
+    assert distortion_figures(run, monkeypatch) == {"distortion-s3", *expected}
     for path in (run.path / "examples").glob("*-shuffling*"):
         path.unlink()
-    kinds = {kind for kind, _ in distortion_figures(run, "name")}
+    kinds = distortion_figures(run, monkeypatch)
     assert kinds == {"distortion-s3", *expected} - {"distortion-sheet-shuffling-s3"}
 
 

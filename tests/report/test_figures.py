@@ -1,10 +1,17 @@
 import gc
+import re
 
 import matplotlib as mpl
 import pytest
+from tests.report.distorted import distorted_run
+from tests.report.toy_figure import TOYS
 
 from infoplane.errors import UserError
+from infoplane.report import figures
+from infoplane.report.catalogue import FIGURES, SWEEP_FIGURES
+from infoplane.report.figure import paths_of
 from infoplane.report.figures import write_figures
+from infoplane.report.html import write_report
 from infoplane.runs import RunFolder
 
 
@@ -17,9 +24,13 @@ def small_run(make_run, tmp_path_factory):
 PER_TRAINING = ("information-flow", "trusted", "relative-noise", "noise-sweep", "class-entropies")
 
 
+def contents(run):
+    return {path: path.read_bytes() for path in paths_of(write_figures(run))}
+
+
 @pytest.fixture(scope="module")
 def written(small_run):
-    return {path: path.read_bytes() for path in write_figures(small_run)}
+    return contents(small_run)
 
 
 def test_each_training_gets_its_figures_and_each_seed_a_comparison(small_run, written):
@@ -36,7 +47,7 @@ def test_each_training_gets_its_figures_and_each_seed_a_comparison(small_run, wr
 def test_the_same_records_give_the_same_bytes(small_run, written):
     mpl.rcParams["axes.facecolor"] = "red"  # neither do the caller's settings matter
     try:
-        assert {path: path.read_bytes() for path in write_figures(small_run)} == written
+        assert contents(small_run) == written
         assert mpl.rcParams["axes.facecolor"] == "red"
     finally:
         mpl.rcdefaults()
@@ -45,7 +56,7 @@ def test_the_same_records_give_the_same_bytes(small_run, written):
 def test_what_was_not_recorded_has_no_figure(make_run, tmp_path):
     run = make_run(tmp_path / "run", epochs=(0,), layers=("fc",), trainings=("normal",), trusted=False)
     stems = ["information-flow-normal-s3", "class-entropies-normal-s3", "comparison-s3"]
-    assert [path.stem for path in write_figures(run)][::2] == stems
+    assert [one.stem.name for one in write_figures(run)] == stems
 
 
 def test_drawing_leaves_the_garbage_collector_as_it_was(make_run, tmp_path):
@@ -63,3 +74,44 @@ def test_a_run_without_records_draws_nothing(make_run, tmp_path):
 def test_a_folder_without_a_run_is_a_users_mistake(tmp_path):
     with pytest.raises(UserError, match="holds no config"):
         write_figures(RunFolder(tmp_path))
+
+
+def test_kinds_differ_and_captions_are_sentences():
+    specs = [*FIGURES, *SWEEP_FIGURES]
+    assert len({spec.kind for spec in specs}) == len(specs)
+    assert all(spec.caption[0].isupper() and spec.caption.endswith(".") for spec in specs)
+
+
+def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", TOYS)
+    run = distorted_run(make_run, tmp_path / "run")
+    page = write_report(run).read_text()
+    stems = ["toy-training-normal-s3", "toy-training-adversarial-s3", "toy-run", "toy-seed-s3"]
+    stems += [f"toy-distortion-{name}-s3" for name in ("saturation", "shuffling", "high-pass")]
+    assert sorted(path.name for path in (run.path / "figures").iterdir()) == sorted(
+        f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")
+    )
+    listed = (run.path / "manifest.sha256").read_text()
+    assert all(f"figures/{stem}.pdf" in listed for stem in stems)
+    titles = {
+        section: re.findall("<figcaption><strong>(.*?)</strong> (.*?) Also in <code>(.*?)</code>", text)
+        for section, text in re.findall('<section id="(.*?)"(.*?)</section>', page, re.DOTALL)
+    }
+    caption = "A line. It is straight."
+    assert titles["figures"] == [
+        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.pdf"),
+        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.pdf"),
+        ("Toy run.", caption, "figures/toy-run.pdf"),
+        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.pdf"),
+    ]
+    assert [title for title, _, _ in titles["distortion"]] == [
+        f"Toy distortion, {name}, seed 3." for name in ("saturation", "shuffling", "high-pass")
+    ]
+
+
+def test_the_list_of_what_was_drawn_names_both_files(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", TOYS)
+    drawn = write_figures(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",)))
+    assert [one.spec.kind for one in drawn] == ["toy-training", "toy-run", "toy-seed"]
+    assert all(one.png.is_file() and one.pdf.is_file() for one in drawn)
+    assert [path.suffix for path in paths_of(drawn)] == [".png", ".pdf"] * 3

@@ -30,7 +30,8 @@ def finding(**facts):
 
 
 def claim(number, verdict="undecided", reason="nothing"):
-    return ClaimVerdict(number, CLAIMS[number], verdict, reason)
+    own = CLAIMS[number - 1]
+    return ClaimVerdict(number, own.name, own.text, verdict, reason)
 
 
 def rows(page, caption):
@@ -41,7 +42,7 @@ def rows(page, caption):
 
 def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
     page = findings_html(Findings([claim(2, "supported", "every part")], [finding()]))
-    assert rows(page, "Claims of the study")[1] == ["2", "supported", CLAIMS[2], "every part"]
+    assert rows(page, "Claims of the study")[1] == ["2", "supported", CLAIMS[1].text, "every part"]
     head, row, below = rows(page, "Claim 2: what the verdict rests on")
     assert dict(zip(head, row, strict=True)) == {
         "Verdict": "supported",
@@ -114,7 +115,10 @@ def test_the_json_holds_nats_and_no_number_that_is_none():
     text = findings_json(Findings([claim(2)], [finding(low=-math.inf, high=math.nan)]))
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert content["unit"] == "nats"
-    assert content["claims"][0] == {"claim": 2, "statement": CLAIMS[2], "verdict": "undecided", "reason": "nothing"}
+    assert content["claims"][0] == {
+        "claim": 2, "name": "adversarial lags", "statement": CLAIMS[1].text,
+        "verdict": "undecided", "reason": "nothing",
+    }  # fmt: skip
     (one,) = content["findings"]
     assert (one["value"], one["low"], one["high"]) == (math.log(2), None, None)
     assert one["numbers"][0] == {"name": "normal, epoch 3", "value": 2 * math.log(2), "unit": "nats"}
@@ -158,7 +162,7 @@ def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkey
     run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
     text = write_report(run).read_text()
     content = json.loads((run.path / "findings.json").read_text())
-    assert [one["claim"] for one in content["claims"]] == list(CLAIMS)
+    assert [one["claim"] for one in content["claims"]] == [claim.number for claim in CLAIMS]
     for one in content["claims"]:
         assert [str(one["claim"]), one["verdict"]] in [row[:2] for row in rows(text, "Claims of the study")]
 

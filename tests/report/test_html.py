@@ -8,6 +8,9 @@ import polars as pl
 import pytest
 
 from infoplane.report.bits import in_bits
+from infoplane.report.clouds_figure import FOUR_CLOUDS
+from infoplane.report.flow_figure import INFORMATION_FLOW
+from infoplane.report.geometry_figure import GEOMETRY
 from infoplane.report.html import report_html, write_report
 from infoplane.report.page_data import embedded_json, page_data
 
@@ -110,8 +113,8 @@ def test_what_to_trust_first_comes_with_interval_and_null(full_page):
     caption = "Normal training, seed 3, epoch 10: information in bits, trust these first"
     rows = cells(full_page, caption)
     assert rows[1][2:] == [
-        "Noisy estimate, relative noise", "Decoded lower bound", "95 % interval", "null",
-        "Decoded lower bound, transferred", "95 % interval", "null",
+        "Monte Carlo estimate, relative noise", "Decoded lower bound", "95 % interval", "null",
+        "Decoded lower bound (decoders trained on clean)", "95 % interval", "null",
     ]  # fmt: skip
     # The formulas of the run: 0.2 + 0.75 (1 - exp(-5)) of log2 10 bits, 1.96 errors of 0.03 nats either side.
     assert rows[-2] == [
@@ -130,17 +133,17 @@ def test_relative_noise_has_a_table_of_its_own(full_page):
     study = cells(full_page, "Normal training, seed 3, epoch 10: information in bits, pairwise and binned estimates")
     assert len(study) == len(rows)
     assert not any("9.95 sat" in row for row in study)
-    assert study[1].count("Noisy estimate") == 2  # at the fixed noise
-    assert rows[1].count("Noisy estimate") == 1  # of I(T;Y)
+    assert study[1].count("Monte Carlo estimate") == 2  # at the fixed noise
+    assert rows[1].count("Monte Carlo estimate") == 1  # of I(T;Y)
 
 
 def test_a_run_without_relative_noise_trusts_the_fixed_one(full_run):
     older = full_run.measurements().remove(estimator="noisy", noise_mode="relative")
     text = report_html({}, older, full_run.geometry(), full_run.performance(), [])
     rows = cells(text, "Normal training, seed 3, epoch 10: information in bits, trust these first")
-    assert (rows[1][2], rows[-2][2]) == ("Noisy estimate", "9.23 sat")
+    assert (rows[1][2], rows[-2][2]) == ("Monte Carlo estimate", "9.23 sat")
     data = page_data(in_bits(older), full_run.performance())
-    assert (data["estimators"][0], data["labels"]["noisy+decoded"]) == ("noisy+decoded", "Noisy against decoded")
+    assert (data["estimators"][0], data["labels"]["noisy+decoded"]) == ("noisy+decoded", "Monte Carlo against decoded")
 
 
 def test_the_sweep_is_left_to_its_figure(full_run):
@@ -201,7 +204,7 @@ def test_series_hold_the_records_in_bits(full_run):
     data = page_data(rows, full_run.performance())
     planes = ["noisy@relative+decoded", "noisy@relative+decoded-transfer", "noisy", "kde-kl", "kde-bd", "binning"]
     assert data["estimators"] == [*planes, "noisy@relative", "kde-kl@relative", "kde-bd@relative"]
-    assert data["labels"]["noisy@relative+decoded"] == "Noisy at relative noise against decoded"
+    assert data["labels"]["noisy@relative+decoded"] == "Monte Carlo at relative noise against decoded"
     assert len(data["series"]) == 2 * 5 * 9 * 2  # trainings, layers, planes, examples
     for one in data["series"]:
         own = rows.filter(training=one["training"], examples=one["examples"], layer=data["layers"][one["layer"]]).sort(
@@ -222,21 +225,22 @@ def test_series_hold_the_records_in_bits(full_run):
 
 
 def test_figures_are_embedded_with_captions(full_run, tmp_path):
-    picture = tmp_path / "information-flow-normal-s3.png"
+    drawn = INFORMATION_FLOW.files(tmp_path, ["normal", "s3"])
+    picture = drawn.png
     picture.write_bytes(b"\x89PNG synthetic")
-    text = page(full_run, [picture, picture.with_suffix(".pdf")])
+    text = page(full_run, [drawn])
     assert text.count("<figure>") == 1
     assert f'src="data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"' in text
     assert "Circles are original examples" in text
 
 
 def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
-    paths = [tmp_path / name for name in ("figures/geometry-s3.png", "sweeps/figures/four-clouds.png")]
-    for path in paths:
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"\x89PNG synthetic")
+    drawn = [GEOMETRY.files(tmp_path / "figures", ["s3"]), FOUR_CLOUDS.files(tmp_path / "sweeps" / "figures")]
+    for one in drawn:
+        one.png.parent.mkdir(parents=True)
+        one.png.write_bytes(b"\x89PNG synthetic")
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
-    text = report_html({}, *tables, paths, folder=tmp_path)
+    text = report_html({}, *tables, drawn, folder=tmp_path)
     assert "Also in <code>figures/geometry-s3.pdf</code>" in text
     assert "Also in <code>sweeps/figures/four-clouds.pdf</code>" in text
 
@@ -266,7 +270,7 @@ def test_a_run_without_records_still_has_a_report(make_run, tmp_path):
 def test_a_config_with_nothing_but_its_study_is_enough(full_run):
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
     text = report_html({"study": "flow"}, *(table.clear() for table in tables), [])
-    assert "What the layers know: flow" in text
+    assert "Information in the layers: flow" in text
 
 
 def test_two_hundred_epochs_stay_a_small_page(full_run):

@@ -9,12 +9,12 @@ from infoplane.report.labels import estimator_label, estimator_order
 @pytest.mark.parametrize(
     ("estimator", "quantity", "expected"),
     [
-        ("noisy@relative", None, "Noisy, relative noise"),
-        ("noisy@relative", INPUT_INFORMATION, "Noisy estimate, relative noise"),
-        ("noisy@relative+decoded", None, "Noisy at relative noise against decoded"),
-        ("noisy@relative+decoded", INPUT_INFORMATION, "Noisy, relative noise"),
+        ("noisy@relative", None, "Monte Carlo, relative noise"),
+        ("noisy@relative", INPUT_INFORMATION, "Monte Carlo estimate, relative noise"),
+        ("noisy@relative+decoded", None, "Monte Carlo at relative noise against decoded"),
+        ("noisy@relative+decoded", INPUT_INFORMATION, "Monte Carlo, relative noise"),
         ("noisy@relative+decoded", LABEL_INFORMATION, "Decoded"),
-        ("noisy+decoded", INPUT_INFORMATION, "Noisy"),
+        ("noisy+decoded", INPUT_INFORMATION, "Monte Carlo"),
         ("kde-bd@relative", INPUT_INFORMATION, "KDE lower bound (BD), relative noise"),
     ],
 )

@@ -108,11 +108,11 @@ def test_both_classes_are_drawn_layer_by_layer_both_ways():
     figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
     (axes,) = figure.axes
     in_one_bit = 0.6931471805599453
-    places, values = curve(axes, "mistaken class, decoders refitted")
+    places, values = curve(axes, "wrong class, decoders refitted")
     assert places == [0, 1, 2]
     assert values == pytest.approx([0.5 / in_one_bit, 0.6 / in_one_bit, 0.7 / in_one_bit])
     # confidently wrong decoders are cut at minus the ceiling, and marked
-    assert curve(axes, "true class, decoders of originals")[1] == pytest.approx([-2 / in_one_bit] * 3)
+    assert curve(axes, "true class, decoders trained on clean")[1] == pytest.approx([-2 / in_one_bit] * 3)
     assert [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "v" and len(line.get_xdata())] == [
         [0, 1, 2]
     ]
@@ -129,11 +129,11 @@ def test_below_stand_all_layers_under_the_strongest_saturation_and_the_last_alon
     figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
     above, strongest, below = figure.axes
     bit = 0.6931471805599453
-    assert curve(above, "mistaken class, decoders refitted")[1] == pytest.approx([0.999 / bit, 1.999 / bit])
-    assert curve(strongest, "mistaken class, decoders refitted")[1] == pytest.approx([0.488 / bit, 1.488 / bit])
+    assert curve(above, "wrong class, decoders refitted")[1] == pytest.approx([0.999 / bit, 1.999 / bit])
+    assert curve(strongest, "wrong class, decoders refitted")[1] == pytest.approx([0.488 / bit, 1.488 / bit])
     assert "at saturation 1024" in strongest.get_xlabel()
     expected = [(2 - level / 2000) / bit for level in (2, 64, 1024)]
-    assert curve(below, "mistaken class, decoders refitted")[1] == pytest.approx(expected)
+    assert curve(below, "wrong class, decoders refitted")[1] == pytest.approx(expected)
     assert [tick.get_text() for tick in below.get_xticklabels()] == ["2", "64", "1024"]
 
 

@@ -109,12 +109,12 @@ def test_the_page_opens_with_the_plane_to_trust_first(full_run, open_page):
     page.wait_for_selector("#values-table tbody tr")
     rows = page.locator("#values-table tbody tr").all_inner_texts()
     assert rows[4].split("\t") == [
-        "fc3", "normal", "original", "10", "6.92 too few samples", "9.97", "3.14 ± 0.04", "> 0.03", "3.32",
+        "fc3", "normal", "original", "10", "6.92 saturated", "9.97", "3.14 ± 0.04", "> 0.03", "3.32",
     ]  # fmt: skip
     page.focus("#epoch")
     page.keyboard.press("ArrowLeft")
     rows = page.locator("#values-table tbody tr").all_inner_texts()
-    assert rows[4].split("\t")[3:] == ["7", "6.83 too few samples", "9.97", "3.08 ± 0.04", "none", "3.32"]
+    assert rows[4].split("\t")[3:] == ["7", "6.83 saturated", "9.97", "3.08 ± 0.04", "none", "3.32"]
 
 
 def test_decoders_of_originals_are_selectable_and_drawn_clipped(full_run, open_page):

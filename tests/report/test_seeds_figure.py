@@ -6,7 +6,12 @@ import pytest
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.figures import write_figures
 from infoplane.report.page_figures import figures_html
-from infoplane.report.seeds_figure import seeds_figure, seeds_performance_figure
+from infoplane.report.seeds_figure import (
+    SEEDS_INFORMATION,
+    SEEDS_PERFORMANCE,
+    seeds_figure,
+    seeds_performance_figure,
+)
 from infoplane.report.summary import missing_parts
 
 
@@ -71,8 +76,8 @@ def test_performance_is_drawn_likewise(full_run):
 
 def stems_of(run, monkeypatch):
     """What is drawn, without rendering it."""
-    monkeypatch.setattr("infoplane.report.figures.save_figure", lambda _, stem, pdfs: [stem])
-    return [stem.name for stem in write_figures(run)]
+    monkeypatch.setattr("infoplane.report.figure.save_figure", lambda figure, stem, pdfs: None)
+    return [one.stem.name for one in write_figures(run)]
 
 
 def test_one_seed_has_no_bands_and_two_have(make_run, tmp_path, monkeypatch):
@@ -86,11 +91,11 @@ def test_one_seed_has_no_bands_and_two_have(make_run, tmp_path, monkeypatch):
     assert found == ["seeds-information", "seeds-performance"]
 
 
-@pytest.mark.parametrize("stem", ["seeds-information", "seeds-performance"])
-def test_captions_say_what_the_bands_are(stem, tmp_path):
-    path = tmp_path / f"{stem}.png"
-    path.write_bytes(b"synthetic")
-    assert figures_html([path]).count("bands: from the lowest to the highest seed") == 2  # in the alt text too
+@pytest.mark.parametrize("spec", [SEEDS_INFORMATION, SEEDS_PERFORMANCE], ids=lambda spec: spec.kind)
+def test_captions_say_what_the_bands_are(spec, tmp_path):
+    drawn = spec.files(tmp_path)
+    drawn.png.write_bytes(b"synthetic")
+    assert figures_html([drawn]).count("Bands: from the lowest to the highest seed") == 2  # in the alt text too
 
 
 def test_seeds_that_were_not_reached_yet_are_named(full_run):

@@ -223,7 +223,7 @@ def test_the_table_says_which_way_each_estimate_goes(sweeps):
         value_nats=pl.when(pl.col("quantity") == LABEL_INFORMATION).then(1.0).otherwise(pl.col("value_nats"))
     )
     lines = printed(trend_table(trends(rising)))
-    (line,) = [line for line in lines if line.startswith("Noisy")]
+    (line,) = [line for line in lines if line.startswith("Monte Carlo")]
     first, last = expected_bits(NOISY, INPUT_INFORMATION)[0], expected_bits(NOISY, INPUT_INFORMATION)[-1]
     assert f"{first:.2f} -> {last:.2f}" in line
     assert line.split()[-1] == "level"
@@ -235,7 +235,7 @@ def test_the_table_says_which_way_each_estimate_goes(sweeps):
 def test_the_table_of_limits_gives_value_and_truth_at_three_widths(limits):
     lines = printed(limits_table(limits))
     assert f"log N = {math.log2(1000):.2f}" in lines[0]
-    noisy = [line for line in lines if line.strip().startswith("Noisy")]
+    noisy = [line for line in lines if line.strip().startswith("Monte Carlo")]
     bits = expected_bits(NOISY, INPUT_INFORMATION)
     assert len(noisy) == 2
     for shown in (bits[0], bits[1]):

@@ -42,16 +42,18 @@ def test_a_run_without_relative_noise_shows_the_fixed_one_and_says_so(full_run):
     assert "relative" not in text
 
 
-def test_decoders_of_originals_have_a_line_of_their_own(full_run):
+def test_decoders_trained_on_clean_examples_have_a_line_of_their_own(full_run):
     lines = printed(full_run).split("Information in bits, adversarial")[0].splitlines()
     # 0.2 + 0.75 (1 - exp(-5)) - 0.1 of log2 10, less 2.5 (1 - exp(-5)) 1.3 nats: far below 0, and so within the null
     bits = (0.1 + 0.75 * (1 - math.exp(-5))) * math.log2(10) - 2.5 * (1 - math.exp(-5)) * 1.3 / math.log(2)
-    assert [line.split() for line in lines if " adv* " in line][-1] == ["adv*", f"{bits:.2f}±.12", "≤0.03"]
+    assert [line.split() for line in lines if " (trained " in line][-1] == [
+        "adv", "(trained", "on", "clean)", f"{bits:.2f}±.12", "≤0.03",
+    ]  # fmt: skip
 
 
-def test_what_decoders_of_originals_find_stands_below_what_refitted_ones_find(full_run):
+def test_what_decoders_trained_on_clean_find_stands_below_what_refitted_ones_find(full_run):
     lines = printed(full_run).splitlines()
-    place = next(index for index, line in enumerate(lines) if " adv* " in line)
+    place = next(index for index, line in enumerate(lines) if " (trained " in line)
     assert lines[place].index("±.12 >0.03") == lines[place - 1].index("±.04 >0.03")
 
 
@@ -75,25 +77,25 @@ def test_a_null_just_below_zero_is_no_minus_zero(full_run):
     assert "-0.00" not in console.file.getvalue()
 
 
-def test_noisy_values_near_their_ceiling_are_saturated_as_findings_say(full_run):
+def test_monte_carlo_values_near_their_ceiling_are_saturated_as_findings_say(full_run):
     assert "6.92 sat" in printed(full_run)
     assert "sat: above 95 % of the ceiling, or a Monte Carlo I(X;T) within 3 nats of it" in " ".join(
         printed(full_run).split()
     )
 
 
-def test_values_with_too_few_samples_by_their_own_account_say_so(full_run):
+def test_undersampled_values_are_marked(full_run):
     binned = pl.col("estimator") == "binning"
     rows = full_run.measurements().with_columns(undersampled=binned, saturated=~binned & pl.col("saturated"))
     console = Console(file=io.StringIO(), width=80)
     console.print(summary_table(rows, full_run.performance()))
-    assert "2.51 few" in console.file.getvalue()
-    assert "few: too few samples by its own account" in console.file.getvalue()
+    assert "2.51 †" in console.file.getvalue()
+    assert "†: undersampled. The estimate changes when half of the examples are dropped." in console.file.getvalue()
 
 
 def test_without_thorough_measurements_the_table_stays_whole(make_run, tmp_path):
     text = printed(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), trusted=False))
-    assert "adv*" not in text
+    assert "on clean" not in text
     assert "decoders" not in text
     first = next(line for line in text.splitlines() if line.startswith("conv1")).split()
     assert first[:3] == ["conv1", "orig", "-"]
@@ -124,7 +126,7 @@ def test_long_layer_names_fold_and_stay_whole(make_run, tmp_path):
     run = make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("blocks.0.first_activation",))
     text = printed(run)
     pieces = [line.split(f" {examples} ")[0].strip() for line in text.splitlines()
-              for examples in ("orig", "adv", "adv*") if f" {examples} " in line]  # fmt: skip
+              for examples in ("orig", "adv") if f" {examples} " in line]  # fmt: skip
     assert "".join(pieces) == "blocks.0.first_activation"
     assert max(map(len, text.splitlines())) <= 80
 

@@ -114,7 +114,7 @@ def check_band(run, figure, training, noise_mode):
 def test_the_band_of_originals_lies_between_the_kde_bounds_at_relative_noise(full_run, drawn):
     training, figure = drawn
     check_band(full_run, figure, training, "relative")
-    assert panel(figure, 1, "conv1").get_ylabel() == "noisy, relative noise\nI(X;T), bits"
+    assert panel(figure, 1, "conv1").get_ylabel() == "Monte Carlo, relative noise\nI(X;T), bits"
 
 
 def test_a_run_whose_noisy_values_are_at_the_fixed_noise_alone_is_drawn_at_that(full_run):
@@ -128,7 +128,7 @@ def test_a_run_whose_noisy_values_are_at_the_fixed_noise_alone_is_drawn_at_that(
     assert line.get_ydata() == pytest.approx(expected)
     (scatter,) = [one for one in panel(figure, 0, "fc2").collections if one.get_label() == "original"]
     assert np.asarray(scatter.get_offsets())[:, 0] == pytest.approx(expected)
-    assert panel(figure, 1, "conv1").get_ylabel() == "noisy, fixed noise\nI(X;T), bits"
+    assert panel(figure, 1, "conv1").get_ylabel() == "Monte Carlo, fixed noise\nI(X;T), bits"
 
 
 def test_too_few_samples_begin_three_nats_below_the_ceiling(drawn):

@@ -17,9 +17,10 @@ def geometry(options: GeometryOptions) -> int:
     """Measure the sweeps, draw them, and print which estimates rise along each."""
     from infoplane.commands.sweep_folder import sweep_folder
     from infoplane.console import progress_for
-    from infoplane.report.clouds_figure import clouds_figure
-    from infoplane.report.geometry_sweeps import artefact_sweep_figure, geometry_sweep_figure
-    from infoplane.report.style import figure_style, save_figure
+    from infoplane.report.catalogue import SWEEP_FIGURES
+    from infoplane.report.figure import paths_of
+    from infoplane.report.style import figure_style
+    from infoplane.report.sweep_curves import Sweeps
     from infoplane.report.sweep_tables import trend_table
     from infoplane.studies.geometry import STUDY, geometry_sweeps
     from infoplane.studies.trends import trends
@@ -32,12 +33,9 @@ def geometry(options: GeometryOptions) -> int:
         kept.write_table(folder / "clouds.parquet", records.clouds)
         progress.doing("drawing figures")
         with figure_style():
-            for name, figure in (
-                ("geometry-sweeps", geometry_sweep_figure(records.measurements)),
-                ("artefact-sweeps", artefact_sweep_figure(records.measurements)),
-                ("four-clouds", clouds_figure(records.measurements, records.clouds)),
-            ):
-                kept.list_files(save_figure(figure, folder / "figures" / name))
+            for spec in SWEEP_FIGURES:
+                drawn = spec.write(Sweeps(records.measurements, records.clouds), folder / "figures")
+                kept.list_files(paths_of(drawn))
     console.print(trend_table(trends(records.measurements)))
     console.print(f"records: {folder / 'records.parquet'}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"figures: {folder / 'figures'}", highlight=False, markup=False, soft_wrap=True)

@@ -17,8 +17,9 @@ def limits(options: LimitsOptions) -> int:
     """Measure both layers at every width, draw them, and print where the estimates end."""
     from infoplane.commands.sweep_folder import sweep_folder
     from infoplane.console import progress_for
-    from infoplane.report.limits_figure import limits_figure
-    from infoplane.report.style import figure_style, save_figure
+    from infoplane.report.figure import paths_of
+    from infoplane.report.limits_figure import LIMITS
+    from infoplane.report.style import figure_style
     from infoplane.report.sweep_tables import limits_table
     from infoplane.studies.limits import STUDY, noise_limits
 
@@ -29,7 +30,7 @@ def limits(options: LimitsOptions) -> int:
         kept.write_table(folder / "records.parquet", measurements)
         progress.doing("drawing the figure")
         with figure_style():
-            kept.list_files(save_figure(limits_figure(measurements), folder / "figures" / "limits"))
+            kept.list_files(paths_of(LIMITS.write(measurements, folder / "figures")))
     console.print(limits_table(measurements))
     console.print(f"records: {folder / 'records.parquet'}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"figures: {folder / 'figures'}", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The claims of the study as statistics with intervals and verdicts: tested, not asserted."""
+"""Tests of the study's claims: statistics with intervals and verdicts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,23 +6,19 @@ from typing import NamedTuple
 import polars as pl
 
 from infoplane.findings.attacks import chosen_attack
+from infoplane.findings.claim import AtHand, Claim
+from infoplane.findings.claims import CLAIMS
 from infoplane.findings.curves import read_curves
-from infoplane.findings.distortions import distortion_statements
-from infoplane.findings.episodes import compression_statements
-from infoplane.findings.finding import CLAIMS, ClaimVerdict, Finding, Number, Statement, Verdict, claim_verdict
-from infoplane.findings.levels import level_statements
-from infoplane.findings.reversals import reversal_statements
-from infoplane.findings.sweeps import sweep_statements
-from infoplane.findings.textures import texture_statements
+from infoplane.findings.finding import Finding, Number, Verdict
 from infoplane.findings.trainings import chosen_trainings
-from infoplane.findings.trends import trend_statements
-from infoplane.records import trainings_at_chance
+from infoplane.findings.verdict import ClaimVerdict, claim_verdict
+from infoplane.records import ADVERSARIAL_TRAINING, trainings_at_chance
 
-__all__ = ["CLAIMS", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
+__all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
 
 
 class Findings(NamedTuple):
-    """What the records of a run say about the claims."""
+    """Whether the claims hold in a run: a verdict for each, and the findings that they rest on."""
 
     claims: list[ClaimVerdict]
     findings: list[Finding]
@@ -43,19 +39,19 @@ def find(
     *,
     training: str | None = None,
 ) -> Findings:
-    """Test every claim on the records of a run; what was not recorded leaves its claim undecided.
+    """Test every claim on the records of a run. A claim whose records are missing is undecided.
 
-    Trainings at chance are left out and named: their networks answer no better than a constant does.
+    Trainings at chance are left out and named: their networks answer no better than a constant.
 
-    Normal training is held against one adversarial training, and original examples against those of one attack: the
+    Normal training is compared with one adversarial training, and original examples with those of one attack: the
     ones called "adversarial", otherwise the first others in the records. Other trainings and attacks that were recorded
     are named and not judged.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`, of all studies.
         performance: columns of `records.PERFORMANCE_SCHEMA`, likewise.
-        sweeps: as `sweeps.sweep_statements` takes them.
-        training: that stands for adversarial training; by default the one called "adversarial", otherwise the first
+        sweeps: columns of `sweeps.SWEEP_SCHEMA`, of study three; None if it was not run.
+        training: that is judged as adversarial training; by default the one called "adversarial", otherwise the first
             besides "normal" in the records.
 
     Raises:
@@ -64,44 +60,31 @@ def find(
     dead = trainings_at_chance(performance)
     measurements, performance = (_without(table, dead) for table in (measurements, performance))
     trainings = chosen_trainings(measurements, performance, training)
-    judged = trainings.adversarial
     attacks = chosen_attack(measurements, performance)
     measurements, performance = (attacks.judged_only(table) for table in (measurements, performance))
-    curves = read_curves(measurements)
-    statements: Sequence[Statement] = [
-        *trend_statements(curves, judged),
-        *level_statements(curves, judged),
-        *compression_statements(curves, judged),
-        *reversal_statements(curves, judged),
-        *distortion_statements(measurements, performance, judged),
-        *texture_statements(measurements, performance),
-        *sweep_statements(sweeps),
-    ]
-    claims = [claim_verdict(claim, [one for one in statements if one.claim == claim]) for claim in CLAIMS]
-    notes = [_noted(one, trainings.note(), _OF_BOTH_TRAININGS) for one in claims]
-    notes = [_noted(one, attacks.note(), _OF_EXAMPLES) for one in notes]
-    return Findings([_left_out(one, dead) for one in notes], [one.finding() for one in statements])
+    at_hand = AtHand(
+        curves=read_curves(measurements),
+        measurements=measurements,
+        performance=performance,
+        sweeps=sweeps,
+        adversarial=trainings.adversarial,
+    )
+    left_out = ", ".join(f"{name} training of seed {seed}" for seed, name in dead)
+    claims, findings = [], []
+    for claim in CLAIMS:
+        statements = claim.statements(at_hand)
+        verdict = claim_verdict(claim, statements)
+        notes = [
+            trainings.note() if ADVERSARIAL_TRAINING in claim.trainings else "",
+            attacks.note() if claim.trainings else "",
+            f"left out, at chance: {left_out}" if claim.trainings and left_out else "",
+        ]
+        claims.append(verdict._replace(reason="; ".join(filter(None, (verdict.reason, *notes)))))
+        findings += [one.finding(claim.number) for one in statements]
+    return Findings(claims, findings)
 
 
 def _without(table: pl.DataFrame, dead: Sequence[tuple[int, str]]) -> pl.DataFrame:
     for seed, training in dead:
         table = table.filter((pl.col("seed") != seed) | (pl.col("training") != training))
     return table
-
-
-def _left_out(claim: ClaimVerdict, dead: Sequence[tuple[int, str]]) -> ClaimVerdict:
-    if not dead or claim.claim == _OF_NO_TRAINING:
-        return claim
-    names = ", ".join(f"{training} training of seed {seed}" for seed, training in dead)
-    return claim._replace(reason=f"{claim.reason}; left out, at chance: {names}")
-
-
-_OF_BOTH_TRAININGS = (1, 2, 3, 4)  # the claims that adversarial training takes part in
-_OF_EXAMPLES = (1, 2, 3, 4, 5)  # the claims about original and attacked examples
-_OF_NO_TRAINING = 6  # the claim about the estimators
-
-
-def _noted(claim: ClaimVerdict, note: str, claims: Sequence[int]) -> ClaimVerdict:
-    if not note or claim.claim not in claims:
-        return claim
-    return claim._replace(reason=f"{claim.reason}; {note}")

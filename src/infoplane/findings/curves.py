@@ -20,7 +20,6 @@ from infoplane.records import (
 )
 from infoplane.standing import with_standing
 
-ORIGINAL, ATTACKED = "original", "adversarial"  # examples
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
 
 # Fixed noise confounds I(X;T) with the scale of the activations: a share of the layer's own variance does not. Its

@@ -1,4 +1,4 @@
-"""One statistic in every layer, and its mean over the layers that can speak."""
+"""One statistic in every layer, and its mean over the layers that have it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class InLayer(Generic[T]):
-    """What was found in one layer; without a result, why there is none."""
+    """The result in one layer, or why there is none."""
 
     result: T | None
     reason: str = ""

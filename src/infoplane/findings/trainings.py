@@ -1,23 +1,23 @@
-"""Which two trainings the claims are held against: the normal one and one adversarial one, whatever its method."""
+"""Which two trainings the claims compare: normal training and one adversarial training, whatever its method."""
 
 from typing import NamedTuple
 
 import polars as pl
 
-NORMAL, ADVERSARIAL = "normal", "adversarial"
+from infoplane.records import ADVERSARIAL_TRAINING, NORMAL_TRAINING
 
 
 class Trainings(NamedTuple):
-    """The training that stands for adversarial training, and those that were recorded and are not judged."""
+    """The training that is judged as adversarial training, and the others that were recorded."""
 
     adversarial: str
     left_out: tuple[str, ...]
 
     def note(self) -> str:
-        """Say what a verdict about both trainings leaves open; nothing where there is nothing to say."""
+        """Return what a verdict about both trainings should add; empty if nothing."""
         said = []
-        if self.adversarial != ADVERSARIAL:
-            said.append(f"{self.adversarial} training stands for adversarial training")
+        if self.adversarial != ADVERSARIAL_TRAINING:
+            said.append(f"{self.adversarial} training is judged as adversarial training")
         if self.left_out:
             said.append(f"recorded but not judged: {', '.join(self.left_out)} training")
         return "; ".join(said)
@@ -35,8 +35,10 @@ def chosen_trainings(measurements: pl.DataFrame, performance: pl.DataFrame, want
         ValueError: `wanted` is not among the recorded trainings, or is the normal one.
     """
     columns = (table["training"].unique(maintain_order=True) for table in (measurements, performance))
-    others = [name for name in dict.fromkeys(name for column in columns for name in column) if name != NORMAL]
+    others = [name for name in dict.fromkeys(name for column in columns for name in column) if name != NORMAL_TRAINING]
     if wanted is not None and wanted not in others:
-        raise ValueError(f"training must be one of those recorded besides {NORMAL!r}, {others}, got {wanted!r}")
-    adversarial = wanted or (others[0] if others and ADVERSARIAL not in others else ADVERSARIAL)
+        raise ValueError(
+            f"training must be one of those recorded besides {NORMAL_TRAINING!r}, {others}, got {wanted!r}"
+        )
+    adversarial = wanted or (others[0] if others and ADVERSARIAL_TRAINING not in others else ADVERSARIAL_TRAINING)
     return Trainings(adversarial, tuple(name for name in others if name != adversarial))

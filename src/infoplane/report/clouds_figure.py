@@ -10,13 +10,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from infoplane.records import BINNING, DECODED, KDE_BD, KDE_KL, NOISY
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import COLOURS, PAGE_INCHES, new_figure
-from infoplane.report.sweep_curves import QUANTITIES, averaged, write_caption
+from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, write_caption
 from infoplane.sweeps import PICTURES
 
 _ROWS = (KDE_KL, KDE_BD, BINNING, NOISY, DECODED)
 _MARKERS = "ox^s+vD*"
+
+FOUR_CLOUDS = FigureSpec[Sweeps](
+    kind="four-clouds",
+    caption=(
+        "Study three: four clouds of points with the same labels, and what each estimator gives for them. Only the "
+        "decoder depends on the classes alone; every other estimate also follows the spread of the cloud."
+    ),
+    draw=lambda sweeps: clouds_figure(sweeps.measurements, sweeps.clouds),
+)
 
 
 def clouds_figure(measurements: pl.DataFrame, clouds: pl.DataFrame) -> Figure:
@@ -46,7 +56,8 @@ def clouds_figure(measurements: pl.DataFrame, clouds: pl.DataFrame) -> Figure:
         figure,
         f"Mean over draws, in bits; {truths}; * saturated. All four panels have the same scale; the "
         "ring is two standard deviations of the noise, the square a bin. "
-        "The decoder tells mixed from tight and nothing else; every other estimate confounds this with the spread. "
+        "Only the decoder depends on whether classes are mixed or tight alone; every other estimate also follows the "
+        "spread. "
         "Truth: of the distribution, under this noise for both, and without noise for I(T;Y).",
     )
     return figure
@@ -81,7 +92,7 @@ def _write_values(axes: Axes, rows: pl.DataFrame) -> None:
     lines = [(estimator_label(name), [by_name.get((name, quantity)) for quantity in QUANTITIES]) for name in _ROWS]
     texts = [(label, [_text(row, "mean_bits") for row in pair]) for label, pair in lines]
     truths = [_text(by_name.get((NOISY, quantity)), "truth_bits") for quantity in QUANTITIES]
-    texts.append(("truth, noisy", truths))
+    texts.append(("truth, with noise", truths))
     texts.append(("truth, no noise", ["∞", _text(by_name.get((DECODED, QUANTITIES[1])), "truth_bits")]))
     for line, (label, values) in enumerate(texts, start=1):
         height = -0.03 - 0.075 * line

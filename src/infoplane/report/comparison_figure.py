@@ -12,8 +12,10 @@ from matplotlib.patches import Patch
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
 from infoplane.report.examples import examples_look, transferred_look
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, examples_label, training_label
 from infoplane.report.planes import interval_ends
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
     COLOURS,
@@ -26,6 +28,21 @@ from infoplane.report.style import (
 )
 
 _FEW = 3  # trainings that have a line of the legend each for their null
+
+COMPARISON = FigureSpec[Recorded](
+    kind="comparison",
+    per="seed",
+    caption=(
+        "Both informations over epochs, layer by layer. Colour: training. Solid: original examples; dashed: attacked "
+        "ones; dotted: attacked ones read by decoders trained on clean examples (drawn at 0 where they are negative). "
+        "Where two lines coincide, the wider one is the first training's. Bars: 95 % intervals of Monte Carlo and "
+        "decoded values. Shaded: what permuted labels reach. Findings rest on KDE (BD) at relative noise and on "
+        "decoded I(T;Y)."
+    ),
+    draw=lambda own: (
+        comparison_figure(own.points, f"Both informations over epochs, {own.where}") if own.trainings else None
+    ),
+)
 
 
 def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
@@ -82,7 +99,7 @@ def _legend(trainings: list[str], examples: list[str], transferred: bool) -> lis
     if transferred:
         handles += [
             Line2D([], [], color="#333333", linestyle=transferred_look(rank).line,
-                   label=plain(f"{name}, decoders of originals"))
+                   label=plain(f"{name}, decoders trained on clean"))
             for rank, name in enumerate(examples) if name != ORIGINAL
         ]  # fmt: skip
     handles.append(Line2D([], [], label="ceiling", **CEILING))

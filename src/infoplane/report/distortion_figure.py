@@ -15,7 +15,9 @@ from infoplane.distortions import DISTORTIONS
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, noisy_name, trainings_of
 from infoplane.report.examples import examples_look
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import RELATIVE, examples_label, training_label
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
     COLOURS,
@@ -43,14 +45,59 @@ _OF_ALL_LAYERS = (
     _Panel(INPUT_INFORMATION, KDE_KL, "KDE (KL)"),
     _Panel(INPUT_INFORMATION, KDE_KL + RELATIVE, "KDE (KL),\nrelative noise"),
     _Panel(LABEL_INFORMATION, KDE_KL, "KDE (KL-KL)"),
-    _Panel(LABEL_INFORMATION, DECODED_TRANSFER, "decoded, by\ndecoders of\nundistorted", signed=True),
+    _Panel(LABEL_INFORMATION, DECODED_TRANSFER, "decoded,\ntrained on\nundistorted", signed=True),
 )
+
+DISTORTION = FigureSpec[Recorded](
+    kind="distortion",
+    per="seed",
+    section="distortion",
+    caption=(
+        "Accuracy, loss and both informations of the last layer over the levels of each distortion. The first level "
+        "changes nothing, and distances between levels mean nothing. Colour: training, the first one's lines wider. "
+        "Solid: original examples; dashed: attacked ones (attacked first, then distorted). Pale: 95 % intervals over "
+        "the examples, of this one seed; the loss has none. Saturated values (at the dashed ceiling) have no interval "
+        "and cannot be compared. Relative noise is relative to the undistorted examples. Refitted decoders show "
+        "whether the label can still be read from the layer; on attacked examples they also read traces of the attack. "
+        "Decoders trained on undistorted clean examples show whether the network still encodes the label as before; "
+        "they fall below 0 where they are confidently wrong."
+    ),
+    draw=lambda own: _distortion(own),
+)
+
+DISTORTION_LAYERS = FigureSpec[Recorded](
+    kind="distortion-layers",
+    per="distortion",
+    section="distortion",
+    caption=(
+        "Both informations over the levels of a distortion, layer by layer: the KL estimate at fixed and at relative "
+        "noise (relative to the undistorted examples, so the noise is the same at every level), and what decoders "
+        "trained on undistorted clean examples read from distorted examples that they were not fitted on. A level that "
+        "spreads the outputs of a layer raises I(X;T) and the KL-KL estimate of I(T;Y) without making the layer more "
+        "predictive of the label, so compare them with the null and the decoders."
+    ),
+    draw=lambda own: _distortion_layers(own),
+)
+
+
+def _distortion(own: Recorded) -> Figure | None:
+    if own.distorted_performance.is_empty():
+        return None
+    title = f"Distorted examples, information of the last layer, {own.where}"
+    return distortion_figure(own.distorted, own.distorted_performance, title)
+
+
+def _distortion_layers(own: Recorded) -> Figure | None:
+    if own.distorted.is_empty() or own.distortion is None:
+        return None
+    title = f"Both informations under {own.distortion}, layer by layer, {own.where}"
+    return distortion_layers_figure(own.distorted, own.distortion, title)
 
 
 def _panels(rows: pl.DataFrame) -> tuple[_Panel, ...]:
     """Return what is drawn of the last layer, which has noisy values and refitted decoders too."""
     name = noisy_name(rows)
-    noisy = _Panel(INPUT_INFORMATION, name, f"noisy,\n{'fixed' if name == NOISY else 'relative'} noise")
+    noisy = _Panel(INPUT_INFORMATION, name, f"Monte Carlo,\n{'fixed' if name == NOISY else 'relative'} noise")
     refitted = _Panel(LABEL_INFORMATION, DECODED, "decoded,\nrefitted", signed=True)
     fixed, relative, label, moved = _OF_ALL_LAYERS
     return fixed, noisy, relative, label, refitted, moved
@@ -182,7 +229,7 @@ def _draw_performance(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
             if not lent.is_empty():  # cue conflict: the class of the texture beside that of the shape
                 style = {**keys.style(training, examples), "linestyle": ":", "linewidth": 0.9, "markersize": 2}
                 axes.plot(_places(lent, levels), 100 * lent["texture_accuracy"], label="_texture", **style)
-                axes.set_title("dotted: taken for the texture's class", loc="right", fontsize=6, y=0.0)
+                axes.set_title("dotted: predicted as the texture's class", loc="right", fontsize=6, y=0.0)
     if measure == "accuracy":
         axes.set(ylim=(0, 103), yticks=(0, 25, 50, 75, 100))
     elif (rows["loss"] > 0).all():

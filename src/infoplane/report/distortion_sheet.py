@@ -9,9 +9,11 @@ from torch import Tensor
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.records import ORIGINAL
-from infoplane.report.bits import level_label
+from infoplane.report.bits import level_label, trainings_of
 from infoplane.report.examples import attacks_of
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import new_figure, plain
 
 _IMAGE_INCHES, _GAP_INCHES, _LINE_INCHES = 0.92, 0.06, 0.115
@@ -19,6 +21,31 @@ _LEFT_INCHES, _TOP_INCHES = 1.25, 0.62
 _LONGEST = 10  # characters of a class name
 
 Sheets = Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]  # by training: images by "version/level", facts
+
+DISTORTION_SHEET = FigureSpec[Recorded](
+    kind="distortion-sheet",
+    per="distortion",
+    section="distortion",
+    caption=(
+        "A few examples at every level of a distortion, clean and attacked (the attack first, then the distortion). "
+        "Below each image stands the class that the network predicts; a cross marks a wrong one. The attack was made "
+        "on the network that is named beside the row."
+    ),
+    draw=lambda own: _sheet(own),
+)
+
+
+def _sheet(own: Recorded) -> Figure | None:
+    distortion, seed, sheets = own.distortion, own.seed, {}
+    if distortion is None or seed is None:
+        return None
+    for (study,) in own.distorted_performance.select("study").unique().rows():
+        for _, training in trainings_of(own.distorted_performance):
+            if kept := own.run.read_examples(study, seed, training, distortion):
+                sheets[training] = kept
+    if not sheets:
+        return None
+    return distortion_sheet(sheets, distortion, f"Examples under {distortion}, {own.where}")
 
 
 def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:

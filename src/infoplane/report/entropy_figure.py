@@ -10,11 +10,26 @@ from matplotlib.figure import Figure
 from infoplane.records import ADVERSARIAL, CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.examples import attacks_of
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import estimator_label
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import CEILING, COLOURS, LINES, align_epochs, epoch_axis, layer_grid, plain, say_missing
 from infoplane.report.subject import class_label
 
 _CLASSES_NAMED = 20  # beyond that a legend explains nothing
+
+CLASS_ENTROPIES = FigureSpec[Recorded](
+    kind="class-entropies",
+    per="training",
+    caption=(
+        "Entropy of the noisy layer less the entropy of the noise, over all examples (black) and within each class, "
+        "over epochs. Upper rows: original examples. Lower rows: attacked examples. Dashed: ceilings. The farther the "
+        "black curve lies above those of the classes, the larger is I(T;Y)."
+    ),
+    draw=lambda own: class_entropy_figure(
+        own.rows, f"Entropy of layer and class, less the noise, {own.where}", own.class_names
+    ),
+)
 
 
 def class_entropy_figure(rows: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from infoplane.records import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits
-from infoplane.report.labels import FEW, SAT, SWEPT, estimator_label, estimator_order
-from infoplane.report.summary import show_number
+from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
+from infoplane.report.summary import in_terminal, show_number
 
 
 def estimate_table(measurements: pl.DataFrame) -> Table:
@@ -26,8 +26,8 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption=f"sat: {SAT}. few: {FEW}. ≤ before a null: the value does not exceed what permuted "
-        "labels reach (95 % quantile).",
+        caption=f"sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what "
+        "permuted labels reach (95 % quantile).",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
@@ -43,7 +43,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             Text(quantity),
             estimator_label(row["estimator"]),
             row["kind"],
-            shown.value,
+            in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
             f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
         )

@@ -1,4 +1,4 @@
-"""What the records say about the study's claims: as a table in the terminal, in the page, and as JSON."""
+"""Whether the study's claims hold in a run: as a table in the terminal, in the page, and as JSON."""
 
 import json
 import math
@@ -19,16 +19,6 @@ from infoplane.report.labels import estimator_label
 
 _STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
 _VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
-
-
-_NAMES = {  # of the claims, where a sentence has no room
-    1: "same trends",
-    2: "adversarial lags",
-    3: "no compression",
-    4: "texture and shape",
-    5: "texture of others",
-    6: "geometry",
-}
 _COUNTED = 4  # parts of a claim: the reasons of more are counted
 
 
@@ -44,9 +34,8 @@ def findings_table(found: Findings) -> Table:
     table.add_column("verdict", no_wrap=True)
     table.add_column("numbers")  # were it not to wrap, all columns would give way; so its texts are cut instead
     for one in found.claims:
-        name = f"{one.claim} {_NAMES[one.claim]}"
         numbers = Text(_decisive_number(one, found), no_wrap=True, overflow="ellipsis")
-        table.add_row(name, Text(one.verdict, style=_STYLES[one.verdict]), numbers)
+        table.add_row(Text(f"{one.claim} {one.name}"), Text(one.verdict, style=_STYLES[one.verdict]), numbers)
     return table
 
 

@@ -12,8 +12,9 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
-from infoplane.report.bits import examples_of, layers_of
+from infoplane.report.bits import examples_of, layers_of, relative_noise_text
 from infoplane.report.examples import examples_look
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import (
     RELATIVE_ESTIMATORS,
     STUDY_ESTIMATORS,
@@ -22,6 +23,7 @@ from infoplane.report.labels import (
     estimator_label,
 )
 from infoplane.report.planes import draw_plane_row, plane_legend
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
     COLOURS,
@@ -38,6 +40,37 @@ from infoplane.report.style import (
 
 _LONGEST_OF_TWO = 20  # characters of names that stand side by side in a legend
 _PLANES_ACROSS = 6  # more would leave them too small to read; further layers go to the next row
+
+INFORMATION_FLOW = FigureSpec[Recorded](
+    kind="information-flow",
+    per="training",
+    caption=(
+        "Top row: loss, accuracy and both informations against the index of the layer; crosses are attacked examples "
+        "at the last epoch. Below: one information plane per layer and estimator. Circles are original examples, "
+        "crosses attacked ones, and colour is the epoch. Dashed lines are ceilings; the shaded band is what permuted "
+        "labels reach. All planes of one estimator share their axes. A path to the right means that the layer keeps "
+        "more inputs apart, a path upwards that it keeps more labels apart."
+    ),
+    draw=lambda own: information_flow_figure(own.points, own.performance, f"Information flow, {own.where}"),
+)
+
+RELATIVE_NOISE_PLANES = FigureSpec[Recorded](
+    kind="relative-noise",
+    per="training",
+    caption=(
+        "The KDE planes again, with noise in proportion to the variance of each layer at each epoch and on each kind "
+        "of examples. A layer that only scales its outputs does not move here."
+    ),
+    draw=lambda own: _relative_noise(own),
+)
+
+
+def _relative_noise(own: Recorded) -> Figure | None:
+    points = own.points.filter(pl.col("estimator").is_in(RELATIVE_ESTIMATORS))
+    if points.is_empty():
+        return None
+    title = f"Information planes at relative noise, {relative_noise_text(own.rows)}, {own.where}"
+    return relative_noise_figure(points, title)
 
 
 def information_flow_figure(points: pl.DataFrame, performance: pl.DataFrame, title: str) -> Figure:

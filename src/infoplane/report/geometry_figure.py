@@ -7,9 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from infoplane.records import FIXED_NOISE
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.examples import examples_look
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import examples_label, training_label
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, align_epochs, epoch_axis, layer_grid, log_axis, plain, say_missing
 
 _ROWS = {
@@ -20,6 +23,25 @@ _ROWS = {
 }
 _LOGARITHMIC = ("activation_norm", "mean_unit_variance")
 _FIXED: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
+
+GEOMETRY = FigureSpec[Recorded](
+    kind="geometry",
+    per="seed",
+    caption=(
+        "Root mean square norm of the activations, mean variance per unit (dotted: the fixed noise variance), class "
+        "clustering index (the share of the variance between classes, 0 by chance), and debiased linear CKA of "
+        "attacked with original examples, over epochs. Information measured with fixed noise follows the scale of the "
+        "activations, so compare it with these curves."
+    ),
+    draw=lambda own: _geometry(own),
+)
+
+
+def _geometry(own: Recorded) -> Figure | None:
+    if own.geometry.is_empty():
+        return None
+    fixed = own.rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
+    return geometry_figure(own.geometry, fixed, f"Geometry of the layers over epochs, {own.where}")
 
 
 def geometry_figure(geometry: pl.DataFrame, noise_variances: list[float], title: str) -> Figure:

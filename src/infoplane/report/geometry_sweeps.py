@@ -3,8 +3,9 @@
 import polars as pl
 from matplotlib.figure import Figure
 
+from infoplane.report.figure import FigureSpec
 from infoplane.report.style import PAGE_INCHES, log_axis, new_figure
-from infoplane.report.sweep_curves import QUANTITIES, averaged, curve_legend, draw_curves, write_caption
+from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, curve_legend, draw_curves, write_caption
 from infoplane.sweeps import (
     BINS,
     DIMENSION,
@@ -20,7 +21,7 @@ from infoplane.sweeps import (
 _GEOMETRY = {
     SPREAD: ("Overall spread", "standard deviation\nper coordinate"),
     TIGHTNESS: ("Tightness, equal spread", "share of variance\nbetween classes"),
-    PURITY: ("Purity, equal points", "share of labels that\ntell the cluster"),
+    PURITY: ("Purity, equal points", "share of labels that\ngive the cluster"),
     NOISE: ("Noise", "noise variance"),
     BINS: ("Bins", "bin width"),
 }
@@ -32,6 +33,25 @@ _ARTEFACTS = {
 }
 _LINEAR = (TIGHTNESS, PURITY)
 
+GEOMETRY_SWEEPS = FigureSpec[Sweeps](
+    kind="geometry-sweeps",
+    caption=(
+        "Study three: estimates of synthetic clouds whose information is known, against the spread of all points, the "
+        "tightness of classes at equal spread, the noise and the width of bins. Only the geometry changes, and the "
+        "estimates follow it."
+    ),
+    draw=lambda sweeps: geometry_sweep_figure(sweeps.measurements),
+)
+
+ARTEFACT_SWEEPS = FigureSpec[Sweeps](
+    kind="artefact-sweeps",
+    caption=(
+        "Study three: the same estimates against the number of samples and of dimensions, with the true values. Where "
+        "an estimate changes and the truth does not, the estimate is wrong."
+    ),
+    draw=lambda sweeps: artefact_sweep_figure(sweeps.measurements),
+)
+
 
 def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:
     """Draw what spread, tightness, purity, noise and bins do to the estimates of one cloud of points.
@@ -42,14 +62,14 @@ def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:
     return _sweeps(
         measurements,
         _GEOMETRY,
-        "What the estimators see: the geometry of labelled clouds in the plane",
+        "Estimates follow the geometry of labelled clouds in the plane",
         "Scaling a cloud changes nothing that a decoder could use (left, flat), yet every other estimate runs from "
-        "near 0 to its ceiling; so it is distance in units of noise or bin that they see.\n"
+        "near 0 to its ceiling; so they measure distance in units of noise or bin.\n"
         "Tightness at equal spread (equal total variance): I(T;Y) rises while I(X;T) falls, as the cloud itself gets "
         "lumpier. Purity changes labels only: the points, and so I(X;T), stay as they are.\n"
         "Truths leave the panel where the information goes on growing. At small bins and little noise I(T;Y) nears "
         "H(Y) for any labels: it is no longer about them. Bands: 95 % "
-        "over draws, often narrower than the line. Permuted labels: those of the noisy estimate, of "
+        "over draws, often narrower than the line. Permuted labels: those of the Monte Carlo estimate, of "
         "binning where bins vary.",
     )
 
@@ -68,7 +88,7 @@ def artefact_sweep_figure(measurements: pl.DataFrame) -> Figure:
         "alone in its noise, I(X;T) is log N, whatever the truth, which does not depend on N.\n"
         "Third: units of noise around ten classes leave the true I(T;Y) as it is; the estimates memorise, as permuted "
         "labels show, and decoders lose what they have too few examples to find.\n"
-        "Right: a Gaussian channel of the same information in any dimension, with labels that know nothing: KL and BD "
+        "Right: a Gaussian channel of the same information in any dimension, with labels independent of it: KL and BD "
         "part by a factor of four, bins are at log N from the start.",
     )
 

@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 from plotly.offline import get_plotlyjs
@@ -15,10 +15,12 @@ from infoplane.errors import UserError
 from infoplane.findings import Findings, find
 from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
+from infoplane.report.catalogue import SWEEP_FIGURES
+from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figures import write_figures
 from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_data import embedded_json, page_data
-from infoplane.report.page_distortion import distortion_section, is_of_distortion
+from infoplane.report.page_distortion import distortion_section
 from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.subject import Subject, subject_of
@@ -69,12 +71,13 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
         found = run_findings(run)
     try:
         drawn = write_figures(run, output)
-        figures = drawn + sorted((run.path / SWEEPS / "figures").glob("*.png"))
+        swept = [spec.files(run.path / SWEEPS / "figures") for spec in SWEEP_FIGURES]
+        figures = drawn + [one for one in swept if one.png.is_file()]
         content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=folder)
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
         write_whole(path, decodable(content).encode())
         if output is None:
-            run.list_files([*drawn, folder / "findings.json", path])
+            run.list_files([*paths_of(drawn), folder / "findings.json", path])
     except OSError as error:
         if error.errno not in _NO_PERMISSION:
             raise
@@ -99,7 +102,7 @@ def report_html(
     measurements: pl.DataFrame,
     geometry: pl.DataFrame,
     performance: pl.DataFrame,
-    figures: Sequence[Path],
+    figures: Sequence[DrawnFigure],
     findings: Findings | None = None,
     *,
     folder: Path | None = None,
@@ -111,13 +114,16 @@ def report_html(
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         geometry: columns of `records.GEOMETRY_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: paths of figures; PNG files are embedded.
+        figures: of the run, each for its section; their PNG is embedded.
         findings: what these records say about the claims; None looks anew.
         folder: of the run: where else a figure lies is said relative to it.
     """
     settings = config.get("settings") or {}
-    distortion = distortion_section(measurements, performance, figures, folder)
-    figures = [path for path in figures if not is_of_distortion(path)]
+    shown = {
+        section: figures_html([one for one in figures if one.spec.section == section], folder)
+        for section in get_args(Section)
+    }
+    distortion = distortion_section(measurements, performance, shown["distortion"])
     findings = findings or find(measurements, performance)  # of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
@@ -125,11 +131,11 @@ def report_html(
     page = Template(files("infoplane.report").joinpath("page.html").read_text("utf-8"))
     return page.substitute(
         title=escape(f"{subject.title}: information plane report"),
-        headline=escape(f"What the layers know: {subject.title}"),
+        headline=escape(f"Information in the layers: {subject.title}"),
         lead=(
-            "How much each layer of this network tells about its input and about the label, epoch by epoch, on "
-            "original and on adversarial examples. Every number comes with its estimator, error and ceiling, and every "
-            "I(T;Y) with what the same estimator finds in permuted labels."
+            "How much information each layer of this network has about its input and about the label, epoch by epoch, "
+            "on original and on adversarial examples. Every number comes with its estimator, error and ceiling, and "
+            "every I(T;Y) with what the same estimator gives for permuted labels."
         ),
         facts=_facts(subject, rows, performance),
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
@@ -140,7 +146,7 @@ def report_html(
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
-        figures=figures_html(figures, folder),
+        figures=shown["figures"] or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>",
         settings=settings_html(config),
         noise=escape(_noise(rows)),
         data=embedded_json(page_data(rows, performance)),

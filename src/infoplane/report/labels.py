@@ -19,14 +19,12 @@ from infoplane.report.examples import examples_order
 from infoplane.standing import NEAR_NATS, SATURATED_SHARE
 from infoplane.studies import instruments
 
-# What *sat* and *few* beside a number mean.
+# What "sat" and "undersampled" beside a number mean.
 SAT = (
     f"above {100 * SATURATED_SHARE:g} % of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
     "the estimator ran out of examples or labels"
 )
-FEW = (
-    "too few samples, by the estimator's own account: noisy from half of them differs, or most are alone in their bins"
-)
+UNDERSAMPLED = "the estimate changes when half of the examples are dropped, or most examples are alone in their bins"
 
 STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's figure
 
@@ -40,15 +38,15 @@ TRUSTED_FIXED, TRANSFERRED_FIXED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRAN
 
 # What is said of one estimator in a plane, where another gives the other axis.
 _PLANES = {
-    TRUSTED: "Noisy at relative noise against decoded",
-    TRANSFERRED: "Noisy at relative noise against decoded, transferred",
-    TRUSTED_FIXED: "Noisy against decoded",
-    TRANSFERRED_FIXED: "Noisy against decoded, transferred",
+    TRUSTED: "Monte Carlo at relative noise against decoded",
+    TRANSFERRED: "Monte Carlo at relative noise against decoded (decoders trained on clean)",
+    TRUSTED_FIXED: "Monte Carlo against decoded",
+    TRANSFERRED_FIXED: "Monte Carlo against decoded (decoders trained on clean)",
 }
 _PLANES_OF = {
-    (TRUSTED, INPUT_INFORMATION): "Noisy, relative noise",
+    (TRUSTED, INPUT_INFORMATION): "Monte Carlo, relative noise",
     (TRUSTED, LABEL_INFORMATION): "Decoded",
-    (TRUSTED_FIXED, INPUT_INFORMATION): "Noisy",
+    (TRUSTED_FIXED, INPUT_INFORMATION): "Monte Carlo",
     (TRUSTED_FIXED, LABEL_INFORMATION): "Decoded",
 }
 

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.records import INPUT_INFORMATION, KSG, NOISY
 from infoplane.report.bits import bits
+from infoplane.report.figure import FigureSpec
 from infoplane.report.style import COLOURS, PAGE_INCHES, log_axis, new_figure
 from infoplane.report.sweep_curves import averaged, curve_legend, draw_curves, write_caption
 from infoplane.sweeps import CLOSED_FORM, CONTINUOUS_LIMIT, DISCRETE_LIMIT, LAYER_ENTROPY, NOISE_ENTROPY
@@ -17,12 +18,22 @@ from infoplane.sweeps import CLOSED_FORM, CONTINUOUS_LIMIT, DISCRETE_LIMIT, LAYE
 _BOX: dict[str, Any] = {"color": "#222222", "linewidth": 0.9, "linestyle": (0, (6, 1.5))}
 _CAPTION = (
     "X is uniform on [0, 1]; noise or bin of width b around f(X): a box (KSG, from pairs of X and T), Gaussian noise "
-    "of the box's variance (KDE, noisy), or bins (binning). Wide and pale: the truth for each.\n"
-    "Left: a layer of eight values carries H(T), however little noise there is, and the estimates stop there with it. "
-    "Middle: a continuous layer carries more with every halving of b, without end; the "
+    "of the box's variance (KDE, Monte Carlo), or bins (binning). Wide and pale: the truth for each.\n"
+    "Left: a layer of eight values encodes H(T) as the noise vanishes, and the estimates end there too. "
+    "Middle: a continuous layer encodes more with every halving of b, without end; the "
     "estimates stop at log N or before it, where they are of the sample alone.\n"
     "Right: why. h(T) stays, h(T|X) = log b falls without end, and "
     "I(X;T) is their difference. A network without noise is at b = 0."
+)
+
+LIMITS = FigureSpec[pl.DataFrame](
+    kind="limits",
+    caption=(
+        "Study three: I(X;T) against the width of the noise, for a layer of eight values and for a continuous one, and "
+        "the entropies of the latter. As the noise vanishes, I(X;T) of the first ends at H(T), and that of the second "
+        "grows without end while its estimates stop at log N or below."
+    ),
+    draw=lambda measurements: limits_figure(measurements),
 )
 
 

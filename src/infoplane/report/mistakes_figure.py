@@ -1,4 +1,4 @@
-"""What attacked examples are taken for, and what layers tell about that class beside the right one."""
+"""Which class attacked examples are misclassified as, and how predictive layers are of that class and the true one."""
 
 import math
 from collections.abc import Sequence
@@ -15,25 +15,60 @@ from infoplane.distortions import DISTORTIONS
 from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
 from infoplane.report.examples import attacks_of
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
 from infoplane.report.subject import class_label
 
 _WRITTEN = 12  # classes up to which each cell of the matrix is written out
 _CURVES = (  # quantity, estimator, label, line, marker, filled
-    (MISTAKEN_INFORMATION, DECODED, "mistaken class, decoders refitted", "-", "o", True),
-    (MISTAKEN_INFORMATION, DECODED_TRANSFER, "mistaken class, decoders of originals", "--", "o", False),
+    (MISTAKEN_INFORMATION, DECODED, "wrong class, decoders refitted", "-", "o", True),
+    (MISTAKEN_INFORMATION, DECODED_TRANSFER, "wrong class, decoders trained on clean", "--", "o", False),
     (TRUE_INFORMATION, DECODED, "true class, decoders refitted", "-", "s", True),
-    (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders of originals", "--", "s", False),
+    (TRUE_INFORMATION, DECODED_TRANSFER, "true class, decoders trained on clean", "--", "s", False),
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
 _NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
 _ACROSS = 4  # trainings beside each other
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
+TRANSFER = FigureSpec[Recorded](
+    kind="transfer",
+    per="seed",
+    caption=(
+        "Which class the network predicts for adversarial examples, by their label, at the last epoch; correct answers "
+        "are framed. A cell gives the share of its row and the mean confidence (the softmax probability of the "
+        "predicted class), both in per cent. The attack pushes away from the label and towards no class, so the "
+        "network itself decides which class is predicted. High confidence does not mean that the answer is right."
+    ),
+    draw=lambda own: transfer_figure(
+        own.performance, f"Predicted class of adversarial examples, {own.where}", own.class_names
+    ),
+)
+
+MISTAKES = FigureSpec[Recorded](
+    kind="mistakes",
+    per="seed",
+    caption=(
+        "Of the adversarial examples that the network misclassifies: how predictive each layer is of the wrong class "
+        "(the one that the network predicts) and of the true class, by decoders refitted to these examples and by "
+        "decoders trained on clean examples, with 95 % intervals. Below: the same examples and classes along "
+        "saturation. Refitted decoders use anything that goes with the class, traces of the attack too. Decoders "
+        "trained on clean examples use only what the class looks like in clean examples, and fall below 0 where that "
+        "misleads them (a triangle: off the scale). The examples are selected by being misclassified, so in the last "
+        "layers much information about the wrong class is certain."
+    ),
+    draw=lambda own: mistakes_figure(
+        own.rows,
+        own.distorted.filter(pl.col("distortion") == "saturation"),
+        f"Decoded wrong and true class of misclassified examples, {own.where}",
+    ),
+)
+
 
 def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure | None:
-    """Draw which class attacked examples are taken for, by label: a matrix per training and attack, at its last epoch.
+    """Draw the predicted class of attacked examples, by label: a matrix per training and attack, at its last epoch.
 
     Args:
         performance: of one seed, undistorted, columns of `records.PERFORMANCE_SCHEMA`.
@@ -77,7 +112,7 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
             f"{name}, epoch {row['epoch']}: {100 * row['accuracy']:.1f} % right",
             loc="left", fontweight="bold",
         )  # fmt: skip
-        axes.set_xlabel("taken for (in a cell: share of the row, below it the mean confidence, in %)")
+        axes.set_xlabel("predicted class (in a cell: share of the row, below it the mean confidence, in %)")
         if number % across == 0:
             axes.set_ylabel("label")
     bar = figure.add_axes((1 - 0.55 / width, 0.2, 0.12 / width, 0.6))
@@ -129,10 +164,10 @@ def _matrix(
 
 
 def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> Figure | None:
-    """Draw what layers tell about the mistaken and the true class of misclassified attacked examples.
+    """Draw how predictive layers are of the wrong and the true class of misclassified attacked examples.
 
     Above, layer by layer at the last epoch; below, where it was measured, layer by layer under the strongest
-    saturation, and the last layer along saturation: the same examples and the class that they were taken for before.
+    saturation, and the last layer along saturation: the same examples and the class that was predicted before it.
 
     Args:
         rows: of one seed, undistorted, as `in_bits` returns them.

@@ -95,7 +95,7 @@
   }
 
   const shown = (value, error, saturated, few) =>
-    number(value) + (saturated ? " saturated" : few ? " too few samples" : error === null ? "" : ` ± ${error < 0.005 ? "<0.01" : number(error)}`);
+    number(value) + (saturated ? " saturated" : few ? " undersampled" : error === null ? "" : ` ± ${error < 0.005 ? "<0.01" : number(error)}`);
 
   function describe(one, k) {
     const v = values(one, k);

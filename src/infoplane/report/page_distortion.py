@@ -1,8 +1,6 @@
 """The page's section on distorted examples; a run without them has none."""
 
-from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import polars as pl
 
@@ -18,7 +16,6 @@ from infoplane.report.bits import (
     trainings_of,
 )
 from infoplane.report.labels import RELATIVE
-from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import number_cells, scrollable
 from infoplane.report.summary import show_number
 
@@ -28,25 +25,17 @@ _COLUMNS = (
     (INPUT_INFORMATION, KDE_KL + RELATIVE, "I(X;T), KDE (KL), relative noise", False, False),
     (LABEL_INFORMATION, KDE_KL, "I(T;Y), KDE (KL-KL)", False, True),
     (LABEL_INFORMATION, DECODED, "I(T;Y), decoded, refitted", True, False),
-    (LABEL_INFORMATION, DECODED_TRANSFER, "I(T;Y), decoders of undistorted originals", True, True),
+    (LABEL_INFORMATION, DECODED_TRANSFER, "I(T;Y), decoders trained on undistorted clean", True, True),
 )
 
 
-def is_of_distortion(figure: Path) -> bool:
-    """Whether a figure belongs into the section."""
-    return figure.name.startswith("distortion")
-
-
-def distortion_section(
-    measurements: pl.DataFrame, performance: pl.DataFrame, figures: Sequence[Path], folder: Path | None = None
-) -> str:
+def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: str) -> str:
     """Return the whole section, or nothing where no distortion was recorded.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: paths of all figures of the run.
-        folder: of the run.
+        figures: those of the section, as HTML.
     """
     performance = distorted(performance)
     if performance.is_empty():
@@ -61,11 +50,12 @@ def distortion_section(
     return (
         '<section id="distortion" aria-labelledby="distortion-title">\n'
         '<h2 id="distortion-title">Distorted examples</h2>\n'
-        "<p>The finished networks on examples that were distorted, after the attack where there was one. Each "
-        "distortion destroys one kind of cue, so what falls with it rested on that cue. Decoders of undistorted "
-        "originals say what the network's own code for the label survives; refitted ones, whether the label can be "
-        "read from the layer at all. Noise, fixed or relative, is the same at every level.</p>\n"
-        f"{figures_html([path for path in figures if is_of_distortion(path)], folder)}{''.join(tables)}</section>\n"
+        "<p>The finished networks on distorted examples; attacked examples were attacked first. Each distortion "
+        "destroys one kind of cue, so a network whose accuracy falls relied on that cue. Decoders trained on "
+        "undistorted clean examples show whether the network still encodes the label as before, and refitted ones "
+        "whether the label can be read from the layer at all. Noise, fixed or relative, is the same at every "
+        "level.</p>\n"
+        f"{figures}{''.join(tables)}</section>\n"
     )
 
 
@@ -78,7 +68,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
     }
     performed = {(row["level"], row["training"], row["examples"]): row for row in performance.to_dicts()}
     noisy = noisy_name(rows)
-    heading = f"I(X;T), noisy, {'fixed' if noisy == NOISY else 'relative'} noise"
+    heading = f"I(X;T), Monte Carlo, {'fixed' if noisy == NOISY else 'relative'} noise"
     columns = ((INPUT_INFORMATION, noisy, heading, False, False), *_COLUMNS)
     lent = performance["texture_accuracy"].is_not_null().any()
     lines = []
@@ -115,7 +105,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         f'<th scope="col" class="text">{escape(text)}</th>'
         for text in (DISTORTIONS[name].level.capitalize(), "Training", "Examples")
     )
-    taken = '<th scope="col">Taken for the texture&rsquo;s class</th>' if lent else ""
+    taken = '<th scope="col">Predicted as the texture&rsquo;s class</th>' if lent else ""
     return scrollable(
         f"{name.capitalize()} (destroys {DISTORTIONS[name].destroys}), seed {seed}, layer {layer}: information in bits",
         f'<thead><tr>{texts}<th scope="col">Accuracy</th>{taken}<th scope="col">Loss, nats</th>{heads}</tr></thead>'

@@ -17,10 +17,10 @@ from infoplane.records import (
 )
 from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
 from infoplane.report.labels import (
-    FEW,
     NOISY_RELATIVE,
     RELATIVE,
     SAT,
+    UNDERSAMPLED,
     curve_label,
     estimator_label,
     estimator_order,
@@ -80,11 +80,11 @@ def information_html(measurements: pl.DataFrame) -> str:
             state = "" if first else " open"
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
-        f'<p class="note"><em>sat</em>: {SAT}. <em>few</em>: {FEW}. '
+        f'<p class="note"><em>sat</em>: {SAT}. <em>undersampled</em>: {UNDERSAMPLED}. '
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
-        "bounds; on adversarial examples the refitted decoders also read the label that the attack leaks, the "
-        "transferred ones were fitted on originals.</p>"
+        "bounds. On adversarial examples, refitted decoders also read the label that the attack leaks into the image; "
+        "decoders trained on clean examples do not.</p>"
     )
     return "".join(tables) + note
 
@@ -181,7 +181,7 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
     poor = ' class="poor"' if shown.saturated or shown.null_like or shown.undersampled else ""
     first = ' class="part poor"' if part and poor else part or poor
     value = escape(shown.value)
-    for mark in (" sat", " few"):
+    for mark in (" sat", " undersampled"):
         value = value.replace(mark, f' <span class="mark">{mark.strip()}</span>')
     if "±" in value:
         number, _, error = value.partition("±")

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from infoplane.records import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.examples import examples_look
+from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import (
     RELATIVE,
     TRUSTED,
@@ -23,6 +24,7 @@ from infoplane.report.labels import (
     examples_label,
     training_label,
 )
+from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
     COLOURS,
@@ -39,6 +41,29 @@ _PANELS = (
     ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", TRUSTED_FIXED), ("input", KDE_KL),
     ("label", TRUSTED), ("label", TRUSTED_FIXED), ("label", KDE_KL),
 )  # fmt: skip
+
+SEEDS_INFORMATION = FigureSpec[Recorded](
+    kind="seeds-information",
+    caption=(
+        "Both informations over epochs. Lines: means over seeds. Bands: from the lowest to the highest seed, which is "
+        "no interval and grows with the number of seeds. All seeds use the same examples, so a band shows how much "
+        "trainings differ and not how much the choice of examples matters. Findings rest on I(X;T) by the KDE lower "
+        "bound at relative noise and on decoded I(T;Y)."
+    ),
+    draw=lambda own: (
+        seeds_figure(own.points, f"Both informations over epochs, {own.where}") if len(own.seeds) > 1 else None
+    ),
+)
+
+SEEDS_PERFORMANCE = FigureSpec[Recorded](
+    kind="seeds-performance",
+    caption="Accuracy and loss over epochs. Lines: means over seeds. Bands: from the lowest to the highest seed.",
+    draw=lambda own: (
+        seeds_performance_figure(own.performance, f"Performance over epochs, {own.where}")
+        if len(own.seeds) > 1
+        else None
+    ),
+)
 
 
 def seeds_figure(points: pl.DataFrame, title: str) -> Figure:

@@ -174,8 +174,8 @@ def align_epochs(axes: Any) -> None:
             column[0].set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> list[Path]:
-    """Write `stem`.png and `stem`.pdf, without date or version in them; returns both paths.
+def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> None:
+    """Write `stem`.png and `stem`.pdf, without date or version in them.
 
     Args:
         figure: drawn in `figure_style`.
@@ -195,7 +195,6 @@ def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> list[Pa
     figure.savefig(buffer, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
     write_whole(png, buffer.getvalue())
     gc.collect(0)  # the figure before this one is young and unreachable now; everything else need not be looked at
-    return [png, pdf]
 
 
 def log_axis(axis: Axis) -> None:

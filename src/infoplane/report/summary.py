@@ -12,7 +12,10 @@ from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estima
 
 
 class Shown(NamedTuple):
-    """One number as text: "11.02±.03", "12.29 sat" or "8.21 few", its 95 % interval and its null's 95 % quantile."""
+    """One number as text: "11.02±.03", "12.29 sat" or "8.21 undersampled", with its 95 % interval and its null.
+
+    The null is the 95 % quantile over permuted labels.
+    """
 
     value: str
     interval: str
@@ -37,17 +40,22 @@ class LayerSummary(NamedTuple):
 
 
 def show_number(row: Mapping[str, Any]) -> Shown:
-    """Format one row of `in_bits`: raw value, then "sat", "few" (samples) or its standard error."""
+    """Format one row of `in_bits`: raw value, then "sat", "undersampled" or its standard error."""
     value = show_bits(row["value_bits"])
     if row["saturated"]:
         value += " sat"
     elif row["undersampled"]:
-        value += " few"
+        value += " undersampled"
     elif row["error_bits"] is not None:
         value += show_error(row["error_bits"])
     null = "" if row["null_bits"] is None else show_bits(row["null_bits"])
     interval = "" if row["low_bits"] is None else f"{show_bits(row['low_bits'])} to {show_bits(row['high_bits'])}"
     return Shown(value, interval, null, row["null_like"], row["saturated"], row["undersampled"])
+
+
+def in_terminal(value: str) -> str:
+    """Shorten the mark of an undersampled value, for tables of a terminal; their legend explains the dagger."""
+    return value.replace("undersampled", "†")
 
 
 def show_bits(value: float) -> str:

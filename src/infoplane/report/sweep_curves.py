@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -35,6 +35,18 @@ _TRUTHS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 _COLUMNS = 18.6  # letters of 7 pt an inch
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
+
+
+class Sweeps(NamedTuple):
+    """What the figures of study three are drawn from.
+
+    Args:
+        measurements: columns of `sweeps.SWEEP_SCHEMA`.
+        clouds: picture, x, y and label of the points of one draw.
+    """
+
+    measurements: pl.DataFrame
+    clouds: pl.DataFrame
 
 
 def averaged(measurements: pl.DataFrame) -> pl.DataFrame:

@@ -32,13 +32,13 @@ from infoplane.sweeps import (
 _SWEEPS = {
     SPREAD: "overall spread, fixed arrangement of classes: standard deviation",
     TIGHTNESS: "tightness of classes, equal total variance: share of it between classes",
-    PURITY: "purity of labels, equal points: share of labels that tell the cluster",
+    PURITY: "purity of labels, equal points: share of labels that give the cluster",
     NOISE: "noise variance",
     BINS: "bin width",
     SAMPLES: "number of points, close together",
     SAMPLES_APART: "number of points, far apart",
     DIMENSION: "units, all but ten of noise",
-    DIMENSION_FIXED: "units, channel of fixed capacity, labels that know nothing",
+    DIMENSION_FIXED: "units, channel of fixed capacity, independent labels",
 }
 _LIMITS = {DISCRETE_LIMIT: "layer of eight values", CONTINUOUS_LIMIT: "continuous layer"}
 _BITS = 1 / math.log(2)

@@ -32,6 +32,7 @@ from infoplane.report.summary import (
     accuracy_columns,
     at_chance_lines,
     ceiling_bits,
+    in_terminal,
     layer_summaries,
 )
 
@@ -39,7 +40,7 @@ from infoplane.report.summary import (
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
 _NOTHING = Shown("-", "", "", null_like=False, saturated=False, undersampled=False)
 _BLANK = Shown("", "", "", null_like=False, saturated=False, undersampled=False)
-_MOVED = "*"  # behind a kind of examples: read by decoders that were fitted on originals
+_TRAINED_ON_CLEAN = ("(trained", "on clean)")  # reads on from "adv", in columns that such decoders leave empty
 # Estimators that the table has a place for, or that the report alone shows; all others get a table of their own.
 _PLACED = {DECODED, DECODED_TRANSFER, NOISY, KDE_KL, KDE_BD, KDE_MIXED, BINNING}
 
@@ -110,26 +111,25 @@ def _information_table(
     name = "relative" if noise == RELATIVE else "fixed"
     title += f"I(X;T) at {name} noise{ceiling(INPUT_INFORMATION)}; I(T;Y){ceiling(LABEL_INFORMATION)}"
     table = _new_table(Text(title))
-    table.add_column("\nlayer", overflow="fold", min_width=6)
-    table.add_column("\non", no_wrap=True)
-    table.add_column("I(X;T)\nnoisy", justify="right", no_wrap=True)
-    table.add_column("\nKDE bounds", justify="right", no_wrap=True)
+    table.add_column("\n\nlayer", overflow="fold", min_width=6)
+    table.add_column("\n\non", no_wrap=True)
+    table.add_column("I(X;T)\nMonte\nCarlo", justify="right", no_wrap=True)
+    table.add_column("\n\nKDE bounds", justify="right", no_wrap=True)
     for index, (_, name) in enumerate(_LABEL_COLUMNS):
-        table.add_column((" I(T;Y)" if index == 0 else "") + f"\n{name}", justify="right", no_wrap=True)
-        table.add_column("\nnull", justify="right", no_wrap=True)
+        table.add_column((" I(T;Y)" if index == 0 else "") + f"\n\n{name}", justify="right", no_wrap=True)
+        table.add_column("\n\nnull", justify="right", no_wrap=True)
     for layer in dict.fromkeys(one.layer for one in summaries):
         # All kinds of examples share a row, so that a long layer name folds beside them at no extra height.
         of_layer = [one for one in summaries if one.layer == layer]
         found = {names[one.examples]: _number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer}
-        moved = [number for number in found.values() if number is not _NOTHING]
-        on = [names[one.examples] for one in of_layer]
-        on += [name + _MOVED for name, number in found.items() if number is not _NOTHING]
-        cells = [Text(layer), Text("\n".join(on))]
-        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]))
-        cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer))
+        moved = {name: number for name, number in found.items() if number is not _NOTHING}
+        cells = [Text(layer), Text("\n".join([*(names[one.examples] for one in of_layer), *moved]))]
+        begin, end = (Text(f"\n{text}" * len(moved), style="dim") for text in _TRAINED_ON_CLEAN)
+        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]) + begin)
+        cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer) + end)
         for estimator, _ in _LABEL_COLUMNS:
             numbers = [_number(one, LABEL_INFORMATION, estimator) for one in of_layer]
-            numbers += moved if estimator == DECODED else [_BLANK] * len(moved)
+            numbers += list(moved.values()) if estimator == DECODED else [_BLANK] * len(moved)
             cells += [_stack(numbers), _stack_nulls(numbers)]
         table.add_row(*cells)
     return table
@@ -174,7 +174,8 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 def _stack(numbers: list[Shown]) -> Text:
     lines = [
-        Text(one.value, style="dim" if one.saturated or one.null_like or one.undersampled else "") for one in numbers
+        Text(in_terminal(one.value), style="dim" if one.saturated or one.null_like or one.undersampled else "")
+        for one in numbers
     ]
     return Text("\n").join(lines)
 
@@ -193,26 +194,24 @@ def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, st
     lines = []
     if DECODED in estimators:
         lines.append(
-            "decoded: what decoders read from examples they were not fitted on, a lower bound; it may grow with depth."
+            "decoded: by decoders, from examples that they were not fitted on. A lower bound; it may grow with depth."
         )
     attacks = {short: name for name, short in names.items() if name != ORIGINAL}
     if DECODED_TRANSFER in estimators:
         lines.append(
             f"  {', '.join(attacks)}: decoders refitted on attacked examples, which also read the label that the "
-            f"attack leaks;\n  {', '.join(short + _MOVED for short in attacks)}: decoders fitted on originals, "
-            "negative where they are confidently wrong."
+            f"attack leaks.\n  {', '.join(attacks)} {' '.join(_TRAINED_ON_CLEAN)}: decoders trained on clean examples; "
+            "negative: confidently wrong."
         )
     if cut := [f"{short} is {name}" for short, name in attacks.items() if short != name and name != ADVERSARIAL]:
         lines.append(f"Short names of attacks: {', '.join(cut)}.")
     if relative:
         lines.append(f"Noise under I(X;T): {relative}.")
-    lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, no bound. ±: standard error.")
+    lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, which is no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(f"sat: {SAT}.")
     if any(one.undersampled and not one.saturated for one in shown):
-        lines.append(
-            "few: too few samples by its own account: noisy falls with half of them, or bins hold single ones."
-        )
+        lines.append("†: undersampled. The estimate changes when half of the examples are dropped.")
     if any(one.null_like for one in shown):
-        lines.append("≤null: no higher than with permuted labels (95 % quantile), so it says nothing about the label.")
+        lines.append("≤null: no higher than with permuted labels (95 % quantile), so no evidence about the label.")
     return Text("\n" + "\n".join(lines), style="dim")

@@ -83,17 +83,17 @@ def _binned(version: Version) -> Taken:
 # The most trustworthy first: readers see them in this order.
 INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(
-        labels={DECODED: "Decoded", DECODED_TRANSFER: "Decoded, transferred"},
+        labels={DECODED: "Decoded", DECODED_TRANSFER: "Decoded (decoders trained on clean)"},
         labels_of={
             (DECODED, LABEL_INFORMATION): "Decoded lower bound",
-            (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound, transferred",
+            (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound (decoders trained on clean)",
         },
         when=When.EVERY_EPOCH,  # of distorted examples; decoders are refitted at thorough measurements
         measure=decode,
     ),
     Instrument(
-        labels={NOISY: "Noisy"},
-        labels_of={(NOISY, quantity): "Noisy estimate" for quantity in (INPUT_INFORMATION, LABEL_INFORMATION)},
+        labels={NOISY: "Monte Carlo"},
+        labels_of={(NOISY, quantity): "Monte Carlo estimate" for quantity in (INPUT_INFORMATION, LABEL_INFORMATION)},
         when=When.THOROUGH_EPOCHS,
         noises=(FIXED_NOISE, RELATIVE_NOISE),
         measure=_noisy,

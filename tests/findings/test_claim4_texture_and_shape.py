@@ -8,15 +8,16 @@ import pytest
 from tests.findings.constructed import GROUPS, accuracies, exact, measurement
 
 from infoplane.distortions import DISTORTIONS
-from infoplane.findings.distortions import (
+from infoplane.findings.accuracies import accuracy_error
+from infoplane.findings.claim4_texture_and_shape import (
+    TEXTURE_AND_SHAPE,
     Response,
-    accuracy_error,
     distortion_statements,
     relative_slope,
     slope_weights,
     strengths,
 )
-from infoplane.findings.finding import claim_verdict
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import LABEL_INFORMATION, MEASUREMENT_SCHEMA, measurement_table, performance_table
 
 SATURATION, SHUFFLING = (2.0, 8.0, 16.0, 64.0, 1024.0), (1.0, 2.0, 4.0, 8.0)
@@ -75,7 +76,7 @@ AS_CLAIMED = planted({"saturation": -0.6, "shuffling": -0.4}, {"saturation": -0.
 
 
 def parts(measurements, performance):
-    return {one.part: one.finding() for one in distortion_statements(measurements, performance) if one.part}
+    return {one.part: one.finding(4) for one in distortion_statements(measurements, performance) if one.part}
 
 
 def test_slope_weights_give_the_slope_of_least_squares():
@@ -101,14 +102,16 @@ def test_planted_slopes_are_found_relative_to_undistorted_above_chance():
 def test_the_claim_wants_several_seeds():
     def verdict(rule, seeds):
         tables = information(rule, seeds=seeds), performance(rule, seeds=seeds)
-        return claim_verdict(4, distortion_statements(*tables))
+        return claim_verdict(TEXTURE_AND_SHAPE, distortion_statements(*tables))
 
     other = planted({"saturation": -0.1, "shuffling": -0.9}, {"saturation": -0.6, "shuffling": -0.4})
     assert verdict(AS_CLAIMED, (0, 1, 2)).verdict == "supported"
     assert verdict(other, (0, 1, 2)).verdict == "contradicted"
     for rule in (AS_CLAIMED, other):
         one = verdict(rule, (0,))
-        assert (one.verdict, one.reason.partition(" (")[0]) == ("undecided", "one seed, no spread between trainings")
+        assert (one.verdict, one.reason.partition(" (")[0]) == (
+            "undecided", "needs at least two seeds: add `--seeds 3`",
+        )  # fmt: skip
 
 
 def test_chance_is_taken_off_before_slopes_are_relative():
@@ -142,7 +145,7 @@ def test_a_network_at_chance_has_no_slope():
     nothing = planted({"saturation": 0.0, "shuffling": 0.0}, {"saturation": 0.0, "shuffling": 0.0}, start=0.1)
     for one in parts(information(nothing), performance(nothing)).values():
         assert one.verdict == "undecided"
-        assert "not above chance" in one.reason or "null-like" in one.reason
+        assert "at chance on undistorted" in one.reason or "null-like" in one.reason
 
 
 STRENGTHS = {
@@ -176,7 +179,7 @@ def test_every_recorded_distortion_has_slopes_that_decide_nothing(name):
 
     table = pl.concat([performance(AS_CLAIMED), accuracies(rule, distortion=name, levels=levels)])
     measured = pl.concat([information(AS_CLAIMED), information(of, levels={name: levels})])
-    found = [one.finding() for one in distortion_statements(measured, table) if f"under {name}" in one.statement]
+    found = [one.finding(4) for one in distortion_statements(measured, table) if f"under {name}" in one.statement]
     assert not any(one.part for one in found)
     originals = {one.quantity: one for one in found if "original examples" in one.statement}
     assert set(originals) == {"accuracy", LABEL_INFORMATION}
@@ -201,12 +204,12 @@ def test_chance_is_the_null_of_the_same_level_and_where_none_was_taken_the_state
 def test_information_within_the_numerical_error_of_chance_has_no_slope():
     table = exact(information(AS_CLAIMED).with_columns(value_nats=pl.col("value_nats") / 3000))
     table = table.with_columns(standard_error=pl.lit(1e-6), null_quantile95_nats=pl.lit(None, dtype=pl.Float64()))
-    assert "not above chance" in parts(table, NO_ACCURACY)["I(T;Y) under shuffling"].reason
+    assert "at chance on undistorted" in parts(table, NO_ACCURACY)["I(T;Y) under shuffling"].reason
 
 
 def test_saturated_information_has_no_slope():
     table = information(AS_CLAIMED).with_columns(estimator=pl.lit("kde-kl"), saturated=pl.lit(value=True))
-    found = [one.finding() for one in distortion_statements(table, performance(AS_CLAIMED))]
+    found = [one.finding(4) for one in distortion_statements(table, performance(AS_CLAIMED))]
     assert {(one.verdict, one.reason) for one in found if one.estimator == "kde-kl"} == {("undecided", "saturated")}
 
 

@@ -1,4 +1,4 @@
-"""Claim 5 on planted records: gains under saturation, and what is read about the mistaken class."""
+"""Claim 5 on planted records: gains under saturation, and what is read about the wrong class."""
 
 import polars as pl
 import pytest
@@ -6,8 +6,8 @@ import torch
 from tests.findings.constructed import accuracies, exact, measurement
 
 from infoplane.config import MeasurementConfig
-from infoplane.findings.finding import claim_verdict
-from infoplane.findings.textures import texture_statements
+from infoplane.findings.claim5_texture_of_others import TEXTURE_OF_OTHERS, texture_statements
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import (
     DECODED,
     DECODED_TRANSFER,
@@ -22,11 +22,11 @@ from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
 
 SATURATION = (2.0, 8.0, 16.0, 64.0, 1024.0)
 NOTHING = measurement_table([])
-PART = "information about the mistaken class"
+PART = "information about the wrong class"
 
 
 def parts(measurements, performance):
-    return {one.part: one.finding() for one in texture_statements(measurements, performance) if one.part}
+    return {one.part: one.finding(5) for one in texture_statements(measurements, performance) if one.part}
 
 
 def gaining(*gains):
@@ -66,8 +66,8 @@ READ = mistaken([0.1, 0.5, 0.9])
 )
 def test_a_gain_at_any_level_supports_and_losses_at_all_contradict(gains, verdict):
     statements = texture_statements(READ, gaining(*gains))
-    assert claim_verdict(5, statements).verdict == verdict
-    found = [one.finding() for one in statements if one.part == "accuracy under saturation"]
+    assert claim_verdict(TEXTURE_OF_OTHERS, statements).verdict == verdict
+    found = [one.finding(5) for one in statements if one.part == "accuracy under saturation"]
     assert [one.value for one in found] == pytest.approx(list(gains))
     assert [number.value for number in found[2].numbers] == pytest.approx([0.2, 0.2 + gains[2]])
 
@@ -75,9 +75,9 @@ def test_a_gain_at_any_level_supports_and_losses_at_all_contradict(gains, verdic
 def test_any_of_several_levels_asks_for_more_evidence_than_one():
     # a gain of 0.04 of 1000 examples lies 2.2 standard errors above 0: enough for one level, not for one of four
     statements = texture_statements(READ, gaining(0.0, 0.0, 0.0, 0.04))
-    found = [one.finding() for one in statements if one.part == "accuracy under saturation"]
+    found = [one.finding(5) for one in statements if one.part == "accuracy under saturation"]
     assert found[-1].verdict == "supported"
-    assert claim_verdict(5, statements).verdict == "undecided"
+    assert claim_verdict(TEXTURE_OF_OTHERS, statements).verdict == "undecided"
 
 
 def deciding(*tables):
@@ -86,7 +86,7 @@ def deciding(*tables):
 
 def beside(*tables):
     statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
-    found = [one.finding() for one in statements if one.statistic.startswith("information about the mistaken class")]
+    found = [one.finding(5) for one in statements if one.statistic.startswith("information about the wrong class")]
     return {(one.layer, one.estimator): one for one in found if not one.part and " - " not in one.statistic}
 
 
@@ -105,8 +105,8 @@ def test_layers_that_only_refitted_decoders_read_are_not_supported(value):
     refitted = mistaken([1.5, 1.8, 2.0], estimator=DECODED, null=0.02)
     table = pl.concat([mistaken([value, value, 1.9]), refitted])
     assert deciding(table).verdict == "undecided"
-    found = claim_verdict(5, texture_statements(table, gaining(0.2, 0.2, 0.2, 0.2)))
-    assert (found.verdict, "information about the mistaken class" in found.reason) == ("undecided", True)
+    found = claim_verdict(TEXTURE_OF_OTHERS, texture_statements(table, gaining(0.2, 0.2, 0.2, 0.2)))
+    assert (found.verdict, "information about the wrong class" in found.reason) == ("undecided", True)
 
 
 def test_attacked_layers_of_pure_noise_support_nothing_though_refitted_decoders_read_two_nats():
@@ -145,11 +145,11 @@ def test_a_null_is_named_where_there_is_one_and_only_there():
     with_null, without = mistaken([0.3, 0.5], estimator=DECODED, null=0.2), mistaken([0.3, 0.5], estimator=DECODED)
     known, unknown = beside(with_null)["fc0", DECODED], beside(without)["fc0", DECODED]
     assert (known.value, known.statistic) == (
-        pytest.approx(0.1), "information about the mistaken class, less that of permuted labels",
+        pytest.approx(0.1), "information about the wrong class, less that of permuted labels",
     )  # fmt: skip
     assert known.numbers[1].value == pytest.approx(0.2)
     assert (unknown.value, unknown.statistic) == (
-        pytest.approx(0.3), "information about the mistaken class; null not taken",
+        pytest.approx(0.3), "information about the wrong class; null not taken",
     )  # fmt: skip
     assert [number.name for number in unknown.numbers] == ["information"]
 
@@ -172,7 +172,7 @@ def test_one_probed_layer_has_none_before_it():
 
 def contrasts(*tables):
     statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
-    return {(one.statistic.rpartition(" - ")[2], one.layer): one.finding() for one in statements if not one.part}
+    return {(one.statistic.rpartition(" - ")[2], one.layer): one.finding(5) for one in statements if not one.part}
 
 
 def test_the_mistaken_class_is_held_against_the_true_one_layer_by_layer():
@@ -187,13 +187,13 @@ def test_what_saturation_takes_is_the_strongest_level_less_the_weakest():
     levels = [
         mistaken([value], distortion="saturation", level=level) for level, value in ((2, 0.9), (8, 0.1), (1024, 0.4))
     ]
-    found = contrasts(*levels)["as it is", "fc0"]
+    found = contrasts(*levels)["unsaturated", "fc0"]
     assert (found.verdict, found.value) == ("supported", pytest.approx(-0.5))
     small = exact(mistaken([0.9 - 5e-4], distortion="saturation", level=1024))
-    assert contrasts(exact(levels[0]), small)["as it is", "fc0"].verdict == "undecided"  # the numerical error
-    kept = contrasts(levels[0], mistaken([0.9], distortion="saturation", level=1024))["as it is", "fc0"]
+    assert contrasts(exact(levels[0]), small)["unsaturated", "fc0"].verdict == "undecided"  # the numerical error
+    kept = contrasts(levels[0], mistaken([0.9], distortion="saturation", level=1024))["unsaturated", "fc0"]
     assert kept.verdict == "undecided"
-    assert ("as it is", "fc0") not in contrasts(levels[0])
+    assert ("unsaturated", "fc0") not in contrasts(levels[0])
 
 
 def test_what_is_not_recorded_is_missing():
@@ -201,4 +201,4 @@ def test_what_is_not_recorded_is_missing():
     assert set(found) == {"accuracy under saturation", PART}
     assert all((one.verdict, one.reason.partition(":")[0]) == ("undecided", "missing") for one in found.values())
     statements = texture_statements(NOTHING, gaining(0.2, 0.2, 0.2, 0.2))
-    assert claim_verdict(5, statements).verdict == "undecided"
+    assert claim_verdict(TEXTURE_OF_OTHERS, statements).verdict == "undecided"

@@ -1,17 +1,18 @@
 """Claim 5: adversarial examples carry texture of other classes, so that strong saturation can raise accuracy on them.
 
-Two parts. The accuracy of normal training on adversarial examples, saturated less as they are: that it *can* rise is
-supported by any level, and contradicted only where it falls at every one. And what decoders of originals read about the
-class that adversarial examples are mistaken for, in the last but one of the probed layers of normal training: texture
-of a class is what its originals show. Where they read nothing the part is undecided, for a lower bound says no more.
+The claim has two parts. First, the accuracy of normal training on adversarial examples, saturated less unsaturated:
+that it *can* rise is supported by any level, and contradicted only if it falls at every one. Second, what decoders
+trained on clean examples read about the wrong class, the one that the network predicts for a misclassified adversarial
+example, in the last but one of the probed layers of normal training: texture of a class is what its clean examples
+show. If they read nothing the part is undecided, because a lower bound at 0 does not exclude information.
 
-Neither the last layer nor refitted decoders can decide. The examples are those that the network mistakes, and the class
-is the largest of its own logits: a decoder that is refitted to the logits reads that choice back, from logits of pure
-noise as well (2 of 2.3 nats), and refitted to a layer before it finds whatever the choice was made from. A decoder of
-originals was never shown these examples and knows only what tells the classes of originals apart. The other readings
-stand beside the deciding one.
+Neither the last layer nor refitted decoders can decide. The examples are those that the network misclassifies, and the
+wrong class is the largest of its own logits. A decoder that is refitted to the logits reads that choice back, from
+logits of pure noise as well (2 of 2.3 nats), and one that is refitted to an earlier layer finds whatever the choice was
+made from. A decoder trained on clean examples never saw these examples and depends only on what separates the classes
+of clean examples. The other decoders and layers are shown beside the deciding one.
 
-Records of accuracy hold no groups of examples: two levels then count as independent samples, which overstates the error
+Records of accuracy have no groups of examples: two levels then count as independent samples, which overstates the error
 of the gain.
 """
 
@@ -21,8 +22,9 @@ import numpy as np
 import polars as pl
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ATTACKED, group_matrix, rows_to_judge
-from infoplane.findings.distortions import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.accuracies import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import group_matrix, rows_to_judge
 from infoplane.findings.evidence import normal_evidence
 from infoplane.findings.finding import (
     CONTRADICTED,
@@ -35,16 +37,21 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import difference, paired
-from infoplane.findings.trainings import NORMAL
-from infoplane.records import DECODED_TRANSFER, MISTAKEN_INFORMATION, TRUE_INFORMATION
+from infoplane.records import ADVERSARIAL, DECODED_TRANSFER, MISTAKEN_INFORMATION, NORMAL_TRAINING, TRUE_INFORMATION
 
-CLAIM = 5
+TEXTURE_OF_OTHERS = Claim(
+    number=5,
+    name="texture of others",
+    text="Adversarial examples carry texture of other classes: strong saturation can raise normal training's accuracy.",
+    trainings=(NORMAL_TRAINING,),
+    statements=lambda at_hand: texture_statements(at_hand.measurements, at_hand.performance),
+)
 
 
 def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
-    """Return the gain at every level of saturation, and what every layer tells about the mistaken class."""
+    """Return the gain at every level of saturation, and the information about the wrong class in every layer."""
     rows = rows_to_judge(measurements).filter(
-        pl.col("examples") == ATTACKED, pl.col("training") == NORMAL, pl.col("split") == "test"
+        pl.col("examples") == ADVERSARIAL, pl.col("training") == NORMAL_TRAINING, pl.col("split") == "test"
     )
     return [*_gains(performance), *_mistaken(rows), *_contrasts(rows)]
 
@@ -52,14 +59,13 @@ def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) ->
 def _gains(performance: pl.DataFrame) -> list[Statement]:
     rows = performance.filter(
         pl.col("distortion") == SATURATION,
-        pl.col("examples") == ATTACKED,
-        pl.col("training") == NORMAL,
+        pl.col("examples") == ADVERSARIAL,
+        pl.col("training") == NORMAL_TRAINING,
         pl.col("split") == "test",
     )
     like = Statement(
-        claim=CLAIM,
         statement="saturation raises the accuracy of normal training on adversarial examples",
-        statistic="accuracy, saturated - as it is",
+        statistic="accuracy, saturated - unsaturated",
         quantity=ACCURACY,
         part="accuracy under saturation",
         judge=undecidable("missing: no records of saturated adversarial examples"),
@@ -82,7 +88,7 @@ def _gains(performance: pl.DataFrame) -> list[Statement]:
                 statement=f"{like.statement}, level {level:g}",
                 value=evidence.value,
                 seeds=len(both),
-                numbers=(Number("as it is", float(before.mean())), Number("saturated", float(after.mean()))),
+                numbers=(Number("unsaturated", float(before.mean())), Number("saturated", float(after.mean()))),
                 judge=against(evidence, above=True),
             )
         )
@@ -108,15 +114,14 @@ def _mistaken(rows: pl.DataFrame) -> list[Statement]:
     deciding = layers[-2] if len(layers) > 1 else None  # the last is the classifier's own choice
     rows = _undistorted(rows.filter(pl.col("quantity") == MISTAKEN_INFORMATION))
     like = Statement(
-        claim=CLAIM,
-        statement="adversarial examples tell about the class that they are mistaken for (normal training)",
-        statistic="information about the mistaken class",
+        statement="layers encode the wrong class that adversarial examples are misclassified as (normal training)",
+        statistic="information about the wrong class",
         estimator=DECODED_TRANSFER,
         quantity=MISTAKEN_INFORMATION,
         layer="last but one",
         unit="nats",
-        part="information about the mistaken class",
-        judge=undecidable("missing: no layer before the last, or nothing read in it about the mistaken class"),
+        part="information about the wrong class",
+        judge=undecidable("missing: no layer before the last, or no decoder of the wrong class in it"),
     )
     decided, others = [], []
     for (index, layer, estimator), own in rows.sort("seed").group_by(
@@ -131,7 +136,7 @@ def _mistaken(rows: pl.DataFrame) -> list[Statement]:
 
 
 def _of_layer(like: Statement, own: pl.DataFrame) -> Statement:
-    """Judge what one layer tells, less the null where one was taken."""
+    """Judge the information in one layer, less the null if one was taken."""
     values, groups, nulls = own["value_nats"].to_numpy(), group_matrix(own), own["null_quantile95_nats"]
     known = nulls.null_count() == 0
     border = nulls.to_numpy() if known else np.zeros(len(own))
@@ -150,9 +155,9 @@ def _of_layer(like: Statement, own: pl.DataFrame) -> Statement:
 
 
 def _contrasts(rows: pl.DataFrame) -> list[Statement]:
-    """Misclassified adversarial examples: the mistaken class against the true one, and before against after saturation.
+    """Compare the wrong with the true class, and before with after saturation, in misclassified examples.
 
-    Layer by layer, by refitted decoders and by those of originals; they decide nothing, and are there to be read.
+    Layer by layer, by refitted decoders and by those trained on clean examples. These findings decide nothing.
     """
     rows = rows.filter(pl.col("quantity").is_in([MISTAKEN_INFORMATION, TRUE_INFORMATION]))
     rows = rows.filter(pl.col("epoch") == pl.col("epoch").max().over("seed"))
@@ -162,21 +167,21 @@ def _contrasts(rows: pl.DataFrame) -> list[Statement]:
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
     strongest = strongest.filter(pl.col("level") > IDENTITY[SATURATION])
     weakest = saturated.filter(pl.col("level") == IDENTITY[SATURATION])
-    like = Statement(claim=CLAIM, statement="", statistic="", quantity=MISTAKEN_INFORMATION, unit="nats", judge=_NEVER)
+    like = Statement(statement="", statistic="", quantity=MISTAKEN_INFORMATION, unit="nats", judge=_NEVER)
     more = replace(
         like,
-        statement="misclassified adversarial examples tell more about the mistaken class than about the true one",
-        statistic="information about the mistaken class - about the true one",
+        statement="in misclassified adversarial examples the wrong class is easier to decode than the true one",
+        statistic="information about the wrong class - about the true one",
     )
     less = replace(
         like,
-        statement="strong saturation takes from them what they tell about the mistaken class",
-        statistic="information about the mistaken class, saturated - as it is",
+        statement="strong saturation lowers the information about the wrong class in them",
+        statistic="information about the wrong class, saturated - unsaturated",
     )
     return [
-        *_differences(more, plain.filter(mistaken), plain.filter(true), ("mistaken", "true"), above=True),
+        *_differences(more, plain.filter(mistaken), plain.filter(true), ("wrong", "true"), above=True),
         *_differences(
-            less, strongest.filter(mistaken), weakest.filter(mistaken), ("saturated", "as it is"), above=False
+            less, strongest.filter(mistaken), weakest.filter(mistaken), ("saturated", "unsaturated"), above=False
         ),
     ]
 
@@ -213,12 +218,15 @@ def _differences(
 
 
 def _only_support(judge: Judge) -> Judge:
-    """A lower bound that is small says little."""
+    """Leave it undecided instead of contradicted: a small lower bound does not exclude information."""
 
     def judge_one_way(alpha: float) -> Judgement:
         found = judge(alpha)
         if found.verdict == CONTRADICTED:
-            return found._replace(verdict=UNDECIDED, reason="nothing is read, and a lower bound says no more")
+            return found._replace(
+                verdict=UNDECIDED,
+                reason="the decoder reads nothing, and a lower bound at 0 does not exclude information",
+            )
         return found
 
     return judge_one_way

@@ -8,15 +8,17 @@ import pytest
 from scipy import stats
 from tests.findings.constructed import EPOCHS, LAYERS, exact, flow
 
-from infoplane.findings.curves import read_curves
-from infoplane.findings.finding import ALL_LAYERS, claim_verdict
-from infoplane.findings.trends import (
+from infoplane.findings.claim1_trends import (
+    SAME_TRENDS,
     difference_correlation,
     level_correlation,
     own_and_crossed,
     relative_error,
     trend_statements,
 )
+from infoplane.findings.curves import read_curves
+from infoplane.findings.finding import ALL_LAYERS
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
 
 DIFFERENCES, ERROR, LEVELS = "correlation of first differences", "range-normalised RMSE", "correlation of levels"
@@ -42,7 +44,7 @@ def shared(strength):
 
 
 def findings(table, statistic, **facts):
-    found = [one.finding() for one in trend_statements(read_curves(table)) if one.statistic == statistic]
+    found = [one.finding(1) for one in trend_statements(read_curves(table)) if one.statistic == statistic]
     return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
 
 
@@ -71,7 +73,7 @@ def test_identical_curves_are_supported():
             assert one.verdict == "supported", one
             assert one.value == pytest.approx(value, abs=0.01)
             assert one.seeds == 4
-    assert claim_verdict(1, trend_statements(read_curves(table))).verdict == "supported"
+    assert claim_verdict(SAME_TRENDS, trend_statements(read_curves(table))).verdict == "supported"
 
 
 def test_curves_no_closer_than_those_of_crossed_seeds_are_undecided():
@@ -82,9 +84,9 @@ def test_curves_no_closer_than_those_of_crossed_seeds_are_undecided():
     for statistic in (DIFFERENCES, ERROR, LEVELS):
         assert verdicts(table, statistic) == {"undecided"}
     one = findings(table, DIFFERENCES, layer="fc1")[0]
-    assert "no better than crossed seeds" in one.reason
+    assert "no closer than curves of different seeds" in one.reason
     assert one.value == pytest.approx(1.0, abs=0.01)  # though they coincide
-    assert claim_verdict(1, trend_statements(read_curves(table))).verdict == "undecided"
+    assert claim_verdict(SAME_TRENDS, trend_statements(read_curves(table))).verdict == "undecided"
 
 
 def test_curves_that_rise_alike_whatever_the_seed_prove_nothing_by_their_levels():
@@ -103,7 +105,7 @@ def test_curves_of_one_trend_that_lie_far_apart_are_left_undecided_by_their_dist
 
     table = flow(rule, seeds=SEEDS)
     assert verdicts(table, DIFFERENCES) == {"supported"}
-    # 3 nats apart, of a range of 3 to 7: no farther apart than the curves of crossed seeds, which lie as far apart
+    # 3 nats apart, of a range of 3 to 7: no farther apart than the curves of different seeds, which lie as far apart
     assert verdicts(table, ERROR) == {"undecided"}
 
 
@@ -114,7 +116,7 @@ def test_curves_that_mirror_each_other_are_contradicted():
 
     means = [one for one in findings(flow(rule, seeds=SEEDS), DIFFERENCES) if one.part]
     assert {one.verdict for one in means} == {"contradicted"}
-    assert all("move against each other" in one.reason for one in means)
+    assert all("move in opposite directions" in one.reason for one in means)
 
 
 def test_a_trend_that_all_seeds_share_and_attacks_turn_round_is_contradicted_though_crossed_seeds_do_the_same():
@@ -130,14 +132,14 @@ def test_a_close_relation_that_is_not_near_enough_is_contradicted_where_its_inte
     means = [one for one in findings(flow(shared(0.25), seeds=tuple(range(12))), DIFFERENCES) if one.part]
     assert all(0 < one.value < 0.5 for one in means)
     assert all(one.verdict != "supported" for one in means)
-    assert any(one.verdict == "contradicted" and "but not close" in one.reason for one in means)
+    assert any(one.verdict == "contradicted" and "but not within the border" in one.reason for one in means)
 
 
 def test_one_seed_has_no_baseline():
     for statistic in (DIFFERENCES, ERROR, LEVELS):
         for one in findings(flow(shared(1.0)), statistic):
             assert one.verdict == "undecided"
-            assert "one seed: no crossed seeds" in one.reason
+            assert "needs at least two seeds: add `--seeds 3`" in one.reason
             assert one.low <= one.value <= one.high
 
 
@@ -155,7 +157,7 @@ def test_the_baseline_is_the_mean_over_crossed_seeds_either_way_round():
     ]
     one = findings(table, DIFFERENCES, layer="fc", estimator=DECODED)[0]
     numbers = {number.name: number.value for number in one.numbers}
-    assert numbers["crossed seeds"] == pytest.approx(np.mean(expected))
+    assert numbers["different seeds"] == pytest.approx(np.mean(expected))
     assert numbers["epochs"] == len(EPOCHS)
 
 
@@ -173,7 +175,7 @@ def test_an_unfinished_seed_leaves_the_finished_ones_as_they_are_and_is_named():
 def test_curves_that_move_by_less_than_the_numerical_error_do_not_move():
     table = exact(flow(lambda *, epoch, seed, **_: 1 + 1e-4 * bends(seed)[epoch], seeds=SEEDS))
     found = findings(table, DIFFERENCES)
-    assert all("does not move by more than its error" in one.reason for one in found)
+    assert all("changes by less than its error" in one.reason for one in found)
 
 
 def test_each_seed_stands_against_all_crossed_pairs_that_it_is_in():
@@ -212,7 +214,7 @@ def test_curves_that_do_not_move_beyond_their_error_are_undecided():
     table = flow(lambda *, epoch, **_: 1 + 0.001 * (epoch % 2), seeds=SEEDS)
     found = findings(table, DIFFERENCES, layer="fc1")
     assert {one.verdict for one in found} == {"undecided"}
-    assert "does not move by more than its error" in found[0].reason
+    assert "changes by less than its error" in found[0].reason
 
 
 @pytest.mark.parametrize("epochs", [(0, 1, 2), (0,)])

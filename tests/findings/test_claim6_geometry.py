@@ -6,8 +6,8 @@ import pytest
 from tests.findings.constructed import flow
 
 from infoplane.findings import CLAIMS, find
-from infoplane.findings.finding import claim_verdict
-from infoplane.findings.sweeps import DIRECTIONS, sweep_statements
+from infoplane.findings.claim6_geometry import DIRECTIONS, GEOMETRY, sweep_statements
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table, performance_table
 from infoplane.studies.trends import direction
 
@@ -33,7 +33,7 @@ def sweep(values, *, name="spread", quantity=INPUT_INFORMATION, replicates=5, no
 
 def only(table, directions=SPREAD):
     (one,) = sweep_statements(table, directions)
-    return one.finding()
+    return one.finding(6)
 
 
 @pytest.mark.parametrize(
@@ -91,23 +91,23 @@ def test_null_like_levels_are_left_out():
 
 def test_one_replicate_has_no_error():
     one = only(sweep([0.1, 0.5, 1.0], replicates=1))
-    assert (one.verdict, "no error" in one.reason) == ("undecided", True)
+    assert (one.verdict, "at least two replicates" in one.reason) == ("undecided", True)
 
 
 def test_every_estimator_is_a_part_of_its_own():
     other = sweep([2.0, 1.0, 0.5]).with_columns(estimator=pl.lit("binning"))
     statements = sweep_statements(pl.concat([sweep([0.5, 1.0, 2.0]), other]), SPREAD)
-    assert {one.estimator: one.finding().verdict for one in statements} == {
+    assert {one.estimator: one.finding(6).verdict for one in statements} == {
         "binning": "contradicted",
         "kde-kl": "supported",
     }
-    assert claim_verdict(6, statements).verdict == "contradicted"
-    assert claim_verdict(6, sweep_statements(sweep([0.5, 1.0, 2.0]), SPREAD)).verdict == "supported"
+    assert claim_verdict(GEOMETRY, statements).verdict == "contradicted"
+    assert claim_verdict(GEOMETRY, sweep_statements(sweep([0.5, 1.0, 2.0]), SPREAD)).verdict == "supported"
 
 
 @pytest.mark.parametrize("table", [None, sweep([0.5, 1.0], name="something-else")])
 def test_sweeps_that_were_not_run_are_missing(table):
-    found = [one.finding() for one in sweep_statements(table)]
+    found = [one.finding(6) for one in sweep_statements(table)]
     assert len(found) == len(DIRECTIONS)
     assert all((one.verdict, one.reason.partition(":")[0]) == ("undecided", "missing") for one in found)
 
@@ -122,9 +122,9 @@ def test_every_claim_gets_a_verdict_from_any_run():
         ),
     ):
         found = find(measurements, performance_table([]))
-        assert [one.claim for one in found.claims] == list(CLAIMS)
+        assert [one.claim for one in found.claims] == [claim.number for claim in CLAIMS]
         assert {one.verdict for one in found.claims} <= {"supported", "contradicted", "undecided"}
-        assert all(found.about(claim)[0].part for claim in CLAIMS)
+        assert all(found.about(claim.number)[0].part for claim in CLAIMS)
         assert all(one.reason for one in found.findings)
 
 

@@ -1,15 +1,15 @@
 """Claim 2: adversarial training lags, and ends lower.
 
-A final level is that of the last epoch that both trainings of a seed were measured at. Seeds that did not come as far
-as the furthest are left out, and named.
+The final level is that of the last epoch at which both trainings of a seed were measured. Seeds that did not come as
+far as the furthest one are left out and named.
 
-The lag follows its definition, the first epoch at initial + 0.9 (final - initial), an integer. Epochs may lie apart
-where nothing was measured; nothing is interpolated. A curve below the threshold at one measured epoch and above it at
-the next got there at one of the epochs after the first: their middle is its value, and all of them belong to its
-interval. So do all epochs at which the curve cannot be told from its threshold, a linear combination of three records
-with a paired error. For a curve of one direction that makes a confidence interval, with the bounds of either training
-at half the level, as if both erred together. A lag needs both curves to change, in the same direction (a fall
-can lag as well), by more than their error, and neither to be saturated from the start.
+The lag compares the first epoch at which a curve reaches initial + 0.9 (final - initial). Nothing is interpolated. A
+curve that is below this threshold at one measured epoch and above it at the next reached it at one of the epochs after
+the first: the middle of these is its value, and all of them belong to its interval. So do all epochs at which the curve
+does not differ from its threshold by more than the paired error. For a curve of one direction that makes a confidence
+interval, with the bounds of either training at half the level, as if both erred together. A lag is defined if both
+curves change in the same direction (a fall can lag as well) by more than their error, and neither is saturated from the
+start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import (
-    ATTACKED,
-    ORIGINAL,
-    PRIMARY,
-    QUANTITIES,
-    Curve,
-    Curves,
-    Finished,
-    Series,
-    reach,
-)
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Finished, Series, reach
 from infoplane.findings.evidence import LEVEL, Evidence, Paired, average_bounds, t_ends
 from infoplane.findings.finding import Judge, Number, Statement, against, undecidable
 from infoplane.findings.layers import (
@@ -43,10 +34,18 @@ from infoplane.findings.layers import (
     mean_statement,
     paired,
 )
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
+from infoplane.records import ADVERSARIAL, ADVERSARIAL_TRAINING, NORMAL_TRAINING, ORIGINAL
 
-CLAIM = 2
 SHARE = 0.9  # of its change, after which a curve counts as risen
+
+ADVERSARIAL_LAGS = Claim(
+    number=2,
+    name="adversarial lags",
+    text="Adversarial training lags: its curves rise later, and its final I(X;T) and I(T;Y) are lower.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    needs_several_seeds=True,
+    statements=lambda at_hand: level_statements(at_hand.curves, at_hand.adversarial),
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class _Compared:
 
     @property
     def trainings(self) -> tuple[str, str]:
-        return NORMAL, self.adversarial
+        return NORMAL_TRAINING, self.adversarial
 
     @property
     def where(self) -> str:
@@ -70,19 +69,20 @@ class _Compared:
 
     @property
     def missing(self) -> str:
-        return f"missing: not recorded for both {NORMAL} and {self.adversarial} training"
+        return f"missing: not recorded for both {NORMAL_TRAINING} and {self.adversarial} training"
 
 
-def level_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def level_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Return final differences and lags by every estimator: the mean over layers, then each layer."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
-            for examples in (ORIGINAL, ATTACKED):
+            for examples in (ORIGINAL, ADVERSARIAL):
                 primary = estimator == PRIMARY[quantity] and examples == ORIGINAL
                 pairs = {}
                 for layer in curves.layers:
-                    wanted = [Series(one, examples, layer, estimator, quantity) for one in (NORMAL, adversarial)]
+                    both = (NORMAL_TRAINING, adversarial)
+                    wanted = [Series(one, examples, layer, estimator, quantity) for one in both]
                     pairs[layer[1]] = curves.finished(*wanted)
                 compared = _Compared(adversarial, examples, estimator, quantity, primary, pairs)
                 if primary or any(pairs.values()):
@@ -94,7 +94,6 @@ def _final_statements(compared: _Compared) -> list[Statement]:
     found = {layer: _final_difference(pair, compared) for layer, pair in compared.pairs.items()}
     quantity, adversarial = compared.quantity, compared.adversarial
     like = Statement(
-        claim=CLAIM,
         statement=f"normal training ends with more {quantity} than {adversarial} training {compared.where}",
         statistic=f"final level, normal - {adversarial} training",
         estimator=compared.estimator,
@@ -146,8 +145,7 @@ def _lag_statements(compared: _Compared) -> list[Statement]:
     found = {layer: _lag(pair, compared) for layer, pair in compared.pairs.items()}
     quantity, adversarial = compared.quantity, compared.adversarial
     like = Statement(
-        claim=CLAIM,
-        statement=f"{quantity} comes to {SHARE:.0%} of its change later in {adversarial} training {compared.where}",
+        statement=f"{quantity} reaches {SHARE:.0%} of its change later in {adversarial} training {compared.where}",
         statistic=f"lag of {adversarial} behind normal training",
         estimator=compared.estimator,
         quantity=quantity,
@@ -208,7 +206,7 @@ def _direction(curve: Curve) -> int:
 
 
 def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
-    """Return the first and the last epoch at which a curve may first have come to `SHARE` of its change.
+    """Return the first and the last epoch at which a curve may first have reached `SHARE` of its change.
 
     Args:
         curve: of at least two epochs, that changes.
@@ -228,5 +226,5 @@ def reached(curve: Curve, alpha: float | None) -> tuple[int, int]:
 
 
 def _first(flags: NDArray[np.bool_]) -> int:
-    """Position of the first true one; the last position where there is none, since the end is there by definition."""
+    """Position of the first true flag; the last position where there is none."""
     return int(flags.argmax()) if flags.any() else len(flags) - 1

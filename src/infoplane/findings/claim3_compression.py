@@ -1,21 +1,21 @@
-"""Claim 3, first half: compression is almost never seen. Counts, never violations.
+"""Claim 3: compression is almost never seen (this file), and estimates do not always fall with depth (`claim3_depth`).
 
-A compression episode is an unbroken fall of I(X;T) over measured epochs, of at least 5 % of the range of its curve and
-by more than its paired error, during which I(T;Y) holds. It is certain only if
+A compression episode is an unbroken fall of I(X;T) over measured epochs during which I(T;Y) stays the same. The fall is
+at least 5 % of the range of its curve and larger than its paired error. An episode is certain only if
 
-- both of the two measured epochs after its peak lie below the peak beyond the error, so that it neither recovers at
-  once nor is a fall at the last epoch alone;
-- they lie below it by four times the jitter of the curve, which errors over examples know nothing of: training moves a
-  curve by a few percent from epoch to epoch, however many examples it is measured on;
-- I(T;Y) certainly keeps within 5 % of the range of its own curve: not to be seen to fall is not to hold.
+- both of the two measured epochs after its peak lie below the peak by more than the error, so that the curve neither
+  recovers at once nor falls at the last epoch alone;
+- they lie below the peak by four times the jitter of the curve: training moves a curve by a few percent from epoch to
+  epoch, however many examples it is measured on, and errors over examples do not include that;
+- I(T;Y) certainly stays within 5 % of the range of its own curve. That no fall is visible is not enough.
 
-Where errors or these rules leave open whether an episode happened, it is possible: a curve has certain and possible
-episodes. A curve that is saturated at some epoch, or has fewer than four epochs, cannot be judged and may hide one.
-Only measured epochs are seen: what falls and recovers between two of them is not.
+If errors or these rules leave open whether an episode happened, it is possible: a curve has certain and possible
+episodes. A curve that is saturated at some epoch, or has fewer than four epochs, cannot be judged and may have one. A
+fall and recovery between two measured epochs is not seen.
 
-The claim is about curves, one for each seed, training and layer: "almost never" means at most one of ten, a border of
+The claim is about curves, one for each seed, training and layer. "Almost never" means at most one of ten, a border of
 ours. The share lies between that of curves with certain episodes and that of curves with possible ones or not judged.
-I(X;T) at relative noise is read with decoded I(T;Y), at the epochs that have both.
+I(X;T) at relative noise is paired with decoded I(T;Y), at the epochs that have both.
 
 Errors are those of the choice of examples, at the level divided by the number of comparisons. All seeds are counted
 together.
@@ -31,16 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import (
-    ATTACKED,
-    ORIGINAL,
-    PRIMARY,
-    QUANTITIES,
-    Curve,
-    Curves,
-    Series,
-    common_epochs,
-)
+from infoplane.findings.claim import Claim
+from infoplane.findings.claim3_depth import reversal_statements
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Series, common_epochs
 from infoplane.findings.evidence import LEVEL, Floats, t_ends
 from infoplane.findings.finding import (
     ALL_CURVES,
@@ -52,10 +45,20 @@ from infoplane.findings.finding import (
     Statement,
     undecidable,
 )
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records import (
+    ADVERSARIAL,
+    ADVERSARIAL_TRAINING,
+    BINNING,
+    DECODED,
+    INPUT_INFORMATION,
+    KDE_BD,
+    KDE_KL,
+    LABEL_INFORMATION,
+    NOISY,
+    NORMAL_TRAINING,
+    ORIGINAL,
+)
 
-CLAIM = 3
 MATERIAL = 0.05  # of the range of a curve
 RARE = 0.1  # of all curves
 FEWEST_EPOCHS = 4  # of fewer, no curve can be told from its jitter
@@ -69,36 +72,46 @@ PAIRS = (
     (BINNING, BINNING),
 )
 
+HARDLY_COMPRESSION = Claim(
+    number=3,
+    name="no compression",
+    text="A compression phase is almost never seen, and the estimates do not always fall with depth.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    statements=lambda at_hand: [
+        *compression_statements(at_hand.curves, at_hand.adversarial),
+        *reversal_statements(at_hand.curves, at_hand.adversarial),
+    ],
+)
+
 
 class Count(NamedTuple):
-    """How often something happened: surely, and at most."""
+    """How often something certainly happened, and how often at most."""
 
     certain: int
     possible: int
 
 
 class _Both(NamedTuple):
-    """I(X;T) and I(T;Y) of one layer of one network, at the epochs where the former can speak."""
+    """I(X;T) and I(T;Y) of one layer of one network, at the epochs where I(X;T) is not saturated."""
 
     seed: int
     inputs: Curve
     labels: Curve
-    unjudged: str  # why the curve may hide an episode, if it may
+    unjudged: str  # why the curve cannot be judged, if it cannot
 
 
-def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Count compression episodes by every pair of estimators, in every layer of every training."""
     statements = []
     for estimators in PAIRS:
-        for examples in (ORIGINAL, ATTACKED):
+        for examples in (ORIGINAL, ADVERSARIAL):
             primary = estimators == PAIRS[0] and examples == ORIGINAL
             found = {
                 (training, layer): _both(curves, training, examples, layer, estimators)
-                for training in (NORMAL, adversarial)
+                for training in (NORMAL_TRAINING, adversarial)
                 for layer in curves.layers
             }
             like = Statement(
-                claim=CLAIM,
                 statement=f"at most {RARE:.0%} of all curves show compression ({examples} examples)",
                 statistic="share of curves with a compression episode",
                 layer=ALL_CURVES,
@@ -138,7 +151,7 @@ def _both(
 
 
 def compression_episodes(inputs: Curve, labels: Curve, alpha: float) -> Count:
-    """Count the falls of I(X;T) while I(T;Y) holds.
+    """Count the falls of I(X;T) while I(T;Y) stays the same.
 
     Args:
         inputs: I(X;T), saturated nowhere.
@@ -211,7 +224,7 @@ def _counted(like: Statement, found: Sequence[_Both]) -> Statement:
 
     def judge(counts: Sequence[Count]) -> Judgement:
         certain = sum(one.certain for one in counts)
-        # a curve that cannot be judged may hide at least one
+        # a curve that cannot be judged may have at least one
         possible = sum(max(one.possible, bool(own.unjudged)) for one, own in zip(counts, found, strict=True))
         verdict = CONTRADICTED if certain else UNDECIDED if possible else SUPPORTED
         return Judgement(verdict, certain, possible, f"{_REASONS[verdict]}; interval: certain to possible episodes")
@@ -220,9 +233,9 @@ def _counted(like: Statement, found: Sequence[_Both]) -> Statement:
 
 
 _REASONS = {
-    CONTRADICTED: "I(X;T) falls, and not by its jitter, while I(T;Y) holds",
-    UNDECIDED: "errors, jitter or what cannot be judged leave room for an episode",
-    SUPPORTED: "errors leave no room for an episode",
+    CONTRADICTED: "I(X;T) falls by more than its jitter while I(T;Y) stays the same",
+    UNDECIDED: "an episode is possible within errors and jitter, or in curves that cannot be judged",
+    SUPPORTED: "no episode is possible within the errors",
 }
 
 
@@ -234,8 +247,8 @@ def _share(like: Statement, found: Sequence[_Both]) -> Statement:
         low = sum(one.certain > 0 for one in counts) / len(found)
         high = sum(one.possible > 0 or bool(own.unjudged) for one, own in both) / len(found)
         verdict = CONTRADICTED if low > RARE else SUPPORTED if high <= RARE else UNDECIDED
-        words = {CONTRADICTED: "more", SUPPORTED: "no more", UNDECIDED: "perhaps more"}[verdict]
-        interval = "share of curves with certain episodes, to that with possible ones or not judged"
+        words = {CONTRADICTED: "more", SUPPORTED: "no more", UNDECIDED: "possibly more"}[verdict]
+        interval = "from the share of curves with certain episodes to that with possible ones or not judged"
         return Judgement(verdict, low, high, f"{words} than {RARE:.0%}; interval: {interval}")
 
     return _judged(like, found, judge)
@@ -248,7 +261,7 @@ def _judged(like: Statement, found: Sequence[_Both], judge_counts: Callable[[Seq
     def counts(alpha: float) -> list[Count]:
         return [compression_episodes(one.inputs, one.labels, alpha / len(found)) for one in found]
 
-    # a certain episode speaks for itself, whatever else a curve may hide
+    # a certain episode counts, whether or not the rest of the curve can be judged
     why = Counter(own.unjudged for one, own in zip(counts(LEVEL), found, strict=True) if not one.certain)
     hiding = {reason: number for reason, number in why.items() if reason}
     judged = len(found) - sum(hiding.values())

@@ -5,9 +5,10 @@ import polars as pl
 import pytest
 from tests.findings.constructed import EPOCHS, GROUPS, RELATIVE, exact, flow
 
+from infoplane.findings.claim2_adversarial_lags import ADVERSARIAL_LAGS, level_statements, reached
 from infoplane.findings.curves import Curve, read_curves
-from infoplane.findings.finding import ALL_LAYERS, claim_verdict
-from infoplane.findings.levels import level_statements, reached
+from infoplane.findings.finding import ALL_LAYERS
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
 
 LAG, FINAL = "lag of adversarial behind normal training", "final level, normal - adversarial training"
@@ -34,7 +35,7 @@ def statements(table):
 
 
 def findings(table, statistic, **facts):
-    found = [one.finding() for one in statements(table) if one.statistic == statistic]
+    found = [one.finding(2) for one in statements(table) if one.statistic == statistic]
     return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
 
 
@@ -252,7 +253,7 @@ SEEDS = (0, 1, 2)
 
 def test_the_claim_wants_lower_levels_and_lags_of_both_informations():
     def verdict(rule):
-        return claim_verdict(2, statements(flow(rule, seeds=SEEDS)))
+        return claim_verdict(ADVERSARIAL_LAGS, statements(flow(rule, seeds=SEEDS)))
 
     assert verdict(planted()).verdict == "supported"
     assert verdict(planted(lag=0)).verdict == "undecided"
@@ -265,20 +266,20 @@ def test_the_claim_wants_lower_levels_and_lags_of_both_informations():
 @pytest.mark.parametrize("gap", [0.2, -0.2])
 def test_one_seed_decides_findings_and_not_the_claim(gap):
     found = statements(flow(planted(gap=gap)))
-    finals = [one.finding() for one in found if one.part.startswith("final")]
+    finals = [one.finding(2) for one in found if one.part.startswith("final")]
     assert {one.verdict for one in finals} == {"supported" if gap > 0 else "contradicted"}
-    claim = claim_verdict(2, found)
+    claim = claim_verdict(ADVERSARIAL_LAGS, found)
     assert claim.verdict == "undecided"
-    assert claim.reason.startswith("one seed, no spread between trainings (final I(X;T)")
+    assert claim.reason.startswith("needs at least two seeds: add `--seeds 3` (final I(X;T)")
 
 
 def test_the_claim_says_how_few_layers_it_rests_on():
     table = flow(planted(), seeds=SEEDS)
     few = saturated(table, pl.col("layer").is_in(["conv1", "fc1"]))
-    found = claim_verdict(2, statements(few))
+    found = claim_verdict(ADVERSARIAL_LAGS, statements(few))
     assert found.verdict == "supported"
     assert "final I(X;T), lag of I(X;T): rests on 1 of 3 layers: fc2" in found.reason
-    assert "rests on" not in claim_verdict(2, statements(table)).reason
+    assert "rests on" not in claim_verdict(ADVERSARIAL_LAGS, statements(table)).reason
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
@@ -297,13 +298,13 @@ def test_trainings_that_differ_only_as_seeds_do_are_rarely_told_apart(seeds):
             return 0.5 + rise * (1 - np.exp(-epoch / time))
 
         table = flow(rule, seeds=range(seeds), examples=("original",), layers=("fc",))
-        decided += claim_verdict(2, statements(table)).verdict != "undecided"
+        decided += claim_verdict(ADVERSARIAL_LAGS, statements(table)).verdict != "undecided"
     # four parts at 5 % / 4: 2 of 40, and three binomial spreads of 1.4
     assert decided <= (0 if seeds == 1 else 6)
 
 
 def test_an_empty_run_is_undecided():
-    found = claim_verdict(2, statements(measurement_table([])))
+    found = claim_verdict(ADVERSARIAL_LAGS, statements(measurement_table([])))
     assert (found.verdict, "missing" in found.reason) == ("undecided", True)
 
 

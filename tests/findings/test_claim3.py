@@ -7,10 +7,15 @@ import polars as pl
 import pytest
 from tests.findings.constructed import GROUPS, RELATIVE, exact, flow
 
+from infoplane.findings.claim3_compression import (
+    HARDLY_COMPRESSION,
+    compression_episodes,
+    compression_statements,
+    training_jitter,
+)
+from infoplane.findings.claim3_depth import reversal_statements
 from infoplane.findings.curves import Curve, read_curves
-from infoplane.findings.episodes import compression_episodes, compression_statements, training_jitter
-from infoplane.findings.finding import claim_verdict
-from infoplane.findings.reversals import reversal_statements
+from infoplane.findings.verdict import claim_verdict
 from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
 
 SHARE = "share of curves with a compression episode"
@@ -142,7 +147,7 @@ def compressing(share_of_layers):
 
 
 def findings(table, **facts):
-    found = [one.finding() for one in compression_statements(read_curves(table))]
+    found = [one.finding(3) for one in compression_statements(read_curves(table))]
     return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
 
 
@@ -229,7 +234,7 @@ def deep(*slopes):
 
 
 def reversals(table, **facts):
-    found = [one.finding() for one in reversal_statements(read_curves(table))]
+    found = [one.finding(3) for one in reversal_statements(read_curves(table))]
     return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
 
 
@@ -292,7 +297,7 @@ def test_only_the_last_epoch_counts():
 def test_the_claim_wants_both_halves():
     def verdict(table):
         curves = read_curves(table)
-        return claim_verdict(3, [*compression_statements(curves), *reversal_statements(curves)])
+        return claim_verdict(HARDLY_COMPRESSION, [*compression_statements(curves), *reversal_statements(curves)])
 
     def rule(slope, planted):
         return lambda **place: compressing(planted)(**place) + slope * place["layer"]
@@ -302,7 +307,7 @@ def test_the_claim_wants_both_halves():
     assert "compression is almost never seen: 6 of 6 curves could be judged" in whole.reason
     falling = verdict(flow(rule(-0.3, 0)))
     assert falling.verdict == "contradicted"
-    assert falling.reason.startswith("the records contradict: the estimates do not always fall with depth; by one seed")
+    assert falling.reason.startswith("the records contradict: the estimates do not always fall with depth; one seed")
     assert "compression" in verdict(flow(rule(0.3, 3))).reason
     half = verdict(flow(rule(0.3, 0)).with_columns(saturated=(pl.col("layer") == "conv1") & (pl.col("epoch") > 4)))
     assert half.verdict == "undecided"

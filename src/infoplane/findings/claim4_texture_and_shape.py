@@ -1,20 +1,20 @@
 """Claim 4: normal training prefers texture, adversarial training shape.
 
-Along each distortion the accuracy and the last layer's information are followed relative to what the same network has
-undistorted, both above chance: r(level) = (v(level) - chance) / (v(undistorted) - chance). The statistic is the slope
-of r over the distortion's strength, from 0 to 1, by least squares: -1 is what a network has that falls from everything
-to chance along a line. Strength is log(level / identity); the level itself where that of the identity is 0; and its
-inverse where it is infinite. Patch-shuffling destroys shape, so the claim wants adversarial training to fall more
-steeply; saturation destroys texture, so there it wants normal training to. The other distortions stand beside these
-two and decide nothing: high-pass destroys coarse form, hence shape; what low-pass, noise, grey and texture exchange
-destroy counts as texture.
+Accuracy and the last layer's information are followed along each distortion, relative to the same network on
+undistorted examples and above chance: r(level) = (v(level) - chance) / (v(undistorted) - chance). The statistic is the
+least-squares slope of r over the strength of the distortion, from 0 to 1; a network that falls from its undistorted
+value to chance along a line has slope -1. Strength is log(level / identity); the level itself where the identity is 0;
+and the inverse of the level where the identity is infinite. Patch-shuffling destroys shape, so by the claim adversarial
+training falls more steeply. Saturation destroys texture, so there normal training does. The other distortions are shown
+beside these two and decide nothing: high-pass destroys coarse form and so shape; what low-pass, noise, grey and texture
+exchange destroy counts as texture.
 
-Chance is exp(-H(Y)) of accuracy, which is one in the number of classes where these are balanced, the mean of permuted
-labels of I(T;Y), and 0 of I(X;T). Where no null was taken (`--measurement.decoder-permutations 0`) it is 0 as well,
-which is what decoders give where they know nothing; the statement says so.
+Chance is exp(-H(Y)) for accuracy, which is one in the number of classes if they are balanced, the mean over permuted
+labels for I(T;Y), and 0 for I(X;T). If no null was taken (`--measurement.decoder-permutations 0`) it is 0 as well, the
+value of decoders without information, and the statement says so.
 
-A network that is not above chance undistorted has no slope. Records of accuracy hold no groups: networks and levels
-then count as independent samples of examples, which overstates the error of their differences.
+A network that is at chance on undistorted examples has no slope. Records of accuracy have no groups of examples:
+networks and levels then count as independent samples, which overstates the error of their differences.
 """
 
 import itertools
@@ -29,19 +29,33 @@ import polars as pl
 
 from infoplane.distortions import DISTORTIONS
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, rows_to_judge
+from infoplane.findings.accuracies import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.claim import Claim
+from infoplane.findings.curves import PRIMARY, group_matrix, rows_to_judge
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import difference, paired
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records import (
+    ADVERSARIAL,
+    ADVERSARIAL_TRAINING,
+    INPUT_INFORMATION,
+    LABEL_INFORMATION,
+    NORMAL_TRAINING,
+    ORIGINAL,
+)
 
-CLAIM = 4
-SATURATION, SHUFFLING, HIGH_PASS = "saturation", "shuffling", "high-pass"
+SHUFFLING, HIGH_PASS = "shuffling", "high-pass"
 DECISIVE = (SHUFFLING, SATURATION)  # what the claim is about
-IDENTITY = {name: float(one.identity) for name, one in DISTORTIONS.items()}  # levels that change nothing
 DESTROY_SHAPE = (SHUFFLING, HIGH_PASS)  # all others destroy texture
-ACCURACY = "accuracy"
+
+TEXTURE_AND_SHAPE = Claim(
+    number=4,
+    name="texture and shape",
+    text="Normal training prefers texture, adversarial training shape.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    needs_several_seeds=True,
+    statements=lambda at_hand: distortion_statements(at_hand.measurements, at_hand.performance, at_hand.adversarial),
+)
 
 
 class Response(NamedTuple):
@@ -53,7 +67,7 @@ class Response(NamedTuple):
     errors: Floats  # (levels,) standard errors
     chance: float
     chance_known: bool = True  # otherwise no null was taken
-    margin: float = 0.0  # what is as good as chance
+    margin: float = 0.0  # above chance, that still counts as chance
     poor: str = ""  # why the numbers cannot be compared, if they cannot
 
 
@@ -91,16 +105,16 @@ def relative_slope(response: Response) -> tuple[float, Floats, float]:
 
 
 def distortion_statements(
-    measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL
+    measurements: pl.DataFrame, performance: pl.DataFrame, adversarial: str = ADVERSARIAL_TRAINING
 ) -> list[Statement]:
-    """Compare the slopes of both trainings, on original examples; adversarial ones stand beside them."""
+    """Compare the slopes of both trainings: original examples decide, adversarial ones are shown beside them."""
     rows = rows_to_judge(measurements).filter(pl.col("split") == "test")
     performance = performance.filter(pl.col("split") == "test")
     chance = chance_of_accuracy(measurements)
     recorded = {*rows["distortion"], *performance["distortion"]}
     named = [*DECISIVE, *(name for name in DISTORTIONS if name in recorded and name not in DECISIVE)]
     statements = []
-    for distortion, examples in itertools.product(named, (ORIGINAL, ATTACKED)):
+    for distortion, examples in itertools.product(named, (ORIGINAL, ADVERSARIAL)):
         chosen = (pl.col("distortion") == distortion) & (pl.col("examples") == examples)
         decisive = distortion in DECISIVE and examples == ORIGINAL
         compared = partial(_compared, distortion=distortion, examples=examples, adversarial=adversarial)
@@ -127,23 +141,13 @@ def distortion_statements(
     return statements
 
 
-_LIKE = Statement(claim=CLAIM, statement="", statistic="", judge=undecidable(""))
+_LIKE = Statement(statement="", statistic="", judge=undecidable(""))
 
 
 def chance_of_accuracy(measurements: pl.DataFrame) -> float:
     """Return exp(-H(Y)), one in the number of classes where these are balanced; 0 where H(Y) is not recorded."""
     ceilings = measurements.filter(pl.col("quantity") == LABEL_INFORMATION)["ceiling_nats"].drop_nulls()
     return math.exp(-ceilings.to_numpy().max()) if len(ceilings) else 0.0
-
-
-def accuracy_error(accuracy: Floats, examples: Floats) -> Floats:
-    """Return the binomial standard error, with two successes and two failures added: none is free of error.
-
-    Source: Agresti & Coull (1998), Amer. Statist. 52, 119.
-    """
-    share = (accuracy * examples + 2) / (examples + 4)
-    error: Floats = np.sqrt(share * (1 - share) / (examples + 4))
-    return error
 
 
 _Network = tuple[Any, ...]  # (seed, training)
@@ -182,10 +186,10 @@ def _of_information(rows: pl.DataFrame) -> Response:
 def _compared(
     like: Statement, found: Mapping[_Network, Response], *, distortion: str, examples: str, adversarial: str
 ) -> Statement:
-    both = (NORMAL, adversarial)
-    steeper = adversarial if distortion in DESTROY_SHAPE else NORMAL
+    both = (NORMAL_TRAINING, adversarial)
+    steeper = adversarial if distortion in DESTROY_SHAPE else NORMAL_TRAINING
     pairs = [
-        (found[seed, NORMAL], found[seed, adversarial])
+        (found[seed, NORMAL_TRAINING], found[seed, adversarial])
         for seed in sorted({seed for seed, _ in found})
         if all((seed, training) in found for training in both)
     ]
@@ -220,10 +224,10 @@ def _why_not(responses: list[Response], identity: float) -> str:
         return next(one.poor for one in responses if one.poor)
     levels = responses[0].levels
     if len(levels) < 2 or levels[0] != identity or any(one.levels != levels for one in responses):
-        return "missing: the undistorted level and others, the same for both trainings"
+        return "missing: the undistorted level and at least one more, the same for both trainings"
     quantile = t_quantile(LEVEL, math.inf)
     if any(one.values[0] - quantile * one.errors[0] <= one.chance + one.margin for one in responses):
-        return "no slope: a network is not above chance undistorted"
+        return "no slope: a network is at chance on undistorted examples"
     return ""
 
 

@@ -1,11 +1,12 @@
 """Claim 6: the estimates are functions of the geometry of the layer's output.
 
-In a sweep of synthetic points one property changes and the estimate should follow in one direction (`DIRECTIONS`). The
-replicates of a sweep are independent draws; their t intervals, at the level divided by the number of steps, say where
-an estimate certainly rises or falls. The claim wants the whole sweep to go its way and no step to go the other; a
-certain step the other way contradicts it, and so does a sweep that goes the other way as a whole. A step counts beyond
-`STEP_NATS`, as in the trends of study three, and the whole sweep beyond the numerical error of the estimators. Values
-that are saturated or null-like in every replicate are left out, since there the samples have run out, not the geometry.
+In a sweep of synthetic points one property changes, and the estimate should follow in one direction (`DIRECTIONS`). The
+replicates of a sweep are independent draws. Their t intervals, at the level divided by the number of steps, show where
+an estimate certainly rises or falls. The claim is supported if the whole sweep goes in its direction and no step goes
+the other way. It is contradicted if a step certainly goes the other way, or the sweep as a whole does. A step counts if
+it is larger than `STEP_NATS`, as in the trends of study three, and the whole sweep if its change is larger than the
+numerical error of the estimators. Values that are saturated or null-like in every replicate are left out, because there
+the samples have run out and the geometry no longer matters.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import Floats, Paired
 from infoplane.findings.finding import (
     CONTRADICTED,
@@ -29,17 +31,24 @@ from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.standing import NUMERICAL_ERROR, with_standing
 from infoplane.studies.trends import STEP_NATS
 
-CLAIM = 6
 Direction = Literal["rises", "falls"]
 
-# What the study says: the farther apart the outputs, the larger I(X;T); at equal spread, the tighter each class, the
-# larger I(T;Y); and more noise or wider bins tell fewer outputs apart.
+# The study: the farther apart the outputs, the larger I(X;T); at equal spread, the tighter each class, the larger
+# I(T;Y); and more noise or wider bins separate fewer outputs.
 DIRECTIONS: Mapping[tuple[str, str], Direction] = {
     ("spread", INPUT_INFORMATION): "rises",
     ("tightness", LABEL_INFORMATION): "rises",
     ("noise-variance", INPUT_INFORMATION): "falls",
     ("bin-width", INPUT_INFORMATION): "falls",
 }
+
+GEOMETRY = Claim(
+    number=6,
+    name="geometry",
+    text="The estimates are functions of the geometry of the layer's outputs.",
+    trainings=(),
+    statements=lambda at_hand: sweep_statements(at_hand.sweeps),
+)
 
 
 def sweep_statements(
@@ -54,7 +63,6 @@ def sweep_statements(
     statements = []
     for (sweep, quantity), direction in directions.items():
         like = Statement(
-            claim=CLAIM,
             statement=f"{quantity} {direction} with {sweep}",
             statistic="change over the sweep",
             quantity=quantity,
@@ -92,12 +100,12 @@ def _monotone(like: Statement, rows: pl.DataFrame, sign: int) -> Statement:
         toward = min(sign * low, sign * high) > NUMERICAL_ERROR
         if against or max(sign * low, sign * high) < -NUMERICAL_ERROR:
             where = f"up to x = {against[0]:.3g}" if against else "over the whole sweep"
-            return Judgement(CONTRADICTED, low, high, f"it goes the other way {where}, beyond its error")
-        reason = f"no step goes the other way by more than {STEP_NATS:g} nats beyond its error"
+            return Judgement(CONTRADICTED, low, high, f"it goes the other way {where}, by more than its error")
+        reason = f"no step goes the other way by more than {STEP_NATS:g} nats and its error"
         if toward:
             return Judgement(SUPPORTED, low, high, reason)
         few = len(whole) < 2
-        return Judgement(UNDECIDED, low, high, "one replicate: no error" if few else "the interval spans 0")
+        return Judgement(UNDECIDED, low, high, "needs at least two replicates" if few else "the interval spans 0")
 
     first, last = table["x"][0], table["x"][-1]
     numbers = (

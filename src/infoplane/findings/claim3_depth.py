@@ -1,11 +1,11 @@
-"""Claim 3, second half: the estimates do not always fall with depth. Counts, never violations.
+"""Claim 3, second half: the estimates do not always fall with depth.
 
 A depth-order reversal is a layer with more information than the one before it, at the last epoch, by more than the
-paired error and than what the estimators promise (`NUMERICAL_ERROR`). Noise is added to each layer by itself, so the
-noisy layers are no Markov chain and reversals violate no inequality. One certain reversal supports the claim; it is
-contradicted where errors leave no room for any.
+paired error and the numerical error of the estimators (`NUMERICAL_ERROR`). Noise is added to each layer separately, so
+the noisy layers form no Markov chain and a reversal violates no inequality. One certain reversal supports the claim. It
+is contradicted if no reversal is possible within the errors.
 
-Errors are those of the choice of examples, at the level divided by the number of comparisons; saturated and null-like
+Errors are those of the choice of examples, at the level divided by the number of comparisons. Saturated and null-like
 values are not compared. All seeds are counted together.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.curves import ORIGINAL, PRIMARY, QUANTITIES, Curve, Curves, Series
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Series
 from infoplane.findings.evidence import LEVEL, Evidence
 from infoplane.findings.finding import (
     ALL_CURVES,
@@ -26,10 +26,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import contrast, difference, paired
-from infoplane.findings.trainings import ADVERSARIAL, NORMAL
-from infoplane.records import INPUT_INFORMATION
-
-CLAIM = 3
+from infoplane.records import ADVERSARIAL_TRAINING, INPUT_INFORMATION, NORMAL_TRAINING, ORIGINAL
 
 
 class _Rise(NamedTuple):
@@ -38,14 +35,15 @@ class _Rise(NamedTuple):
     evidence: Evidence
 
 
-def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[Statement]:
+def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
     """Count reversals by every estimator in every training; I(X;T) by the primary one decides."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
-            found = {training: _rises(curves, training, estimator, quantity) for training in (NORMAL, adversarial)}
+            found = {
+                training: _rises(curves, training, estimator, quantity) for training in (NORMAL_TRAINING, adversarial)
+            }
             like = Statement(
-                claim=CLAIM,
                 statement=f"{quantity} does not always fall from layer to layer",
                 statistic="depth-order reversals at the last epoch",
                 layer=ALL_CURVES,
@@ -64,7 +62,7 @@ def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL) -> list[
 
 
 def _rises(curves: Curves, training: str, estimator: str, quantity: str) -> list[_Rise]:
-    """Return how much each layer has more than the one before it, where both can speak."""
+    """Return how much more each layer has than the one before it, where neither is saturated or null-like."""
     rises = []
     for before, layer in zip(curves.layers[:-1], curves.layers[1:], strict=True):
         wanted = [Series(training, ORIGINAL, one, estimator, quantity) for one in (before, layer)]
@@ -104,7 +102,7 @@ def _counted(like: Statement, rises: list[_Rise]) -> Statement:
 
 
 _REASONS = {
-    SUPPORTED: "a deeper layer has more, beyond the error",
-    UNDECIDED: "errors leave room for a reversal",
-    CONTRADICTED: "every layer has less than the one before it, beyond the error",
+    SUPPORTED: "a layer has more than the one before it, by more than the error",
+    UNDECIDED: "a reversal is possible within the errors",
+    CONTRADICTED: "every layer has less than the one before it, by more than the error",
 }
