@@ -97,7 +97,7 @@ def test_curves_over_epochs_are_drawn_attack_by_attack(rows, kinds):
     assert len({(line.get_color(), line.get_marker()) for line in moved}) == len(moved)
     for name in kinds[1:]:
         assert f"{name} examples, decoders refitted" in texts(figure)
-        assert f"{name} examples, decoders of originals" in texts(figure)
+        assert f"{name} examples, decoders trained on clean" in texts(figure)
 
 
 def test_no_curve_of_the_comparison_joins_two_attacks(run, kinds):
@@ -106,13 +106,13 @@ def test_no_curve_of_the_comparison_joins_two_attacks(run, kinds):
     assert {len(line.get_xdata()) for line in labelled} == {3}
     for name in kinds[1:]:
         assert any(line.get_label() == f"normal/{name}/transferred" for line in labelled)
-        assert f"{name}, decoders of originals" in texts(figure)
+        assert f"{name}, decoders trained on clean" in texts(figure)
 
 
 def test_the_noise_sweep_names_every_attack(rows, kinds):
     figure = noise_sweep_figure(last_epoch(rows), "title")
     for name in kinds:
-        assert f"noisy, {name}" in texts(figure)
+        assert f"Monte Carlo, {name}" in texts(figure)
         assert any(one.get_label() == name for one in figure.axes[0].collections)
         (line,) = [one for one in figure.axes[2].lines if one.get_label() == f"decoded/{name}"]
         assert line.get_ydata()[0] == pytest.approx(values(rows, name, "decoded", "I(T;Y)", layer="fc1")[-1])
@@ -164,9 +164,9 @@ def test_the_summary_has_a_row_for_each_attack_and_fits_eighty_columns(run, kind
     assert "…" not in text
     lines = [line.split() for line in text.splitlines()]
     for short in short_names(kinds).values():
-        assert sum(short in line[:2] for line in lines) == 2 * len(LAYERS)
-        if short != "orig":
-            assert sum(f"{short}*" in line[:1] for line in lines) == 2 * len(LAYERS)
+        trained_on_clean = sum(line[:2] == [short, "(trained"] for line in lines)
+        assert trained_on_clean == (0 if short == "orig" else 2 * len(LAYERS))
+        assert sum(short in line[:2] for line in lines) - trained_on_clean == 2 * len(LAYERS)
     assert "packag is package.module:my_attack" in " ".join(text.split())
 
 
