@@ -18,7 +18,7 @@ Shift = Sequence[tuple[nn.Parameter, Tensor]]
 _SMALLEST = 1e-12  # of a gradient's length that is divided by
 
 
-class _Captured(BaseException):  # no error, the gradient is there: what a method catches it must let through
+class _Captured(BaseException):  # no Exception: a method that catches those must let it through
     pass
 
 
