@@ -47,7 +47,8 @@ class FlowOptions(Options):
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     trust_run_code: bool = False
-    """Allow importing the functions for model, data and methods that the run's config.json names. Use it for runs you trust."""
+    """Allow importing the functions (model, data, methods) that the run's config.json names. Use it for runs you
+    trust."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -70,19 +71,21 @@ class FlowOptions(Options):
 
 def flow_options() -> type[FlowOptions]:
     """Return the options with what the training methods add: their names in the help, and their settings."""
-    names = ", ".join(spec.name for spec in METHODS)
-    wrapped = "; ".join(f"NAME+{spec.name}: {spec.description}" for spec in WRAPPERS)
+    described = {spec.name: spec.description for spec in METHODS}
+    described |= {f"NAME+{spec.name}": spec.description for spec in WRAPPERS}
     lines = [
-        f"Trainings to compare, from the same weights: {names}, NAME+{' NAME+'.join(spec.name for spec in WRAPPERS)}, or "
-        "package.module:function of your own (docs/training.md).",
-        *(f"{spec.name}: {spec.description};" for spec in METHODS),
-        f"{wrapped}.",
+        f"Trainings to compare, from the same weights: {', '.join(described)}, or package.module:function of your own "
+        "(docs/training.md).",
+        *(f"{name}: {description};" for name, description in described.items()),
     ]
     settings = all_settings()
     config: Any = create_model(
         "FlowConfig",
         __base__=FlowConfig,
-        methods=(tuple[str, ...], Field(FlowConfig.model_fields["methods"].default, description="\n".join(lines))),
+        methods=(
+            tuple[str, ...],
+            Field(FlowConfig.model_fields["methods"].default, description="\n".join(lines)[:-1] + "."),
+        ),
         method=(settings, settings()),
     )
     options: Any = Annotated[config, tyro.conf.arg(name="")]

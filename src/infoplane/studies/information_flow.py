@@ -30,7 +30,7 @@ from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
 from infoplane.studies.kept_state import check_network, misfit, read_state, write_state
 from infoplane.studies.method_record import keep_method, try_method
-from infoplane.studies.parts import Images, load_images
+from infoplane.studies.parts import Images, build_attack, load_images
 from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.trainers import SourceNetworks
@@ -214,7 +214,8 @@ class _Flow:
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _epoch_work(self) -> float:
-        return self._method.passes(self._config.attack.steps) * len(self._images.train) if self._images.train else 0
+        attack = build_attack(self._config.attack, random_start=True)
+        return self._method.passes(attack) * len(self._images.train) if self._images.train else 0
 
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)

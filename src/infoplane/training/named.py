@@ -29,9 +29,9 @@ class NamedTraining:
     name: str  # in the records, e.g. "trades+awp"
     method: MethodSpec[Any]
     settings: MethodSettings
-    wrapper: WrapperSpec[Any] | None = None
-    wrapper_settings: MethodSettings = MethodSettings()
-    is_own: bool = False  # whether the method is the user's own function
+    wrapper: WrapperSpec[Any] | None
+    wrapper_settings: MethodSettings
+    is_own: bool  # whether the method is the user's own function
 
     @property
     def attacks(self) -> bool:
@@ -43,13 +43,9 @@ class NamedTraining:
         """Number of networks that are trained normally beforehand."""
         return self.method.sources(self.settings)
 
-    def passes(self, steps: int) -> float:
-        """Return roughly how many forward and backward passes an epoch takes per training image.
-
-        Args:
-            steps: of the attack.
-        """
-        passes = self.method.passes(self.settings, steps)
+    def passes(self, attack: "PGD") -> float:
+        """Return roughly how many forward and backward passes an epoch takes per training image."""
+        passes = self.method.passes(Parts(attack=attack, settings=self.settings))
         return passes.whole + (self.wrapper.passes(passes) if self.wrapper else 0)
 
     def build(
@@ -99,11 +95,10 @@ def _check_name(name: str, norm: str) -> None:
     known, wrappers = {spec.name: spec for spec in METHODS}, [spec.name for spec in WRAPPERS]
     plain, _, wrapper = name.partition("+")
     if (plain not in known and ":" not in plain) or wrapper not in ("", *wrappers):
-        close = difflib.get_close_matches(
-            name, [*known, *(f"{one}+{wrapper}" for one in known for wrapper in wrappers)], n=1
-        )
+        every = [*known, *(f"{one}+{other}" for one in known for other in wrappers)]
+        close = difflib.get_close_matches(name, every, n=1)
         meant = f"; did you mean {close[0]!r}?" if close else ""
-        forms = ", ".join([*known, *(f"NAME+{wrapper}" for wrapper in wrappers)])
+        forms = ", ".join([*known, *(f"NAME+{other}" for other in wrappers)])
         raise UserError(f"--methods must be of {forms} or package.module:function, got {name!r}{meant}")
     if plain in known and norm not in known[plain].balls:
         defined = ", ".join(spec.name for spec in METHODS if norm in spec.balls)
