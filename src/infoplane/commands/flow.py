@@ -82,10 +82,7 @@ def flow_options() -> type[FlowOptions]:
     config: Any = create_model(
         "FlowConfig",
         __base__=FlowConfig,
-        methods=(
-            tuple[str, ...],
-            Field(FlowConfig.model_fields["methods"].default, description="\n".join(lines)[:-1] + "."),
-        ),
+        methods=(tuple[str, ...], Field(FlowConfig().methods, description="\n".join(lines).rstrip(";") + ".")),
         method=(settings, settings()),
     )
     options: Any = Annotated[config, tyro.conf.arg(name="")]

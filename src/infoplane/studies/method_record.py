@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
@@ -17,14 +18,16 @@ from infoplane.studies.trainers import build_method
 from infoplane.training.named import NamedTraining
 
 KEPT_METHODS = "methods"  # in the environment that a run keeps
-_IMAGES, _RATE = 16, 0.01
-_CLOSE = 0.01  # of the largest number: other processors round otherwise, other code does something else
+_IMAGES, _RATE = 16, 0.1
+_NUMBERS = 16  # by which the change of the outputs is known
+_CLOSE = 0.05  # of the loss, and of the length of the change: other processors round otherwise
 
 
 def try_method(training: NamedTraining, config: FlowConfig, images: ImageSet) -> list[float] | None:
     """Return what a step of a method does to a new network, as numbers to compare; None of one that differs each time.
 
-    The step is taken on random images by gradient descent. The numbers are its loss and the outputs that it changed.
+    The step is taken on random images by gradient descent. The numbers are its loss, and how far it moved the outputs
+    along a few random directions.
 
     Args:
         training: by a method of the user's own.
@@ -56,11 +59,15 @@ def keep_method(run: RunFolder, name: str, found: Sequence[float] | None) -> Non
         run.keep(**{KEPT_METHODS: {**kept, name: list(found)}})
         return
     before, now = (torch.tensor(one, dtype=torch.double) for one in (kept[name], found))
-    if before.shape != now.shape or bool((before - now).abs().max() > _CLOSE * before.abs().max() + 1e-6):
+    if before.shape != now.shape or _differ(before[:1], now[:1]) or _differ(before[1:], now[1:]):
         raise UserError(
             f"{run.path}: a step of the training method {name} does something else than when this run began, so its "
             "code (or the model's) has changed; restore that code, or start a new run"
         )
+
+
+def _differ(before: Tensor, now: Tensor) -> bool:
+    return bool((before - now).norm() > _CLOSE * before.norm() + 1e-6)
 
 
 def _numbers(training: NamedTraining, config: FlowConfig, images: ImageSet) -> list[float]:
@@ -78,5 +85,7 @@ def _numbers(training: NamedTraining, config: FlowConfig, images: ImageSet) -> l
         record = method.step(network.train(), optimiser, pixels, labels, generator=draws)
         method.end_epoch(network)
     with evaluation_mode(network), torch.no_grad():
-        change = (network(pixels.clone()) - before)[:4] / _RATE
-    return [float(record.loss), *change.flatten().double().tolist()]
+        change = (network(pixels.clone()) - before).flatten().double().cpu()
+    directions = seeded_generator(0, "directions of a method")
+    along = torch.randn(len(change), _NUMBERS, generator=directions, dtype=torch.double)
+    return [float(record.loss), *(change @ along).tolist()]

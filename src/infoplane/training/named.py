@@ -1,6 +1,5 @@
 """From the names of trainings in the settings to the objects that build them."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 
 from infoplane import training
 from infoplane.config import FlowConfig, training_name
-from infoplane.errors import UserError, broken_rule
+from infoplane.errors import UserError, broken_rule, unknown_name
 from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
 from infoplane.training.own import own_method
 from infoplane.training.spec import MethodSettings, MethodSpec, Parts, WrapperSpec
@@ -95,11 +94,8 @@ def _check_name(name: str, norm: str) -> None:
     known, wrappers = {spec.name: spec for spec in METHODS}, [spec.name for spec in WRAPPERS]
     plain, _, wrapper = name.partition("+")
     if (plain not in known and ":" not in plain) or wrapper not in ("", *wrappers):
-        every = [*known, *(f"{one}+{other}" for one in known for other in wrappers)]
-        close = difflib.get_close_matches(name, every, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        forms = ", ".join([*known, *(f"NAME+{other}" for other in wrappers)])
-        raise UserError(f"--methods must be of {forms} or package.module:function, got {name!r}{meant}")
+        forms = [*known, *(f"NAME+{other}" for other in wrappers), "package.module:function"]
+        raise unknown_name("training method", name, forms)
     if plain in known and norm not in known[plain].balls:
         defined = ", ".join(spec.name for spec in METHODS if norm in spec.balls)
         raise UserError(
@@ -109,7 +105,7 @@ def _check_name(name: str, norm: str) -> None:
     recorded = training_name(plain)
     if ":" in plain and (recorded in known or re.fullmatch(r"source\d+", recorded)):  # sources of ensemble training
         raise UserError(
-            f"--methods: the records would call {name} {recorded}, like a training of ours; rename the function"
+            f"--methods: {name} would be recorded as {recorded}, like a training of infoplane; rename the function"
         )
 
 
@@ -142,12 +138,10 @@ def named_training(name: str, config: FlowConfig) -> NamedTraining:
 
 def _settings(kind: type[MethodSettings], values: Mapping[str, Any]) -> MethodSettings:
     """Return the settings of one kind among the values of all."""
-    known = list(all_settings().model_fields)
+    known = all_settings().model_fields
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            raise UserError(f"method: no training method has a setting {name!r}; {advice}")
+            raise unknown_name("method setting", name, known)
     try:
         return kind.model_validate({name: value for name, value in values.items() if name in kind.model_fields})
     except ValidationError as error:
