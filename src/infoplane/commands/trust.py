@@ -38,7 +38,8 @@ def check_code_is_trusted(
     if config.data.name == "function":
         named.append(("data", str(config.data.folder), data))
     if methods is not None:
-        named += [("methods", name, name if name in methods else None) for name in config.methods if ":" in name]
+        own = [(name, name.partition("+")[0]) for name in config.methods if ":" in name]
+        named += [("methods", path, path if name in methods else None) for name, path in own]
     for what, name, typed in named:
         if trusted or name == typed:
             continue
