@@ -71,9 +71,7 @@ def test_the_list_and_its_help_are_read_without_torch():
     code = (
         "import sys\n"
         "from tests.training.toy_method import TOY\n"
-        "from infoplane.report.summary import missing_parts
-from infoplane.runs import RunFolder
-from infoplane.training.catalogue import METHODS\n"
+        "from infoplane.training.catalogue import METHODS\n"
         "METHODS.append(TOY)\n"
         "import infoplane.cli as cli\n"
         "cli.main(['flow', 'digits-lenet5', '--help'])\n"
