@@ -120,7 +120,7 @@ def test_a_method_that_asks_for_the_attack_gets_that_of_the_settings_and_a_growi
 
 
 def test_a_run_of_ones_own_methods_continues_to_the_same_records(own, tmp_path):
-    config = own(":Counting", ":smoothed+awp", epochs=2)
+    config = own(":Counting+awp", ":smoothed+awp", epochs=2)
     whole = information_flow(config)
     run = begun(config, tmp_path / "run")
     information_flow(config, run=run, keep_checkpoints=True)
@@ -128,9 +128,9 @@ def test_a_run_of_ones_own_methods_continues_to_the_same_records(own, tmp_path):
         path.unlink()
     again = information_flow(config, run=run)
     assert_frame_equal(again.performance.drop("seconds").sort(KEY), whole.performance.drop("seconds").sort(KEY))
-    assert set(again.performance["training"]) == {"Counting", "smoothed+awp"}
+    assert set(again.performance["training"]) == {"Counting+awp", "smoothed+awp"}
     kept = run.read_config()["environment"]["methods"]
-    assert set(kept) == {"Counting", "smoothed+awp"}
+    assert set(kept) == {"Counting+awp", "smoothed+awp"}
 
 
 def test_a_method_whose_code_has_changed_does_not_continue_a_run(own, tmp_path):

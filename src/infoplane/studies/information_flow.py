@@ -205,7 +205,7 @@ class _Flow:
         Raises:
             UserError: the method raises, breaks its contract, or does something else than when the run began.
         """
-        if not self._method.is_own or self._images.train is None:
+        if not self._method.method.is_own or self._images.train is None:
             return
         found = try_method(self._method, self._config, self._images.test)
         if self._run is not None and self._run.exists():

@@ -30,7 +30,6 @@ class NamedTraining:
     settings: MethodSettings
     wrapper: WrapperSpec[Any] | None
     wrapper_settings: MethodSettings
-    is_own: bool  # whether the method is the user's own function
 
     @property
     def attacks(self) -> bool:
@@ -96,11 +95,11 @@ def _check_name(name: str, norm: str) -> None:
     if (plain not in known and ":" not in plain) or wrapper not in ("", *wrappers):
         forms = [*known, *(f"NAME+{other}" for other in wrappers), "package.module:function"]
         raise unknown_name("training method", name, forms)
-    if plain in known and norm not in known[plain].balls:
-        defined = ", ".join(spec.name for spec in METHODS if norm in spec.balls)
+    if plain in known and norm not in known[plain].norms:
+        defined = ", ".join(spec.name for spec in METHODS if norm in spec.norms)
         raise UserError(
             f"--methods: {name} is not defined for --attack.norm {norm}; choose from {defined}, or --attack.norm "
-            f"{' or '.join(known[plain].balls)}"
+            f"{' or '.join(known[plain].norms)}"
         )
     recorded = training_name(plain)
     if ":" in plain and (recorded in known or re.fullmatch(r"source\d+", recorded)):  # sources of ensemble training
@@ -132,7 +131,6 @@ def named_training(name: str, config: FlowConfig) -> NamedTraining:
         settings=_settings(method.settings, config.method),
         wrapper=wrapper,
         wrapper_settings=_settings(wrapper.settings, config.method) if wrapper else MethodSettings(),
-        is_own=":" in plain,
     )
 
 

@@ -51,12 +51,12 @@ class MethodSpec(Generic[Settings]):
     """A training method: its name and description, and how it is built.
 
     Args:
-        name: on the command line and in the records.
+        name: on the command line and in the records; of the user's own, "package.module:function".
         description: one line, for help.
         settings: those that the method has beside the attack's.
         build: returns the method, fresh. It is called again whenever the ball of the warm-up grows.
         passes: what an epoch costs.
-        balls: norms of the attack for which the method is defined.
+        norms: values of `AttackConfig.norm` for which the method is defined.
         attacks: whether it trains on attacked images. One that does not has no warm-up of epsilon, and its best epoch
             is chosen by accuracy on original images.
         sources: from the settings to the number of networks that are trained normally beforehand, for `Parts.sources`.
@@ -68,10 +68,15 @@ class MethodSpec(Generic[Settings]):
     settings: type[Settings]
     build: "Callable[[Parts[Settings]], TrainingMethod]"
     passes: Callable[[Parts[Settings]], Passes]
-    balls: tuple[str, ...] = ("linf", "l2")
+    norms: tuple[str, ...] = ("linf", "l2")
     attacks: bool = True
     sources: Callable[[Settings], int] = _no_sources
     around: "Callable[[TrainingMethod, Parts[Settings]], TrainingMethod] | None" = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a function of the user's own."""
+        return ":" in self.name
 
 
 @dataclass(frozen=True, kw_only=True)

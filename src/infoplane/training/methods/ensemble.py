@@ -19,6 +19,6 @@ ENSEMBLE = MethodSpec(
     settings=EnsembleSettings,
     build=lambda parts: training.ensemble_training(parts.sources, parts.attack.epsilon),
     passes=lambda parts: Passes(3 + parts.settings.ensemble_sources),
-    balls=("linf",),
+    norms=("linf",),
     sources=lambda settings: settings.ensemble_sources,
 )

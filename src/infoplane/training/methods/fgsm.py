@@ -9,5 +9,5 @@ FGSM = MethodSpec(
     settings=MethodSettings,
     build=lambda parts: training.fgsm_training(parts.attack.epsilon),
     passes=lambda _parts: Passes(3),
-    balls=("linf",),
+    norms=("linf",),
 )

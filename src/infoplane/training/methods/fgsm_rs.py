@@ -29,6 +29,6 @@ FGSM_RS = MethodSpec(
     settings=FGSMRSSettings,
     build=lambda parts: training.fgsm_rs_training(parts.attack.epsilon),
     passes=lambda _parts: Passes(2),
-    balls=("linf",),
+    norms=("linf",),
     around=_guarded,
 )

@@ -19,5 +19,5 @@ FREE = MethodSpec(
     settings=FreeSettings,
     build=lambda parts: training.FreeTraining(parts.attack.epsilon, replays=parts.settings.free_replays),
     passes=lambda parts: Passes(1, loss=1 / parts.settings.free_replays),
-    balls=("linf",),
+    norms=("linf",),
 )

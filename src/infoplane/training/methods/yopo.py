@@ -37,5 +37,5 @@ YOPO = MethodSpec(
     settings=YOPOSettings,
     build=_build,
     passes=_passes,
-    balls=("linf",),
+    norms=("linf",),
 )
