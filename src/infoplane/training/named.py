@@ -94,7 +94,7 @@ def _check_name(name: str, norm: str) -> None:
     plain, _, wrapper = name.partition("+")
     if (plain not in known and ":" not in plain) or wrapper not in ("", *wrappers):
         forms = [*known, *(f"NAME+{other}" for other in wrappers), "package.module:function"]
-        raise unknown_name("training method", name, forms)
+        raise UserError(f"--methods: {unknown_name('training method', name, forms)}")
     if plain in known and norm not in known[plain].norms:
         defined = ", ".join(spec.name for spec in METHODS if norm in spec.norms)
         raise UserError(
