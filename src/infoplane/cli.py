@@ -18,7 +18,7 @@ from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
-from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow
+from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_options, with_recipe
 from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
@@ -128,8 +128,9 @@ def _dispatch(arguments: list[str]) -> int:
     command, options = COMMANDS[name]
     default = None
     if command is flow:
+        options = flow_options()
         recipe = rest[0] if rest[:1] and not rest[0].startswith("-") else None
-        default, rest = _flow_default(rest)
+        default, rest = _flow_default(rest, options)
         if any(word in _HELP for word in rest):
             print(flow_help(default, recipe))
             return 0
@@ -140,15 +141,15 @@ def _dispatch(arguments: list[str]) -> int:
     return command(given)
 
 
-def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:
+def _flow_default(rest: list[str], options: type[FlowOptions]) -> tuple[FlowOptions, list[str]]:
     """Take the recipe off the arguments: its settings are the defaults of all options."""
     if rest and not rest[0].startswith("-"):
         name, *rest = rest
         if name not in RECIPES:
             raise UserError(f"unknown recipe {name!r}{_suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
-        return FlowOptions(config=RECIPES[name].config), rest
+        return with_recipe(options, name), rest
     if any(word in (*_HELP, _ALL_HELP) for word in rest):
-        return FlowOptions(config=RECIPES["digits-lenet5"].config), rest
+        return with_recipe(options, "digits-lenet5"), rest
     raise UserError(f"name a recipe first: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}")
 
 
@@ -159,7 +160,7 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
             return tyro.cli(
                 options,
                 args=arguments,
-                prog=f"infoplane {name}{' RECIPE' if options is FlowOptions else ''}",
+                prog=f"infoplane {name}{' RECIPE' if issubclass(options, FlowOptions) else ''}",
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )
     except (SystemExit, ValidationError) as stop:  # tyro lets those of a config without a prefix through

@@ -1,5 +1,7 @@
 """Settings of a study as frozen, validated data that goes to JSON and back. Imports no torch."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 import tyro
@@ -139,32 +141,6 @@ class AttackConfig(_Frozen):
         return self
 
 
-WRAPPER = "+awp"  # behind a method's name
-METHODS = ("normal", "adversarial", "fgsm", "fgsm-rs", "free", "yopo", "freelb", "trades", "mart", "ensemble")
-OF_ANY_BALL = ("normal", "adversarial", "freelb", "trades", "mart")
-
-
-class MethodConfig(_Frozen):
-    """What single training methods have beside the attack's settings."""
-
-    free_replays: int = Field(8, ge=1)
-    """Updates per batch of Free-AT; an epoch then passes over a share of the batches, and has as many updates."""
-    yopo_rounds: int = Field(5, ge=1)
-    """Passes through the whole network per update of YOPO."""
-    yopo_steps: int = Field(3, ge=1)
-    """Steps through the first layer after each of them."""
-    trades_beta: float = Field(6.0, gt=0)
-    """Weight of the divergence in TRADES."""
-    mart_weight: float = Field(5.0, gt=0)
-    """Weight of the divergence in MART."""
-    awp_gamma: float = Field(0.01, gt=0)
-    """Length of AWP's move relative to the weights."""
-    ensemble_sources: int = Field(2, ge=1)
-    """Networks that ensemble training attacks beside its own, each trained normally with a seed of its own."""
-    guard: bool = True
-    """Stop fgsm-rs where its robust accuracy collapses within an epoch, at the weights before."""
-
-
 class MeasurementConfig(_Frozen):
     """What is measured at each epoch, on one fixed stratified set of test images."""
 
@@ -219,6 +195,11 @@ class DistortionConfig(_Frozen):
         return _each_once(names, "distortion")
 
 
+def training_name(method: str) -> str:
+    """Return how the records name a training: after its method, or the user's function without its module."""
+    return method.rpartition(":")[2]
+
+
 class FlowConfig(_Frozen):
     """Study one: information flow during training (docs/method.md, section 5)."""
 
@@ -229,33 +210,33 @@ class FlowConfig(_Frozen):
     seeds: int = Field(1, ge=1)
     """Train with this many seeds, counted up from the first; a run that is continued may be given more."""
     methods: tuple[str, ...] = ("normal", "adversarial")
-    """Trainings to compare, from the same weights: normal, adversarial (PGD), fgsm, fgsm-rs, free, yopo, freelb,
-    trades, mart, ensemble; with +awp behind the name, at perturbed weights."""
+    """Trainings to compare, from the same weights, by the names of their methods (training/catalogue.py); of the user's
+    own as package.module:function."""
     measure_every: int = Field(1, ge=1)
     """Measure epoch 0, every so many epochs, and the last."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     attack: AttackConfig = AttackConfig()
-    method: MethodConfig = MethodConfig()
+    method: Mapping[str, bool | int | float | str] = {}
+    """Settings of single methods by their whole names, e.g. `trades_beta`; those not named have their defaults."""
     measurement: MeasurementConfig = MeasurementConfig()
 
     @field_validator("methods")
     @classmethod
     def _names_each_method_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in _each_once(names, "training"):
-            if name.removesuffix(WRAPPER) not in METHODS:
-                raise ValueError(f"must be of {', '.join(METHODS)}, or NAME{WRAPPER}, got {name!r}")
+            if not re.fullmatch(r"([\w.]+:)?[\w-]+(\+[\w-]+)?", name):  # it becomes part of the names of files
+                raise ValueError(f"must be names of methods or package.module:function, got {name!r}")
+        recorded = list(map(training_name, names))
+        if twice := [name for name in recorded if recorded.count(name) > 1]:
+            raise ValueError(f"would record two trainings as {twice[0]}; give the functions different names")
         return names
 
-    @model_validator(mode="after")
-    def _has_methods_for_the_ball(self) -> "FlowConfig":
-        for name in self.methods if self.attack.norm != "linf" else ():
-            if name.removesuffix(WRAPPER) not in OF_ANY_BALL:
-                raise ValueError(
-                    f"methods: {name} is defined in the L-infinity ball; choose from {', '.join(OF_ANY_BALL)}"
-                )
-        return self
+    @property
+    def trainings(self) -> list[str]:
+        """Names of the trainings in the records, in the order of `methods`."""
+        return [training_name(method) for method in self.methods]
 
     def of_each_seed(self) -> "list[FlowConfig]":
         """One setting per training seed, each as if it were run alone."""

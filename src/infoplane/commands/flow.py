@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from pydantic import Field
+from pydantic import Field, create_model
 
 from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES, kept_settings, subject
+from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
+from infoplane.training.named import check_methods
 
 if TYPE_CHECKING:
     from infoplane.acceleration import Choices
@@ -45,7 +47,8 @@ class FlowOptions(Options):
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     trust_run_code: bool = False
-    """Allow importing the model and data functions that the run's config.json names. Use it for runs you trust."""
+    """Allow importing the functions (model, data, methods) that the run's config.json names. Use it for runs you
+    trust."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -66,9 +69,39 @@ class FlowOptions(Options):
     config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
 
 
+def flow_options() -> type[FlowOptions]:
+    """Return the options with what the training methods add: their names in the help, and their settings."""
+    described = {spec.name: spec.description for spec in METHODS}
+    described |= {f"NAME+{spec.name}": spec.description for spec in WRAPPERS}
+    lines = [
+        f"Trainings to compare, from the same weights: {', '.join(described)}, or package.module:function of your own "
+        "(docs/training.md).",
+        *(f"{name}: {description};" for name, description in described.items()),
+    ]
+    settings = all_settings()
+    config: Any = create_model(
+        "FlowConfig",
+        __base__=FlowConfig,
+        methods=(tuple[str, ...], Field(FlowConfig().methods, description="\n".join(lines).rstrip(";") + ".")),
+        method=(settings, settings()),
+    )
+    options: Any = Annotated[config, tyro.conf.arg(name="")]
+    return create_model("FlowOptions", __base__=FlowOptions, __doc__=FlowOptions.__doc__, config=(options, config()))
+
+
+def with_recipe(options: type[FlowOptions], recipe: str) -> FlowOptions:
+    """Return the options that `flow_options` gave with the settings of a recipe."""
+    return options.model_validate({"config": _complete(RECIPES[recipe].config).model_dump()})
+
+
+def _complete(config: FlowConfig) -> FlowConfig:
+    """Return settings with those of all methods, as a run keeps them."""
+    return config.model_copy(update={"method": all_settings()().model_dump() | dict(config.method)})
+
+
 def demo(options: DemoOptions) -> int:
     """Run the digits recipe and show its table and report."""
-    return _run_flow(RECIPES["digits-lenet5"].config, options.run, quiet=options.quiet)
+    return _run_flow(_complete(RECIPES["digits-lenet5"].config), options.run, quiet=options.quiet)
 
 
 def flow(options: FlowOptions) -> int:
@@ -79,6 +112,7 @@ def flow(options: FlowOptions) -> int:
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
     config = FlowConfig.model_validate(settings)
+    check_methods(config)
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -109,7 +143,7 @@ def _folder_name(config: FlowConfig) -> str:
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
-    """Take the settings of a run that is to be continued, where none but --seeds, --model and --data were given.
+    """Take the settings of a run that is to be continued, where none but seeds, model, data and methods were given.
 
     Returns:
         The settings, and which differ from the recipe's, to be said.
@@ -117,21 +151,23 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     from infoplane.studies import STUDY
     from infoplane.studies.finished import flow_config
 
-    recipe = RECIPES[config.recipe].config
+    recipe = _complete(RECIPES[config.recipe].config)
     model = config.model.model_copy(update={"name": recipe.model.name})
     data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
-    given_none = config.model_copy(update={"seeds": 1, "model": model, "data": data}) == recipe
+    same = {"seeds": 1, "model": model, "data": data, "methods": recipe.methods}
+    given_none = config.model_copy(update=same) == recipe
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
-    own = flow_config(run)
+    own = _complete(flow_config(run))
     if own.recipe != config.recipe:
         return config, ""  # refused where the run begins
     if config.seeds > 1:
         own = own.model_copy(update={"seeds": config.seeds})
     given_data, own_data = ((one.data.name, one.data.folder) for one in (config, own))
     other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
-    if config.model.name not in (recipe.model.name, own.model.name) or other_data:
-        return config, ""  # another model, or other data, were asked for: refused likewise
+    other_methods = config.methods not in (recipe.methods, own.methods)
+    if config.model.name not in (recipe.model.name, own.model.name) or other_data or other_methods:
+        return config, ""  # another model, other data or methods were asked for: refused likewise
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
@@ -229,11 +265,13 @@ def _lead(
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
-        typed_model, typed_data = config.model.name, config.data.folder
+        typed_model, typed_data, typed_methods = config.model.name, config.data.folder, config.methods
         config, own = _with_own_settings(config, run)
-        check_code_is_trusted(config, run, model=typed_model, data=typed_data, trusted=trust_run_code)
+        check_code_is_trusted(
+            config, run, model=typed_model, data=typed_data, methods=typed_methods, trusted=trust_run_code
+        )
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
-        defaults = FlowConfig().model_dump(mode="json")
+        defaults = _complete(FlowConfig()).model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
         if (began := kept.get("processes", 1)) != team.size:
             raise UserError(

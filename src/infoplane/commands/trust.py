@@ -1,5 +1,6 @@
 """Code that a run's folder names: it is imported only if the user says so."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infoplane.errors import UserError
@@ -12,7 +13,13 @@ TRUST = "--trust-run-code"
 
 
 def check_code_is_trusted(
-    config: "FlowConfig", run: "RunFolder", *, model: str | None, data: str | None, trusted: bool
+    config: "FlowConfig",
+    run: "RunFolder",
+    *,
+    model: str | None,
+    data: str | None,
+    methods: Sequence[str] | None = None,
+    trusted: bool,
 ) -> None:
     """Refuse to import a function that only the run's `config.json` names: the folder may be somebody else's.
 
@@ -21,6 +28,7 @@ def check_code_is_trusted(
         run: whose settings these are.
         model: that the user gave with this command, if any.
         data: likewise.
+        methods: likewise, all of them; None of a command that trains nothing and so imports none.
         trusted: whether the user allows what the folder names.
 
     Raises:
@@ -29,12 +37,16 @@ def check_code_is_trusted(
     named = [("model", config.model.name, model)] if ":" in config.model.name else []
     if config.data.name == "function":
         named.append(("data", str(config.data.folder), data))
+    if methods is not None:
+        own = [(name, name.partition("+")[0]) for name in config.methods if ":" in name]
+        named += [("methods", path, path if name in methods else None) for name, path in own]
     for what, name, typed in named:
         if trusted or name == typed:
             continue
         if typed is not None and ":" in typed:
             raise UserError(f"{run.path} was made with the {what} {name!r}, not with {typed!r}; type --{what} {name}")
+        kind, whole = ("training method", " ".join(config.methods)) if what == "methods" else (what, name)
         raise UserError(
-            f"{run.path} names the function {name!r} as its {what}, and this command would import that code; if you "
-            f"trust it, add --{what} {name} (or {TRUST})"
+            f"{run.path} names the function {name!r} as its {kind}, and this command would import that code; if you "
+            f"trust it, add --{what} {whole} (or {TRUST})"
         )

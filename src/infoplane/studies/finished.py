@@ -70,7 +70,7 @@ class FinishedRun:
         self.config = flow_config(run)
         self._run = run
         seeds = run.checkpoint_seeds() or [self.config.seed]
-        self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
+        self.trainings = [(seed, training) for seed in seeds for training in self.config.trainings]
         for seed, training in self.trainings:
             self._check_finished(seed, training)
         self.ended_at_chance = [

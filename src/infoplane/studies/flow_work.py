@@ -16,6 +16,7 @@ from infoplane.studies.plane import InformationPlane, PlaneRecords
 from infoplane.studies.trainers import build_trainer
 from infoplane.team import Team
 from infoplane.training import EpochRecord, Trainer
+from infoplane.training.named import NamedTraining
 
 STUDY = "information-flow"
 
@@ -25,7 +26,7 @@ class FlowWork:
 
     Args:
         config: of one seed.
-        training: name of the method.
+        training: what is trained by.
         images: of the study.
         pixels: the measured ones, as floats.
         choices: how networks compute while they train.
@@ -33,7 +34,7 @@ class FlowWork:
     """
 
     def __init__(
-        self, config: FlowConfig, training: str, images: Images, pixels: Tensor, choices: Choices, team: Team
+        self, config: FlowConfig, training: NamedTraining, images: Images, pixels: Tensor, choices: Choices, team: Team
     ) -> None:
         self._config, self._training, self._images = config, training, images
         self._choices, self._team = choices, team
@@ -87,7 +88,7 @@ class FlowWork:
         records = self._plane.measure(
             self.network,
             epoch=epoch,
-            training=self._training,
+            training=self._training.name,
             thorough=thorough,
             final=final,
             gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
@@ -111,7 +112,7 @@ class FlowWork:
                 Performance(
                     study=STUDY,
                     seed=self._config.seed,
-                    training=self._training,
+                    training=self._training.name,
                     epoch=epoch,
                     split=split,
                     examples="original",

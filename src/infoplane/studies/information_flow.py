@@ -29,12 +29,13 @@ from infoplane.studies.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, me
 from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
 from infoplane.studies.kept_state import check_network, misfit, read_state, write_state
-from infoplane.studies.methods import passes_per_image
-from infoplane.studies.parts import Images, load_images
+from infoplane.studies.method_record import keep_method, try_method
+from infoplane.studies.parts import Images, build_attack, load_images
 from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.trainers import SourceNetworks
 from infoplane.team import ALONE, Team
+from infoplane.training.named import NamedTraining, named_trainings
 
 
 @with_short_repr
@@ -80,6 +81,7 @@ def information_flow(
         DivergedError: a training did not stay finite.
     """
     progress = progress or Silence()
+    methods = named_trainings(config)
     images = load_images(config, device)
     if run is not None and run.exists():
         keep_data(run, images.train, images.test)
@@ -92,7 +94,7 @@ def information_flow(
             "stay at their full values; --training.warmup-epochs shortens it"
         )
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
-    trainings = [(own, training) for own in config.of_each_seed() for training in config.methods]
+    trainings = [(own, training) for own in config.of_each_seed() for training in methods]
     team.tell(Start(config, device, choices))
     flows = [
         _Flow(
@@ -105,13 +107,15 @@ def information_flow(
             choices,
             team,
             number=number,
-            name=_name(config, own.seed, training),
+            name=_name(config, own.seed, training.name),
             continue_at_chance=continue_at_chance,
         )
         for number, (own, training) in enumerate(trainings)
     ]
     if unused := flows[0].unused_layers():
         progress.say(f"layers {', '.join(unused)} do not run when the network classifies and are left out")
+    for flow in flows[: len(methods)]:
+        flow.try_method()
     progress.begin(sum(flow.work_ahead() for flow in flows))
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
@@ -136,7 +140,7 @@ class _Flow:
     def __init__(
         self,
         config: FlowConfig,
-        training: str,
+        training: NamedTraining,
         images: Images,
         pixels: Tensor,
         run: RunFolder | None,
@@ -151,16 +155,18 @@ class _Flow:
         self.measurements: list[Measurement] = []
         self.geometry: list[Geometry] = []
         self.performance: list[Performance] = []
-        self._config, self._training, self._images, self._name = config, training, images, name
+        self._config, self._training, self._images, self._name = config, training.name, images, name
         self._run, self._progress, self._pixels = run, progress, pixels
         self._number, self._team = number, team
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
         self._continue_at_chance = continue_at_chance
-        self._last = stopped_at(run, config, training, continue_at_chance=continue_at_chance) or config.training.epochs
+        self._method = training
+        ended = stopped_at(run, config, training.name, continue_at_chance=continue_at_chance)
+        self._last = ended or config.training.epochs
         self._said_at_chance = False
         # to be measured in full now: where the training ended, only accuracies were taken
-        self._again = ended_at_chance(run, config, training) if continue_at_chance else None
+        self._again = ended_at_chance(run, config, training.name) if continue_at_chance else None
         self._first = self._first_epoch()
 
     def _measured_epochs(self) -> list[int]:
@@ -193,10 +199,23 @@ class _Flow:
         """Layers with weights that are not measured, since they do not run."""
         return self._work.unused_layers
 
+    def try_method(self) -> None:
+        """Try a method of the user's own for one step, before anything is trained; the run keeps what it did.
+
+        Raises:
+            UserError: the method raises, breaks its contract, or does something else than when the run began.
+        """
+        if not self._method.method.is_own or self._images.train is None:
+            return
+        found = try_method(self._method, self._config, self._images.test)
+        if self._run is not None and self._run.exists():
+            keep_method(self._run, self._training, found)
+
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _epoch_work(self) -> float:
-        return passes_per_image(self._training, self._config) * len(self._images.train) if self._images.train else 0
+        attack = build_attack(self._config.attack, random_start=True)
+        return self._method.passes(attack) * len(self._images.train) if self._images.train else 0
 
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
