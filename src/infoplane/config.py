@@ -116,7 +116,7 @@ class TrainingConfig(_Frozen):
 
 
 class AttackConfig(_Frozen):
-    """PGD, for adversarial training (random start) and for measuring (no random start)."""
+    """The recipe's attack: PGD trains from a random start; what measures names its own settings (--attack)."""
 
     norm: Literal["linf", "l2"] = "linf"
     """The ball: by the largest change of a pixel, or by Euclidean distance."""
@@ -231,6 +231,10 @@ class FlowConfig(_Frozen):
     methods: tuple[str, ...] = ("normal", "adversarial")
     """Trainings to compare, from the same weights: normal, adversarial (PGD), fgsm, fgsm-rs, free, yopo, freelb,
     trades, mart, ensemble; with +awp behind the name, at perturbed weights."""
+    attacks: Annotated[tuple[str, ...], tyro.conf.arg(name="attack", metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = (
+        "pgd",
+    )
+    """Attacks whose examples are measured beside the original ones. Without a name, the original ones alone are."""
     measure_every: int = Field(1, ge=1)
     """Measure epoch 0, every so many epochs, and the last."""
     data: DataConfig = DataConfig()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field
 
+from infoplane.attacks.catalogue import attacks_named
 from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
@@ -45,7 +46,8 @@ class FlowOptions(Options):
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     trust_run_code: bool = False
-    """Allow importing the model and data functions that the run's config.json names. Use it for runs you trust."""
+    """Allow importing the functions (model, data, attacks) that the run's config.json names. Use it for runs you
+    trust."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -79,6 +81,7 @@ def flow(options: FlowOptions) -> int:
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
     config = FlowConfig.model_validate(settings)
+    attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -109,7 +112,7 @@ def _folder_name(config: FlowConfig) -> str:
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
-    """Take the settings of a run that is to be continued, where none but --seeds, --model and --data were given.
+    """Take the settings of a run that is to be continued, where none but --seeds and the user's own code were given.
 
     Returns:
         The settings, and which differ from the recipe's, to be said.
@@ -120,7 +123,8 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     recipe = RECIPES[config.recipe].config
     model = config.model.model_copy(update={"name": recipe.model.name})
     data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
-    given_none = config.model_copy(update={"seeds": 1, "model": model, "data": data}) == recipe
+    usual = {"seeds": 1, "model": model, "data": data, "attacks": recipe.attacks}
+    given_none = config.model_copy(update=usual) == recipe
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
     own = flow_config(run)
@@ -130,8 +134,9 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
         own = own.model_copy(update={"seeds": config.seeds})
     given_data, own_data = ((one.data.name, one.data.folder) for one in (config, own))
     other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
-    if config.model.name not in (recipe.model.name, own.model.name) or other_data:
-        return config, ""  # another model, or other data, were asked for: refused likewise
+    other_attacks = config.attacks not in (recipe.attacks, own.attacks)
+    if config.model.name not in (recipe.model.name, own.model.name) or other_data or other_attacks:
+        return config, ""  # another model, other data or other attacks were asked for: refused likewise
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
@@ -227,9 +232,11 @@ def _lead(
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
-        typed_model, typed_data = config.model.name, config.data.folder
+        typed_model, typed_data, typed_attacks = config.model.name, config.data.folder, config.attacks
         config, own = _with_own_settings(config, run)
-        check_code_is_trusted(config, run, model=typed_model, data=typed_data, trusted=trust_run_code)
+        check_code_is_trusted(
+            config, run, model=typed_model, data=typed_data, attacks=typed_attacks, trusted=trust_run_code
+        )
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
         defaults = FlowConfig().model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)

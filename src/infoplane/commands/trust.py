@@ -1,5 +1,6 @@
 """Code that a run's folder names: it is imported only if the user says so."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infoplane.errors import UserError
@@ -12,7 +13,13 @@ TRUST = "--trust-run-code"
 
 
 def check_code_is_trusted(
-    config: "FlowConfig", run: "RunFolder", *, model: str | None, data: str | None, trusted: bool
+    config: "FlowConfig",
+    run: "RunFolder",
+    *,
+    model: str | None,
+    data: str | None,
+    attacks: Sequence[str],
+    trusted: bool,
 ) -> None:
     """Refuse to import a function that only the run's `config.json` names: the folder may be somebody else's.
 
@@ -21,6 +28,7 @@ def check_code_is_trusted(
         run: whose settings these are.
         model: that the user gave with this command, if any.
         data: likewise.
+        attacks: likewise, all of them.
         trusted: whether the user allows what the folder names.
 
     Raises:
@@ -29,12 +37,14 @@ def check_code_is_trusted(
     named = [("model", config.model.name, model)] if ":" in config.model.name else []
     if config.data.name == "function":
         named.append(("data", str(config.data.folder), data))
+    named += [("attack", name, name if name in attacks else None) for name in config.attacks if ":" in name]
     for what, name, typed in named:
         if trusted or name == typed:
             continue
         if typed is not None and ":" in typed:
             raise UserError(f"{run.path} was made with the {what} {name!r}, not with {typed!r}; type --{what} {name}")
+        whole = " ".join(config.attacks) if what == "attack" else name
         raise UserError(
             f"{run.path} names the function {name!r} as its {what}, and this command would import that code; if you "
-            f"trust it, add --{what} {name} (or {TRUST})"
+            f"trust it, add --{what} {whole} (or {TRUST})"
         )

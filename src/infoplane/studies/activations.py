@@ -14,8 +14,7 @@ from infoplane.checks import check_activations, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
 from infoplane.randomness import seeded_generator
-from infoplane.records import measurement_table
-from infoplane.studies.decoders import ORIGINAL
+from infoplane.records import ORIGINAL, measurement_table
 from infoplane.studies.layer import LayerFacts, measure_layer, stratified_groups
 
 NAMES = ("activations", "labels")  # of the arrays in a file

@@ -21,6 +21,7 @@ from infoplane.records import (
     DECODED_TRANSFER,
     LABEL_INFORMATION,
     MISTAKEN_INFORMATION,
+    ORIGINAL,
     TRUE_INFORMATION,
     Measurement,
 )
@@ -29,7 +30,6 @@ from infoplane.studies.rows import decoded_row
 
 DECODABLE = 10  # examples: two for each fold of the decoders
 MISTAKES = 50  # misclassified examples: of fewer a decoder learns nothing
-ORIGINAL = "original"
 
 
 def fitted_decoders(

@@ -30,11 +30,11 @@ from infoplane.errors import UserError
 from infoplane.estimators import mean_unit_variance
 from infoplane.modes import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records import geometry_table, measurement_table, performance_table
+from infoplane.records import ORIGINAL, geometry_table, measurement_table, performance_table
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.studies.attack_warnings import attack_warnings_said
-from infoplane.studies.decoders import DECODABLE, ORIGINAL, fitted_decoders
+from infoplane.studies.decoders import DECODABLE, fitted_decoders
 from infoplane.studies.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
@@ -43,7 +43,6 @@ from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 
 STUDY = "distortion"
-ADVERSARIAL = "adversarial"
 
 Tables = dict[str, pl.DataFrame]
 
@@ -171,17 +170,18 @@ class _Sitting:
             return
         self._progress.doing(f"{self._who()}: attacking, fitting decoders")
         network = self._finished.network(self._seed, self._training)
-        with attack_warnings_said(self._training, self._progress, self._log):
-            versions = {ORIGINAL: network.images, ADVERSARIAL: network.attacked()}
         try:
+            with attack_warnings_said(self._training, self._progress, self._log):
+                versions = network.versions()
             undistorted = undistorted_layers(network, versions)
-            mistaken_for = {ADVERSARIAL: _predicted(network, versions[ADVERSARIAL])}
+            attacked = {name: images for name, images in versions.items() if name != ORIGINAL}
+            mistaken_for = {name: _predicted(network, images) for name, images in attacked.items()}
             under = partial(Distorted, undistorted=undistorted, mistaken_for=mistaken_for)
             self._progress.advance(self._beginning_work())
             for name, levels in self._ahead.items():
                 if levels:
                     self._distort(name, levels, network, versions, under)
-        except ValueError as error:  # of the user's network, say: activations that are not finite
+        except ValueError as error:  # of the user's network or attack, say: activations that are not finite
             raise UserError(f"{self._who()}: {error}") from error
 
     def _who(self) -> str:
@@ -321,7 +321,7 @@ def _tables(records: PlaneRecords) -> Tables:
 def _accuracies(performance: pl.DataFrame) -> str:
     """E.g. "original 98.1 -> 20.3 %, adversarial 5.2 -> 11.0 %", from the first level to the last."""
     parts = []
-    for examples in (ORIGINAL, ADVERSARIAL):
+    for examples in performance["examples"].unique(maintain_order=True):
         own = performance.filter(pl.col("examples") == examples)["accuracy"].to_list()
         parts.append(f"{examples} {100 * own[0]:.1f} -> {100 * own[-1]:.1f} %")
     return ", ".join(parts)

@@ -1,7 +1,7 @@
 """Study one: information flow during training, normal against adversarial (docs/method.md, section 5)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.layout import as_pixels
 from infoplane.records import (
+    ADVERSARIAL,
+    ORIGINAL,
     Geometry,
     Measurement,
     Performance,
@@ -23,6 +25,7 @@ from infoplane.records import (
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.state import split_state
+from infoplane.studies.attack_record import keep_attacks, try_attacks
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.data_record import keep_data
 from infoplane.studies.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
@@ -112,6 +115,7 @@ def information_flow(
     ]
     if unused := flows[0].unused_layers():
         progress.say(f"layers {', '.join(unused)} do not run when the network classifies and are left out")
+    flows[0].try_attacks()
     progress.begin(sum(flow.work_ahead() for flow in flows))
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
@@ -128,6 +132,13 @@ def information_flow(
 def _name(config: FlowConfig, seed: int, training: str) -> str:
     """Name a training to someone who waits for it."""
     return training if config.seeds == 1 else f"{training}, seed {seed}"
+
+
+def _accuracies(performance: Sequence[Performance]) -> list[tuple[str, float]]:
+    """The accuracies of one epoch by name: on original training and test examples, then under each attack."""
+    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
+    names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
+    return [(names.get(row.examples, row.examples) or row.split, row.accuracy) for row in rows]
 
 
 class _Flow:
@@ -192,6 +203,17 @@ class _Flow:
     def unused_layers(self) -> tuple[str, ...]:
         """Layers with weights that are not measured, since they do not run."""
         return self._work.unused_layers
+
+    def try_attacks(self) -> None:
+        """Try the user's own attacks on a few images, before anything is trained; the run keeps what they did.
+
+        Raises:
+            UserError: an attack raises, breaks its contract, or does something else than when the run began.
+        """
+        labels = self._images.test.labels[self._images.measured]
+        found = try_attacks(self._work.attacks, self._work.model, self._pixels, labels)
+        if self._run is not None and self._run.exists():
+            keep_attacks(self._run, found)
 
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
@@ -359,9 +381,7 @@ class _Flow:
         taken = time.perf_counter() - began
         trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)
-        names = {("train", "original"): "train", ("test", "original"): "test", ("test", "adversarial"): "attacked"}
-        found = {names[row.split, row.examples]: row.accuracy for row in records.performance}
-        accuracies = ", ".join(f"{name} {found[name]:.1%}" for name in names.values() if name in found)
+        accuracies = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in _accuracies(records.performance))
         self._progress.say(
             f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
             f"(trained {trained:.0f} s, measured in {taken:.1f} s)"

@@ -22,13 +22,14 @@ from infoplane.estimators.noise import NOISE_SHARE
 from infoplane.randomness import seeded_generator
 from infoplane.records import (
     FIXED_NOISE,
+    ORIGINAL,
     RELATIVE_NOISE,
     SWEPT_NOISE,
     Geometry,
     Measurement,
 )
 from infoplane.short_repr import with_short_repr
-from infoplane.studies.decoders import DECODABLE, ORIGINAL, Decoding
+from infoplane.studies.decoders import DECODABLE, Decoding
 from infoplane.studies.rows import Ceilings, binning_rows, class_rows, kde_rows, noisy_rows
 
 GROUPS = 20
@@ -105,7 +106,7 @@ def measure_layer(
     condition and training seed, and differences stay paired.
 
     Args:
-        versions: by name ("original", "adversarial"), `(samples, features)` outputs for the same examples.
+        versions: by name ("original", then those of attacks), `(samples, features)` outputs for the same examples.
         labels: `(samples,)` integers.
         groups: `(samples,)`, from `stratified_groups`.
         settings: noise, bins and permutations.
