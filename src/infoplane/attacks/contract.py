@@ -65,7 +65,8 @@ def _put_back(model: nn.Module) -> Iterator[None]:
             with torch.inference_mode(buffer.is_inference()), torch.no_grad():
                 buffer.copy_(value)
         for weight, needed, gradient, _ in weights:
-            weight.requires_grad_(needed)
+            with torch.inference_mode(weight.is_inference()):
+                weight.requires_grad_(needed)
             weight.grad = gradient
     if any(content.has_changed() for *_, content in weights):
         raise ValueError("the attack changed the model's weights; let it work on a copy of the model")

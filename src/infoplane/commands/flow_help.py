@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infoplane.attacks.catalogue import ATTACKS
+from infoplane.attacks import catalogue
 from infoplane.commands.flow import FlowOptions
 from infoplane.option_names import prefix_of, typed_name
 from infoplane.recipes import RECIPES
@@ -73,7 +73,10 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
 
 def flow_description() -> str:
     """Return what `infoplane flow --help-all` prints above all options: what the command does, and what there is."""
-    lines = [f"{spec.name}: {spec.description}; goes by {', '.join(map(_typed, spec.settings))}" for spec in ATTACKS]
+    lines = [
+        f"{spec.name}: {spec.description}; goes by {', '.join(map(_typed, spec.settings))}"
+        for spec in catalogue.ATTACKS
+    ]
     # The help joins lines, but for empty ones between them.
     return "\n\n".join([(FlowOptions.__doc__ or "").strip(), "Attacks (--attack):", *lines, _OWN_ATTACK])
 
@@ -83,7 +86,7 @@ def _typed(setting: str) -> str:
 
 
 def _choices(option: str) -> str:
-    return f": {', '.join(spec.name for spec in ATTACKS)}, MODULE:FUNCTION" if option == "--attack" else ""
+    return f": {', '.join(spec.name for spec in catalogue.ATTACKS)}, MODULE:FUNCTION" if option == "--attack" else ""
 
 
 def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
