@@ -119,7 +119,7 @@ def test_what_is_no_attack_is_one_line(name, message):
 
 
 def test_the_ball_that_it_states_is_checked_and_the_message_has_its_path():
-    with pytest.raises(ValueError, match="the attack own_attacks:Far moved an image by .* own epsilon 0.01"):
+    with pytest.raises(ValueError, match=r"the attack own_attacks:Far moved an image by .* own epsilon 0.01"):
         attacked("Far")
 
 

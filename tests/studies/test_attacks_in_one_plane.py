@@ -18,6 +18,7 @@ from infoplane.records import ADVERSARIAL, DECODED_TRANSFER, MISTAKEN_INFORMATIO
 from infoplane.runs import RunFolder
 from infoplane.studies import STUDY, FlowRecords, InformationPlane, information_flow
 from infoplane.studies.distortion import distortion_study
+from infoplane.studies.work_estimate import measuring_work
 
 KINDS = (ORIGINAL, ADVERSARIAL, "toy")
 
@@ -36,7 +37,7 @@ def config(small_flow) -> FlowConfig:
         attacks=("pgd", "toy"),
         methods=("normal",),
         training={"epochs": 1, "learning_rate": 0.05, "batch_size": 8},
-        measurement={"layers": ("conv2", "fc3"), "permutations": 3},
+        measurement={"layers": ("fc2", "fc3"), "permutations": 3},
     )
 
 
@@ -56,7 +57,7 @@ def kinds(table: pl.DataFrame, **values: object) -> set[str]:
 
 def test_each_attack_has_rows_of_its_own_at_every_epoch_and_layer(measured):
     for epoch in (0, 1):
-        for layer in ("conv2", "fc3"):
+        for layer in ("fc2", "fc3"):
             assert kinds(measured.measurements(), epoch=epoch, layer=layer, study=STUDY) == set(KINDS)
             assert kinds(measured.geometry(), epoch=epoch, layer=layer, study=STUDY) == set(KINDS)
         assert kinds(measured.performance(), epoch=epoch, split="test", study=STUDY) == set(KINDS)
@@ -131,6 +132,16 @@ def test_its_accuracy_is_said_under_its_name(quick):
     assert "test " in line
     assert "%, attacked " in line
     assert "%, toy " in line
+
+
+def test_the_estimated_work_counts_every_attack(small_flow):
+    def work(*attacks: str) -> float:
+        return measuring_work(changed(small_flow, attacks=attacks), thorough=True, final=True)
+
+    alone, pgd, toy, both = work(), work("pgd"), work("toy"), work("pgd", "toy")
+    assert 0 < alone < toy
+    assert pgd - toy == small_flow.attack.steps
+    assert both - pgd == pytest.approx(toy - alone)
 
 
 def test_help_names_a_new_attack_and_what_it_does(capsys):

@@ -134,9 +134,10 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
         own = own.model_copy(update={"seeds": config.seeds})
     given_data, own_data = ((one.data.name, one.data.folder) for one in (config, own))
     other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
-    other_attacks = config.attacks not in (recipe.attacks, own.attacks)
-    if config.model.name not in (recipe.model.name, own.model.name) or other_data or other_attacks:
-        return config, ""  # another model, other data or other attacks were asked for: refused likewise
+    if config.model.name not in (recipe.model.name, own.model.name) or other_data:
+        return config, ""  # another model, or other data, were asked for: refused likewise
+    if config.attacks not in (recipe.attacks, own.attacks):
+        return own.model_copy(update={"attacks": config.attacks}), ""  # refused likewise
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 

@@ -41,6 +41,7 @@ from infoplane.studies.finished import FinishedNetwork, FinishedRun
 from infoplane.studies.layer import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
 from infoplane.studies.progress import Progress, Silence
+from infoplane.studies.work_estimate import level_work, reading_work
 
 STUDY = "distortion"
 
@@ -150,11 +151,10 @@ class _Sitting:
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _level_work(self) -> float:
-        return 2.0 * 40 * len(self._finished.labels)
+        return len(self._finished.labels) * level_work(self._finished.config)
 
     def _beginning_work(self) -> float:
-        config = self._finished.config
-        return len(self._finished.labels) * (config.attack.steps + 60 * (1 + config.measurement.decoder_permutations))
+        return len(self._finished.labels) * reading_work(self._finished.config)
 
     def work_ahead(self) -> float:
         """What `go` will do."""

@@ -37,6 +37,7 @@ from infoplane.studies.parts import Images, load_images
 from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.trainers import SourceNetworks
+from infoplane.studies.work_estimate import FORWARD, measuring_work
 from infoplane.team import ALONE, Team
 
 
@@ -222,12 +223,12 @@ class _Flow:
 
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
-        per_image = self._config.attack.steps + 25
-        if epoch in self._config.thorough_epochs() or epoch == self._last:
-            per_image += 150
-            if epoch == self._last:  # noise sweep, decoders of permuted labels
-                per_image += 100 * self._config.measurement.decoder_permutations + 100
-        return evaluated / 3 + len(self._images.measured) * per_image
+        per_image = measuring_work(self._config, thorough=self._is_thorough(epoch), final=epoch == self._last)
+        return evaluated * FORWARD + len(self._images.measured) * per_image
+
+    def _is_thorough(self, epoch: int) -> bool:
+        thorough = self._config.thorough_epochs()
+        return epoch in thorough or (epoch == self._last and bool(thorough))
 
     def work_ahead(self) -> float:
         """What `go` will do."""
@@ -353,8 +354,7 @@ class _Flow:
         config = self._config
         self._progress.doing(f"{self._name}: measuring epoch {epoch} of {config.training.epochs}")
         began = time.perf_counter()
-        final = epoch == self._last
-        thorough = epoch in config.thorough_epochs() or (final and bool(config.thorough_epochs()))
+        final, thorough = epoch == self._last, self._is_thorough(epoch)
         try:
             with attack_warnings_said(f"{self._name}, measuring epoch {epoch}", self._progress, self._log):
                 records: PlaneRecords = (
