@@ -108,7 +108,9 @@ def test_no_file_outgrows_one_sitting():
     [
         "import infoplane.cli as cli; cli.main(['--help'])",
         "import infoplane.cli as cli; cli.main(['recipes'])",
+        "import infoplane.cli as cli; cli.main(['flow', 'digits-lenet5', '--help'])",
         "import infoplane.config, infoplane.recipes",
+        "from infoplane.attacks import ATTACKS, LinfPGD",
         "import infoplane",
     ],
 )
