@@ -116,7 +116,7 @@ class TrainingConfig(_Frozen):
 
 
 class AttackConfig(_Frozen):
-    """The recipe's attack: PGD trains from a random start; what measures names its own settings (--attack)."""
+    """Settings of attacks, for training (PGD from a random start) and for measuring (--attack)."""
 
     norm: Literal["linf", "l2"] = "linf"
     """The ball: by the largest change of a pixel, or by Euclidean distance."""
