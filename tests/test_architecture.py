@@ -112,6 +112,7 @@ def test_no_file_outgrows_one_sitting():
         "import infoplane.cli as cli; cli.main(['recipes'])",
         "import infoplane.training.catalogue, infoplane.training.named",
         "import infoplane.config, infoplane.recipes",
+        "from infoplane.attacks import ATTACKS, LinfPGD",
         "import infoplane",
     ],
 )

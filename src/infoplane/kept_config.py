@@ -40,6 +40,7 @@ class _Environment(_Kept):
     keep_checkpoints: bool = False
     training: _Choices = _Choices(precision="32")
     methods: dict[str, list[float]] = {}
+    attacks: dict[str, list[float]] = {}
 
 
 class _Config(_Kept):

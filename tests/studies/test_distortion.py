@@ -124,7 +124,7 @@ def test_images_are_attacked_first_and_distorted_then(whole):
     performance = records(whole).performance.filter(pl.col("training") == "normal")
     with evaluation_mode(network.model):
         for name, level in (("saturation", 8), ("shuffling", 4)):
-            for examples, images in (("original", network.images), ("adversarial", network.attacked())):
+            for examples, images in (("original", network.images), ("adversarial", network.versions()["adversarial"])):
                 if name == "saturation":
                     changed = saturate(images, level)
                 else:
@@ -162,7 +162,7 @@ def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never
     with evaluation_mode(network.model):
         before, *after = (
             gather_activations(network.model, images, ["fc3"], batch_size=40)["fc3"]
-            for images in (network.images, saturate(network.images, 8), saturate(network.attacked(), 8))
+            for images in (network.images, saturate(network.images, 8), saturate(network.versions()["adversarial"], 8))
         )
     decoders = decoded_information(before, network.labels, generator=seeded_generator(0, "decoder"))
     rows = records(whole).measurements.filter(
@@ -337,7 +337,7 @@ def test_a_few_examples_are_kept_with_what_the_network_takes_them_for(whole):
     places = [int((network.labels == label).nonzero()[0]) for label in facts["labels"]]
     assert len(set(facts["labels"])) == 3
     assert facts["class_names"] == list(network.test.class_names)
-    shown = saturate(network.attacked()[places], 8)
+    shown = saturate(network.versions()["adversarial"][places], 8)
     assert torch.equal(images["adversarial/8"], (shown * 255).round().byte())
     with torch.no_grad(), evaluation_mode(network.model):
         assert facts["predicted"]["adversarial/8"] == network.model(shown).argmax(dim=1).tolist()

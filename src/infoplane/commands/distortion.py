@@ -8,6 +8,7 @@ import tyro
 from infoplane.commands.common import Options, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import DistortionConfig
+from infoplane.errors import UserError
 
 
 class DistortionOptions(Options):
@@ -21,6 +22,8 @@ class DistortionOptions(Options):
     """The run's model function, where it has one of its own: typing it allows this command to import that code."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
     """The run's data function, likewise."""
+    attack: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = ()
+    """All attacks of the run, likewise, where one is a function: the study measures those of the run."""
     trust_run_code: bool = False
     """Import the functions that the run names, whichever they are."""
     quiet: bool = False
@@ -41,7 +44,20 @@ def distortion(options: DistortionOptions) -> int:
 
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
-    check_code_is_trusted(flow_config(run), run, model=options.model, data=options.data, trusted=options.trust_run_code)
+    config = flow_config(run)
+    if options.attack and options.attack != config.attacks:
+        raise UserError(
+            f"{run.path} was made with --attack {' '.join(config.attacks)}, and this command measures the same "
+            "attacks; leave out --attack, or type it so"
+        )
+    check_code_is_trusted(
+        config,
+        run,
+        model=options.model,
+        data=options.data,
+        attacks=options.attack,
+        trusted=options.trust_run_code,
+    )
     with run.locked():
         differences = apply_environment(kept, options.device)
         with (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field, create_model
 
+from infoplane.attacks.catalogue import attacks_named
 from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
@@ -47,8 +48,8 @@ class FlowOptions(Options):
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     trust_run_code: bool = False
-    """Allow importing the functions (model, data, methods) that the run's config.json names. Use it for runs you
-    trust."""
+    """Allow importing the functions (model, data, methods, attacks) that the run's config.json names. Use it for runs
+    you trust."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -113,6 +114,7 @@ def flow(options: FlowOptions) -> int:
         settings["model"]["name"] = options.model_path
     config = FlowConfig.model_validate(settings)
     check_methods(config)
+    attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -143,7 +145,7 @@ def _folder_name(config: FlowConfig) -> str:
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
-    """Take the settings of a run that is to be continued, where none but seeds, model, data and methods were given.
+    """Take the settings of a run that is to be continued, where none but --seeds and the user's own code were given.
 
     Returns:
         The settings, and which differ from the recipe's, to be said.
@@ -154,8 +156,8 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     recipe = _complete(RECIPES[config.recipe].config)
     model = config.model.model_copy(update={"name": recipe.model.name})
     data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
-    same = {"seeds": 1, "model": model, "data": data, "methods": recipe.methods}
-    given_none = config.model_copy(update=same) == recipe
+    usual = {"seeds": 1, "model": model, "data": data, "methods": recipe.methods, "attacks": recipe.attacks}
+    given_none = config.model_copy(update=usual) == recipe
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
     own = _complete(flow_config(run))
@@ -165,9 +167,14 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
         own = own.model_copy(update={"seeds": config.seeds})
     given_data, own_data = ((one.data.name, one.data.folder) for one in (config, own))
     other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
-    other_methods = config.methods not in (recipe.methods, own.methods)
-    if config.model.name not in (recipe.model.name, own.model.name) or other_data or other_methods:
-        return config, ""  # another model, other data or methods were asked for: refused likewise
+    if config.model.name not in (recipe.model.name, own.model.name) or other_data:
+        return config, ""  # another model, or other data, were asked for: refused likewise
+    if other := {
+        name: given
+        for name in ("methods", "attacks")
+        if (given := getattr(config, name)) not in (getattr(recipe, name), getattr(own, name))
+    }:
+        return own.model_copy(update=other), ""  # refused likewise
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
@@ -265,10 +272,16 @@ def _lead(
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
-        typed_model, typed_data, typed_methods = config.model.name, config.data.folder, config.methods
+        typed = config
         config, own = _with_own_settings(config, run)
         check_code_is_trusted(
-            config, run, model=typed_model, data=typed_data, methods=typed_methods, trusted=trust_run_code
+            config,
+            run,
+            model=typed.model.name,
+            data=typed.data.folder,
+            methods=typed.methods,
+            attacks=typed.attacks,
+            trusted=trust_run_code,
         )
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
         defaults = _complete(FlowConfig()).model_dump(mode="json")

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from infoplane.attacks import catalogue
 from infoplane.commands.flow import FlowOptions
 from infoplane.option_names import prefix_of, typed_name
 from infoplane.recipes import RECIPES
@@ -24,6 +25,7 @@ _MOST_USED = {
     "--seed": "--seed N",
     "--seeds": "--seeds N",
     "--methods": "--methods NAME ...",
+    "--attack": "--attack NAME ...",
     "--data.image-size": "--data.image-size N",
     "--data.train-examples": "--data.train-examples N",
     "--training.epochs": "--epochs N",
@@ -37,6 +39,7 @@ _MOST_USED = {
     "--measurement.layers": "--measurement.layers NAME ...",
     "--measurement.noise-variance": "--measurement.noise-variance V",
 }
+_OWN_ATTACK = "package.module:function: your own (docs/attacks.md)"
 _LEFT = 2 + max(map(len, _MOST_USED.values())) + 2
 _WIDEST = 100
 
@@ -59,13 +62,31 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
     for name, field, value in _options(default):
         if name not in _MOST_USED:
             continue
-        text = re.split(r"[.;](?:\s|$)", " ".join((field.description or "").split()))[0]
+        text = re.split(r"[.;](?:\s|$)", " ".join((field.description or "").split()))[0] + _choices(name)
         if recipe is not None and value not in (None, (), False):
             text += f" (default {_written(value)})"
         left = f"  {_MOST_USED[name]}".ljust(_LEFT)
         lines += textwrap.wrap(text, width, initial_indent=left, subsequent_indent=" " * _LEFT)
     lines += ["", "infoplane flow --help-all lists all options with their whole descriptions."]
     return "\n".join(lines)
+
+
+def flow_description() -> str:
+    """Return what `infoplane flow --help-all` prints above all options: what the command does, and what there is."""
+    lines = [
+        f"{spec.name}: {spec.description}; goes by {', '.join(map(_typed, spec.settings))}"
+        for spec in catalogue.ATTACKS
+    ]
+    # The help joins lines, but for empty ones between them.
+    return "\n\n".join([(FlowOptions.__doc__ or "").strip(), "Attacks (--attack):", *lines, _OWN_ATTACK])
+
+
+def _typed(setting: str) -> str:
+    return f"--attack.{setting}".replace("_", "-")
+
+
+def _choices(option: str) -> str:
+    return f": {', '.join(spec.name for spec in catalogue.ATTACKS)}, MODULE:FUNCTION" if option == "--attack" else ""
 
 
 def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:

@@ -19,6 +19,7 @@ def check_code_is_trusted(
     model: str | None,
     data: str | None,
     methods: Sequence[str] | None = None,
+    attacks: Sequence[str],
     trusted: bool,
 ) -> None:
     """Refuse to import a function that only the run's `config.json` names: the folder may be somebody else's.
@@ -29,6 +30,7 @@ def check_code_is_trusted(
         model: that the user gave with this command, if any.
         data: likewise.
         methods: likewise, all of them; None of a command that trains nothing and so imports none.
+        attacks: likewise, all of them.
         trusted: whether the user allows what the folder names.
 
     Raises:
@@ -40,12 +42,14 @@ def check_code_is_trusted(
     if methods is not None:
         own = [(name, name.partition("+")[0]) for name in config.methods if ":" in name]
         named += [("methods", path, path if name in methods else None) for name, path in own]
+    named += [("attack", name, name if name in attacks else None) for name in config.attacks if ":" in name]
     for what, name, typed in named:
         if trusted or name == typed:
             continue
         if typed is not None and ":" in typed:
             raise UserError(f"{run.path} was made with the {what} {name!r}, not with {typed!r}; type --{what} {name}")
-        kind, whole = ("training method", " ".join(config.methods)) if what == "methods" else (what, name)
+        kind = "training method" if what == "methods" else what
+        whole = {"methods": " ".join(config.methods), "attack": " ".join(config.attacks)}.get(what, name)
         raise UserError(
             f"{run.path} names the function {name!r} as its {kind}, and this command would import that code; if you "
             f"trust it, add --{what} {whole} (or {TRUST})"

@@ -41,9 +41,9 @@ from infoplane.studies.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.studies.outputs import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
 from infoplane.studies.progress import Progress, Silence
+from infoplane.studies.work_estimate import level_work, reading_work
 
 STUDY = "distortion"
-ADVERSARIAL = "adversarial"
 
 Tables = dict[str, pl.DataFrame]
 
@@ -151,11 +151,10 @@ class _Sitting:
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _level_work(self) -> float:
-        return 2.0 * 40 * len(self._finished.labels)
+        return len(self._finished.labels) * level_work(self._finished.config)
 
     def _beginning_work(self) -> float:
-        config = self._finished.config
-        return len(self._finished.labels) * (config.attack.steps + 60 * (1 + config.measurement.decoder_permutations))
+        return len(self._finished.labels) * reading_work(self._finished.config)
 
     def work_ahead(self) -> float:
         """What `go` will do."""
@@ -171,17 +170,18 @@ class _Sitting:
             return
         self._progress.doing(f"{self._who()}: attacking, fitting decoders")
         network = self._finished.network(self._seed, self._training)
-        with attack_warnings_said(self._training, self._progress, self._log):
-            versions = {ORIGINAL: network.images, ADVERSARIAL: network.attacked()}
         try:
+            with attack_warnings_said(self._training, self._progress, self._log):
+                versions = network.versions()
             undistorted = undistorted_layers(network, versions)
-            mistaken_for = {ADVERSARIAL: _predicted(network, versions[ADVERSARIAL])}
+            attacked = {name: images for name, images in versions.items() if name != ORIGINAL}
+            mistaken_for = {name: _predicted(network, images) for name, images in attacked.items()}
             under = partial(Distorted, undistorted=undistorted, mistaken_for=mistaken_for)
             self._progress.advance(self._beginning_work())
             for name, levels in self._ahead.items():
                 if levels:
                     self._distort(name, levels, network, versions, under)
-        except ValueError as error:  # of the user's network, say: activations that are not finite
+        except ValueError as error:  # of the user's network or attack, say: activations that are not finite
             raise UserError(f"{self._who()}: {error}") from error
 
     def _who(self) -> str:
@@ -321,7 +321,7 @@ def _tables(records: PlaneRecords) -> Tables:
 def _accuracies(performance: pl.DataFrame) -> str:
     """E.g. "original 98.1 -> 20.3 %, adversarial 5.2 -> 11.0 %", from the first level to the last."""
     parts = []
-    for examples in (ORIGINAL, ADVERSARIAL):
+    for examples in performance["examples"].unique(maintain_order=True):
         own = performance.filter(pl.col("examples") == examples)["accuracy"].to_list()
         parts.append(f"{examples} {100 * own[0]:.1f} -> {100 * own[-1]:.1f} %")
     return ", ".join(parts)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from infoplane.acceleration import Choices
 from infoplane.config import FlowConfig
 from infoplane.modes import evaluation_mode
-from infoplane.records import Performance
+from infoplane.records import ORIGINAL, Performance
+from infoplane.studies.attacked import measured_attacks
 from infoplane.studies.evaluate import evaluate, prediction_counts
-from infoplane.studies.parts import Images, build_attack, build_model, probed_layers
+from infoplane.studies.parts import Images, build_model, probed_layers
 from infoplane.studies.plane import InformationPlane, PlaneRecords
 from infoplane.studies.trainers import build_trainer
 from infoplane.team import Team
@@ -42,11 +43,12 @@ class FlowWork:
         self.trainer: Trainer | None = None  # while it works
         probed = probed_layers(config, self.model, pixels)
         self.unused_layers = probed.unused
+        self.attacks = measured_attacks(config)
         self._plane = InformationPlane(
             pixels,
             images.test.labels[images.measured],
             layers=probed.names,
-            attack=build_attack(config.attack, random_start=False),
+            attack=self.attacks,
             settings=config.measurement,
             seed=config.seed,
             examples_seed=config.data.seed,
@@ -95,9 +97,7 @@ class FlowWork:
             seconds=trainer.seconds if trainer else 0.0,
         )
         # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
-        attacked = [
-            replace(row, at_chance=self._at_chance) for row in records.performance if row.examples == "adversarial"
-        ]
+        attacked = [replace(row, at_chance=self._at_chance) for row in records.performance if row.examples != ORIGINAL]
         return records._replace(performance=attacked + self.evaluate(epoch).performance)
 
     def evaluate(self, epoch: int) -> PlaneRecords:
@@ -115,7 +115,7 @@ class FlowWork:
                     training=self._training.name,
                     epoch=epoch,
                     split=split,
-                    examples="original",
+                    examples=ORIGINAL,
                     accuracy=whole.accuracy,
                     loss=whole.loss,
                     n=len(images),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import L2PGD, PGD, LinfPGD
+from infoplane.attacks import PGD, pgd_attack
 from infoplane.config import AttackConfig, DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
@@ -204,9 +204,8 @@ def probed_layers(config: FlowConfig, model: nn.Module, images: Tensor) -> Probe
 
 
 def build_attack(attack: AttackConfig, *, random_start: bool) -> PGD:
-    """Return PGD with the given settings."""
-    kind = LinfPGD if attack.norm == "linf" else L2PGD
-    return kind(epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start)
+    """Return PGD with the given settings, to train with."""
+    return pgd_attack(attack, random_start=random_start)
 
 
 def build_augmentation(config: FlowConfig) -> CropAndFlip | None:
