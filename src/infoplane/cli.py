@@ -1,7 +1,6 @@
 """The command line. Strings become settings here; heavy imports wait until a command needs them."""
 
 import contextlib
-import difflib
 import errno
 import io
 import os
@@ -25,7 +24,7 @@ from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.report import ReportOptions, report
 from infoplane.complaints import refused_text, refused_values
-from infoplane.errors import UserError
+from infoplane.errors import UserError, suggestion
 from infoplane.memory import keep_freed_memory
 from infoplane.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.recipes import RECIPES
@@ -124,7 +123,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        raise UserError(f"unknown command {name!r}{_suggestion(name, COMMANDS)}; commands are {', '.join(COMMANDS)}")
+        raise UserError(f"unknown command {name!r}{suggestion(name, COMMANDS)}; commands are {', '.join(COMMANDS)}")
     command, options = COMMANDS[name]
     default = None
     if command is flow:
@@ -145,7 +144,7 @@ def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:
     if rest and not rest[0].startswith("-"):
         name, *rest = rest
         if name not in RECIPES:
-            raise UserError(f"unknown recipe {name!r}{_suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
+            raise UserError(f"unknown recipe {name!r}{suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
         return FlowOptions(config=RECIPES[name].config), rest
     if any(word in (*_HELP, _ALL_HELP) for word in rest):
         return FlowOptions(config=RECIPES["digits-lenet5"].config), rest
@@ -175,8 +174,3 @@ def _refusal(stop: BaseException | None) -> ValidationError | None:
     while stop is not None and not isinstance(stop, ValidationError):
         stop = stop.__context__
     return stop
-
-
-def _suggestion(name: str, known: Sequence[str] | dict[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""

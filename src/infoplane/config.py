@@ -43,7 +43,7 @@ def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
 class DataConfig(_Frozen):
     """Which images; without limits the whole dataset."""
 
-    name: Literal["digits", "mnist", "fashion-mnist", "cifar10", "stl10", "folder", "npz", "function"] = "digits"
+    name: str = "digits"
     """Dataset, or the kind of your own data (see --data)."""
     folder: str | None = None
     """Where the data lies; by default the folder that INFOPLANE_DATA names, then the user's cache. Of npz the file, of

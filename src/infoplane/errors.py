@@ -1,6 +1,8 @@
 """Mistakes of users: the one exception that the command line prints as a single line, and words for refused values."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from infoplane.text import one_line
@@ -17,6 +19,25 @@ class UserError(Exception):
 
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(str(message)))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ", did you mean 'mnist'?" for a name that is nearly one of the known ones, else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], more: str = "") -> UserError:
+    """Return the error about a name that is not among those of what there is.
+
+    Args:
+        what: the kind of thing, e.g. "dataset".
+        name: as it was given.
+        known: the names of all such things.
+        more: what else can be given, e.g. " or package.module:function".
+    """
+    known = list(known)
+    return UserError(f"unknown {what} {name!r}{suggestion(name, known)}; choose one of {', '.join(known)}{more}")
 
 
 def broken_rule(refusal: "ErrorDetails") -> str:

@@ -1,7 +1,6 @@
 """Named configurations: the study's settings per dataset, and a small one that needs no download."""
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from infoplane.config import (
@@ -12,6 +11,7 @@ from infoplane.config import (
     ModelConfig,
     TrainingConfig,
 )
+from infoplane.data import catalogue
 from infoplane.text import one_line
 
 
@@ -95,9 +95,8 @@ RECIPES: dict[str, Recipe] = {
 def data_name(data: Mapping[str, Any]) -> str:
     """Return what a reader calls the data of `DataConfig`: of the user's own, the name of the folder or file."""
     name, place = str(data.get("name", "")), str(data.get("folder") or "")
-    if name in ("folder", "npz") and place:
-        return one_line(PurePath(place).name) or name
-    return one_line(place) if name == "function" and place else name
+    own = next((dataset.own for dataset in catalogue.DATASETS if dataset.name == name), None)
+    return one_line(own.title(place)) or name if own and place else name
 
 
 def subject(settings: Mapping[str, Any]) -> str:

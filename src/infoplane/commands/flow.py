@@ -10,6 +10,7 @@ from pydantic import Field
 from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
+from infoplane.data.catalogue import own_data
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES, kept_settings, subject
 
@@ -75,7 +76,8 @@ def flow(options: FlowOptions) -> int:
     """Run study one with the settings of a recipe and the options given."""
     settings = options.config.model_dump()
     if options.own_data is not None:
-        settings["data"] |= _own_data(options.own_data)
+        name, place = own_data(options.own_data)
+        settings["data"] |= {"name": name, "folder": place}
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
     config = FlowConfig.model_validate(settings)
@@ -92,15 +94,6 @@ def flow(options: FlowOptions) -> int:
         devices=options.devices,
         nodes=options.nodes,
     )
-
-
-def _own_data(given: str) -> dict[str, str]:
-    """Return the settings of the data that --data names."""
-    path = Path(given)
-    if re.fullmatch(r"[\w.]+:\w+", given) and not path.exists():
-        return {"name": "function", "folder": given}
-    kind = "npz" if path.suffix.lower() == ".npz" and not path.is_dir() else "folder"
-    return {"name": kind, "folder": str(path.resolve())}
 
 
 def _folder_name(config: FlowConfig) -> str:

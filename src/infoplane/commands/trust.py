@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from infoplane.data.catalogue import dataset_named
 from infoplane.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def check_code_is_trusted(
         UserError: a function was not typed, or is another one.
     """
     named = [("model", config.model.name, model)] if ":" in config.model.name else []
-    if config.data.name == "function":
+    own = dataset_named(config.data.name).own
+    if own is not None and own.is_code:
         named.append(("data", str(config.data.folder), data))
     for what, name, typed in named:
         if trusted or name == typed:

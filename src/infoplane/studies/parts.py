@@ -1,7 +1,6 @@
 """From settings to the parts of a study: data, model, attack, training method, augmentation."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -94,12 +93,8 @@ def _to_device(images: ImageSet, device: str) -> ImageSet:
     return replace(images, images=images.images.to(device), labels=images.labels.to(device))
 
 
-def _root(data: DataConfig) -> Path | str | None:
-    return data.folder if data.name == "function" or not data.folder else Path(data.folder)
-
-
 def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
-    images = load_split(data.name, split, root=_root(data), image_size=data.image_size, seed=data.seed)
+    images = load_split(data.name, split, root=data.folder or None, image_size=data.image_size, seed=data.seed)
     if limit is None or limit >= len(images):
         return images
     return images.subset(stratified_indices(images.labels, limit, seeded_generator(data.seed, "subset", split)))
