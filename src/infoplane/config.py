@@ -62,11 +62,9 @@ class ModelConfig(_Frozen):
     """Which network."""
 
     name: str = "lenet5"
-    """lenet5, wideresnet, or package.module:function that returns a torch module."""
-    depth: int = Field(10, ge=10)
-    """Depth of a WideResNet, 6n + 4."""
-    widen_factor: int = Field(1, ge=1)
-    """Width of a WideResNet."""
+    """Name of a network, or package.module:function that returns a torch module."""
+    settings: tyro.conf.Suppress[dict[str, bool | int | float | str]] = {}
+    """Settings that only this network has, by name; the network has defaults for those that are not there."""
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     """Subtracted from the pixels by the first layer: one number, or one per channel."""
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)

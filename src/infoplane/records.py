@@ -9,7 +9,7 @@ from polars import selectors
 
 from infoplane.short_repr import with_short_repr
 
-SCHEMA_VERSION = 1  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name

@@ -8,10 +8,12 @@ import tyro
 from pydantic import Field
 
 from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
+from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
-from infoplane.data.catalogue import own_data
+from infoplane.data.catalogue import dataset_named, own_data
 from infoplane.errors import UserError
+from infoplane.models.catalogue import model_named
 from infoplane.recipes import RECIPES, kept_settings, subject
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class FlowOptions(Options):
     arrays or a dataset."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
+    model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
     trust_run_code: bool = False
     """Allow importing the model and data functions that the run's config.json names. Use it for runs you trust."""
     device: Device = "auto"
@@ -80,7 +83,10 @@ def flow(options: FlowOptions) -> int:
         settings["data"] |= {"name": name, "folder": place}
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
+    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
+    settings["model"]["settings"] = _model_settings(options.config, settings["model"]["name"], typed)
     config = FlowConfig.model_validate(settings)
+    dataset_named(config.data.name)  # refuses a name that is none
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -94,6 +100,13 @@ def flow(options: FlowOptions) -> int:
         devices=options.devices,
         nodes=options.nodes,
     )
+
+
+def _model_settings(given: FlowConfig, name: str, typed: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings of a network: those typed, then those of the recipe if it is the recipe's network."""
+    recipe = RECIPES[given.recipe].config.model
+    others = {} if name != recipe.name and given.model.settings == recipe.settings else given.model.settings
+    return model_named(name).checked({**others, **typed}).model_dump()
 
 
 def _folder_name(config: FlowConfig) -> str:
@@ -111,9 +124,10 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     from infoplane.studies.finished import flow_config
 
     recipe = RECIPES[config.recipe].config
-    model = config.model.model_copy(update={"name": recipe.model.name})
+    usual = _model_settings(recipe, config.model.name, {})
+    model = recipe.model.model_copy(update={"name": config.model.name, "settings": usual})
     data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
-    given_none = config.model_copy(update={"seeds": 1, "model": model, "data": data}) == recipe
+    given_none = config.model_copy(update={"seeds": 1, "data": data}) == recipe.model_copy(update={"model": model})
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
     own = flow_config(run)
@@ -134,7 +148,7 @@ def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     from infoplane.kept_config import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
-    return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]
+    return [f"{name} = {value!r}" for name, value in now.items() if value != before.get(name)]
 
 
 def _choices(
