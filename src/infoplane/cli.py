@@ -158,6 +158,7 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
             return tyro.cli(
                 options,
                 args=arguments,
+                description=options.described(),
                 prog=f"infoplane {name}{' RECIPE' if options is FlowOptions else ''}",
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from infoplane.commands.common import USER_ERROR, Options, open_console
+from infoplane.commands.common import USER_ERROR, Options, listed, open_console
 from infoplane.data.catalogue import shipped_dataset, shipped_datasets
 from infoplane.text import one_line
 
@@ -23,6 +23,11 @@ class DataOptions(Options):
     """Where to look and to store, by default INFOPLANE_DATA, then the user's cache."""
     replace: bool = False
     """Replace files that are not this dataset's; the old ones are kept as NAME.old."""
+
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and the datasets."""
+        return f"{super().described()}\n\n{listed('Datasets', {one.name: one.summary for one in shipped_datasets()})}"
 
 
 def data(options: DataOptions) -> int:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
+from infoplane.commands.common import USER_ERROR, Options, listed, open_console, says_how_to_continue
 from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
+from infoplane.data import catalogue as data_catalogue
 from infoplane.data.catalogue import dataset_named, own_data
 from infoplane.errors import UserError
+from infoplane.models import catalogue as model_catalogue
 from infoplane.models.catalogue import model_named
 from infoplane.recipes import RECIPES, kept_settings, subject
 
@@ -68,6 +70,13 @@ class FlowOptions(Options):
     quiet: bool = False
     """Print nothing but errors."""
     config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
+
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and what can be named."""
+        datasets = listed("Datasets (--data.name)", {one.name: one.summary for one in data_catalogue.DATASETS})
+        models = listed("Models (--model.name)", {one.name: one.description for one in model_catalogue.MODELS})
+        return f"{super().described()}\n\n{datasets}\n\n{models}"
 
 
 def demo(options: DemoOptions) -> int:

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from infoplane.commands.flow import FlowOptions
+from infoplane.data import catalogue as data_catalogue
+from infoplane.models import catalogue as model_catalogue
 from infoplane.option_names import prefix_of, typed_name
 from infoplane.recipes import RECIPES
 
@@ -54,6 +56,8 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
         "",
         *textwrap.wrap((FlowOptions.__doc__ or "").strip(), width),
         *textwrap.wrap(f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs.", width),
+        *textwrap.wrap(f"Datasets: {', '.join(one.name for one in data_catalogue.DATASETS)}.", width),
+        *textwrap.wrap(f"Models: {', '.join(one.name for one in model_catalogue.MODELS)}.", width),
         "",
     ]
     for name, field, value in _options(default):
