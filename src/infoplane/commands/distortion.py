@@ -1,13 +1,33 @@
 """infoplane distortion RUN."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+from pydantic import BaseModel, create_model
 
-from infoplane.commands.common import Options, open_console, says_how_to_continue
+from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import DistortionConfig
+
+if TYPE_CHECKING:
+    from infoplane.distortions import Distortion
+
+
+def level_options() -> type[BaseModel]:
+    """Return a model with a field for the levels of each distortion; those that are not typed are empty."""
+    from infoplane.distortions import DISTORTIONS
+
+    def field(one: "Distortion") -> Any:
+        default = f"(default: {' '.join(f'{level:g}' for level in one.levels)}"
+        option = tyro.conf.arg(
+            name=one.name,
+            help=f"{one.level[0].upper()}{one.level[1:]}; {one.identity:g} changes nothing and is always measured.",
+            help_behavior_hint=f"{default}, or the nearest that fit the image size)" if one.fitted else f"{default})",
+        )
+        return Annotated[tuple[float, ...], option], ()
+
+    return create_model("LevelOptions", **{one.name.replace("-", "_"): field(one) for one in DISTORTIONS})
 
 
 class DistortionOptions(Options):
@@ -25,12 +45,22 @@ class DistortionOptions(Options):
     """Import the functions that the run names, whichever they are."""
     quiet: bool = False
     """Print nothing but errors."""
+    levels: Annotated[Any, tyro.conf.arg(name="", constructor_factory=level_options)] = None
     config: Annotated[DistortionConfig, tyro.conf.arg(name="")] = DistortionConfig()
+
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and the distortions."""
+        from infoplane.distortions import DISTORTIONS
+
+        distortions = listed("Distortions", {one.name: f"destroys {one.destroys}" for one in DISTORTIONS})
+        return f"{super().described()}\n\n{distortions}"
 
 
 def distortion(options: DistortionOptions) -> int:
     """Run study two on the networks of a run, draw its figures and print its accuracies."""
     from infoplane.console import progress_for
+    from infoplane.distortions import distortion_named
     from infoplane.environment import apply_environment
     from infoplane.report.distortion_table import distortion_table
     from infoplane.report.findings_table import findings_table
@@ -39,6 +69,12 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.studies.distortion import distortion_study
     from infoplane.studies.finished import flow_config
 
+    config = options.config
+    for name in config.distortions:
+        distortion_named(name)  # refuses a name that is none
+    if options.levels is not None:
+        typed = {name.replace("_", "-"): levels for name, levels in options.levels if levels}
+        config = config.model_copy(update={"levels": config.levels | typed})
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
     check_code_is_trusted(flow_config(run), run, model=options.model, data=options.data, trusted=options.trust_run_code)
@@ -50,7 +86,7 @@ def distortion(options: DistortionOptions) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            records = distortion_study(run, options.config, device=kept.get("device", "cpu"), progress=progress)
+            records = distortion_study(run, config, device=kept.get("device", "cpu"), progress=progress)
             progress.doing("drawing figures and report")
             found = run_findings(run)
             report = write_report(run, found)
