@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.toys.dataset import TOY_DATASET
@@ -124,3 +125,9 @@ def test_recipes_state_all_settings_of_their_network():
     for recipe in RECIPES.values():
         model = recipe.config.model
         assert model_named(model.name).checked(model.settings).model_dump() == model.settings
+
+
+@pytest.mark.parametrize("toy", ["dataset", "model", "distortion"])
+def test_the_page_that_says_how_to_add_one_shows_the_toy_of_these_tests(toy):
+    page = (Path(__file__).parents[1] / "docs" / f"add-a-{toy}.md").read_text()
+    assert f"```python\n{(Path(__file__).parent / 'toys' / f'{toy}.py').read_text()}```" in page

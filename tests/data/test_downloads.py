@@ -14,6 +14,7 @@ import pytest
 from tests.data.serving import (
     CONTENT,
     FILE,
+    change,
     changed,
     cut_short,
     files_below,
@@ -255,6 +256,13 @@ def test_a_real_copy_in_another_layout_is_found_and_nothing_downloaded(real_data
 def test_the_checksums_of_the_sources_are_those_of_the_real_files(real_data):
     for source in dataset_named("mnist").published.sources:
         assert hashlib.sha256((real_data / source.path).read_bytes()).hexdigest() == source.sha256
+
+
+def test_a_dataset_without_sources_says_where_its_files_belong(tmp_path, monkeypatch):
+    change(monkeypatch, "mnist", sources=())
+    message = f"'mnist' cannot be downloaded; put train-images-idx3-ubyte, .* into {tmp_path / 'mnist'}"
+    with pytest.raises(UserError, match=message):
+        fetch("mnist", folder=tmp_path)
 
 
 @pytest.mark.parametrize(

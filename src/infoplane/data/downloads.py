@@ -46,8 +46,8 @@ def fetch(
         The folder to give to `load_split` as `root`; it also finds the default by itself.
 
     Raises:
-        UserError: the dataset needs no download, no mirror has the file or all are out of reach, the folder cannot
-            be written to, or a file of another content is in the way.
+        UserError: the dataset needs no download or has no sources, no mirror has the file, all are out of reach, the
+            folder cannot be written to, or a file of another content is in the way.
     """
     spec = shipped_dataset(name)
     if spec.publication is None:
@@ -59,6 +59,9 @@ def fetch(
         return next(root for root in roots if any(publication.locate(root, split) for split in publication.files))
     destination = roots[0]
     offered = publication.sources if sources is None else sources
+    if not offered:
+        files = ", ".join(publication.by_name)
+        raise UserError(f"{name!r} cannot be downloaded; put {files} into {destination / publication.home}")
     wanted = [source for source in offered if not _is_here(spec, source, destination)]
     obstacles = _obstacles(spec, wanted, destination, checks)
     if not replace and (others := [check for check in obstacles if not check.damaged]):

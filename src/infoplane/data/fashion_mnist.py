@@ -4,12 +4,8 @@ Source: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for
 Algorithms, arXiv:1708.07747.
 """
 
-from typing import TYPE_CHECKING
-
-from infoplane.data.spec import DatasetSpec, Publication, PublishedFile, Source, Wanted
-
-if TYPE_CHECKING:
-    from infoplane.data.images import ImageSet
+from infoplane.data.idx import idx_source, read_idx
+from infoplane.data.spec import DatasetSpec, Publication, PublishedFile
 
 _MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -17,16 +13,6 @@ _MIRRORS = (
     # Without TLS; the checksum still decides whether it is kept.
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
-
-
-def _source(file: str, size: int, sha256: str) -> Source:
-    return Source(f"fashion-mnist/{file}", sha256, size, tuple(mirror + file for mirror in _MIRRORS))
-
-
-def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
-    from infoplane.data.idx import read_idx
-
-    return read_idx(spec, wanted)
 
 
 FASHION_MNIST = DatasetSpec(
@@ -46,7 +32,7 @@ FASHION_MNIST = DatasetSpec(
     ),
     image_size=28,
     channels=1,
-    read=_read,
+    read=read_idx,
     publication=Publication(
         images={"train": 60_000, "test": 10_000},
         folders=("fashion-mnist", "FashionMNIST/raw", ""),
@@ -66,22 +52,30 @@ FASHION_MNIST = DatasetSpec(
         # Sizes and checksums: tensorflow/datasets, url_checksums/fashion_mnist.txt. Mirrors: the authors' page;
         # keras-team/keras, datasets/fashion_mnist.py.
         sources=(
-            _source(
+            idx_source(
+                "fashion-mnist",
+                _MIRRORS,
                 "train-images-idx3-ubyte.gz",
                 26_421_880,
                 "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             ),
-            _source(
+            idx_source(
+                "fashion-mnist",
+                _MIRRORS,
                 "train-labels-idx1-ubyte.gz",
                 29_515,
                 "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
             ),
-            _source(
+            idx_source(
+                "fashion-mnist",
+                _MIRRORS,
                 "t10k-images-idx3-ubyte.gz",
                 4_422_102,
                 "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
             ),
-            _source(
+            idx_source(
+                "fashion-mnist",
+                _MIRRORS,
                 "t10k-labels-idx1-ubyte.gz",
                 5_148,
                 "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",

@@ -1,17 +1,23 @@
 """The idx files of MNIST, and of datasets that are published in the same format under the same file names."""
 
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from infoplane.data.files import required_file, wrong_content
-from infoplane.data.images import ImageSet, fragment_note
-from infoplane.data.published import read_published
-from infoplane.data.spec import DatasetSpec, Wanted
+from infoplane.data.spec import DatasetSpec, Source, Wanted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from infoplane.data.images import ImageSet
 
 
-def read_idx(spec: DatasetSpec, wanted: Wanted) -> ImageSet:
+def idx_source(dataset: str, mirrors: tuple[str, ...], file: str, size: int, sha256: str) -> Source:
+    """Return the source of a compressed file that each mirror has under its name."""
+    return Source(f"{dataset}/{file}", sha256, size, tuple(mirror + file for mirror in mirrors))
+
+
+def read_idx(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     """Read one split, `(n, 1, size, size)`, from idx files, plain, .gz or .xz.
 
     Args:
@@ -21,6 +27,12 @@ def read_idx(spec: DatasetSpec, wanted: Wanted) -> ImageSet:
     Raises:
         UserError: a file is missing, damaged or not the published one, or images and labels do not belong together.
     """
+    import numpy as np
+    import torch
+
+    from infoplane.data.images import ImageSet, fragment_note
+    from infoplane.data.published import read_published
+
     assert spec.image_size is not None
     folder, split, size = Path(wanted.place), wanted.split, spec.image_size
     images_name, labels_name = spec.published.files[split]
@@ -46,7 +58,7 @@ def read_idx(spec: DatasetSpec, wanted: Wanted) -> ImageSet:
     )
 
 
-def _records(content: bytes, path: Path, record_shape: tuple[int, ...], dataset: str) -> np.ndarray:
+def _records(content: bytes, path: Path, record_shape: tuple[int, ...], dataset: str) -> "np.ndarray":
     """Return the records of an idx file of unsigned bytes, `(n, *record_shape)`, uint8.
 
     The header is big-endian: 0, 0, 8 for unsigned bytes, the number of dimensions, then each dimension in four
@@ -55,6 +67,8 @@ def _records(content: bytes, path: Path, record_shape: tuple[int, ...], dataset:
     Raises:
         UserError: the file is cut short, or its header names another type or shape.
     """
+    import numpy as np
+
     dimensions = 1 + len(record_shape)
     magic = 0x0800 + dimensions
     start = 4 + 4 * dimensions

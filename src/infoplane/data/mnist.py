@@ -3,24 +3,10 @@
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits.
 """
 
-from typing import TYPE_CHECKING
-
-from infoplane.data.spec import DatasetSpec, Publication, PublishedFile, Source, Wanted
-
-if TYPE_CHECKING:
-    from infoplane.data.images import ImageSet
+from infoplane.data.idx import idx_source, read_idx
+from infoplane.data.spec import DatasetSpec, Publication, PublishedFile
 
 _MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
-
-
-def _source(file: str, size: int, sha256: str) -> Source:
-    return Source(f"mnist/{file}", sha256, size, tuple(mirror + file for mirror in _MIRRORS))
-
-
-def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
-    from infoplane.data.idx import read_idx
-
-    return read_idx(spec, wanted)
 
 
 MNIST = DatasetSpec(
@@ -29,7 +15,7 @@ MNIST = DatasetSpec(
     class_names=tuple("0123456789"),
     image_size=28,
     channels=1,
-    read=_read,
+    read=read_idx,
     publication=Publication(
         images={"train": 60_000, "test": 10_000},
         folders=("mnist", "MNIST/raw", ""),  # the second is torchvision's; other datasets have the same file names
@@ -56,22 +42,30 @@ MNIST = DatasetSpec(
         # Sizes and checksums: tensorflow/datasets, url_checksums/mnist.txt. Mirrors: pytorch/vision,
         # datasets/mnist.py; tensorflow/datasets.
         sources=(
-            _source(
+            idx_source(
+                "mnist",
+                _MIRRORS,
                 "train-images-idx3-ubyte.gz",
                 9_912_422,
                 "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
             ),
-            _source(
+            idx_source(
+                "mnist",
+                _MIRRORS,
                 "train-labels-idx1-ubyte.gz",
                 28_881,
                 "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
             ),
-            _source(
+            idx_source(
+                "mnist",
+                _MIRRORS,
                 "t10k-images-idx3-ubyte.gz",
                 1_648_877,
                 "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
             ),
-            _source(
+            idx_source(
+                "mnist",
+                _MIRRORS,
                 "t10k-labels-idx1-ubyte.gz",
                 4_542,
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
