@@ -1,7 +1,7 @@
 """infoplane distortion RUN."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from pydantic import BaseModel, create_model
@@ -9,16 +9,13 @@ from pydantic import BaseModel, create_model
 from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import DistortionConfig
-
-if TYPE_CHECKING:
-    from infoplane.distortions import Distortion
+from infoplane.distortions import DISTORTIONS, Distortion, distortion_named
 
 
 def level_options() -> type[BaseModel]:
     """Return a model with a field for the levels of each distortion; those that are not typed are empty."""
-    from infoplane.distortions import DISTORTIONS
 
-    def field(one: "Distortion") -> Any:
+    def field(one: Distortion) -> Any:
         default = f"(default: {' '.join(f'{level:g}' for level in one.levels)}"
         option = tyro.conf.arg(
             name=one.name,
@@ -27,7 +24,11 @@ def level_options() -> type[BaseModel]:
         )
         return Annotated[tuple[float, ...], option], ()
 
-    return create_model("LevelOptions", **{one.name.replace("-", "_"): field(one) for one in DISTORTIONS})
+    return create_model("LevelOptions", **{_field(one): field(one) for one in DISTORTIONS})
+
+
+def _field(distortion: Distortion) -> str:
+    return distortion.name.replace("-", "_")
 
 
 class DistortionOptions(Options):
@@ -51,8 +52,6 @@ class DistortionOptions(Options):
     @classmethod
     def described(cls) -> str:
         """Return the purpose of the command, and the distortions."""
-        from infoplane.distortions import DISTORTIONS
-
         distortions = listed("Distortions", {one.name: f"destroys {one.destroys}" for one in DISTORTIONS})
         return f"{super().described()}\n\n{distortions}"
 
@@ -60,7 +59,6 @@ class DistortionOptions(Options):
 def distortion(options: DistortionOptions) -> int:
     """Run study two on the networks of a run, draw its figures and print its accuracies."""
     from infoplane.console import progress_for
-    from infoplane.distortions import distortion_named
     from infoplane.environment import apply_environment
     from infoplane.report.distortion_table import distortion_table
     from infoplane.report.findings_table import findings_table
@@ -73,7 +71,7 @@ def distortion(options: DistortionOptions) -> int:
     for name in config.distortions:
         distortion_named(name)  # refuses a name that is none
     if options.levels is not None:
-        typed = {name.replace("_", "-"): levels for name, levels in options.levels if levels}
+        typed = {one.name: levels for one in DISTORTIONS if (levels := getattr(options.levels, _field(one)))}
         config = config.model_copy(update={"levels": config.levels | typed})
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is

@@ -1,4 +1,4 @@
-"""Distortions of images that each destroy one kind of cue, and the list that studies choose them from.
+"""Changes of images that each destroy one kind of cue.
 
 All take images `(n, channels, height, width)`, float32 or float64 in [0, 1], on any device, and return new ones of that
 shape, type and range. At its identity level a distortion returns the same bits. Draws come from a generator on the CPU
@@ -7,14 +7,12 @@ the same examples alike.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from infoplane.checks import check_at_least, check_images, check_labels
-from infoplane.errors import unknown_name
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 TEXTURE_PIECES = 4  # per side, that another image's texture is cut into; the nearest number that divides the size
@@ -257,124 +255,3 @@ def _blurred(images: Tensor, width: float) -> Tensor:
     kept = torch.exp(-2 * (math.pi * width) ** 2 * squared)
     blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=(height, columns))
     return blurred
-
-
-Apply = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distortion:
-    """One distortion as studies use it.
-
-    Args:
-        name: as it is typed.
-        destroys: which cue.
-        level: what the number is.
-        identity: the level that changes nothing.
-        levels: by default, from the identity on.
-        apply: takes images, labels, the level and a generator, and returns new images; it raises ValueError where the
-            level does not fit the images.
-        fitted: of the default levels, for images of this height and width; by default the levels themselves.
-        lends_textures: whether each image gets the texture of the image that `texture_donors` draws first for it.
-    """
-
-    name: str
-    destroys: str
-    level: str
-    identity: float
-    levels: tuple[float, ...]
-    apply: Apply
-    fitted: Callable[[tuple[float, ...], int, int], tuple[float, ...]] | None = None
-    lends_textures: bool = False
-
-    def default_levels(self, height: int, width: int) -> tuple[float, ...]:
-        """Return the levels that are measured by default on images of this size."""
-        return self.levels if self.fitted is None else self.fitted(self.levels, height, width)
-
-    def ordered(self, levels: Iterable[float]) -> list[float]:
-        """Return levels from the weakest to the strongest."""
-        return sorted(levels, reverse=math.isinf(self.identity))
-
-
-def distortion_named(name: str) -> Distortion:
-    """Return the distortion of this name.
-
-    Raises:
-        UserError: there is none; the message lists those that there are.
-    """
-    known = {distortion.name: distortion for distortion in DISTORTIONS}
-    if name not in known:
-        raise unknown_name("distortion", name, known)
-    return known[name]
-
-
-def _without_draws(distort: Callable[[Tensor, float], Tensor]) -> Apply:
-    return lambda images, _labels, level, _generator: distort(images, level)
-
-
-def _shuffle(images: Tensor, _labels: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    if not float(level).is_integer():
-        raise ValueError(f"pieces must be a whole number, got {level:g}")
-    return shuffle_patches(images, int(level), generator=generator)
-
-
-DISTORTIONS: list[Distortion] = [
-    Distortion(
-        name="saturation",
-        destroys="texture",
-        level="saturation level p",
-        identity=2,
-        levels=(2, 8, 16, 64, 1024),
-        apply=_without_draws(saturate),
-    ),
-    Distortion(
-        name="shuffling",
-        destroys="shape",
-        level="patches per side",
-        identity=1,
-        levels=(1, 2, 4, 8),
-        apply=_shuffle,
-        fitted=nearest_divisors,
-    ),
-    Distortion(
-        name="low-pass",
-        destroys="fine detail",
-        level="blur, pixels",
-        identity=0,
-        levels=(0, 0.5, 1, 2, 4),
-        apply=_without_draws(low_pass),
-    ),
-    Distortion(
-        name="high-pass",
-        destroys="coarse form",
-        level="blur taken away, pixels",
-        identity=math.inf,
-        levels=(math.inf, 4, 2, 1, 0.5),
-        apply=_without_draws(high_pass),
-    ),
-    Distortion(
-        name="grey",
-        destroys="colour",
-        level="share of colour removed",
-        identity=0,
-        levels=(0, 0.5, 1),
-        apply=_without_draws(remove_colour),
-    ),
-    Distortion(
-        name="noise",
-        destroys="faint detail",
-        level="standard deviation",
-        identity=0,
-        levels=(0, 0.05, 0.1, 0.2, 0.4),
-        apply=lambda images, _labels, level, generator: add_noise(images, level, generator=generator),
-    ),
-    Distortion(
-        name="texture-exchange",
-        destroys="agreement of shape and texture",
-        level="blur exchanged, pixels",
-        identity=0,
-        levels=(0, 0.5, 1, 2, 4),
-        apply=lambda images, labels, level, generator: exchange_texture(images, labels, level, generator=generator),
-        lends_textures=True,
-    ),
-]
