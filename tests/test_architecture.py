@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "packing": set(),
     "environment": set(),
     "ranks": set(),
-    "recipes": set(),
+    "recipes": {"data", "models"},
     "attacks": ATTACKING,
     "distortions": set(),
     "training": TRAINING,

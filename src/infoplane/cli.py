@@ -18,7 +18,7 @@ from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
 from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_options, with_recipe
-from infoplane.commands.flow_help import flow_description, flow_help
+from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.recipes import RecipesOptions, recipes
@@ -159,8 +159,8 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
             return tyro.cli(
                 options,
                 args=arguments,
+                description=options.described(),
                 prog=f"infoplane {name}{' RECIPE' if issubclass(options, FlowOptions) else ''}",
-                description=flow_description() if issubclass(options, FlowOptions) else None,
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )
     except (SystemExit, ValidationError) as stop:  # tyro lets those of a config without a prefix through

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -29,14 +29,11 @@ Fraction = Annotated[
 ]
 
 
-Name = TypeVar("Name", bound=str)
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
+def _each_once(names: tuple[str, ...], what: str) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"must name each {what} once, got {' '.join(names) or 'none'}")
     return names
@@ -45,7 +42,7 @@ def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
 class DataConfig(_Frozen):
     """Which images; without limits the whole dataset."""
 
-    name: Literal["digits", "mnist", "fashion-mnist", "cifar10", "stl10", "folder", "npz", "function"] = "digits"
+    name: str = "digits"
     """Dataset, or the kind of your own data (see --data)."""
     folder: str | None = None
     """Where the data lies; by default the folder that INFOPLANE_DATA names, then the user's cache. Of npz the file, of
@@ -64,11 +61,9 @@ class ModelConfig(_Frozen):
     """Which network."""
 
     name: str = "lenet5"
-    """lenet5, wideresnet, or package.module:function that returns a torch module."""
-    depth: int = Field(10, ge=10)
-    """Depth of a WideResNet, 6n + 4."""
-    widen_factor: int = Field(1, ge=1)
-    """Width of a WideResNet."""
+    """Name of a network, or package.module:function that returns a torch module."""
+    settings: tyro.conf.Suppress[dict[str, bool | int | float | str]] = {}
+    """Settings that only this network has, by name; the network has defaults for those that are not there."""
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     """Subtracted from the pixels by the first layer: one number, or one per channel."""
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
@@ -166,32 +161,18 @@ class MeasurementConfig(_Frozen):
     0, logarithmically spaced ones, and the last."""
 
 
-DistortionName = Literal["saturation", "shuffling", "low-pass", "high-pass", "grey", "noise", "texture-exchange"]
-
-
 class DistortionConfig(_Frozen):
     """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
 
-    distortions: tuple[DistortionName, ...] = ("saturation", "shuffling")
-    """Which distortions, each for what it destroys, at which levels:
-    saturation: texture, at the levels that --saturation names;
-    shuffling: shape, at those that --shuffling names;
-    low-pass: fine detail, always at 0 0.5 1 2 4 (blur, pixels);
-    high-pass: coarse form, always at inf 4 2 1 0.5 (blur that is taken away, pixels);
-    grey: colour, always at 0 0.5 1 (share removed);
-    noise: faint detail, always at 0 0.05 0.1 0.2 0.4 (standard deviation);
-    texture-exchange: agreement of shape and texture, always at 0 0.5 1 2 4 (blur, pixels)."""
-    saturation: tuple[Annotated[float, Field(ge=2)], ...] = (2, 8, 16, 64, 1024)
-    """Levels of saturation; 2 changes nothing and is always measured."""
-    shuffling: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        tyro.conf.arg(help_behavior_hint="(default: 1 2 4 8, or the nearest that divide the image size)"),
-    ] = ()
-    """Patches per side; 1 changes nothing and is always measured."""
+    distortions: tuple[str, ...] = ("saturation", "shuffling")
+    """Which distortions."""
+    levels: tyro.conf.Suppress[dict[str, tuple[Annotated[float, Field(allow_inf_nan=True)], ...]]] = {}
+    """Levels by the name of the distortion; others have levels of their own. The level that changes nothing is always
+    measured."""
 
     @field_validator("distortions")
     @classmethod
-    def _names_each_distortion_once(cls, names: tuple[DistortionName, ...]) -> tuple[DistortionName, ...]:
+    def _names_each_distortion_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _each_once(names, "distortion")
 
 

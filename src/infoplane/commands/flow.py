@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field, create_model
 
+from infoplane.attacks import catalogue as attack_catalogue
 from infoplane.attacks.catalogue import attacks_named
-from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
+from infoplane.commands.common import USER_ERROR, Options, listed, open_console, says_how_to_continue
+from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
+from infoplane.data import catalogue as data_catalogue
+from infoplane.data.catalogue import dataset_named, own_data
 from infoplane.errors import UserError
+from infoplane.models import catalogue as model_catalogue
+from infoplane.models.catalogue import model_named
 from infoplane.recipes import RECIPES, kept_settings, subject
 from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
 from infoplane.training.named import check_methods
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from infoplane.team import Team
 
 Device = Literal["auto", "cpu", "cuda"]
+
+_OWN = "package.module:function"
 
 
 class DemoOptions(Options):
@@ -47,6 +55,7 @@ class FlowOptions(Options):
     arrays or a dataset."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
+    model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
     trust_run_code: bool = False
     """Allow importing the functions (model, data, methods, attacks) that the run's config.json names. Use it for runs
     you trust."""
@@ -69,21 +78,38 @@ class FlowOptions(Options):
     """Print nothing but errors."""
     config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
 
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and what can be named."""
+        datasets = listed("Datasets (--data.name)", {one.name: one.summary for one in data_catalogue.DATASETS})
+        models = listed("Models (--model.name)", {one.name: one.description for one in model_catalogue.MODELS})
+        described = {spec.name: spec.description for spec in METHODS}
+        described |= {f"NAME+{spec.name}": spec.description for spec in WRAPPERS}
+        methods = listed("Training methods (--methods)", described | {_OWN: "your own (docs/training.md)"})
+        attacks = listed(
+            "Attacks (--attack)",
+            {
+                spec.name: f"{spec.description}; goes by {', '.join(map(_attack_option, spec.settings))}"
+                for spec in attack_catalogue.ATTACKS
+            }
+            | {_OWN: "your own (docs/attacks.md)"},
+        )
+        return "\n\n".join([super().described(), datasets, models, methods, attacks])
+
+
+def _attack_option(setting: str) -> str:
+    return f"--attack.{setting}".replace("_", "-")
+
 
 def flow_options() -> type[FlowOptions]:
     """Return the options with what the training methods add: their names in the help, and their settings."""
-    described = {spec.name: spec.description for spec in METHODS}
-    described |= {f"NAME+{spec.name}": spec.description for spec in WRAPPERS}
-    lines = [
-        f"Trainings to compare, from the same weights: {', '.join(described)}, or package.module:function of your own "
-        "(docs/training.md).",
-        *(f"{name}: {description};" for name, description in described.items()),
-    ]
+    names = [*(spec.name for spec in METHODS), *(f"NAME+{spec.name}" for spec in WRAPPERS)]
+    described = f"Trainings to compare, from the same weights: {', '.join(names)}, or {_OWN} of your own."
     settings = all_settings()
     config: Any = create_model(
         "FlowConfig",
         __base__=FlowConfig,
-        methods=(tuple[str, ...], Field(FlowConfig().methods, description="\n".join(lines).rstrip(";") + ".")),
+        methods=(tuple[str, ...], Field(FlowConfig().methods, description=described)),
         method=(settings, settings()),
     )
     options: Any = Annotated[config, tyro.conf.arg(name="")]
@@ -109,12 +135,16 @@ def flow(options: FlowOptions) -> int:
     """Run study one with the settings of a recipe and the options given."""
     settings = options.config.model_dump()
     if options.own_data is not None:
-        settings["data"] |= _own_data(options.own_data)
+        name, place = own_data(options.own_data)
+        settings["data"] |= {"name": name, "folder": place}
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
+    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
+    settings["model"]["settings"] = _model_settings(options.config, settings["model"]["name"], typed)
     config = FlowConfig.model_validate(settings)
     check_methods(config)
     attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
+    dataset_named(config.data.name)  # refuses a name that is none
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -130,13 +160,11 @@ def flow(options: FlowOptions) -> int:
     )
 
 
-def _own_data(given: str) -> dict[str, str]:
-    """Return the settings of the data that --data names."""
-    path = Path(given)
-    if re.fullmatch(r"[\w.]+:\w+", given) and not path.exists():
-        return {"name": "function", "folder": given}
-    kind = "npz" if path.suffix.lower() == ".npz" and not path.is_dir() else "folder"
-    return {"name": kind, "folder": str(path.resolve())}
+def _model_settings(given: FlowConfig, name: str, typed: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings of a network: those typed, then those of the recipe if it is the recipe's network."""
+    recipe = RECIPES[given.recipe].config.model
+    others = {} if name != recipe.name and given.model.settings == recipe.settings else given.model.settings
+    return model_named(name).checked({**others, **typed}).model_dump()
 
 
 def _folder_name(config: FlowConfig) -> str:
@@ -154,10 +182,11 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     from infoplane.studies.finished import flow_config
 
     recipe = _complete(RECIPES[config.recipe].config)
-    model = config.model.model_copy(update={"name": recipe.model.name})
+    usual = _model_settings(recipe, config.model.name, {})
+    model = recipe.model.model_copy(update={"name": config.model.name, "settings": usual})
     data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
-    usual = {"seeds": 1, "model": model, "data": data, "methods": recipe.methods, "attacks": recipe.attacks}
-    given_none = config.model_copy(update=usual) == recipe
+    same = {"seeds": 1, "data": data, "methods": recipe.methods, "attacks": recipe.attacks}
+    given_none = config.model_copy(update=same) == recipe.model_copy(update={"model": model})
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
     own = _complete(flow_config(run))
@@ -184,7 +213,7 @@ def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     from infoplane.kept_config import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
-    return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]
+    return [f"{name} = {value!r}" for name, value in now.items() if value != before.get(name)]
 
 
 def _choices(

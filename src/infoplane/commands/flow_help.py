@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 from infoplane.attacks import catalogue
 from infoplane.commands.flow import FlowOptions
+from infoplane.data import catalogue as data_catalogue
+from infoplane.models import catalogue as model_catalogue
 from infoplane.option_names import prefix_of, typed_name
 from infoplane.recipes import RECIPES
 
@@ -39,7 +41,6 @@ _MOST_USED = {
     "--measurement.layers": "--measurement.layers NAME ...",
     "--measurement.noise-variance": "--measurement.noise-variance V",
 }
-_OWN_ATTACK = "package.module:function: your own (docs/attacks.md)"
 _LEFT = 2 + max(map(len, _MOST_USED.values())) + 2
 _WIDEST = 100
 
@@ -57,6 +58,8 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
         "",
         *textwrap.wrap((FlowOptions.__doc__ or "").strip(), width),
         *textwrap.wrap(f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs.", width),
+        *textwrap.wrap(f"Datasets: {', '.join(one.name for one in data_catalogue.DATASETS)}.", width),
+        *textwrap.wrap(f"Models: {', '.join(one.name for one in model_catalogue.MODELS)}.", width),
         "",
     ]
     for name, field, value in _options(default):
@@ -69,20 +72,6 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
         lines += textwrap.wrap(text, width, initial_indent=left, subsequent_indent=" " * _LEFT)
     lines += ["", "infoplane flow --help-all lists all options with their whole descriptions."]
     return "\n".join(lines)
-
-
-def flow_description() -> str:
-    """Return what `infoplane flow --help-all` prints above all options: what the command does, and what there is."""
-    lines = [
-        f"{spec.name}: {spec.description}; goes by {', '.join(map(_typed, spec.settings))}"
-        for spec in catalogue.ATTACKS
-    ]
-    # The help joins lines, but for empty ones between them.
-    return "\n\n".join([(FlowOptions.__doc__ or "").strip(), "Attacks (--attack):", *lines, _OWN_ATTACK])
-
-
-def _typed(setting: str) -> str:
-    return f"--attack.{setting}".replace("_", "-")
 
 
 def _choices(option: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from infoplane.data.catalogue import dataset_named
 from infoplane.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def check_code_is_trusted(
         UserError: a function was not typed, or is another one.
     """
     named = [("model", config.model.name, model)] if ":" in config.model.name else []
-    if config.data.name == "function":
+    data_kind = dataset_named(config.data.name).own
+    if data_kind is not None and data_kind.is_code:
         named.append(("data", str(config.data.folder), data))
     if methods is not None:
         own = [(name, name.partition("+")[0]) for name in config.methods if ":" in name]

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import DISTORTIONS, distortion_named
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import ATTACKED, ORIGINAL, PRIMARY, group_matrix, rows_to_judge
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
@@ -39,7 +39,6 @@ from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
 CLAIM = 4
 SATURATION, SHUFFLING, HIGH_PASS = "saturation", "shuffling", "high-pass"
 DECISIVE = (SHUFFLING, SATURATION)  # what the claim is about
-IDENTITY = {name: float(one.identity) for name, one in DISTORTIONS.items()}  # levels that change nothing
 DESTROY_SHAPE = (SHUFFLING, HIGH_PASS)  # all others destroy texture
 ACCURACY = "accuracy"
 
@@ -98,7 +97,7 @@ def distortion_statements(
     performance = performance.filter(pl.col("split") == "test")
     chance = chance_of_accuracy(measurements)
     recorded = {*rows["distortion"], *performance["distortion"]}
-    named = [*DECISIVE, *(name for name in DISTORTIONS if name in recorded and name not in DECISIVE)]
+    named = [*DECISIVE, *(one.name for one in DISTORTIONS if one.name in recorded and one.name not in DECISIVE)]
     statements = []
     for distortion, examples in itertools.product(named, (ORIGINAL, ATTACKED)):
         chosen = (pl.col("distortion") == distortion) & (pl.col("examples") == examples)
@@ -151,7 +150,7 @@ _Network = tuple[Any, ...]  # (seed, training)
 
 def _networks(rows: pl.DataFrame, distortion: str) -> list[tuple[_Network, pl.DataFrame]]:
     """Split rows by network, in the order of levels from the identity on."""
-    ordered = rows.sort("level", descending=math.isinf(IDENTITY[distortion]))
+    ordered = rows.sort("level", descending=math.isinf(distortion_named(distortion).identity))
     return list(ordered.partition_by("seed", "training", as_dict=True).items())
 
 
@@ -199,7 +198,7 @@ def _compared(
     )
     if not pairs:
         return replace(like, judge=undecidable(f"missing: no records of this for both {' and '.join(both)} training"))
-    reason = _why_not([one for pair in pairs for one in pair], IDENTITY[distortion])
+    reason = _why_not([one for pair in pairs for one in pair], distortion_named(distortion).identity)
     if reason:
         return replace(like, judge=undecidable(reason))
     evidence = _difference_of_slopes(pairs)
