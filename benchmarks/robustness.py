@@ -26,15 +26,16 @@ from torch import Tensor, nn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
 from infoplane.attacks import LinfPGD
-from infoplane.config import AttackConfig, FlowConfig, MethodConfig
+from infoplane.config import AttackConfig, FlowConfig
 from infoplane.layout import as_pixels, memory_format
 from infoplane.memory import keep_freed_memory
 from infoplane.recipes import RECIPES
 from infoplane.studies.choose import training_choices
 from infoplane.studies.evaluate import attack_images, evaluate
-from infoplane.studies.methods import build_method
 from infoplane.studies.parts import Images, build_augmentation, build_model, load_images
+from infoplane.studies.trainers import build_method
 from infoplane.training import Trainer
+from infoplane.training.named import named_training
 
 TESTED = 2_000  # images
 BUDGET_EPOCHS = 3  # of PGD-7: what others get in seconds
@@ -66,7 +67,7 @@ def trainer(config: FlowConfig, images: Images, method: str, choices: Choices) -
     assert images.train is not None
     return Trainer(
         build_model(config, images.test),
-        build_method(method, config, []),
+        build_method(named_training(method, config), config, []),
         images.train.images,
         images.train.labels,
         config.training,
@@ -136,7 +137,7 @@ def compare_precision(name: str, config: FlowConfig, seeds: int) -> None:
 def compare_at_equal_time(seeds: int) -> None:
     """Print what each method reaches in the seconds of PGD-7."""
     config = settings("mnist-lenet5", None, 200, rate=0.03)
-    config = config.model_copy(update={"method": MethodConfig(yopo_rounds=5, yopo_steps=3)})
+    config = config.model_copy(update={"method": {"yopo_rounds": 5, "yopo_steps": 3}})
     images = load_images(config, "cpu")
     choices = training_choices(config, "cpu", "auto")
     print(f"\nMNIST, equal wall time (that of {BUDGET_EPOCHS} epochs of PGD-7); chosen: {choices}", flush=True)
@@ -170,7 +171,7 @@ def show_collapse(epochs: int = 12) -> None:
     """Print what FGSM-RS sees and what PGD-20 finds after each epoch, for growing balls, with and without guard."""
     for epsilon, guard in ((0.2, False), (0.3, False), (0.4, False), (0.4, True)):
         config = settings("mnist-lenet5", 20_000, epochs, rate=0.03, epsilon=epsilon, step_size=epsilon / 4)
-        config = config.model_copy(update={"method": config.method.model_copy(update={"guard": guard})})
+        config = config.model_copy(update={"method": {"guard": guard}})
         images = load_images(config, "cpu")
         run = trainer(config, images, "fgsm-rs", training_choices(config, "cpu", "auto"))
         seen = []

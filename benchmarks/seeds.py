@@ -35,6 +35,7 @@ from infoplane.studies.evaluate import attack_images, evaluate
 from infoplane.studies.parts import Images, build_attack, build_model, load_images
 from infoplane.studies.trainers import build_trainer
 from infoplane.team import ALONE
+from infoplane.training.named import named_training
 
 FOLDER_TRAIN, TESTED = 20_000, 1_000
 CASES = {  # recipe, epsilon, epochs, training images
@@ -91,7 +92,7 @@ def trained(config: FlowConfig, images: Images, choices: Choices) -> dict[str, o
     assert images.train is not None
     began = time.perf_counter()
     model = build_model(config, images.test)
-    trainer = build_trainer(config, "adversarial", model, images, [], choices, ALONE)
+    trainer = build_trainer(config, named_training("adversarial", config), model, images, [], choices, ALONE)
     assert trainer is not None
     own = [trainer.train_epoch().accuracy for _ in range(config.training.epochs)]
     pixels, labels = as_pixels(images.test.images), images.test.labels

@@ -32,12 +32,14 @@ from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, f
 
 from infoplane.acceleration import PLAIN, Choices, candidates, wrap
 from infoplane.attacks import LinfPGD
-from infoplane.config import METHODS, AttackConfig, FlowConfig
+from infoplane.config import AttackConfig, FlowConfig
 from infoplane.memory import keep_freed_memory
 from infoplane.models import construct
 from infoplane.studies.fastest import fastest
-from infoplane.studies.methods import build_method
 from infoplane.studies.parts import load_images
+from infoplane.studies.trainers import build_method
+from infoplane.training.catalogue import METHODS
+from infoplane.training.named import named_training
 
 WRAPPED = ("adversarial+awp", "trades+awp")
 QUICK_TURNS = 3
@@ -64,7 +66,8 @@ def our_step(
     model = network(name, device, layout)
     computing: Any = torch.compile(model) if compiled else model
     working = wrap(computing, choices).train()
-    built = build_method(method, settings(name), [network(name, device, layout).eval()])
+    config = settings(name)
+    built = build_method(named_training(method, config), config, [network(name, device, layout).eval()])
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     images, labels = batch(name, device)
     images = images.contiguous(memory_format=layout)
@@ -155,21 +158,22 @@ def time_epoch(device: torch.device, choices: Choices, examples: int | None = No
 
 def compare_methods(name: str, device: torch.device, choices: Choices, turns: int) -> None:
     """Print the second part."""
-    names = (*METHODS, *WRAPPED)
+    names, config = (*(spec.name for spec in METHODS), *WRAPPED), settings(name)
     ways = {one: ElsewhereStep(our_step, one, name, device, LAST, choices) for one in names}
     typical = median_seconds(ways, turns)
     images, labels = batch(name, device)
     print(f"\n{name}, {device}: an update of each method against normal training, as chosen")
     for one in names:
         trained = network(name, device, LAST).train()
-        record = build_method(one, settings(name), [network(name, device, LAST).eval()]).step(
+        method = build_method(named_training(one, config), config, [network(name, device, LAST).eval()])
+        record = method.step(
             trained,
             torch.optim.SGD(trained.parameters(), lr=1e-3),
             images,
             labels,
             generator=torch.Generator(device=device).manual_seed(0),
         )
-        replays = settings(name).method.free_replays if one == "free" else 1
+        replays = method.replays
         print(
             f"  {one:18s} {1e3 * typical[one] / replays:8.1f} ms  {typical[one] / replays / typical['normal']:6.2f} x  "
             f"{record.gradient_evaluations / BATCH / replays:5.1f} gradient evaluations"

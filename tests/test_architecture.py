@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "packing": set(),
     "environment": set(),
     "ranks": set(),
-    "recipes": set(),
+    "recipes": {"data", "models"},
     "attacks": ATTACKING,
     "distortions": set(),
     "training": TRAINING,
@@ -108,8 +108,11 @@ def test_no_file_outgrows_one_sitting():
     "statement",
     [
         "import infoplane.cli as cli; cli.main(['--help'])",
+        "import infoplane.cli as cli; cli.main(['flow', 'digits-lenet5', '--help'])",
         "import infoplane.cli as cli; cli.main(['recipes'])",
+        "import infoplane.training.catalogue, infoplane.training.named",
         "import infoplane.config, infoplane.recipes",
+        "from infoplane.attacks import ATTACKS, LinfPGD",
         "import infoplane",
     ],
 )

@@ -10,6 +10,7 @@ import torch
 from infoplane.distortions import (
     DISTORTIONS,
     add_noise,
+    distortion_named,
     exchange_texture,
     high_pass,
     low_pass,
@@ -254,19 +255,19 @@ def test_texture_needs_two_classes():
 # all of them
 
 
-@pytest.mark.parametrize("name", DISTORTIONS)
-def test_the_identity_level_changes_no_bit_and_is_the_first(name):
-    distortion, images = DISTORTIONS[name], pictures()
+@pytest.mark.parametrize("distortion", DISTORTIONS, ids=lambda one: one.name)
+def test_the_identity_level_changes_no_bit_and_is_the_first(distortion):
+    images = pictures()
     assert distortion.levels[0] == distortion.identity
     found = distortion.apply(images, labels_of(), distortion.identity, seeded())
     assert torch.equal(found, images)
     assert found.data_ptr() != images.data_ptr()
 
 
-@pytest.mark.parametrize("name", DISTORTIONS)
+@pytest.mark.parametrize("distortion", DISTORTIONS, ids=lambda one: one.name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_level_gives_other_images_in_range_and_leaves_its_input(name, dtype):
-    distortion, images = DISTORTIONS[name], pictures(height=32, width=32, dtype=dtype)
+def test_every_level_gives_other_images_in_range_and_leaves_its_input(distortion, dtype):
+    images = pictures(height=32, width=32, dtype=dtype)
     before, seen = images.clone(), [images]
     for level in distortion.levels[1:]:
         found = distortion.apply(images, labels_of(), level, seeded(1))
@@ -283,24 +284,24 @@ def test_every_level_gives_other_images_in_range_and_leaves_its_input(name, dtyp
 
 @pytest.mark.parametrize("name", ["shuffling", "noise", "texture-exchange"])
 def test_another_seed_draws_otherwise(name):
-    distortion, images = DISTORTIONS[name], pictures(height=32, width=32)
+    distortion, images = distortion_named(name), pictures(height=32, width=32)
     one, other = (distortion.apply(images, labels_of(), distortion.levels[2], seeded(seed)) for seed in (0, 1))
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("name", DISTORTIONS)
+@pytest.mark.parametrize("distortion", DISTORTIONS, ids=lambda one: one.name)
 @pytest.mark.parametrize("broken", [math.nan, -0.1, 1.1])
-def test_images_outside_their_range_are_refused(name, broken):
+def test_images_outside_their_range_are_refused(distortion, broken):
     images = pictures()
     images[3, 0, 2, 2] = broken
     with pytest.raises(ValueError, match=r"images must lie in \[0, 1\]"):
-        DISTORTIONS[name].apply(images, labels_of(), DISTORTIONS[name].levels[1], seeded())
+        distortion.apply(images, labels_of(), distortion.levels[1], seeded())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("name", DISTORTIONS)
-def test_a_gpu_agrees(name):
-    distortion, images = DISTORTIONS[name], pictures(height=32, width=32)
+@pytest.mark.parametrize("distortion", DISTORTIONS, ids=lambda one: one.name)
+def test_a_gpu_agrees(distortion):
+    images = pictures(height=32, width=32)
     for level in distortion.levels:
         expected = distortion.apply(images, labels_of(), level, seeded())
         found = distortion.apply(images.cuda(), labels_of().cuda(), level, seeded())

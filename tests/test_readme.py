@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infoplane import cli
+from infoplane.attacks import ATTACKS
 from infoplane.commands.flow import DemoOptions
 from infoplane.recipes import RECIPES
 
@@ -47,6 +48,30 @@ def test_the_guides_example_works_on_a_layer():
     ]
     value, null = float(last.split()[0]), float(last.split()[-1])
     assert null < value
+
+
+def test_the_attacks_of_the_guide_are_measured_in_one_plane(tmp_path):
+    attacks, loop = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "docs" / "attacks.md").read_text(), flags=re.DOTALL
+    )
+    (tmp_path / "my_attacks.py").write_text(attacks)
+    done = subprocess.run(
+        [sys.executable, "-c", loop], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^│ ([\w-]+) +┆ \d", done.stdout, re.MULTILINE) == [
+        "original",
+        "adversarial",
+        "one-step",
+        "noise",
+    ]
+
+
+def test_the_guide_lists_every_attack_as_its_spec_does():
+    text = (REPOSITORY / "docs" / "attacks.md").read_text()
+    for spec in ATTACKS:
+        settings, norms = (", ".join(f"`{name}`" for name in names) for names in (spec.settings, spec.norms))
+        assert f"| `{spec.name}` | {spec.description} | {settings} | {norms} |" in text
 
 
 def test_the_example_of_ones_own_loop_runs():

@@ -1,7 +1,6 @@
 """The command line. Strings become settings here; heavy imports wait until a command needs them."""
 
 import contextlib
-import difflib
 import errno
 import io
 import os
@@ -18,14 +17,14 @@ from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
-from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow
+from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_options, with_recipe
 from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.report import ReportOptions, report
 from infoplane.complaints import refused_text, refused_values
-from infoplane.errors import UserError
+from infoplane.errors import UserError, unknown_name
 from infoplane.memory import keep_freed_memory
 from infoplane.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.recipes import RECIPES
@@ -124,12 +123,13 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        raise UserError(f"unknown command {name!r}{_suggestion(name, COMMANDS)}; commands are {', '.join(COMMANDS)}")
+        raise unknown_name("command", name, COMMANDS)
     command, options = COMMANDS[name]
     default = None
     if command is flow:
+        options = flow_options()
         recipe = rest[0] if rest[:1] and not rest[0].startswith("-") else None
-        default, rest = _flow_default(rest)
+        default, rest = _flow_default(rest, options)
         if any(word in _HELP for word in rest):
             print(flow_help(default, recipe))
             return 0
@@ -140,15 +140,15 @@ def _dispatch(arguments: list[str]) -> int:
     return command(given)
 
 
-def _flow_default(rest: list[str]) -> tuple[FlowOptions, list[str]]:
+def _flow_default(rest: list[str], options: type[FlowOptions]) -> tuple[FlowOptions, list[str]]:
     """Take the recipe off the arguments: its settings are the defaults of all options."""
     if rest and not rest[0].startswith("-"):
         name, *rest = rest
         if name not in RECIPES:
-            raise UserError(f"unknown recipe {name!r}{_suggestion(name, RECIPES)}; recipes are {', '.join(RECIPES)}")
-        return FlowOptions(config=RECIPES[name].config), rest
+            raise unknown_name("recipe", name, RECIPES)
+        return with_recipe(options, name), rest
     if any(word in (*_HELP, _ALL_HELP) for word in rest):
-        return FlowOptions(config=RECIPES["digits-lenet5"].config), rest
+        return with_recipe(options, "digits-lenet5"), rest
     raise UserError(f"name a recipe first: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}")
 
 
@@ -159,7 +159,8 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
             return tyro.cli(
                 options,
                 args=arguments,
-                prog=f"infoplane {name}{' RECIPE' if options is FlowOptions else ''}",
+                description=options.described(),
+                prog=f"infoplane {name}{' RECIPE' if issubclass(options, FlowOptions) else ''}",
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )
     except (SystemExit, ValidationError) as stop:  # tyro lets those of a config without a prefix through
@@ -175,8 +176,3 @@ def _refusal(stop: BaseException | None) -> ValidationError | None:
     while stop is not None and not isinstance(stop, ValidationError):
         stop = stop.__context__
     return stop
-
-
-def _suggestion(name: str, known: Sequence[str] | dict[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,6 +1,8 @@
 """Settings of a study as frozen, validated data that goes to JSON and back. Imports no torch."""
 
-from typing import Annotated, Literal, TypeVar
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,14 +29,11 @@ Fraction = Annotated[
 ]
 
 
-Name = TypeVar("Name", bound=str)
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
+def _each_once(names: tuple[str, ...], what: str) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"must name each {what} once, got {' '.join(names) or 'none'}")
     return names
@@ -43,7 +42,7 @@ def _each_once(names: tuple[Name, ...], what: str) -> tuple[Name, ...]:
 class DataConfig(_Frozen):
     """Which images; without limits the whole dataset."""
 
-    name: Literal["digits", "mnist", "fashion-mnist", "cifar10", "stl10", "folder", "npz", "function"] = "digits"
+    name: str = "digits"
     """Dataset, or the kind of your own data (see --data)."""
     folder: str | None = None
     """Where the data lies; by default the folder that INFOPLANE_DATA names, then the user's cache. Of npz the file, of
@@ -62,11 +61,9 @@ class ModelConfig(_Frozen):
     """Which network."""
 
     name: str = "lenet5"
-    """lenet5, wideresnet, or package.module:function that returns a torch module."""
-    depth: int = Field(10, ge=10)
-    """Depth of a WideResNet, 6n + 4."""
-    widen_factor: int = Field(1, ge=1)
-    """Width of a WideResNet."""
+    """Name of a network, or package.module:function that returns a torch module."""
+    settings: tyro.conf.Suppress[dict[str, bool | int | float | str]] = {}
+    """Settings that only this network has, by name; the network has defaults for those that are not there."""
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     """Subtracted from the pixels by the first layer: one number, or one per channel."""
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
@@ -116,7 +113,7 @@ class TrainingConfig(_Frozen):
 
 
 class AttackConfig(_Frozen):
-    """PGD, for adversarial training (random start) and for measuring (no random start)."""
+    """Settings of attacks, for training (PGD from a random start) and for measuring (--attack)."""
 
     norm: Literal["linf", "l2"] = "linf"
     """The ball: by the largest change of a pixel, or by Euclidean distance."""
@@ -137,32 +134,6 @@ class AttackConfig(_Frozen):
                 "raise steps or step_size"
             )
         return self
-
-
-WRAPPER = "+awp"  # behind a method's name
-METHODS = ("normal", "adversarial", "fgsm", "fgsm-rs", "free", "yopo", "freelb", "trades", "mart", "ensemble")
-OF_ANY_BALL = ("normal", "adversarial", "freelb", "trades", "mart")
-
-
-class MethodConfig(_Frozen):
-    """What single training methods have beside the attack's settings."""
-
-    free_replays: int = Field(8, ge=1)
-    """Updates per batch of Free-AT; an epoch then passes over a share of the batches, and has as many updates."""
-    yopo_rounds: int = Field(5, ge=1)
-    """Passes through the whole network per update of YOPO."""
-    yopo_steps: int = Field(3, ge=1)
-    """Steps through the first layer after each of them."""
-    trades_beta: float = Field(6.0, gt=0)
-    """Weight of the divergence in TRADES."""
-    mart_weight: float = Field(5.0, gt=0)
-    """Weight of the divergence in MART."""
-    awp_gamma: float = Field(0.01, gt=0)
-    """Length of AWP's move relative to the weights."""
-    ensemble_sources: int = Field(2, ge=1)
-    """Networks that ensemble training attacks beside its own, each trained normally with a seed of its own."""
-    guard: bool = True
-    """Stop fgsm-rs where its robust accuracy collapses within an epoch, at the weights before."""
 
 
 class MeasurementConfig(_Frozen):
@@ -190,33 +161,24 @@ class MeasurementConfig(_Frozen):
     0, logarithmically spaced ones, and the last."""
 
 
-DistortionName = Literal["saturation", "shuffling", "low-pass", "high-pass", "grey", "noise", "texture-exchange"]
-
-
 class DistortionConfig(_Frozen):
     """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
 
-    distortions: tuple[DistortionName, ...] = ("saturation", "shuffling")
-    """Which distortions, each for what it destroys, at which levels:
-    saturation: texture, at the levels that --saturation names;
-    shuffling: shape, at those that --shuffling names;
-    low-pass: fine detail, always at 0 0.5 1 2 4 (blur, pixels);
-    high-pass: coarse form, always at inf 4 2 1 0.5 (blur that is taken away, pixels);
-    grey: colour, always at 0 0.5 1 (share removed);
-    noise: faint detail, always at 0 0.05 0.1 0.2 0.4 (standard deviation);
-    texture-exchange: agreement of shape and texture, always at 0 0.5 1 2 4 (blur, pixels)."""
-    saturation: tuple[Annotated[float, Field(ge=2)], ...] = (2, 8, 16, 64, 1024)
-    """Levels of saturation; 2 changes nothing and is always measured."""
-    shuffling: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        tyro.conf.arg(help_behavior_hint="(default: 1 2 4 8, or the nearest that divide the image size)"),
-    ] = ()
-    """Patches per side; 1 changes nothing and is always measured."""
+    distortions: tuple[str, ...] = ("saturation", "shuffling")
+    """Which distortions."""
+    levels: tyro.conf.Suppress[dict[str, tuple[Annotated[float, Field(allow_inf_nan=True)], ...]]] = {}
+    """Levels by the name of the distortion; others have levels of their own. The level that changes nothing is always
+    measured."""
 
     @field_validator("distortions")
     @classmethod
-    def _names_each_distortion_once(cls, names: tuple[DistortionName, ...]) -> tuple[DistortionName, ...]:
+    def _names_each_distortion_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _each_once(names, "distortion")
+
+
+def training_name(method: str) -> str:
+    """Return how the records name a training: after its method, or the user's function without its module."""
+    return method.rpartition(":")[2]
 
 
 class FlowConfig(_Frozen):
@@ -229,33 +191,37 @@ class FlowConfig(_Frozen):
     seeds: int = Field(1, ge=1)
     """Train with this many seeds, counted up from the first; a run that is continued may be given more."""
     methods: tuple[str, ...] = ("normal", "adversarial")
-    """Trainings to compare, from the same weights: normal, adversarial (PGD), fgsm, fgsm-rs, free, yopo, freelb,
-    trades, mart, ensemble; with +awp behind the name, at perturbed weights."""
+    """Trainings to compare, from the same weights, by the names of their methods (training/catalogue.py); of the user's
+    own as package.module:function."""
+    attacks: Annotated[tuple[str, ...], tyro.conf.arg(name="attack", metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = (
+        "pgd",
+    )
+    """Attacks whose examples are measured beside the original ones. Without a name, the original ones alone are."""
     measure_every: int = Field(1, ge=1)
     """Measure epoch 0, every so many epochs, and the last."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     attack: AttackConfig = AttackConfig()
-    method: MethodConfig = MethodConfig()
+    method: Mapping[str, bool | int | float | str] = {}
+    """Settings of single methods by their whole names, e.g. `trades_beta`; those not named have their defaults."""
     measurement: MeasurementConfig = MeasurementConfig()
 
     @field_validator("methods")
     @classmethod
     def _names_each_method_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in _each_once(names, "training"):
-            if name.removesuffix(WRAPPER) not in METHODS:
-                raise ValueError(f"must be of {', '.join(METHODS)}, or NAME{WRAPPER}, got {name!r}")
+            if not re.fullmatch(r"([\w.]+:)?[\w-]+(\+[\w-]+)?", name):  # it becomes part of the names of files
+                raise ValueError(f"must be names of methods or package.module:function, got {name!r}")
+        recorded = list(map(training_name, names))
+        if twice := [name for name in recorded if recorded.count(name) > 1]:
+            raise ValueError(f"would record two trainings as {twice[0]}; give the functions different names")
         return names
 
-    @model_validator(mode="after")
-    def _has_methods_for_the_ball(self) -> "FlowConfig":
-        for name in self.methods if self.attack.norm != "linf" else ():
-            if name.removesuffix(WRAPPER) not in OF_ANY_BALL:
-                raise ValueError(
-                    f"methods: {name} is defined in the L-infinity ball; choose from {', '.join(OF_ANY_BALL)}"
-                )
-        return self
+    @property
+    def trainings(self) -> list[str]:
+        """Names of the trainings in the records, in the order of `methods`."""
+        return [training_name(method) for method in self.methods]
 
     def of_each_seed(self) -> "list[FlowConfig]":
         """One setting per training seed, each as if it were run alone."""

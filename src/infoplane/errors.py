@@ -1,6 +1,8 @@
 """Mistakes of users: the one exception that the command line prints as a single line, and words for refused values."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from infoplane.text import one_line
@@ -17,6 +19,20 @@ class UserError(Exception):
 
     def __init__(self, message: object = "") -> None:
         super().__init__(one_line(str(message)))
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """Return the error about a name that nothing has: it suggests the nearest name, and lists all.
+
+    Args:
+        kind: of what the name is, in the singular, e.g. "recipe".
+        name: as it was typed.
+        known: all names that there are.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    meant = f", did you mean {close[0]!r}?" if close else ""
+    return UserError(f"unknown {kind} {name!r}{meant}; {kind}s are {', '.join(names)}")
 
 
 def broken_rule(refusal: "ErrorDetails") -> str:

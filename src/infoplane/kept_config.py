@@ -39,6 +39,8 @@ class _Environment(_Kept):
     processes: Annotated[int, Field(ge=1)] = 1
     keep_checkpoints: bool = False
     training: _Choices = _Choices(precision="32")
+    methods: dict[str, list[float]] = {}
+    attacks: dict[str, list[float]] = {}
 
 
 class _Config(_Kept):

@@ -11,8 +11,8 @@ def models_of(options: type[BaseModel], prefix: str = "") -> Iterator[tuple[type
     """The models whose fields are options, each with what stands before their names."""
     yield options, prefix
     for name, field in options.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from models_of(field.annotation, prefix_of(name, field, prefix))
+        if (inner := _model_of(field)) is not None:
+            yield from models_of(inner, prefix_of(name, field, prefix))
 
 
 def option_names(options: type[BaseModel]) -> list[str]:
@@ -21,11 +21,18 @@ def option_names(options: type[BaseModel]) -> list[str]:
     for model, prefix in models_of(options):
         for name, field in model.model_fields.items():
             hidden = any(marker in field.metadata for marker in (tyro.conf.Suppress, tyro.conf.Positional))
-            if not hidden and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            if not hidden and _model_of(field) is None:
                 names.append(typed_name(name, field, prefix))
                 if field.annotation is bool:
                     names.append(typed_name(f"no-{_name(name, field)}", FieldInfo(), prefix))
     return names
+
+
+def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model whose fields are the options of this field, if it has one."""
+    made = [one.constructor_factory() for one in field.metadata if getattr(one, "constructor_factory", None)]
+    kind = made[0] if made else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def typed_name(name: str, field: FieldInfo, prefix: str) -> str:

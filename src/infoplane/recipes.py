@@ -1,7 +1,6 @@
 """Named configurations: the study's settings per dataset, and a small one that needs no download."""
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from infoplane.config import (
@@ -12,6 +11,8 @@ from infoplane.config import (
     ModelConfig,
     TrainingConfig,
 )
+from infoplane.data import catalogue
+from infoplane.models.catalogue import model_named
 from infoplane.text import one_line
 
 
@@ -70,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="cifar10-wrn",
                 data=DataConfig(name="cifar10"),
-                model=ModelConfig(name="wideresnet"),
+                model=ModelConfig(name="wideresnet", settings={"depth": 10, "widen_factor": 1}),
                 training=TrainingConfig(augment=True),
                 attack=AttackConfig(epsilon=8 / 255, step_size=2 / 255),
             ),
@@ -81,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="stl10-wrn",
                 data=DataConfig(name="stl10"),
-                model=ModelConfig(name="wideresnet"),
+                model=ModelConfig(name="wideresnet", settings={"depth": 10, "widen_factor": 1}),
                 training=TrainingConfig(augment=True, warmup_epochs=5),  # of 40 updates each
                 attack=AttackConfig(epsilon=4 / 255, step_size=2 / 255),
             ),
@@ -95,9 +96,8 @@ RECIPES: dict[str, Recipe] = {
 def data_name(data: Mapping[str, Any]) -> str:
     """Return what a reader calls the data of `DataConfig`: of the user's own, the name of the folder or file."""
     name, place = str(data.get("name", "")), str(data.get("folder") or "")
-    if name in ("folder", "npz") and place:
-        return one_line(PurePath(place).name) or name
-    return one_line(place) if name == "function" and place else name
+    own = next((dataset.own for dataset in catalogue.DATASETS if dataset.name == name), None)
+    return one_line(own.title(place)) or name if own and place else name
 
 
 def subject(settings: Mapping[str, Any]) -> str:
@@ -118,7 +118,7 @@ def subject(settings: Mapping[str, Any]) -> str:
 def kept_settings(config: FlowConfig) -> list[str]:
     """Say which settings a run keeps of a recipe whose data or model it does not have, a sentence each."""
     recipe = RECIPES[config.recipe].config
-    built_in = config.model.name in ("lenet5", "wideresnet")
+    normalises = model_named(config.model.name).normalises
     sentences = []
     if config.data.name != recipe.data.name:
         pairs: dict[str, tuple[Any, Any]] = {
@@ -126,10 +126,10 @@ def kept_settings(config: FlowConfig) -> list[str]:
             "--attack.step-size": (config.attack.step_size, recipe.attack.step_size),
             "--training.augment": (config.training.augment, recipe.training.augment),
         }
-        if built_in:
+        if normalises:
             pairs["--model.mean"] = (config.model.mean, recipe.model.mean)
             pairs["--model.std"] = (config.model.std, recipe.model.std)
-        kept = [f"{name} {_typed(value)}" for name, (value, before) in pairs.items() if value == before]
+        kept = [_typed(name, value) for name, (value, before) in pairs.items() if value == before]
         if kept:
             words = ", ".join(kept)
             sentences.append(f"the data are not those of {config.recipe}; kept from it, which may not fit: {words}")
@@ -137,15 +137,21 @@ def kept_settings(config: FlowConfig) -> list[str]:
         sentences.append(
             f"your model is trained with settings of {config.recipe}, which may not suit it: --training.learning-rate "
             f"{config.training.learning_rate:g}, --training.batch-size {config.training.batch_size}"
-            + ("" if built_in else "; normalisation of pixels is left to the model")
+            + ("" if normalises else "; normalisation of pixels is left to the model")
         )
     return sentences
 
 
-def _typed(value: float | tuple[float, ...]) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(_typed, value))
+def _typed(name: str, value: float | tuple[float, ...]) -> str:
+    """Return an option as it is typed."""
     if isinstance(value, bool):
-        return str(value)
-    steps = value * 255
-    return f"{steps:.0f}/255" if 0 < value < 1 and abs(steps - round(steps)) < 1e-6 else f"{value:.4g}"
+        group, _, switch = name.rpartition(".")
+        return name if value else f"{group}.no-{switch}"
+    numbers = value if isinstance(value, tuple) else (value,)
+    return " ".join([name, *(_pixels(number) if name.startswith("--attack.") else f"{number:g}" for number in numbers)])
+
+
+def _pixels(value: float) -> str:
+    """Return a distance between pixels, as a fraction of 255 where it is one."""
+    steps = round(value * 255)
+    return f"{steps}/255" if steps and steps / 255 == value else f"{value:g}"

@@ -1,5 +1,6 @@
 """Any attack is run so that its result is checked and the model stays as it was."""
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -203,3 +204,52 @@ def lambda_network(model: WritesOverItsInput) -> nn.Module:
             return model.head(images.sub(0.5).div(0.25).flatten(1))
 
     return Plain()
+
+
+def made_under_inference_mode() -> nn.Module:
+    with torch.inference_mode():
+        return network().eval()
+
+
+def test_a_model_made_under_inference_mode_can_be_attacked_without_gradients(generator):
+    def darkened(model, images, labels, *, generator, target=None):
+        with torch.no_grad():
+            model(images)
+        return images / 2
+
+    model, (images, labels) = made_under_inference_mode(), batch()
+    assert torch.equal(apply_attack(darkened, model, images, labels, generator=generator), images / 2)
+
+
+def test_a_changed_weight_made_under_inference_mode_is_noticed(generator):
+    def training(model, images, labels, *, generator, target=None):
+        with torch.inference_mode():
+            model[0].weight.mul_(2)
+        return images
+
+    with pytest.raises(ValueError, match="the attack changed the model's weights"):
+        apply_attack(training, made_under_inference_mode(), *batch(), generator=generator)
+
+
+def test_buffers_made_under_inference_mode_are_put_back(generator):
+    def moving(model, images, labels, *, generator, target=None):
+        with torch.inference_mode():
+            model.train()(images)
+        return images
+
+    model = made_under_inference_mode()
+    before = state(model)
+    apply_attack(moving, model, *batch(), generator=generator)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_attack_by_gradients_refuses_a_model_made_under_inference_mode(generator):
+    with pytest.raises(ValueError, match=r"made under torch.inference_mode\(\), so it has no gradients.*deepcopy"):
+        apply_attack(LinfPGD(epsilon=0.1, steps=2), made_under_inference_mode(), *batch(), generator=generator)
+
+
+def test_a_copy_of_a_model_made_under_inference_mode_has_gradients(generator):
+    images, labels = batch()
+    copied = copy.deepcopy(made_under_inference_mode())
+    attacked = apply_attack(LinfPGD(epsilon=0.1, steps=2), copied, images, labels, generator=generator)
+    assert not torch.equal(attacked, images)

@@ -7,7 +7,7 @@ from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.config import DistortionConfig
 from infoplane.errors import UserError
 
-CONFIG = DistortionConfig(distortions=("saturation",), saturation=(8,))
+CONFIG = DistortionConfig(distortions=("saturation",), levels={"saturation": (8,)})
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +65,36 @@ def test_an_interrupted_study_says_how_to_continue(flow_run, monkeypatch, capsys
     assert f"To continue: infoplane distortion {flow_run} --saturation 8\n" in capsys.readouterr().err
 
 
-def test_help_says_what_each_destroys_at_which_levels_and_which_can_be_set(capsys):
+def test_help_says_what_each_destroys_at_which_levels(capsys):
     from infoplane.distortions import DISTORTIONS
 
     with pytest.raises(SystemExit):
         main(["distortion", "--help"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for name, one in DISTORTIONS.items():
+    for one in DISTORTIONS:
+        assert f"{one.name}: destroys {one.destroys}" in text
         levels = " ".join(f"{level:g}" for level in one.levels)
-        if name in ("saturation", "shuffling"):
-            assert f"{name}: {one.destroys}, at" in text
-            assert f"that --{name} names" in text
-            assert f"(default: {levels}" in text
-        else:
-            assert f"{name}: {one.destroys}, always at {levels} (" in text
-    assert "(default: 1 2 4 8, or the nearest that divide the image size)" in text
+        words = f"{one.identity:g} changes nothing and is always measured. (default: {levels}"
+        assert f"--{one.name} [FLOAT [FLOAT ...]] {one.level[0].upper()}{one.level[1:]}; {words}" in text
+    assert "(default: 1 2 4 8, or the nearest that fit the image size)" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--distortions", "saturation", "--saturation", "1.5"), "saturation: level must be finite and at least 2"),
+        (("--distortions", "saturation", "--saturation", "nan"), "saturation: level must be finite and at least 2"),
+        (("--distortions", "shuffling", "--shuffling", "0"), "shuffling: pieces must be at least 1, got 0"),
+        (("--distortions", "shuffling", "--shuffling", "2.5"), "shuffling: pieces must be a whole number, got 2.5"),
+        (("--distortions", "high-pass", "--high-pass", "nan"), "high-pass: width must be positive, or infinite"),
+        (("--low-pass", "1"), "levels of low-pass were given, but it is not asked for; add it to --distortions"),
+        (("--distortions", "swirl"), "unknown distortion 'swirl'; choose one of saturation, shuffling, low-pass"),
+    ],
+)
+def test_distortions_and_levels_that_do_not_fit_are_one_line(flow_run, options, message, capsys):
+    assert main(["distortion", str(flow_run), *options, "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -87,9 +102,7 @@ def test_help_says_what_each_destroys_at_which_levels_and_which_can_be_set(capsy
     [
         ({"distortions": ("saturation", "saturation")}, "name each distortion once"),
         ({"distortions": ()}, "name each distortion once"),
-        ({"saturation": (1.5,)}, "greater than or equal to 2"),
-        ({"shuffling": (0,)}, "greater than or equal to 1"),
-        ({"distortions": ("swirl",)}, "low-pass"),
+        ({"levels": {"saturation": ("eight",)}}, "valid number"),
     ],
 )
 def test_settings_are_checked(settings, message):

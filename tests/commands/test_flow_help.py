@@ -5,10 +5,9 @@ import contextlib
 import pytest
 
 from infoplane.cli import main
-from infoplane.commands.flow import FlowOptions
+from infoplane.commands.flow import flow_options, with_recipe
 from infoplane.commands.flow_help import flow_help
 from infoplane.option_names import option_names
-from infoplane.recipes import RECIPES
 
 
 def printed(arguments, capsys) -> str:
@@ -41,14 +40,14 @@ def test_without_a_recipe_no_default_is_named(capsys):
 @pytest.mark.parametrize("words", [("--help-all",), ("mnist-lenet5", "--help-all")])
 def test_help_all_has_every_option(words, capsys):
     text = printed(("flow", *words), capsys)
-    assert [name for name in option_names(FlowOptions) if name not in text] == []
+    assert [name for name in option_names(flow_options()) if name not in text] == []
 
 
 def test_every_option_on_the_screen_is_one_that_can_be_typed():
     from infoplane.commands.flow_help import _MOST_USED
 
-    assert set(_MOST_USED) <= set(option_names(FlowOptions))
-    shown = flow_help(FlowOptions(config=RECIPES["mnist-lenet5"].config), "mnist-lenet5")
+    assert set(_MOST_USED) <= set(option_names(flow_options()))
+    shown = flow_help(with_recipe(flow_options(), "mnist-lenet5"), "mnist-lenet5")
     assert all(f"  {text}  " in shown for text in _MOST_USED.values())
 
 

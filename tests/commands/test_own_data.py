@@ -92,7 +92,7 @@ def test_titles_tiles_and_folders_say_whose_data_and_model_it_is(kind, capsys):
     assert kept["test"] == 30
     printed = " ".join(capsys.readouterr().out.split())
     assert "note: the data are not those of mnist-lenet5; kept from it, which may not fit: " in printed
-    assert "--attack.epsilon 45/255, --attack.step-size 8/255, --training.augment False" in printed
+    assert "--attack.epsilon 45/255, --attack.step-size 8/255, --training.no-augment" in printed
     assert "note: your model is trained with settings of mnist-lenet5" in printed
     assert "mean" not in printed.partition("normal")[0]  # not this model's
 
@@ -112,7 +112,7 @@ def test_settings_that_were_given_are_not_said_to_be_kept(capsys):
         flow("--data", "my pets", "--model", "mine:make", "--attack.epsilon", "9/255", "--attack.step-size=0.02") == 0
     )
     printed = " ".join(capsys.readouterr().out.split())
-    assert "kept from it, which may not fit: --training.augment False" in printed
+    assert "kept from it, which may not fit: --training.no-augment" in printed
 
 
 def test_another_published_data_set_is_foreign_too():

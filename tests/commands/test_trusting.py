@@ -25,6 +25,9 @@ def images(split):
     )
 def network(classes):
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+def training(attack):
+    from infoplane.training import adversarial_training
+    return adversarial_training(attack)
 """
 
 
@@ -136,4 +139,39 @@ def test_a_data_function_that_only_the_folder_names_is_not_imported_either(of_ow
 @pytest.mark.parametrize("trust", [["--data", "sent:images"], ["--trust-run-code"]])
 def test_a_data_function_that_the_user_trusts_is_imported(of_own_data, trust):
     assert main([*of_own_data, *trust]) == 0
+    assert Path("imported").exists()
+
+
+OWN_METHODS = ["--methods", "normal", "sent:training+awp"]
+
+
+@pytest.fixture
+def of_own_method(received, capsys) -> list[str]:
+    """The command that continues a run of a training method of one's own, nothing imported yet."""
+    flow = ["flow", "digits-lenet5", "--run", "own", "--device", "cpu", "--quiet"]
+    options = [option for option in OPTIONS if "layers" not in option and "epochs=0" not in option]
+    assert main([*flow, *options, "--training.epochs=1", "--measurement.layers=fc3", *OWN_METHODS]) == 0
+    sys.modules.pop("sent")
+    Path("imported").unlink()
+    capsys.readouterr()
+    return flow
+
+
+def test_a_method_that_only_the_folder_names_is_not_imported_either(of_own_method, capsys):
+    assert main(of_own_method) == 2
+    assert capsys.readouterr().err == (
+        "infoplane: own names the function 'sent:training' as its training method, and this command would import that "
+        "code; if you trust it, add --methods normal sent:training+awp (or --trust-run-code)\n"
+    )
+    assert main([*of_own_method, "--methods", "normal", "sent:other"]) == 2
+    assert "own holds a run with" in capsys.readouterr().err
+    assert not Path("imported").exists()
+    distortion = ["distortion", "own", *DISTORTION[2:]]  # it trains nothing
+    assert main(distortion) == 0
+    assert not Path("imported").exists()
+
+
+@pytest.mark.parametrize("trust", [OWN_METHODS, ["--trust-run-code"]])
+def test_a_method_that_the_user_trusts_is_imported(of_own_method, trust):
+    assert main([*of_own_method, *trust]) == 0
     assert Path("imported").exists()

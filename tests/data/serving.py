@@ -5,8 +5,9 @@ import http.server
 import itertools
 import socket
 import struct
+from dataclasses import replace
 
-from infoplane.data import Source
+from infoplane.data import PublishedFile, Source, catalogue, dataset_named
 
 CONTENT = bytes(range(256)) * 1000  # 256,000 bytes: several pieces
 FILE = "mnist/t10k-images-idx3-ubyte.gz"
@@ -77,8 +78,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def sources(*urls, content=CONTENT, path=FILE, name="mnist"):
-    return {name: (Source(path, hashlib.sha256(content).hexdigest(), len(content), urls),)}
+def sources(*urls, content=CONTENT, path=FILE):
+    return (Source(path, hashlib.sha256(content).hexdigest(), len(content), urls),)
+
+
+def change(monkeypatch, name, **published):
+    """Change what is known of a dataset's publication."""
+    spec = dataset_named(name)
+    changed = replace(spec, publication=replace(spec.published, **published))
+    datasets = [changed if one is spec else one for one in catalogue.DATASETS]
+    monkeypatch.setattr(catalogue, "DATASETS", datasets)
+
+
+def publish(monkeypatch, name, contents):
+    """Make these contents the published files of a dataset."""
+    known = {
+        file: PublishedFile(len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
+        for file, content in contents.items()
+    }
+    files = dataset_named(name).published.files
+    found = {split: {file: known.get(file, was) for file, was in ours.items()} for split, ours in files.items()}
+    change(monkeypatch, name, files=found)
 
 
 def files_below(folder):

@@ -14,6 +14,7 @@ import pytest
 from tests.data.serving import (
     CONTENT,
     FILE,
+    change,
     changed,
     cut_short,
     files_below,
@@ -26,7 +27,7 @@ from tests.data.serving import (
     without_length_and_cut_short,
 )
 
-from infoplane.data import SOURCES, Source, download_bar, fetch, load_split
+from infoplane.data import Source, dataset_named, download_bar, fetch, load_split
 from infoplane.errors import UserError
 
 PART = "mnist/.t10k-images-idx3-ubyte.gz.part"
@@ -205,8 +206,8 @@ def test_what_was_fetched_can_be_loaded(server, tmp_path):
     published = []
     for path, content in ((FILE, images), ("mnist/t10k-labels-idx1-ubyte.gz", labels)):
         url = server.url(f"/{path}", lambda request, content=content: reply(request, content, len(content)))
-        published.extend(sources(url, content=content, path=path)["mnist"])
-    root = fetch("mnist", folder=tmp_path, sources={"mnist": published})
+        published.extend(sources(url, content=content, path=path))
+    root = fetch("mnist", folder=tmp_path, sources=published)
     assert load_split("mnist", "test", root=root).labels.tolist() == [4, 2]
 
 
@@ -233,9 +234,7 @@ def test_stl10_is_unpacked_to_its_labelled_images(server, tmp_path, already_ther
     folder.mkdir()
     if already_there:
         (folder / "stl10_binary.tar.gz").write_bytes(content)
-    root = fetch(
-        "stl10", folder=folder, sources=sources(url, content=content, path="stl10_binary.tar.gz", name="stl10")
-    )
+    root = fetch("stl10", folder=folder, sources=sources(url, content=content, path="stl10_binary.tar.gz"))
     unpacked = [f"stl10_binary/{split}_{part}.bin" for split in ("test", "train") for part in ("X", "y")]
     # An archive that the user had put there stays and spares the download; our own goes.
     kept = ["data/stl10_binary.tar.gz"] if already_there else []
@@ -250,17 +249,29 @@ def test_a_real_copy_in_another_layout_is_found_and_nothing_downloaded(real_data
     torchvision.mkdir(parents=True)
     for path in (real_data / "mnist").iterdir():
         (torchvision / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-    unreachable = {"mnist": (Source(FILE, "0" * 64, 9, ("http://127.0.0.1:9/a",)),)}
+    unreachable = (Source(FILE, "0" * 64, 9, ("http://127.0.0.1:9/a",)),)
     assert fetch("mnist", folder=tmp_path, sources=unreachable) == tmp_path
 
 
 def test_the_checksums_of_the_sources_are_those_of_the_real_files(real_data):
-    for source in SOURCES["mnist"]:
+    for source in dataset_named("mnist").published.sources:
         assert hashlib.sha256((real_data / source.path).read_bytes()).hexdigest() == source.sha256
 
 
-def test_a_name_without_sources_is_answered_with_those_that_have_some():
-    with pytest.raises(
-        UserError, match="'digits' cannot be downloaded; choose one of mnist, fashion-mnist, cifar10, stl10"
-    ):
-        fetch("digits")
+def test_a_dataset_without_sources_says_where_its_files_belong(tmp_path, monkeypatch):
+    change(monkeypatch, "mnist", sources=())
+    message = f"'mnist' cannot be downloaded; put train-images-idx3-ubyte, .* into {tmp_path / 'mnist'}"
+    with pytest.raises(UserError, match=message):
+        fetch("mnist", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digits", "'digits' needs no download: it comes with scikit-learn"),
+        ("folder", "unknown dataset 'folder'; choose one of digits, mnist, fashion-mnist, cifar10, stl10"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        fetch(name)

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-from infoplane.data import NAMES, load_split
+from infoplane.data import DATASETS, load_split
 from infoplane.errors import UserError
+
+NAMES = [dataset.name for dataset in DATASETS]
 
 
 def test_the_named_folder_comes_before_the_environment_and_that_before_the_cache(mnist_folder, tmp_path, monkeypatch):
@@ -53,10 +55,10 @@ def test_a_copy_with_a_file_missing_is_named(mnist_folder):
     [
         (
             ("cifar", "train"),
-            "unknown data set 'cifar'; choose one of digits, mnist, fashion-mnist, cifar10, stl10, folder",
+            "unknown dataset 'cifar', did you mean 'cifar10'.; choose one of digits, mnist, fashion-mnist, cifar10, ",
         ),
         (("digits", "valid"), "unknown split 'valid'; choose one of train, test"),
-        (("folder", "train"), "the data set 'folder' is your own; name it with --data"),
+        (("folder", "train"), "the dataset 'folder' is your own; name it with --data"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(arguments, message):

@@ -381,7 +381,7 @@ def test_a_member_that_claims_more_than_is_there_is_not_read(tmp_path):
 
 def test_a_member_beyond_the_bound_is_not_read(tmp_path, monkeypatch):
     path = npz(tmp_path / "a.npz", images=np.zeros((100, 100, 100), np.uint8), labels=np.zeros(100, int))
-    monkeypatch.setattr("infoplane.data.own.LARGEST_SET", 999_999)
+    monkeypatch.setattr("infoplane.data.images.LARGEST_SET", 999_999)
     assert "images says that it has 1000000 bytes, and 1000000 of at most 999999" in complaint(load_npz, path)
 
 

@@ -1,7 +1,6 @@
 """Files are compared with the published checksums when they are read: once, and again when they change."""
 
 import gzip
-import hashlib
 import io
 import json
 import lzma
@@ -9,14 +8,16 @@ import os
 import shutil
 import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.serving import change, publish
 
 import infoplane.data.published as published
 from infoplane.cli import main
-from infoplane.data import fetch, load_split, verify
+from infoplane.data import dataset_named, fetch, load_split, verify
 from infoplane.data.remembered import signature
 from infoplane.errors import UserError
 
@@ -34,15 +35,6 @@ def write(folder, files):
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return folder
-
-
-def publish(monkeypatch, dataset, files):
-    """Make these files the published ones."""
-    known = {
-        name: published.PublishedFile(len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
-        for name, content in files.items()
-    }
-    monkeypatch.setitem(published.PUBLISHED, dataset, dict(published.PUBLISHED[dataset]) | known)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
@@ -157,17 +149,11 @@ def test_a_changed_file_of_the_same_size_and_time_is_compared_again(counted, tmp
         load_split("mnist", "test", root=tmp_path)
 
 
-def test_what_is_remembered_of_one_data_set_does_not_hold_for_another(counted, tmp_path):
+def test_what_is_remembered_of_one_data_set_does_not_hold_for_another(counted, tmp_path, monkeypatch):
     load_split("mnist", "test", root=tmp_path)
     (tmp_path / "fashion-mnist").symlink_to(tmp_path / "mnist")
-    published.PUBLISHED["fashion-mnist"], kept = (
-        dict(published.PUBLISHED["mnist"]),
-        published.PUBLISHED["fashion-mnist"],
-    )
-    try:
-        load_split("fashion-mnist", "test", root=tmp_path)
-    finally:
-        published.PUBLISHED["fashion-mnist"] = kept
+    publish(monkeypatch, "fashion-mnist", noise(20))
+    load_split("fashion-mnist", "test", root=tmp_path)
     assert counted == [IMAGES, LABELS] * 2
 
 
@@ -222,7 +208,8 @@ def test_a_member_that_is_too_large_is_not_read(tmp_path):
 
 
 def test_an_archive_that_unpacks_to_far_more_than_expected_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("infoplane.data.cifar10.ARCHIVE_BYTES", 100_000)
+    archive = dataset_named("cifar10").published.archive
+    change(monkeypatch, "cifar10", archive=replace(archive, largest=100_000))
     members = {"cifar-10-batches-bin/test_batch.bin": 3073, "more": 200_000}
     tar_of(tmp_path / "cifar-10-binary.tar.gz", members)
     with pytest.raises(UserError, match="unpacks to more than 100000 bytes"):
@@ -273,7 +260,7 @@ def test_a_broken_archive_is_repaired_without_an_option(name, tmp_path, server):
 
     path = tmp_path / "cifar-10-binary.tar.gz"
     path.write_bytes(broken_archives()[name])
-    found = sources(server.url("/a", good), path=path.name, name="cifar10")
+    found = sources(server.url("/a", good), path=path.name)
     fetch("cifar10", folder=tmp_path, sources=found)
     assert path.read_bytes() == CONTENT
     assert Path(f"{path}.old").read_bytes() == broken_archives()[name]

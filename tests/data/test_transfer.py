@@ -10,7 +10,7 @@ import sys
 import textwrap
 
 import pytest
-from tests.data.serving import CONTENT, FILE, cut_short, files_below, good, killed_half_way, reply, sources
+from tests.data.serving import CONTENT, FILE, cut_short, files_below, good, killed_half_way, publish, reply, sources
 
 from infoplane.cli import main
 from infoplane.data import Source, fetch, load_split, verify
@@ -54,7 +54,7 @@ def test_a_killed_download_goes_on_in_the_next_process(server, tmp_path):
     from infoplane.data import Source, fetch
     sys.stdin.read(1)
     source = Source({FILE!r}, {hashlib.sha256(CONTENT).hexdigest()!r}, {len(CONTENT)}, ({url!r},))
-    fetch("mnist", folder=Path({str(tmp_path)!r}), sources={{"mnist": (source,)}})
+    fetch("mnist", folder=Path({str(tmp_path)!r}), sources=(source,))
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
@@ -146,20 +146,14 @@ def idx_files(value):
 @pytest.fixture
 def small(monkeypatch, server):
     """Sources of a small MNIST, whose published checksums are replaced by its own."""
-    import infoplane.data.published as published
-
     files = idx_files(7)
-    known = {
-        name: published.PublishedFile(len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
-        for name, content in files.items()
-    }
-    monkeypatch.setitem(published.PUBLISHED, "mnist", known)
+    publish(monkeypatch, "mnist", files)
     found = []
     for name, content in files.items():
         packed = gzip.compress(content, mtime=0)
         url = server.url(f"/{name}", lambda request, packed=packed: reply(request, packed, len(packed)))
         found.append(Source(f"mnist/{name}.gz", hashlib.sha256(packed).hexdigest(), len(packed), (url,)))
-    return {"mnist": found}
+    return found
 
 
 def write(folder, files, names=NAMES):

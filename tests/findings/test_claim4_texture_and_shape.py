@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from tests.findings.constructed import GROUPS, accuracies, exact, measurement
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import distortion_named
 from infoplane.findings.accuracies import accuracy_error
 from infoplane.findings.claim4_texture_and_shape import (
     TEXTURE_AND_SHAPE,
@@ -162,7 +162,7 @@ STRENGTHS = {
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_strength_goes_from_the_identity_to_the_strongest_level(name):
     levels, expected = STRENGTHS[name]
-    assert levels[0] == DISTORTIONS[name].identity
+    assert levels[0] == distortion_named(name).identity
     assert strengths(levels) == pytest.approx(expected)
 
 

@@ -9,15 +9,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from tests.report.test_mistakes_figure import mistakes, performance
 
-from infoplane.config import METHODS
 from infoplane.records import TRUE_INFORMATION, measurement_table, performance_table
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.labels import training_label
 from infoplane.report.mistakes_figure import mistakes_figure, transfer_figure
 from infoplane.report.style import COLOURS, figure_style, layer_grid, stacked
+from infoplane.training.catalogue import METHODS
 
-TRAININGS = [*METHODS, "adversarial+awp", "trades+awp"]
+TRAININGS = [*(spec.name for spec in METHODS), "adversarial+awp", "trades+awp"]
 assert len(TRAININGS) == 12
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from infoplane.cli import main
+from infoplane.config import FlowConfig
 from infoplane.recipes import RECIPES, kept_settings
 from infoplane.report.subject import class_label, subject_of
 
@@ -53,3 +55,25 @@ def test_a_run_that_says_nothing_or_nonsense_has_numbers_for_classes(damaged):
 
 def test_long_names_of_classes_are_shortened():
     assert class_label(1, ("cat", "golden retriever")) == "golden retr…"
+
+
+@pytest.mark.parametrize("recipe", ["mnist-lenet5", "cifar10-wrn"])
+def test_settings_that_a_run_keeps_are_printed_as_they_are_typed(recipe, monkeypatch):
+    given = []
+    monkeypatch.setattr("infoplane.commands.flow._run_flow", lambda config, *args, **options: given.append(config) or 0)
+    settings = RECIPES[recipe].config.model_dump()
+    settings["model"] |= {"mean": (0.2, 1 / 3, 0.4), "std": (0.25,)}  # 0.2 is 51/255, which --model.mean does not take
+    settings["attack"] |= {"epsilon": 0.2, "step_size": 0.06}
+    changed = FlowConfig.model_validate(settings)
+    monkeypatch.setitem(RECIPES, recipe, RECIPES[recipe]._replace(config=changed))
+    (sentence,) = kept_settings(FlowConfig.model_validate({**settings, "data": {"name": "digits"}}))
+    words = sentence.partition("which may not fit: ")[2].replace(",", "").split()
+    assert {word for word in words if word.startswith("--")} == {
+        *("--attack.epsilon", "--attack.step-size", "--model.mean", "--model.std"),
+        "--training.augment" if changed.training.augment else "--training.no-augment",
+    }
+    assert main(["flow", "digits-lenet5", *words]) == 0
+    assert given[0].attack == changed.attack
+    assert given[0].training.augment == changed.training.augment
+    assert given[0].model.mean == pytest.approx(changed.model.mean, abs=1e-6)
+    assert given[0].model.std == changed.model.std

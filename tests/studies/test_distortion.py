@@ -26,7 +26,7 @@ from infoplane.studies.finished import FinishedRun
 from infoplane.studies.plane import InformationPlane
 
 SEED = 4
-CONFIG = DistortionConfig(saturation=(2, 8, 1024))
+CONFIG = DistortionConfig(levels={"saturation": (2, 8, 1024)})
 LEVELS = {"saturation": [2, 8, 1024], "shuffling": [1, 2, 4, 7]}
 LAYERS = ("conv2", "fc3")
 PLACE = ["training", "distortion", "level", "examples", "layer_index"]
@@ -124,7 +124,7 @@ def test_images_are_attacked_first_and_distorted_then(whole):
     performance = records(whole).performance.filter(pl.col("training") == "normal")
     with evaluation_mode(network.model):
         for name, level in (("saturation", 8), ("shuffling", 4)):
-            for examples, images in (("original", network.images), ("adversarial", network.attacked())):
+            for examples, images in (("original", network.images), ("adversarial", network.versions()["adversarial"])):
                 if name == "saturation":
                     changed = saturate(images, level)
                 else:
@@ -162,7 +162,7 @@ def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never
     with evaluation_mode(network.model):
         before, *after = (
             gather_activations(network.model, images, ["fc3"], batch_size=40)["fc3"]
-            for images in (network.images, saturate(network.images, 8), saturate(network.attacked(), 8))
+            for images in (network.images, saturate(network.images, 8), saturate(network.versions()["adversarial"], 8))
         )
     decoders = decoded_information(before, network.labels, generator=seeded_generator(0, "decoder"))
     rows = records(whole).measurements.filter(
@@ -193,7 +193,7 @@ def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_dist
 
 def test_the_strongest_level_stands_last_whatever_the_order_asked_for(own_run):
     finished = FinishedRun(own_run)
-    config = DistortionConfig(saturation=(64, 8), shuffling=(7, 2))
+    config = DistortionConfig(levels={"saturation": (64, 8), "shuffling": (7, 2)})
     plan = planned_levels(config, finished.images, finished.labels)
     assert plan == {"saturation": (2, 8, 64), "shuffling": (1, 2, 7)}
 
@@ -249,7 +249,7 @@ class Count:
 
 def test_the_undistorted_level_is_measured_once_per_network(own_run, monkeypatch):
     count = Count(monkeypatch)
-    distortion_study(own_run, DistortionConfig(saturation=(8,), shuffling=(4,)))
+    distortion_study(own_run, DistortionConfig(levels={"saturation": (8,), "shuffling": (4,)}))
     assert count.measured == [
         (training, *level)
         for training in ("normal", "adversarial")
@@ -284,7 +284,7 @@ def test_a_whole_study_computes_nothing(own_whole, whole, monkeypatch):
 
 def test_more_levels_are_added_to_those_that_are_there(own_whole, monkeypatch):
     count = Count(monkeypatch)
-    more = DistortionConfig(distortions=("saturation",), saturation=(2, 8, 64))
+    more = DistortionConfig(distortions=("saturation",), levels={"saturation": (2, 8, 64)})
     found = distortion_study(own_whole, more).performance
     assert count.measured == [("normal", "saturation", 64.0), ("adversarial", "saturation", 64.0)]
     rows = found.filter(distortion="saturation").select("training", "level", "examples").rows()
@@ -317,7 +317,7 @@ def test_a_lost_sheet_of_examples_is_made_again_and_nothing_is_measured(own_whol
     name = f"distortion-s{SEED}-normal-saturation.safetensors"
     (own_whole.path / "examples" / name).unlink()
     count = Count(monkeypatch)
-    distortion_study(own_whole, DistortionConfig(distortions=("saturation",), saturation=(8,)))
+    distortion_study(own_whole, DistortionConfig(distortions=("saturation",), levels={"saturation": (8,)}))
     assert count.measured == []
     assert (own_whole.path / "examples" / name).read_bytes() == (whole.path / "examples" / name).read_bytes()
     assert_same(own_whole, whole)
@@ -328,7 +328,7 @@ def test_a_damaged_sheet_of_examples_is_named_before_anything_is_measured(own_wh
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(FinishedRun, "network", None)
     with pytest.raises(UserError, match=f"{path} was changed .* delete it and run infoplane distortion again"):
-        distortion_study(own_whole, DistortionConfig(shuffling=(14,)))
+        distortion_study(own_whole, DistortionConfig(levels={"shuffling": (14,)}))
 
 
 def test_a_few_examples_are_kept_with_what_the_network_takes_them_for(whole):
@@ -337,7 +337,7 @@ def test_a_few_examples_are_kept_with_what_the_network_takes_them_for(whole):
     places = [int((network.labels == label).nonzero()[0]) for label in facts["labels"]]
     assert len(set(facts["labels"])) == 3
     assert facts["class_names"] == list(network.test.class_names)
-    shown = saturate(network.attacked()[places], 8)
+    shown = saturate(network.versions()["adversarial"][places], 8)
     assert torch.equal(images["adversarial/8"], (shown * 255).round().byte())
     with torch.no_grad(), evaluation_mode(network.model):
         assert facts["predicted"]["adversarial/8"] == network.model(shown).argmax(dim=1).tolist()
@@ -358,7 +358,7 @@ def test_the_network_and_the_records_of_study_one_stay_as_they_were(flow_run, wh
 def test_distortions_that_do_not_fit_the_images_are_refused_at_once(own_run, monkeypatch):
     monkeypatch.setattr(FinishedRun, "network", None)
     with pytest.raises(UserError, match=r"shuffling: .* got 8; these do: 1, 2, 4, 7, 14, 28"):
-        distortion_study(own_run, DistortionConfig(shuffling=(4, 8, 14)))
+        distortion_study(own_run, DistortionConfig(levels={"shuffling": (4, 8, 14)}))
     with pytest.raises(UserError, match="grey: images must have three channels"):
         distortion_study(own_run, DistortionConfig(distortions=("saturation", "grey")))
 
@@ -397,5 +397,7 @@ def test_work_ahead_is_the_work_done(own_run):
             self.done += work
 
     listener = Listener()
-    distortion_study(own_run, DistortionConfig(distortions=("saturation",), saturation=(8,)), progress=listener)
+    distortion_study(
+        own_run, DistortionConfig(distortions=("saturation",), levels={"saturation": (8,)}), progress=listener
+    )
     assert 0 < listener.total == pytest.approx(listener.done)

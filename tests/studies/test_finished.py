@@ -37,7 +37,7 @@ def test_each_finished_network_is_the_one_that_study_one_measured_last(flow_run)
     for network in networks:
         own = recorded.filter(pl.col("training") == network.training)
         for (split, examples), images, labels in (
-            (("test", "adversarial"), network.attacked(), network.labels),
+            (("test", "adversarial"), network.versions()["adversarial"], network.labels),
             (("test", "original"), network.test.images, network.test.labels),
         ):
             row = own.filter(pl.col("split") == split, pl.col("examples") == examples).row(0, named=True)
@@ -53,7 +53,7 @@ def test_a_plane_of_the_finished_network_repeats_the_last_records_of_study_one(f
         network.images,
         network.labels,
         layers=network.layers,
-        attack=network.attack,
+        attack=network.attacks,
         settings=network.config.measurement,
         seed=network.seed,
         examples_seed=network.config.data.seed,

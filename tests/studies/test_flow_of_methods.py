@@ -4,14 +4,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infoplane.config import METHODS, FlowConfig
+from infoplane.config import FlowConfig
+from infoplane.errors import UserError
 from infoplane.runs import RunFolder
 from infoplane.state import join_state
 from infoplane.studies import STUDY, information_flow
 from infoplane.studies.finished import FinishedRun
 from infoplane.training import GuardedTraining, Validation
+from infoplane.training.catalogue import METHODS
+from infoplane.training.named import named_trainings
 
-ALL = (*METHODS, "trades+awp", "free+awp")
+ALL = (*(spec.name for spec in METHODS), "trades+awp", "free+awp")
 KEY = ["training", "epoch", "split", "examples"]
 
 
@@ -120,13 +123,33 @@ def test_a_split_that_holds_out_nothing_is_refused(small_flow):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ("normal", "fre")}, r"must be of normal, adversarial, .*, or NAME\+awp, got 'fre'"),
-        ({"methods": ("awp",)}, r"must be of .*, got 'awp'"),
-        ({"methods": ("yopo",), "attack": {"norm": "l2"}}, "methods: yopo is defined in the L-infinity ball"),
-        ({"attack": {"epsilon": 2, "step_size": 1}}, "at most 1, the range of a pixel"),
+        ({"methods": ("normal", "fre")}, r"'fre', did you mean 'free'\?; training methods are normal, .*, NAME\+awp"),
+        ({"methods": ("awp",)}, r"unknown training method 'awp'"),
+        ({"methods": ("free+apw",)}, r"unknown training method 'free\+apw'"),
+        (
+            {"methods": ("yopo+awp",), "attack": {"norm": "l2"}},
+            r"yopo\+awp is not defined for --attack.norm l2;",
+        ),
+        ({"method": {"trades_betta": 3}}, "unknown method setting 'trades_betta', did you mean 'trades_beta'"),
+        ({"method": {"trades_beta": 0}}, "--method.trades-beta must be greater than 0, got 0"),
+        ({"methods": ("a.b:trades",)}, "a.b:trades would be recorded as trades, like a training of infoplane"),
+        ({"methods": ("a.b:source0+awp",)}, r"would be recorded as source0"),
     ],
 )
 def test_methods_that_do_not_exist_or_fit_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        named_trainings(FlowConfig.model_validate(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ("../x",)}, "must be names of methods or package.module:function, got '../x'"),
+        ({"methods": ("a:f", "b:f")}, "would record two trainings as f; give the functions different names"),
+        ({"attack": {"epsilon": 2, "step_size": 1}}, "at most 1, the range of a pixel"),
+    ],
+)
+def test_settings_that_no_run_can_have_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         FlowConfig.model_validate(changes)
 

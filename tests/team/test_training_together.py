@@ -5,16 +5,18 @@ import torch
 from tests.team.processes import on_processes
 from torch import Tensor, nn
 
-from infoplane.config import METHODS, AttackConfig, FlowConfig, TrainingConfig
+from infoplane.config import AttackConfig, FlowConfig, TrainingConfig
 from infoplane.models import LeNet5, construct
 from infoplane.randomness import draw_per_image
-from infoplane.studies.methods import build_method
+from infoplane.studies.trainers import build_method
 from infoplane.team import ALONE, Team
 from infoplane.training import Trainer, normal_training
+from infoplane.training.catalogue import METHODS
 from infoplane.training.method import Stateless, StepRecord
+from infoplane.training.named import named_training
 
 BATCH = 32
-NAMES = (*METHODS, "adversarial+awp", "free+awp")
+NAMES = (*(spec.name for spec in METHODS), "adversarial+awp", "free+awp")
 
 
 def training_images() -> tuple[Tensor, Tensor]:
@@ -44,7 +46,7 @@ def trained(
     settings = TrainingConfig(batch_size=BATCH, epochs=epochs, learning_rate=0.05, gradient_clip=1.0)
     sources = [construct(InDouble, seed=5).eval()]
     model = construct(InDouble, seed=1)
-    method = build_method(name, config, sources)
+    method = build_method(named_training(name, config), config, sources)
     run = Trainer(model, method, images, labels, settings, seed=3, training=name, team=team)
     records = [run.train_epoch() for _ in range(epochs)]
     return (

@@ -7,10 +7,12 @@ import torch
 from tests.training.networks import network
 from torch import nn
 
-from infoplane.config import METHODS, FlowConfig
-from infoplane.studies.methods import build_method, warmup_steps
+from infoplane.config import FlowConfig
+from infoplane.studies.trainers import build_method, warmup_steps
 from infoplane.training import EpsilonWarmup, GuardedTraining, StepRecord
+from infoplane.training.catalogue import METHODS
 from infoplane.training.method import Stateless
+from infoplane.training.named import named_training
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(6) % 3
@@ -63,13 +65,13 @@ def settings(**training) -> FlowConfig:
     return config.model_copy(update={"training": config.training.model_copy(update=training)})
 
 
-@pytest.mark.parametrize("name", [*METHODS[1:], "trades+awp"])
+@pytest.mark.parametrize("name", [*(spec.name for spec in METHODS if spec.attacks), "trades+awp"])
 def test_every_method_that_attacks_begins_with_small_perturbations(name):
     """In the first of 1,000 steps no image moves by more than a thousandth of the radius, in any pass."""
     config, farthest = settings(), [0.0]
     epsilon = config.attack.epsilon
     sources = [network(dtype=torch.float32)]
-    method = build_method(name, config, sources, warmup_steps=1000)
+    method = build_method(named_training(name, config), config, sources, warmup_steps=1000)
     assert isinstance(method.replays, int)
     model = network(dtype=torch.float32)
 
@@ -87,12 +89,13 @@ def test_every_method_that_attacks_begins_with_small_perturbations(name):
 
 
 def test_normal_training_has_no_ball_and_no_warm_up_builds_the_method_itself():
-    assert not isinstance(build_method("normal", settings(), [], warmup_steps=5), EpsilonWarmup)
-    assert not isinstance(build_method("adversarial", settings(), []), EpsilonWarmup)
+    normal, adversarial = (named_training(name, settings()) for name in ("normal", "adversarial"))
+    assert not isinstance(build_method(normal, settings(), [], warmup_steps=5), EpsilonWarmup)
+    assert not isinstance(build_method(adversarial, settings(), []), EpsilonWarmup)
 
 
 def test_the_guard_checks_at_the_full_radius_from_the_first_epoch_on():
-    method = build_method("fgsm-rs", settings(), [], warmup_steps=1000)
+    method = build_method(named_training("fgsm-rs", settings()), settings(), [], warmup_steps=1000)
     assert isinstance(method, GuardedTraining)
     assert method._attack.epsilon == settings().attack.epsilon
 

@@ -1,7 +1,12 @@
+from .catalogue import ATTACKS as ATTACKS
+from .catalogue import attacks_named as attacks_named
 from .contract import apply_attack as apply_attack
 from .hygiene import AttackWarning as AttackWarning
 from .hygiene import merged_attack_warnings as merged_attack_warnings
+from .own import OwnAttack as OwnAttack
 from .pgd import L2PGD as L2PGD
 from .pgd import PGD as PGD
 from .pgd import LinfPGD as LinfPGD
+from .pgd import pgd_attack as pgd_attack
 from .protocol import Attack as Attack
+from .spec import AttackSpec as AttackSpec

@@ -53,7 +53,7 @@ def apply_attack(
 def _put_back(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    weights = [(weight, weight.requires_grad, weight.grad, weight._version) for weight in model.parameters()]
+    weights = [(weight, weight.requires_grad, weight.grad, _Content(weight)) for weight in model.parameters()]
     for weight, *_ in weights:
         weight.grad = None  # what the attack leaves there must not reach the caller's optimiser
     try:
@@ -61,14 +61,28 @@ def _put_back(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-        with torch.no_grad():
-            for buffer, value in buffers:
+        for buffer, value in buffers:
+            with torch.inference_mode(buffer.is_inference()), torch.no_grad():
                 buffer.copy_(value)
         for weight, needed, gradient, _ in weights:
-            weight.requires_grad_(needed)
+            with torch.inference_mode(weight.is_inference()):
+                weight.requires_grad_(needed)
             weight.grad = gradient
-    if any(weight._version != version for weight, _, _, version in weights):
+    if any(content.has_changed() for *_, content in weights):
         raise ValueError("the attack changed the model's weights; let it work on a copy of the model")
+
+
+class _Content:
+    """Notices changes of a tensor: by its version, or by a copy of one made under `torch.inference_mode()`."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+        self._before = tensor.detach().clone() if tensor.is_inference() else tensor._version
+
+    def has_changed(self) -> bool:
+        if isinstance(self._before, Tensor):
+            return not torch.equal(self._tensor, self._before)
+        return self._tensor._version != self._before
 
 
 def _checked(result: object, images: Tensor, attack: Any) -> Tensor:

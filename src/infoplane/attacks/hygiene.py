@@ -30,10 +30,13 @@ class AttackWarning(UserWarning):
 
 
 @contextmanager
-def merged_attack_warnings() -> Iterator[None]:
+def merged_attack_warnings(attack: str = "") -> Iterator[None]:
     """Add up the attack warnings of many batches inside the block: at its end, one warning for each complaint.
 
     Its numbers are of the batches that had the complaint. All other warnings stay as they are.
+
+    Args:
+        attack: its name, to stand in the warnings.
     """
     caught: list[warnings.WarningMessage] = []
     try:
@@ -41,20 +44,20 @@ def merged_attack_warnings() -> Iterator[None]:
             warnings.simplefilter("always", AttackWarning)
             yield
     finally:  # what is wrong with the attack may explain the error that ends the block
-        _emit_merged(caught)
+        _emit_merged(caught, f" (attack: {attack})" if attack else "")
 
 
-def _emit_merged(caught: list[warnings.WarningMessage]) -> None:
+def _emit_merged(caught: list[warnings.WarningMessage], ending: str) -> None:
     merged: dict[str, AttackWarning] = {}
     for entry in caught:
         one = entry.message
         if not isinstance(one, AttackWarning):
             warnings.warn_explicit(one, entry.category, entry.filename, entry.lineno)
         elif (before := merged.get(one.complaint)) is None:
-            merged[one.complaint] = one
+            merged[one.complaint] = AttackWarning(one.complaint + ending, one.images, one.total, one.batches)
         else:
             merged[one.complaint] = AttackWarning(
-                one.complaint,
+                before.complaint,
                 before.images + one.images,
                 before.total + one.total,
                 before.batches + one.batches,
@@ -69,7 +72,15 @@ def model_left_as_found(model: nn.Module, generator: torch.Generator, device: to
 
     Only modules in training mode move buffers (BatchNorm) or draw from the global generators (dropout), so a model
     in evaluation mode costs nothing.
+
+    Raises:
+        ValueError: the model was made under `torch.inference_mode()`, so that it has no gradients.
     """
+    if any(weight.is_inference() for weight in model.parameters()):
+        raise ValueError(
+            "the model was made under torch.inference_mode(), so it has no gradients for this attack; make it outside, "
+            "or attack copy.deepcopy(model)"
+        )
     with torch.inference_mode(False), torch.enable_grad():
         training = [module for module in model.modules() if module.training]
         if not training:

@@ -1,15 +1,18 @@
 """Projected gradient ascent in the L-infinity and the L2 ball."""
 
+from __future__ import annotations  # torch is imported where it is used: the list of attacks is read without it
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
+from infoplane.attacks.spec import AttackSpec
 
-from infoplane.attacks.ascent import ascend, lower_cross_entropy, raise_cross_entropy
-from infoplane.attacks.balls import Norm, Region, region_around
-from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
-from infoplane.checks import check_at_least, check_images, check_labels, check_pixel_range, check_positive
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from infoplane.attacks.balls import Norm, Region
+    from infoplane.config import AttackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class PGD:
     random_start: bool = False
 
     def __post_init__(self) -> None:
+        from infoplane.checks import check_at_least, check_positive
+
         check_positive(self.epsilon, name="epsilon")
         check_at_least(self.steps, 1, name="steps")
         if self.step_size is None:
@@ -42,6 +47,8 @@ class PGD:
 
     def region(self, images: Tensor) -> Region:
         """Return the balls around `images`, within [0, 1]."""
+        from infoplane.attacks.balls import region_around
+
         return region_around(images, self.norm, self.epsilon)
 
     def __call__(
@@ -68,6 +75,10 @@ class PGD:
         Raises:
             ValueError: an argument is outside the description above, or the logits carry no gradient.
         """
+        from infoplane.attacks.ascent import ascend, lower_cross_entropy, raise_cross_entropy
+        from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
+        from infoplane.checks import check_images, check_labels
+
         check_images(images)
         check_labels(labels, len(images))
         if target is not None:
@@ -107,6 +118,8 @@ class LinfPGD(PGD):
     norm = "linf"
 
     def __post_init__(self) -> None:
+        from infoplane.checks import check_pixel_range
+
         check_pixel_range(self.epsilon, name="epsilon")
         if self.step_size is not None:
             check_pixel_range(self.step_size, name="step_size")
@@ -135,3 +148,20 @@ class L2PGD(PGD):
 def _usable_by_autograd(tensor: Tensor) -> Tensor:
     """Return the tensor, or a copy where it was made under `torch.inference_mode()`."""
     return tensor.clone() if tensor.is_inference() else tensor
+
+
+def pgd_attack(settings: AttackConfig, *, random_start: bool = False) -> PGD:
+    """Return PGD in the ball of the settings."""
+    kind = LinfPGD if settings.norm == "linf" else L2PGD
+    return kind(epsilon=settings.epsilon, step_size=settings.step_size, steps=settings.steps, random_start=random_start)
+
+
+PGD_SPEC = AttackSpec(
+    name="pgd",
+    description="projected gradient ascent from the original image, the recipe's own attack (Madry et al. 2018)",
+    settings=("norm", "epsilon", "step_size", "steps"),
+    norms=("linf", "l2"),
+    build=pgd_attack,
+    cost=lambda settings: settings.steps,
+    of_recipe=True,
+)

@@ -1,7 +1,7 @@
 """What commands share: the base of their options, exit statuses, the console, and how they were typed."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,16 @@ class Options(BaseModel):
     """Base of the options of a command."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def described(cls) -> str:
+        """Return what the help of the command says above its options."""
+        return (cls.__doc__ or "").strip()
+
+
+def listed(title: str, descriptions: Mapping[str, str]) -> str:
+    """Return a list for help: a title, then a line for each name and its description."""
+    return "\n".join([f"{title}:", *(f"  {name}: {description}" for name, description in descriptions.items())])
 
 
 def typed_command() -> str:

@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Union
 
 import tyro
+from pydantic import create_model
 
 from infoplane.commands.common import Options
-from infoplane.commands.flow import FlowOptions
+from infoplane.commands.flow import FlowOptions, flow_options
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES
 
 SHELLS = ("bash", "zsh", "fish")
 
 
-# To the parser of completions a recipe is a command below flow, since it completes commands and no other words.
-_Recipe: Any = Union[  # noqa: UP007
-    tuple(Annotated[FlowOptions, tyro.conf.subcommand(name, prefix_name=False)] for name in RECIPES)
-]
-
-
-class _Flow(Options):
-    __doc__ = FlowOptions.__doc__
-    which: Annotated[_Recipe, tyro.conf.arg(name="")]
+def _flow() -> Any:
+    """To the parser of completions a recipe is a command below flow: it completes commands and no other words."""
+    options = flow_options()
+    recipe: Any = Union[  # noqa: UP007
+        tuple(Annotated[options, tyro.conf.subcommand(name, prefix_name=False)] for name in RECIPES)
+    ]
+    which: Any = Annotated[recipe, tyro.conf.arg(name="")]
+    return create_model("_Flow", __base__=Options, __doc__=FlowOptions.__doc__, which=(which, ...))
 
 
 def completion_script(arguments: Sequence[str], commands: Mapping[str, type[Options]]) -> str:
@@ -39,7 +39,7 @@ def completion_script(arguments: Sequence[str], commands: Mapping[str, type[Opti
     """
     if len(arguments) != 1 or arguments[0] not in SHELLS:
         raise UserError(f"--completion takes one of {', '.join(SHELLS)}, got {' '.join(arguments) or 'nothing'}")
-    shown = {name: _Flow if options is FlowOptions else options for name, options in commands.items()}
+    shown = {name: _flow() if options is FlowOptions else options for name, options in commands.items()}
     every: Any = Union[tuple(Annotated[options, tyro.conf.subcommand(name)] for name, options in shown.items())]  # noqa: UP007
     script = io.StringIO()
     with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):

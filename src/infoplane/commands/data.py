@@ -1,23 +1,33 @@
 """Datasets, fetched and verified."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from infoplane.commands.common import USER_ERROR, Options, open_console
+from infoplane.commands.common import USER_ERROR, Options, listed, open_console
+from infoplane.data.catalogue import shipped_dataset, shipped_datasets
 from infoplane.text import one_line
+
+
+def _names() -> Any:
+    return Literal[tuple(dataset.name for dataset in shipped_datasets())]
 
 
 class DataOptions(Options):
     """Fetch a dataset from its published source, or verify the copy that is there."""
 
-    name: tyro.conf.Positional[Literal["digits", "mnist", "fashion-mnist", "cifar10", "stl10"]]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(constructor_factory=_names)]
     """Which dataset."""
     folder: Path | None = None
     """Where to look and to store, by default INFOPLANE_DATA, then the user's cache."""
     replace: bool = False
     """Replace files that are not this dataset's; the old ones are kept as NAME.old."""
+
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and the datasets."""
+        return f"{super().described()}\n\n{listed('Datasets', {one.name: one.summary for one in shipped_datasets()})}"
 
 
 def data(options: DataOptions) -> int:
@@ -31,8 +41,9 @@ def data(options: DataOptions) -> int:
         console.print(one_line(line), highlight=False, markup=False, soft_wrap=True)
 
     checks = verify(options.name, options.folder)
+    can_be_fetched = shipped_dataset(options.name).publication is not None
     whole = all(check.message == AS_PUBLISHED for check in checks)
-    if not all(check.ok for check in checks) or (options.replace and options.name != "digits" and not whole):
+    if not all(check.ok for check in checks) or (options.replace and can_be_fetched and not whole):
         with download_bar() as bar:
             fetch(options.name, folder=options.folder, replace=options.replace, progress=bar, say=say)
         checks = verify(options.name, options.folder)

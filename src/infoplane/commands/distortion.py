@@ -1,13 +1,35 @@
 """infoplane distortion RUN."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+from pydantic import BaseModel, create_model
 
-from infoplane.commands.common import Options, open_console, says_how_to_continue
+from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import DistortionConfig
+from infoplane.distortions import DISTORTIONS, Distortion, distortion_named
+from infoplane.errors import UserError
+
+
+def level_options() -> type[BaseModel]:
+    """Return a model with a field for the levels of each distortion; those that are not typed are empty."""
+
+    def field(one: Distortion) -> Any:
+        default = f"(default: {' '.join(f'{level:g}' for level in one.levels)}"
+        option = tyro.conf.arg(
+            name=one.name,
+            help=f"{one.level[0].upper()}{one.level[1:]}; {one.identity:g} changes nothing and is always measured.",
+            help_behavior_hint=f"{default}, or the nearest that fit the image size)" if one.fitted else f"{default})",
+        )
+        return Annotated[tuple[float, ...], option], ()
+
+    return create_model("LevelOptions", **{_field(one): field(one) for one in DISTORTIONS})
+
+
+def _field(distortion: Distortion) -> str:
+    return distortion.name.replace("-", "_")
 
 
 class DistortionOptions(Options):
@@ -21,11 +43,20 @@ class DistortionOptions(Options):
     """The run's model function, where it has one of its own: typing it allows this command to import that code."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
     """The run's data function, likewise."""
+    attack: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = ()
+    """All attacks of the run, likewise, where one is a function: the study measures those of the run."""
     trust_run_code: bool = False
     """Import the functions that the run names, whichever they are."""
     quiet: bool = False
     """Print nothing but errors."""
+    levels: Annotated[Any, tyro.conf.arg(name="", constructor_factory=level_options)] = None
     config: Annotated[DistortionConfig, tyro.conf.arg(name="")] = DistortionConfig()
+
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and the distortions."""
+        distortions = listed("Distortions", {one.name: f"destroys {one.destroys}" for one in DISTORTIONS})
+        return f"{super().described()}\n\n{distortions}"
 
 
 def distortion(options: DistortionOptions) -> int:
@@ -39,9 +70,28 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.studies.distortion import distortion_study
     from infoplane.studies.finished import flow_config
 
+    config = options.config
+    for name in config.distortions:
+        distortion_named(name)  # refuses a name that is none
+    if options.levels is not None:
+        typed = {one.name: levels for one in DISTORTIONS if (levels := getattr(options.levels, _field(one)))}
+        config = config.model_copy(update={"levels": config.levels | typed})
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
-    check_code_is_trusted(flow_config(run), run, model=options.model, data=options.data, trusted=options.trust_run_code)
+    kept_config = flow_config(run)
+    if options.attack and options.attack != kept_config.attacks:
+        raise UserError(
+            f"{run.path} was made with --attack {' '.join(kept_config.attacks)}, and this command measures the same "
+            "attacks; leave out --attack, or type it so"
+        )
+    check_code_is_trusted(
+        kept_config,
+        run,
+        model=options.model,
+        data=options.data,
+        attacks=options.attack,
+        trusted=options.trust_run_code,
+    )
     with run.locked():
         differences = apply_environment(kept, options.device)
         with (
@@ -50,7 +100,7 @@ def distortion(options: DistortionOptions) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            records = distortion_study(run, options.config, device=kept.get("device", "cpu"), progress=progress)
+            records = distortion_study(run, config, device=kept.get("device", "cpu"), progress=progress)
             progress.doing("drawing figures and report")
             found = run_findings(run)
             report = write_report(run, found)

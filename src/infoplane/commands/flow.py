@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from pydantic import Field
+from pydantic import Field, create_model
 
-from infoplane.commands.common import USER_ERROR, Options, open_console, says_how_to_continue
+from infoplane.attacks import catalogue as attack_catalogue
+from infoplane.attacks.catalogue import attacks_named
+from infoplane.commands.common import USER_ERROR, Options, listed, open_console, says_how_to_continue
+from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig
+from infoplane.data import catalogue as data_catalogue
+from infoplane.data.catalogue import dataset_named, own_data
 from infoplane.errors import UserError
+from infoplane.models import catalogue as model_catalogue
+from infoplane.models.catalogue import model_named
 from infoplane.recipes import RECIPES, kept_settings, subject
+from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
+from infoplane.training.named import check_methods
 
 if TYPE_CHECKING:
     from infoplane.acceleration import Choices
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
     from infoplane.team import Team
 
 Device = Literal["auto", "cpu", "cuda"]
+
+_OWN = "package.module:function"
 
 
 class DemoOptions(Options):
@@ -44,8 +55,10 @@ class FlowOptions(Options):
     arrays or a dataset."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
+    model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
     trust_run_code: bool = False
-    """Allow importing the model and data functions that the run's config.json names. Use it for runs you trust."""
+    """Allow importing the functions (model, data, methods, attacks) that the run's config.json names. Use it for runs
+    you trust."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -65,20 +78,73 @@ class FlowOptions(Options):
     """Print nothing but errors."""
     config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
 
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and what can be named."""
+        datasets = listed("Datasets (--data.name)", {one.name: one.summary for one in data_catalogue.DATASETS})
+        models = listed("Models (--model.name)", {one.name: one.description for one in model_catalogue.MODELS})
+        described = {spec.name: spec.description for spec in METHODS}
+        described |= {f"NAME+{spec.name}": spec.description for spec in WRAPPERS}
+        methods = listed("Training methods (--methods)", described | {_OWN: "your own (docs/training.md)"})
+        attacks = listed(
+            "Attacks (--attack)",
+            {
+                spec.name: f"{spec.description}; goes by {', '.join(map(_attack_option, spec.settings))}"
+                for spec in attack_catalogue.ATTACKS
+            }
+            | {_OWN: "your own (docs/attacks.md)"},
+        )
+        return "\n\n".join([super().described(), datasets, models, methods, attacks])
+
+
+def _attack_option(setting: str) -> str:
+    return f"--attack.{setting}".replace("_", "-")
+
+
+def flow_options() -> type[FlowOptions]:
+    """Return the options with what the training methods add: their names in the help, and their settings."""
+    names = [*(spec.name for spec in METHODS), *(f"NAME+{spec.name}" for spec in WRAPPERS)]
+    described = f"Trainings to compare, from the same weights: {', '.join(names)}, or {_OWN} of your own."
+    settings = all_settings()
+    config: Any = create_model(
+        "FlowConfig",
+        __base__=FlowConfig,
+        methods=(tuple[str, ...], Field(FlowConfig().methods, description=described)),
+        method=(settings, settings()),
+    )
+    options: Any = Annotated[config, tyro.conf.arg(name="")]
+    return create_model("FlowOptions", __base__=FlowOptions, __doc__=FlowOptions.__doc__, config=(options, config()))
+
+
+def with_recipe(options: type[FlowOptions], recipe: str) -> FlowOptions:
+    """Return the options that `flow_options` gave with the settings of a recipe."""
+    return options.model_validate({"config": _complete(RECIPES[recipe].config).model_dump()})
+
+
+def _complete(config: FlowConfig) -> FlowConfig:
+    """Return settings with those of all methods, as a run keeps them."""
+    return config.model_copy(update={"method": all_settings()().model_dump() | dict(config.method)})
+
 
 def demo(options: DemoOptions) -> int:
     """Run the digits recipe and show its table and report."""
-    return _run_flow(RECIPES["digits-lenet5"].config, options.run, quiet=options.quiet)
+    return _run_flow(_complete(RECIPES["digits-lenet5"].config), options.run, quiet=options.quiet)
 
 
 def flow(options: FlowOptions) -> int:
     """Run study one with the settings of a recipe and the options given."""
     settings = options.config.model_dump()
     if options.own_data is not None:
-        settings["data"] |= _own_data(options.own_data)
+        name, place = own_data(options.own_data)
+        settings["data"] |= {"name": name, "folder": place}
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
+    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
+    settings["model"]["settings"] = _model_settings(options.config, settings["model"]["name"], typed)
     config = FlowConfig.model_validate(settings)
+    check_methods(config)
+    attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
+    dataset_named(config.data.name)  # refuses a name that is none
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -94,13 +160,11 @@ def flow(options: FlowOptions) -> int:
     )
 
 
-def _own_data(given: str) -> dict[str, str]:
-    """Return the settings of the data that --data names."""
-    path = Path(given)
-    if re.fullmatch(r"[\w.]+:\w+", given) and not path.exists():
-        return {"name": "function", "folder": given}
-    kind = "npz" if path.suffix.lower() == ".npz" and not path.is_dir() else "folder"
-    return {"name": kind, "folder": str(path.resolve())}
+def _model_settings(given: FlowConfig, name: str, typed: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings of a network: those typed, then those of the recipe if it is the recipe's network."""
+    recipe = RECIPES[given.recipe].config.model
+    others = {} if name != recipe.name and given.model.settings == recipe.settings else given.model.settings
+    return model_named(name).checked({**others, **typed}).model_dump()
 
 
 def _folder_name(config: FlowConfig) -> str:
@@ -109,7 +173,7 @@ def _folder_name(config: FlowConfig) -> str:
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
-    """Take the settings of a run that is to be continued, where none but --seeds, --model and --data were given.
+    """Take the settings of a run that is to be continued, where none but --seeds and the user's own code were given.
 
     Returns:
         The settings, and which differ from the recipe's, to be said.
@@ -117,13 +181,15 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     from infoplane.studies import STUDY
     from infoplane.studies.finished import flow_config
 
-    recipe = RECIPES[config.recipe].config
-    model = config.model.model_copy(update={"name": recipe.model.name})
+    recipe = _complete(RECIPES[config.recipe].config)
+    usual = _model_settings(recipe, config.model.name, {})
+    model = recipe.model.model_copy(update={"name": config.model.name, "settings": usual})
     data = config.data.model_copy(update={"name": recipe.data.name, "folder": recipe.data.folder})
-    given_none = config.model_copy(update={"seeds": 1, "model": model, "data": data}) == recipe
+    same = {"seeds": 1, "data": data, "methods": recipe.methods, "attacks": recipe.attacks}
+    given_none = config.model_copy(update=same) == recipe.model_copy(update={"model": model})
     if not given_none or not run.exists() or run.study() != STUDY or not run.has_results():
         return config, ""
-    own = flow_config(run)
+    own = _complete(flow_config(run))
     if own.recipe != config.recipe:
         return config, ""  # refused where the run begins
     if config.seeds > 1:
@@ -132,6 +198,12 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
     if config.model.name not in (recipe.model.name, own.model.name) or other_data:
         return config, ""  # another model, or other data, were asked for: refused likewise
+    if other := {
+        name: given
+        for name in ("methods", "attacks")
+        if (given := getattr(config, name)) not in (getattr(recipe, name), getattr(own, name))
+    }:
+        return own.model_copy(update=other), ""  # refused likewise
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
@@ -141,7 +213,7 @@ def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     from infoplane.kept_config import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
-    return [f"{name} = {value!r}" for name, value in now.items() if value != before[name]]
+    return [f"{name} = {value!r}" for name, value in now.items() if value != before.get(name)]
 
 
 def _choices(
@@ -229,11 +301,19 @@ def _lead(
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
-        typed_model, typed_data = config.model.name, config.data.folder
+        typed = config
         config, own = _with_own_settings(config, run)
-        check_code_is_trusted(config, run, model=typed_model, data=typed_data, trusted=trust_run_code)
+        check_code_is_trusted(
+            config,
+            run,
+            model=typed.model.name,
+            data=typed.data.folder,
+            methods=typed.methods,
+            attacks=typed.attacks,
+            trusted=trust_run_code,
+        )
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
-        defaults = FlowConfig().model_dump(mode="json")
+        defaults = _complete(FlowConfig()).model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
         if (began := kept.get("processes", 1)) != team.size:
             raise UserError(

@@ -9,7 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from infoplane.attacks import catalogue
 from infoplane.commands.flow import FlowOptions
+from infoplane.data import catalogue as data_catalogue
+from infoplane.models import catalogue as model_catalogue
 from infoplane.option_names import prefix_of, typed_name
 from infoplane.recipes import RECIPES
 
@@ -24,6 +27,7 @@ _MOST_USED = {
     "--seed": "--seed N",
     "--seeds": "--seeds N",
     "--methods": "--methods NAME ...",
+    "--attack": "--attack NAME ...",
     "--data.image-size": "--data.image-size N",
     "--data.train-examples": "--data.train-examples N",
     "--training.epochs": "--epochs N",
@@ -54,18 +58,24 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
         "",
         *textwrap.wrap((FlowOptions.__doc__ or "").strip(), width),
         *textwrap.wrap(f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs.", width),
+        *textwrap.wrap(f"Datasets: {', '.join(one.name for one in data_catalogue.DATASETS)}.", width),
+        *textwrap.wrap(f"Models: {', '.join(one.name for one in model_catalogue.MODELS)}.", width),
         "",
     ]
     for name, field, value in _options(default):
         if name not in _MOST_USED:
             continue
-        text = re.split(r"[.;](?:\s|$)", " ".join((field.description or "").split()))[0]
+        text = re.split(r"[.;](?:\s|$)", " ".join((field.description or "").split()))[0] + _choices(name)
         if recipe is not None and value not in (None, (), False):
             text += f" (default {_written(value)})"
         left = f"  {_MOST_USED[name]}".ljust(_LEFT)
         lines += textwrap.wrap(text, width, initial_indent=left, subsequent_indent=" " * _LEFT)
     lines += ["", "infoplane flow --help-all lists all options with their whole descriptions."]
     return "\n".join(lines)
+
+
+def _choices(option: str) -> str:
+    return f": {', '.join(spec.name for spec in catalogue.ATTACKS)}, MODULE:FUNCTION" if option == "--attack" else ""
 
 
 def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:

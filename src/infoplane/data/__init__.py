@@ -1,4 +1,4 @@
-"""Data sets as bytes: finding, fetching, reading, choosing examples, augmenting.
+"""Datasets as bytes: finding, fetching, reading, choosing examples, augmenting.
 
 The names are loaded when they are first used: reading the lists of what there is costs no torch.
 """

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infoplane.data.folder import checked_mode, square
 from infoplane.data.images import ImageSet, check_room
+from infoplane.data.pictures import checked_mode, square
 from infoplane.errors import UserError
 from infoplane.text import one_line
 
@@ -98,6 +98,12 @@ def part_of_pairs(
     return Part(stacked, _labels(np.array(labels), where), _names(class_names, where), rounded)
 
 
+def labels_alone(labels: np.ndarray) -> Part:
+    """Return a split of which only the labels are needed, to count classes."""
+    whole = labels.reshape(-1) if np.issubdtype(labels.dtype, np.integer) else np.zeros(0, np.int64)
+    return Part(np.zeros((0, 1, 1, 1), np.uint8), whole.astype(np.int64), None, False)
+
+
 def _ends(images: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
     return [(0, images[0]), (len(images) - 1, images[-1])]
 
@@ -108,7 +114,7 @@ def image_set(part: Part, split: str, name: str, source: str, others: Sequence[P
     Args:
         part: the split.
         split: "train" or "test".
-        name: of the data set.
+        name: of the dataset.
         source: where it comes from, for messages.
         others: further splits that are at hand: where no names are given, the largest label of all decides how many
             classes there are.

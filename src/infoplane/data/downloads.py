@@ -1,23 +1,20 @@
-"""Making sure that a whole, verified copy of a published data set is on disk."""
+"""Making sure that a whole, verified copy of a published dataset is on disk."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infoplane.data import stl10
-from infoplane.data.files import archive_members, search_roots
-from infoplane.data.load import READERS
-from infoplane.data.published import PUBLISHED
-from infoplane.data.sources import SOURCES, Source
+from infoplane.data.catalogue import shipped_dataset
+from infoplane.data.files import search_roots
+from infoplane.data.published import archived_contents
+from infoplane.data.spec import DatasetSpec, Publication, Source
 from infoplane.data.transfer import Progress, download
 from infoplane.data.verification import AS_PUBLISHED, DIFFERS, FileCheck, check_file, verify
 from infoplane.errors import UserError
 from infoplane.terminal import can_redraw
-
-_HOMES = {"stl10": stl10.ARCHIVE_FOLDER, "cifar10": READERS["cifar10"].folders[-1]}  # others: their own name
 
 
 def fetch(
@@ -25,23 +22,23 @@ def fetch(
     *,
     folder: Path | None = None,
     replace: bool = False,
-    sources: Mapping[str, Sequence[Source]] = SOURCES,
+    sources: Sequence[Source] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Path:
-    """Make sure that a whole, verified copy of a data set is there, and download what is missing.
+    """Make sure that a whole, verified copy of a dataset is there, and download what is missing.
 
     A file appears under its name only once its checksum has been found right. No file is overwritten: one that
     cannot be decoded, or that `replace` allows to be replaced, is kept with ".old" at the end of its name.
-    Of STL-10 the labelled images are unpacked, and the archive, most of which is unlabelled images, is deleted if
-    this call downloaded it.
+    An archive that is not read without unpacking, as that of STL-10, is unpacked, and deleted if this call downloaded
+    it.
 
     Args:
-        name: a data set in `sources`.
+        name: a dataset that can be downloaded.
         folder: where it goes, and the only place that is searched for a copy; by default `INFOPLANE_DATA`, or
             else the user's cache.
-        replace: whether files that can be decoded but are not this data set's may be moved aside.
-        sources: what can be downloaded.
+        replace: whether files that can be decoded but are not this dataset's may be moved aside.
+        sources: what is downloaded; by default what the dataset's authors and their mirrors offer.
         progress: told about every piece.
         say: told, in a sentence, which file was moved where.
 
@@ -49,18 +46,24 @@ def fetch(
         The folder to give to `load_split` as `root`; it also finds the default by itself.
 
     Raises:
-        UserError: no mirror has the file or all are out of reach, the folder cannot be written to, or a file of
-            another content is in the way.
+        UserError: the dataset needs no download or has no sources, no mirror has the file, all are out of reach, the
+            folder cannot be written to, or a file of another content is in the way.
     """
-    if name not in sources:
-        raise UserError(f"{name!r} cannot be downloaded; choose one of {', '.join(sources)}")
+    spec = shipped_dataset(name)
+    if spec.publication is None:
+        raise UserError(f"{name!r} needs no download: it comes with {spec.comes_with}")
     checks = verify(name, folder)
     roots = search_roots() if folder is None else [folder]
+    publication = spec.publication
     if all(check.message == AS_PUBLISHED for check in checks):
-        return next(root for root in roots if any(READERS[name].locate(root, split) for split in READERS[name].files))
+        return next(root for root in roots if any(publication.locate(root, split) for split in publication.files))
     destination = roots[0]
-    wanted = [source for source in sources[name] if not _is_here(name, source, destination)]
-    obstacles = _obstacles(name, wanted, destination, checks)
+    offered = publication.sources if sources is None else sources
+    if not offered:
+        files = ", ".join(publication.by_name)
+        raise UserError(f"{name!r} cannot be downloaded; put {files} into {destination / publication.home}")
+    wanted = [source for source in offered if not _is_here(spec, source, destination)]
+    obstacles = _obstacles(spec, wanted, destination, checks)
     if not replace and (others := [check for check in obstacles if not check.damaged]):
         raise UserError(
             f"{others[0].path} is {DIFFERS.format(dataset=name)}; to replace it and keep the old file: "
@@ -68,10 +71,10 @@ def fetch(
         )
     try:
         _download_all(name, wanted, destination, [check.path for check in obstacles if check.path], progress, say)
-        if name == "stl10":
-            _unpack_stl10(destination)
-            if any(source.path == stl10.ARCHIVE for source in wanted):
-                (destination / stl10.ARCHIVE).unlink()
+        if publication.archive is not None and not publication.archive.folders:
+            _unpack(spec, publication, destination / publication.archive.name)
+            if any(source.path == publication.archive.name for source in wanted):
+                (destination / publication.archive.name).unlink()
     except OSError as error:
         reason = error.strerror or error
         advice = "set INFOPLANE_DATA to a folder that can" if folder is None else "choose another with --folder"
@@ -109,7 +112,7 @@ def _free_name(path: Path) -> Path:
     return aside
 
 
-def _is_here(name: str, source: Source, destination: Path) -> bool:
+def _is_here(spec: DatasetSpec, source: Source, destination: Path) -> bool:
     """Whether the file, or one of the same content, is at its place."""
     target = destination / source.path
     if not target.is_file():
@@ -117,15 +120,20 @@ def _is_here(name: str, source: Source, destination: Path) -> bool:
     with target.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() == source.sha256:
             return True
-    return target.stem in PUBLISHED[name] and check_file(target, name, target.stem).ok
+    return _is_published_alone(spec, target) and check_file(target, spec, target.stem).ok
+
+
+def _is_published_alone(spec: DatasetSpec, target: Path) -> bool:
+    """Whether this is the place of a compressed file of the dataset, not of an archive."""
+    return target.stem in spec.published.by_name
 
 
 def _obstacles(
-    name: str, wanted: Sequence[Source], destination: Path, checks: Sequence[FileCheck]
+    spec: DatasetSpec, wanted: Sequence[Source], destination: Path, checks: Sequence[FileCheck]
 ) -> Sequence[FileCheck]:
     """Return the files that would be overwritten, or that would be found before the downloaded ones."""
-    folders = READERS[name].folders
-    first = [destination / folder for folder in folders[: folders.index(_HOMES.get(name, name)) + 1]]
+    folders = spec.published.folders
+    first = [destination / folder for folder in folders[: folders.index(spec.published.home) + 1]]
     targets = {destination / source.path: source for source in wanted}
     found: dict[Path, FileCheck] = {}
     for check in checks:
@@ -135,30 +143,26 @@ def _obstacles(
             found[path] = check._replace(damaged=check.damaged or (path in found and found[path].damaged))
     for target, source in targets.items():
         if target.exists() and target not in found:
-            found[target] = _check_target(name, source, target)
+            found[target] = _check_target(spec, source, target)
     return list(found.values())
 
 
-def _check_target(name: str, source: Source, target: Path) -> FileCheck:
-    if target.stem in PUBLISHED[name]:
-        return check_file(target, name, target.stem)
+def _check_target(spec: DatasetSpec, source: Source, target: Path) -> FileCheck:
+    if _is_published_alone(spec, target):
+        return check_file(target, spec, target.stem)
     cut = target.is_file() and target.stat().st_size < source.size
-    return FileCheck(str(target), False, DIFFERS.format(dataset=name), target, damaged=cut)
+    return FileCheck(str(target), False, DIFFERS.format(dataset=spec.name), target, damaged=cut)
 
 
-def _unpack_stl10(destination: Path) -> None:
-    sizes = {
-        f"{stl10.ARCHIVE_FOLDER}/{file}": PUBLISHED["stl10"][file].size
-        for names in stl10.FILES.values()
-        for file in names
-    }
-    (destination / stl10.ARCHIVE_FOLDER).mkdir(exist_ok=True)
-    for member, content in archive_members(destination / stl10.ARCHIVE, sizes, "stl10", stl10.ARCHIVE_BYTES):
-        target = destination / member
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+def _unpack(spec: DatasetSpec, publication: Publication, path: Path) -> None:
+    """Write the files of the dataset that are in the archive `path` into the folder that downloads go to."""
+    folder = path.parent / publication.home
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in archived_contents(path, spec, tuple(publication.by_name)):
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
         try:
             temporary.write_bytes(content)
-            temporary.replace(target)
+            temporary.replace(folder / name)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Finding and reading the files that data sets are published as: plain, .gz, .xz or inside a .tar.gz."""
+"""Finding and reading the files that datasets are published as: plain, .gz, .xz or inside a .tar.gz."""
 
 import gzip
 import lzma
@@ -19,7 +19,7 @@ class DamagedFileError(UserError):
 
 
 def search_roots(root: Path | None = None) -> list[Path]:
-    """Folders where data sets are looked for: `root`, `INFOPLANE_DATA`, the user's cache; in that order."""
+    """Folders where datasets are looked for: `root`, `INFOPLANE_DATA`, the user's cache; in that order."""
     from platformdirs import user_cache_path
 
     roots = [] if root is None else [root]
@@ -53,7 +53,7 @@ def find_folder(root: Path, folders: Iterable[str], names: Iterable[str]) -> Pat
 
 
 def wrong_content(path: Path, problem: str, dataset: str) -> UserError:
-    """The error about a file whose content is not what its data set publishes."""
+    """The error about a file whose content is not what its dataset publishes."""
     return UserError(f"{path} {problem}; to replace it and keep the old file: infoplane data {dataset} --replace")
 
 

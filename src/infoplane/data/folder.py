@@ -7,24 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from infoplane.data.images import ImageSet, check_room
+from infoplane.data.pictures import checked_mode, square
+from infoplane.data.spec import SPLITS, DatasetSpec, Own, Wanted
 from infoplane.errors import UserError
 from infoplane.text import one_line
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
-SPLITS = ("train", "test")
+    from infoplane.data.images import ImageSet
+
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # Pillow knows fifty more, some of which run programs
 # What systems and people put beside images, in lower case.
 _LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _READMES = {"readme", "readme.txt", "readme.md", "readme.rst"}
 _LITTER_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
-_GREY_MODES = {"1", "L", "LA"}
-_COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class _File:
     grey: bool
 
 
-def read_folder(root: Path, split: str, *, image_size: int | None = None) -> ImageSet:
+def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     """Read one split of a folder of images; classes and files in the order of their sorted names.
 
     Images are grey, `(n, 1, height, width)`, where every image of both splits is, and RGB otherwise, so that one
@@ -43,16 +41,21 @@ def read_folder(root: Path, split: str, *, image_size: int | None = None) -> Ima
     files, and what is no file, such as pipes. Transparency is dropped, and orientation tags of cameras are not
     applied. In names of classes, bytes that are not UTF-8 become replacement characters.
 
-    Args:
-        root: holds `train` and `test`, or one of them.
-        split: "train" or "test".
-        image_size: the shorter side is scaled to this (bilinear, antialiased) and the middle cut out as a square;
-            without it all images must have one size already.
+    Where an image size is wanted, the shorter side is scaled to it (bilinear, antialiased) and the middle cut out as a
+    square; without one all images must have the same size already.
 
     Raises:
         UserError: a folder is missing or empty, the classes of the splits differ, an image cannot be read, or
             sizes differ without an `image_size`.
     """
+    import numpy as np
+    import torch
+
+    from infoplane.data.images import ImageSet, check_room
+
+    root, split, image_size = Path(wanted.place), wanted.split, wanted.image_size
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder; name the folder that holds the data")
     present = [name for name in SPLITS if (root / name).is_dir()]
     if split not in present:
         held = f"holds {present[0]}/ only" if present else "holds neither train/ nor test/"
@@ -81,7 +84,7 @@ def read_folder(root: Path, split: str, *, image_size: int | None = None) -> Ima
         labels=torch.tensor([file.label for file in files[split]]),
         class_names=_shown(classes[split]),
         split=split,
-        name="folder",
+        name=spec.name,
         source=str(root / split),
     )
 
@@ -141,18 +144,6 @@ def _header(path: Path, label: int) -> _File:
     return _File(path, label, size, checked_mode(mode, str(path)))
 
 
-def checked_mode(mode: str, where: str) -> bool:
-    """Return whether an image of this mode of Pillow's is grey.
-
-    Raises:
-        UserError: its pixels have more than 8 bits; the message names `where`.
-    """
-    if mode not in _GREY_MODES | _COLOUR_MODES:
-        # Pillow would cut 16 bits down to 8 by clipping, which leaves white images.
-        raise UserError(f"{where} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
-    return mode in _GREY_MODES
-
-
 def _check_one_size(files: list[_File]) -> None:
     first = files[0]
     for file in files:
@@ -163,24 +154,14 @@ def _check_one_size(files: list[_File]) -> None:
             )
 
 
-def _pixels(path: Path, grey: bool, image_size: int | None) -> np.ndarray:
+def _pixels(path: Path, grey: bool, image_size: int | None) -> "np.ndarray":
+    import numpy as np
+
     with _opened(path) as image:
         # Via RGBA, because a palette that holds transparency makes Pillow warn.
         opaque = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
         converted = opaque.convert("L" if grey else "RGB")
     return np.asarray(converted if image_size is None else square(converted, image_size))
-
-
-def square(image: "Image", image_size: int) -> "Image":
-    """Scale the shorter side to `image_size`, bilinear and antialiased, and cut out the middle square."""
-    from PIL import Image
-
-    shorter = min(image.size)
-    if shorter != image_size:
-        width, height = (max(image_size, side * image_size // shorter) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)  # Pillow's is antialiased
-    left, top = ((side - image_size) // 2 for side in image.size)
-    return image.crop((left, top, left + image_size, top + image_size))
 
 
 @contextmanager
@@ -201,3 +182,11 @@ def _opened(path: Path) -> Iterator["Image"]:
     except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on broken files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} cannot be read as an image ({reason}); replace or remove it") from None
+
+
+FOLDER = DatasetSpec(
+    name="folder",
+    description="your own folder of images, FOLDER/train/CLASS/* and FOLDER/test/CLASS/*",
+    read=_read,
+    own=Own(recognises=lambda _given: True),
+)

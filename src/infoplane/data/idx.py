@@ -1,94 +1,64 @@
-"""MNIST and Fashion-MNIST, which share one file format and its file names.
+"""The idx files of MNIST, and of datasets that are published in the same format under the same file names."""
 
-Sources: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits; H. Xiao, K. Rasul,
-R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, arXiv:1708.07747.
-"""
-
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from infoplane.data.files import required_file, wrong_content
+from infoplane.data.spec import DatasetSpec, Source, Wanted
 
-from infoplane.data.files import find_folder, required_file, wrong_content
-from infoplane.data.images import ImageSet, fragment_note
-from infoplane.data.published import read_published
+if TYPE_CHECKING:
+    import numpy as np
 
-FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-PUBLISHED_IMAGES = {"train": 60_000, "test": 10_000}
+    from infoplane.data.images import ImageSet
 
 
-@dataclass(frozen=True)
-class IdxDataset:
-    """A dataset of 28x28 grey images in ten classes, in idx files.
+def idx_source(dataset: str, mirrors: tuple[str, ...], file: str, size: int, sha256: str) -> Source:
+    """Return the source of a compressed file that each mirror has under its name."""
+    return Source(f"{dataset}/{file}", sha256, size, tuple(mirror + file for mirror in mirrors))
+
+
+def read_idx(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
+    """Read one split, `(n, 1, size, size)`, from idx files, plain, .gz or .xz.
 
     Args:
-        name: of the dataset.
-        folders: below a root, in which its files are looked for. The root itself comes last, because both datasets
-            have the same file names.
-        class_names: one per class.
+        spec: whose publication has a file of images, then one of labels, for each split.
+        wanted: whose place is the folder with the files.
+
+    Raises:
+        UserError: a file is missing, damaged or not the published one, or images and labels do not belong together.
     """
+    import numpy as np
+    import torch
 
-    name: str
-    folders: tuple[str, ...]
-    class_names: tuple[str, ...]
+    from infoplane.data.images import ImageSet, fragment_note
+    from infoplane.data.published import read_published
 
-    def locate(self, root: Path, split: str) -> Path | None:
-        """Return the folder at or below `root` that holds both files of the split, or None."""
-        return find_folder(root, self.folders, FILES[split])
-
-    def read(self, folder: Path, split: str) -> ImageSet:
-        """Read one split, `(n, 1, 28, 28)`, from the idx files in `folder`, plain, .gz or .xz.
-
-        Raises:
-            UserError: a file is missing, damaged or not the published one, or images and labels do not belong
-                together.
-        """
-        images_name, labels_name = FILES[split]
-        images_path, labels_path = (required_file(folder, name, self.name) for name in FILES[split])
-        images = _records(read_published(images_path, self.name, images_name), images_path, (28, 28), self.name)
-        labels = _records(read_published(labels_path, self.name, labels_name), labels_path, (), self.name)
-        if len(images) != len(labels):
-            problem = f"holds {len(labels)} labels for {len(images)} images in {images_path.name}"
-            raise wrong_content(labels_path, problem, self.name)
-        if labels.size and labels.max() > 9:
-            raise wrong_content(labels_path, f"holds label {labels.max()}; classes are 0..9", self.name)
-        note = fragment_note(len(images), PUBLISHED_IMAGES[split], split, images_path)
-        return ImageSet(
-            images=torch.from_numpy(images.copy()).unsqueeze(1),  # a copy: the bytes that were read are read-only
-            labels=torch.from_numpy(labels.astype(np.int64)),
-            class_names=self.class_names,
-            split=split,
-            name=self.name,
-            complete=not note,
-            note=note,
-            source=str(images_path),
-        )
+    assert spec.image_size is not None
+    folder, split, size = Path(wanted.place), wanted.split, spec.image_size
+    images_name, labels_name = spec.published.files[split]
+    images_path, labels_path = (required_file(folder, name, spec.name) for name in (images_name, labels_name))
+    images = _records(read_published(images_path, spec, images_name), images_path, (size, size), spec.name)
+    labels = _records(read_published(labels_path, spec, labels_name), labels_path, (), spec.name)
+    if len(images) != len(labels):
+        problem = f"holds {len(labels)} labels for {len(images)} images in {images_path.name}"
+        raise wrong_content(labels_path, problem, spec.name)
+    if labels.size and labels.max() >= len(spec.class_names):
+        problem = f"holds label {labels.max()}; classes are 0..{len(spec.class_names) - 1}"
+        raise wrong_content(labels_path, problem, spec.name)
+    note = fragment_note(len(images), spec.published.images[split], split, images_path)
+    return ImageSet(
+        images=torch.from_numpy(images.copy()).unsqueeze(1),  # a copy: the bytes that were read are read-only
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        class_names=spec.class_names,
+        split=split,
+        name=spec.name,
+        complete=not note,
+        note=note,
+        source=str(images_path),
+    )
 
 
-MNIST = IdxDataset("mnist", ("mnist", "MNIST/raw", ""), tuple("0123456789"))  # the second is torchvision's folder
-FASHION_MNIST = IdxDataset(
-    "fashion-mnist",
-    ("fashion-mnist", "FashionMNIST/raw", ""),
-    (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
-)
-
-
-def _records(content: bytes, path: Path, record_shape: tuple[int, ...], dataset: str) -> np.ndarray:
+def _records(content: bytes, path: Path, record_shape: tuple[int, ...], dataset: str) -> "np.ndarray":
     """Return the records of an idx file of unsigned bytes, `(n, *record_shape)`, uint8.
 
     The header is big-endian: 0, 0, 8 for unsigned bytes, the number of dimensions, then each dimension in four
@@ -97,6 +67,8 @@ def _records(content: bytes, path: Path, record_shape: tuple[int, ...], dataset:
     Raises:
         UserError: the file is cut short, or its header names another type or shape.
     """
+    import numpy as np
+
     dimensions = 1 + len(record_shape)
     magic = 0x0800 + dimensions
     start = 4 + 4 * dimensions

@@ -21,14 +21,14 @@ _RESIZE_CHUNK = 1000  # images turned to floats at a time: 5,000 of STL-10 at on
 @with_short_repr
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value, so == would fail
 class ImageSet:
-    """One split of a data set, as it was stored.
+    """One split of a dataset, as it was stored.
 
     Args:
         images: `(n, channels, height, width)`, uint8.
         labels: `(n,)`, int64, each an index into `class_names`.
         class_names: one name per class.
         split: "train" or "test".
-        name: the data set.
+        name: the dataset.
         complete: whether these are all the images that were published for this split.
         note: a sentence for the user where there is something to say, such as what is missing.
         source: the file or folder that the images came from, for messages.
@@ -78,7 +78,7 @@ def fragment_note(found: int, published: int, split: str, source: Path) -> str:
 
 
 def check_room(where: str, number: int, shape: Sequence[int]) -> None:
-    """Refuse `number` images of `shape` that would take more memory than any data set of images does.
+    """Refuse `number` images of `shape` that would take more memory than any dataset of images does.
 
     Raises:
         UserError: they would; the message names `where`.

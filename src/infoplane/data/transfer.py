@@ -9,7 +9,7 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.data.sources import Source
+from infoplane.data.spec import Source
 from infoplane.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def download(name: str, source: Source, target: Path, progress: Progress | None)
     What has arrived stays there, so that the next call goes on from it, also after this process was killed.
 
     Args:
-        name: of the data set, for messages.
+        name: of the dataset, for messages.
         source: the file.
         target: where the caller will put it.
         progress: told about every piece.

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from infoplane.distortions import DISTORTIONS
 from infoplane.findings.evidence import Floats
 
 SATURATION = "saturation"
-IDENTITY = {name: float(one.identity) for name, one in DISTORTIONS.items()}  # levels that change nothing
 ACCURACY = "accuracy"
 
 

@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import DISTORTIONS, distortion_named
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.accuracies import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.accuracies import ACCURACY, SATURATION, accuracy_error
 from infoplane.findings.claim import Claim
 from infoplane.findings.curves import PRIMARY, group_matrix, rows_to_judge
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
@@ -112,7 +112,7 @@ def distortion_statements(
     performance = performance.filter(pl.col("split") == "test")
     chance = chance_of_accuracy(measurements)
     recorded = {*rows["distortion"], *performance["distortion"]}
-    named = [*DECISIVE, *(name for name in DISTORTIONS if name in recorded and name not in DECISIVE)]
+    named = [*DECISIVE, *(one.name for one in DISTORTIONS if one.name in recorded and one.name not in DECISIVE)]
     statements = []
     for distortion, examples in itertools.product(named, (ORIGINAL, ADVERSARIAL)):
         chosen = (pl.col("distortion") == distortion) & (pl.col("examples") == examples)
@@ -155,7 +155,7 @@ _Network = tuple[Any, ...]  # (seed, training)
 
 def _networks(rows: pl.DataFrame, distortion: str) -> list[tuple[_Network, pl.DataFrame]]:
     """Split rows by network, in the order of levels from the identity on."""
-    ordered = rows.sort("level", descending=math.isinf(IDENTITY[distortion]))
+    ordered = rows.sort("level", descending=math.isinf(distortion_named(distortion).identity))
     return list(ordered.partition_by("seed", "training", as_dict=True).items())
 
 
@@ -203,7 +203,7 @@ def _compared(
     )
     if not pairs:
         return replace(like, judge=undecidable(f"missing: no records of this for both {' and '.join(both)} training"))
-    reason = _why_not([one for pair in pairs for one in pair], IDENTITY[distortion])
+    reason = _why_not([one for pair in pairs for one in pair], distortion_named(distortion).identity)
     if reason:
         return replace(like, judge=undecidable(reason))
     evidence = _difference_of_slopes(pairs)

@@ -21,8 +21,9 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from infoplane.distortions import distortion_named
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.accuracies import ACCURACY, IDENTITY, SATURATION, accuracy_error
+from infoplane.findings.accuracies import ACCURACY, SATURATION, accuracy_error
 from infoplane.findings.claim import Claim
 from infoplane.findings.curves import group_matrix, rows_to_judge
 from infoplane.findings.evidence import normal_evidence
@@ -70,9 +71,9 @@ def _gains(performance: pl.DataFrame) -> list[Statement]:
         part="accuracy under saturation",
         judge=undecidable("missing: no records of saturated adversarial examples"),
     )
-    plain = rows.filter(pl.col("level") == IDENTITY[SATURATION]).sort("seed")
+    plain = rows.filter(pl.col("level") == distortion_named(SATURATION).identity).sort("seed")
     statements = []
-    for level in rows.filter(pl.col("level") > IDENTITY[SATURATION])["level"].unique().sort():
+    for level in rows.filter(pl.col("level") > distortion_named(SATURATION).identity)["level"].unique().sort():
         both = plain.join(rows.filter(pl.col("level") == level), on="seed", suffix="_saturated").sort("seed")
         if both.is_empty():
             continue
@@ -100,7 +101,7 @@ def _undistorted(rows: pl.DataFrame) -> pl.DataFrame:
 
     Study two measures the level that changes nothing again. Level 2 is that of saturation, and of no other distortion.
     """
-    plain, identity = pl.col("distortion").is_null(), pl.col("level") == IDENTITY[SATURATION]
+    plain, identity = pl.col("distortion").is_null(), pl.col("level") == distortion_named(SATURATION).identity
     return (
         rows.filter(plain | ((pl.col("distortion") == SATURATION) & identity))
         .filter(pl.col("epoch") == pl.col("epoch").max().over("seed"))
@@ -165,8 +166,8 @@ def _contrasts(rows: pl.DataFrame) -> list[Statement]:
     saturated = rows.filter(pl.col("distortion") == SATURATION)
     plain = _undistorted(rows)
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
-    strongest = strongest.filter(pl.col("level") > IDENTITY[SATURATION])
-    weakest = saturated.filter(pl.col("level") == IDENTITY[SATURATION])
+    strongest = strongest.filter(pl.col("level") > distortion_named(SATURATION).identity)
+    weakest = saturated.filter(pl.col("level") == distortion_named(SATURATION).identity)
     like = Statement(statement="", statistic="", quantity=MISTAKEN_INFORMATION, unit="nats", judge=_NEVER)
     more = replace(
         like,

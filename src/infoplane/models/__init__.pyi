@@ -1,7 +1,12 @@
+from .catalogue import MODELS as MODELS
+from .catalogue import model_named as model_named
 from .layers import chosen_layers as chosen_layers
 from .layers import default_layers as default_layers
 from .lenet5 import LeNet5 as LeNet5
 from .load import construct as construct
 from .load import model_from_path as model_from_path
 from .normalisation import Normalise as Normalise
+from .spec import ImageFacts as ImageFacts
+from .spec import ModelSettings as ModelSettings
+from .spec import ModelSpec as ModelSpec
 from .wideresnet import WideResNet as WideResNet

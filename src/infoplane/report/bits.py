@@ -4,7 +4,7 @@ import math
 
 import polars as pl
 
-from infoplane.distortions import DISTORTIONS
+from infoplane import distortions
 from infoplane.estimators.noise import NOISE_SHARE
 from infoplane.records import (
     DECODED,
@@ -158,10 +158,10 @@ def examples_of(rows: pl.DataFrame) -> list[str]:
 def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:
     """Return the levels of each measured distortion, from the one that changes nothing on."""
     found: dict[str, list[float]] = {}
-    for name, known in DISTORTIONS.items():
-        levels = rows.filter(pl.col("distortion") == name)["level"].unique().to_list()
+    for distortion in distortions.DISTORTIONS:
+        levels = rows.filter(pl.col("distortion") == distortion.name)["level"].unique().to_list()
         if levels:
-            found[name] = sorted(levels, reverse=math.isinf(known.identity))
+            found[distortion.name] = distortion.ordered(levels)
     return found
 
 

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import distortion_named
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, noisy_name, trainings_of
 from infoplane.report.examples import examples_look
@@ -113,7 +113,7 @@ def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str)
     """
     levels = distortions_of(performance)
     last = rows.filter(pl.col("layer_index") == pl.col("layer_index").max())
-    columns = [(name, f"{name}: destroys {DISTORTIONS[name].destroys}") for name in levels]
+    columns = [(name, f"{name}: destroys {distortion_named(name).destroys}") for name in levels]
     panels = _panels(rows)
     figure, axes = _grid(title, [head for _, head in columns], 2 + len(panels))
     keys = _Keys(trainings_of(performance), examples_of(performance))
@@ -124,7 +124,7 @@ def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str)
         measured = last.filter(pl.col("distortion") == name)
         for row, panel in enumerate(panels, start=2):
             _draw_information(axes[row, column], measured, levels[name], keys, panel)
-        axes[-1, column].set_xlabel(DISTORTIONS[name].level)
+        axes[-1, column].set_xlabel(distortion_named(name).level)
     axes[0, 0].set_ylabel("accuracy, %")
     axes[1, 0].set_ylabel("loss, nats")
     for row, panel in enumerate(panels, start=2):
@@ -151,7 +151,7 @@ def distortion_layers_figure(rows: pl.DataFrame, distortion: str, title: str) ->
         measured = rows.filter(pl.col("layer_index") == index)
         for row, panel in enumerate(_OF_ALL_LAYERS):
             _draw_information(axes[row, column], measured, levels, keys, panel)
-        axes[-1, column].set_xlabel(DISTORTIONS[distortion].level)
+        axes[-1, column].set_xlabel(distortion_named(distortion).level)
     for row, panel in enumerate(_OF_ALL_LAYERS):
         axes[row, 0].set_ylabel(f"{panel.quantity}, bits\n{panel.name}")
     figure.align_ylabels(axes[:, 0])

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import distortion_named
 from infoplane.records import ORIGINAL
 from infoplane.report.bits import level_label, trainings_of
 from infoplane.report.examples import attacks_of
@@ -60,7 +60,7 @@ def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:
     """
     first_images, first_facts = next(iter(sheets.values()))
     keys = {key.partition("/")[::2] for key in first_images}
-    levels = sorted({float(level) for _, level in keys}, reverse=DISTORTIONS[distortion].identity == float("inf"))
+    levels = distortion_named(distortion).ordered({float(level) for _, level in keys})
     versions = attacks_of(version for version, _ in keys)
     shown = [(ORIGINAL, list(sheets))] + [(version, [training]) for version in versions for training in sheets]
     number = len(first_facts["labels"])
@@ -83,7 +83,7 @@ def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:
                 if top == height - _TOP_INCHES:
                     axes.set_title(level_label(level), fontweight="bold")
             top -= inches
-    level_name = DISTORTIONS[distortion].level
+    level_name = distortion_named(distortion).level
     figure.text((_LEFT_INCHES - 0.06) / width, 1 - (_TOP_INCHES - 0.05) / height, level_name, ha="right", va="bottom")
     return figure
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import distortion_named
 from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
 from infoplane.report.examples import attacks_of
@@ -180,7 +180,7 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     quantities = pl.col("quantity").is_in([MISTAKEN_INFORMATION, TRUE_INFORMATION])
     rows, saturated = last_epoch(rows.filter(quantities)), saturated.filter(quantities)
     if rows.is_empty():  # study one without decoders: study two has those of originals at every layer
-        rows = saturated.filter(pl.col("level") == DISTORTIONS["saturation"].identity)
+        rows = saturated.filter(pl.col("level") == distortion_named("saturation").identity)
     panels = _panels(rows, saturated)
     if not panels:
         return None

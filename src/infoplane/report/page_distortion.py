@@ -4,7 +4,7 @@ from html import escape
 
 import polars as pl
 
-from infoplane.distortions import DISTORTIONS
+from infoplane.distortions import distortion_named
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import (
     distorted,
@@ -101,13 +101,14 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         + '<th scope="col">null</th>' * null
         for _, _, text, interval, null in columns
     )
+    known = distortion_named(name)
     texts = "".join(
         f'<th scope="col" class="text">{escape(text)}</th>'
-        for text in (DISTORTIONS[name].level.capitalize(), "Training", "Examples")
+        for text in (known.level.capitalize(), "Training", "Examples")
     )
     taken = '<th scope="col">Predicted as the texture&rsquo;s class</th>' if lent else ""
     return scrollable(
-        f"{name.capitalize()} (destroys {DISTORTIONS[name].destroys}), seed {seed}, layer {layer}: information in bits",
+        f"{name.capitalize()} (destroys {known.destroys}), seed {seed}, layer {layer}: information in bits",
         f'<thead><tr>{texts}<th scope="col">Accuracy</th>{taken}<th scope="col">Loss, nats</th>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody>",
     )

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from infoplane.config import training_name
 from infoplane.records import trainings_at_chance
 from infoplane.report.bits import RESOLUTION_BITS, examples_of, in_bits, last_epoch, layers_of, trainings_of
 from infoplane.report.examples import attacks_of
@@ -133,9 +134,9 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
     methods = settings.get("methods")
     recorded = {training for _, training in trainings_of(measurements, performance)}
     parts += [
-        f"Nothing has been recorded for {training_label(str(method))} yet."
-        for method in (methods if isinstance(methods, list) else [])
-        if method not in recorded
+        f"Nothing has been recorded for {training_label(training)} yet."
+        for training in (training_name(str(method)) for method in (methods if isinstance(methods, list) else []))
+        if training not in recorded
     ]
     parts += _missing_seeds(settings, {seed for seed, _ in trainings_of(measurements, performance)})
     for seed, training in trainings_of(rows):

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from infoplane.data.digits import load_digits_split
-from infoplane.data.images import as_floats
+from infoplane.data import as_floats, load_split
 from infoplane.errors import UserError
 from infoplane.estimators.tasks import (
     CHANNEL_TASKS,
@@ -47,7 +46,7 @@ class Discipline(NamedTuple):
 
 @cache
 def _digits() -> tuple[Tensor, Tensor]:
-    split = load_digits_split("train", image_size=8)
+    split = load_split("digits", "train", image_size=8)
     return as_floats(split.images), split.labels
 
 

@@ -24,8 +24,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from infoplane import distortions
 from infoplane.config import DistortionConfig
-from infoplane.distortions import DISTORTIONS, nearest_divisors, texture_donors
+from infoplane.distortions import distortion_named, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import mean_unit_variance
 from infoplane.modes import evaluation_mode
@@ -41,9 +42,9 @@ from infoplane.studies.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.studies.outputs import Undistorted
 from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
 from infoplane.studies.progress import Progress, Silence
+from infoplane.studies.work_estimate import level_work, reading_work
 
 STUDY = "distortion"
-ADVERSARIAL = "adversarial"
 
 Tables = dict[str, pl.DataFrame]
 
@@ -94,22 +95,19 @@ def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> 
     Raises:
         UserError: a distortion does not fit these images.
     """
+    if unused := [name for name in config.levels if name not in config.distortions]:
+        raise UserError(f"levels of {unused[0]} were given, but it is not asked for; add it to --distortions")
     height, width = images.shape[2:]
-    asked: dict[str, Sequence[float]] = {name: DISTORTIONS[name].levels for name in config.distortions}
-    if "saturation" in asked:
-        asked["saturation"] = sorted(config.saturation)
-    if "shuffling" in asked:
-        defaults = nearest_divisors(tuple(map(int, DISTORTIONS["shuffling"].levels)), height, width)
-        asked["shuffling"] = sorted(config.shuffling or defaults)
     plan, few = {}, shown_places(labels)
-    for name, levels in asked.items():
-        identity = DISTORTIONS[name].identity
-        plan[name] = tuple(dict.fromkeys([identity, *map(float, levels)]))
+    for distortion in map(distortion_named, config.distortions):
+        levels = config.levels.get(distortion.name) or distortion.default_levels(height, width)
+        ordered = [distortion.identity, *distortion.ordered(levels)]
+        plan[distortion.name] = tuple(dict.fromkeys(map(float, ordered)))
         try:
-            for level in plan[name]:  # tried on a few now rather than refused an hour from now
-                distorted(name, images[few], labels[few], level, 0)
+            for level in plan[distortion.name]:  # tried on a few now rather than refused an hour from now
+                distorted(distortion.name, images[few], labels[few], level, 0)
         except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
+            raise UserError(f"{distortion.name}: {error}") from error
     return plan
 
 
@@ -128,7 +126,7 @@ class _Sitting:
         self._finished, self._seed, self._training = finished, seed, training
         self._run, self._progress = run, progress
         self._epoch = finished.config.training.epochs
-        self._recorded = {name: self._read(name) for name in DISTORTIONS}
+        self._recorded = {one.name: self._read(one.name) for one in distortions.DISTORTIONS}
         self._strongest = {name: levels[-1] for name, levels in plan.items()}
         self._ahead = {name: self._missing(name, levels) for name, levels in plan.items()}
 
@@ -151,11 +149,10 @@ class _Sitting:
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _level_work(self) -> float:
-        return 2.0 * 40 * len(self._finished.labels)
+        return len(self._finished.labels) * level_work(self._finished.config)
 
     def _beginning_work(self) -> float:
-        config = self._finished.config
-        return len(self._finished.labels) * (config.attack.steps + 60 * (1 + config.measurement.decoder_permutations))
+        return len(self._finished.labels) * reading_work(self._finished.config)
 
     def work_ahead(self) -> float:
         """What `go` will do."""
@@ -171,17 +168,18 @@ class _Sitting:
             return
         self._progress.doing(f"{self._who()}: attacking, fitting decoders")
         network = self._finished.network(self._seed, self._training)
-        with attack_warnings_said(self._training, self._progress, self._log):
-            versions = {ORIGINAL: network.images, ADVERSARIAL: network.attacked()}
         try:
+            with attack_warnings_said(self._training, self._progress, self._log):
+                versions = network.versions()
             undistorted = undistorted_layers(network, versions)
-            mistaken_for = {ADVERSARIAL: _predicted(network, versions[ADVERSARIAL])}
+            attacked = {name: images for name, images in versions.items() if name != ORIGINAL}
+            mistaken_for = {name: _predicted(network, images) for name, images in attacked.items()}
             under = partial(Distorted, undistorted=undistorted, mistaken_for=mistaken_for)
             self._progress.advance(self._beginning_work())
             for name, levels in self._ahead.items():
                 if levels:
                     self._distort(name, levels, network, versions, under)
-        except ValueError as error:  # of the user's network, say: activations that are not finite
+        except ValueError as error:  # of the user's network or attack, say: activations that are not finite
             raise UserError(f"{self._who()}: {error}") from error
 
     def _who(self) -> str:
@@ -208,7 +206,7 @@ class _Sitting:
             if level in self._measured_levels(name):
                 self._progress.advance(self._level_work())
                 continue
-            known = self._known_undistorted(name) if level == DISTORTIONS[name].identity else None
+            known = self._known_undistorted(name) if level == distortion_named(name).identity else None
             strongest = level == self._strongest[name]
             textures = lent_textures(name, network.labels, level, network.config.data.seed)
             parts.append(
@@ -247,10 +245,10 @@ class _Sitting:
     def _known_undistorted(self, name: str) -> Tables | None:
         """The records of the undistorted level, under another distortion's name: all distortions share them."""
         for other, tables in self._recorded.items():
-            identity = DISTORTIONS[other].identity
+            identity = distortion_named(other).identity
             own = {folder: table.filter(pl.col("level") == identity) for folder, table in tables.items()}
             if not own["measurements"].is_empty():
-                level = float(DISTORTIONS[name].identity)
+                level = float(distortion_named(name).identity)
                 relabelled = {"distortion": pl.lit(name), "level": pl.lit(level)}
                 return {folder: table.with_columns(**relabelled) for folder, table in own.items()}
         return None
@@ -266,12 +264,13 @@ def _predicted(network: FinishedNetwork, images: Tensor) -> Tensor:
 
 def distorted(name: str, images: Tensor, labels: Tensor, level: float, examples_seed: int) -> Tensor:
     """Return the images under a distortion, each with the same draws in every network and version of the examples."""
-    return DISTORTIONS[name].apply(images, labels, level, _drawing(name, level, examples_seed))
+    return distortion_named(name).apply(images, labels, level, _drawing(name, level, examples_seed))
 
 
 def lent_textures(name: str, labels: Tensor, level: float, examples_seed: int) -> Tensor | None:
     """Return the classes of the images whose texture `distorted` gives to each, or None where it gives none."""
-    if name != "texture-exchange" or level == DISTORTIONS[name].identity:
+    distortion = distortion_named(name)
+    if not distortion.lends_textures or level == distortion.identity:
         return None
     return labels[texture_donors(labels, generator=_drawing(name, level, examples_seed)).to(labels.device)]
 
@@ -321,7 +320,7 @@ def _tables(records: PlaneRecords) -> Tables:
 def _accuracies(performance: pl.DataFrame) -> str:
     """E.g. "original 98.1 -> 20.3 %, adversarial 5.2 -> 11.0 %", from the first level to the last."""
     parts = []
-    for examples in (ORIGINAL, ADVERSARIAL):
+    for examples in performance["examples"].unique(maintain_order=True):
         own = performance.filter(pl.col("examples") == examples)["accuracy"].to_list()
         parts.append(f"{examples} {100 * own[0]:.1f} -> {100 * own[-1]:.1f} %")
     return ", ".join(parts)

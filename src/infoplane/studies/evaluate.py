@@ -16,6 +16,7 @@ from infoplane.checks import check_class_places, labels_within
 from infoplane.layout import as_pixels, copied_pixels, memory_format
 from infoplane.logits import logits_of
 from infoplane.probes import check_same_calls, gather_activations, refusal, same_layer
+from infoplane.randomness import seeded_generator
 from infoplane.records import Prediction
 from infoplane.short_repr import with_short_repr
 from infoplane.team import ALONE, Team
@@ -116,20 +117,23 @@ def attack_images(
     *,
     generator: torch.Generator,
     team: Team = ALONE,
+    name: str = "",
 ) -> Tensor:
     """Return all `images`, float in [0, 1], attacked batch by batch; a team deals the batches out.
 
-    Warns once of what several batches have in common (`AttackWarning`).
+    Every batch has draws of its own, so that they do not depend on the number of processes. Warns once of what several
+    batches have in common (`AttackWarning`), with the attack's name where one is given.
 
     Raises:
         ValueError: what the attack returned breaks its contract (`attacks.apply_attack`).
     """
     attacked, layout = torch.zeros_like(images), memory_format(model)
-    with merged_attack_warnings():
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with merged_attack_warnings(name):
         for start in team.deal(range(0, len(images), BATCH)):
             rows = slice(start, start + BATCH)
-            pixels = as_pixels(images[rows], layout)
-            attacked[rows] = apply_attack(attack, model, pixels, labels[rows], generator=generator)
+            pixels, draws = as_pixels(images[rows], layout), seeded_generator(seed, start, device=generator.device)
+            attacked[rows] = apply_attack(attack, model, pixels, labels[rows], generator=draws)
     return team.add_(attacked)
 
 

@@ -1,6 +1,6 @@
 """The finished networks of a run of study one, with the examples they are measured on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -12,15 +12,15 @@ from infoplane.data import ImageSet
 from infoplane.errors import UserError, broken_rule
 from infoplane.layout import as_pixels
 from infoplane.modes import evaluation_mode
-from infoplane.randomness import seeded_generator
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
+from infoplane.studies.attack_record import KEPT_ATTACKS, check_attacks, try_attacks
+from infoplane.studies.attacked import measured_attacks, versions_of
 from infoplane.studies.data_record import check_data
 from infoplane.studies.ended import ended_at_chance, measured_weights, stopped_at
-from infoplane.studies.evaluate import attack_images
 from infoplane.studies.flow_work import STUDY
 from infoplane.studies.kept_state import check_network, misfit, read_state
-from infoplane.studies.parts import build_attack, build_model, load_test_images, probed_layers
+from infoplane.studies.parts import build_model, load_test_images, probed_layers
 
 
 @with_short_repr
@@ -32,7 +32,7 @@ class FinishedNetwork:
     training: str
     model: nn.Module  # with the weights of the last epoch, in whatever mode: measure under `evaluation_mode`
     layers: tuple[str, ...]  # probed
-    attack: Attack  # as study one measures, without random start
+    attacks: Mapping[str, Attack]  # as study one measures, by the names of their examples
     test: ImageSet  # all test images, uint8
     images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
     labels: Tensor  # (n,) integers
@@ -45,13 +45,18 @@ class FinishedNetwork:
         """Seed of the training."""
         return self.config.seed
 
-    def attacked(self) -> Tensor:
-        """Return the measured examples attacked, `(n, channels, height, width)`: those of study one's last epoch."""
-        generator = seeded_generator(
-            self.seed, "measuring attack", self.training, self.epoch, device=self.images.device
-        )
+    def versions(self) -> dict[str, Tensor]:
+        """Return the measured examples by name, originals first, as study one measured them at its last epoch."""
         with evaluation_mode(self.model):
-            return attack_images(self.model, self.attack, self.images, self.labels, generator=generator)
+            return versions_of(
+                self.images,
+                self.labels,
+                self.model,
+                self.attacks,
+                seed=self.seed,
+                training=self.training,
+                epoch=self.epoch,
+            )
 
 
 class FinishedRun:
@@ -63,14 +68,14 @@ class FinishedRun:
 
     Raises:
         UserError: no run of study one is here, a training has not finished, all ended at chance, a checkpoint is torn,
-            or the data is not there.
+            the data is not there, or an attack of the user's own cannot be used.
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
         self.config = flow_config(run)
         self._run = run
         seeds = run.checkpoint_seeds() or [self.config.seed]
-        self.trainings = [(seed, training) for seed in seeds for training in self.config.methods]
+        self.trainings = [(seed, training) for seed in seeds for training in self.config.trainings]
         for seed, training in self.trainings:
             self._check_finished(seed, training)
         self.ended_at_chance = [
@@ -83,6 +88,9 @@ class FinishedRun:
         check_data(run, self._test)
         self._images = as_pixels(self._test.images[measured])
         self._labels = self._test.labels[measured]
+        if KEPT_ATTACKS in run.read_config()["environment"]:
+            attacks, model = measured_attacks(self.config), build_model(self.config, self._test)
+            check_attacks(run, try_attacks(attacks, model, self._images, self._labels))
 
     def __len__(self) -> int:
         return len(self.trainings)
@@ -122,7 +130,7 @@ class FinishedRun:
             training=training,
             model=model,
             layers=probed_layers(config, model, self._test.images).names,
-            attack=build_attack(config.attack, random_start=False),
+            attacks=measured_attacks(config),
             test=self._test,
             images=self._images,
             labels=self._labels,

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from infoplane.acceleration import Choices
 from infoplane.config import FlowConfig
 from infoplane.modes import evaluation_mode
-from infoplane.records import Performance
+from infoplane.records import ORIGINAL, Performance
+from infoplane.studies.attacked import measured_attacks
 from infoplane.studies.evaluate import evaluate, prediction_counts
-from infoplane.studies.parts import Images, build_attack, build_model, probed_layers
+from infoplane.studies.parts import Images, build_model, probed_layers
 from infoplane.studies.plane import InformationPlane, PlaneRecords
 from infoplane.studies.trainers import build_trainer
 from infoplane.team import Team
 from infoplane.training import EpochRecord, Trainer
+from infoplane.training.named import NamedTraining
 
 STUDY = "information-flow"
 
@@ -25,7 +27,7 @@ class FlowWork:
 
     Args:
         config: of one seed.
-        training: name of the method.
+        training: what is trained by.
         images: of the study.
         pixels: the measured ones, as floats.
         choices: how networks compute while they train.
@@ -33,7 +35,7 @@ class FlowWork:
     """
 
     def __init__(
-        self, config: FlowConfig, training: str, images: Images, pixels: Tensor, choices: Choices, team: Team
+        self, config: FlowConfig, training: NamedTraining, images: Images, pixels: Tensor, choices: Choices, team: Team
     ) -> None:
         self._config, self._training, self._images = config, training, images
         self._choices, self._team = choices, team
@@ -41,11 +43,12 @@ class FlowWork:
         self.trainer: Trainer | None = None  # while it works
         probed = probed_layers(config, self.model, pixels)
         self.unused_layers = probed.unused
+        self.attacks = measured_attacks(config)
         self._plane = InformationPlane(
             pixels,
             images.test.labels[images.measured],
             layers=probed.names,
-            attack=build_attack(config.attack, random_start=False),
+            attack=self.attacks,
             settings=config.measurement,
             seed=config.seed,
             examples_seed=config.data.seed,
@@ -87,16 +90,14 @@ class FlowWork:
         records = self._plane.measure(
             self.network,
             epoch=epoch,
-            training=self._training,
+            training=self._training.name,
             thorough=thorough,
             final=final,
             gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
             seconds=trainer.seconds if trainer else 0.0,
         )
         # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
-        attacked = [
-            replace(row, at_chance=self._at_chance) for row in records.performance if row.examples == "adversarial"
-        ]
+        attacked = [replace(row, at_chance=self._at_chance) for row in records.performance if row.examples != ORIGINAL]
         return records._replace(performance=attacked + self.evaluate(epoch).performance)
 
     def evaluate(self, epoch: int) -> PlaneRecords:
@@ -111,10 +112,10 @@ class FlowWork:
                 Performance(
                     study=STUDY,
                     seed=self._config.seed,
-                    training=self._training,
+                    training=self._training.name,
                     epoch=epoch,
                     split=split,
-                    examples="original",
+                    examples=ORIGINAL,
                     accuracy=whole.accuracy,
                     loss=whole.loss,
                     n=len(images),

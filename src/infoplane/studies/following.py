@@ -11,6 +11,7 @@ from infoplane.studies.flow_work import FlowWork
 from infoplane.studies.parts import load_images
 from infoplane.team import Team
 from infoplane.training import DivergedError
+from infoplane.training.named import named_trainings
 
 
 class Start(NamedTuple):
@@ -43,7 +44,7 @@ def follow_information_flow(team: Team) -> None:
     works = [
         FlowWork(own, training, images, pixels, start.choices, team)
         for own in start.config.of_each_seed()
-        for training in start.config.methods
+        for training in named_trainings(start.config)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AttackWarning)  # the leader warns of its share

@@ -1,7 +1,7 @@
 """Study one: information flow during training, normal against adversarial (docs/method.md, section 5)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.layout import as_pixels
 from infoplane.records import (
+    ADVERSARIAL,
+    ORIGINAL,
     Geometry,
     Measurement,
     Performance,
@@ -23,18 +25,21 @@ from infoplane.records import (
 from infoplane.runs import RunFolder
 from infoplane.short_repr import with_short_repr
 from infoplane.state import split_state
+from infoplane.studies.attack_record import keep_attacks, try_attacks
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.data_record import keep_data
 from infoplane.studies.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
 from infoplane.studies.flow_work import STUDY, FlowWork
 from infoplane.studies.following import Order, Start
 from infoplane.studies.kept_state import check_network, misfit, read_state, write_state
-from infoplane.studies.methods import passes_per_image
-from infoplane.studies.parts import Images, load_images
+from infoplane.studies.method_record import keep_method, try_method
+from infoplane.studies.parts import Images, build_attack, load_images
 from infoplane.studies.plane import PlaneRecords
 from infoplane.studies.progress import Progress, Silence
 from infoplane.studies.trainers import SourceNetworks
+from infoplane.studies.work_estimate import FORWARD, measuring_work
 from infoplane.team import ALONE, Team
+from infoplane.training.named import NamedTraining, named_trainings
 
 
 @with_short_repr
@@ -80,6 +85,7 @@ def information_flow(
         DivergedError: a training did not stay finite.
     """
     progress = progress or Silence()
+    methods = named_trainings(config)
     images = load_images(config, device)
     if run is not None and run.exists():
         keep_data(run, images.train, images.test)
@@ -92,7 +98,7 @@ def information_flow(
             "stay at their full values; --training.warmup-epochs shortens it"
         )
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
-    trainings = [(own, training) for own in config.of_each_seed() for training in config.methods]
+    trainings = [(own, training) for own in config.of_each_seed() for training in methods]
     team.tell(Start(config, device, choices))
     flows = [
         _Flow(
@@ -105,13 +111,16 @@ def information_flow(
             choices,
             team,
             number=number,
-            name=_name(config, own.seed, training),
+            name=_name(config, own.seed, training.name),
             continue_at_chance=continue_at_chance,
         )
         for number, (own, training) in enumerate(trainings)
     ]
     if unused := flows[0].unused_layers():
         progress.say(f"layers {', '.join(unused)} do not run when the network classifies and are left out")
+    flows[0].try_attacks()
+    for flow in flows[: len(methods)]:
+        flow.try_method()
     progress.begin(sum(flow.work_ahead() for flow in flows))
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
@@ -130,13 +139,20 @@ def _name(config: FlowConfig, seed: int, training: str) -> str:
     return training if config.seeds == 1 else f"{training}, seed {seed}"
 
 
+def _accuracies(performance: Sequence[Performance]) -> list[tuple[str, float]]:
+    """The accuracies of one epoch by name: on original training and test examples, then under each attack."""
+    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
+    names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
+    return [(names.get(row.examples, row.examples) or row.split, row.accuracy) for row in rows]
+
+
 class _Flow:
     """One training of the study. Each epoch: measure, write the records, train, write the next checkpoint."""
 
     def __init__(
         self,
         config: FlowConfig,
-        training: str,
+        training: NamedTraining,
         images: Images,
         pixels: Tensor,
         run: RunFolder | None,
@@ -151,16 +167,18 @@ class _Flow:
         self.measurements: list[Measurement] = []
         self.geometry: list[Geometry] = []
         self.performance: list[Performance] = []
-        self._config, self._training, self._images, self._name = config, training, images, name
+        self._config, self._training, self._images, self._name = config, training.name, images, name
         self._run, self._progress, self._pixels = run, progress, pixels
         self._number, self._team = number, team
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
         self._continue_at_chance = continue_at_chance
-        self._last = stopped_at(run, config, training, continue_at_chance=continue_at_chance) or config.training.epochs
+        self._method = training
+        ended = stopped_at(run, config, training.name, continue_at_chance=continue_at_chance)
+        self._last = ended or config.training.epochs
         self._said_at_chance = False
         # to be measured in full now: where the training ended, only accuracies were taken
-        self._again = ended_at_chance(run, config, training) if continue_at_chance else None
+        self._again = ended_at_chance(run, config, training.name) if continue_at_chance else None
         self._first = self._first_epoch()
 
     def _measured_epochs(self) -> list[int]:
@@ -193,19 +211,43 @@ class _Flow:
         """Layers with weights that are not measured, since they do not run."""
         return self._work.unused_layers
 
+    def try_method(self) -> None:
+        """Try a method of the user's own for one step, before anything is trained; the run keeps what it did.
+
+        Raises:
+            UserError: the method raises, breaks its contract, or does something else than when the run began.
+        """
+        if not self._method.method.is_own or self._images.train is None:
+            return
+        found = try_method(self._method, self._config, self._images.test)
+        if self._run is not None and self._run.exists():
+            keep_method(self._run, self._training, found)
+
+    def try_attacks(self) -> None:
+        """Try the user's own attacks on a few images, before anything is trained; the run keeps what they did.
+
+        Raises:
+            UserError: an attack raises, breaks its contract, or does something else than when the run began.
+        """
+        labels = self._images.test.labels[self._images.measured]
+        found = try_attacks(self._work.attacks, self._work.model, self._pixels, labels)
+        if self._run is not None and self._run.exists():
+            keep_attacks(self._run, found)
+
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _epoch_work(self) -> float:
-        return passes_per_image(self._training, self._config) * len(self._images.train) if self._images.train else 0
+        attack = build_attack(self._config.attack, random_start=True)
+        return self._method.passes(attack) * len(self._images.train) if self._images.train else 0
 
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
-        per_image = self._config.attack.steps + 25
-        if epoch in self._config.thorough_epochs() or epoch == self._last:
-            per_image += 150
-            if epoch == self._last:  # noise sweep, decoders of permuted labels
-                per_image += 100 * self._config.measurement.decoder_permutations + 100
-        return evaluated / 3 + len(self._images.measured) * per_image
+        per_image = measuring_work(self._config, thorough=self._is_thorough(epoch), final=epoch == self._last)
+        return evaluated * FORWARD + len(self._images.measured) * per_image
+
+    def _is_thorough(self, epoch: int) -> bool:
+        thorough = self._config.thorough_epochs()
+        return epoch in thorough or (epoch == self._last and bool(thorough))
 
     def work_ahead(self) -> float:
         """What `go` will do."""
@@ -331,8 +373,7 @@ class _Flow:
         config = self._config
         self._progress.doing(f"{self._name}: measuring epoch {epoch} of {config.training.epochs}")
         began = time.perf_counter()
-        final = epoch == self._last
-        thorough = epoch in config.thorough_epochs() or (final and bool(config.thorough_epochs()))
+        final, thorough = epoch == self._last, self._is_thorough(epoch)
         try:
             with attack_warnings_said(f"{self._name}, measuring epoch {epoch}", self._progress, self._log):
                 records: PlaneRecords = (
@@ -359,9 +400,7 @@ class _Flow:
         taken = time.perf_counter() - began
         trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)
-        names = {("train", "original"): "train", ("test", "original"): "test", ("test", "adversarial"): "attacked"}
-        found = {names[row.split, row.examples]: row.accuracy for row in records.performance}
-        accuracies = ", ".join(f"{name} {found[name]:.1%}" for name in names.values() if name in found)
+        accuracies = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in _accuracies(records.performance))
         self._progress.say(
             f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
             f"(trained {trained:.0f} s, measured in {taken:.1f} s)"

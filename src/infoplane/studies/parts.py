@@ -1,18 +1,17 @@
 """From settings to the parts of a study: data, model, attack, training method, augmentation."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import L2PGD, PGD, LinfPGD
+from infoplane.attacks import PGD, pgd_attack
 from infoplane.config import AttackConfig, DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
 from infoplane.logits import logits_of
-from infoplane.models import LeNet5, WideResNet, chosen_layers, construct, default_layers, model_from_path
+from infoplane.models import ImageFacts, chosen_layers, construct, default_layers, model_named
 from infoplane.modes import evaluation_mode
 from infoplane.probes import refusal
 from infoplane.randomness import seeded_generator, stable_seed
@@ -94,12 +93,8 @@ def _to_device(images: ImageSet, device: str) -> ImageSet:
     return replace(images, images=images.images.to(device), labels=images.labels.to(device))
 
 
-def _root(data: DataConfig) -> Path | str | None:
-    return data.folder if data.name == "function" or not data.folder else Path(data.folder)
-
-
 def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
-    images = load_split(data.name, split, root=_root(data), image_size=data.image_size, seed=data.seed)
+    images = load_split(data.name, split, root=data.folder or None, image_size=data.image_size, seed=data.seed)
     if limit is None or limit >= len(images):
         return images
     return images.subset(stratified_indices(images.labels, limit, seeded_generator(data.seed, "subset", split)))
@@ -108,54 +103,45 @@ def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
     """Return the network with its initial weights: the same for every training of a seed."""
     channels, size = images.images.shape[1], images.images.shape[2]
-    facts = {"image_size": size, "channels": channels, "classes": len(images.class_names)}
     if images.images.shape[3] != size:
         raise UserError(
             f"{images.name}: images must be square, found {size} x {images.images.shape[3]}; use --data.image-size"
         )
-
     mean, std = (numbers if len(numbers) > 1 else numbers[0] for numbers in (config.model.mean, config.model.std))
-
-    def factory() -> nn.Module:
-        match config.model.name:
-            case "lenet5":
-                return LeNet5(**facts, mean=mean, std=std)
-            case "wideresnet":
-                depth, widen_factor = config.model.depth, config.model.widen_factor
-                return WideResNet(depth=depth, widen_factor=widen_factor, **facts, mean=mean, std=std)
-            case path if ":" in path:
-                # Tried here, where a lazy layer may draw its weights.
-                return _made_usual(model_from_path(path, **facts), path, **facts)
-            case name:
-                raise UserError(f"unknown model {name!r}; choose lenet5, wideresnet or package.module:function")
-
+    facts = ImageFacts(size, channels, len(images.class_names), mean, std)
+    spec = model_named(config.model.name)
+    settings = spec.checked(config.model.settings)
     try:
-        model = construct(factory, seed=stable_seed(config.seed, "initial weights"))
+        # Tried inside, where a lazy layer may draw its weights.
+        model = construct(
+            lambda: _made_usual(spec.build(facts, settings), spec.name, facts),
+            seed=stable_seed(config.seed, "initial weights"),
+        )
     except ValueError as error:
-        raise UserError(f"model {config.model.name}: {error}") from error
+        raise UserError(f"model {spec.name}: {error}") from error
     model = model.to(images.images.device)
-    if config.model.name in ("lenet5", "wideresnet"):  # twice as fast on a CPU; others may not bear it (layout.py)
+    if spec.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 
-def _made_usual(model: nn.Module, path: str, *, image_size: int, channels: int, classes: int) -> nn.Module:
+def _made_usual(model: nn.Module, name: str, facts: ImageFacts) -> nn.Module:
     """Check that a model takes images and returns logits; let it return them bare and leave its input as it is."""
-    shape = (1, channels, image_size, image_size)
+    shape, classes = (1, facts.channels, facts.image_size, facts.image_size), facts.classes
     image = torch.zeros(shape)
     unwritten = image._version
     try:
         with torch.no_grad(), evaluation_mode(model):
             output = model(image)
     except Exception as error:
-        raise UserError(f"the model {path}: {refusal(model, torch.zeros(shape), error)}") from error
+        raise UserError(f"the model {name}: {refusal(model, torch.zeros(shape), error)}") from error
     try:
         logits = logits_of(output)
     except ValueError as error:
-        raise UserError(f"the model {path}: {error}") from error
+        raise UserError(f"the model {name}: {error}") from error
     if logits.shape != (1, classes):
         found = tuple(logits.shape)
-        raise UserError(f"the model {path} must return logits of shape (batch, {classes}), got {found} for one image")
+        raise UserError(f"the model {name} must return logits of shape (batch, {classes}), got {found} for one image")
     if image._version != unwritten:  # a batch is used again after a pass, for one by the attack
         model.register_forward_pre_hook(_copy_of_input)
     if not isinstance(output, Tensor):
@@ -204,9 +190,8 @@ def probed_layers(config: FlowConfig, model: nn.Module, images: Tensor) -> Probe
 
 
 def build_attack(attack: AttackConfig, *, random_start: bool) -> PGD:
-    """Return PGD with the given settings."""
-    kind = LinfPGD if attack.norm == "linf" else L2PGD
-    return kind(epsilon=attack.epsilon, step_size=attack.step_size, steps=attack.steps, random_start=random_start)
+    """Return PGD with the given settings, to train with."""
+    return pgd_attack(attack, random_start=random_start)
 
 
 def build_augmentation(config: FlowConfig) -> CropAndFlip | None:

@@ -25,8 +25,8 @@ from infoplane.records import (
     performance_table,
 )
 from infoplane.short_repr import with_short_repr
+from infoplane.studies.attacked import attacks_by_name, versions_of
 from infoplane.studies.evaluate import (
-    attack_images,
     check_classifies,
     evaluate,
     layer_activations,
@@ -73,16 +73,20 @@ class InformationPlane:
         labels: `(n,)` integers of any type, the places of the classes among the model's logits.
         layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer
             that runs when the model classifies an image.
-        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. What it returns is
-            checked, and what it moves of the model is put back (`attacks.apply_attack`). None measures original
-            examples only.
+        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. Several, say
+            `{"adversarial": LinfPGD(...), "mine": my_attack}`, are measured in one plane, each under its name in the
+            column `examples`. What they return is checked, and what they move of the model is put back
+            (`attacks.apply_attack`). None measures original examples only.
         settings: noise, bins and permutations.
         seed: of the training, for the records and the attack's draws.
         examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
         study: name in the records.
         split: name in the records, where the images come from.
         team: processes that measure together, each with the same arguments: batches and layers are dealt out, and all
-            get the same records. With it, `attack` must draw nothing.
+            get the same records.
+
+    Raises:
+        ValueError: images, labels or `attack` are not as described.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class InformationPlane:
         labels: Tensor,
         *,
         layers: Sequence[str] = (),
-        attack: Attack | None = None,
+        attack: Attack | Mapping[str, Attack] | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
         examples_seed: int = 0,
@@ -102,7 +106,7 @@ class InformationPlane:
         check_images(images)
         check_labels(labels, len(images))
         self._images, self._labels = images, labels.long()
-        self._layers, self._attack = tuple(layers), attack
+        self._layers, self._attacks = tuple(layers), attacks_by_name(attack)
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
         self._examples_seed, self._team = examples_seed, team
@@ -245,13 +249,16 @@ class InformationPlane:
 
     def _versions(self, model: nn.Module, training: str, epoch: int) -> dict[str, Tensor]:
         """The examples by name: as they are, and attacked in this state of the model."""
-        versions = {ORIGINAL: self._images}
-        if self._attack is not None:
-            generator = seeded_generator(self._seed, "measuring attack", training, epoch, device=self._images.device)
-            versions["adversarial"] = attack_images(
-                model, self._attack, self._images, self._labels, generator=generator, team=self._team
-            )
-        return versions
+        return versions_of(
+            self._images,
+            self._labels,
+            model,
+            self._attacks,
+            seed=self._seed,
+            training=training,
+            epoch=epoch,
+            team=self._team,
+        )
 
 
 def _share(predicted: Tensor, classes: Tensor | None) -> float | None:

@@ -1,25 +1,27 @@
 """From settings to a trainer: method, images, validation, and the networks that ensemble training attacks."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from infoplane.acceleration import Choices
-from infoplane.config import WRAPPER, FlowConfig
+from infoplane.attacks import PGD
+from infoplane.config import FlowConfig
 from infoplane.randomness import stable_seed
 from infoplane.runs import RunFolder
 from infoplane.state import split_state
 from infoplane.studies.kept_state import read_state
-from infoplane.studies.methods import build_method, warmup_steps
 from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model
 from infoplane.studies.progress import Progress
 from infoplane.team import Team
 from infoplane.training import Trainer, TrainingMethod, Validation, normal_training
+from infoplane.training.named import NamedTraining
 
 
 def build_trainer(
     config: FlowConfig,
-    training: str,
+    training: NamedTraining,
     model: nn.Module,
     images: Images,
     sources: Sequence[Mapping[str, Tensor]],
@@ -30,7 +32,7 @@ def build_trainer(
 
     Args:
         config: of one seed.
-        training: name of the method.
+        training: what is trained by.
         model: with its initial weights.
         images: of the study.
         sources: from `SourceNetworks`.
@@ -52,7 +54,7 @@ def build_trainer(
         train.labels,
         config.training,
         seed=config.seed,
-        training=training,
+        training=training.name,
         augmentation=build_augmentation(config),
         validation=_validation(config, training, images) if not team.rank else None,  # what it decides, the leader says
         choices=choices,
@@ -60,25 +62,56 @@ def build_trainer(
     )
 
 
-def _method(training: str, config: FlowConfig, sources: list[nn.Module], images: int) -> TrainingMethod:
+def build_method(
+    training: NamedTraining, config: FlowConfig, sources: Sequence[nn.Module], *, warmup_steps: int = 0
+) -> TrainingMethod:
+    """Return the method of a training, fresh.
+
+    Args:
+        training: which.
+        config: all settings.
+        sources: networks that ensemble training attacks.
+        warmup_steps: over so many steps the radius of the ball grows to that of the settings.
+    """
+
+    def attack(share: float) -> PGD:
+        scaled = {"epsilon": share * config.attack.epsilon, "step_size": share * config.attack.step_size}
+        return build_attack(config.attack.model_copy(update=scaled), random_start=True)
+
+    return training.build(attack, sources, warmup_steps=warmup_steps)
+
+
+def warmup_steps(config: FlowConfig, images: int, replays: int) -> int:
+    """Return how many steps of a method the warm-up takes.
+
+    Args:
+        config: all settings.
+        images: that are trained on.
+        replays: `TrainingMethod.replays`, updates per step.
+    """
+    batches = math.ceil(images / config.training.batch_size)
+    return round(config.training.warmup_epochs * math.ceil(batches / replays))
+
+
+def _method(training: NamedTraining, config: FlowConfig, sources: list[nn.Module], images: int) -> TrainingMethod:
     replays = build_method(training, config, sources).replays
     return build_method(training, config, sources, warmup_steps=warmup_steps(config, images, replays))
 
 
-def _validation(config: FlowConfig, training: str, images: Images) -> Validation | None:
+def _validation(config: FlowConfig, training: NamedTraining, images: Images) -> Validation | None:
     if images.held_out is None:
         return None
     # A network that never met an attack is wrong about all of them: its best epoch goes by original images.
-    attack = None if training == "normal" else build_attack(config.attack, random_start=False)
+    attack = build_attack(config.attack, random_start=False) if training.attacks else None
     return Validation(images.held_out.images, images.held_out.labels, attack)
 
 
 class SourceNetworks:
-    """The networks that ensemble training attacks, trained normally beforehand, by this process alone.
+    """The networks that a method attacks beside its own, trained normally beforehand, by this process alone.
 
     Args:
         config: of one seed.
-        training: name of the method; only ensemble training has sources.
+        training: whose sources these are.
         images: of the study.
         run: where they are kept, so that a continued run has the same; or None.
         progress: hears of their training.
@@ -88,7 +121,7 @@ class SourceNetworks:
     def __init__(
         self,
         config: FlowConfig,
-        training: str,
+        training: NamedTraining,
         images: Images,
         run: RunFolder | None,
         progress: Progress,
@@ -99,9 +132,7 @@ class SourceNetworks:
 
     def weights(self) -> list[dict[str, Tensor]]:
         """Return the `state_dict` of each: kept ones, or trained now."""
-        if self._training.removesuffix(WRAPPER) != "ensemble" or self._images.train is None:
-            return []
-        return [self._one(number) for number in range(self._config.method.ensemble_sources)]
+        return [self._one(number) for number in range(self._training.sources if self._images.train else 0)]
 
     def _one(self, number: int) -> dict[str, Tensor]:
         train, name = self._images.train, f"source{number}"
@@ -124,7 +155,7 @@ class SourceNetworks:
             choices=self._choices,
         )
         for epoch in range(epochs):
-            self._progress.doing(f"{self._training}: training {name}, epoch {epoch + 1} of {epochs}")
+            self._progress.doing(f"{self._training.name}: training {name}, epoch {epoch + 1} of {epochs}")
             trainer.train_epoch()
         if self._run is not None:
             self._run.write_checkpoint(self._config.seed, name, epochs, *split_state(trainer.state_dict()))

@@ -1,5 +1,7 @@
 from .adversarial import adversarial_training as adversarial_training
+from .adversarial import in_evaluation_mode as in_evaluation_mode
 from .awp import AWPTraining as AWPTraining
+from .contract import checked_method as checked_method
 from .ensemble import ensemble_training as ensemble_training
 from .fast import GuardedTraining as GuardedTraining
 from .fast import fgsm_rs_training as fgsm_rs_training

@@ -18,7 +18,7 @@ Shift = Sequence[tuple[nn.Parameter, Tensor]]
 _SMALLEST = 1e-12  # of a gradient's length that is divided by
 
 
-class _Captured(Exception):  # noqa: N818 - no error: the gradient is there
+class _Captured(BaseException):  # no Exception: a method that catches those must let it through
     pass
 
 

@@ -1,4 +1,4 @@
-"""Distortions of images that each destroy one kind of cue, and the table that studies choose them from.
+"""Changes of images that each destroy one kind of cue.
 
 All take images `(n, channels, height, width)`, float32 or float64 in [0, 1], on any device, and return new ones of that
 shape, type and range. At its identity level a distortion returns the same bits. Draws come from a generator on the CPU
@@ -7,8 +7,7 @@ the same examples alike.
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -221,7 +220,7 @@ def divisors(height: int, width: int) -> list[int]:
     return [number for number in range(1, common + 1) if common % number == 0]
 
 
-def nearest_divisors(pieces: tuple[int, ...], height: int, width: int) -> tuple[int, ...]:
+def nearest_divisors(pieces: Sequence[float], height: int, width: int) -> tuple[int, ...]:
     """Return for each of `pieces` the nearest number that divides both sides, the smaller of two, each once."""
     known = divisors(height, width)
     return tuple(dict.fromkeys(min(known, key=lambda number: abs(number - wanted)) for wanted in pieces))
@@ -256,77 +255,3 @@ def _blurred(images: Tensor, width: float) -> Tensor:
     kept = torch.exp(-2 * (math.pi * width) ** 2 * squared)
     blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=(height, columns))
     return blurred
-
-
-Apply = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
-
-
-class Distortion(NamedTuple):
-    """One distortion as studies use it."""
-
-    destroys: str
-    level: str  # what the number is
-    identity: float  # the level that changes nothing
-    levels: tuple[float, ...]  # by default, from the identity on
-    apply: Apply  # (images, labels, level, generator)
-
-
-def _without_draws(distort: Callable[[Tensor, float], Tensor]) -> Apply:
-    return lambda images, _labels, level, _generator: distort(images, level)
-
-
-def _with_draws(distort: Callable[..., Tensor], kind: type[float] = float) -> Apply:
-    return lambda images, _labels, level, generator: distort(images, kind(level), generator=generator)
-
-
-DISTORTIONS: dict[str, Distortion] = {
-    "saturation": Distortion(
-        destroys="texture",
-        level="saturation level p",
-        identity=2,
-        levels=(2, 8, 16, 64, 1024),
-        apply=_without_draws(saturate),
-    ),
-    "shuffling": Distortion(
-        destroys="shape",
-        level="patches per side",
-        identity=1,
-        levels=(1, 2, 4, 8),
-        apply=_with_draws(shuffle_patches, int),
-    ),
-    "low-pass": Distortion(
-        destroys="fine detail",
-        level="blur, pixels",
-        identity=0,
-        levels=(0, 0.5, 1, 2, 4),
-        apply=_without_draws(low_pass),
-    ),
-    "high-pass": Distortion(
-        destroys="coarse form",
-        level="blur taken away, pixels",
-        identity=math.inf,
-        levels=(math.inf, 4, 2, 1, 0.5),
-        apply=_without_draws(high_pass),
-    ),
-    "grey": Distortion(
-        destroys="colour",
-        level="share of colour removed",
-        identity=0,
-        levels=(0, 0.5, 1),
-        apply=_without_draws(remove_colour),
-    ),
-    "noise": Distortion(
-        destroys="faint detail",
-        level="standard deviation",
-        identity=0,
-        levels=(0, 0.05, 0.1, 0.2, 0.4),
-        apply=_with_draws(add_noise),
-    ),
-    "texture-exchange": Distortion(
-        destroys="agreement of shape and texture",
-        level="blur exchanged, pixels",
-        identity=0,
-        levels=(0, 0.5, 1, 2, 4),
-        apply=lambda images, labels, level, generator: exchange_texture(images, labels, level, generator=generator),
-    ),
-}

@@ -1,0 +1,61 @@
+"""The attacks that a run can measure. To add one, write its file and add it to the list."""
+
+from collections.abc import Sequence
+
+from infoplane.attacks.fgsm import FGSM_SPEC
+from infoplane.attacks.own import own_attack
+from infoplane.attacks.pgd import PGD_SPEC
+from infoplane.attacks.spec import AttackSpec
+from infoplane.errors import UserError, unknown_name
+
+ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC]
+OWN_FORM = "package.module:function"
+
+
+def attack_named(name: str) -> AttackSpec:
+    """Return the attack of this name, or the user's own of this path.
+
+    Raises:
+        UserError: there is none; the message lists those that there are.
+    """
+    if ":" in name:
+        return own_attack(name)
+    known = {spec.name: spec for spec in ATTACKS}
+    if name not in known:
+        raise unknown_name("attack", name, [*known, OWN_FORM])
+    return known[name]
+
+
+def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
+    """Return attacks by the names that the records give to their examples, in the order of `names`.
+
+    Args:
+        names: of attacks in `ATTACKS`, or paths of the user's own.
+        norm: of the settings, "linf" or "l2".
+
+    Raises:
+        UserError: there is no such attack, it is not defined for the norm, or two kinds of examples would have one
+            name.
+    """
+    from infoplane.records import ORIGINAL  # here, since polars loads slowly
+
+    shipped = {spec.examples: f"those of the attack {spec.name}" for spec in ATTACKS}
+    taken = {ORIGINAL: "examples without an attack"}
+    chosen: dict[str, AttackSpec] = {}
+    for name in names:
+        spec = attack_named(name)
+        if norm not in spec.norms:
+            able = ", ".join(one.name for one in ATTACKS if norm in one.norms)
+            raise UserError(
+                f"the attack {name} is defined for the norm {' or '.join(spec.norms)}, not for {norm}; "
+                f"choose from {able}"
+            )
+        others = {**shipped, **taken} if spec.is_own else taken
+        if spec.examples in others:
+            raise UserError(
+                f"the attack {name}: the records would call its examples {spec.examples!r}, as "
+                f"{others[spec.examples]}; name each attack once, and give the function another name"
+            )
+        chosen[spec.examples] = spec
+        taken[spec.examples] = f"those of the attack {name}"
+    return chosen

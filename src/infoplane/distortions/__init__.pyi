@@ -1,0 +1,14 @@
+from .catalogue import DISTORTIONS as DISTORTIONS
+from .catalogue import distortion_named as distortion_named
+from .changes import add_noise as add_noise
+from .changes import check_pieces as check_pieces
+from .changes import divisors as divisors
+from .changes import exchange_texture as exchange_texture
+from .changes import high_pass as high_pass
+from .changes import low_pass as low_pass
+from .changes import nearest_divisors as nearest_divisors
+from .changes import remove_colour as remove_colour
+from .changes import saturate as saturate
+from .changes import shuffle_patches as shuffle_patches
+from .changes import texture_donors as texture_donors
+from .spec import Distortion as Distortion

@@ -1,0 +1,38 @@
+"""The networks that infoplane builds. To add one, write its file and add it to the list."""
+
+from typing import TYPE_CHECKING
+
+from infoplane.errors import unknown_name
+from infoplane.models.lenet5_spec import LENET5
+from infoplane.models.spec import ImageFacts, ModelSettings, ModelSpec
+from infoplane.models.wideresnet_spec import WIDERESNET
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODELS: list[ModelSpec] = [LENET5, WIDERESNET]
+
+
+def model_named(name: str) -> ModelSpec:
+    """Return the network of this name, or the user's own where the name is "package.module:function".
+
+    A function of the user's own is not imported before the network is built.
+
+    Raises:
+        UserError: there is none; the message lists those that there are.
+    """
+    known = {model.name: model for model in MODELS}
+    if name in known:
+        return known[name]
+    if ":" in name:
+        return _own_model(name)
+    raise unknown_name("model", name, [*known, "package.module:function"])
+
+
+def _own_model(path: str) -> ModelSpec:
+    def build(facts: ImageFacts, _settings: ModelSettings) -> "nn.Module":
+        from infoplane.models.load import model_from_path
+
+        return model_from_path(path, image_size=facts.image_size, channels=facts.channels, classes=facts.classes)
+
+    return ModelSpec(name=path, description="your own function that returns a torch module", build=build)

@@ -1,0 +1,23 @@
+"""What is known of LeNet-5 before it is built."""
+
+from typing import TYPE_CHECKING
+
+from infoplane.models.spec import ImageFacts, ModelSettings, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _build(facts: ImageFacts, _settings: ModelSettings) -> "nn.Module":
+    from infoplane.models.lenet5 import LeNet5
+
+    return LeNet5(**facts._asdict())
+
+
+LENET5 = ModelSpec(
+    name="lenet5",
+    description="LeNet-5 with ReLU and max-pooling, for images of 16x16 pixels and more",
+    build=_build,
+    normalises=True,
+    channels_last=True,
+)

@@ -1,0 +1,67 @@
+"""All that is known of one network: its name, its own settings, and how it is built."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infoplane.errors import UserError, broken_rule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class ImageFacts(NamedTuple):
+    """What a network is built for."""
+
+    image_size: int  # height and width in pixels
+    channels: int
+    classes: int
+    mean: float | tuple[float, ...]  # of the pixels, one number or one per channel: see `Normalise`
+    std: float | tuple[float, ...]  # likewise
+
+
+class ModelSettings(BaseModel):
+    """Base of the settings that only one network has; a field's docstring is its help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One network. Torch is imported inside `build`.
+
+    Args:
+        name: as it is typed.
+        description: one line, for help and documentation.
+        build: returns the network with its initial weights, drawn from torch's global generator; it raises ValueError
+            where settings and images do not fit each other.
+        settings: that only this network has.
+        normalises: whether the network subtracts the mean of the pixels and divides by their std.
+        channels_last: whether the network takes images in this layout, with which a CPU is twice as fast.
+    """
+
+    name: str
+    description: str
+    build: Callable[[ImageFacts, Any], "nn.Module"]
+    settings: type[ModelSettings] = ModelSettings
+    normalises: bool = False
+    channels_last: bool = False
+
+    def checked(self, given: Mapping[str, Any]) -> ModelSettings:
+        """Return the settings by name as an object, with defaults for those that are not given.
+
+        Raises:
+            UserError: the network has no such setting, or refuses its value.
+        """
+        try:
+            return self.settings.model_validate(dict(given))
+        except ValidationError as error:
+            refusal = error.errors()[0]
+            name = str(refusal["loc"][0])
+            option = f"--model.{name.replace('_', '-')}"
+            if refusal["type"] == "extra_forbidden":
+                known = ", ".join(self.settings.model_fields) or "none"
+                raise UserError(f"{option}: the model {self.name} has no setting {name!r}; it has {known}") from None
+            raise UserError(f"{option} {broken_rule(refusal)}") from None

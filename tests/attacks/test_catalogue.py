@@ -1,0 +1,110 @@
+"""Each attack of the list is what its spec says, and names are refused where they mean nothing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tests.attacks.test_pgd import batch, network
+
+from infoplane.attacks import ATTACKS, L2PGD, AttackSpec, LinfPGD, attacks_named, catalogue
+from infoplane.config import AttackConfig
+from infoplane.errors import UserError
+
+OTHER = {"norm": "l2", "epsilon": 0.07, "step_size": 0.09, "steps": 9}  # than the defaults
+each_attack = pytest.mark.parametrize("spec", ATTACKS, ids=lambda spec: spec.name)
+
+
+def settings(**more) -> AttackConfig:
+    return AttackConfig(**{"epsilon": 0.08, "step_size": 0.05, "steps": 3, **more})
+
+
+def attacked(spec: AttackSpec, given: AttackConfig, model=None) -> torch.Tensor:
+    model = model or network().eval()
+    return spec.build(given)(model, *batch(), generator=torch.Generator().manual_seed(0))
+
+
+@each_attack
+def test_a_description_is_one_short_line(spec):
+    assert spec.description == " ".join(spec.description.split())
+    assert 0 < len(spec.description) <= 100
+
+
+@each_attack
+def test_an_attack_depends_on_the_settings_that_its_spec_names_and_on_no_other(spec):
+    usual = attacked(spec, settings())
+    for name, value in OTHER.items():
+        if name == "norm" and value not in spec.norms:
+            continue
+        assert torch.equal(attacked(spec, settings(**{name: value})), usual) == (name not in spec.settings), name
+
+
+@each_attack
+@pytest.mark.parametrize("steps", [3, 5])
+def test_an_attack_takes_as_many_gradients_as_its_spec_says(spec, steps):
+    model, given, passes = network().eval(), settings(steps=steps), []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    attacked(spec, given, model)
+    assert len(passes) == spec.cost(given)
+
+
+@each_attack
+def test_an_attack_stays_in_the_ball_of_each_norm_that_its_spec_names(spec):
+    for norm in spec.norms:
+        change = (attacked(spec, settings(norm=norm)) - batch()[0]).flatten(1)
+        lengths = torch.linalg.vector_norm(change, ord=float("inf") if norm == "linf" else 2, dim=1)
+        assert 0.05 < lengths.max() <= 0.08 + 1e-6
+
+
+def test_pgd_is_that_of_the_norm():
+    pgd = catalogue.attack_named("pgd")
+    assert pgd.build(settings()) == LinfPGD(epsilon=0.08, step_size=0.05, steps=3)
+    assert pgd.build(settings(norm="l2")) == L2PGD(epsilon=0.08, step_size=0.05, steps=3)
+
+
+def test_fgsm_goes_one_step_along_the_sign_of_the_gradient():
+    model, (images, labels) = network().eval(), batch()
+    pixels = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(pixels), labels), pixels)
+    expected = (images + 0.08 * gradient.sign()).clamp(0, 1)
+    torch.testing.assert_close(attacked(catalogue.attack_named("fgsm"), settings(), model), expected)
+
+
+def test_all_attacks_together_have_names_of_their_own():
+    names = [spec.name for spec in ATTACKS if "linf" in spec.norms]
+    chosen = attacks_named(names, "linf")
+    assert [spec.name for spec in chosen.values()] == names
+    assert list(chosen) == ["adversarial", "fgsm"]
+    assert len({spec.name for spec in ATTACKS}) == len(ATTACKS)
+
+
+@pytest.mark.parametrize(
+    ("names", "norm", "message"),
+    [
+        (
+            ["fgms"],
+            "linf",
+            r"^unknown attack 'fgms', did you mean 'fgsm'\?; attacks are pgd, fgsm, package.module:func",
+        ),
+        (["zzz"], "linf", "^unknown attack 'zzz'; attacks are pgd, fgsm, package.module:function$"),
+        (["pgd", "fgsm"], "l2", "^the attack fgsm is defined for the norm linf, not for l2; choose from pgd$"),
+        (["pgd", "pgd"], "linf", "records would call its examples 'adversarial', as those of the attack pgd"),
+        (
+            ["a:f", "b:f"],
+            "linf",
+            "^the attack b:f: the records would call its examples 'f', as those of the attack a:f",
+        ),
+        (["a:fgsm"], "linf", "the records would call its examples 'fgsm', as those of the attack fgsm"),
+        (["a:adversarial"], "linf", "the records would call its examples 'adversarial'"),
+        (["a:original"], "linf", "'original', as examples without an attack"),
+    ],
+)
+def test_names_that_cannot_be_measured_are_one_line(names, norm, message):
+    with pytest.raises(UserError, match=message):
+        attacks_named(names, norm)
+
+
+def test_an_attack_of_the_list_cannot_be_called_original(monkeypatch):
+    monkeypatch.setattr(catalogue, "ATTACKS", [*ATTACKS, replace(catalogue.attack_named("fgsm"), name="original")])
+    with pytest.raises(UserError, match="'original', as examples without an attack"):
+        attacks_named(["original"], "linf")
