@@ -7,27 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from infoplane import cli
 from infoplane.attacks import ATTACKS
-from infoplane.commands.flow import DemoOptions
 from infoplane.recipes import RECIPES
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
-VERSIONS = ("original", "adversarial")
 
 
-def test_the_library_examples_work_as_pasted_one_after_the_other():
-    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True, timeout=120, check=False
-    )
+def test_the_ten_lines_of_code_work_as_pasted():
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    decoded, kde, *table = done.stdout.splitlines()
-    assert re.fullmatch(r"I\(T;Y\): decoders read [\d.]+ \[[\d.]+, [\d.]+\] nats of 2\.30", decoded)
-    assert re.fullmatch(r"I\(X;T\): between [\d.]+ and [\d.]+ nats of 6\.80 at this noise", kde)
-    original, adversarial = (float(re.search(rf"{name} *┆ ([\d.]+)", "".join(table))[1]) for name in VERSIONS)
-    assert original < adversarial
+    label, layer = done.stdout.splitlines()
+    assert re.fullmatch(r"I\(T;Y\): at least [\d.]+ \[[\d.]+, [\d.]+\] nats, at most 2\.30", label)
+    low, high = map(float, re.fullmatch(r"I\(X;T\) under this noise: ([\d.]+) to ([\d.]+) nats", layer).groups())
+    assert 0 < low < high
 
 
 def test_the_guides_example_works_on_a_layer():
@@ -81,23 +75,6 @@ def test_the_example_of_ones_own_loop_runs():
     assert "shape: (10, 3)" in done.stdout
     assert "shape: (10, 7)" in done.stdout
     assert "shape: (4, 7)" in done.stdout
-
-
-def test_every_command_line_is_one_that_exists_with_its_options(monkeypatch):
-    lines = [re.split("[#>]", line)[0].split()[1:] for line in README.splitlines() if line.startswith("infoplane ")]
-    assert len(lines) > 8
-    taken = []
-    for name, (_, options) in cli.COMMANDS.items():
-        monkeypatch.setitem(cli.COMMANDS, name, (lambda options: taken.append(options) or 0, options))
-    monkeypatch.setattr(cli, "flow", cli.COMMANDS["flow"][0])
-    assert [cli.main(line) for line in lines] == [0] * len(lines)
-    assert len(taken) == len([line for line in lines if not line[0].startswith("--")])
-
-
-def test_folders_are_those_that_the_commands_before_made():
-    assert str(DemoOptions().run) == "runs/demo"
-    folders = set(re.findall(r"(?:--run|--output|distortion|report) (runs/\S+)", README))
-    assert folders == {"runs/demo", "runs/demo/sweeps", "runs/mine"}
 
 
 @pytest.mark.parametrize("name", RECIPES)

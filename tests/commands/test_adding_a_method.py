@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.training.toy_method import TOY
+from tests.toys.method import TOY
 
 import infoplane.report.html as html
 from infoplane.cli import main
@@ -70,7 +70,7 @@ def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, caps
 def test_the_list_and_its_help_are_read_without_torch():
     code = (
         "import sys\n"
-        "from tests.training.toy_method import TOY\n"
+        "from tests.toys.method import TOY\n"
         "from infoplane.training.catalogue import METHODS\n"
         "METHODS.append(TOY)\n"
         "import infoplane.cli as cli\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from tests.findings.constructed import flow
-from tests.findings.toy_claim import TOY
+from tests.toys.claim import TOY
 
 from infoplane import findings
 from infoplane.findings import CLAIMS, find

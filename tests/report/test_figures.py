@@ -4,7 +4,7 @@ import re
 import matplotlib as mpl
 import pytest
 from tests.report.distorted import distorted_run
-from tests.report.toy_figure import TOYS
+from tests.toys.figure import TOYS
 
 from infoplane.errors import UserError
 from infoplane.report import figures

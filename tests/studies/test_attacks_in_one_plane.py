@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from tests.attacks.toy import TOY
 from tests.studies.test_information_flow import KEY, Listener, changed
+from tests.toys.attack import TOY
 
 from infoplane.attacks import ATTACKS, AttackWarning, LinfPGD, catalogue
 from infoplane.cli import main

@@ -5,11 +5,11 @@ import re
 
 import pytest
 from rich.console import Console
+from tests.toys.estimator import TOY, measure, toy_information
 
 import infoplane
 from infoplane.config import MeasurementConfig
-from infoplane.estimators import Estimate
-from infoplane.records import ESTIMATE, LABEL_INFORMATION, POPULATION
+from infoplane.records import LABEL_INFORMATION
 from infoplane.report.estimate import estimate_table
 from infoplane.report.labels import estimator_label, estimator_order
 from infoplane.report.page_tables import information_html
@@ -17,20 +17,6 @@ from infoplane.report.table import summary_table
 from infoplane.studies import instruments
 from infoplane.studies.instruments import INSTRUMENTS, Instrument
 from infoplane.studies.outputs import When
-
-
-def toy_information(activations, labels):
-    value = float(len(activations)) / 100
-    return Estimate(
-        quantity=LABEL_INFORMATION, kind=ESTIMATE, distribution=POPULATION, estimator="toy", value=value, error=0.01
-    )
-
-
-def measure(version):
-    yield toy_information(version.activations, version.labels), {}
-
-
-TOY = Instrument(labels={"toy": "Toy estimator"}, when=When.EVERY_EPOCH, measure=measure)
 
 
 def plane_with(monkeypatch, instrument, **settings):

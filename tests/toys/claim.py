@@ -1,4 +1,4 @@
-"""A claim of nobody's, as one who adds a claim writes it: this file, and a line in `findings.claims.CLAIMS`."""
+"""A toy claim, added as docs/add-a-claim.md says: this file, and one line in the list of claims."""
 
 import polars as pl
 

@@ -1,4 +1,4 @@
-"""A training method that is added as docs/training.md says: this file, and one line in the list of methods."""
+"""A toy training method, added as docs/add-a-training-method.md says: this file, and one line in the list of methods."""
 
 from typing import TYPE_CHECKING
 

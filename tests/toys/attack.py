@@ -1,4 +1,4 @@
-"""A toy attack, as docs/attacks.md says to add one: random noise in the ball."""
+"""A toy attack, as docs/add-an-attack.md says to add one: random noise in the ball."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Figures of nobody's, as one who adds a figure writes it: this file, and a line in `report.catalogue.FIGURES`."""
+"""Toy figures, added as docs/add-a-figure.md says: this file, and one line in the list of figures."""
 
 from typing import get_args
 
