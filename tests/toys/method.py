@@ -1,4 +1,4 @@
-"""A toy training method, added as docs/add-a-training-method.md says: this file, and one line in the list of methods."""
+"""A toy training method, added as docs/add-a-training-method.md says: this file and one line in the list."""
 
 from typing import TYPE_CHECKING
 
