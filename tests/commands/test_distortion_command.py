@@ -88,7 +88,7 @@ def test_help_says_what_each_destroys_at_which_levels(capsys):
         (("--distortions", "shuffling", "--shuffling", "2.5"), "shuffling: pieces must be a whole number, got 2.5"),
         (("--distortions", "high-pass", "--high-pass", "nan"), "high-pass: width must be positive, or infinite"),
         (("--low-pass", "1"), "levels of low-pass were given, but it is not asked for; add it to --distortions"),
-        (("--distortions", "swirl"), "unknown distortion 'swirl'; choose one of saturation, shuffling, low-pass"),
+        (("--distortions", "swirl"), "unknown distortion 'swirl'; distortions are saturation, shuffling, low-pass"),
     ],
 )
 def test_distortions_and_levels_that_do_not_fit_are_one_line(flow_run, options, message, capsys):

@@ -269,7 +269,7 @@ def test_a_dataset_without_sources_says_where_its_files_belong(tmp_path, monkeyp
     ("name", "message"),
     [
         ("digits", "'digits' needs no download: it comes with scikit-learn"),
-        ("folder", "unknown dataset 'folder'; choose one of digits, mnist, fashion-mnist, cifar10, stl10"),
+        ("folder", "unknown dataset 'folder'; datasets are digits, mnist, fashion-mnist, cifar10, stl10"),
     ],
 )
 def test_what_cannot_be_fetched_is_refused(name, message):

@@ -55,7 +55,7 @@ def test_a_copy_with_a_file_missing_is_named(mnist_folder):
     [
         (
             ("cifar", "train"),
-            "unknown dataset 'cifar', did you mean 'cifar10'.; choose one of digits, mnist, fashion-mnist, cifar10, ",
+            "unknown dataset 'cifar', did you mean 'cifar10'.; datasets are digits, mnist, fashion-mnist, cifar10, ",
         ),
         (("digits", "valid"), "unknown split 'valid'; choose one of train, test"),
         (("folder", "train"), "the dataset 'folder' is your own; name it with --data"),

@@ -39,7 +39,7 @@ def test_digits_need_no_download():
 
 def test_an_unknown_data_set_is_answered_with_the_known_ones():
     with pytest.raises(
-        UserError, match="unknown dataset 'folder'; choose one of digits, mnist, fashion-mnist, cifar10, stl10"
+        UserError, match="unknown dataset 'folder'; datasets are digits, mnist, fashion-mnist, cifar10, stl10"
     ):
         verify("folder")
 

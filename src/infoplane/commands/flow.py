@@ -67,7 +67,7 @@ class FlowOptions(Options):
     deterministic: bool = False
     """Train the plain way, without a probe: the same bits on the same machine, whatever else it does."""
     devices: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
-    """Processes on this node that train together on parts of each batch and share out the measuring: one per GPU."""
+    """Processes that share the work on this node: one per GPU."""
     nodes: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="M")] = 1
     """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
@@ -104,7 +104,7 @@ def _attack_option(setting: str) -> str:
 def flow_options() -> type[FlowOptions]:
     """Return the options with what the training methods add: their names in the help, and their settings."""
     names = [*(spec.name for spec in METHODS), *(f"NAME+{spec.name}" for spec in WRAPPERS)]
-    described = f"Trainings to compare, from the same weights: {', '.join(names)}, or {_OWN} of your own."
+    described = f"Trainings to compare, from the same weights: {', '.join(names)}, or {_OWN}."
     settings = all_settings()
     config: Any = create_model(
         "FlowConfig",

@@ -57,9 +57,12 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
         f"usage: infoplane flow {recipe or 'RECIPE'} [options]",
         "",
         *textwrap.wrap((FlowOptions.__doc__ or "").strip(), width),
-        *textwrap.wrap(f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs.", width),
-        *textwrap.wrap(f"Datasets: {', '.join(one.name for one in data_catalogue.DATASETS)}.", width),
-        *textwrap.wrap(f"Models: {', '.join(one.name for one in model_catalogue.MODELS)}.", width),
+        *textwrap.wrap(
+            f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs. "
+            f"Datasets: {', '.join(one.name for one in data_catalogue.DATASETS)}. "
+            f"Models: {', '.join(one.name for one in model_catalogue.MODELS)}.",
+            width,
+        ),
         "",
     ]
     for name, field, value in _options(default):
