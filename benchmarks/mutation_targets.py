@@ -21,16 +21,17 @@ from safetensors.torch import save
 
 from infoplane.config import FlowConfig
 from infoplane.data import load_split
-from infoplane.environment import apply_environment
 from infoplane.errors import UserError
-from infoplane.manifest import NAME
-from infoplane.runs import RunFolder
-from infoplane.studies import STUDY, information_flow
+from infoplane.records.sweeps import SweepMeasurement, sweep_table
+from infoplane.runs.environment import apply_environment
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.manifest import NAME
+from infoplane.runs.parquet import SWEEPS
+from infoplane.runs.training_state import read_state
+from infoplane.studies import STUDY
 from infoplane.studies.activations import read_activations
 from infoplane.studies.finished import flow_config
-from infoplane.studies.kept_state import read_state
-from infoplane.sweeps import SweepMeasurement, sweep_table
-from infoplane.tables import SWEEPS
+from infoplane.studies.flow.information_flow import information_flow
 
 SETTINGS = {
     "data": {"train_examples": 40, "test_examples": 30},

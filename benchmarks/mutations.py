@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.mutation_targets import TARGETS, Target, facts_of, outcome, prepare, with_facts
 
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 LONGEST_SECONDS = 60  # for one input; the slowest takes a tenth of a second
 MOST_MEMORY = 8 << 30  # of a reader, in bytes of addresses

@@ -25,15 +25,15 @@ from scipy.stats import t
 from torch import Tensor, nn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
+from infoplane.acceleration.malloc import keep_freed_memory
 from infoplane.attacks import LinfPGD
 from infoplane.config import AttackConfig, FlowConfig
-from infoplane.layout import as_pixels, memory_format
-from infoplane.memory import keep_freed_memory
+from infoplane.measuring.evaluate import attack_images, evaluate
+from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.recipes import RECIPES
-from infoplane.studies.choose import training_choices
-from infoplane.studies.evaluate import attack_images, evaluate
+from infoplane.studies.flow.choose_acceleration import training_choices
+from infoplane.studies.flow.trainers import build_method
 from infoplane.studies.parts import Images, build_augmentation, build_model, load_images
-from infoplane.studies.trainers import build_method
 from infoplane.training import Trainer
 from infoplane.training.named import named_training
 

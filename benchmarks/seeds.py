@@ -27,14 +27,14 @@ from infoplane.acceleration import PLAIN, Choices
 from infoplane.attacks import AttackWarning
 from infoplane.config import AttackConfig, FlowConfig
 from infoplane.data import ImageSet, load_split, stratified_indices
-from infoplane.layout import as_pixels
-from infoplane.modes import evaluation_mode
+from infoplane.distributed.team import ALONE
+from infoplane.measuring.evaluate import attack_images, evaluate
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels
 from infoplane.recipes import RECIPES
-from infoplane.studies.choose import training_choices
-from infoplane.studies.evaluate import attack_images, evaluate
+from infoplane.studies.flow.choose_acceleration import training_choices
+from infoplane.studies.flow.trainers import build_trainer
 from infoplane.studies.parts import Images, build_attack, build_model, load_images
-from infoplane.studies.trainers import build_trainer
-from infoplane.team import ALONE
 from infoplane.training.named import named_training
 
 FOLDER_TRAIN, TESTED = 20_000, 1_000

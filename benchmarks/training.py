@@ -31,13 +31,13 @@ from torch import nn
 from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, foolbox_step, plain_step
 
 from infoplane.acceleration import PLAIN, Choices, candidates, wrap
+from infoplane.acceleration.malloc import keep_freed_memory
 from infoplane.attacks import LinfPGD
 from infoplane.config import AttackConfig, FlowConfig
-from infoplane.memory import keep_freed_memory
 from infoplane.models import construct
-from infoplane.studies.fastest import fastest
+from infoplane.studies.flow.fastest import fastest
+from infoplane.studies.flow.trainers import build_method
 from infoplane.studies.parts import load_images
-from infoplane.studies.trainers import build_method
 from infoplane.training.catalogue import METHODS
 from infoplane.training.named import named_training
 

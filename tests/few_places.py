@@ -2,7 +2,7 @@
 
 import pytest
 
-from infoplane.studies import geometry, limits
+from infoplane.studies.sweeps import geometry, limits
 
 _PLACES = {
     "_SPREADS": (0.5, 8.0),

@@ -17,7 +17,7 @@ from tests.command import ENTRY, assert_one_clear_line, infoplane
 
 import infoplane as infoplane_package
 from infoplane.recipes import RECIPES
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 SMALL = [
     "--data.train-examples=80",

@@ -8,10 +8,10 @@ import pytest
 from pydantic import BaseModel
 from tests.command import on_a_terminal
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.commands.flow import flow_options
+from infoplane.commands.option_names import option_names
 from infoplane.config import DistortionConfig
-from infoplane.option_names import option_names
 
 FLOW = ("flow", "digits-lenet5")
 DISTORTION = ("distortion", "RUN")

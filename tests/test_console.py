@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from tests.command import on_a_terminal
 
-from infoplane.console import PlainProgress, QuietProgress, TerminalProgress, format_seconds, progress_for
+from infoplane.commands.console import PlainProgress, QuietProgress, TerminalProgress, format_seconds, progress_for
 from infoplane.data import download_bar
 
 
@@ -79,7 +79,7 @@ def test_colours_that_are_asked_for_make_no_terminal_of_a_pipe(monkeypatch):
 
 SHORT_WORK = """
 from infoplane.commands.common import open_console
-from infoplane.console import progress_for
+from infoplane.commands.console import progress_for
 from infoplane.data import download_bar
 with progress_for(open_console(), quiet=False) as progress:
     progress.begin(2.0)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from tests.command import assert_one_clear_line
 
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 ROOM = 130_000  # bytes: checkpoints of LeNet-5 need more
 SETTINGS = (
@@ -21,8 +21,8 @@ SETTINGS = (
 # Files of more than so many bytes cannot be written, from the checkpoint of epoch 1 on: a disk fills up like this.
 FILLING = f"""
 import resource, sys
-import infoplane.cli as cli
-from infoplane.runs import RunFolder
+import infoplane.commands.cli as cli
+from infoplane.runs.folder import RunFolder
 write = RunFolder.write_checkpoint
 def filling(self, seed, training, epoch, *state):
     if epoch == 1:
@@ -33,7 +33,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def flow(run: Path, code: str = "import sys, infoplane.cli as cli; sys.exit(cli.main(sys.argv[1:]))"):
+def flow(run: Path, code: str = "import sys, infoplane.commands.cli as cli; sys.exit(cli.main(sys.argv[1:]))"):
     command = [sys.executable, "-c", code, "flow", *SETTINGS, "--run", str(run)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
@@ -72,6 +72,6 @@ def test_a_disk_without_room_is_one_clear_line(tmp_path):
 
 
 def test_other_errors_of_the_system_are_not_hidden():
-    code = "import infoplane.cli as cli; cli._dispatch = lambda _: open('/nowhere/at/all'); cli.main([])"
+    code = "import infoplane.commands.cli as cli; cli._dispatch = lambda _: open('/nowhere/at/all'); cli.main([])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "FileNotFoundError" in done.stderr

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 SETTINGS = [
     "digits-lenet5",
@@ -31,7 +31,7 @@ SETTINGS = [
 # The report is drawn after the records are complete; without it the test spends its time where kills can hurt.
 CODE = """
 import sys
-import infoplane.cli as cli
+import infoplane.commands.cli as cli
 import infoplane.report.html as html
 html.write_report = lambda run, found: run.path / "report.html"
 sys.exit(cli.main(sys.argv[1:]))

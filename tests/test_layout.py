@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from infoplane.layout import as_pixels, memory_format
 from infoplane.models import LeNet5
+from infoplane.networks.memory_format import as_pixels, memory_format
 
 
 def test_a_model_as_it_was_made_gets_contiguous_images():

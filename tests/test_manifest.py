@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infoplane import whole_files
 from infoplane.errors import UserError
-from infoplane.manifest import NAME, Manifest
+from infoplane.runs import whole_files
+from infoplane.runs.manifest import NAME, Manifest
 
 
 def refusal(manifest: Manifest, path: Path) -> str:
@@ -70,7 +70,7 @@ def test_a_kill_between_line_and_file_leaves_the_earlier_file_whole(tmp_path, mo
     manifest.write(path, b"first")
     for content in (b"second", b"third"):
         with monkeypatch.context() as killed:
-            killed.setattr("infoplane.manifest.write_whole", killing)
+            killed.setattr("infoplane.runs.manifest.write_whole", killing)
             with pytest.raises(KeyboardInterrupt):
                 manifest.write(path, content)
         assert Manifest(tmp_path).read(path, "") == b"first"
@@ -82,7 +82,7 @@ def test_a_line_is_on_the_disk_before_its_file(tmp_path, monkeypatch):
     seen = []
     write = whole_files.write_whole
     monkeypatch.setattr(
-        "infoplane.manifest.write_whole",
+        "infoplane.runs.manifest.write_whole",
         lambda path, content: (seen.append((tmp_path / NAME).read_text().split()[1]), write(path, content)),
     )
     Manifest(tmp_path).write(tmp_path / "table", b"first")

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from infoplane import memory
+from infoplane.acceleration import malloc as memory
 
 FAULTS = """
 import resource, sys
-from infoplane.memory import keep_freed_memory
+from infoplane.acceleration.malloc import keep_freed_memory
 if len(sys.argv) > 1:
     assert keep_freed_memory()
 import torch

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
 
 
 def modes(model):

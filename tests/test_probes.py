@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from infoplane.measuring.probes import record_activations
 from infoplane.models import LeNet5, WideResNet, construct
-from infoplane.probes import record_activations
 
 
 @pytest.fixture

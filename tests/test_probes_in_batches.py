@@ -4,8 +4,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
+from infoplane.measuring.probes import gather_activations, record_activations, stream_activations
 from infoplane.models import LeNet5, construct
-from infoplane.probes import gather_activations, record_activations, stream_activations
 
 
 @pytest.fixture

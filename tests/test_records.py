@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import infoplane
-from infoplane.records import (
+from infoplane.records.tables import (
     GEOMETRY_SCHEMA,
     MEASUREMENT_SCHEMA,
     PERFORMANCE_SCHEMA,

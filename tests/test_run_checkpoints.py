@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from infoplane.errors import UserError
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_missing_checkpoint_is_named(run):
 
 def test_checking_a_checkpoint_reads_no_tensors(run, monkeypatch):
     run.write_checkpoint(0, "normal", 1, {"weight": torch.ones(100)}, {"epoch": 1})
-    monkeypatch.setattr("infoplane.runs.unpacked", None)
+    monkeypatch.setattr("infoplane.runs.folder.unpacked", None)
     run.check_checkpoint(0, "normal", 1)
 
 

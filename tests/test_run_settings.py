@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from infoplane.errors import UserError
-from infoplane.records import SCHEMA_VERSION
-from infoplane.runs import RunFolder
-from infoplane.whole_files import write_whole
+from infoplane.records.tables import SCHEMA_VERSION
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.whole_files import write_whole
 
 SETTINGS = {"seed": 3, "data": {"name": "digits", "limits": (1, 2)}, "folder": None}
 ENVIRONMENT = {"torch": "2.13.0", "threads": 2}

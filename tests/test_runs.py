@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from infoplane.errors import UserError
-from infoplane.records import (
+from infoplane.records.tables import (
     GEOMETRY_SCHEMA,
     MEASUREMENT_SCHEMA,
     PERFORMANCE_SCHEMA,
@@ -20,8 +20,8 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.runs import RunFolder
-from infoplane.whole_files import write_whole
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.whole_files import write_whole
 
 FACTS = {"study": "flow", "seed": 0, "training": "normal", "split": "test", "examples": "original"}
 
@@ -143,7 +143,7 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_on_the_disk(tmp_path, m
 
 HOLD = """
 import sys
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 with RunFolder(sys.argv[1]).locked():
     print("held", flush=True)
     sys.stdin.read()

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 import infoplane
-from infoplane import estimators, findings, records, studies, sweeps
+from infoplane import estimators, findings, studies
 from infoplane.data import ImageSet
 from infoplane.estimators import tasks
-from infoplane.runs import RunFolder
-from infoplane.short_repr import short_repr, with_short_repr
-from infoplane.studies import layer, outputs, plane
+from infoplane.measuring import layer, plane
+from infoplane.measuring import layer_outputs as outputs
+from infoplane.records import sweeps
+from infoplane.records.short_repr import short_repr, with_short_repr
+from infoplane.records.tables import tables as records
+from infoplane.runs.folder import RunFolder
 from infoplane.training import method
 
 MANY = ("Tensor", "list", "dict", "Sequence", "Mapping", "DataFrame", "tuple")

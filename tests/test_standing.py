@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from infoplane.findings.curves import read_curves
-from infoplane.records import (
+from infoplane.records.standing import NEAR_NATS, NUMERICAL_ERROR, null_like, saturated, with_standing
+from infoplane.records.sweeps import SweepMeasurement, sweep_table
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     INPUT_INFORMATION,
@@ -17,8 +19,6 @@ from infoplane.records import (
     measurement_table,
 )
 from infoplane.report.bits import in_bits
-from infoplane.standing import NEAR_NATS, NUMERICAL_ERROR, null_like, saturated, with_standing
-from infoplane.sweeps import SweepMeasurement, sweep_table
 
 CEILING = math.log(1000)
 # estimator, quantity, value, ceiling, whether it is saturated

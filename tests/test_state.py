@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from infoplane.state import join_state, split_state
+from infoplane.runs.state_tensors import join_state, split_state
 
 
 def test_an_optimisers_state_comes_back_with_its_integer_keys():

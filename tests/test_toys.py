@@ -11,12 +11,12 @@ from tests.toys.dataset import TOY_DATASET
 from tests.toys.distortion import TOY_DISTORTION
 from tests.toys.model import TOY_MODEL
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
+from infoplane.commands.option_names import option_names
 from infoplane.data import DATASETS
 from infoplane.distortions import DISTORTIONS
 from infoplane.models import MODELS
-from infoplane.option_names import option_names
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 FLOW = ("flow", "digits-lenet5", "--data.name", "toy-squares", "--model", "toy-layers", "--device", "cpu")
 SMALL = (
@@ -110,7 +110,7 @@ def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_p
 
 def test_the_lists_need_no_torch():
     code = """
-import sys, infoplane.cli
+import sys, infoplane.commands.cli
 from infoplane.data import DATASETS
 from infoplane.distortions import DISTORTIONS
 from infoplane.models import MODELS
@@ -118,7 +118,7 @@ from infoplane.models import MODELS
 [one.summary for one in DATASETS], [one.settings for one in MODELS], [one.levels for one in DISTORTIONS]
 for command in (["data", "--help"], ["flow", "--help"], ["flow", "--help-all"], ["distortion", "--help"]):
     try:
-        infoplane.cli.main(command)
+        infoplane.commands.cli.main(command)
     except SystemExit:
         pass
 assert not {"torch", "numpy"} & {*sys.modules}

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from infoplane.errors import UserError
-from infoplane.runs import RunFolder
-from infoplane.whole_files import append_whole, clear_leftovers, write_whole
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.whole_files import append_whole, clear_leftovers, write_whole
 
 
 @pytest.fixture

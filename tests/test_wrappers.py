@@ -3,8 +3,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from infoplane.measuring.probes import record_activations
 from infoplane.models import LeNet5, construct
-from infoplane.probes import record_activations
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import sys
 
 import polars as pl
+from infoplane.standing import with_standing
 
 from infoplane.records import KDE_BD, KDE_MIXED, LABEL_INFORMATION
 from infoplane.runs import RunFolder
-from infoplane.standing import with_standing
 
 rows = RunFolder(sys.argv[1]).measurements().filter(pl.col("epoch") > 0, pl.col("class_index").is_null())
 measured = with_standing(rows.filter(pl.col("estimator") != KDE_MIXED))

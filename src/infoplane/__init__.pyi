@@ -6,11 +6,11 @@ from . import findings as findings
 from . import models as models
 from . import studies as studies
 from . import training as training
-from .probes import gather_activations as gather_activations
-from .probes import record_activations as record_activations
-from .probes import stream_activations as stream_activations
+from .measuring.probes import gather_activations as gather_activations
+from .measuring.probes import record_activations as record_activations
+from .measuring.probes import stream_activations as stream_activations
 from .recipes import RECIPES as RECIPES
-from .records import flat as flat
+from .records.tables import flat as flat
 from .studies import InformationPlane as InformationPlane
 
 __version__: str

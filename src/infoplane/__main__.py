@@ -2,6 +2,6 @@
 
 import sys
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 
 sys.exit(main())

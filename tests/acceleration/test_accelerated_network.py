@@ -9,8 +9,8 @@ from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, wrap
 from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, WideResNet, construct
+from infoplane.networks.wrappers import named_layers, unwrapped
 from infoplane.training import Trainer, adversarial_training
-from infoplane.wrappers import named_layers, unwrapped
 
 NETWORKS = {"lenet": LeNet5, "wideresnet": lambda: WideResNet(image_size=28, channels=1)}
 ROWS = Choices(rowwise=("conv1",))

@@ -12,7 +12,7 @@ from infoplane.acceleration.inner import cuda_graphs
 from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, WideResNet, construct
-from infoplane.studies.fastest import fastest
+from infoplane.studies.flow.fastest import fastest
 from infoplane.training import Trainer, adversarial_training
 
 GRAPHS = Choices(cuda_graphs=True)

@@ -70,7 +70,7 @@ def test_each_form_of_import_is_seen(statement):
     [
         ("from infoplane.acceleration import PLAIN, Choices", "torch"),
         (
-            "import infoplane.attacks, infoplane.training.loop, infoplane.studies.fastest",
+            "import infoplane.attacks, infoplane.training.loop, infoplane.studies.flow.fastest",
             "infoplane.acceleration.inner",
         ),
         (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from infoplane.attacks import AttackWarning, LinfPGD
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.training.ensemble import ensemble_training
 from infoplane.training.fast import fgsm_rs_training, guard_attack
 from infoplane.training.fgsm import fgsm_training

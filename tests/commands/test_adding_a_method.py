@@ -11,10 +11,10 @@ import pytest
 from tests.toys.method import TOY
 
 import infoplane.report.html as html
-from infoplane.cli import main
-from infoplane.records import ADVERSARIAL_TRAINING, NORMAL_TRAINING
+from infoplane.commands.cli import main
+from infoplane.records.tables import ADVERSARIAL_TRAINING, NORMAL_TRAINING
 from infoplane.report.summary import missing_parts
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
 
 FLOW = ["flow", "digits-lenet5"]
@@ -73,7 +73,7 @@ def test_the_list_and_its_help_are_read_without_torch():
         "from tests.toys.method import TOY\n"
         "from infoplane.training.catalogue import METHODS\n"
         "METHODS.append(TOY)\n"
-        "import infoplane.cli as cli\n"
+        "import infoplane.commands.cli as cli\n"
         "cli.main(['flow', 'digits-lenet5', '--help'])\n"
         "assert not {'torch', 'polars', 'matplotlib'} & set(sys.modules)"
     )

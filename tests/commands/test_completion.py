@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from tests.command import assert_one_clear_line, infoplane
 
-from infoplane.cli import COMMANDS
+from infoplane.commands.cli import COMMANDS
 from infoplane.recipes import RECIPES
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import infoplane.report.html as html
 from infoplane import studies
-from infoplane.cli import main
-from infoplane.runs import RunFolder
+from infoplane.commands.cli import main
+from infoplane.runs.folder import RunFolder
 
 OPTIONS = [
     "--data.train-examples=50",

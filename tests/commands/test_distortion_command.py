@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.config import DistortionConfig
 from infoplane.errors import UserError
@@ -13,9 +13,10 @@ CONFIG = DistortionConfig(distortions=("saturation",), levels={"saturation": (8,
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, TrainingConfig
-    from infoplane.environment import describe_environment
-    from infoplane.runs import RunFolder
-    from infoplane.studies import STUDY, information_flow
+    from infoplane.runs.environment import describe_environment
+    from infoplane.runs.folder import RunFolder
+    from infoplane.studies import STUDY
+    from infoplane.studies.flow.information_flow import information_flow
 
     run = RunFolder(tmp_path_factory.mktemp("flow") / "run")
     config = FlowConfig(

@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.commands.flow import flow_options, with_recipe
 from infoplane.commands.flow_help import flow_help
-from infoplane.option_names import option_names
+from infoplane.commands.option_names import option_names
 
 
 def printed(arguments, capsys) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infoplane.cli import main
-from infoplane.runs import RunFolder
-from infoplane.sweeps import sweep_table
+from infoplane.commands.cli import main
+from infoplane.records.sweeps import sweep_table
+from infoplane.runs.folder import RunFolder
 
 
 def sweep(path: Path) -> Path:

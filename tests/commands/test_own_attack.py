@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 import infoplane.report.html as html
-from infoplane.cli import main
-from infoplane.runs import RunFolder
+from infoplane.commands.cli import main
+from infoplane.runs.folder import RunFolder
 
 OPTIONS = [
     "--data.train-examples=50", "--data.test-examples=40", "--training.epochs=0", "--measurement.layers=fc3",

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import infoplane.report.html as html
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.report.figures import write_figures
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 SMALL = [
     "--device=cpu",

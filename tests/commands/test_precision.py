@@ -8,11 +8,11 @@ from tests.studies.test_information_flow import Listener
 
 import infoplane.report.html as html
 from infoplane.acceleration import Choices
-from infoplane.cli import main
 from infoplane.commands import flow
+from infoplane.commands.cli import main
 from infoplane.config import FlowConfig
-from infoplane.runs import RunFolder
-from infoplane.studies import choose
+from infoplane.runs.folder import RunFolder
+from infoplane.studies.flow import choose_acceleration as choose
 
 SETTINGS = (
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",

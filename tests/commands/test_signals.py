@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.command import ENTRY
 
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 SETTINGS = [
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
@@ -20,7 +20,7 @@ SETTINGS = [
 # Drawing the figures is no part of what is tested here, and takes longer than all the rest.
 CODE = """
 import sys
-import infoplane.cli as cli
+import infoplane.commands.cli as cli
 import infoplane.report.html as html
 html.write_report = lambda run, found: run.path / "report.html"
 sys.exit(cli.main(sys.argv[1:]))
@@ -61,7 +61,7 @@ def test_a_training_that_is_asked_to_end_says_how_to_continue(number, tmp_path):
 
 
 def test_a_command_without_a_run_says_that_it_was_interrupted(tmp_path):
-    code = "import os, signal, infoplane.cli as cli, sys; cli._dispatch = lambda _: os.kill(os.getpid(), 15); "
+    code = "import os, signal, infoplane.commands.cli as cli, sys; cli._dispatch = lambda _: os.kill(os.getpid(), 15); "
     code += "sys.exit(cli.main(sys.argv[1:]))"
     process = start("recipes", entry=(sys.executable, "-c", code))
     _, complaint = process.communicate(timeout=60)

@@ -13,9 +13,9 @@ from tests.few_places import keep_few_places
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.errors import UserError
+from infoplane.records.sweeps import CLOSED_FORM, SWEEP_SCHEMA
 from infoplane.report import geometry_sweeps
-from infoplane.runs import RunFolder
-from infoplane.sweeps import CLOSED_FORM, SWEEP_SCHEMA
+from infoplane.runs.folder import RunFolder
 
 COMMANDS = {"geometry": (geometry, GeometryOptions), "limits": (limits, LimitsOptions)}
 FIGURES = {"geometry": {"geometry-sweeps", "artefact-sweeps", "four-clouds"}, "limits": {"limits"}}

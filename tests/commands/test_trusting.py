@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import infoplane.report.html as html
-from infoplane.cli import main
+from infoplane.commands.cli import main
 
 OPTIONS = [
     "--data.train-examples=50", "--data.test-examples=40", "--training.epochs=0", "--measurement.layers=1",

@@ -16,7 +16,7 @@ import pytest
 from tests.data.serving import change, publish
 
 import infoplane.data.published as published
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.data import dataset_named, fetch, load_split, verify
 from infoplane.data.remembered import signature
 from infoplane.errors import UserError

@@ -12,7 +12,7 @@ import textwrap
 import pytest
 from tests.data.serving import CONTENT, FILE, cut_short, files_below, good, killed_half_way, publish, reply, sources
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.data import Source, fetch, load_split, verify
 from infoplane.errors import UserError
 

@@ -7,7 +7,7 @@ import torch
 
 from infoplane import estimators
 from infoplane.estimators import Estimate, Null
-from infoplane.records import BINNED, ESTIMATE, LOWER, MIXTURE, POPULATION, UPPER
+from infoplane.records.tables import BINNED, ESTIMATE, LOWER, MIXTURE, POPULATION, UPPER
 
 LABELS = torch.arange(200) % 4
 POINTS = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) + LABELS[:, None]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from infoplane import estimators
-from infoplane.studies.outputs import stratified_groups
+from infoplane.measuring.layer_outputs import stratified_groups
 
 POINTS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(60) % 3

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from infoplane.estimators.rows import distinct_rows, multiplicity_entropy, pair_identities
+from infoplane.estimators.distinct_rows import distinct_rows, multiplicity_entropy, pair_identities
 
 
 def same_partition(identities: Tensor, keys: list[object]) -> bool:

@@ -8,7 +8,7 @@ import torch
 from tests.estimators import sharded
 from torch import distributed
 
-from infoplane.team import RankedTeam
+from infoplane.distributed.team import RankedTeam
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="this build of torch has no process groups")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from infoplane.records import (
+from infoplane.records.tables import (
     DECODED,
     INPUT_INFORMATION,
     KDE_BD,

@@ -5,7 +5,7 @@ from tests.findings.constructed import accuracies, flow
 
 from infoplane.findings import find
 from infoplane.findings.attacks import chosen_attack
-from infoplane.records import measurement_table, performance_table
+from infoplane.records.tables import measurement_table, performance_table
 
 NOTHING = performance_table([])
 OF_EXAMPLES = (1, 2, 3, 4, 5)

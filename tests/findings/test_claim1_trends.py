@@ -19,7 +19,7 @@ from infoplane.findings.claim1_trends import (
 from infoplane.findings.curves import read_curves
 from infoplane.findings.finding import ALL_LAYERS
 from infoplane.findings.verdict import claim_verdict
-from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
 
 DIFFERENCES, ERROR, LEVELS = "correlation of first differences", "range-normalised RMSE", "correlation of levels"
 SEEDS = (0, 1, 2, 3)

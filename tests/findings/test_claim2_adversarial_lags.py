@@ -9,7 +9,7 @@ from infoplane.findings.claim2_adversarial_lags import ADVERSARIAL_LAGS, level_s
 from infoplane.findings.curves import Curve, read_curves
 from infoplane.findings.finding import ALL_LAYERS
 from infoplane.findings.verdict import claim_verdict
-from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
+from infoplane.records.tables import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
 
 LAG, FINAL = "lag of adversarial behind normal training", "final level, normal - adversarial training"
 

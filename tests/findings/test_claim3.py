@@ -16,7 +16,7 @@ from infoplane.findings.claim3_compression import (
 from infoplane.findings.claim3_depth import reversal_statements
 from infoplane.findings.curves import Curve, read_curves
 from infoplane.findings.verdict import claim_verdict
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
 
 SHARE = "share of curves with a compression episode"
 

@@ -18,7 +18,7 @@ from infoplane.findings.claim4_texture_and_shape import (
     strengths,
 )
 from infoplane.findings.verdict import claim_verdict
-from infoplane.records import LABEL_INFORMATION, MEASUREMENT_SCHEMA, measurement_table, performance_table
+from infoplane.records.tables import LABEL_INFORMATION, MEASUREMENT_SCHEMA, measurement_table, performance_table
 
 SATURATION, SHUFFLING = (2.0, 8.0, 16.0, 64.0, 1024.0), (1.0, 2.0, 4.0, 8.0)
 LEVELS = {"saturation": SATURATION, "shuffling": SHUFFLING}

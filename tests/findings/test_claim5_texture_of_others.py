@@ -8,7 +8,9 @@ from tests.findings.constructed import accuracies, exact, measurement
 from infoplane.config import MeasurementConfig
 from infoplane.findings.claim5_texture_of_others import TEXTURE_OF_OTHERS, texture_statements
 from infoplane.findings.verdict import claim_verdict
-from infoplane.records import (
+from infoplane.measuring.layer import measure_layer
+from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     MEASUREMENT_SCHEMA,
@@ -17,8 +19,6 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.studies.layer import measure_layer
-from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
 
 SATURATION = (2.0, 8.0, 16.0, 64.0, 1024.0)
 NOTHING = measurement_table([])

@@ -8,8 +8,8 @@ from tests.findings.constructed import flow
 from infoplane.findings import CLAIMS, find
 from infoplane.findings.claim6_geometry import DIRECTIONS, GEOMETRY, sweep_statements
 from infoplane.findings.verdict import claim_verdict
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table, performance_table
-from infoplane.studies.trends import direction
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, measurement_table, performance_table
+from infoplane.studies.sweeps.trends import direction
 
 SPREAD = {("spread", INPUT_INFORMATION): "rises"}
 

@@ -11,7 +11,7 @@ from tests.toys.claim import TOY
 
 from infoplane import findings
 from infoplane.findings import CLAIMS, find
-from infoplane.records import ADVERSARIAL_TRAINING, NORMAL_TRAINING, performance_table
+from infoplane.records.tables import ADVERSARIAL_TRAINING, NORMAL_TRAINING, performance_table
 from infoplane.report.findings_table import findings_html, findings_json, findings_table
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -17,7 +17,7 @@ from infoplane.findings.evidence import (
     t_quantile,
     without_each_group,
 )
-from infoplane.studies.outputs import GROUPS, stratified_groups
+from infoplane.measuring.layer_outputs import GROUPS, stratified_groups
 
 
 def stratified_draws(replicates, sizes, seed, spread):

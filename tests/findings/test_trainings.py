@@ -6,7 +6,7 @@ from tests.findings.constructed import accuracies, flow
 
 from infoplane.findings import find
 from infoplane.findings.trainings import chosen_trainings
-from infoplane.records import measurement_table, performance_table
+from infoplane.records.tables import measurement_table, performance_table
 
 NOTHING = performance_table([])
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from infoplane.measuring.probes import record_activations
 from infoplane.models import LeNet5, WideResNet, default_layers
-from infoplane.probes import record_activations
 
 
 @pytest.mark.parametrize("factory", [LeNet5, WideResNet])

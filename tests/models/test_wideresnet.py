@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from infoplane.measuring.probes import record_activations
 from infoplane.models import WideResNet, construct
-from infoplane.modes import evaluation_mode
-from infoplane.probes import record_activations
+from infoplane.networks.evaluation_mode import evaluation_mode
 
 
 def parameters(model):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.records import (
+from infoplane.records.tables import (
     BINNING,
     CLASS_ENTROPY,
     DECODED,
@@ -30,7 +30,7 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 SAMPLES = 1000

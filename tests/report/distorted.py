@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from infoplane.records import (
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     FIXED_NOISE,
@@ -24,7 +24,7 @@ from infoplane.records import (
     measurement_table,
     performance_table,
 )
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 SEED, EPOCH, SAMPLES = 3, 10, 400
 LEVELS = {"saturation": [2.0, 8.0, 1024.0], "shuffling": [1.0, 2.0, 4.0, 7.0], "high-pass": [math.inf, 4.0, 0.5]}

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import infoplane.report.figure as figure_module
-from infoplane.records import PERFORMANCE_SCHEMA
+from infoplane.records.tables import PERFORMANCE_SCHEMA
 from infoplane.report.figures import write_figures
 from infoplane.report.html import report_html
 from infoplane.report.table import summary_table

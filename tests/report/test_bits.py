@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, Measurement, measurement_table
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, Measurement, measurement_table
 from infoplane.report.bits import in_bits, last_epoch, plane_points, relative_noise_text
 
 ROW = Measurement(

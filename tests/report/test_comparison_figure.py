@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.labels import STUDY_ESTIMATORS

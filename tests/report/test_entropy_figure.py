@@ -3,7 +3,7 @@ import math
 import polars as pl
 import pytest
 
-from infoplane.records import CLASS_ENTROPY, INPUT_INFORMATION
+from infoplane.records.tables import CLASS_ENTROPY, INPUT_INFORMATION
 from infoplane.report.bits import in_bits
 from infoplane.report.entropy_figure import class_entropy_figure
 

@@ -12,7 +12,7 @@ from infoplane.report.catalogue import FIGURES, SWEEP_FIGURES
 from infoplane.report.figure import paths_of
 from infoplane.report.figures import write_figures
 from infoplane.report.html import write_report
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")

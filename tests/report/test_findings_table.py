@@ -10,11 +10,11 @@ from tests.findings.constructed import flow
 
 from infoplane.errors import UserError
 from infoplane.findings import CLAIMS, ClaimVerdict, Finding, Findings, Number, find
-from infoplane.records import performance_table
+from infoplane.records.sweeps import SweepMeasurement, sweep_table
+from infoplane.records.tables import performance_table
 from infoplane.report.findings_table import findings_html, findings_json, findings_table
 from infoplane.report.html import write_report
-from infoplane.runs import RunFolder
-from infoplane.sweeps import SweepMeasurement, sweep_table
+from infoplane.runs.folder import RunFolder
 
 NASTY = "<b>&"
 

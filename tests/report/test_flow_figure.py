@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from matplotlib.markers import MarkerStyle
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.flow_figure import information_flow_figure, relative_noise_figure
 from infoplane.report.labels import RELATIVE_ESTIMATORS, STUDY_ESTIMATORS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.labels import estimator_label, estimator_order
 
 

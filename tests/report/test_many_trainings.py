@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from tests.report.test_mistakes_figure import mistakes, performance
 
-from infoplane.records import TRUE_INFORMATION, measurement_table, performance_table
+from infoplane.records.tables import TRUE_INFORMATION, measurement_table, performance_table
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.labels import training_label

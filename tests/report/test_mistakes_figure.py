@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from infoplane.records import (
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     MISTAKEN_INFORMATION,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.command import ENTRY, assert_one_clear_line, infoplane
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.errors import UserError
 from infoplane.report.html import write_report
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 NAMES = ["lr[01]", "lr*", "lr?", "~", "file:lr0", "s3:lr0", "%41", os.fsdecode(b"lr\xff"), "a b\nc"]
 

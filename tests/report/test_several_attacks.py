@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from infoplane.records import performance_table
+from infoplane.records.tables import performance_table
 from infoplane.report.bits import in_bits, last_epoch, plane_points, undistorted
 from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.distortion_table import distortion_table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.config import FlowConfig
 from infoplane.recipes import RECIPES, kept_settings
 from infoplane.report.subject import class_label, subject_of

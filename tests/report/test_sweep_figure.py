@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import in_bits, last_epoch
 from infoplane.report.sweep_figure import noise_sweep_figure
 

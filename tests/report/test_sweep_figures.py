@@ -6,14 +6,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import ttest_1samp
 
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, LABEL_INFORMATION, NOISY
-from infoplane.report.clouds_figure import clouds_figure
-from infoplane.report.geometry_sweeps import artefact_sweep_figure, geometry_sweep_figure
-from infoplane.report.limits_figure import limits_figure
-from infoplane.report.sweep_curves import LOOKS, averaged
-from infoplane.report.sweep_tables import limits_table, trend_table
-from infoplane.studies.trends import trends
-from infoplane.sweeps import (
+from infoplane.records.sweeps import (
     BINS,
     CLOSED_FORM,
     CONTINUOUS_LIMIT,
@@ -32,6 +25,13 @@ from infoplane.sweeps import (
     SweepMeasurement,
     sweep_table,
 )
+from infoplane.records.tables import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, LABEL_INFORMATION, NOISY
+from infoplane.report.clouds_figure import clouds_figure
+from infoplane.report.geometry_sweeps import artefact_sweep_figure, geometry_sweep_figure
+from infoplane.report.limits_figure import limits_figure
+from infoplane.report.sweep_curves import LOOKS, averaged
+from infoplane.report.sweep_tables import limits_table, trend_table
+from infoplane.studies.sweeps.trends import trends
 
 GEOMETRY = (SPREAD, TIGHTNESS, PURITY, NOISE, BINS)
 ARTEFACTS = (SAMPLES, SAMPLES_APART, DIMENSION, DIMENSION_FIXED)

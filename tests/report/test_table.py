@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from infoplane.records import measurement_table, performance_table
+from infoplane.records.tables import measurement_table, performance_table
 from infoplane.report.table import summary_table
 
 

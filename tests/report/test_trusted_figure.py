@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import in_bits
 from infoplane.report.trusted_figure import trusted_figure
 

@@ -3,8 +3,9 @@
 import pytest
 
 from infoplane.config import AttackConfig, DataConfig, FlowConfig, MeasurementConfig, ModelConfig, TrainingConfig
-from infoplane.runs import RunFolder
-from infoplane.studies import STUDY, information_flow
+from infoplane.runs.folder import RunFolder
+from infoplane.studies import STUDY
+from infoplane.studies.flow.information_flow import information_flow
 
 
 @pytest.fixture(scope="session")

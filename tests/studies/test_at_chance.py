@@ -6,10 +6,11 @@ from tests.studies.test_information_flow import Listener
 from infoplane.config import FlowConfig, ModelConfig
 from infoplane.errors import UserError
 from infoplane.findings import find
-from infoplane.records import trainings_at_chance
-from infoplane.runs import RunFolder
-from infoplane.studies import STUDY, information_flow
+from infoplane.records.tables import trainings_at_chance
+from infoplane.runs.folder import RunFolder
+from infoplane.studies import STUDY
 from infoplane.studies.finished import FinishedRun
+from infoplane.studies.flow.information_flow import information_flow
 from infoplane.training import Trainer, loop
 
 PATH = "tests.studies.dead_network:DeadNetwork"

@@ -10,15 +10,16 @@ from tests.studies.test_information_flow import KEY, Listener, changed
 from tests.toys.attack import TOY
 
 from infoplane.attacks import ATTACKS, AttackWarning, LinfPGD, catalogue
-from infoplane.cli import main
+from infoplane.commands.cli import main
 from infoplane.config import DistortionConfig, FlowConfig, MeasurementConfig
 from infoplane.errors import UserError
 from infoplane.models import LeNet5, construct
-from infoplane.records import ADVERSARIAL, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL
-from infoplane.runs import RunFolder
-from infoplane.studies import STUDY, FlowRecords, InformationPlane, information_flow
+from infoplane.records.tables import ADVERSARIAL, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL
+from infoplane.runs.folder import RunFolder
+from infoplane.studies import STUDY, FlowRecords, InformationPlane
 from infoplane.studies.distortion import distortion_study
-from infoplane.studies.work_estimate import measuring_work
+from infoplane.studies.flow.information_flow import information_flow
+from infoplane.studies.flow.work_estimate import measuring_work
 
 KINDS = (ORIGINAL, ADVERSARIAL, "toy")
 
@@ -229,7 +230,7 @@ def test_what_an_attack_warns_of_names_it():
 
 def test_a_batch_has_the_same_draws_whatever_is_attacked_before_it(monkeypatch):
     """So that they do not depend on the process that attacks it."""
-    from infoplane.studies import evaluate
+    from infoplane.measuring import evaluate
 
     class SecondOfTwo:
         def deal(self, parts):

@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from infoplane.calibration import estimator_cases as calibrated
+from infoplane.calibration.estimator_cases import CHANNEL_FITS, LABEL_FITS, PAIR_FITS
 from infoplane.estimators.binning import binning_information
 from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles
 from infoplane.estimators.cca import cca_information
@@ -14,8 +16,6 @@ from infoplane.estimators.neural import NeuralEstimate, NeuralInformation
 from infoplane.estimators.noisy import noisy_information
 from infoplane.estimators.ross import ross_information
 from infoplane.estimators.tasks import CHANNEL_TASKS, LABEL_TASKS, PAIR_TASKS
-from infoplane.studies import calibrated
-from infoplane.studies.calibrated import CHANNEL_FITS, LABEL_FITS, PAIR_FITS
 
 SAMPLES = 300
 

@@ -11,14 +11,15 @@ import torch
 from polars.testing import assert_frame_equal
 from torch import Tensor
 
+from infoplane.calibration import cells
+from infoplane.calibration import table as calibration
+from infoplane.calibration.cells import DISCIPLINES, CalibrationConfig, Cell, Discipline, Replicates, measure_cell
+from infoplane.calibration.estimator_cases import CHANNEL_FITS, LABEL_FITS, PAIR_FITS, Fit, Reading
+from infoplane.calibration.table import CALIBRATION_SCHEMA, holds, summary
 from infoplane.errors import UserError
 from infoplane.estimators import Estimate
 from infoplane.estimators.tasks import CHANNEL_TASKS, LABEL_TASKS, PAIR_TASKS, LabelTask, NamedTask
-from infoplane.runs import RunFolder
-from infoplane.studies import calibration, cells
-from infoplane.studies.calibrated import CHANNEL_FITS, LABEL_FITS, PAIR_FITS, Fit, Reading
-from infoplane.studies.calibration import CALIBRATION_SCHEMA, holds, summary
-from infoplane.studies.cells import DISCIPLINES, CalibrationConfig, Cell, Discipline, Replicates, measure_cell
+from infoplane.runs.folder import RunFolder
 
 CHEAP = CalibrationConfig(quick=True, estimators=("kde", "noisy"), tasks=("two-points-2", "two-points-4"))
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from infoplane.acceleration import PLAIN, Choices
-from infoplane.layout import as_pixels
-from infoplane.studies import choose
-from infoplane.studies.choose import from_record, to_record, training_choices
+from infoplane.networks.memory_format import as_pixels
+from infoplane.studies.flow import choose_acceleration as choose
+from infoplane.studies.flow.choose_acceleration import from_record, to_record, training_choices
 from infoplane.studies.parts import load_test_images
 
 WAYS = [Choices(), Choices(precision="bf16")]

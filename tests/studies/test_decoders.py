@@ -7,8 +7,12 @@ import torch
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import decoded_information
+from infoplane.measuring.decoders import MISTAKES, decode
+from infoplane.measuring.evaluate import Evaluation, evaluate, prediction_counts
+from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, Version, due
+from infoplane.measuring.to_records import record
 from infoplane.randomness import seeded_generator
-from infoplane.records import (
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     LABEL_INFORMATION,
@@ -16,10 +20,6 @@ from infoplane.records import (
     TRUE_INFORMATION,
     Measurement,
 )
-from infoplane.studies.decoders import MISTAKES, decode
-from infoplane.studies.evaluate import Evaluation, evaluate, prediction_counts
-from infoplane.studies.outputs import LayerOutputs, Undistorted, Version, due
-from infoplane.studies.to_records import record
 
 SAMPLES, CLASSES, SEED = 900, 3, 4
 

@@ -13,17 +13,23 @@ from infoplane.config import DistortionConfig
 from infoplane.distortions import exchange_texture, saturate, shuffle_patches, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import decoded_information
-from infoplane.modes import evaluation_mode
-from infoplane.probes import gather_activations
+from infoplane.measuring.evaluate import evaluate
+from infoplane.measuring.plane import InformationPlane
+from infoplane.measuring.probes import gather_activations
+from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, MISTAKEN_INFORMATION, RELATIVE_NOISE
-from infoplane.runs import RunFolder
+from infoplane.records.tables import (
+    FIXED_NOISE,
+    INPUT_INFORMATION,
+    LABEL_INFORMATION,
+    MISTAKEN_INFORMATION,
+    RELATIVE_NOISE,
+)
+from infoplane.runs.folder import RunFolder
 from infoplane.studies import distortion as study
-from infoplane.studies import information_flow
 from infoplane.studies.distortion import DistortionRecords, distortion_study, planned_levels
-from infoplane.studies.evaluate import evaluate
 from infoplane.studies.finished import FinishedRun
-from infoplane.studies.plane import InformationPlane
+from infoplane.studies.flow.information_flow import information_flow
 
 SEED = 4
 CONFIG = DistortionConfig(levels={"saturation": (2, 8, 1024)})
@@ -175,7 +181,7 @@ def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never
 
 
 def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_distortion(own_run, monkeypatch):
-    monkeypatch.setattr("infoplane.studies.decoders.MISTAKES", 10)
+    monkeypatch.setattr("infoplane.measuring.decoders.MISTAKES", 10)
     distortion_study(own_run, CONFIG)
     mistaken = own_run.measurements().filter(pl.col("quantity") == MISTAKEN_INFORMATION, pl.col("study") == study.STUDY)
     performance = own_run.performance()

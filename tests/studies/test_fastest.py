@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, candidates
 from infoplane.models import LeNet5, WideResNet, construct
-from infoplane.studies import fastest as timing
-from infoplane.studies.fastest import fastest
+from infoplane.studies.flow import fastest as timing
+from infoplane.studies.flow.fastest import fastest
 
 NETWORKS = {"lenet": LeNet5, "wideresnet": lambda: WideResNet(image_size=28, channels=1)}
 ROWS = Choices(rowwise=("conv1",))

@@ -8,14 +8,15 @@ import torch
 
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
-from infoplane.modes import evaluation_mode
-from infoplane.records import KDE_KL
-from infoplane.runs import RunFolder
-from infoplane.studies import STUDY, information_flow
+from infoplane.measuring.evaluate import evaluate
+from infoplane.measuring.plane import InformationPlane
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.records.tables import KDE_KL
+from infoplane.runs.folder import RunFolder
+from infoplane.studies import STUDY
 from infoplane.studies import parts as studies_parts
-from infoplane.studies.evaluate import evaluate
 from infoplane.studies.finished import FinishedRun
-from infoplane.studies.plane import InformationPlane
+from infoplane.studies.flow.information_flow import information_flow
 
 SEED = 4
 

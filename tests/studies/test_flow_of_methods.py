@@ -6,10 +6,11 @@ from polars.testing import assert_frame_equal
 
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
-from infoplane.runs import RunFolder
-from infoplane.state import join_state
-from infoplane.studies import STUDY, information_flow
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.state_tensors import join_state
+from infoplane.studies import STUDY
 from infoplane.studies.finished import FinishedRun
+from infoplane.studies.flow.information_flow import information_flow
 from infoplane.training import GuardedTraining, Validation
 from infoplane.training.catalogue import METHODS
 from infoplane.training.named import named_trainings

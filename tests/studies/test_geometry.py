@@ -8,11 +8,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from tests.few_places import keep_few_places
 
 from infoplane.config import GeometryConfig
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
-from infoplane.studies.geometry import CLOUD_SCHEMA, geometry_sweeps
-from infoplane.studies.sweep_rows import Draw, sweep_rows
-from infoplane.studies.trends import trends
-from infoplane.sweeps import (
+from infoplane.records.sweeps import (
     BINS,
     DIMENSION,
     DIMENSION_FIXED,
@@ -25,6 +21,10 @@ from infoplane.sweeps import (
     SWEEP_SCHEMA,
     TIGHTNESS,
 )
+from infoplane.records.tables import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.studies.sweeps.geometry import CLOUD_SCHEMA, geometry_sweeps
+from infoplane.studies.sweeps.sweep_rows import Draw, sweep_rows
+from infoplane.studies.sweeps.trends import trends
 
 CONFIG = GeometryConfig(points=200, replicates=3, permutations=5)
 GUESSES = (KDE_BD, KDE_KL, NOISY, BINNING)

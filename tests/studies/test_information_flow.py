@@ -9,9 +9,10 @@ from polars.testing import assert_frame_equal
 
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
-from infoplane.records import INPUT_INFORMATION
-from infoplane.runs import RunFolder
-from infoplane.studies import STUDY, FlowRecords, information_flow
+from infoplane.records.tables import INPUT_INFORMATION
+from infoplane.runs.folder import RunFolder
+from infoplane.studies import STUDY, FlowRecords
+from infoplane.studies.flow.information_flow import information_flow
 from infoplane.studies.parts import load_images
 from infoplane.training import DivergedError, Trainer
 

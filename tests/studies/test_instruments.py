@@ -9,14 +9,14 @@ from tests.toys.estimator import TOY, measure, toy_information
 
 import infoplane
 from infoplane.config import MeasurementConfig
-from infoplane.records import LABEL_INFORMATION
+from infoplane.measuring import instruments
+from infoplane.measuring.instruments import INSTRUMENTS, Instrument
+from infoplane.measuring.layer_outputs import When
+from infoplane.records.tables import LABEL_INFORMATION
 from infoplane.report.estimate import estimate_table
 from infoplane.report.labels import estimator_label, estimator_order
 from infoplane.report.page_tables import information_html
 from infoplane.report.table import summary_table
-from infoplane.studies import instruments
-from infoplane.studies.instruments import INSTRUMENTS, Instrument
-from infoplane.studies.outputs import When
 
 
 def plane_with(monkeypatch, instrument, **settings):

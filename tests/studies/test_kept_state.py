@@ -7,12 +7,13 @@ import torch
 
 from infoplane.errors import UserError
 from infoplane.models import LeNet5
-from infoplane.runs import RunFolder
-from infoplane.state import split_state
-from infoplane.studies import STUDY, information_flow
-from infoplane.studies import flow_work as work
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.state_tensors import split_state
+from infoplane.runs.training_state import check_network, read_state, write_state
+from infoplane.studies import STUDY
 from infoplane.studies.finished import FinishedRun, flow_config
-from infoplane.studies.kept_state import check_network, read_state, write_state
+from infoplane.studies.flow import work
+from infoplane.studies.flow.information_flow import information_flow
 
 SEED = 4
 

@@ -15,17 +15,17 @@ from infoplane.estimators import (
     linear_cka,
     noisy_information,
 )
+from infoplane.measuring import layer
+from infoplane.measuring.layer import LayerFacts
+from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
 from infoplane.randomness import seeded_generator
-from infoplane.records import (
+from infoplane.records.tables import (
     CLASS_ENTROPY,
     INPUT_INFORMATION,
     LABEL_INFORMATION,
     geometry_table,
     measurement_table,
 )
-from infoplane.studies import layer
-from infoplane.studies.layer import LayerFacts
-from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
 
 FACTS = LayerFacts(study="test", seed=3, training="normal", epoch=7, split="test", layer_index=2, layer="fc1")
 SETTINGS = MeasurementConfig(permutations=20, noise_variance=0.3, noise_ratio=0.2, noise_sweep=(0.01, 1.0))

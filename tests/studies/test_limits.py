@@ -6,9 +6,7 @@ from polars.testing import assert_frame_equal
 from tests.few_places import keep_few_places
 
 from infoplane.config import LimitsConfig
-from infoplane.records import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, NOISY
-from infoplane.studies.limits import PROBABILITIES, noise_limits
-from infoplane.sweeps import (
+from infoplane.records.sweeps import (
     CLOSED_FORM,
     CONTINUOUS_LIMIT,
     DISCRETE_LIMIT,
@@ -16,6 +14,8 @@ from infoplane.sweeps import (
     NOISE_ENTROPY,
     SWEEP_SCHEMA,
 )
+from infoplane.records.tables import BINNING, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, NOISY
+from infoplane.studies.sweeps.limits import PROBABILITIES, noise_limits
 
 CONFIG = LimitsConfig(points=400, replicates=2)
 H = -sum(k / 36 * math.log(k / 36) for k in range(1, 9))

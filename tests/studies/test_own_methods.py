@@ -7,7 +7,7 @@ from polars.testing import assert_frame_equal
 from tests.studies.test_flow_of_methods import KEY, begun, settings
 
 from infoplane.errors import UserError
-from infoplane.studies import information_flow
+from infoplane.studies.flow.information_flow import information_flow
 
 SOURCE = """
 from dataclasses import replace

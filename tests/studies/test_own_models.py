@@ -6,7 +6,7 @@ from tests.studies.test_information_flow import Listener, assert_same_records, c
 
 from infoplane.acceleration import Choices
 from infoplane.errors import UserError
-from infoplane.studies import information_flow
+from infoplane.studies.flow.information_flow import information_flow
 
 SOURCE = """
 import torch

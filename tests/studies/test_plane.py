@@ -9,12 +9,12 @@ from torch import nn
 
 from infoplane.attacks import LinfPGD
 from infoplane.config import MeasurementConfig
+from infoplane.measuring import evaluate as evaluation
+from infoplane.measuring.decoders import MISTAKES
 from infoplane.models import LeNet5, construct
 from infoplane.randomness import seeded_generator
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION
 from infoplane.studies import InformationPlane
-from infoplane.studies import evaluate as evaluation
-from infoplane.studies.decoders import MISTAKES
 
 SETTINGS = MeasurementConfig(permutations=5)
 ATTACK = LinfPGD(epsilon=0.1, steps=2)
@@ -108,7 +108,7 @@ def test_an_epoch_that_is_measured_again_replaces_its_rows():
 
 
 def test_permutations_are_shared_by_layers_conditions_and_epochs(monkeypatch):
-    from infoplane.studies import instruments
+    from infoplane.measuring import instruments
 
     seen = []
     original = instruments.kde_sweep

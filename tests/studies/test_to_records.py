@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 import torch
 
-from infoplane import records
 from infoplane.estimators import Estimate, Null
-from infoplane.records import MEASUREMENT_SCHEMA, Measurement, Prediction, table_schema
-from infoplane.studies.to_records import record
-from infoplane.sweeps import SWEEP_SCHEMA, SweepMeasurement
+from infoplane.measuring.to_records import record
+from infoplane.records.sweeps import SWEEP_SCHEMA, SweepMeasurement
+from infoplane.records.tables import MEASUREMENT_SCHEMA, Measurement, Prediction, table_schema
+from infoplane.records.tables import tables as records
 
 FACTS = {
     "study": "s", "seed": 1, "training": "normal", "epoch": 2, "split": "test", "examples": "original",

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 from scipy.stats import ttest_rel
 
-from infoplane.studies.trends import TREND_SCHEMA, direction, trends
-from infoplane.sweeps import PICTURES, SweepMeasurement, sweep_table
+from infoplane.records.sweeps import PICTURES, SweepMeasurement, sweep_table
+from infoplane.studies.sweeps.trends import TREND_SCHEMA, direction, trends
 
 NOISE = np.array([0.004, -0.003, 0.001, 0.002, -0.004])
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from infoplane.studies.workers import worker_processes
+from infoplane.calibration.workers import worker_processes
 
 
 def test_workers_have_one_thread_each_and_leave_the_environment_as_it_was(monkeypatch):

@@ -3,7 +3,7 @@
 import sys
 
 import infoplane.report.html as html
-from infoplane.cli import main
+from infoplane.commands.cli import main
 
 html.write_report = lambda run, found: run.path / "report.html"
 html.run_findings = lambda run: []

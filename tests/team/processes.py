@@ -9,7 +9,7 @@ import torch
 import torch.distributed.nn  # it keeps the group that exists when it is imported: then there must be none yet
 from torch import distributed, multiprocessing
 
-from infoplane.team import RankedTeam
+from infoplane.distributed.team import RankedTeam
 
 
 def on_processes(work: Callable[..., Any], processes: int, folder: Path, *arguments: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from tests.command import assert_one_clear_line, infoplane
 
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 SETTINGS = [
     "flow",

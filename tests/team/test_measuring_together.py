@@ -7,10 +7,10 @@ from torch import nn
 
 from infoplane.attacks import LinfPGD
 from infoplane.config import MeasurementConfig
+from infoplane.distributed.team import ALONE, Team, together
+from infoplane.measuring import evaluate as evaluating
 from infoplane.models import LeNet5, construct
 from infoplane.studies import InformationPlane
-from infoplane.studies import evaluate as evaluating
-from infoplane.team import ALONE, Team, together
 
 
 def measured(team: Team) -> tuple[list[dict[str, object]], ...]:

@@ -6,10 +6,10 @@ from tests.team.processes import on_processes
 from torch import Tensor, nn
 
 from infoplane.config import AttackConfig, FlowConfig, TrainingConfig
+from infoplane.distributed.team import ALONE, Team
 from infoplane.models import LeNet5, construct
 from infoplane.randomness import draw_per_image
-from infoplane.studies.trainers import build_method
-from infoplane.team import ALONE, Team
+from infoplane.studies.flow.trainers import build_method
 from infoplane.training import Trainer, normal_training
 from infoplane.training.catalogue import METHODS
 from infoplane.training.method import Stateless, StepRecord

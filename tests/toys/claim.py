@@ -5,7 +5,7 @@ import polars as pl
 from infoplane.findings.claim import AtHand, Claim
 from infoplane.findings.finding import Statement, against
 from infoplane.findings.layers import paired
-from infoplane.records import NORMAL_TRAINING
+from infoplane.records.tables import NORMAL_TRAINING
 
 
 def _statements(at_hand: AtHand) -> list[Statement]:

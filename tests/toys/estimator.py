@@ -1,9 +1,9 @@
 """A toy estimator, added as docs/add-an-estimator.md says: this file, and one line in the list of instruments."""
 
 from infoplane.estimators import Estimate
-from infoplane.records import ESTIMATE, LABEL_INFORMATION, POPULATION
-from infoplane.studies.instruments import Instrument
-from infoplane.studies.outputs import When
+from infoplane.measuring.instruments import Instrument
+from infoplane.measuring.layer_outputs import When
+from infoplane.records.tables import ESTIMATE, LABEL_INFORMATION, POPULATION
 
 
 def toy_information(activations, labels):

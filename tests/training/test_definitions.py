@@ -16,7 +16,7 @@ from tests.training.networks import (
 from torch import Tensor, nn
 
 from infoplane.attacks import L2PGD, LinfPGD
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.training import (
     AWPTraining,
     FreeLBTraining,

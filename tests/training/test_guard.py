@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, construct
-from infoplane.state import join_state, split_state
+from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.training import GuardedTraining, Trainer, fgsm_rs_training, guard_attack, normal_training
 from infoplane.training.method import Stateless, StepRecord
 

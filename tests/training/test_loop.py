@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.models import LeNet5, WideResNet, construct
-from infoplane.state import join_state, split_state
+from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.training import DivergedError, StepRecord, Trainer, adversarial_training, normal_training
 
 SETTINGS = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05, milestones=(1, 2), gamma=0.5, warmup_epochs=0)

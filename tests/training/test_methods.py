@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from infoplane.attacks import L2PGD, LinfPGD
 from infoplane.config import TrainingConfig
-from infoplane.state import join_state, split_state
+from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.training import (
     AWPTraining,
     FreeLBTraining,

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
-from infoplane.modes import evaluation_mode
-from infoplane.state import join_state, split_state
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.training import FreeTraining, Trainer, Validation, normal_training
 from infoplane.training.method import Stateless, StepRecord
 

@@ -8,7 +8,7 @@ from tests.training.networks import network
 from torch import nn
 
 from infoplane.config import FlowConfig
-from infoplane.studies.trainers import build_method, warmup_steps
+from infoplane.studies.flow.trainers import build_method, warmup_steps
 from infoplane.training import EpsilonWarmup, GuardedTraining, StepRecord
 from infoplane.training.catalogue import METHODS
 from infoplane.training.method import Stateless

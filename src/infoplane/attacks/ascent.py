@@ -11,7 +11,7 @@ from infoplane.acceleration import AcceleratedNetwork
 from infoplane.attacks.balls import Region
 from infoplane.attacks.hygiene import GradientHealth
 from infoplane.checks import check_class_places, labels_within
-from infoplane.logits import logits_of
+from infoplane.networks.logits import logits_of
 
 # From the logits, in the precision of the images, to the direction in which they are to move, of the same shape: for
 # each image the gradient of what is raised, up to a positive factor. Steps look at no gradient's length.

@@ -39,6 +39,6 @@ class AttackSpec:
     @property
     def examples(self) -> str:
         """Name of its examples in the records: that of the attack, or of the user's function without its module."""
-        from infoplane.records import ADVERSARIAL  # here, since polars loads slowly
+        from infoplane.records.tables import ADVERSARIAL  # here, since polars loads slowly
 
         return ADVERSARIAL if self.of_recipe else self.name.rpartition(":")[2]

@@ -33,12 +33,12 @@ class CalibrateOptions(Options):
 
 def calibrate(options: CalibrateOptions) -> int:
     """Print and save the table of estimators against known truths."""
-    from infoplane.console import progress_for
+    from infoplane.calibration.cells import CalibrationConfig, environment
+    from infoplane.calibration.table import calibration
+    from infoplane.commands.console import progress_for
     from infoplane.report.calibration import calibration_page, calibration_table
-    from infoplane.runs import CALIBRATION, RunFolder
-    from infoplane.studies.calibration import calibration
-    from infoplane.studies.cells import CalibrationConfig, environment
-    from infoplane.whole_files import write_whole
+    from infoplane.runs.folder import CALIBRATION, RunFolder
+    from infoplane.runs.whole_files import write_whole
 
     console = open_console()
     config = CalibrationConfig(**options.model_dump(include={"seed", "quick", "estimators", "tasks"}))

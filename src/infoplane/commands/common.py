@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from infoplane.output import Told, complain
+from infoplane.commands.output import Told, complain
 
 if TYPE_CHECKING:
     from rich.console import Console

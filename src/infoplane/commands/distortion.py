@@ -61,12 +61,12 @@ class DistortionOptions(Options):
 
 def distortion(options: DistortionOptions) -> int:
     """Run study two on the networks of a run, draw its figures and print its accuracies."""
-    from infoplane.console import progress_for
-    from infoplane.environment import apply_environment
+    from infoplane.commands.console import progress_for
     from infoplane.report.distortion_table import distortion_table
     from infoplane.report.findings_table import findings_table
     from infoplane.report.html import run_findings, write_report
-    from infoplane.runs import RunFolder
+    from infoplane.runs.environment import apply_environment
+    from infoplane.runs.folder import RunFolder
     from infoplane.studies.distortion import distortion_study
     from infoplane.studies.finished import flow_config
 

@@ -24,9 +24,9 @@ from infoplane.training.named import check_methods
 
 if TYPE_CHECKING:
     from infoplane.acceleration import Choices
-    from infoplane.runs import RunFolder
-    from infoplane.studies.progress import Progress
-    from infoplane.team import Team
+    from infoplane.distributed.team import Team
+    from infoplane.runs.folder import RunFolder
+    from infoplane.runs.progress import Progress
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -210,7 +210,7 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
 
 def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     """The settings of `own` that are not as in `recipe`, e.g. "training.epochs = 6"."""
-    from infoplane.kept_config import flat_settings
+    from infoplane.runs.config_file import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
     return [f"{name} = {value!r}" for name, value in now.items() if value != before.get(name)]
@@ -227,7 +227,7 @@ def _choices(
 ) -> "Choices":
     """Return how networks compute while they train: as the run began, as asked for, or the fastest way."""
     from infoplane.acceleration import PLAIN
-    from infoplane.studies.choose import from_record, to_record, training_choices
+    from infoplane.studies.flow.choose_acceleration import from_record, to_record, training_choices
 
     if deterministic and precision == "bf16":
         raise UserError("--deterministic trains in float32; leave out --precision bf16, or --deterministic")
@@ -251,7 +251,7 @@ def _run_flow(
     config: FlowConfig, path: Path, *, device: Device = "auto", devices: int = 1, nodes: int = 1, **options: Any
 ) -> int:
     """Run the study on one process per device; all but the leader do what it says."""
-    from infoplane.ranks import ranks_started
+    from infoplane.distributed.ranks import ranks_started
 
     with ranks_started(devices, nodes, device) as team:
         if team.rank:
@@ -260,10 +260,10 @@ def _run_flow(
 
 
 def _follow(team: "Team") -> int:
-    from infoplane.environment import apply_environment
-    from infoplane.output import Told
-    from infoplane.studies.following import follow_information_flow
-    from infoplane.team import LostProcessError
+    from infoplane.commands.output import Told
+    from infoplane.distributed.team import LostProcessError
+    from infoplane.runs.environment import apply_environment
+    from infoplane.studies.flow.follower import follow_information_flow
 
     try:
         kept = team.tell()
@@ -290,13 +290,14 @@ def _lead(
     continue_at_chance: bool = False,
     trust_run_code: bool = False,
 ) -> int:
-    from infoplane.console import progress_for
-    from infoplane.environment import apply_environment, describe_environment
+    from infoplane.commands.console import progress_for
     from infoplane.report.findings_table import findings_table
     from infoplane.report.html import run_findings, write_report
     from infoplane.report.table import summary_table
-    from infoplane.runs import RunFolder
-    from infoplane.studies import STUDY, information_flow
+    from infoplane.runs.environment import apply_environment, describe_environment
+    from infoplane.runs.folder import RunFolder
+    from infoplane.studies import STUDY
+    from infoplane.studies.flow.information_flow import information_flow
     from infoplane.training import DivergedError
 
     console, run = open_console(), RunFolder(path)

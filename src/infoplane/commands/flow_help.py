@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 
 from infoplane.attacks import catalogue
 from infoplane.commands.flow import FlowOptions
+from infoplane.commands.option_names import prefix_of, typed_name
 from infoplane.data import catalogue as data_catalogue
 from infoplane.models import catalogue as model_catalogue
-from infoplane.option_names import prefix_of, typed_name
 from infoplane.recipes import RECIPES
 
 # By whole name: how each is shown.

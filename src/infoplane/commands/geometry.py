@@ -15,15 +15,15 @@ class GeometryOptions(GeometryConfig, Options):
 
 def geometry(options: GeometryOptions) -> int:
     """Measure the sweeps, draw them, and print which estimates rise along each."""
+    from infoplane.commands.console import progress_for
     from infoplane.commands.sweep_folder import sweep_folder
-    from infoplane.console import progress_for
     from infoplane.report.catalogue import SWEEP_FIGURES
     from infoplane.report.figure import paths_of
     from infoplane.report.style import figure_style
     from infoplane.report.sweep_curves import Sweeps
     from infoplane.report.sweep_tables import trend_table
-    from infoplane.studies.geometry import STUDY, geometry_sweeps
-    from infoplane.studies.trends import trends
+    from infoplane.studies.sweeps.geometry import STUDY, geometry_sweeps
+    from infoplane.studies.sweeps.trends import trends
 
     console, folder = open_console(), options.output
     config = GeometryConfig(**options.model_dump(exclude={"output"}))

@@ -15,13 +15,13 @@ class LimitsOptions(LimitsConfig, Options):
 
 def limits(options: LimitsOptions) -> int:
     """Measure both layers at every width, draw them, and print where the estimates end."""
+    from infoplane.commands.console import progress_for
     from infoplane.commands.sweep_folder import sweep_folder
-    from infoplane.console import progress_for
     from infoplane.report.figure import paths_of
     from infoplane.report.limits_figure import LIMITS
     from infoplane.report.style import figure_style
     from infoplane.report.sweep_tables import limits_table
-    from infoplane.studies.limits import STUDY, noise_limits
+    from infoplane.studies.sweeps.limits import STUDY, noise_limits
 
     console, folder = open_console(), options.output
     config = LimitsConfig(**options.model_dump(exclude={"output"}))

@@ -23,7 +23,7 @@ def report(options: ReportOptions) -> int:
     """Draw figures and report of a run from its records, and print its findings."""
     from infoplane.report.findings_table import findings_json, findings_table
     from infoplane.report.html import run_findings, write_report
-    from infoplane.runs import RunFolder
+    from infoplane.runs.folder import RunFolder
 
     run = RunFolder(options.run)
     found = run_findings(run)

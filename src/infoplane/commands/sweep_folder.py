@@ -10,7 +10,7 @@ from infoplane.errors import UserError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from infoplane.runs import RunFolder
+    from infoplane.runs.folder import RunFolder
 
 
 @contextmanager
@@ -20,8 +20,8 @@ def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator["RunFo
     Raises:
         UserError: the folder is in use, or holds another study or the records of other settings.
     """
-    from infoplane.environment import describe_environment
-    from infoplane.runs import RunFolder
+    from infoplane.runs.environment import describe_environment
+    from infoplane.runs.folder import RunFolder
 
     folder = RunFolder(path, option="--output")
     with folder.locked():

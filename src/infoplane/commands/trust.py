@@ -8,7 +8,7 @@ from infoplane.errors import UserError
 
 if TYPE_CHECKING:
     from infoplane.config import FlowConfig
-    from infoplane.runs import RunFolder
+    from infoplane.runs.folder import RunFolder
 
 TRUST = "--trust-run-code"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from infoplane.checks import check_at_least
 from infoplane.errors import UserError
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 LARGEST_SET = 16 << 30  # bytes of pixels in a split of the user's own; a broken file can claim any number
 _RESIZE_CHUNK = 1000  # images turned to floats at a time: 5,000 of STL-10 at once would take gigabytes

@@ -29,7 +29,7 @@ from infoplane.estimators.noisy import NoisyInformation, noisy_information
 from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
 from infoplane.estimators.ross import ross_information
-from infoplane.standing import saturated
+from infoplane.records.standing import saturated
 
 __all__ = [
     "BinningInformation",

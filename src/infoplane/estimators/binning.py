@@ -8,12 +8,12 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_labels, check_positive
 from infoplane.estimators.bins import Bins, Read
+from infoplane.estimators.distinct_rows import distinct_rows, multiplicity_entropy, pair_identities, row_identities
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.nulls import Null, label_permutations, null_from
-from infoplane.estimators.rows import distinct_rows, multiplicity_entropy, pair_identities, row_identities
-from infoplane.records import BINNED, BINNING, ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import BINNED, BINNING, ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION
 
 
 @with_short_repr

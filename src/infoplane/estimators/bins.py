@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_at_least
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 CHUNK = 2**22  # activations sorted or numbered at a time
 Read = Callable[[slice], Tensor]  # from a slice of samples to their bin numbers, `(rows, features)` int64

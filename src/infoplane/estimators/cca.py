@@ -13,8 +13,8 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.copula import CopulaInformation, gaussian_information, normal_scores
 from infoplane.estimators.estimate import Estimate
-from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import ESTIMATE, PAIR_INFORMATION, POPULATION
 
 SMALLEST_FOLD = 10
 SAMPLES_PER_COMPONENT = 6  # of a fold, for each direction

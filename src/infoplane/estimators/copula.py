@@ -11,8 +11,8 @@ from torch import Tensor
 
 from infoplane.checks import check_activations
 from infoplane.estimators.estimate import Estimate
-from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import ESTIMATE, PAIR_INFORMATION, POPULATION
 
 Array = NDArray[np.float64]
 RANK_TOLERANCE = 1e-8  # singular values below this part of the largest are rounding: their direction says nothing

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
+from infoplane.estimators.distinct_rows import multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores
 from infoplane.estimators.precision import exact_products
-from infoplane.estimators.rows import multiplicity_entropy
 from infoplane.estimators.threads import one_thread
 from infoplane.estimators.units import Origin, Standardisation, moments, pooled
-from infoplane.records import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, LOWER, POPULATION
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, LOWER, POPULATION
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.estimators.nulls import Null, null_like
-from infoplane.short_repr import with_short_repr
-from infoplane.standing import saturated
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.standing import saturated
 
 
 @with_short_repr

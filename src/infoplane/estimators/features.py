@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
-from infoplane.estimators.rows import distinct_rows
-from infoplane.short_repr import with_short_repr
+from infoplane.estimators.distinct_rows import distinct_rows
+from infoplane.records.short_repr import with_short_repr
 
 CHUNK_BYTES = 128 * 2**20  # of one piece, as it is worked on
 CHUNK_FEATURES = 4096

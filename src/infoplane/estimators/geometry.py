@@ -11,7 +11,7 @@ from infoplane.checks import check_activations, check_labels
 from infoplane.estimators.features import FeaturePieces, feature_pieces
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 LEAST_SAMPLES = 4  # below, the unbiased estimator divides by zero
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_labels, check_positive
+from infoplane.distributed.team import ALONE, RankedTeam, check_equal
+from infoplane.estimators.distinct_rows import multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.influence import standard_error
@@ -17,8 +19,8 @@ from infoplane.estimators.kernel_sums import KernelTerms, kernel_terms
 from infoplane.estimators.nulls import label_permutations, null_from
 from infoplane.estimators.pairwise import KernelBlocks
 from infoplane.estimators.precision import exact_products
-from infoplane.estimators.rows import multiplicity_entropy
-from infoplane.records import (
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import (
     CLASS_ENTROPY,
     ESTIMATE,
     INPUT_INFORMATION,
@@ -30,8 +32,6 @@ from infoplane.records import (
     MIXTURE,
     UPPER,
 )
-from infoplane.short_repr import with_short_repr
-from infoplane.team import ALONE, RankedTeam, check_equal
 
 if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed import ProcessGroup

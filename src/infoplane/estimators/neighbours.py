@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.estimate import Estimate
-from infoplane.records import ESTIMATE, KSG, PAIR_INFORMATION, POPULATION
+from infoplane.records.tables import ESTIMATE, KSG, PAIR_INFORMATION, POPULATION
 
 PARTS = 5  # of one subsampling: with 2 the error itself scatters by a quarter, 10 understate it for few samples
 _REPEATS = 10  # subsamplings averaged: one of 5 parts knows the error to a third only, ten to an eighth

@@ -12,9 +12,9 @@ from infoplane.estimators.critics import Critics, fit_critics
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.precision import exact_products
-from infoplane.records import ESTIMATE, PAIR_INFORMATION, POPULATION
-from infoplane.short_repr import with_short_repr
-from infoplane.standing import saturated
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.standing import saturated
+from infoplane.records.tables import ESTIMATE, PAIR_INFORMATION, POPULATION
 
 _FEWEST = 200  # samples, 10 of which are held out together in a quarter of them
 _FOLDS = 5

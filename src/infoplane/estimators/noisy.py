@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoplane.checks import check_labels, check_positive
+from infoplane.estimators.distinct_rows import multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks, sums_of_own_class
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.propagation import log_ratios
-from infoplane.estimators.rows import multiplicity_entropy
-from infoplane.records import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
-from infoplane.short_repr import with_short_repr
-from infoplane.standing import NUMERICAL_ERROR
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.standing import NUMERICAL_ERROR
+from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 
 # By what all samples fall short of the population's information, half of them fall short 1.4 to 2 times (measured for
 # Gaussian layers of 2 to 2,000 features up to 2 nats below log N): beyond half a standard error, what this

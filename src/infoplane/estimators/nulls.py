@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infoplane import standing
 from infoplane.checks import check_at_least
-from infoplane.short_repr import with_short_repr
-from infoplane.standing import NUMERICAL_ERROR as NUMERICAL_ERROR  # for those who judge estimates against nulls
+from infoplane.records import standing
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.standing import NUMERICAL_ERROR as NUMERICAL_ERROR  # for those who judge estimates against nulls
 
 
 @with_short_repr

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from infoplane.distributed.team import ALONE, Team
 from infoplane.estimators.features import FeaturePieces
-from infoplane.team import ALONE, Team
 
 BLOCK = 512  # samples; larger blocks waste more of the diagonal, smaller ones more of the products' speed
 STORAGE_BYTES = 256 * 2**20  # for exponents kept between passes, and again for products under way

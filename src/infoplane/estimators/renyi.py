@@ -13,8 +13,8 @@ from infoplane.estimators.features import feature_pieces
 from infoplane.estimators.pairwise import BLOCK
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
-from infoplane.records import ESTIMATE, MIXTURE
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import ESTIMATE, MIXTURE
 
 QUANTITY = "S(X)+S(Y)-S(X,Y)"  # of matrix entropies: no Shannon information, and not to be mixed with any
 Width = float | Literal["median"]

@@ -10,7 +10,7 @@ from infoplane.checks import check_activations, check_at_least, check_labels
 from infoplane.estimators.decoding import decoded_information
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.neighbours import shifted, subsampling_error
-from infoplane.records import ESTIMATE, LABEL_INFORMATION, POPULATION
+from infoplane.records.tables import ESTIMATE, LABEL_INFORMATION, POPULATION
 
 _REDUCTIONS = ("decoder", "none")
 _PARTS = 2  # of a subsample: smaller ones would hold too few samples of each class

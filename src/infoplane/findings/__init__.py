@@ -12,7 +12,7 @@ from infoplane.findings.curves import read_curves
 from infoplane.findings.finding import Finding, Number, Verdict
 from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.verdict import ClaimVerdict, claim_verdict
-from infoplane.records import ADVERSARIAL_TRAINING, trainings_at_chance
+from infoplane.records.tables import ADVERSARIAL_TRAINING, trainings_at_chance
 
 __all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
 

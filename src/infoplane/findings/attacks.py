@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infoplane.records import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL
 
 
 class Attacks(NamedTuple):

@@ -7,7 +7,7 @@ import polars as pl
 
 from infoplane.findings.curves import Curves
 from infoplane.findings.finding import Statement
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 
 @with_short_repr

@@ -37,7 +37,14 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import InLayer, change, layer_statements, mean_of_paired, mean_statement
-from infoplane.records import ADVERSARIAL, ADVERSARIAL_TRAINING, DECODED, DECODED_TRANSFER, NORMAL_TRAINING, ORIGINAL
+from infoplane.records.tables import (
+    ADVERSARIAL,
+    ADVERSARIAL_TRAINING,
+    DECODED,
+    DECODED_TRANSFER,
+    NORMAL_TRAINING,
+    ORIGINAL,
+)
 
 FEWEST_EPOCHS = 4  # three differences: fewer correlate perfectly by chance
 

@@ -34,7 +34,7 @@ from infoplane.findings.layers import (
     mean_statement,
     paired,
 )
-from infoplane.records import ADVERSARIAL, ADVERSARIAL_TRAINING, NORMAL_TRAINING, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ADVERSARIAL_TRAINING, NORMAL_TRAINING, ORIGINAL
 
 SHARE = 0.9  # of its change, after which a curve counts as risen
 

@@ -45,7 +45,7 @@ from infoplane.findings.finding import (
     Statement,
     undecidable,
 )
-from infoplane.records import (
+from infoplane.records.tables import (
     ADVERSARIAL,
     ADVERSARIAL_TRAINING,
     BINNING,

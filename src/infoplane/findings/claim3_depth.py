@@ -26,7 +26,7 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import contrast, difference, paired
-from infoplane.records import ADVERSARIAL_TRAINING, INPUT_INFORMATION, NORMAL_TRAINING, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL_TRAINING, INPUT_INFORMATION, NORMAL_TRAINING, ORIGINAL
 
 
 class _Rise(NamedTuple):

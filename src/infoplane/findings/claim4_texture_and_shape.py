@@ -35,7 +35,7 @@ from infoplane.findings.curves import PRIMARY, group_matrix, rows_to_judge
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, normal_evidence, t_quantile
 from infoplane.findings.finding import Number, Statement, against, undecidable
 from infoplane.findings.layers import difference, paired
-from infoplane.records import (
+from infoplane.records.tables import (
     ADVERSARIAL,
     ADVERSARIAL_TRAINING,
     INPUT_INFORMATION,

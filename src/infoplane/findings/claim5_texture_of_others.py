@@ -38,7 +38,13 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import difference, paired
-from infoplane.records import ADVERSARIAL, DECODED_TRANSFER, MISTAKEN_INFORMATION, NORMAL_TRAINING, TRUE_INFORMATION
+from infoplane.records.tables import (
+    ADVERSARIAL,
+    DECODED_TRANSFER,
+    MISTAKEN_INFORMATION,
+    NORMAL_TRAINING,
+    TRUE_INFORMATION,
+)
 
 TEXTURE_OF_OTHERS = Claim(
     number=5,

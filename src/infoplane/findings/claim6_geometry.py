@@ -27,9 +27,9 @@ from infoplane.findings.finding import (
     Statement,
     undecidable,
 )
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.standing import NUMERICAL_ERROR, with_standing
-from infoplane.studies.trends import STEP_NATS
+from infoplane.records.standing import NUMERICAL_ERROR, with_standing
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.studies.sweeps.trends import STEP_NATS
 
 Direction = Literal["rises", "falls"]
 

@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from infoplane.findings.evidence import Floats
-from infoplane.records import (
+from infoplane.records.standing import with_standing
+from infoplane.records.tables import (
     DECODED,
     INPUT_INFORMATION,
     KDE_BD,
@@ -18,7 +19,6 @@ from infoplane.records import (
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
-from infoplane.standing import with_standing
 
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
 

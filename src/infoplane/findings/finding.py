@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from infoplane.findings.evidence import LEVEL, Evidence, Interval
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 NEEDS_SEEDS = "needs at least two seeds: add `--seeds 3`"

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infoplane.records import ADVERSARIAL_TRAINING, NORMAL_TRAINING
+from infoplane.records.tables import ADVERSARIAL_TRAINING, NORMAL_TRAINING
 
 
 class Trainings(NamedTuple):

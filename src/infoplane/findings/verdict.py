@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeVar
 from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import LEVEL
 from infoplane.findings.finding import CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UNDECIDED, Judgement, Statement, Verdict
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 T = TypeVar("T")
 _LEVEL = f"{100 * LEVEL:g} %"

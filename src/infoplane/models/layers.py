@@ -3,7 +3,7 @@
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from infoplane.wrappers import named_layers, unwrapped
+from infoplane.networks.wrappers import named_layers, unwrapped
 
 
 def chosen_layers(model: nn.Module) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import polars as pl
 
 from infoplane import distortions
 from infoplane.estimators.noise import NOISE_SHARE
-from infoplane.records import (
+from infoplane.records.standing import with_standing
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     INPUT_INFORMATION,
@@ -18,7 +19,6 @@ from infoplane.records import (
 )
 from infoplane.report.examples import examples_order
 from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFERRED_FIXED, TRUSTED, TRUSTED_FIXED
-from infoplane.standing import with_standing
 
 # Numbers are printed with two decimals: what is clipped by less looks as it is.
 RESOLUTION_BITS = 0.005

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from infoplane.records import BINNING, DECODED, KDE_BD, KDE_KL, NOISY
+from infoplane.records.sweeps import PICTURES
+from infoplane.records.tables import BINNING, DECODED, KDE_BD, KDE_KL, NOISY
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import COLOURS, PAGE_INCHES, new_figure
 from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, write_caption
-from infoplane.sweeps import PICTURES
 
 _ROWS = (KDE_KL, KDE_BD, BINNING, NOISY, DECODED)
 _MARKERS = "ox^s+vD*"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, ORIGINAL
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
 from infoplane.report.examples import examples_look, transferred_look
 from infoplane.report.figure import FigureSpec

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.distortions import distortion_named
-from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, noisy_name, trainings_of
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from infoplane.distortions import distortion_named
-from infoplane.records import ORIGINAL
+from infoplane.records.tables import ORIGINAL
 from infoplane.report.bits import level_label, trainings_of
 from infoplane.report.examples import attacks_of
 from infoplane.report.figure import FigureSpec

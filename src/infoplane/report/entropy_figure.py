@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from infoplane.records import ADVERSARIAL, CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.examples import attacks_of
 from infoplane.report.figure import FigureSpec

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
+from infoplane.records.tables import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits
 from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
 from infoplane.report.summary import in_terminal, show_number

@@ -7,7 +7,7 @@ from infoplane.report.figure import DrawnFigure
 from infoplane.report.pdfs import pdfs_beside
 from infoplane.report.recorded import recorded_of
 from infoplane.report.style import STYLE, figure_style
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 
 def write_figures(run: RunFolder, output: Path | None = None) -> list[DrawnFigure]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import LogLocator, NullLocator
 
-from infoplane.records import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of, relative_noise_text
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec

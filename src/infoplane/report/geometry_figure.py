@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from infoplane.records import FIXED_NOISE
+from infoplane.records.tables import FIXED_NOISE
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec

@@ -3,10 +3,7 @@
 import polars as pl
 from matplotlib.figure import Figure
 
-from infoplane.report.figure import FigureSpec
-from infoplane.report.style import PAGE_INCHES, log_axis, new_figure
-from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, curve_legend, draw_curves, write_caption
-from infoplane.sweeps import (
+from infoplane.records.sweeps import (
     BINS,
     DIMENSION,
     DIMENSION_FIXED,
@@ -17,6 +14,9 @@ from infoplane.sweeps import (
     SPREAD,
     TIGHTNESS,
 )
+from infoplane.report.figure import FigureSpec
+from infoplane.report.style import PAGE_INCHES, log_axis, new_figure
+from infoplane.report.sweep_curves import QUANTITIES, Sweeps, averaged, curve_legend, draw_curves, write_caption
 
 _GEOMETRY = {
     SPREAD: ("Overall spread", "standard deviation\nper coordinate"),

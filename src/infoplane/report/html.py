@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find
-from infoplane.records import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
+from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
 from infoplane.report.catalogue import SWEEP_FIGURES
 from infoplane.report.figure import DrawnFigure, Section, paths_of
@@ -25,10 +25,10 @@ from infoplane.report.page_figures import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.subject import Subject, subject_of
 from infoplane.report.summary import at_chance_lines, missing_parts
-from infoplane.runs import CALIBRATION, RunFolder
-from infoplane.tables import SWEEPS as SWEEP_TABLE
+from infoplane.runs.folder import CALIBRATION, RunFolder
+from infoplane.runs.parquet import SWEEPS as SWEEP_TABLE
+from infoplane.runs.whole_files import write_whole
 from infoplane.text import decodable
-from infoplane.whole_files import write_whole
 
 SWEEPS = "sweeps"  # folder in that of a run
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}

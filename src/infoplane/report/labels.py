@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from infoplane.records import (
+from infoplane.measuring import instruments
+from infoplane.records.standing import NEAR_NATS, SATURATED_SHARE
+from infoplane.records.tables import (
     BINNING,
     DECODED,
     DECODED_TRANSFER,
@@ -16,8 +18,6 @@ from infoplane.records import (
     SWEPT_NOISE,
 )
 from infoplane.report.examples import examples_order
-from infoplane.standing import NEAR_NATS, SATURATED_SHARE
-from infoplane.studies import instruments
 
 # What "sat" and "undersampled" beside a number mean.
 SAT = (

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from infoplane.records import INPUT_INFORMATION, KSG, NOISY
+from infoplane.records.sweeps import CLOSED_FORM, CONTINUOUS_LIMIT, DISCRETE_LIMIT, LAYER_ENTROPY, NOISE_ENTROPY
+from infoplane.records.tables import INPUT_INFORMATION, KSG, NOISY
 from infoplane.report.bits import bits
 from infoplane.report.figure import FigureSpec
 from infoplane.report.style import COLOURS, PAGE_INCHES, log_axis, new_figure
 from infoplane.report.sweep_curves import averaged, curve_legend, draw_curves, write_caption
-from infoplane.sweeps import CLOSED_FORM, CONTINUOUS_LIMIT, DISCRETE_LIMIT, LAYER_ENTROPY, NOISE_ENTROPY
 
 _BOX: dict[str, Any] = {"color": "#222222", "linewidth": 0.9, "linestyle": (0, (6, 1.5))}
 _CAPTION = (

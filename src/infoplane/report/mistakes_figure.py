@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from infoplane.distortions import distortion_named
-from infoplane.records import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
 from infoplane.report.examples import attacks_of
 from infoplane.report.figure import FigureSpec

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.records import NORMAL_TRAINING
+from infoplane.records.tables import NORMAL_TRAINING
 from infoplane.report.bits import examples_of, layers_of, plane_points, trainings_of
 from infoplane.report.labels import curve_label, curve_order, estimator_label, estimator_order
 

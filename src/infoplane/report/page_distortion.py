@@ -5,7 +5,7 @@ from html import escape
 import polars as pl
 
 from infoplane.distortions import distortion_named
-from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import (
     distorted,
     distortions_of,

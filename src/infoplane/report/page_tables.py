@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.records import (
+from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
     INPUT_INFORMATION,

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from infoplane.report import pdf_process
 from infoplane.report.pdf_process import pdf_bytes
-from infoplane.whole_files import write_whole
+from infoplane.runs.whole_files import write_whole
 
 
 class Pdfs:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from infoplane.records import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL
 from infoplane.report.examples import attacks_of, examples_look
 from infoplane.report.labels import examples_label
 from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, plain, say_missing, title_layer

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from infoplane.records import trainings_at_chance
+from infoplane.records.tables import trainings_at_chance
 from infoplane.report.bits import distorted, distortions_of, in_bits, plane_points, trainings_of, undistorted
 from infoplane.report.figure import Per
 from infoplane.report.labels import at_chance_note, training_label
 from infoplane.report.subject import subject_of
-from infoplane.runs import RunFolder
+from infoplane.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, KDE_BD, KDE_KL, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec

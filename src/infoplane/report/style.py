@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from infoplane.report.pdf_process import RESOLUTION_DPI, pdf_bytes
 from infoplane.report.pdfs import Pdfs
-from infoplane.whole_files import write_whole
+from infoplane.runs.whole_files import write_whole
 
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt there
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infoplane.config import training_name
-from infoplane.records import trainings_at_chance
+from infoplane.records.tables import trainings_at_chance
 from infoplane.report.bits import RESOLUTION_BITS, examples_of, in_bits, last_epoch, layers_of, trainings_of
 from infoplane.report.examples import attacks_of
 from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estimator_label, training_label

@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.stats import t as student
 
-from infoplane.records import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, LABEL_INFORMATION, NOISY
+from infoplane.records.standing import with_standing
+from infoplane.records.tables import BINNING, DECODED, INPUT_INFORMATION, KDE_BD, KDE_KL, KSG, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import bits
 from infoplane.report.labels import estimator_label
 from infoplane.report.style import CEILING, COLOURS, NULL_COLOUR
-from infoplane.standing import with_standing
 
 LOOKS: dict[str, dict[str, Any]] = {
     KDE_KL: {"color": COLOURS[0], "linestyle": "-", "marker": "o"},

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import (
+from infoplane.records.tables import (
     ADVERSARIAL,
     DECODED,
     FIXED_NOISE,

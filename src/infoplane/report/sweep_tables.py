@@ -10,11 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records import INPUT_INFORMATION, KSG, LABEL_INFORMATION
-from infoplane.report.labels import estimator_label
-from infoplane.report.sweep_curves import averaged
-from infoplane.standing import HELD_OUT
-from infoplane.sweeps import (
+from infoplane.records.standing import HELD_OUT
+from infoplane.records.sweeps import (
     BINS,
     CLOSED_FORM,
     CONTINUOUS_LIMIT,
@@ -28,6 +25,9 @@ from infoplane.sweeps import (
     SPREAD,
     TIGHTNESS,
 )
+from infoplane.records.tables import INPUT_INFORMATION, KSG, LABEL_INFORMATION
+from infoplane.report.labels import estimator_label
+from infoplane.report.sweep_curves import averaged
 
 _SWEEPS = {
     SPREAD: "overall spread, fixed arrangement of classes: standard deviation",

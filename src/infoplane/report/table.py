@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records import (
+from infoplane.records.tables import (
     ADVERSARIAL,
     BINNING,
     DECODED,

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.records import (
+from infoplane.records.standing import NEAR_NATS
+from infoplane.records.tables import (
     ADVERSARIAL,
     DECODED,
     DECODED_TRANSFER,
@@ -42,7 +43,6 @@ from infoplane.report.style import (
     say_missing,
     title_layer,
 )
-from infoplane.standing import NEAR_NATS
 
 _NEAR_BITS = NEAR_NATS / math.log(2)  # of its ceiling: there a noisy value is saturated
 _SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}

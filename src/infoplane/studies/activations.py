@@ -13,10 +13,10 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
+from infoplane.measuring.layer import LayerFacts, measure_layer
+from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
 from infoplane.randomness import seeded_generator
-from infoplane.records import ORIGINAL, measurement_table
-from infoplane.studies.layer import LayerFacts, measure_layer
-from infoplane.studies.outputs import LayerOutputs, due, stratified_groups
+from infoplane.records.tables import ORIGINAL, measurement_table
 
 NAMES = ("activations", "labels")  # of the arrays in a file
 

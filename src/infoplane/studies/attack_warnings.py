@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from infoplane.attacks import AttackWarning, merged_attack_warnings
-from infoplane.studies.progress import Progress
+from infoplane.runs.progress import Progress
 
 
 @contextmanager

@@ -29,20 +29,20 @@ from infoplane.config import DistortionConfig
 from infoplane.distortions import distortion_named, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import mean_unit_variance
-from infoplane.modes import evaluation_mode
+from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
+from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
+from infoplane.measuring.layer_outputs import Undistorted
+from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords
+from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records import ORIGINAL, geometry_table, measurement_table, performance_table
-from infoplane.runs import RunFolder
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import ORIGINAL, geometry_table, measurement_table, performance_table
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.progress import Progress, Silence
 from infoplane.studies.attack_warnings import attack_warnings_said
-from infoplane.studies.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
-from infoplane.studies.fitted_decoders import DECODABLE, fitted_decoders
-from infoplane.studies.outputs import Undistorted
-from infoplane.studies.plane import Distorted, InformationPlane, PlaneRecords
-from infoplane.studies.progress import Progress, Silence
-from infoplane.studies.work_estimate import level_work, reading_work
+from infoplane.studies.flow.work_estimate import level_work, reading_work
 
 STUDY = "distortion"
 

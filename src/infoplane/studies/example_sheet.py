@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infoplane.layout import as_pixels, memory_format
-from infoplane.modes import evaluation_mode
-from infoplane.runs import RunFolder
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels, memory_format
+from infoplane.runs.folder import RunFolder
 from infoplane.studies.finished import FinishedNetwork
 
 SHOWN = 3  # images

@@ -10,16 +10,16 @@ from infoplane.attacks import Attack
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
 from infoplane.errors import UserError, broken_rule
-from infoplane.layout import as_pixels
-from infoplane.modes import evaluation_mode
-from infoplane.runs import RunFolder
-from infoplane.short_repr import with_short_repr
-from infoplane.studies.attack_record import KEPT_ATTACKS, check_attacks, try_attacks
-from infoplane.studies.attacked import measured_attacks, versions_of
-from infoplane.studies.data_record import check_data
-from infoplane.studies.ended import ended_at_chance, measured_weights, stopped_at
-from infoplane.studies.flow_work import STUDY
-from infoplane.studies.kept_state import check_network, misfit, read_state
+from infoplane.measuring.attacked_versions import measured_attacks, versions_of
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels
+from infoplane.records.short_repr import with_short_repr
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.training_state import check_network, misfit, read_state
+from infoplane.studies.flow.attack_record import KEPT_ATTACKS, check_attacks, try_attacks
+from infoplane.studies.flow.data_record import check_data
+from infoplane.studies.flow.ended import ended_at_chance, measured_weights, stopped_at
+from infoplane.studies.flow.work import STUDY
 from infoplane.studies.parts import build_model, load_test_images, probed_layers
 
 

@@ -10,14 +10,14 @@ from infoplane.attacks import PGD, pgd_attack
 from infoplane.config import AttackConfig, DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
-from infoplane.logits import logits_of
+from infoplane.measuring.evaluate import running_layers
+from infoplane.measuring.probes import refusal
 from infoplane.models import ImageFacts, chosen_layers, construct, default_layers, model_named
-from infoplane.modes import evaluation_mode
-from infoplane.probes import refusal
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.logits import logits_of
+from infoplane.networks.wrappers import named_layers
 from infoplane.randomness import seeded_generator, stable_seed
-from infoplane.short_repr import with_short_repr
-from infoplane.studies.evaluate import running_layers
-from infoplane.wrappers import named_layers
+from infoplane.records.short_repr import with_short_repr
 
 
 @with_short_repr

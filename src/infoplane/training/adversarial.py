@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.attacks import PGD, Attack, apply_attack
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.training.method import Attacker, Cost, LossMethod
 from infoplane.training.normal import cross_entropy_loss
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infoplane.attacks import LinfPGD
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.training.adversarial import adversarial_training
 from infoplane.training.method import LossMethod, StepRecord, TrainingMethod
 from infoplane.training.normal import classified

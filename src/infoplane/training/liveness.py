@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.layout import as_pixels, memory_format
-from infoplane.logits import logits_of
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.logits import logits_of
+from infoplane.networks.memory_format import as_pixels, memory_format
 
 PROBED = 512  # training images whose gradients are looked at
 # After fewer, a network at chance may still leave its plateau: it is marked and not stopped. All of 32 trainings of the

@@ -12,9 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from infoplane.acceleration import PLAIN, Choices, wrap
 from infoplane.attacks import merged_attack_warnings
 from infoplane.config import TrainingConfig
-from infoplane.layout import as_pixels, memory_format
+from infoplane.distributed.team import ALONE, Team, add_gradients_
+from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.randomness import PartGenerator, isolated_global_generator, seeded_generator, stable_seed
-from infoplane.team import ALONE, Team, add_gradients_
 from infoplane.training.liveness import ENOUGH_UPDATES, liveness
 from infoplane.training.method import TrainingMethod
 from infoplane.training.schedules import learning_rate, warmup_epochs

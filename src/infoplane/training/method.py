@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 
 @with_short_repr

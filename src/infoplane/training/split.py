@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from infoplane.wrappers import named_layers, unwrapped
+from infoplane.networks.wrappers import named_layers, unwrapped
 
 
 class Passed(NamedTuple):

@@ -10,8 +10,8 @@ from infoplane.attacks import PGD
 from infoplane.attacks.ascent import Objective, ascend
 from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
 from infoplane.checks import check_positive
-from infoplane.logits import logits_of
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.logits import logits_of
 from infoplane.randomness import draw_per_image
 from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
 from infoplane.training.normal import classified

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.attacks import PGD
-from infoplane.layout import as_pixels, memory_format
-from infoplane.modes import evaluation_mode
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.training.normal import classified
 
 BATCH = 250

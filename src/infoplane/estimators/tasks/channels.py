@@ -8,7 +8,7 @@ from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
 from infoplane.estimators.tasks.labels import labelled_gaussian_information, labelled_gaussians
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 
 @with_short_repr

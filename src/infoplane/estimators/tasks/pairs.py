@@ -9,7 +9,7 @@ from scipy.special import digamma, gammaln
 from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
-from infoplane.short_repr import with_short_repr
+from infoplane.records.short_repr import with_short_repr
 
 
 @with_short_repr

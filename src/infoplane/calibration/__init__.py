@@ -1,0 +1,1 @@
+"""Calibration: estimators against distributions of known information."""

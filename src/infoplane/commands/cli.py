@@ -1,0 +1,178 @@
+"""The command line. Strings become settings here; heavy imports wait until a command needs them."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import tyro
+from pydantic import ValidationError
+
+from infoplane.acceleration.malloc import keep_freed_memory
+from infoplane.commands.calibrate import CalibrateOptions, calibrate
+from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
+from infoplane.commands.completion import completion_script
+from infoplane.commands.data import DataOptions, data
+from infoplane.commands.distortion import DistortionOptions, distortion
+from infoplane.commands.estimate import EstimateOptions, estimate
+from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_options, with_recipe
+from infoplane.commands.flow_help import flow_help
+from infoplane.commands.geometry import GeometryOptions, geometry
+from infoplane.commands.limits import LimitsOptions, limits
+from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
+from infoplane.commands.recipes import RecipesOptions, recipes
+from infoplane.commands.refused_options import refused_text, refused_values
+from infoplane.commands.report import ReportOptions, report
+from infoplane.errors import UserError, unknown_name
+from infoplane.recipes import RECIPES
+
+_HELP, _ALL_HELP = ("-h", "--help"), "--help-all"
+
+Parsed = TypeVar("Parsed", bound=Options)
+
+COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
+    "demo": (demo, DemoOptions),
+    "flow": (flow, FlowOptions),
+    "distortion": (distortion, DistortionOptions),
+    "geometry": (geometry, GeometryOptions),
+    "limits": (limits, LimitsOptions),
+    "recipes": (recipes, RecipesOptions),
+    "estimate": (estimate, EstimateOptions),
+    "calibrate": (calibrate, CalibrateOptions),
+    "report": (report, ReportOptions),
+    "data": (data, DataOptions),
+}
+
+
+def usage() -> str:
+    """Return what `infoplane --help` prints."""
+    lines = [
+        "usage: infoplane COMMAND [options]",
+        "",
+        "Information planes you can trust, for networks under attack.",
+        "",
+    ]
+    lines += [f"  {name:<12}{(options.__doc__ or '').strip()}" for name, (_, options) in COMMANDS.items()]
+    lines += [
+        "",
+        "infoplane COMMAND --help lists the options of a command;",
+        "infoplane --completion bash (zsh, fish) prints a script that makes the shell complete them: source it;",
+        "infoplane --version prints the version.",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, 2 for a user's mistake, 128 and the signal's number after Ctrl-C, SIGTERM or SIGHUP.
+
+    A failure of ours raises: status 1.
+    """
+    typed[:] = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # figures go to files; a notebook names a backend that need not be installed for its commands
+        os.environ["MPLBACKEND"] = "agg"
+    works = typed and typed[0] in _LONG and not {*_HELP, _ALL_HELP}.intersection(typed)
+    with signals_end_work(), lasting_output(_LOSS if works else None):
+        try:
+            status = _dispatch(list(typed))
+            sys.stdout.flush()
+            return status
+        except UserError as error:
+            complain(f"infoplane: {error}")
+            return USER_ERROR
+        except KeyboardInterrupt as interruption:
+            if not isinstance(interruption, Told):
+                complain(f"infoplane: interrupted; to begin again: {typed_command()}")
+            return interrupted_status(interruption)
+        except OSError as error:
+            if error.errno not in _REMEDIES:
+                raise
+            where = f" while writing {error.filename}" if error.filename else ""
+            remedy = _REMEDIES[error.errno]
+            complain(f"infoplane: {error.strerror}{where}; what was written before is whole: {remedy}")
+            return USER_ERROR
+
+
+_LONG = ("demo", "flow", "distortion", "geometry", "limits", "calibrate")
+_LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
+_ROOM = "make room and give the command again"
+_ACCESS = "make the folder writable and give the command again, or choose another folder"
+_PLACE = "something else is in that place: move it away, or choose another folder"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _ACCESS),
+    errno.ELOOP: "it is a symbolic link, which infoplane does not follow: remove it, or choose another folder",
+    **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL), _PLACE),
+    errno.EIO: "the disk may be damaged: choose a folder on another one",
+}
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in (*_HELP, _ALL_HELP):
+        print(usage())
+        return 0 if arguments else USER_ERROR
+    if arguments[0] == "--version":
+        import infoplane
+
+        print(f"infoplane {infoplane.__version__}")
+        return 0
+    if arguments[0] == "--completion":
+        print(completion_script(arguments[1:], {name: options for name, (_, options) in COMMANDS.items()}), end="")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    command, options = COMMANDS[name]
+    default = None
+    if command is flow:
+        options = flow_options()
+        recipe = rest[0] if rest[:1] and not rest[0].startswith("-") else None
+        default, rest = _flow_default(rest, options)
+        if any(word in _HELP for word in rest):
+            print(flow_help(default, recipe))
+            return 0
+    if _ALL_HELP in rest:
+        rest = ["--help"]
+    given = _parse(options, name, rest, default)
+    keep_freed_memory()
+    return command(given)
+
+
+def _flow_default(rest: list[str], options: type[FlowOptions]) -> tuple[FlowOptions, list[str]]:
+    """Take the recipe off the arguments: its settings are the defaults of all options."""
+    if rest and not rest[0].startswith("-"):
+        name, *rest = rest
+        if name not in RECIPES:
+            raise unknown_name("recipe", name, RECIPES)
+        return with_recipe(options, name), rest
+    if any(word in (*_HELP, _ALL_HELP) for word in rest):
+        return with_recipe(options, "digits-lenet5"), rest
+    raise UserError(f"name a recipe first: infoplane flow RECIPE [options]; recipes are {', '.join(RECIPES)}")
+
+
+def _parse(options: type[Parsed], name: str, arguments: list[str], default: Parsed | None) -> Parsed:
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                options,
+                args=arguments,
+                description=options.described(),
+                prog=f"infoplane {name}{' RECIPE' if issubclass(options, FlowOptions) else ''}",
+                default=default if default is not None else tyro.MISSING_NONPROP,
+            )
+    except (SystemExit, ValidationError) as stop:  # tyro lets those of a config without a prefix through
+        if isinstance(stop, SystemExit) and not stop.code:
+            raise
+        refusal = _refusal(stop)
+        mistake = refused_values(refusal, options) if refusal else refused_text(complaint.getvalue(), options)
+        raise UserError(f"{mistake}; see infoplane {name} --help") from None
+
+
+def _refusal(stop: BaseException | None) -> ValidationError | None:
+    """What a config said, beneath what the parser made of it."""
+    while stop is not None and not isinstance(stop, ValidationError):
+        stop = stop.__context__
+    return stop

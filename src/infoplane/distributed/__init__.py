@@ -1,0 +1,1 @@
+"""Distributed: processes that work together."""

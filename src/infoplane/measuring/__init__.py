@@ -1,0 +1,1 @@
+"""Measuring: from a network and images to records."""

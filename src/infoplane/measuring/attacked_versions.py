@@ -1,0 +1,80 @@
+"""The versions of the measured examples: as they are, and under each named attack."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from infoplane.attacks import Attack, attacks_named
+from infoplane.config import FlowConfig
+from infoplane.distributed.team import ALONE, Team
+from infoplane.measuring.evaluate import attack_images
+from infoplane.randomness import seeded_generator
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL
+
+_NAME = re.compile(r"[\w.+-]+")
+
+
+def measured_attacks(config: FlowConfig) -> dict[str, Attack]:
+    """Return the attacks that the settings name, by the names of their examples in the records.
+
+    Raises:
+        UserError: as `attacks.attacks_named`, or a function of the user's own makes no attack.
+    """
+    specs = attacks_named(config.attacks, config.attack.norm)
+    return {examples: spec.build(config.attack) for examples, spec in specs.items()}
+
+
+def attacks_by_name(attack: Attack | Mapping[str, Attack] | None) -> dict[str, Attack]:
+    """Return attacks by the names of their examples in the records; one without a name makes adversarial examples.
+
+    Raises:
+        ValueError: a name is that of the original examples or no word, or an attack cannot be called.
+    """
+    if attack is None:
+        return {}
+    attacks: dict[str, Attack] = dict(attack) if isinstance(attack, Mapping) else {ADVERSARIAL: attack}
+    for name, one in attacks.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"an attack's name must consist of letters, digits and . _ + -, got {name!r}")
+        if name == ORIGINAL:
+            raise ValueError(f"an attack cannot be called {ORIGINAL!r}, the name of examples without an attack")
+        if not callable(one):
+            raise ValueError(f"the attack {name} must be a function like attacks.Attack, got {type(one).__name__}")
+    return attacks
+
+
+def versions_of(
+    images: Tensor,
+    labels: Tensor,
+    model: nn.Module,
+    attacks: Mapping[str, Attack],
+    *,
+    seed: int,
+    training: str,
+    epoch: int,
+    team: Team = ALONE,
+) -> dict[str, Tensor]:
+    """Return the examples by name: the originals first, then those of each attack on this state of the model.
+
+    The draws of an attack depend on its name, not on which other attacks are measured.
+
+    Args:
+        images: `(n, channels, height, width)` floats in [0, 1].
+        labels: `(n,)` integers.
+        model: in evaluation mode.
+        attacks: by the names of their examples.
+        seed: of the training.
+        training: its name.
+        epoch: completed.
+        team: processes that deal the batches out.
+
+    Raises:
+        ValueError: what an attack returned breaks its contract (`attacks.apply_attack`).
+    """
+    versions = {ORIGINAL: images}
+    for name, attack in attacks.items():
+        own = "" if name == ADVERSARIAL else name
+        draws = seeded_generator(seed, "measuring attack", training, epoch, *filter(None, [own]), device=images.device)
+        versions[name] = attack_images(model, attack, images, labels, generator=draws, team=team, name=own)
+    return versions

@@ -1,0 +1,61 @@
+"""What decoders read in one layer: of the label, and of the class that examples are misclassified as."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infoplane.estimators import DecodedInformation, Estimate, HeldOutInformation, null_from
+from infoplane.measuring.fitted_decoders import label_sets
+from infoplane.measuring.layer_outputs import Version, When
+from infoplane.records.tables import MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
+
+MISTAKES = 50  # misclassified examples: of fewer a decoder learns nothing
+
+
+def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
+    """Yield what decoders find in a version: refitted to it, and those of undistorted originals.
+
+    At thorough measurements decoders are fitted to each version; those of originals are applied to all others. Of
+    distorted examples, decoders of the undistorted originals are applied to every version.
+    """
+    if not version.decodable:
+        return
+    layer, activations = version.layer, version.activations
+    original = version.examples == ORIGINAL and not layer.undistorted
+    readers = layer.decoders_of_originals
+    if When.THOROUGH_EPOCHS in layer.due:
+        yield _with_null(readers if original else layer.fitted(activations, layer.labels)), {}
+    if readers and not original:
+        known = label_sets(layer.labels.cpu(), len(readers) - 1, layer.examples_seed)
+        yield _with_null([one.transferred(activations, own) for one, own in zip(readers, known, strict=True)]), {}
+    if version.examples in layer.predicted:
+        for estimate in _mistaken(version, layer.predicted[version.examples].cpu(), readers):
+            yield estimate, {}
+
+
+def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInformation]) -> Iterator[Estimate]:
+    """What a layer encodes of the wrong classes and of the right ones, of the misclassified examples alone.
+
+    Decoders of originals have no permuted twin here, for they were fitted to another question; 0 is what they give
+    where they know nothing, and less where they are misled.
+    """
+    layer, labels = version.layer, version.labels.cpu()
+    among = (predicted != labels) & torch.isin(predicted, labels)
+    if int(among.sum()) < MISTAKES:
+        return
+    own = version.activations[among.to(version.activations.device)]
+    rows = among.nonzero().squeeze(1)
+    for quantity, classes in ((MISTAKEN_INFORMATION, predicted), (TRUE_INFORMATION, labels)):
+        if When.THOROUGH_EPOCHS in layer.due or layer.every_mistake:
+            yield replace(_with_null(layer.fitted(own, classes[among])), quantity=quantity, rows=rows)
+        if readers:
+            moved = readers[0].transferred(version.activations, classes, among=among)
+            yield replace(moved, quantity=quantity)
+
+
+def _with_null(found: Sequence[HeldOutInformation]) -> HeldOutInformation:
+    """Return the first, with a null from all others."""
+    return replace(found[0], null=null_from([one.value for one in found[1:]])) if found[1:] else found[0]

@@ -1,0 +1,89 @@
+"""The measurements of one layer, on all versions of the examples, as records."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+from torch import Tensor
+
+from infoplane.estimators import Estimate, activation_norm, class_clustering_index, linear_cka
+from infoplane.estimators.distinct_rows import multiplicity_entropy
+from infoplane.measuring import instruments
+from infoplane.measuring.layer_outputs import LayerOutputs, Version
+from infoplane.measuring.to_records import record
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import CLASS_ENTROPY, INPUT_INFORMATION, ORIGINAL, Geometry, Measurement
+
+COMPARABLE = 4  # examples: fewer leave the debiased similarity undefined
+
+
+class LayerFacts(TypedDict):
+    """Where a measurement comes from: the first columns of its records, but for the examples."""
+
+    study: str
+    seed: int
+    training: str
+    epoch: int
+    split: str
+    distortion: NotRequired[str]
+    level: NotRequired[float]
+    layer_index: int
+    layer: str
+
+
+@with_short_repr
+class LayerRecords(NamedTuple):
+    """What was found about one layer."""
+
+    measurements: list[Measurement]
+    geometry: list[Geometry]
+
+
+def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
+    """Return what the instruments that are due say about one layer, in nats.
+
+    Args:
+        outputs: the layer, and how it is to be measured.
+        facts: the first columns of the records.
+
+    Raises:
+        ValueError: the activations or labels are not as the estimators need them.
+    """
+    records = LayerRecords([], [])
+    for examples, activations in outputs.versions.items():
+        own = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
+        for instrument in instruments.INSTRUMENTS:
+            if instrument.when in outputs.due:
+                for estimate, columns in instrument.measure(Version(outputs, examples, instrument.noises)):
+                    below = _below_inputs(estimate, outputs.inputs.get(examples))
+                    records.measurements.append(record(Measurement, below, {**own, **columns}, outputs.groups))
+        records.geometry.append(_geometry(Version(outputs, examples), own))
+    return records
+
+
+def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
+    """Let the distinct inputs limit I(X;T) and H(T|y), in place of the distinct activations."""
+    if inputs is None or estimate.quantity not in (INPUT_INFORMATION, CLASS_ENTROPY):
+        return estimate
+    own = inputs.cpu() if estimate.rows is None else inputs.cpu()[estimate.rows]
+    return replace(estimate, ceiling=multiplicity_entropy(own))
+
+
+def _geometry(version: Version, facts: Mapping[str, Any]) -> Geometry:
+    """Scale and clustering, and how far the outputs moved from those of the originals."""
+    originals = version.layer.versions.get(ORIGINAL) if version.examples != ORIGINAL else None
+    return Geometry(
+        **facts,
+        activation_norm=activation_norm(version.activations),
+        mean_unit_variance=version.layer.unit_variances[version.examples],
+        class_clustering_index=class_clustering_index(version.activations, version.labels),
+        cka_with_original=_similarity(originals, version.activations),
+    )
+
+
+def _similarity(originals: Tensor | None, activations: Tensor) -> float | None:
+    if originals is None or len(originals) < COMPARABLE:
+        return None
+    similarity = linear_cka(originals, activations).debiased
+    return None if math.isnan(similarity) else similarity

@@ -1,0 +1,183 @@
+"""One layer's outputs, and how they are to be measured: what instruments are given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from infoplane.config import MeasurementConfig
+from infoplane.estimators import DecodedInformation, mean_unit_variance
+from infoplane.estimators.noise import NOISE_SHARE
+from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
+from infoplane.randomness import seeded_generator
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import FIXED_NOISE, ORIGINAL, RELATIVE_NOISE, SWEPT_NOISE
+
+GROUPS = 20
+
+
+class When(Enum):
+    """When an instrument is taken."""
+
+    EVERY_EPOCH = "at every measured epoch"
+    THOROUGH_EPOCHS = "at about 12 logarithmically spaced epochs, and the last"
+    LAST_EPOCH = "at the last epoch"
+
+
+def due(*, thorough: bool = False, final: bool = False) -> frozenset[When]:
+    """Return what is to be taken at an epoch."""
+    return frozenset(
+        {When.EVERY_EPOCH} | ({When.THOROUGH_EPOCHS} if thorough else set()) | ({When.LAST_EPOCH} if final else set())
+    )
+
+
+class Noise(NamedTuple):
+    """Gaussian noise around a layer's outputs."""
+
+    mode: str  # FIXED_NOISE, RELATIVE_NOISE or SWEPT_NOISE
+    variance: float
+    ratio: float | None = None  # of the variance to the mean variance per unit, where the mode goes by it
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of the records that describe it."""
+        return {"noise_mode": self.mode, "noise_ratio": self.ratio, "noise_variance": self.variance}
+
+
+@with_short_repr
+class Undistorted(NamedTuple):
+    """What one layer gave for the undistorted examples: distorted ones are measured against it."""
+
+    unit_variances: Mapping[str, float]  # by version: what their relative noise is relative to, at every level
+    decoders: Sequence[DecodedInformation]  # fitted on originals: to their labels, then to permuted ones; or none
+
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True)
+class LayerOutputs:
+    """The outputs of one layer for all versions of the same examples, and how they are to be measured.
+
+    Permutations, folds and noise depend on `examples_seed` alone, so they are the same for every layer, epoch,
+    version and training seed, and differences stay paired.
+
+    Attributes:
+        versions: by name, originals first: `(samples, features)` outputs for the same examples.
+        labels: `(samples,)` integers.
+        groups: `(samples,)`, from `stratified_groups`.
+        settings: noise, bins and permutations.
+        due: what is to be taken.
+        examples_seed: of permutations, folds and noise.
+        inputs: by version `(samples,)` integers, equal where the inputs are: they give the ceilings of I(X;T) and
+            H(T|y). Without them distinct activations do, and a layer that maps all inputs to a few points looks
+            saturated.
+        predicted: for some versions `(samples,)` classes that the network predicts: what the layer encodes of these,
+            where they are wrong, is measured too.
+        undistorted: of distorted examples, what the same layer gave before: their relative noise is that of the
+            undistorted version, so that along a distortion only the outputs change, and decoders of the undistorted
+            originals are applied to every version.
+        every_mistake: fit decoders of the predicted classes even where nothing thorough is due.
+    """
+
+    versions: Mapping[str, Tensor]
+    labels: Tensor
+    groups: Tensor
+    settings: MeasurementConfig
+    due: frozenset[When] = field(default_factory=due)
+    examples_seed: int = 0
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    predicted: Mapping[str, Tensor] = field(default_factory=dict)
+    undistorted: Undistorted | None = None
+    every_mistake: bool = False
+
+    @cached_property
+    def unit_variances(self) -> dict[str, float]:
+        """Mean variance per unit of each version."""
+        return {examples: mean_unit_variance(activations) for examples, activations in self.versions.items()}
+
+    @cached_property
+    def decoders_of_originals(self) -> Sequence[DecodedInformation]:
+        """Decoders of undistorted originals: to the labels, then to permuted ones; none where none are fitted."""
+        if self.undistorted:
+            return self.undistorted.decoders
+        return self.fitted(self.versions[ORIGINAL], self.labels) if When.THOROUGH_EPOCHS in self.due else ()
+
+    def fitted(self, activations: Tensor, labels: Tensor) -> list[DecodedInformation]:
+        """Fit decoders to labels, then to permuted ones: at the last epoch, and of distorted examples."""
+        null = When.LAST_EPOCH in self.due or (self.undistorted and When.THOROUGH_EPOCHS in self.due)
+        return fitted_decoders(
+            activations,
+            labels.cpu(),
+            examples_seed=self.examples_seed,
+            permutations=self.settings.decoder_permutations if null else 0,
+        )
+
+
+@with_short_repr
+class Version(NamedTuple):
+    """One layer's outputs for one version of the examples: what an instrument measures."""
+
+    layer: LayerOutputs
+    examples: str
+    noise_modes: tuple[str, ...] = ()  # of the instrument
+
+    @property
+    def activations(self) -> Tensor:
+        """`(samples, features)`."""
+        return self.layer.versions[self.examples]
+
+    @property
+    def labels(self) -> Tensor:
+        """`(samples,)` integers."""
+        return self.layer.labels
+
+    @property
+    def settings(self) -> MeasurementConfig:
+        """Noise, bins and permutations."""
+        return self.layer.settings
+
+    @property
+    def decodable(self) -> bool:
+        """Whether there are examples enough for decoders."""
+        return len(self.labels) >= DECODABLE
+
+    @property
+    def noises(self) -> list[Noise]:
+        """The noises to measure at; a layer without any variance has no relative noise.
+
+        Swept noise is taken at the last epoch only.
+        """
+        scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
+        found = [Noise(FIXED_NOISE, self.settings.noise_variance)]
+        if scale > 0:
+            relative = self.settings.noise_ratio or NOISE_SHARE * self.activations.shape[1]
+            swept = self.settings.noise_sweep if When.LAST_EPOCH in self.layer.due else ()
+            ratios = [(RELATIVE_NOISE, relative), *((SWEPT_NOISE, ratio) for ratio in swept)]
+            found += [Noise(mode, ratio * scale, ratio) for mode, ratio in ratios]
+        return [noise for noise in found if noise.mode in self.noise_modes]
+
+    def null_settings(self) -> dict[str, Any]:
+        """Return the arguments of estimators that take their null from the same pass."""
+        generator = seeded_generator(self.layer.examples_seed, "permutations")
+        return {"permutations": self.settings.permutations, "generator": generator}
+
+
+def stratified_groups(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Deal each class out over `GROUPS` groups at random, so that every group has the class proportions of the whole.
+
+    Args:
+        labels: `(samples,)` integers.
+        generator: on the CPU.
+
+    Returns:
+        `(samples,)` integers below `GROUPS`, or below the number of samples where there are fewer.
+    """
+    labels = labels.cpu()
+    number = min(GROUPS, len(labels))
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    groups = torch.empty(len(labels), dtype=torch.long)
+    groups[by_class] = torch.arange(len(labels)) % number
+    return groups

@@ -1,0 +1,270 @@
+"""The information plane of a model at one epoch, on one fixed set of examples, original and attacked."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from infoplane.attacks import Attack
+from infoplane.checks import check_images, check_labels
+from infoplane.config import MeasurementConfig
+from infoplane.distributed.team import ALONE, Team, together
+from infoplane.estimators.distinct_rows import distinct_rows
+from infoplane.measuring.attacked_versions import attacks_by_name, versions_of
+from infoplane.measuring.evaluate import (
+    check_classifies,
+    evaluate,
+    layer_activations,
+    prediction_counts,
+    recorded_names,
+    running_layers,
+)
+from infoplane.measuring.layer import LayerFacts, LayerRecords, measure_layer
+from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, due, stratified_groups
+from infoplane.models import chosen_layers, default_layers
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.randomness import seeded_generator
+from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import (
+    ORIGINAL,
+    Geometry,
+    Measurement,
+    Performance,
+    geometry_table,
+    measurement_table,
+    performance_table,
+)
+
+
+@with_short_repr
+class PlaneRecords(NamedTuple):
+    """What one measurement found."""
+
+    measurements: list[Measurement]
+    geometry: list[Geometry]
+    performance: list[Performance]
+
+
+@with_short_repr
+class Distorted(NamedTuple):
+    """Versions of the examples that were distorted, after the attack where there was one."""
+
+    distortion: str  # name in the records
+    level: float
+    versions: Mapping[str, Tensor]  # by name, "original" first: each like the images of the plane
+    undistorted: Mapping[str, Undistorted]  # by layer
+    mistaken_for: Mapping[str, Tensor] = {}  # by version, `(n,)` classes that it is taken for without the distortion
+    every_mistake: bool = False  # refit decoders of those classes at every layer, not at the last alone
+    textures: Tensor | None = None  # (n,) classes of the images that lent their texture, where one was exchanged
+
+
+class InformationPlane:
+    """Measures models, again and again, on the same examples with the same permutations, so that results are paired.
+
+    A training loop of one's own calls `measure` at each epoch; `measurements`, `geometry` and `performance` hold all
+    rows so far. An epoch that is measured again, say by a cell of a notebook that is run twice, replaces the rows that
+    it had.
+
+    Args:
+        images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured, and none is written to.
+        labels: `(n,)` integers of any type, the places of the classes among the model's logits.
+        layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer
+            that runs when the model classifies an image.
+        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. Several, say
+            `{"adversarial": LinfPGD(...), "mine": my_attack}`, are measured in one plane, each under its name in the
+            column `examples`. What they return is checked, and what they move of the model is put back
+            (`attacks.apply_attack`). None measures original examples only.
+        settings: noise, bins and permutations.
+        seed: of the training, for the records and the attack's draws.
+        examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
+        study: name in the records.
+        split: name in the records, where the images come from.
+        team: processes that measure together, each with the same arguments: batches and layers are dealt out, and all
+            get the same records.
+
+    Raises:
+        ValueError: images, labels or `attack` are not as described.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        layers: Sequence[str] = (),
+        attack: Attack | Mapping[str, Attack] | None = None,
+        settings: MeasurementConfig | None = None,
+        seed: int = 0,
+        examples_seed: int = 0,
+        study: str = "information-flow",
+        split: str = "test",
+        team: Team = ALONE,
+    ) -> None:
+        check_images(images)
+        check_labels(labels, len(images))
+        self._images, self._labels = images, labels.long()
+        self._layers, self._attacks = tuple(layers), attacks_by_name(attack)
+        self._settings = settings or MeasurementConfig()
+        self._seed, self._study, self._split = seed, study, split
+        self._examples_seed, self._team = examples_seed, team
+        self._groups = stratified_groups(self._labels, seeded_generator(examples_seed, "groups"))
+        self._records: dict[tuple[str, int, str, float], PlaneRecords] = {}  # of each epoch, and of each distortion
+
+    def __repr__(self) -> str:
+        rows = sum(len(records.measurements) for records in self._records.values())
+        return (
+            f"InformationPlane({len(self._images):,} examples, seed {self._seed}, measured {len(self._records)} times: "
+            f"{rows:,} measurements)"
+        )
+
+    @property
+    def measurements(self) -> pl.DataFrame:
+        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`); `infoplane.flat` makes it a CSV."""
+        return measurement_table(row for records in self._records.values() for row in records.measurements)
+
+    @property
+    def geometry(self) -> pl.DataFrame:
+        """Where the layers' outputs lie so far, one row each (`records.GEOMETRY_SCHEMA`)."""
+        return geometry_table(row for records in self._records.values() for row in records.geometry)
+
+    @property
+    def performance(self) -> pl.DataFrame:
+        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`), likewise."""
+        return performance_table(row for records in self._records.values() for row in records.performance)
+
+    def measure(
+        self,
+        model: nn.Module,
+        *,
+        epoch: int,
+        training: str = "normal",
+        thorough: bool = True,
+        final: bool = False,
+        distorted: Distorted | None = None,
+        gradient_evaluations: int = 0,
+        seconds: float = 0.0,
+    ) -> PlaneRecords:
+        """Place every layer of `model` on the plane, in evaluation mode and float32; the model stays as it was.
+
+        Args:
+            model: maps float32 images to logits, on the device of the images; the logits may be the field `logits` of
+                a dict, a named tuple or a `ModelOutput`.
+            epoch: completed epochs, for the records. Rows that this epoch of this training has already are replaced.
+            training: name of the training, for the records.
+            thorough: take decoders and the value between the KDE bounds too, at several times the cost; of distorted
+                examples at the last layer only, while decoders of undistorted originals read every layer.
+            final: of the last epoch: sweep the noise, refit the decoders to permuted labels, and decode the classes
+                that attacked examples are mistaken for.
+            distorted: measured in place of the examples and of the attack on them.
+            gradient_evaluations: spent on training so far, for the records.
+            seconds: spent on training so far, for the records.
+
+        Raises:
+            ValueError: the model cannot take the images or returns no logits for the labels; a layer does not exist, is
+                not called equally often for all images, or its output is not finite; the message names it.
+        """
+        records = PlaneRecords([], [], [])
+        with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
+            check_classifies(model, self._images, self._labels)
+            layers = self._layers or self._running_layers(model)
+            recorded_names(model, [self._images], layers)  # what is wrong with a layer is said with its name
+            versions = distorted.versions if distorted else self._versions(model, training, epoch)
+            mistaken_for = dict(distorted.mistaken_for) if distorted else {}
+            for examples, images in versions.items():
+                found = evaluate(model, images, self._labels, self._team)
+                if final and not distorted and examples != ORIGINAL:
+                    mistaken_for[examples] = found.predicted
+                records.performance.append(
+                    Performance(
+                        study=self._study,
+                        seed=self._seed,
+                        training=training,
+                        epoch=epoch,
+                        split=self._split,
+                        examples=examples,
+                        distortion=distorted.distortion if distorted else None,
+                        level=distorted.level if distorted else None,
+                        accuracy=found.accuracy,
+                        loss=found.loss,
+                        n=len(images),
+                        texture_accuracy=_share(found.predicted, distorted.textures if distorted else None),
+                        predictions=prediction_counts(self._labels, found.predicted, found.confidence),
+                        gradient_evaluations=gradient_evaluations,
+                        seconds=seconds,
+                    )
+                )
+            # Layer by layer through all versions: what happened to the originals' representation needs both.
+            names = recorded_names(model, versions.values(), layers)
+            passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
+            inputs = {examples: _distinct(images) for examples, images in versions.items()}
+
+            def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
+                layer = recorded[0][0]
+                index = names.index(layer)
+                facts = LayerFacts(
+                    study=self._study,
+                    seed=self._seed,
+                    training=training,
+                    epoch=epoch,
+                    split=self._split,
+                    layer_index=index,
+                    layer=layer,
+                )
+                if distorted:
+                    facts |= {"distortion": distorted.distortion, "level": distorted.level}
+                outputs = LayerOutputs(
+                    versions={name: activations for name, (_, activations) in zip(versions, recorded, strict=True)},
+                    labels=self._labels,
+                    groups=self._groups,
+                    settings=self._settings,
+                    due=due(thorough=thorough and (distorted is None or layer == layers[-1]), final=final),
+                    examples_seed=self._examples_seed,
+                    inputs=inputs,
+                    predicted=mistaken_for,
+                    undistorted=distorted.undistorted[layer] if distorted else None,
+                    every_mistake=distorted is not None and distorted.every_mistake,
+                )
+                return index, measure_layer(outputs, facts)
+
+            for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
+                records.measurements.extend(found_in_layer.measurements)
+                records.geometry.extend(found_in_layer.geometry)
+        self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
+        return records
+
+    def _running_layers(self, model: nn.Module) -> tuple[str, ...]:
+        """The layers that the model names or, of all with weights, those that run; the others are warned of."""
+        if own := chosen_layers(model):
+            return own
+        layers = default_layers(model)
+        running = running_layers(model, self._images, layers)
+        if unused := [layer for layer in layers if layer not in running]:
+            warnings.warn(f"layers {', '.join(unused)} do not run and are left out", stacklevel=3)
+        if not running:
+            raise ValueError(f"none of the layers {', '.join(layers)} runs when the model classifies; name the layers")
+        return running
+
+    def _versions(self, model: nn.Module, training: str, epoch: int) -> dict[str, Tensor]:
+        """The examples by name: as they are, and attacked in this state of the model."""
+        return versions_of(
+            self._images,
+            self._labels,
+            model,
+            self._attacks,
+            seed=self._seed,
+            training=training,
+            epoch=epoch,
+            team=self._team,
+        )
+
+
+def _share(predicted: Tensor, classes: Tensor | None) -> float | None:
+    return None if classes is None else (predicted == classes.cpu()).double().mean().item()
+
+
+def _distinct(images: Tensor) -> Tensor:
+    """Return one integer per image, `(n,)`, equal exactly where images are."""
+    return distinct_rows(images.flatten(start_dim=1), torch.zeros(len(images), dtype=torch.long))

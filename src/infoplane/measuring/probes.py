@@ -1,0 +1,242 @@
+"""What the named layers of any network put out: recorded in one forward pass, gathered or streamed over many."""
+
+import difflib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from infoplane.checks import check_activations, check_at_least, check_tensor
+from infoplane.networks.wrappers import named_layers, unwrapped
+
+Consumer = Callable[[str, slice, Tensor], None]  # layer, rows among all images, activations (rows, features)
+
+
+@contextmanager
+def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Record the outputs of named layers, `(batch, features)`; each forward pass of `model` replaces the last.
+
+    Records are detached copies on the layer's device and in its float type, flattened per sample in the order
+    channels, height, width whatever the memory format. A layer that runs more than once in a forward pass appears as
+    `name`, `name#2` and so on; of a layer that puts out several tensors, the first is recorded. Only what runs within
+    a forward pass of the whole model counts, so recomputation in a backward pass (checkpointing) adds nothing. A model
+    that calls itself in its forward pass makes one pass: the layers of all its inner calls are numbered.
+
+    Names are those of the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`. A compiled graph
+    runs no hooks that came after it, so inside the block compiled code runs uncompiled, in the original precision and
+    order of operations.
+
+    Args:
+        model: any network; call it, or its wrapper, inside the block.
+        layers: names as in `model.named_modules()`, each once.
+
+    Raises:
+        ValueError: `layers` is empty, repeats a name or holds an unknown one; `model` scatters its batch over several
+            devices; during a forward pass, a layer puts out no tensor with a batch dimension; at the end of the
+            block, a layer recorded nothing.
+    """
+    root, modules = unwrapped(model), named_layers(model)
+    _check_layers(layers, list(modules))
+    recorded: dict[str, Tensor] = {}
+    calls: Counter[str] = Counter()
+    depth = 0  # of calls of the model: inside a pass it may call itself
+
+    def begin(_root: nn.Module, _args: object) -> None:
+        nonlocal depth
+        if depth == 0:
+            recorded.clear()
+            calls.clear()
+        depth += 1
+
+    def end(_root: nn.Module, _args: object, _output: object) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def record(name: str, _layer: nn.Module, _args: object, output: object) -> None:
+        if depth == 0:
+            return
+        calls[name] += 1
+        key = name if calls[name] == 1 else f"{name}#{calls[name]}"
+        recorded[key] = _per_sample(output, name)
+
+    with ExitStack() as cleanup:  # the hooks leave with the block, also after an error
+        # Without dynamo loaded nothing can be compiled, and loading it takes seconds.
+        if "torch._dynamo" in sys.modules:
+            cleanup.enter_context(torch.compiler.set_stance("force_eager"))
+        cleanup.callback(root.register_forward_pre_hook(begin, prepend=True).remove)
+        cleanup.callback(root.register_forward_hook(end, always_call=True).remove)
+        for name in layers:
+            # prepend: another hook on the layer may rewrite what the rest of the network sees.
+            cleanup.callback(modules[name].register_forward_hook(partial(record, name), prepend=True).remove)
+        yield recorded
+    if silent := [name for name in layers if name not in recorded]:
+        raise ValueError(
+            f"layers {silent} recorded nothing: either the block ran no forward pass by calling the model, "
+            "or its forward pass does not call these modules"
+        )
+
+
+def stream_activations(
+    model: nn.Module, images: Tensor, layers: Sequence[str], consumer: Consumer, *, batch_size: int
+) -> None:
+    """Pass the activations of each batch to `consumer` and keep none of them.
+
+    Runs without gradients and in the mode that the caller chose. The model gets a copy of each batch, since it may
+    write over its input.
+
+    Args:
+        model: any network.
+        images: `(samples, ...)` in one tensor, of the model's float type and on its device.
+        layers: see `record_activations`.
+        consumer: called as `consumer(name, rows, activations)` per layer and batch: `rows` says which of `images`
+            the rows of `activations`, `(len(rows), features)`, belong to.
+        batch_size: images per forward pass; the last batch may be smaller.
+
+    Raises:
+        ValueError: an argument is outside the description above; the model cannot take the images; or a layer runs more
+            often for some batches than for others, or its activations are not finite, not of a float type, not one row
+            per image, or of another width or type in some batch. The message names the layer.
+    """
+    check_at_least(batch_size, 1, name="batch_size")
+    check_tensor(images, name="images")
+    check_at_least(len(images), 1, name="the number of images")
+    if not images.is_floating_point():
+        raise ValueError(f"images must be of a float type, got {images.dtype}")
+    first: dict[str, Tensor] = {}  # one row of each layer, in the first batch
+    for start in range(0, len(images), batch_size):
+        rows = slice(start, min(start + batch_size, len(images)))
+        with torch.no_grad(), record_activations(model, layers) as recorded, _refusals_explained(model, images[rows]):
+            model(images[rows].clone())
+        for name, activations in recorded.items():
+            check_activations(activations, name=f"activations of layer {name!r}")
+            if len(activations) != rows.stop - rows.start:
+                raise ValueError(
+                    f"layer {name!r} put out {len(activations)} rows for {rows.stop - rows.start} images; "
+                    "probe a layer that keeps the batch as its first dimension"
+                )
+        if start == 0:
+            first = {name: activations[:1].clone() for name, activations in recorded.items()}
+        check_same_calls(first, recorded, f"images {rows.start} to {rows.stop - 1}")
+        for name, activations in recorded.items():
+            consumer(name, rows, activations)
+
+
+def gather_activations(
+    model: nn.Module, images: Tensor, layers: Sequence[str], *, batch_size: int
+) -> dict[str, Tensor]:
+    """Return the activations of all images, `(samples, features)` per layer, in the float type of each layer.
+
+    Arguments, mode and errors are those of `stream_activations`. Memory beyond the result is that of one batch.
+    """
+    gathered: dict[str, Tensor] = {}
+
+    def keep(name: str, rows: slice, activations: Tensor) -> None:
+        if name not in gathered:
+            # Filled in place: concatenating batches would hold everything twice.
+            gathered[name] = activations.new_empty((len(images), activations.shape[1]))
+        gathered[name][rows] = activations
+
+    stream_activations(model, images, layers, keep, batch_size=batch_size)
+    return gathered
+
+
+def same_layer(layer: str, name: str) -> bool:
+    """Whether `name` is that of a call of `layer`: `layer` itself, or `layer#2` and so on."""
+    return name == layer or name.startswith(f"{layer}#")
+
+
+def check_same_calls(first: Mapping[str, Tensor], recorded: Mapping[str, Tensor], where: str) -> None:
+    """Raise ValueError unless layers ran as often as for the first images, and put out as many values of one type.
+
+    Otherwise there is no value for the calls that some images did not make, and calls of one number need not be the
+    same step of the model.
+
+    Args:
+        first: by name, what was recorded for the first images, `(rows, features)`.
+        recorded: likewise, for others.
+        where: which these are, for the message.
+    """
+    if differing := sorted({*first} ^ {*recorded}):
+        layer = differing[0].partition("#")[0]
+        often, before = (sum(same_layer(layer, name) for name in names) for names in (recorded, first))
+        raise ValueError(
+            f"layer {layer!r} ran {_times(often)} for {where} but {_times(before)} for the first; "
+            "probe layers that run equally often for all images"
+        )
+    for name, activations in recorded.items():
+        if activations.shape[1] != first[name].shape[1] or activations.dtype != first[name].dtype:
+            raise ValueError(
+                f"layer {name!r} put out {activations.shape[1]} values of {activations.dtype} per image for {where} "
+                f"but {first[name].shape[1]} of {first[name].dtype} for the first; probe another layer"
+            )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+@contextmanager
+def _refusals_explained(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turn what torch says where a model cannot take these images into one line with the likely reason."""
+    try:
+        yield
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(refusal(model, images, error)) from error
+
+
+def refusal(model: nn.Module, images: Tensor, error: Exception) -> str:
+    """Return in one line that `model` cannot take `images`, what it raised, and what to do where that is known."""
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    shown = f"{str(images.dtype).removeprefix('torch.')} on {images.device.type}"
+    advice = ""
+    for weight in model.parameters():
+        if weight.is_floating_point() and (weight.dtype != images.dtype or weight.device.type != images.device.type):
+            own = f"{str(weight.dtype).removeprefix('torch.')} on {weight.device.type}"
+            advice = f"; its weights are {own}: convert the model, say by .float(), or the images"
+            break
+    return f"the model cannot take images of shape {tuple(images.shape)}, {shown}: {reason}{advice}"
+
+
+def _check_layers(layers: Sequence[str], known: Sequence[str]) -> None:
+    if isinstance(layers, str) or not layers:
+        raise ValueError(f"layers must be a sequence of at least one name, got {layers!r}")
+    if repeated := [name for name, count in Counter(layers).items() if count > 1]:
+        raise ValueError(f"layers must name each layer once, but {repeated} are repeated")
+    unknown = [name for name in layers if name not in known]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        advice = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown layers {unknown}; {advice}the model has {list(known)}")
+
+
+def _per_sample(output: object, layer: str) -> Tensor:
+    tensor = next(_tensors(output), None)
+    if tensor is None:
+        raise ValueError(f"layer {layer!r} puts out {type(output).__name__} without a tensor in it; probe another")
+    if tensor.ndim == 0:
+        raise ValueError(f"layer {layer!r} puts out a single number, not one row per sample; probe another")
+    # A copy: an in-place ReLU behind this layer would rewrite the record.
+    copied = tensor.detach().clone(memory_format=torch.contiguous_format)
+    return copied.flatten(start_dim=1) if copied.ndim > 1 else copied.unsqueeze(dim=1)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+        return
+    if isinstance(output, Mapping):
+        parts = list(output.values())
+    elif isinstance(output, list | tuple):
+        parts = list(output)
+    elif is_dataclass(output):
+        parts = [getattr(output, field.name) for field in fields(output)]
+    else:
+        parts = []
+    for part in parts:
+        yield from _tensors(part)

@@ -1,0 +1,95 @@
+"""What may be believed of a number: whether it ran out of samples, and whether permuted labels reach it as well.
+
+Decided here once, for one number (`saturated`, `null_like`) and for tables of records (`with_standing`). Records,
+findings, tables and figures all ask these functions, so that a value has the same marks wherever it is shown.
+
+- saturated: the value lies above `SATURATED_SHARE` of its ceiling, or it is a Monte Carlo I(X;T) within `NEAR_NATS` of
+  its ceiling, where such an estimate falls short for want of samples. Values of held-out decoders never are: they are
+  lower bounds on examples that the decoder has not seen, and real also near H(Y).
+- null-like: the value is no higher than the 95 % quantile of permuted labels.
+- undersampled: the estimator says itself that it had too few samples.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, FIXED_NOISE, INPUT_INFORMATION, NOISY
+
+NUMERICAL_ERROR = 1e-3  # nats: what the estimators promise against float64; smaller differences mean nothing
+SATURATED_SHARE = 0.95  # of the ceiling
+NEAR_NATS = 3.0  # below its ceiling a Monte Carlo I(X;T) falls short for want of samples
+HELD_OUT = (DECODED, DECODED_TRANSFER)  # estimators whose values come from examples that they were not fitted on
+MONTE_CARLO = (NOISY, INPUT_INFORMATION)
+
+
+def saturated(value: float, ceiling: float | None, *, estimator: str = "", quantity: str = "") -> bool:
+    """Whether a value says more about the number of samples or labels than about the layer.
+
+    A ceiling of 0 counts as reached; an estimate without a ceiling (`None`) is never saturated.
+
+    Args:
+        value: in nats.
+        ceiling: in nats.
+        estimator: as `records` names it; decides which rule holds.
+        quantity: likewise.
+    """
+    if ceiling is None or estimator in HELD_OUT:
+        return False
+    near = (estimator, quantity) == MONTE_CARLO and _is_near(value, ceiling)
+    return bool(near or _fills(value, ceiling))
+
+
+def null_like(value: float, quantile95: float) -> bool:
+    """Whether a value exceeds the 95 % quantile of permuted labels by no more than `NUMERICAL_ERROR`, in nats.
+
+    Where labels are memorised, value and null are the same ceiling, summed in different orders.
+    """
+    return bool(_is_reached(value, quantile95))
+
+
+def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with finite values, with what their numbers are worth.
+
+    Args:
+        rows: columns of `records.MEASUREMENT_SCHEMA` or of `sweeps.SWEEP_SCHEMA`.
+
+    Returns:
+        The same columns. `saturated`, `null_like` and `undersampled` are booleans without gaps: what was not recorded
+        does not hold. `estimator` ends in "@" and the mode of the noise where that is not fixed, so that nothing that
+        asks for "kde-kl" meets relative or swept noise.
+    """
+    value, ceiling, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
+    monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
+    full = _fills(value, ceiling) | (monte_carlo & _is_near(value, ceiling))
+    rows = rows.filter(value.is_finite())
+    return rows.with_columns(
+        saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
+        null_like=_is_reached(value, quantile).fill_null(value=False),
+        undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
+        estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),
+    )
+
+
+def _known(rows: pl.DataFrame, column: str, dtype: pl.DataType) -> pl.Expr:
+    """Return a column, or nulls where the table has none, as those of sweeps."""
+    return pl.col(column) if column in rows.columns else pl.lit(None, dtype=dtype)
+
+
+def _noise_suffix(mode: pl.Expr) -> pl.Expr:
+    return pl.when(mode != FIXED_NOISE).then("@" + mode).otherwise(pl.lit(""))
+
+
+# The rules themselves, for numbers and for columns of a table.
+
+
+def _fills(value: Any, ceiling: Any) -> Any:
+    return (ceiling <= 0) | (value > SATURATED_SHARE * ceiling)
+
+
+def _is_near(value: Any, ceiling: Any) -> Any:
+    return value > ceiling - NEAR_NATS
+
+
+def _is_reached(value: Any, quantile95: Any) -> Any:
+    return value <= quantile95 + NUMERICAL_ERROR

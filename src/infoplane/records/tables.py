@@ -1,0 +1,198 @@
+"""The tables that every study fills: measurements of information, geometry of layers, and performance."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from types import NoneType, UnionType
+from typing import Any, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+
+import polars as pl
+from polars import selectors
+
+from infoplane.records.short_repr import with_short_repr
+
+SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+
+ORIGINAL = "original"  # examples as they are
+ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
+NORMAL_TRAINING = "normal"  # trainings are named after their method
+ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
+
+LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # what a number is of its quantity: a proved bound or neither
+
+INPUT_INFORMATION = "I(X;T)"
+LABEL_INFORMATION = "I(T;Y)"
+MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for
+TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
+CLASS_ENTROPY = "H(T|y)-h(noise)"
+PAIR_INFORMATION = "I(X;Y)"  # of any two variables
+
+KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
+KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
+KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y), from one kind for the layer and the other for its classes
+BINNING = "binning"
+NOISY = "noisy"  # between the bounds: Monte Carlo over the noise
+KSG = "ksg"  # between continuous variables, from nearest neighbours
+DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
+DECODED_TRANSFER = "decoded-transfer"  # likewise, by decoders fitted on the originals of other examples
+
+# What a number is about: in wide layers the first two say little of the third.
+MIXTURE = "mixture"  # the measured examples' own outputs, each with noise around it
+BINNED = "binned"  # the measured examples' own outputs, rounded
+POPULATION = "population"  # that which the examples are drawn from, without noise
+
+FIXED_NOISE = "fixed"
+RELATIVE_NOISE = "relative"  # a share of the layer's mean variance per unit
+SWEPT_NOISE = "sweep"  # one of many such shares
+
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """One number about one layer at one epoch, with everything needed to judge it. Information is in nats."""
+
+    study: str
+    seed: int
+    training: str  # "normal", "adversarial" ...
+    epoch: int  # completed epochs
+    split: str  # "test", "train"
+    examples: str  # "original", "adversarial" or an attack's name
+    distortion: str | None = None
+    level: float | None = None
+    layer_index: int
+    layer: str
+    estimator: str  # KDE_KL, KDE_BD, KDE_MIXED, BINNING ...
+    kind: str  # what the number is of the quantity: a proved "lower" or "upper" bound, or an "estimate"
+    quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY ...
+    distribution: str  # of which it is `kind`: MIXTURE, BINNED, POPULATION
+    class_index: int | None = None
+    value_nats: float
+    standard_error: float | None = None
+    interval_low: float | None = None
+    interval_high: float | None = None
+    ceiling_nats: float | None = None
+    null_mean_nats: float | None = None
+    null_quantile95_nats: float | None = None
+    permutations: int | None = None
+    saturated: bool
+    undersampled: bool | None = None  # whether the estimator says that it had too few samples; None where it cannot say
+    samples: int
+    features: int
+    noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
+    noise_ratio: float | None = None  # noise variance over mean variance per unit, where the mode goes by it
+    noise_variance: float | None = None
+    bin_width: float | None = None
+    singleton_fraction: float | None = None
+    group_means: Sequence[float | None] | None = None  # influence terms averaged over fixed groups of examples
+
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Geometry:
+    """Where one layer's outputs lie at one epoch: what information measured with added noise depends on."""
+
+    study: str
+    seed: int
+    training: str
+    epoch: int
+    split: str
+    examples: str
+    distortion: str | None = None
+    level: float | None = None
+    layer_index: int
+    layer: str
+    samples: int
+    features: int
+    activation_norm: float  # root mean square over examples
+    mean_unit_variance: float  # variance over examples, averaged over units
+    class_clustering_index: float
+    cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
+
+
+class Prediction(TypedDict):
+    """How many examples of one class a network takes for one class, right or wrong."""
+
+    label: int
+    predicted: int
+    n: int
+    confidence: float  # mean probability of the predicted class, by the network's softmax
+
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Performance:
+    """How well a network does on one set of examples at one epoch. Loss is cross-entropy in nats."""
+
+    study: str
+    seed: int
+    training: str
+    epoch: int
+    split: str
+    examples: str
+    distortion: str | None = None
+    level: float | None = None
+    accuracy: float
+    loss: float
+    n: int
+    gradient_evaluations: int  # per-example input or weight gradients spent on training so far
+    seconds: float  # spent on training so far
+    predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix
+    texture_accuracy: float | None = None  # share taken for the class of the image that lent its texture
+    at_chance: bool = False  # whether the training answered no better than a constant does (training.liveness)
+
+
+_COLUMN_TYPES = {str: pl.String(), int: pl.Int64(), float: pl.Float64(), bool: pl.Boolean()}
+
+
+def table_schema(row: type) -> dict[str, pl.DataType]:
+    """Return the columns of the table whose rows are of this dataclass, with their types."""
+    return {name: _column_type(hint) for name, hint in get_type_hints(row).items()}
+
+
+def _column_type(hint: Any) -> pl.DataType:
+    if isinstance(hint, UnionType):  # every column may hold missing values
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    if get_origin(hint) is Sequence:
+        return pl.List(_column_type(get_args(hint)[0]))
+    if is_typeddict(hint):
+        return pl.Struct(table_schema(hint))
+    return _COLUMN_TYPES[hint]
+
+
+MEASUREMENT_SCHEMA = table_schema(Measurement)
+GEOMETRY_SCHEMA = table_schema(Geometry)
+PERFORMANCE_SCHEMA = table_schema(Performance)
+
+
+def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:
+    """Return the rows as a table with the columns and types of `MEASUREMENT_SCHEMA`, also when there are none."""
+    return pl.DataFrame([asdict(row) for row in rows], schema=MEASUREMENT_SCHEMA)
+
+
+def performance_table(rows: Iterable[Performance]) -> pl.DataFrame:
+    """Return the rows as a table with the columns and types of `PERFORMANCE_SCHEMA`, also when there are none."""
+    return pl.DataFrame([asdict(row) for row in rows], schema=PERFORMANCE_SCHEMA)
+
+
+def trainings_at_chance(performance: pl.DataFrame) -> list[tuple[int, str]]:
+    """Return (seed, training) of the trainings that are at chance at their last recorded epoch.
+
+    Their networks answer no better than a constant does, so no statement about training may rest on them.
+    """
+    undistorted = performance.filter(pl.col("distortion").is_null())
+    last = undistorted.filter(pl.col("epoch") == pl.col("epoch").max().over("seed", "training"))
+    dead = last.filter(pl.col("at_chance")).select("seed", "training").unique(maintain_order=True)
+    return [(seed, training) for seed, training in dead.iter_rows()]
+
+
+def geometry_table(rows: Iterable[Geometry]) -> pl.DataFrame:
+    """Return the rows as a table with the columns and types of `GEOMETRY_SCHEMA`, also when there are none."""
+    return pl.DataFrame([asdict(row) for row in rows], schema=GEOMETRY_SCHEMA)
+
+
+def flat(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table of records without its nested columns, `group_means` and `predictions`.
+
+    One number or word in a cell is what `write_csv`, `write_excel` and `to_pandas` take (the last needs pandas and
+    pyarrow). Findings need the whole table.
+    """
+    return table.drop(selectors.nested())

@@ -1,0 +1,101 @@
+"""The sha256 of every file that infoplane wrote to a folder, checked before a file is read."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from infoplane.errors import UserError
+from infoplane.runs.whole_files import append_whole, write_whole
+
+NAME = "manifest.sha256"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(.+)")
+
+
+class Manifest:
+    """Lines of checksum and name, as `sha256sum` writes them, in `manifest.sha256`; they are only ever appended.
+
+    A file's line is written before the file is: a process that is killed between the two leaves the earlier content,
+    whose line is still there, or no file. So a file that no line describes was not written by infoplane, or was changed
+    after that.
+
+    Args:
+        folder: that the names are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self._folder = folder / NAME, folder
+        self._seen: tuple[int, int, int] | None = None  # state of the file that `_known` was read from
+        self._known: dict[str, set[str]] = {}
+
+    def write(self, path: Path, content: bytes) -> None:
+        """List `content`, then write it to `path`, whole or not at all."""
+        self._append({self._name(path): _checksum(content)}, durable=True)
+        write_whole(path, content)
+
+    def add(self, paths: Iterable[Path]) -> None:
+        """List files that were just written and are not read back as numbers: figures, pages."""
+        self._append({self._name(path): _checksum(path.read_bytes()) for path in paths}, durable=False)
+
+    def read(self, path: Path, remedy: str) -> bytes:
+        """Return the content of a file as infoplane wrote it.
+
+        Args:
+            path: in the folder.
+            remedy: what the user can do where it is not, e.g. "delete it and continue the run".
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: there is no such file.
+            UserError: it cannot be read, was changed, or was not written by infoplane; the manifest is lost.
+        """
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); make it readable, or restore it") from None
+        if not self.path.is_file():
+            raise UserError(
+                f"{self.path} is missing, so nothing says whether the files beside it are whole; restore it, or, if "
+                f"you trust them: cd {self._folder} && find * -type f ! -name {NAME} -exec sha256sum {{}} + > {NAME}"
+            )
+        known = self._checksums().get(self._name(path))
+        if known is None:
+            raise UserError(f"{path} is not named in {NAME}: infoplane did not write it there; move it elsewhere")
+        if _checksum(content) not in known:
+            raise UserError(
+                f"{path} was changed after infoplane wrote it: its sha256 is not the one in {NAME}; restore it, or "
+                f"{remedy}"
+            )
+        return content
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+    def _checksums(self) -> dict[str, set[str]]:
+        """All checksums by name. Lines that are torn or damaged describe nothing."""
+        try:
+            state = self.path.stat()
+            if self._seen != (now := (state.st_ino, state.st_size, state.st_mtime_ns)):
+                lines = self.path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+                self._known = {}
+                for match in filter(None, map(_LINE.fullmatch, lines)):
+                    self._known.setdefault(match[2], set()).add(match[1])
+                self._seen = now
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read ({error.strerror}); make it readable, or restore it") from None
+        return self._known
+
+    def _append(self, files: dict[str, str], *, durable: bool) -> None:
+        known = self._checksums()
+        lines = [f"{found}  {name}\n" for name, found in files.items() if found not in known.get(name, ())]
+        if lines:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            append_whole(self.path, os.fsencode("".join(lines)), durable=durable)
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

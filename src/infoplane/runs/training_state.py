@@ -1,0 +1,127 @@
+"""The state of a training as a run's folder keeps it, checked before anything continues from it."""
+
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from infoplane.errors import UserError, broken_rule
+from infoplane.networks.memory_format import memory_format
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.randomness import isolated_global_generator, seeded_generator
+from infoplane.runs.folder import RunFolder
+from infoplane.runs.state_tensors import join_state, split_state
+
+_OUTPUTS = "outputs"
+_CLOSE = 1e-3  # of the largest output: other processors round otherwise, other code computes something else
+Count = Annotated[float, Field(ge=0)]
+
+
+class _State(BaseModel):
+    """What `Trainer.state_dict` gives, or the weights alone where nothing is trained."""
+
+    model_config = ConfigDict(strict=True, extra="allow", arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    model: dict[str, Tensor]
+    epoch: Annotated[int, Field(ge=0)]
+    optimiser: dict[str, Any] = {}
+    methods_of_others: list[Any] = []
+    stopped: str | None = None
+    at_chance: str | None = None
+    ended_at_chance: bool = False
+    updates: Count = 0
+    average: dict[str, Tensor] | None = None
+    best_epoch: Annotated[int, Field(ge=0)] = 0
+    best_accuracy: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    forward_evaluations: Count = 0
+    gradient_evaluations: Count = 0
+    seconds: Count = 0
+    outputs: Tensor | None = None
+
+
+def write_state(
+    run: RunFolder, seed: int, training: str, epoch: int, state: dict[str, Any], network: nn.Module, pixels: Tensor
+) -> dict[str, Any]:
+    """Write a checkpoint with a few outputs of its network, by which its code is recognised; returns what is kept.
+
+    Args:
+        run: the folder.
+        seed: of the training.
+        training: its name.
+        epoch: completed.
+        state: what `Trainer.state_dict` gives.
+        network: that is measured after this epoch.
+        pixels: `(n, channels, height, width)`, of the shape that the network takes.
+    """
+    kept = {**state, _OUTPUTS: _known_outputs(network, pixels)}
+    run.write_checkpoint(seed, training, epoch, *split_state(kept))
+    return kept
+
+
+def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str, Any]:
+    """Return the state that a checkpoint holds.
+
+    Raises:
+        UserError: it is missing, damaged, or holds no such state.
+    """
+    try:
+        state: dict[str, Any] = join_state(*run.read_checkpoint(seed, training, epoch))
+        _State.model_validate(state)
+    except ValidationError as error:
+        refusal = error.errors()[0]
+        where = ".".join(map(str, refusal["loc"])) or "all of it"
+        raise _unusable(run, seed, training, f"{where} {broken_rule(refusal)}") from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _unusable(run, seed, training, f"no state of a training: {error!r:.100}") from None
+    if state["epoch"] != epoch:
+        raise _unusable(run, seed, training, f"epoch must be {epoch}, got {state['epoch']}")
+    return state
+
+
+def check_network(
+    network: nn.Module, state: dict[str, Any], pixels: Tensor, run: RunFolder, seed: int, training: str
+) -> None:
+    """Compare a network that was loaded with what it computed when its checkpoint was written.
+
+    Raises:
+        UserError: it computes something else: its code changed between two sittings.
+    """
+    before: Tensor | None = state.get(_OUTPUTS)
+    now = _known_outputs(network, pixels) if before is not None else None
+    if before is None or now is None:
+        return
+    if before.shape != now.shape or bool((before - now).abs().max() > _CLOSE * before.abs().max() + 1e-6):
+        raise UserError(
+            f"{run.path}: the network of {training} training, seed {seed}, computes other outputs than when this run "
+            "wrote its checkpoint, so its code has changed; restore that code, or start a new run"
+        )
+
+
+def misfit(run: RunFolder, seed: int, training: str, error: Exception) -> UserError:
+    """The error about a checkpoint that does not fit the network."""
+    reason = " ".join(str(error).split())[:300]
+    return UserError(
+        f"{run.path}: the checkpoint of {training} training, seed {seed}, does not fit the network of config.json "
+        f"({reason}); its code may have changed: restore either, or start a new run"
+    )
+
+
+def _unusable(run: RunFolder, seed: int, training: str, why: str) -> UserError:
+    return UserError(
+        f"{run.path}: the checkpoint of {training} training, seed {seed}, cannot be continued from ({why}); restore "
+        "it, or start a new run"
+    )
+
+
+def _known_outputs(network: nn.Module, pixels: Tensor) -> Tensor | None:
+    """Outputs for a few random images, `(4, classes)` float64 on the CPU; None of a network that draws at random."""
+    shape = (4, *pixels.shape[1:])
+    images = torch.rand(shape, generator=seeded_generator(0, "outputs of a checkpoint")).to(pixels.device)
+    images = images.contiguous(memory_format=memory_format(network))
+    plainly = torch.autocast(pixels.device.type, enabled=False)
+    with isolated_global_generator(0, pixels.device), torch.no_grad(), evaluation_mode(network), plainly:
+        first, second = (network(images.clone()) for _ in range(2))
+    if not isinstance(first, Tensor) or not torch.equal(first, second) or not bool(first.isfinite().all()):
+        return None
+    return first.double().cpu()

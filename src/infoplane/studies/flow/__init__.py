@@ -1,0 +1,1 @@
+"""Study one: information flow during training."""

@@ -1,0 +1,49 @@
+"""Choose how the networks of a run compute while they train, by a short timing, and keep the choice."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+from infoplane.acceleration import PLAIN, Choices, candidates
+from infoplane.config import FlowConfig
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels, memory_format
+from infoplane.randomness import seeded_generator
+from infoplane.studies.flow.fastest import fastest
+from infoplane.studies.parts import build_attack, build_model, load_test_images
+
+Precision = Literal["auto", "32", "bf16"]
+
+
+def training_choices(config: FlowConfig, device: str, precision: Precision) -> Choices:
+    """Time ways of computing on a batch of test images and return the fastest.
+
+    The images are random points of the attack's region, where an attack begins: on the plain background of an original
+    image some operations take less time than in an attack.
+
+    Args:
+        config: all settings.
+        device: "cpu" or "cuda".
+        precision: "32" times nothing and returns `PLAIN`; "bf16" times ways in bfloat16, "auto" in both precisions.
+    """
+    if not config.training.epochs or precision == "32":
+        return PLAIN
+    test, _ = load_test_images(config, device)
+    model = build_model(config, test)
+    images = as_pixels(test.images[: config.training.batch_size], memory_format(model))
+    noise = seeded_generator(config.seed, "probe", device=device)
+    images = build_attack(config.attack, random_start=True).region(images).random_point(noise)
+    with evaluation_mode(model):
+        return fastest(model, images, candidates(model, images, precision))
+
+
+def to_record(choices: Choices) -> dict[str, Any]:
+    """Return the choices as `config.json` keeps them."""
+    return json.loads(json.dumps(asdict(choices)))  # type: ignore[no-any-return]
+
+
+def from_record(record: Mapping[str, Any]) -> Choices:
+    """Return the choices in a record that `to_record` made."""
+    fields: dict[str, Any] = {name: tuple(kept) if isinstance(kept, list) else kept for name, kept in record.items()}
+    return Choices(**fields)

@@ -1,0 +1,136 @@
+"""What all processes of a team do together in one training of study one: train an epoch, measure one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from infoplane.acceleration import Choices
+from infoplane.config import FlowConfig
+from infoplane.distributed.team import Team
+from infoplane.measuring.attacked_versions import measured_attacks
+from infoplane.measuring.evaluate import evaluate, prediction_counts
+from infoplane.measuring.plane import InformationPlane, PlaneRecords
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.records.tables import ORIGINAL, Performance
+from infoplane.studies.flow.trainers import build_trainer
+from infoplane.studies.parts import Images, build_model, probed_layers
+from infoplane.training import EpochRecord, Trainer
+from infoplane.training.named import NamedTraining
+
+STUDY = "information-flow"
+
+
+class FlowWork:
+    """Model, trainer and plane of one training. Each method is called on every process, with the same arguments.
+
+    Args:
+        config: of one seed.
+        training: what is trained by.
+        images: of the study.
+        pixels: the measured ones, as floats.
+        choices: how networks compute while they train.
+        team: the processes.
+    """
+
+    def __init__(
+        self, config: FlowConfig, training: NamedTraining, images: Images, pixels: Tensor, choices: Choices, team: Team
+    ) -> None:
+        self._config, self._training, self._images = config, training, images
+        self._choices, self._team = choices, team
+        self.model = build_model(config, images.test)
+        self.trainer: Trainer | None = None  # while it works
+        probed = probed_layers(config, self.model, pixels)
+        self.unused_layers = probed.unused
+        self.attacks = measured_attacks(config)
+        self._plane = InformationPlane(
+            pixels,
+            images.test.labels[images.measured],
+            layers=probed.names,
+            attack=self.attacks,
+            settings=config.measurement,
+            seed=config.seed,
+            examples_seed=config.data.seed,
+            study=STUDY,
+            team=team,
+        )
+
+    @property
+    def network(self) -> nn.Module:
+        """What is measured."""
+        return self.trainer.network if self.trainer else self.model
+
+    def begin(self, sources: Sequence[Mapping[str, Tensor]]) -> None:
+        """Make the trainer, if anything is trained; `sources` are the weights of networks that ensembles attack."""
+        self.trainer = build_trainer(
+            self._config, self._training, self.model, self._images, sources, self._choices, self._team
+        )
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from what the trainer's `state_dict` gave.
+
+        Raises:
+            ValueError: it does not fit the network or the method.
+        """
+        assert self.trainer is not None
+        try:
+            self.trainer.load_state_dict(dict(state))
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
+    def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
+        """Train one epoch."""
+        assert self.trainer is not None
+        return self.trainer.train_epoch(on_batch)
+
+    def measure(self, epoch: int, *, thorough: bool, final: bool) -> PlaneRecords:
+        """Measure the fixed examples, and accuracy on whole splits."""
+        trainer = self.trainer
+        records = self._plane.measure(
+            self.network,
+            epoch=epoch,
+            training=self._training.name,
+            thorough=thorough,
+            final=final,
+            gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
+            seconds=trainer.seconds if trainer else 0.0,
+        )
+        # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
+        attacked = [replace(row, at_chance=self._at_chance) for row in records.performance if row.examples != ORIGINAL]
+        return records._replace(performance=attacked + self.evaluate(epoch).performance)
+
+    def evaluate(self, epoch: int) -> PlaneRecords:
+        """Take accuracy and loss on whole splits, and no information."""
+        trainer, performance = self.trainer, []
+        for split, images in (("train", self._images.train), ("test", self._images.test)):
+            if images is None:
+                continue
+            with evaluation_mode(self.network):
+                whole = evaluate(self.network, images.images, images.labels, self._team)
+            performance.append(
+                Performance(
+                    study=STUDY,
+                    seed=self._config.seed,
+                    training=self._training.name,
+                    epoch=epoch,
+                    split=split,
+                    examples=ORIGINAL,
+                    accuracy=whole.accuracy,
+                    loss=whole.loss,
+                    n=len(images),
+                    predictions=prediction_counts(images.labels, whole.predicted, whole.confidence),
+                    gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
+                    seconds=trainer.seconds if trainer else 0.0,
+                    at_chance=self._at_chance,
+                )
+            )
+        return PlaneRecords([], [], performance)
+
+    @property
+    def _at_chance(self) -> bool:
+        return self.trainer is not None and self.trainer.at_chance is not None
+
+    def end(self) -> None:
+        """Let go of the trainer: its optimiser and averages."""
+        self.trainer = None

@@ -1,0 +1,1 @@
+"""Study three: what the estimators depend on."""
