@@ -25,6 +25,7 @@ from PIL import Image
 
 from infoplane.acceleration import PLAIN, Choices
 from infoplane.attacks import AttackWarning
+from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import AttackConfig, FlowConfig
 from infoplane.data import ImageSet, load_split, stratified_indices
 from infoplane.distributed.team import ALONE
@@ -34,7 +35,7 @@ from infoplane.networks.memory_format import as_pixels
 from infoplane.recipes import RECIPES
 from infoplane.studies.flow.choose_acceleration import training_choices
 from infoplane.studies.flow.trainers import build_trainer
-from infoplane.studies.parts import Images, build_attack, build_model, load_images
+from infoplane.studies.parts import Images, build_model, load_images
 from infoplane.training.named import named_training
 
 FOLDER_TRAIN, TESTED = 20_000, 1_000
@@ -97,7 +98,7 @@ def trained(config: FlowConfig, images: Images, choices: Choices) -> dict[str, o
     own = [trainer.train_epoch().accuracy for _ in range(config.training.epochs)]
     pixels, labels = as_pixels(images.test.images), images.test.labels
     with evaluation_mode(model):
-        attack = build_attack(config.attack, random_start=False)
+        attack = pgd_attack(config.attack, random_start=False)
         attacked = attack_images(model, attack, pixels, labels, generator=torch.Generator().manual_seed(0))
         clean, robust = evaluate(model, pixels, labels).accuracy, evaluate(model, attacked, labels).accuracy
     return {

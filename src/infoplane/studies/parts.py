@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD, pgd_attack
-from infoplane.config import AttackConfig, DataConfig, FlowConfig
+from infoplane.config import DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
 from infoplane.measuring.evaluate import running_layers
@@ -187,11 +186,6 @@ def probed_layers(config: FlowConfig, model: nn.Module, images: Tensor) -> Probe
     if not running:
         raise UserError("no convolution or linear layer runs when the model classifies; name --measurement.layers")
     return ProbedLayers(running, tuple(layer for layer in layers if layer not in running))
-
-
-def build_attack(attack: AttackConfig, *, random_start: bool) -> PGD:
-    """Return PGD with the given settings, to train with."""
-    return pgd_attack(attack, random_start=random_start)
 
 
 def build_augmentation(config: FlowConfig) -> CropAndFlip | None:

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from infoplane.acceleration import PLAIN, Choices, candidates
+from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import FlowConfig
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.randomness import seeded_generator
 from infoplane.studies.flow.fastest import fastest
-from infoplane.studies.parts import build_attack, build_model, load_test_images
+from infoplane.studies.parts import build_model, load_test_images
 
 Precision = Literal["auto", "32", "bf16"]
 
@@ -33,7 +34,7 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
     model = build_model(config, test)
     images = as_pixels(test.images[: config.training.batch_size], memory_format(model))
     noise = seeded_generator(config.seed, "probe", device=device)
-    images = build_attack(config.attack, random_start=True).region(images).random_point(noise)
+    images = pgd_attack(config.attack, random_start=True).region(images).random_point(noise)
     with evaluation_mode(model):
         return fastest(model, images, candidates(model, images, precision))
 

@@ -9,6 +9,7 @@ import polars as pl
 from torch import Tensor
 
 from infoplane.acceleration import PLAIN, Choices
+from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import FlowConfig
 from infoplane.distributed.team import ALONE, Team
 from infoplane.errors import UserError
@@ -38,7 +39,7 @@ from infoplane.studies.flow.method_record import keep_method, try_method
 from infoplane.studies.flow.trainers import SourceNetworks
 from infoplane.studies.flow.work import STUDY, FlowWork
 from infoplane.studies.flow.work_estimate import FORWARD, measuring_work
-from infoplane.studies.parts import Images, build_attack, load_images
+from infoplane.studies.parts import Images, load_images
 from infoplane.training.named import NamedTraining, named_trainings
 
 
@@ -237,7 +238,7 @@ class _Flow:
     # work, in passes of one image forward and back: only the estimate of the time left rests on it
 
     def _epoch_work(self) -> float:
-        attack = build_attack(self._config.attack, random_start=True)
+        attack = pgd_attack(self._config.attack, random_start=True)
         return self._method.passes(attack) * len(self._images.train) if self._images.train else 0
 
     def _measuring_work(self, epoch: int) -> float:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from infoplane.acceleration import Choices
 from infoplane.attacks import PGD
+from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import FlowConfig
 from infoplane.distributed.team import Team
 from infoplane.randomness import stable_seed
@@ -14,7 +15,7 @@ from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
 from infoplane.runs.state_tensors import split_state
 from infoplane.runs.training_state import read_state
-from infoplane.studies.parts import Images, build_attack, build_augmentation, build_model
+from infoplane.studies.parts import Images, build_augmentation, build_model
 from infoplane.training import Trainer, TrainingMethod, Validation, normal_training
 from infoplane.training.named import NamedTraining
 
@@ -76,7 +77,7 @@ def build_method(
 
     def attack(share: float) -> PGD:
         scaled = {"epsilon": share * config.attack.epsilon, "step_size": share * config.attack.step_size}
-        return build_attack(config.attack.model_copy(update=scaled), random_start=True)
+        return pgd_attack(config.attack.model_copy(update=scaled), random_start=True)
 
     return training.build(attack, sources, warmup_steps=warmup_steps)
 
@@ -102,7 +103,7 @@ def _validation(config: FlowConfig, training: NamedTraining, images: Images) -> 
     if images.held_out is None:
         return None
     # A network that never met an attack is wrong about all of them: its best epoch goes by original images.
-    attack = build_attack(config.attack, random_start=False) if training.attacks else None
+    attack = pgd_attack(config.attack, random_start=False) if training.attacks else None
     return Validation(images.held_out.images, images.held_out.labels, attack)
 
 
