@@ -48,7 +48,7 @@ def measured(config, tmp_path_factory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("toy") / "run")
     run.begin(STUDY, config.model_dump(mode="json"), {"device": "cpu"})
     information_flow(config, run=run)
-    distortion_study(run, DistortionConfig(distortions=("saturation",), saturation=(2, 8)))
+    distortion_study(run, DistortionConfig(distortions=("saturation",), levels={"saturation": (2, 8)}))
     return run
 
 

@@ -89,11 +89,11 @@ def test_noisy_is_flagged_where_it_calls_itself_undersampled_or_reaches_its_ceil
     assert (honest.input.undersampled, honest.label.undersampled) == (False, False)
     at = {"input": "I(X;T)", "label": "I(T;Y)"}
     for changes, expected in (
-        ({"value": 0.5}, False),
-        ({"value": 0.5, "undersampled": True}, True),
-        ({"value": 0.96}, True),
+        ({"value": 5.0}, False),
+        ({"value": 5.0, "undersampled": True}, True),
+        ({"value": 9.6}, True),
     ):
-        changed = replace(getattr(honest, quantity), ceiling=1.0, **changes)
+        changed = replace(getattr(honest, quantity), ceiling=10.0, **changes)
         result = replace(honest, **{quantity: changed})
         monkeypatch.setattr(calibrated, "noisy_information", lambda *given, found=result, **settings: found)
         assert readings(LABEL_FITS, "noisy", labels)["noisy (SP-MC)", at[quantity], "estimate"].flagged is expected
