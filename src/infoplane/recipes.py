@@ -16,6 +16,9 @@ from infoplane.models.catalogue import model_named
 from infoplane.text import one_line
 
 
+__all__ = ["RECIPES", "Recipe"]
+
+
 class Recipe(NamedTuple):
     """A configuration with the words that `infoplane recipes` prints."""
 
