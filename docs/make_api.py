@@ -171,13 +171,13 @@ def _fields(node: ast.ClassDef, lines: list[str]) -> list[str]:
 
 
 def constant_lines(one: Definition) -> list[str]:
-    """Return a constant with the comment on it: a line of the source, or the comment above and the name."""
+    """Return a constant with the comment above it: its line of the source, or the name alone where there are many."""
     assert one.node is not None
     first = one.node.lineno - 1
     above = []
     while one.lines[first - len(above) - 1].startswith("#"):
         above.insert(0, one.lines[first - len(above) - 1])
-    if one.node.end_lineno == one.node.lineno and "  # " in one.lines[first]:
+    if one.node.end_lineno == one.node.lineno:
         return [*above, one.lines[first]]
     annotation = f": {ast.unparse(one.node.annotation)}" if isinstance(one.node, ast.AnnAssign) else ""
     return [*above, f"{', '.join(_assigned(one.node)) if not annotation else one.name}{annotation}"]
@@ -257,7 +257,7 @@ def page(module: str) -> str:
         parts.append("## Modules")
         parts.append("\n".join(f"- [{one.module}]({file_name(one.module)})" for one in modules))
     if own := [one for one in found if isinstance(one.node, Function | ast.ClassDef)]:
-        parts += ["## Functions and classes", *(entry(one, module) for one in own)]
+        parts += ["## Functions and classes", *(entry(one) for one in own)]
     if constants := [one for one in found if is_constant(one)]:
         lines = dict.fromkeys(tuple(constant_lines(one)) for one in constants)
         code = "\n".join(line for group in lines for line in group)
@@ -265,7 +265,7 @@ def page(module: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def entry(one: Definition, module: str) -> str:
+def entry(one: Definition) -> str:
     """Return the part of a page about a function or a class, with its methods."""
     node = one.node
     assert isinstance(node, Function | ast.ClassDef)
@@ -287,9 +287,14 @@ def index() -> str:
     """Return the page that lists all public names."""
     intro = (
         "These pages list all that a program may import from infoplane. Other names are private, also where they have "
-        "no underscore: they can change in any version."
+        "no underscore: they can change in any version. [Stability](../stability.md) says what the public names "
+        "promise."
     )
-    parts = [MADE, "# Public API", f"{_wrapped(intro)}\n[Stability](../stability.md) says what the public names promise."]
+    parts = [
+        MADE,
+        "# Public API",
+        f"{_wrapped(intro)}\n[Stability](../stability.md) says what the public names promise.",
+    ]
     for module in MODULES:
         summary = docstring_of(module).partition("\n")[0]
         parts.append(f"## [{module}]({file_name(module)})\n\n{_wrapped(summary)}")

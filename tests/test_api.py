@@ -38,7 +38,7 @@ def section(docstring, title):
 
 def items(docstring, title):
     """Return the names that a section of a docstring explains."""
-    heads = re.findall(r"^    ([\w*, ]+):\s", section(docstring, title), flags=re.MULTILINE)
+    heads = re.findall(r"^    (\w[\w*, ]*):\s", section(docstring, title), flags=re.MULTILINE)
     return {name.strip(" *") for head in heads for name in head.split(",")}
 
 
@@ -119,9 +119,10 @@ def test_arguments_are_explained_all_or_none():
     assert wrong == {}
 
 
-def test_every_constant_has_a_comment_or_is_a_schema():
-    found = {one.name: "\n".join(make_api.constant_lines(one)) for each in DEFINED.values() for one in each if make_api.is_constant(one)}
-    assert [name for name, text in found.items() if "#" not in text] == []
+def test_every_constant_is_a_word_or_has_a_comment():
+    constants = [one for found in DEFINED.values() for one in found if make_api.is_constant(one)]
+    lines = {one.name: "\n".join(make_api.constant_lines(one)) for one in constants}
+    assert [name for name, text in lines.items() if not re.search(r"# | = \"", text)] == []
 
 
 @pytest.mark.parametrize("module", make_api.MODULES)

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-
 __all__ = [
     "AttackConfig",
     "DataConfig",
