@@ -153,7 +153,9 @@ def class_code(one: Definition) -> str:
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             return signature(statement, node.name)
-    return "\n".join([*head, *(_fields(node, one.lines) or ["    ..."])])
+    if not (fields := _fields(node, one.lines)):
+        head[-1] += " ..."
+    return "\n".join([*head, *fields])
 
 
 def _fields(node: ast.ClassDef, lines: list[str]) -> list[str]:

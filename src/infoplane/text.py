@@ -1,7 +1,7 @@
 """Text as a person can read it: names of files, whatever bytes they are made of, and the help of classes."""
 
+import inspect
 import re
-import textwrap
 from typing import TypeVar
 
 Class = TypeVar("Class", bound=type)
@@ -22,7 +22,7 @@ def one_line(text: str) -> str:
 
 def with_field_help(described: Class) -> Class:
     """Let `help()` explain each field of a NamedTuple as "Attributes:" of its docstring does, as a decorator."""
-    _, _, section = textwrap.dedent(str(described.__doc__)).partition("Attributes:\n")
+    _, _, section = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")
     for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
         getattr(described, name).__doc__ = " ".join(text.split())
     return described
