@@ -8,7 +8,7 @@ from infoplane.attacks import LinfPGD
 from infoplane.config import MeasurementConfig
 from infoplane.data import as_floats, load_split
 from infoplane.models import LeNet5
-from infoplane.records.tables import LABEL_INFORMATION
+from infoplane.records import LABEL_INFORMATION
 
 torch.manual_seed(0)
 train, test = load_split("digits", "train"), load_split("digits", "test")

@@ -13,8 +13,8 @@ from infoplane.estimators import tasks
 from infoplane.measuring import layer, plane
 from infoplane.measuring import layer_outputs as outputs
 from infoplane.records import sweeps
+from infoplane.records import tables as records
 from infoplane.records.short_repr import short_repr, with_short_repr
-from infoplane.records.tables import tables as records
 from infoplane.runs.folder import RunFolder
 from infoplane.training import method
 

@@ -3,9 +3,8 @@
 import sys
 
 import polars as pl
-from infoplane.standing import with_standing
 
-from infoplane.records import KDE_BD, KDE_MIXED, LABEL_INFORMATION
+from infoplane.records import KDE_BD, KDE_MIXED, LABEL_INFORMATION, with_standing
 from infoplane.runs import RunFolder
 
 rows = RunFolder(sys.argv[1]).measurements().filter(pl.col("epoch") > 0, pl.col("class_index").is_null())

@@ -7,6 +7,18 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+__all__ = [
+    "AttackConfig",
+    "DataConfig",
+    "DistortionConfig",
+    "FlowConfig",
+    "GeometryConfig",
+    "LimitsConfig",
+    "MeasurementConfig",
+    "ModelConfig",
+    "TrainingConfig",
+]
+
 
 def parse_fraction(text: str) -> float:
     """Return the number that "0.03", "8/255" or "2e-2" writes."""

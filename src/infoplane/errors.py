@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+__all__ = ["UserError"]
+
+
 class UserError(Exception):
     """A mistake that the user can mend: the message says what was wrong, where, and what to do.
 

@@ -13,17 +13,27 @@ from infoplane.config import (
 )
 from infoplane.data import catalogue
 from infoplane.models.catalogue import model_named
-from infoplane.text import one_line
+from infoplane.text import one_line, with_field_help
+
+__all__ = ["RECIPES", "Recipe"]
 
 
+@with_field_help
 class Recipe(NamedTuple):
-    """A configuration with the words that `infoplane recipes` prints."""
+    """A configuration with the words that `infoplane recipes` prints.
+
+    Attributes:
+        config: its settings.
+        purpose: the experiment, in a few words.
+        cost: measured on 2 CPU cores; see docs/results.
+    """
 
     config: FlowConfig
     purpose: str
-    cost: str  # measured on 2 CPU cores; see docs/results
+    cost: str
 
 
+# By name, as typed behind `infoplane flow`.
 RECIPES: dict[str, Recipe] = {
     recipe.config.recipe: recipe
     for recipe in [

@@ -1,6 +1,10 @@
-"""Names of files and classes as a person can read them, whatever bytes they are made of."""
+"""Text as a person can read it: names of files, whatever bytes they are made of, and the help of classes."""
 
+import inspect
 import re
+from typing import TypeVar
+
+Class = TypeVar("Class", bound=type)
 
 _UNDECODABLE = re.compile("[\ud800-\udfff]+")  # how Python keeps bytes of file names that are not UTF-8
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -14,3 +18,11 @@ def decodable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return `text` likewise, with control characters, such as newlines, written as escapes: "\\n"."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], decodable(text))
+
+
+def with_field_help(described: Class) -> Class:
+    """Let `help()` explain each field of a NamedTuple as "Attributes:" of its docstring does, as a decorator."""
+    _, _, section = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")
+    for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE):
+        getattr(described, name).__doc__ = " ".join(text.split())
+    return described

@@ -9,9 +9,9 @@ import torch
 
 from infoplane.estimators import Estimate, Null
 from infoplane.measuring.to_records import record
+from infoplane.records import tables as records
 from infoplane.records.sweeps import SWEEP_SCHEMA, SweepMeasurement
 from infoplane.records.tables import MEASUREMENT_SCHEMA, Measurement, Prediction, table_schema
-from infoplane.records.tables import tables as records
 
 FACTS = {
     "study": "s", "seed": 1, "training": "normal", "epoch": 2, "split": "test", "examples": "original",

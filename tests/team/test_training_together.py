@@ -172,7 +172,9 @@ def continued(team: Team) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     settings = TrainingConfig(batch_size=BATCH, epochs=2, learning_rate=0.05)
 
     def fresh() -> Trainer:
-        method = build_method(named_training("free", config), config, [])  # remembers a perturbation of the process's own images
+        method = build_method(
+            named_training("free", config), config, []
+        )  # remembers a perturbation of the process's own images
         return Trainer(construct(InDouble, seed=1), method, images, labels, settings, seed=3, training="x", team=team)
 
     unbroken, before, after = fresh(), fresh(), fresh()

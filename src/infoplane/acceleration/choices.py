@@ -34,4 +34,4 @@ class Choices:
         return torch.bfloat16 if self.precision == "bf16" else None
 
 
-PLAIN = Choices()
+PLAIN = Choices()  # as torch computes without acceleration

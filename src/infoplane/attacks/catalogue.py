@@ -8,6 +8,7 @@ from infoplane.attacks.pgd import PGD_SPEC
 from infoplane.attacks.spec import AttackSpec
 from infoplane.errors import UserError, unknown_name
 
+# The attacks that there are.
 ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC]
 OWN_FORM = "package.module:function"
 

@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from infoplane.data.files import find_folder
+from infoplane.text import with_field_help
 
 if TYPE_CHECKING:
     from infoplane.data.images import ImageSet
@@ -13,17 +14,31 @@ if TYPE_CHECKING:
 SPLITS = ("train", "test")
 
 
+@with_field_help
 class Wanted(NamedTuple):
-    """Which images of a dataset are asked for."""
+    """Which images of a dataset are asked for.
 
-    split: str  # "train" or "test"
-    place: str  # where they lie: what `locate` found, or what the user named; empty where nothing was named
-    image_size: int | None = None  # pixels of a side; None for the size that the dataset has
+    Attributes:
+        split: "train" or "test".
+        place: where they lie: what `locate` found, or what the user named; empty where nothing was named.
+        image_size: pixels of a side; None for the size that the dataset has.
+        seed: decides the draws of data that are drawn.
+    """
+
+    split: str
+    place: str
+    image_size: int | None = None
     seed: int = 0
 
 
+@with_field_help
 class PublishedFile(NamedTuple):
-    """Size in bytes and checksum, "algorithm:hexadecimal", of one file when it is decompressed."""
+    """Size in bytes and checksum, "algorithm:hexadecimal", of one file when it is decompressed.
+
+    Attributes:
+        size: in bytes.
+        checksum: "algorithm:hexadecimal".
+    """
 
     size: int
     checksum: str

@@ -15,8 +15,8 @@ from infoplane.errors import UserError
 if TYPE_CHECKING:
     import requests
 
+# What is called with the name of a file, the bytes that are there and the bytes expected.
 Progress = Callable[[str, int, int], None]
-"""Called with the file's name, the bytes that are there and the bytes expected."""
 
 ROUNDS = 2  # through all mirrors; faults that pass, such as broken connections, get the second one
 PAUSE_SECONDS = 1.0  # between rounds

@@ -10,19 +10,29 @@ from infoplane.data.load import load_split
 from infoplane.data.published import archived_contents, is_published
 from infoplane.data.spec import DatasetSpec, Wanted
 from infoplane.errors import UserError
+from infoplane.text import with_field_help
 
 AS_PUBLISHED = "as published"
 DIFFERS = "present, but not {dataset}'s"
 
 
+@with_field_help
 class FileCheck(NamedTuple):
-    """What was found out about one file."""
+    """What was found out about one file.
+
+    Attributes:
+        file: its name.
+        ok: whether it is as it was published.
+        message: what was found, in a sentence.
+        path: where it is; None where it is not there.
+        damaged: whether it cannot be decoded.
+    """
 
     file: str
     ok: bool
     message: str
-    path: Path | None = None  # None where the file is not there
-    damaged: bool = False  # whether it cannot be decoded
+    path: Path | None = None
+    damaged: bool = False
 
 
 def verify(name: str, folder: Path | None = None) -> list[FileCheck]:

@@ -18,6 +18,7 @@ def _shuffle(images: "Tensor", _labels: "Tensor", level: float, generator: "torc
     return distortions.shuffle_patches(images, int(level), generator=generator)
 
 
+# The distortions that there are.
 DISTORTIONS: list[Distortion] = [
     Distortion(
         name="saturation",

@@ -12,19 +12,25 @@ from infoplane.estimators.features import FeaturePieces, feature_pieces
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 LEAST_SAMPLES = 4  # below, the unbiased estimator divides by zero
 
 
+@with_field_help
 @with_short_repr
 class CentredKernelAlignment(NamedTuple):
     """Similarity of two representations of the same samples; NaN where one of them is constant.
 
     The debiased value is NaN, too, where the unbiased estimate of a layer's own product is not positive.
+
+    Attributes:
+        linear: in [0, 1]; near 1 for any two layers with far more features than samples.
+        debiased: the same from unbiased terms: 0 in expectation for unrelated layers, and so sometimes below.
     """
 
-    linear: float  # in [0, 1]; near 1 for any two layers with far more features than samples
-    debiased: float  # the same from unbiased terms: 0 in expectation for unrelated layers, and so sometimes below
+    linear: float
+    debiased: float
 
 
 def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:

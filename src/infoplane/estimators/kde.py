@@ -32,6 +32,7 @@ from infoplane.records.tables import (
     MIXTURE,
     UPPER,
 )
+from infoplane.text import with_field_help
 
 if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed import ProcessGroup
@@ -46,11 +47,16 @@ _LABEL_KINDS = {
 }
 
 
+@with_field_help
 @with_short_repr
 class ClassEntropy(NamedTuple):
     """H(T|y=c) - h(noise) of one class: both bounds.
 
     Their ceiling is the entropy of the multiplicities of distinct rows within the class, log N_c where all differ.
+
+    Attributes:
+        lower: the lower bound.
+        upper: the upper bound.
     """
 
     lower: Estimate
@@ -142,7 +148,8 @@ def kde_sweep(
     Where one variance needs a block of distances in float64, all get it. Nulls share the permutations.
 
     Args:
-        noise_variances: at least one, each positive, in squared activation units; other arguments as there.
+        activations, labels, permutations, generator, group: as in `kde_information`.
+        noise_variances: at least one, each positive, in squared activation units.
 
     Returns:
         One result per noise variance, in their order.

@@ -11,14 +11,22 @@ from infoplane.checks import check_at_least
 from infoplane.records import standing
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.standing import NUMERICAL_ERROR as NUMERICAL_ERROR  # for those who judge estimates against nulls
+from infoplane.text import with_field_help
 
 
+@with_field_help
 @with_short_repr
 class Null(NamedTuple):
-    """Estimates for permuted labels, in nats."""
+    """Estimates for permuted labels, in nats.
+
+    Attributes:
+        mean: of the values.
+        quantile95: one of the values, which an unrelated layer exceeds in at most 5 % of cases from 19 values on.
+        values: one for each permutation.
+    """
 
     mean: float
-    quantile95: float  # one of the values, which an unrelated layer exceeds in at most 5 % of cases from 19 values on
+    quantile95: float
     values: tuple[float, ...]
 
 

@@ -13,12 +13,19 @@ from infoplane.findings.finding import Finding, Number, Verdict
 from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.verdict import ClaimVerdict, claim_verdict
 from infoplane.records.tables import ADVERSARIAL_TRAINING, trainings_at_chance
+from infoplane.text import with_field_help
 
 __all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
 
 
+@with_field_help
 class Findings(NamedTuple):
-    """Whether the claims hold in a run: a verdict for each, and the findings that they rest on."""
+    """Whether the claims hold in a run: a verdict for each, and the findings that they rest on.
+
+    Attributes:
+        claims: a verdict for each claim.
+        findings: what the verdicts rest on.
+    """
 
     claims: list[ClaimVerdict]
     findings: list[Finding]

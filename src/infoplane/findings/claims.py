@@ -8,6 +8,7 @@ from infoplane.findings.claim4_texture_and_shape import TEXTURE_AND_SHAPE
 from infoplane.findings.claim5_texture_of_others import TEXTURE_OF_OTHERS
 from infoplane.findings.claim6_geometry import GEOMETRY
 
+# The claims of the study, in the order of their numbers.
 CLAIMS: tuple[Claim, ...] = (
     SAME_TRENDS,
     ADVERSARIAL_LAGS,

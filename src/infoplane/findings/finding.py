@@ -6,7 +6,9 @@ from typing import Literal, NamedTuple
 
 from infoplane.findings.evidence import LEVEL, Evidence, Interval
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
+# What the records say of a statement.
 Verdict = Literal["supported", "contradicted", "undecided"]
 NEEDS_SEEDS = "needs at least two seeds: add `--seeds 3`"
 SUPPORTED: Verdict = "supported"
@@ -16,8 +18,15 @@ ALL_LAYERS = "mean over layers"
 ALL_CURVES = "all layers"
 
 
+@with_field_help
 class Number(NamedTuple):
-    """A recorded number that a finding rests on."""
+    """A recorded number that a finding rests on.
+
+    Attributes:
+        name: what the number is.
+        value: in `unit`.
+        unit: empty where the number has none.
+    """
 
     name: str
     value: float

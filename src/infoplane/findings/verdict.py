@@ -25,14 +25,24 @@ from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import LEVEL
 from infoplane.findings.finding import CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UNDECIDED, Judgement, Statement, Verdict
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 T = TypeVar("T")
 _LEVEL = f"{100 * LEVEL:g} %"
 
 
+@with_field_help
 @with_short_repr
 class ClaimVerdict(NamedTuple):
-    """What the primary findings say about a claim together."""
+    """What the primary findings say about a claim together.
+
+    Attributes:
+        claim: its number.
+        name: of the claim.
+        statement: the claim as a sentence.
+        verdict: "supported", "contradicted" or "undecided".
+        reason: why the verdict is what it is.
+    """
 
     claim: int
     name: str

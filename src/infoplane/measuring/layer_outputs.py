@@ -16,6 +16,7 @@ from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import FIXED_NOISE, ORIGINAL, RELATIVE_NOISE, SWEPT_NOISE
+from infoplane.text import with_field_help
 
 GROUPS = 20
 
@@ -35,12 +36,19 @@ def due(*, thorough: bool = False, final: bool = False) -> frozenset[When]:
     )
 
 
+@with_field_help
 class Noise(NamedTuple):
-    """Gaussian noise around a layer's outputs."""
+    """Gaussian noise around a layer's outputs.
 
-    mode: str  # FIXED_NOISE, RELATIVE_NOISE or SWEPT_NOISE
+    Attributes:
+        mode: FIXED_NOISE, RELATIVE_NOISE or SWEPT_NOISE.
+        variance: in squared activation units.
+        ratio: of the variance to the mean variance per unit, where the mode goes by it.
+    """
+
+    mode: str
     variance: float
-    ratio: float | None = None  # of the variance to the mean variance per unit, where the mode goes by it
+    ratio: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of the records that describe it."""
@@ -115,13 +123,20 @@ class LayerOutputs:
         )
 
 
+@with_field_help
 @with_short_repr
 class Version(NamedTuple):
-    """One layer's outputs for one version of the examples: what an instrument measures."""
+    """One layer's outputs for one version of the examples: what an instrument measures.
+
+    Attributes:
+        layer: its outputs and settings.
+        examples: "original", "adversarial" or the name of an attack.
+        noise_modes: of the instrument.
+    """
 
     layer: LayerOutputs
     examples: str
-    noise_modes: tuple[str, ...] = ()  # of the instrument
+    noise_modes: tuple[str, ...] = ()
 
     @property
     def activations(self) -> Tensor:

@@ -37,11 +37,19 @@ from infoplane.records.tables import (
     measurement_table,
     performance_table,
 )
+from infoplane.text import with_field_help
 
 
+@with_field_help
 @with_short_repr
 class PlaneRecords(NamedTuple):
-    """What one measurement found."""
+    """What one measurement found.
+
+    Attributes:
+        measurements: of information, by layer and examples.
+        geometry: where the outputs of each layer lie.
+        performance: accuracy and loss on each kind of examples.
+    """
 
     measurements: list[Measurement]
     geometry: list[Geometry]

@@ -10,6 +10,7 @@ from infoplane.models.wideresnet_spec import WIDERESNET
 if TYPE_CHECKING:
     from torch import nn
 
+# The networks that there are.
 MODELS: list[ModelSpec] = [LENET5, WIDERESNET]
 
 

@@ -7,19 +7,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infoplane.errors import UserError, broken_rule
+from infoplane.text import with_field_help
 
 if TYPE_CHECKING:
     from torch import nn
 
 
+@with_field_help
 class ImageFacts(NamedTuple):
-    """What a network is built for."""
+    """What a network is built for.
 
-    image_size: int  # height and width in pixels
+    Attributes:
+        image_size: height and width in pixels.
+        channels: of the images.
+        classes: number of classes.
+        mean: of the pixels, one number or one per channel: see `Normalise`.
+        std: of the pixels, likewise.
+    """
+
+    image_size: int
     channels: int
     classes: int
-    mean: float | tuple[float, ...]  # of the pixels, one number or one per channel: see `Normalise`
-    std: float | tuple[float, ...]  # likewise
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
 
 
 class ModelSettings(BaseModel):

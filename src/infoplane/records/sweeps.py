@@ -54,7 +54,7 @@ class SweepMeasurement:
     bin_width: float | None = None
 
 
-SWEEP_SCHEMA = table_schema(SweepMeasurement)
+SWEEP_SCHEMA = table_schema(SweepMeasurement)  # columns of the table, with their types
 
 
 def sweep_table(rows: Iterable[SweepMeasurement]) -> pl.DataFrame:

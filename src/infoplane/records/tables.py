@@ -158,9 +158,9 @@ def _column_type(hint: Any) -> pl.DataType:
     return _COLUMN_TYPES[hint]
 
 
-MEASUREMENT_SCHEMA = table_schema(Measurement)
-GEOMETRY_SCHEMA = table_schema(Geometry)
-PERFORMANCE_SCHEMA = table_schema(Performance)
+MEASUREMENT_SCHEMA = table_schema(Measurement)  # columns of the table, with their types
+GEOMETRY_SCHEMA = table_schema(Geometry)  # columns of the table, with their types
+PERFORMANCE_SCHEMA = table_schema(Performance)  # columns of the table, with their types
 
 
 def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:

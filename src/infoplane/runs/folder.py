@@ -54,6 +54,7 @@ class RunFolder:
 
     @property
     def config_path(self) -> Path:
+        """The file with the settings and the environment."""
         return self.path / "config.json"
 
     def exists(self) -> bool:

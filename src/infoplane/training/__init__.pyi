@@ -1,6 +1,7 @@
 from .adversarial import adversarial_training as adversarial_training
 from .adversarial import in_evaluation_mode as in_evaluation_mode
 from .awp import AWPTraining as AWPTraining
+from .catalogue import METHODS as METHODS
 from .contract import checked_method as checked_method
 from .ensemble import ensemble_training as ensemble_training
 from .fast import GuardedTraining as GuardedTraining
@@ -22,6 +23,7 @@ from .method import StepRecord as StepRecord
 from .method import TrainingMethod as TrainingMethod
 from .normal import normal_training as normal_training
 from .schedules import learning_rate as learning_rate
+from .spec import MethodSpec as MethodSpec
 from .trades import trades_training as trades_training
 from .validation import Validation as Validation
 from .warmup import EpsilonWarmup as EpsilonWarmup

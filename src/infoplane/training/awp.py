@@ -23,7 +23,9 @@ class _Captured(BaseException):  # no Exception: a method that catches those mus
 
 
 class AWPTraining:
-    """Moves each weight tensor w by gamma |w| g / |g|, with g the gradient of the method's loss, before each batch; the
+    """Takes the gradient of a method at perturbed weights (adversarial weight perturbation).
+
+    Before each batch, each weight tensor w moves by gamma |w| g / |g|, with g the gradient of the method's loss. The
     method's gradient is taken there, and the weights move back before the optimiser's step.
 
     Tensors of one dimension (biases, BatchNorm) are not moved. Attacked images are made once, at the unmoved weights,

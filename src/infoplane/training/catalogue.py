@@ -17,6 +17,7 @@ from infoplane.training.methods.trades import TRADES
 from infoplane.training.methods.yopo import YOPO
 from infoplane.training.spec import MethodSettings, MethodSpec, WrapperSpec
 
+# The training methods that there are.
 METHODS: list[MethodSpec[Any]] = [
     NORMAL,
     ADVERSARIAL,

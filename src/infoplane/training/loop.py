@@ -15,6 +15,7 @@ from infoplane.config import TrainingConfig
 from infoplane.distributed.team import ALONE, Team, add_gradients_
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.randomness import PartGenerator, isolated_global_generator, seeded_generator, stable_seed
+from infoplane.text import with_field_help
 from infoplane.training.liveness import ENOUGH_UPDATES, liveness
 from infoplane.training.method import TrainingMethod
 from infoplane.training.schedules import learning_rate, warmup_epochs
@@ -27,15 +28,25 @@ class DivergedError(ArithmeticError):
     """Training ended in NaN or infinity; the message says at which epoch and what to try."""
 
 
+@with_field_help
 class EpochRecord(NamedTuple):
-    """What one pass over the training images did."""
+    """What one pass over the training images did.
 
-    epoch: int  # completed epochs, this one included
-    loss: float  # mean over the epoch, in nats, as the method saw it
-    accuracy: float  # on the images that the method trained on
-    learning_rate: float  # at the begin of the epoch, or at the end of a warm-up within it
-    validation_accuracy: float | None  # on held-out images, where there are some
-    at_chance: str | None  # how the training is at chance; None where it is not, or not judged yet
+    Attributes:
+        epoch: completed epochs, this one included.
+        loss: mean over the epoch, in nats, as the method saw it.
+        accuracy: on the images that the method trained on.
+        learning_rate: at the begin of the epoch, or at the end of a warm-up within it.
+        validation_accuracy: on held-out images, where there are some.
+        at_chance: how the training is at chance; None where it is not, or not judged yet.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    validation_accuracy: float | None
+    at_chance: str | None
 
 
 class Trainer:

@@ -9,16 +9,25 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 
+@with_field_help
 @with_short_repr
 class StepRecord(NamedTuple):
-    """What one call of `step` did. Tensors stay on the device, so that recording costs no synchronisation."""
+    """What one call of `step` did. Tensors stay on the device, so that recording costs no synchronisation.
 
-    loss: Tensor  # scalar: mean over the images that the weights were last updated on, in nats
-    correct: Tensor  # scalar: how many of them were classified right
-    forward_evaluations: int  # images times forward passes
-    gradient_evaluations: int  # images times backward passes, whether to the input or to the weights
+    Attributes:
+        loss: scalar: mean over the images that the weights were last updated on, in nats.
+        correct: scalar: how many of them were classified right.
+        forward_evaluations: images times forward passes.
+        gradient_evaluations: images times backward passes, whether to the input or to the weights.
+    """
+
+    loss: Tensor
+    correct: Tensor
+    forward_evaluations: int
+    gradient_evaluations: int
 
 
 class TrainingMethod(Protocol):
@@ -79,16 +88,29 @@ class Stateless:
             raise ValueError(f"{type(self).__name__} keeps no state, got {sorted(state)}")
 
 
+@with_field_help
 class Batch(NamedTuple):
-    """What a loss is taken on."""
+    """What a loss is taken on.
 
-    images: Tensor  # (batch, channels, height, width) in [0, 1], as they came
-    attacked: Tensor  # likewise, as the method attacks them; the same where it does not
-    labels: Tensor  # (batch,) integers
+    Attributes:
+        images: `(batch, channels, height, width)` in [0, 1], as they came.
+        attacked: likewise, as the method attacks them; the same where it does not.
+        labels: `(batch,)` integers.
+    """
+
+    images: Tensor
+    attacked: Tensor
+    labels: Tensor
 
 
+@with_field_help
 class BatchLoss(NamedTuple):
-    """A differentiable scalar loss, in nats, and how many of its images the model classified right."""
+    """A differentiable scalar loss, in nats, and how many of its images the model classified right.
+
+    Attributes:
+        loss: scalar, in nats.
+        correct: scalar: number of images.
+    """
 
     loss: Tensor
     correct: Tensor
@@ -97,8 +119,14 @@ class BatchLoss(NamedTuple):
 Attacker = Callable[..., Tensor]  # (model, images, labels, *, generator) -> attacked images
 
 
+@with_field_help
 class Cost(NamedTuple):
-    """Passes per image."""
+    """Passes per image.
+
+    Attributes:
+        forward: forward passes.
+        gradient: backward passes, to the input or to the weights.
+    """
 
     forward: int
     gradient: int

@@ -92,6 +92,7 @@ def _labelled_shapes(size: int, flip: float) -> NamedTask[LabelTask]:
 
 
 SHAPES = 2000  # images from which those of one task are drawn
+# By name: distributions of a layer and labels.
 LABEL_TASKS = _by_name(
     *(_gaussians(16, spread) for spread in (0.5, 1.0, 2.0, 3.0, 4.0, 6.0)),
     *(_gaussians(features, spread) for features in (10, 512, 4096, 16384) for spread in (2.0, 4.0)),
@@ -188,6 +189,7 @@ def _spiral(features: int) -> Maps:
     return partial(spiral, plane=(0, 1), speed=speed), partial(spiral, plane=other, speed=speed)
 
 
+# By name: distributions of two variables.
 PAIR_TASKS = _by_name(
     _normals("normal-0.75", (0.75,)),
     _normals("normal-0.9", (0.9,)),
@@ -254,6 +256,7 @@ def _noisy_gaussians(features: int, spread: float) -> NamedTask[ChannelTask]:
     )
 
 
+# By name: distributions of a layer that is observed through Gaussian noise.
 CHANNEL_TASKS = _by_name(
     *(_two_points(distance) for distance in (1.0, 2.0, 3.0, 4.0, 6.0)),
     *(_far_clusters(features) for features in (10, 2000)),

@@ -9,17 +9,27 @@ from torch import Tensor
 from infoplane.checks import check_at_least, check_positive
 from infoplane.estimators.tasks.labels import labelled_gaussian_information, labelled_gaussians
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 
+@with_field_help
 @with_short_repr
 class ChannelTask(NamedTuple):
-    """Samples of a layer X with labels Y, and what T = X + N(0, noise_variance I) knows of both."""
+    """Samples of a layer X with labels Y, and what T = X + N(0, noise_variance I) knows of both.
 
-    activations: Tensor  # (samples, features) float32
-    labels: Tensor  # (samples,) int64
-    noise_variance: float  # in squared activation units
-    information: float  # I(X;T) of the distribution that the activations come from, in nats
-    label_information: float  # I(T;Y) of the distribution, in nats
+    Attributes:
+        activations: `(samples, features)` float32.
+        labels: `(samples,)` int64.
+        noise_variance: in squared activation units.
+        information: I(X;T) of the distribution that the activations come from, in nats.
+        label_information: I(T;Y) of the distribution, in nats.
+    """
+
+    activations: Tensor
+    labels: Tensor
+    noise_variance: float
+    information: float
+    label_information: float
 
 
 def point_clusters(

@@ -10,15 +10,23 @@ from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 
+@with_field_help
 @with_short_repr
 class LabelTask(NamedTuple):
-    """Samples of a layer with labels, and the information between the two that the distribution has."""
+    """Samples of a layer with labels, and the information between the two that the distribution has.
 
-    activations: Tensor  # (samples, features) float32
-    labels: Tensor  # (samples,) int64
-    information: float  # I(T;Y) of the distribution, in nats
+    Attributes:
+        activations: `(samples, features)` float32.
+        labels: `(samples,)` int64.
+        information: I(T;Y) of the distribution, in nats.
+    """
+
+    activations: Tensor
+    labels: Tensor
+    information: float
 
 
 def labelled_gaussians(

@@ -10,15 +10,23 @@ from torch import Tensor
 
 from infoplane.checks import check_at_least, check_positive
 from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 
+@with_field_help
 @with_short_repr
 class PairTask(NamedTuple):
-    """Samples of a pair of variables, and the information between the two that the distribution has."""
+    """Samples of a pair of variables, and the information between the two that the distribution has.
 
-    x: Tensor  # (samples, p) float64; images are float32
-    y: Tensor  # (samples, q)
-    information: float  # I(X;Y) of the distribution, in nats
+    Attributes:
+        x: `(samples, p)` float64; images are float32.
+        y: `(samples, q)`.
+        information: I(X;Y) of the distribution, in nats.
+    """
+
+    x: Tensor
+    y: Tensor
+    information: float
 
 
 def correlated_normals(samples: int, correlations: Sequence[float], *, generator: torch.Generator) -> PairTask:

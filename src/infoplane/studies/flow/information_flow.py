@@ -40,12 +40,20 @@ from infoplane.studies.flow.trainers import SourceNetworks
 from infoplane.studies.flow.work import STUDY, FlowWork
 from infoplane.studies.flow.work_estimate import FORWARD, measuring_work
 from infoplane.studies.parts import Images, load_images
+from infoplane.text import with_field_help
 from infoplane.training.named import NamedTraining, named_trainings
 
 
+@with_field_help
 @with_short_repr
 class FlowRecords(NamedTuple):
-    """The tables of the study."""
+    """The tables of the study.
+
+    Attributes:
+        measurements: columns of `records.MEASUREMENT_SCHEMA`.
+        geometry: columns of `records.GEOMETRY_SCHEMA`.
+        performance: columns of `records.PERFORMANCE_SCHEMA`.
+    """
 
     measurements: pl.DataFrame
     geometry: pl.DataFrame

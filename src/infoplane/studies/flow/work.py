@@ -19,7 +19,7 @@ from infoplane.studies.parts import Images, build_model, probed_layers
 from infoplane.training import EpochRecord, Trainer
 from infoplane.training.named import NamedTraining
 
-STUDY = "information-flow"
+STUDY = "information-flow"  # name of study one in the records
 
 
 class FlowWork:

@@ -1,0 +1,10 @@
+from .instruments import INSTRUMENTS as INSTRUMENTS
+from .instruments import Instrument as Instrument
+from .layer_outputs import Noise as Noise
+from .layer_outputs import Version as Version
+from .layer_outputs import When as When
+from .plane import InformationPlane as InformationPlane
+from .plane import PlaneRecords as PlaneRecords
+from .probes import gather_activations as gather_activations
+from .probes import record_activations as record_activations
+from .probes import stream_activations as stream_activations
