@@ -154,7 +154,7 @@ def _sweep(folder: Path, path: Path) -> object:
 
 def _images(folder: Path, path: Path) -> object:
     name = path.relative_to(folder / "data").parts[0]
-    images = load_split(name, "test", root=folder / "data" / name)
+    images = load_split(name, "test", folder=folder / "data" / name)
     return images.images, images.labels, images.class_names
 
 

@@ -83,7 +83,7 @@ def settings(case: str, warmup: float | None, folder: Path) -> FlowConfig:
         if not folder.exists():
             for split, number in (("train", FOLDER_TRAIN), ("test", TESTED)):
                 images = load_split("mnist", split)
-                chosen = stratified_indices(images.labels, number, torch.Generator().manual_seed(0))
+                chosen = stratified_indices(images.labels, number, generator=torch.Generator().manual_seed(0))
                 written_as_folder(images.subset(chosen), folder / split)
     return FlowConfig.model_validate(own)
 

@@ -137,3 +137,8 @@ def test_help_explains_the_fields_of_named_tuples(module):
     assert unexplained == []
     classes = [getattr(room, name) for name in room.__all__ if hasattr(getattr(room, name), "_fields")]
     assert [one.__name__ for one in classes if "Alias for field" in pydoc.render_doc(one)] == []
+
+
+def test_generators_are_given_by_name():
+    functions = [one for one in DESCRIBED if isinstance(one.node, ast.FunctionDef)]
+    assert [one.name for one in functions if "generator" in {each.arg for each in one.node.args.args}] == []

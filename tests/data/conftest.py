@@ -33,12 +33,12 @@ def mnist_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def real_cifar10_train(real_data: Path) -> ImageSet:
     """All 50,000 images: decompressing them takes seconds, so once."""
-    return load_split("cifar10", "train", root=real_data)
+    return load_split("cifar10", "train", folder=real_data)
 
 
 @pytest.fixture(scope="session")
 def real_cifar10_test(real_data: Path) -> ImageSet:
-    return load_split("cifar10", "test", root=real_data)
+    return load_split("cifar10", "test", folder=real_data)
 
 
 @pytest.fixture

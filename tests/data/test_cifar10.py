@@ -63,7 +63,7 @@ def assert_holds(image_set, names):
 
 @pytest.mark.parametrize(("split", "names"), [("train", TRAIN_NAMES), ("test", ["test_batch.bin"])])
 def test_records_are_read_in_the_order_of_the_batches(folder, split, names):
-    cifar = load_split("cifar10", split, root=folder.parent)
+    cifar = load_split("cifar10", split, folder=folder.parent)
     assert_holds(cifar, names)
 
 
@@ -74,13 +74,13 @@ def test_compressed_batches_hold_the_same(folder, compress):
         compress(path.read_bytes())
     )
     path.unlink()
-    assert_holds(load_split("cifar10", "test", root=folder), ["test_batch.bin"])
+    assert_holds(load_split("cifar10", "test", folder=folder), ["test_batch.bin"])
 
 
 def test_the_published_archive_is_read_without_extracting(tmp_path):
     scrambled = dict(sorted(published(BATCHES).items(), reverse=True))  # the original is in no useful order either
     archive(tmp_path / "cifar-10-binary.tar.gz", scrambled)
-    assert_holds(load_split("cifar10", "train", root=tmp_path), TRAIN_NAMES)
+    assert_holds(load_split("cifar10", "train", folder=tmp_path), TRAIN_NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-binary.tar.gz"]
 
 
@@ -94,7 +94,7 @@ def test_paths_and_links_in_an_archive_lead_nowhere(tmp_path):
     (tmp_path / "root").mkdir()
     archive(tmp_path / "root" / "cifar-10-binary.tar.gz", members)
     with pytest.raises(UserError, match=r"cifar-10-binary.tar.gz holds no cifar-10-batches-bin/test_batch.bin"):
-        load_split("cifar10", "test", root=tmp_path / "root")
+        load_split("cifar10", "test", folder=tmp_path / "root")
 
 
 def test_a_damaged_archive_is_named(tmp_path):
@@ -107,7 +107,7 @@ def test_a_damaged_archive_is_named(tmp_path):
             UserError,
             match=r"binary.tar.gz is cut short or damaged .*; to replace it and keep the old file: infoplane data",
         ):
-            load_split("cifar10", "train", root=tmp_path)
+            load_split("cifar10", "train", folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -123,15 +123,15 @@ def test_damage_is_one_line_naming_the_file_and_the_cure(folder, tmp_path, conte
     with pytest.raises(
         UserError, match=f"test_batch.bin {message}; to replace it and keep the old file: infoplane data cifar10"
     ):
-        load_split("cifar10", "test", root=folder)
+        load_split("cifar10", "test", folder=folder)
     (tmp_path / "packed").mkdir()
     archive(tmp_path / "packed" / "cifar-10-binary.tar.gz", {"./cifar-10-batches-bin/test_batch.bin": content})
     with pytest.raises(UserError, match=f"cifar-10-binary.tar.gz test_batch.bin in it {message}"):
-        load_split("cifar10", "test", root=tmp_path / "packed")
+        load_split("cifar10", "test", folder=tmp_path / "packed")
 
 
 def test_fewer_records_than_published_are_marked(folder):
-    cifar = load_split("cifar10", "train", root=folder)
+    cifar = load_split("cifar10", "train", folder=folder)
     assert not cifar.complete
     assert cifar.note == f"15 of 50,000 train images are in {folder}"
 
@@ -139,7 +139,7 @@ def test_fewer_records_than_published_are_marked(folder):
 def test_a_missing_batch_is_named(folder):
     (folder / "data_batch_4.bin").unlink()
     with pytest.raises(UserError, match=r"holds no data_batch_4.bin; run: infoplane data cifar10"):
-        load_split("cifar10", "train", root=folder)
+        load_split("cifar10", "train", folder=folder)
 
 
 @pytest.mark.parametrize("place", ["cifar-10-batches-py/data_batch_1", "cifar-10-python.tar.gz"])
@@ -148,7 +148,7 @@ def test_pickles_are_never_loaded(tmp_path, place):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"c__builtin__\nexit\n(tR.")  # ends any process that unpickles it
     with pytest.raises(UserError, match=r"is pickled, and pickles are never loaded.*; run: infoplane data cifar10"):
-        load_split("cifar10", "train", root=tmp_path)
+        load_split("cifar10", "train", folder=tmp_path)
 
 
 def test_the_real_training_set_is_complete_and_balanced(real_cifar10_train):

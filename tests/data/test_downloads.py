@@ -208,7 +208,7 @@ def test_what_was_fetched_can_be_loaded(server, tmp_path):
         url = server.url(f"/{path}", lambda request, content=content: reply(request, content, len(content)))
         published.extend(sources(url, content=content, path=path))
     root = fetch("mnist", folder=tmp_path, sources=published)
-    assert load_split("mnist", "test", root=root).labels.tolist() == [4, 2]
+    assert load_split("mnist", "test", folder=root).labels.tolist() == [4, 2]
 
 
 def stl10_archive():
@@ -240,8 +240,8 @@ def test_stl10_is_unpacked_to_its_labelled_images(server, tmp_path, already_ther
     kept = ["data/stl10_binary.tar.gz"] if already_there else []
     assert files_below(tmp_path) == sorted(kept + [f"data/{name}" for name in unpacked])
     assert len(server.requests) == (0 if already_there else 1)
-    assert load_split("stl10", "test", root=root).labels.tolist() == [0, 9]
-    assert load_split("stl10", "train", root=root).labels.tolist() == [2]
+    assert load_split("stl10", "test", folder=root).labels.tolist() == [0, 9]
+    assert load_split("stl10", "train", folder=root).labels.tolist() == [2]
 
 
 def test_a_real_copy_in_another_layout_is_found_and_nothing_downloaded(real_data, tmp_path):

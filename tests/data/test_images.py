@@ -97,7 +97,7 @@ def test_a_stratified_choice_is_exact_sorted_without_repeats_and_within_one_of_p
     generator = torch.Generator().manual_seed(seed)
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     labels = labels[torch.randperm(len(labels), generator=generator)]
-    indices = stratified_indices(labels, number, generator)
+    indices = stratified_indices(labels, number, generator=generator)
     assert len(indices) == min(number, len(labels))
     assert indices.dtype == torch.int64
     assert (indices.diff() > 0).all()
@@ -114,31 +114,34 @@ def test_a_stratified_choice_is_exact_sorted_without_repeats_and_within_one_of_p
 def test_shares_are_rounded_by_largest_remainder():
     # 10 of 100: quotas 5.4, 3.3, 1.3; the tenth goes to the largest remainder.
     labels = torch.repeat_interleave(torch.arange(3), torch.tensor([54, 33, 13]))
-    chosen = stratified_indices(labels, 10, torch.Generator().manual_seed(0))
+    chosen = stratified_indices(labels, 10, generator=torch.Generator().manual_seed(0))
     assert labels[chosen].bincount().tolist() == [6, 3, 1]
 
 
 def test_a_rare_class_keeps_one_example():
     labels = torch.tensor([0] * 99 + [1])
-    assert stratified_indices(labels, 5, torch.Generator().manual_seed(0))[-1] == 99
+    assert stratified_indices(labels, 5, generator=torch.Generator().manual_seed(0))[-1] == 99
 
 
 def test_ties_between_classes_are_broken_by_lot():
     labels = torch.arange(10).repeat(10)
-    sets = {tuple(labels[stratified_indices(labels, 5, torch.Generator().manual_seed(s))].tolist()) for s in range(20)}
+    sets = {
+        tuple(labels[stratified_indices(labels, 5, generator=torch.Generator().manual_seed(s))].tolist())
+        for s in range(20)
+    }
     assert len({frozenset(chosen) for chosen in sets}) > 10
 
 
 def test_all_examples_are_taken_where_more_are_asked_for():
     labels = torch.tensor([3, 3, 7])
-    assert stratified_indices(labels, 9, torch.Generator()).tolist() == [0, 1, 2]
+    assert stratified_indices(labels, 9, generator=torch.Generator()).tolist() == [0, 1, 2]
 
 
 def test_the_generator_alone_decides_which_examples():
     labels = torch.arange(4).repeat(50)
     state = torch.random.get_rng_state()
     first, again, other = (
-        stratified_indices(labels, 40, torch.Generator().manual_seed(seed)).tolist() for seed in (1, 1, 2)
+        stratified_indices(labels, 40, generator=torch.Generator().manual_seed(seed)).tolist() for seed in (1, 1, 2)
     )
     assert first == again != other
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -146,4 +149,4 @@ def test_the_generator_alone_decides_which_examples():
 
 def test_no_examples_cannot_be_asked_for():
     with pytest.raises(ValueError, match="number must be at least 1, got 0"):
-        stratified_indices(LABELS, 0, torch.Generator())
+        stratified_indices(LABELS, 0, generator=torch.Generator())

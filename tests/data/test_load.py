@@ -19,7 +19,7 @@ def test_the_named_folder_comes_before_the_environment_and_that_before_the_cache
         shutil.copytree(mnist_folder, root / "mnist")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda _: cache)
     monkeypatch.setenv("INFOPLANE_DATA", str(elsewhere))
-    assert str(named) in load_split("mnist", "test", root=named).source
+    assert str(named) in load_split("mnist", "test", folder=named).source
     assert str(elsewhere) in load_split("mnist", "test").source
     monkeypatch.delenv("INFOPLANE_DATA")
     assert str(cache) in load_split("mnist", "test").source
@@ -30,14 +30,14 @@ def test_a_place_that_lacks_a_file_does_not_hide_a_whole_copy(mnist_folder, tmp_
     shutil.copytree(mnist_folder, partial)
     (partial / "t10k-labels-idx1-ubyte").unlink()
     monkeypatch.setenv("INFOPLANE_DATA", str(mnist_folder))
-    assert str(mnist_folder) in load_split("mnist", "test", root=partial).source
+    assert str(mnist_folder) in load_split("mnist", "test", folder=partial).source
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "stl10"])
 def test_missing_data_is_one_line_with_the_places_and_the_command(name, tmp_path, monkeypatch):
     monkeypatch.setenv("INFOPLANE_DATA", str(tmp_path / "empty"))
     with pytest.raises(UserError) as caught:
-        load_split(name, "train", root=tmp_path)
+        load_split(name, "train", folder=tmp_path)
     message = str(caught.value)
     assert message.startswith(f"{name} (train) was not found in {tmp_path}, {tmp_path / 'empty'}, ")
     assert message.endswith(f"; run: infoplane data {name}")
@@ -47,7 +47,7 @@ def test_missing_data_is_one_line_with_the_places_and_the_command(name, tmp_path
 def test_a_copy_with_a_file_missing_is_named(mnist_folder):
     (mnist_folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError, match=r"/mnist holds no t10k-labels-idx1-ubyte; run: infoplane data mnist"):
-        load_split("mnist", "test", root=mnist_folder.parent)
+        load_split("mnist", "test", folder=mnist_folder.parent)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_unknown_names_are_answered_with_the_known_ones(arguments, message):
 @pytest.mark.parametrize("name", sorted({*NAMES} - {"npz", "function"}))
 def test_a_root_that_is_no_folder_is_named(name, tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path / 'typo'} is no folder"):
-        load_split(name, "train", root=tmp_path / "typo")
+        load_split(name, "train", folder=tmp_path / "typo")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_images_need_at_least_one_pixel(name, tmp_path):
     with pytest.raises(ValueError, match="image_size must be at least 1, got 0"):
-        load_split(name, "train", root=tmp_path, image_size=0)
+        load_split(name, "train", folder=tmp_path, image_size=0)
 
 
 def test_importing_the_package_leaves_heavy_libraries_alone():

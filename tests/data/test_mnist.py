@@ -25,7 +25,7 @@ def header(*words):
 
 
 def test_idx_records_are_read_in_order(mnist_folder):
-    mnist = load_split("mnist", "test", root=mnist_folder)
+    mnist = load_split("mnist", "test", folder=mnist_folder)
     expected = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
     assert np.array_equal(mnist.images[:, 0].numpy(), expected)
     assert mnist.labels.tolist() == [0, 1, 2, 3, 4, 5]
@@ -33,13 +33,13 @@ def test_idx_records_are_read_in_order(mnist_folder):
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress], ids=["gz", "xz"])
 def test_compressed_files_hold_the_same(mnist_folder, compress):
-    plain = load_split("mnist", "test", root=mnist_folder)
+    plain = load_split("mnist", "test", folder=mnist_folder)
     suffix = ".gz" if compress is gzip.compress else ".xz"
     for name in (IMAGES, LABELS):
         path = mnist_folder / name
         (mnist_folder / (name + suffix)).write_bytes(compress(path.read_bytes()))
         path.unlink()
-    compressed = load_split("mnist", "test", root=mnist_folder)
+    compressed = load_split("mnist", "test", folder=mnist_folder)
     assert torch.equal(plain.images, compressed.images)
     assert torch.equal(plain.labels, compressed.labels)
 
@@ -49,11 +49,11 @@ def test_the_usual_folders_are_looked_into(mnist_folder, tmp_path, place):
     target = tmp_path / "root" / place
     target.parent.mkdir(parents=True, exist_ok=True)
     mnist_folder.rename(target)
-    assert len(load_split("mnist", "test", root=tmp_path / "root")) == 6
+    assert len(load_split("mnist", "test", folder=tmp_path / "root")) == 6
 
 
 def test_fewer_images_than_published_are_marked(mnist_folder):
-    mnist = load_split("mnist", "test", root=mnist_folder)
+    mnist = load_split("mnist", "test", folder=mnist_folder)
     assert not mnist.complete
     assert mnist.note.startswith("6 of 10,000 test images are in ")
 
@@ -90,7 +90,7 @@ def test_damage_is_one_line_naming_the_file_and_the_cure(mnist_folder, name, con
     (mnist_folder / name.partition(".")[0]).unlink()
     (mnist_folder / name).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        load_split("mnist", "test", root=mnist_folder)
+        load_split("mnist", "test", folder=mnist_folder)
     assert str(caught.value).startswith(f"{mnist_folder / name} ")
     assert "; to replace it and keep the old file: infoplane data mnist" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -102,12 +102,12 @@ def test_a_file_that_may_not_be_read_is_no_traceback(mnist_folder, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", refuse)  # the superuser may read anything
     with pytest.raises(UserError, match=r"ubyte cannot be read \(Permission denied\); check its permissions"):
-        load_split("mnist", "test", root=mnist_folder)
+        load_split("mnist", "test", folder=mnist_folder)
 
 
 @pytest.mark.parametrize(("split", "counts"), [("train", TRAIN_COUNTS), ("test", TEST_COUNTS)])
 def test_the_real_digits_are_complete_with_the_published_class_counts(real_data, split, counts):
-    mnist = load_split("mnist", split, root=real_data)
+    mnist = load_split("mnist", split, folder=real_data)
     assert mnist.images.shape == (sum(counts), 1, 28, 28)
     assert mnist.labels.bincount().tolist() == counts
     assert mnist.complete
@@ -116,14 +116,14 @@ def test_the_real_digits_are_complete_with_the_published_class_counts(real_data,
 
 def test_the_real_training_images_have_the_well_known_mean_and_deviation(real_data):
     # 0.1307 and 0.3081, the constants with which MNIST is normalised everywhere (four digits).
-    pixels = as_floats(load_split("mnist", "train", root=real_data).images)
+    pixels = as_floats(load_split("mnist", "train", folder=real_data).images)
     assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
 
 
 def test_real_digits_at_another_size_keep_their_brightness(real_data):
-    mnist = load_split("mnist", "test", root=real_data)
-    larger = load_split("mnist", "test", root=real_data, image_size=32)
+    mnist = load_split("mnist", "test", folder=real_data)
+    larger = load_split("mnist", "test", folder=real_data, image_size=32)
     assert larger.images.shape == (10_000, 1, 32, 32)
     assert torch.equal(larger.labels, mnist.labels)
     means = [as_floats(each.images).mean(dim=(1, 2, 3)) for each in (mnist, larger)]

@@ -28,7 +28,7 @@ def returning(monkeypatch):
 
     def load(result, split="test", **more):
         module.data = result if callable(result) and not hasattr(result, "__len__") else lambda: result
-        return load_split("function", split, root="own:data", **more)
+        return load_split("function", split, folder="own:data", **more)
 
     return load
 
@@ -39,7 +39,7 @@ def npz(path, **arrays):
 
 
 def load_npz(path, split="test", **more):
-    return load_split("npz", split, root=path, **more)
+    return load_split("npz", split, folder=path, **more)
 
 
 def complaint(load, *given, **more):
@@ -313,8 +313,8 @@ def test_a_function_that_raises_is_one_line(returning):
 
 
 def test_a_path_that_leads_nowhere_is_one_line():
-    assert "no module 'nowhere'" in complaint(load_split, "function", "test", root="nowhere:data")
-    assert "must be written as package.module:function" in complaint(load_split, "function", "test", root="nowhere")
+    assert "no module 'nowhere'" in complaint(load_split, "function", "test", folder="nowhere:data")
+    assert "must be written as package.module:function" in complaint(load_split, "function", "test", folder="nowhere")
 
 
 def test_an_image_set_is_taken_as_it_is(returning):

@@ -25,7 +25,7 @@ def test_a_function_that_shuffles_gives_splits_that_do_not_overlap(shuffle, tmp_
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    train, test = (load_split("function", split, root="shuffling:data", seed=3) for split in ("train", "test"))
+    train, test = (load_split("function", split, folder="shuffling:data", seed=3) for split in ("train", "test"))
     sys.modules.pop("shuffling")
     assert not {*train.images[:, 0, 0, 0].tolist()} & {*test.images[:, 0, 0, 0].tolist()}
     assert (np.random.get_state()[1].tolist(), random.getstate()) == before  # noqa: NPY002

@@ -47,7 +47,7 @@ def test_ten_thousand_images_of_noise_are_no_test_set(dataset, pack, tmp_path):
     }
     write(tmp_path / dataset, {name + pack: compress[pack](content) for name, content in noise().items()})
     with pytest.raises(UserError) as caught:
-        load_split(dataset, "test", root=tmp_path)
+        load_split(dataset, "test", folder=tmp_path)
     assert str(caught.value) == (
         f"{tmp_path / dataset / (IMAGES + pack)} is not the {IMAGES} that {dataset} publishes; to replace it and keep "
         f"the old file: infoplane data {dataset} --replace"
@@ -69,9 +69,9 @@ def test_the_files_of_one_data_set_in_the_place_of_another_are_named(owner, aske
     publish(monkeypatch, asked, {name: content[:-1] + b"\3" for name, content in files.items()})
     write(tmp_path / asked, files)
     with pytest.raises(UserError, match=f"{IMAGES} is {owner}'s, not {asked}'s; read it with --data.name {owner}, or"):
-        load_split(asked, "test", root=tmp_path)
+        load_split(asked, "test", folder=tmp_path)
     (tmp_path / asked).rename(tmp_path / owner)
-    found = load_split(owner, "test", root=tmp_path)
+    found = load_split(owner, "test", folder=tmp_path)
     assert found.name == owner
     assert len(found) == 100
 
@@ -79,7 +79,7 @@ def test_the_files_of_one_data_set_in_the_place_of_another_are_named(owner, aske
 def test_the_real_files_of_mnist_are_not_fashion_mnist(real_data, tmp_path):
     shutil.copytree(real_data / "mnist", tmp_path / "fashion-mnist")
     with pytest.raises(UserError, match=r"is mnist's, not fashion-mnist's; read it with --data.name mnist"):
-        load_split("fashion-mnist", "test", root=tmp_path)
+        load_split("fashion-mnist", "test", folder=tmp_path)
     assert [check.ok for check in verify("fashion-mnist", tmp_path)] == [False] * 4
 
 
@@ -88,8 +88,8 @@ def test_both_data_sets_beside_each_other_are_each_found(tmp_path, monkeypatch):
         files = {name: content[:-1] + bytes([value]) for name, content in noise(5).items()}
         publish(monkeypatch, dataset, files)
         write(tmp_path / dataset, files)
-    assert load_split("mnist", "test", root=tmp_path).labels[-1] == 3
-    fashion = load_split("fashion-mnist", "test", root=tmp_path)
+    assert load_split("mnist", "test", folder=tmp_path).labels[-1] == 3
+    fashion = load_split("fashion-mnist", "test", folder=tmp_path)
     assert fashion.class_names[fashion.labels[-1]] == "Coat"
 
 
@@ -105,7 +105,7 @@ def test_a_whole_batch_of_noise_is_not_cifar10(archived, tmp_path):
     else:
         write(tmp_path / "cifar10", {"test_batch.bin": content})
     with pytest.raises(UserError, match=r"(in it )?is not the test_batch.bin that cifar10 publishes; to replace it"):
-        load_split("cifar10", "test", root=tmp_path)
+        load_split("cifar10", "test", folder=tmp_path)
 
 
 def test_a_whole_split_of_noise_is_not_stl10(tmp_path, monkeypatch):
@@ -113,7 +113,7 @@ def test_a_whole_split_of_noise_is_not_stl10(tmp_path, monkeypatch):
     publish(monkeypatch, "stl10", {name: content[:-1] + b"\5" for name, content in files.items()})
     write(tmp_path / "stl10", files)
     with pytest.raises(UserError, match=r"test_X.bin is not the test_X.bin that stl10 publishes"):
-        load_split("stl10", "test", root=tmp_path)
+        load_split("stl10", "test", folder=tmp_path)
 
 
 @pytest.fixture
@@ -135,25 +135,25 @@ def cache_file(root):
 
 def test_an_unchanged_file_is_compared_once(counted, tmp_path):
     for _ in range(3):
-        load_split("mnist", "test", root=tmp_path)
+        load_split("mnist", "test", folder=tmp_path)
     assert counted == [IMAGES, LABELS]
 
 
 def test_a_changed_file_of_the_same_size_and_time_is_compared_again(counted, tmp_path):
-    load_split("mnist", "test", root=tmp_path)
+    load_split("mnist", "test", folder=tmp_path)
     path = tmp_path / "mnist" / IMAGES
     status, content = path.stat(), path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(UserError, match=f"is not the {IMAGES} that mnist publishes"):
-        load_split("mnist", "test", root=tmp_path)
+        load_split("mnist", "test", folder=tmp_path)
 
 
 def test_what_is_remembered_of_one_data_set_does_not_hold_for_another(counted, tmp_path, monkeypatch):
-    load_split("mnist", "test", root=tmp_path)
+    load_split("mnist", "test", folder=tmp_path)
     (tmp_path / "fashion-mnist").symlink_to(tmp_path / "mnist")
     publish(monkeypatch, "fashion-mnist", noise(20))
-    load_split("fashion-mnist", "test", root=tmp_path)
+    load_split("fashion-mnist", "test", folder=tmp_path)
     assert counted == [IMAGES, LABELS] * 2
 
 
@@ -161,7 +161,7 @@ def test_what_is_remembered_of_one_data_set_does_not_hold_for_another(counted, t
 def test_a_damaged_memory_is_no_memory(content, counted, tmp_path):
     cache_file(tmp_path).parent.mkdir()
     cache_file(tmp_path).write_text(content)
-    load_split("mnist", "test", root=tmp_path)
+    load_split("mnist", "test", folder=tmp_path)
     assert counted == [IMAGES, LABELS]
     assert len(json.loads(cache_file(tmp_path).read_text())) >= 2
     assert [path.name for path in cache_file(tmp_path).parent.iterdir()] == ["verified.json"]
@@ -169,7 +169,7 @@ def test_a_damaged_memory_is_no_memory(content, counted, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_not_needed(counted, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert len(load_split("mnist", "test", root=tmp_path)) == 20
+    assert len(load_split("mnist", "test", folder=tmp_path)) == 20
 
 
 def test_a_file_that_is_gone_has_no_signature(tmp_path):
@@ -189,7 +189,7 @@ def test_no_more_is_decompressed_than_the_published_size(suffix, mnist_folder):
     path.write_bytes(packed[:-1000])
     (mnist_folder / IMAGES).unlink()
     with pytest.raises(UserError, match="holds more than the 7840016 bytes that mnist publishes"):
-        load_split("mnist", "test", root=mnist_folder)
+        load_split("mnist", "test", folder=mnist_folder)
 
 
 def tar_of(path, members, limit=None):
@@ -204,7 +204,7 @@ def tar_of(path, members, limit=None):
 def test_a_member_that_is_too_large_is_not_read(tmp_path):
     tar_of(tmp_path / "cifar-10-binary.tar.gz", {"cifar-10-batches-bin/test_batch.bin": 30_730_001})
     with pytest.raises(UserError, match=r"test_batch.bin in it has 30730001 bytes, more than 30730000"):
-        load_split("cifar10", "test", root=tmp_path)
+        load_split("cifar10", "test", folder=tmp_path)
 
 
 def test_an_archive_that_unpacks_to_far_more_than_expected_is_given_up(tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_an_archive_that_unpacks_to_far_more_than_expected_is_given_up(tmp_path,
     members = {"cifar-10-batches-bin/test_batch.bin": 3073, "more": 200_000}
     tar_of(tmp_path / "cifar-10-binary.tar.gz", members)
     with pytest.raises(UserError, match="unpacks to more than 100000 bytes"):
-        load_split("cifar10", "test", root=tmp_path)
+        load_split("cifar10", "test", folder=tmp_path)
 
 
 def sparse_member(name):
@@ -248,7 +248,7 @@ def broken_archives():
 def test_a_broken_archive_is_one_line(name, split, tmp_path):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(broken_archives()[name])
     with pytest.raises(UserError) as caught:
-        load_split("cifar10", split, root=tmp_path)
+        load_split("cifar10", split, folder=tmp_path)
     assert "cifar-10-binary.tar.gz is cut short or damaged (" in str(caught.value)
     assert str(caught.value).endswith("; to replace it and keep the old file: infoplane data cifar10")
     assert "\n" not in str(caught.value)

@@ -194,13 +194,13 @@ def test_replacing_keeps_every_old_file_beside_the_new_one(small, tmp_path):
 def test_files_that_would_be_found_before_the_new_ones_are_moved_aside_too(small, tmp_path):
     write(tmp_path / "mnist", idx_files(200))  # plain files come before compressed ones
     fetch("mnist", folder=tmp_path, replace=True, sources=small)
-    assert load_split("mnist", "test", root=tmp_path).labels.tolist() == [7, 1]
+    assert load_split("mnist", "test", folder=tmp_path).labels.tolist() == [7, 1]
 
 
 def test_files_that_are_not_in_the_way_stay(small, tmp_path):
     write(tmp_path / "MNIST" / "raw", idx_files(200))
     fetch("mnist", folder=tmp_path, sources=small)
-    assert load_split("mnist", "test", root=tmp_path).labels.tolist() == [7, 1]
+    assert load_split("mnist", "test", folder=tmp_path).labels.tolist() == [7, 1]
     assert not list(tmp_path.rglob("*.old"))
 
 

@@ -327,7 +327,7 @@ def test_the_null_of_the_same_pass_equals_permuted_labels_at_the_same_noise(feat
     points = torch.randn(600, features, generator=seeded(1)) / features**0.5
     labels = torch.randint(4, (600,), generator=seeded(2))
     information = information_of(points, labels, 3, noise_variance=0.1, permutations=4)
-    orders = label_permutations(labels, 4, seeded(3))  # those that other estimators get
+    orders = label_permutations(labels, 4, generator=seeded(3))  # those that other estimators get
     slow = [information_of(points, order, 3, noise_variance=0.1) for order in orders]
     assert information.label.null.values == pytest.approx([result.label.value for result in slow], abs=1e-9)
     without = information_of(points, labels, 3, noise_variance=0.1)

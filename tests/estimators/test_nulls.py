@@ -6,25 +6,25 @@ from infoplane.estimators import Null, label_permutations, null_from, null_like,
 
 
 def test_equally_seeded_generators_permute_equally_whatever_the_labels():
-    orders = label_permutations(torch.arange(50), 4, torch.Generator().manual_seed(1))
+    orders = label_permutations(torch.arange(50), 4, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(50) % 7
-    assert torch.equal(label_permutations(labels, 4, torch.Generator().manual_seed(1)), labels[orders])
-    assert not torch.equal(orders, label_permutations(torch.arange(50), 4, torch.Generator().manual_seed(2)))
+    assert torch.equal(label_permutations(labels, 4, generator=torch.Generator().manual_seed(1)), labels[orders])
+    assert not torch.equal(orders, label_permutations(torch.arange(50), 4, generator=torch.Generator().manual_seed(2)))
 
 
 def test_each_permutation_is_one_of_its_own(generator):
-    orders = label_permutations(torch.arange(50), 4, generator)
+    orders = label_permutations(torch.arange(50), 4, generator=generator)
     assert torch.equal(orders.sort(dim=1).values, torch.arange(50).expand(4, 50))
     assert len(orders.unique(dim=0)) == 4
 
 
 def test_no_permutations_need_no_generator():
-    assert label_permutations(torch.arange(5), 0, None).shape == (0, 5)
+    assert label_permutations(torch.arange(5), 0, generator=None).shape == (0, 5)
 
 
 def test_permutations_leave_the_global_generator_alone(generator):
     before = torch.random.get_rng_state()
-    label_permutations(torch.arange(5), 3, generator)
+    label_permutations(torch.arange(5), 3, generator=generator)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -35,7 +35,7 @@ def test_the_null_summarises_what_the_estimate_gives_for_permuted_labels():
         return float((points[:, 0] * permuted).sum())
 
     null = permutation_null(estimate, activations, labels, permutations=11, generator=torch.Generator().manual_seed(5))
-    orders = label_permutations(labels, 11, torch.Generator().manual_seed(5))
+    orders = label_permutations(labels, 11, generator=torch.Generator().manual_seed(5))
     expected = [estimate(activations, order) for order in orders]
     assert list(null.values) == expected
     assert null.mean == pytest.approx(np.mean(expected))
@@ -54,7 +54,7 @@ def test_a_null_needs_permutations_and_a_generator(generator):
     with pytest.raises(ValueError, match="permutations must be at least 1, got 0"):
         permutation_null(lambda *_: 0.0, torch.ones(2, 1), torch.arange(2), permutations=0, generator=generator)
     with pytest.raises(ValueError, match="null of 3 permutations needs a seeded"):
-        label_permutations(torch.arange(2), 3, None)
+        label_permutations(torch.arange(2), 3, generator=None)
 
 
 @pytest.mark.parametrize(

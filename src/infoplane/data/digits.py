@@ -30,7 +30,7 @@ def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     labels = torch.from_numpy(digits.target.astype(np.int64))
     generator = seeded_generator(wanted.seed, "digits split")
     chosen = torch.zeros(len(labels), dtype=torch.bool)
-    chosen[stratified_indices(labels, (len(labels) + 1) // 2, generator)] = True
+    chosen[stratified_indices(labels, (len(labels) + 1) // 2, generator=generator)] = True
     half = chosen if wanted.split == "train" else ~chosen
     return ImageSet(
         images=resize_images(images[half], wanted.image_size or _SIZE),

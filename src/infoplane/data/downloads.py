@@ -43,7 +43,7 @@ def fetch(
         say: told, in a sentence, which file was moved where.
 
     Returns:
-        The folder to give to `load_split` as `root`; it also finds the default by itself.
+        The folder to give to `load_split`; it also finds the default by itself.
 
     Raises:
         UserError: the dataset needs no download or has no sources, no mirror has the file, all are out of reach, the

@@ -123,7 +123,7 @@ def resize_images(images: Tensor, image_size: int) -> Tensor:
     return resized
 
 
-def stratified_indices(labels: Tensor, number: int, generator: torch.Generator) -> Tensor:
+def stratified_indices(labels: Tensor, number: int, *, generator: torch.Generator) -> Tensor:
     """Draw `number` examples without replacement, each class in proportion to its frequency.
 
     Shares are rounded by largest remainder, ties by lot. Every class present keeps at least one example as

@@ -12,15 +12,15 @@ from infoplane.errors import UserError
 
 
 def load_split(
-    name: str, split: str, *, root: Path | str | None = None, image_size: int | None = None, seed: int = 0
+    name: str, split: str, *, folder: Path | str | None = None, image_size: int | None = None, seed: int = 0
 ) -> ImageSet:
     """Return one split of a dataset as bytes, in the order in which it was published.
 
     Args:
         name: of one of `catalogue.DATASETS`.
         split: "train" or "test".
-        root: where to look first, before `INFOPLANE_DATA` and the user's cache; for data of the user's own, the folder
-            or file itself, or "package.module:function".
+        folder: where to look first, before `INFOPLANE_DATA` and the user's cache; for data of the user's own, the
+            folder or file itself, or "package.module:function".
         image_size: pixels of a side after bilinear, antialiased scaling; by default 28 for digits, else as stored.
         seed: decides how digits, which come in one piece, are split, and what a function of the user's draws.
 
@@ -33,13 +33,13 @@ def load_split(
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
     if image_size is not None:
         check_at_least(image_size, 1, name="image_size")
-    if spec.own is not None and not root:
+    if spec.own is not None and not folder:
         raise UserError(f"the dataset {name!r} is your own; name it with --data")
-    if spec.own is None and root is not None and not Path(root).is_dir():
-        raise UserError(f"{root} is no folder; name the folder that holds the data")
-    place = "" if root is None else str(root)
+    if spec.own is None and folder is not None and not Path(folder).is_dir():
+        raise UserError(f"{folder} is no folder; name the folder that holds the data")
+    place = "" if folder is None else str(folder)
     if spec.publication is not None:
-        place = str(_locate(name, spec.publication, split, search_roots(None if root is None else Path(root))))
+        place = str(_locate(name, spec.publication, split, search_roots(None if folder is None else Path(folder))))
     image_set = spec.read(spec, Wanted(split, place, image_size, seed))
     if image_size is None:
         return image_set

@@ -76,7 +76,7 @@ def binning_information(
     check_activations(activations)
     check_labels(labels, len(activations))
     activations, labels = activations.detach(), labels.cpu()
-    permuted = label_permutations(labels, permutations, generator)
+    permuted = label_permutations(labels, permutations, generator=generator)
     if bins is not None and bin_width is None:
         read, words = bins.reader(activations), activations.shape[1]
     elif bin_width is not None and bins is None:

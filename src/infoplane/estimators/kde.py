@@ -164,7 +164,7 @@ def kde_sweep(
     for variance in noise_variances:
         check_positive(variance, name="noise_variances")
     names, classes = torch.unique(labels.cpu(), return_inverse=True)
-    permuted = label_permutations(classes, permutations, generator)
+    permuted = label_permutations(classes, permutations, generator=generator)
     # Samples of a class lie together, often far from the others: their blocks alone then need float64.
     order = torch.argsort(classes, stable=True)
     team = ALONE if group is None else RankedTeam(group)

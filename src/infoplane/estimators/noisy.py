@@ -90,7 +90,7 @@ def noisy_information(
     classes = torch.unique(labels.cpu(), return_inverse=True)[1]
     # Permutations equal those of other estimators with an equally seeded generator; the noise has a seed of its own,
     # so that asking for a null leaves the values as they were.
-    permuted = label_permutations(classes, permutations, generator.clone_state())
+    permuted = label_permutations(classes, permutations, generator=generator.clone_state())
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
     with torch.no_grad():

@@ -41,7 +41,7 @@ def null_from(values: Sequence[float]) -> Null:
     return Null(mean=float(np.mean(values)), quantile95=float(np.sort(values)[rank]), values=tuple(values))
 
 
-def label_permutations(labels: Tensor, permutations: int, generator: torch.Generator | None) -> Tensor:
+def label_permutations(labels: Tensor, permutations: int, *, generator: torch.Generator | None) -> Tensor:
     """Permute labels at random: equally seeded generators give equal permutations for every layer and estimator.
 
     Args:
@@ -86,7 +86,10 @@ def permutation_null(
     """
     check_at_least(permutations, 1, name="permutations")
     return null_from(
-        [float(estimate(activations, permuted)) for permuted in label_permutations(labels, permutations, generator)]
+        [
+            float(estimate(activations, permuted))
+            for permuted in label_permutations(labels, permutations, generator=generator)
+        ]
     )
 
 

@@ -29,4 +29,4 @@ def fitted_decoders(
 def label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
     """Return the labels, then `permutations` permuted ones."""
     permuting: torch.Generator = seeded_generator(examples_seed, "permutations")
-    return [labels, *label_permutations(labels, permutations, permuting)]
+    return [labels, *label_permutations(labels, permutations, generator=permuting)]

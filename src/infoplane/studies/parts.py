@@ -68,7 +68,7 @@ def _split(train: ImageSet, config: FlowConfig) -> tuple[ImageSet, ImageSet]:
             f"{train.name}: {config.training.validation_fraction:g} of {len(train)} training images holds out "
             f"{number}; choose another --training.validation-fraction"
         )
-    chosen = stratified_indices(train.labels, number, seeded_generator(config.data.seed, "held out"))
+    chosen = stratified_indices(train.labels, number, generator=seeded_generator(config.data.seed, "held out"))
     kept = torch.ones(len(train), dtype=torch.bool)
     kept[chosen] = False
     return train.subset(kept.nonzero().flatten()), train.subset(chosen)
@@ -84,7 +84,7 @@ def load_test_images(config: FlowConfig, device: str) -> tuple[ImageSet, Tensor]
     if len(test) < 2:
         raise UserError(f"{test.name}: measuring takes at least two test images, found {len(test)}")
     generator = seeded_generator(config.data.seed, "measured examples")
-    measured = stratified_indices(test.labels, config.measurement.examples, generator)
+    measured = stratified_indices(test.labels, config.measurement.examples, generator=generator)
     return _to_device(test, device), measured.to(device)
 
 
@@ -93,10 +93,12 @@ def _to_device(images: ImageSet, device: str) -> ImageSet:
 
 
 def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
-    images = load_split(data.name, split, root=data.folder or None, image_size=data.image_size, seed=data.seed)
+    images = load_split(data.name, split, folder=data.folder or None, image_size=data.image_size, seed=data.seed)
     if limit is None or limit >= len(images):
         return images
-    return images.subset(stratified_indices(images.labels, limit, seeded_generator(data.seed, "subset", split)))
+    return images.subset(
+        stratified_indices(images.labels, limit, generator=seeded_generator(data.seed, "subset", split))
+    )
 
 
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
