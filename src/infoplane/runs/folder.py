@@ -15,8 +15,8 @@ from torch import Tensor
 from infoplane.errors import UserError
 from infoplane.runs.config_file import check_version, config_content, config_of, flat_settings
 from infoplane.runs.manifest import Manifest
-from infoplane.runs.tensor_file import facts_alone, packed, unpacked
 from infoplane.runs.parquet import GEOMETRY, MEASUREMENTS, PERFORMANCE, Kind, table_content, table_of
+from infoplane.runs.tensor_file import facts_alone, packed, unpacked
 from infoplane.runs.whole_files import append_whole, clear_leftovers, open_regular
 
 _TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}

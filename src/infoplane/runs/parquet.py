@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infoplane.errors import UserError, broken_rule
+from infoplane.records.sweeps import SWEEP_SCHEMA, SweepMeasurement
 from infoplane.records.tables import (
     GEOMETRY_SCHEMA,
     MEASUREMENT_SCHEMA,
@@ -18,7 +19,6 @@ from infoplane.records.tables import (
     Measurement,
     Performance,
 )
-from infoplane.records.sweeps import SWEEP_SCHEMA, SweepMeasurement
 
 
 class Kind(NamedTuple):

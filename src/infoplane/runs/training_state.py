@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from infoplane.errors import UserError, broken_rule
-from infoplane.networks.memory_format import memory_format
 from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import memory_format
 from infoplane.randomness import isolated_global_generator, seeded_generator
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.state_tensors import join_state, split_state
