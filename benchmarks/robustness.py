@@ -25,8 +25,8 @@ from scipy.stats import t
 from torch import Tensor, nn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
-from infoplane.acceleration.malloc import keep_freed_memory
 from infoplane.attacks import LinfPGD
+from infoplane.commands.malloc import keep_freed_memory
 from infoplane.config import AttackConfig, FlowConfig
 from infoplane.measuring.evaluate import attack_images, evaluate
 from infoplane.networks.memory_format import as_pixels, memory_format

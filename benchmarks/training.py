@@ -31,8 +31,8 @@ from torch import nn
 from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, foolbox_step, plain_step
 
 from infoplane.acceleration import PLAIN, Choices, candidates, wrap
-from infoplane.acceleration.malloc import keep_freed_memory
 from infoplane.attacks import LinfPGD
+from infoplane.commands.malloc import keep_freed_memory
 from infoplane.config import AttackConfig, FlowConfig
 from infoplane.models import construct
 from infoplane.studies.flow.fastest import fastest

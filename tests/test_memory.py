@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from infoplane.acceleration import malloc as memory
+from infoplane.commands import malloc as memory
 
 FAULTS = """
 import resource, sys
-from infoplane.acceleration.malloc import keep_freed_memory
+from infoplane.commands.malloc import keep_freed_memory
 if len(sys.argv) > 1:
     assert keep_freed_memory()
 import torch

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import tyro
 from pydantic import ValidationError
 
-from infoplane.acceleration.malloc import keep_freed_memory
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
 from infoplane.commands.completion import completion_script
@@ -22,6 +21,7 @@ from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_o
 from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
+from infoplane.commands.malloc import keep_freed_memory
 from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
