@@ -1,4 +1,4 @@
-"""Information against the geometry of clouds of points, and against number and dimension, which are not geometry."""
+"""Figures of study three: estimates against the geometry, the number and the dimension of points."""
 
 import polars as pl
 from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ ARTEFACT_SWEEPS = FigureSpec[Sweeps](
 
 
 def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:
-    """Draw what spread, tightness, purity, noise and bins do to the estimates of one cloud of points.
+    """Draw how the estimates of one cloud of points depend on spread, tightness, purity, noise and bins.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.
@@ -75,7 +75,7 @@ def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:
 
 
 def artefact_sweep_figure(measurements: pl.DataFrame) -> Figure:
-    """Draw what the number of points and of units does to the estimates.
+    """Draw how the estimates depend on the number of points and of units.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.

@@ -1,4 +1,4 @@
-"""Why noise is needed: what is left of a discrete and of a continuous layer as the noise vanishes."""
+"""Figure that shows why I(X;T) needs noise: a discrete and a continuous layer as the noise vanishes."""
 
 import math
 from typing import Any
