@@ -72,7 +72,7 @@ def ascend(
             # A copy: a model may write over its input.
             logits = logits_of(model(attacked.requires_grad_().clone()))
             if not logits.requires_grad:
-                raise ValueError("the model's logits carry no gradient to the images, which this attack climbs")
+                raise ValueError("the model's logits carry no gradient to the images, which this attack needs")
             # The model may run in lower precision, what is raised never.
             direction = objective(logits.detach().to(start.dtype))
             # autograd.grad, not backward(): an attack leaves no gradients on the weights.

@@ -99,7 +99,7 @@ _LONG = ("demo", "flow", "distortion", "geometry", "limits", "calibrate")
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"
-_PLACE = "something else is in that place: move it away, or choose another folder"
+_PLACE = "another file or folder has that name: move it away, or choose another folder"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _ACCESS),

@@ -82,7 +82,7 @@ def distortion(options: DistortionOptions) -> int:
     if options.attack and options.attack != kept_config.attacks:
         raise UserError(
             f"{run.path} was made with --attack {' '.join(kept_config.attacks)}, and this command measures the same "
-            "attacks; leave out --attack, or type it so"
+            "attacks; leave out --attack, or type that"
         )
     check_code_is_trusted(
         kept_config,

@@ -89,7 +89,7 @@ class FlowOptions(Options):
         attacks = listed(
             "Attacks (--attack)",
             {
-                spec.name: f"{spec.description}; goes by {', '.join(map(_attack_option, spec.settings))}"
+                spec.name: f"{spec.description}; uses {', '.join(map(_attack_option, spec.settings))}"
                 for spec in attack_catalogue.ATTACKS
             }
             | {_OWN: "your own (docs/attacks.md)"},
@@ -235,8 +235,8 @@ def _choices(
         choices = from_record(kept["training"]) if "training" in kept else PLAIN
         if precision not in ("auto", choices.precision):
             raise UserError(
-                f"{run.path} began with --precision {choices.precision}; continue it so, or choose another folder "
-                "with --run"
+                f"{run.path} began with --precision {choices.precision}; continue it with that, or choose another "
+                "folder with --run"
             )
         return choices
     progress.doing("timing ways of computing")
@@ -318,8 +318,8 @@ def _lead(
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
         if (began := kept.get("processes", 1)) != team.size:
             raise UserError(
-                f"{path} began with {began} process{'es' * (began > 1)}, got {team.size}: each keeps what its method "
-                "remembers of its images; continue it so (--devices, --nodes), or choose another folder with --run"
+                f"{path} began with {began} process{'es' * (began > 1)}, got {team.size}, and each stores the state "
+                "of its method; continue with as many (--devices, --nodes), or choose another folder with --run"
             )
         differences = apply_environment(kept, device)
         team.tell(kept)

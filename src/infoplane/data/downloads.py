@@ -76,7 +76,7 @@ def fetch(
                 (destination / publication.archive.name).unlink()
     except OSError as error:
         reason = error.strerror or error
-        advice = "set INFOPLANE_DATA to a folder that can" if folder is None else "choose another with --folder"
+        advice = "set INFOPLANE_DATA to a writable folder" if folder is None else "choose another with --folder"
         raise UserError(f"{destination} cannot be written to ({reason}); {advice}") from None
     return destination
 

@@ -155,7 +155,7 @@ def _start(answer: "requests.Response", present: int) -> int:
         return 0
     if answer.headers.get("Content-Range", "").startswith(f"bytes {present}-"):
         return present
-    raise _AttemptError("answers with another part of the file than was asked for", passing=False)
+    raise _AttemptError("sends another part of the file than requested", passing=False)
 
 
 def _explained(error: "requests.RequestException") -> _AttemptError:

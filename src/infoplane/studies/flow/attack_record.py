@@ -69,8 +69,8 @@ def check_attacks(run: RunFolder, found: Mapping[str, Any]) -> None:
         before, now = (torch.tensor(one, dtype=torch.double) for one in (kept[name], numbers))
         if before.shape != now.shape or bool((before - now).norm() > _CLOSE * before.norm() + 1e-6):
             raise UserError(
-                f"{run.path}: the attack {name} changes images otherwise than when this run began, so its code (or the "
-                "model's) has changed; restore that code, or start a new run"
+                f"{run.path}: the attack {name} changes images differently than when this run began, so its "
+                "code (or the model's) has changed; restore that code, or start a new run"
             )
 
 
