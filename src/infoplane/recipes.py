@@ -1,4 +1,4 @@
-"""Named configurations: the study's settings per dataset, and a small one that needs no download."""
+"""Recipes: the study's settings for each dataset, and a small demo that needs no download."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -42,11 +42,11 @@ RECIPES: dict[str, Recipe] = {
                 recipe="digits-lenet5",
                 data=DataConfig(name="digits"),
                 model=ModelConfig(name="lenet5", mean=(0.3,)),
-                # Few and coarse images: a smaller ball than MNIST's, for at 45/255 half the runs stayed at chance.
-                # An epoch has 84 updates: a warm-up of one is too short for most seeds (docs/results).
+                # Few, coarse images: a smaller ball than for MNIST. At 45/255 half of the runs stayed at chance.
+                # An epoch has 84 updates: a warm-up of one epoch is too short for most seeds (docs/results).
                 training=TrainingConfig(epochs=12, learning_rate=0.02, batch_size=16, milestones=(8,), warmup_epochs=3),
                 attack=AttackConfig(epsilon=24 / 255, step_size=6 / 255),
-                # So that a demonstration stays short: a third of the test images, every other epoch.
+                # To keep the demo short: a third of the test images, every other epoch.
                 measure_every=2,
                 measurement=MeasurementConfig(examples=300, thorough_epochs=4, decoder_permutations=2),
             ),
@@ -57,8 +57,8 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="mnist-lenet5",
                 data=DataConfig(name="mnist"),
-                # Centred at their mean over the training images: without, one seed of six lost all its ReLUs in its
-                # first epoch at this learning rate, with it none of six (docs/results).
+                # Centred at the mean of the training images. Without it, one of six seeds lost all its ReLUs in its
+                # first epoch at this learning rate; with it, none did (docs/results).
                 model=ModelConfig(name="lenet5", mean=(0.1307,)),
                 attack=AttackConfig(epsilon=45 / 255, step_size=8 / 255),
             ),
@@ -69,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="fashion-lenet5",
                 data=DataConfig(name="fashion-mnist"),
-                # MNIST's settings, but for the mean of these training images and the ball of Wong & Kolter (2018),
+                # MNIST's settings, except for the mean of these training images and the ball of Wong & Kolter (2018),
                 # arXiv:1711.00851: clothes of two classes can differ by less than 45/255 in every pixel.
                 model=ModelConfig(name="lenet5", mean=(0.2860,)),
                 attack=AttackConfig(epsilon=0.1, step_size=0.02),
@@ -104,17 +104,17 @@ RECIPES: dict[str, Recipe] = {
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """Return what a reader calls the data of `DataConfig`: of the user's own, the name of the folder or file."""
+    """Return the name of the data for readers; for a user's own data, the name of the folder or file."""
     name, place = str(data.get("name", "")), str(data.get("folder") or "")
     own = next((dataset.own for dataset in catalogue.DATASETS if dataset.name == name), None)
     return one_line(own.title(place)) or name if own and place else name
 
 
 def subject(settings: Mapping[str, Any]) -> str:
-    """Return whose run this is, for titles: the recipe where data and model are the recipe's, else "MODEL on DATA".
+    """Return the title of a run: the recipe's name if data and model are the recipe's, else "MODEL on DATA".
 
     Args:
-        settings: of a run; what is missing is taken to be the recipe's.
+        settings: settings of a run; missing ones are those of the recipe.
     """
     name = str(settings.get("recipe") or "")
     recipe = RECIPES.get(name)
@@ -126,7 +126,7 @@ def subject(settings: Mapping[str, Any]) -> str:
 
 
 def kept_settings(config: FlowConfig) -> list[str]:
-    """Say which settings a run keeps of a recipe whose data or model it does not have, a sentence each."""
+    """Say in sentences which settings of the recipe a run keeps although its data or model is another."""
     recipe = RECIPES[config.recipe].config
     normalises = model_named(config.model.name).normalises
     sentences = []
@@ -153,7 +153,7 @@ def kept_settings(config: FlowConfig) -> list[str]:
 
 
 def _typed(name: str, value: float | tuple[float, ...]) -> str:
-    """Return an option as it is typed."""
+    """Return an option as typed on the command line."""
     if isinstance(value, bool):
         group, _, switch = name.rpartition(".")
         return name if value else f"{group}.no-{switch}"
@@ -162,6 +162,6 @@ def _typed(name: str, value: float | tuple[float, ...]) -> str:
 
 
 def _pixels(value: float) -> str:
-    """Return a distance between pixels, as a fraction of 255 where it is one."""
+    """Return a distance between pixels, written as n/255 if n is a whole number."""
     steps = round(value * 255)
     return f"{steps}/255" if steps and steps / 255 == value else f"{value:g}"

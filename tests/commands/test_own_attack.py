@@ -142,7 +142,7 @@ def test_other_attacks_than_those_of_the_run_are_refused(command, words, capsys)
 def test_code_that_changed_since_the_run_began_is_refused(command, received, capsys):
     (received / "sent.py").write_text(CODE.replace("images / 2", "images * 0.55"))
     assert (
-        "run: the attack darker changes images otherwise than when this run began, so its code (or the model's) has "
+        "run: the attack darker changes images differently than when this run began, so its code (or the model's) has "
         "changed; restore that code, or start a new run"
     ) in refused([*command, "--trust-run-code"], capsys)
 

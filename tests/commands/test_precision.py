@@ -56,7 +56,7 @@ def test_a_run_is_not_continued_in_another_precision(capsys):
     capsys.readouterr()
     assert main([*SETTINGS, "--training.epochs=1", "--precision", "bf16"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "run began with --precision 32; continue it so, or choose another folder" in line
+    assert "run began with --precision 32; continue it with that, or choose another folder" in line
 
 
 def test_deterministic_training_is_in_float32(capsys):

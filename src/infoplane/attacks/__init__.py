@@ -1,6 +1,6 @@
-"""Attacks: values that turn images into adversarial examples and leave everything else as it was.
+"""Attacks: callables that turn images into adversarial examples and leave the model's state unchanged.
 
-The names are loaded when they are first used: reading the lists of what there is costs no torch.
+Names are imported when they are first used, so the list of attacks can be read without importing torch.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The ascent that projected-gradient attacks share: nothing but the model, the gradient and the region."""
+"""Projected gradient ascent on images: the loop that the PGD attacks share."""
 
 import math
 from collections.abc import Callable
@@ -19,10 +19,11 @@ Objective = Callable[[Tensor], Tensor]
 
 
 def raise_cross_entropy(labels: Tensor) -> Objective:
-    """Return the objective of untargeted attacks: the gradient of the cross-entropy, over 1 - p_y.
+    """Return the objective of untargeted attacks: the gradient of the cross-entropy, divided by 1 - p_y.
 
     The cross-entropy of logits z is ln(1 + e^m) of the margin m = ln sum_{k != y} e^{z_k} - z_y. Its gradient is that
-    of m times 1 - p_y, which float32 rounds to 0 where the model is sure (m < -17): such images would not be attacked.
+    of m times 1 - p_y. float32 rounds 1 - p_y to 0 where the model is very confident (m < -17), and the attack would
+    then leave such images unchanged.
 
     Args:
         labels: `(batch,)` int64.
@@ -38,7 +39,7 @@ def raise_cross_entropy(labels: Tensor) -> Objective:
 
 
 def lower_cross_entropy(target: Tensor) -> Objective:
-    """Return the objective of targeted attacks: the opposite of `raise_cross_entropy`."""
+    """Return the objective of targeted attacks: the direction that lowers the cross-entropy of the target class."""
     direction = raise_cross_entropy(target)
     return lambda logits: direction(logits).neg_()
 
@@ -53,16 +54,16 @@ def ascend(
     step_size: float,
     health: GradientHealth,
 ) -> Tensor:
-    """Climb `objective` from `start`; no branch looks at a tensor, so that a GPU never waits.
+    """Raise `objective` step by step from `start`. The loop reads no tensor values, so a GPU never has to wait.
 
     Args:
-        model: returns logits; its mode and state are the caller's (`model_left_as_found`).
-        start: `(batch, channels, height, width)`, inside the region; left as it is.
-        region: where the images must stay.
-        objective: what is raised.
-        steps: input gradients per image.
-        step_size: in the norm of the region.
-        health: hears every gradient.
+        model: returns logits. The caller chooses its mode and restores its state (`model_left_as_found`).
+        start: `(batch, channels, height, width)`, inside the region; not changed.
+        region: the set in which the images must stay.
+        objective: the function that is raised.
+        steps: number of input gradients per image.
+        step_size: length of a step in the norm of the region.
+        health: counts images with unusable gradients; it is given every gradient.
     """
 
     attacked = start.clone()
@@ -71,7 +72,7 @@ def ascend(
             # A copy: a model may write over its input.
             logits = logits_of(model(attacked.requires_grad_().clone()))
             if not logits.requires_grad:
-                raise ValueError("the model's logits carry no gradient to the images, which this attack climbs")
+                raise ValueError("the model's logits carry no gradient to the images, which this attack needs")
             # The model may run in lower precision, what is raised never.
             direction = objective(logits.detach().to(start.dtype))
             # autograd.grad, not backward(): an attack leaves no gradients on the weights.

@@ -1,4 +1,4 @@
-"""The sets that attacks stay in: a ball around each image, within [0, 1]."""
+"""Balls around images: the set of allowed attacked images, each within [0, 1]."""
 
 from typing import Literal, Protocol
 
@@ -11,10 +11,10 @@ Norm = Literal["linf", "l2"]
 
 
 class Region(Protocol):
-    """What may become of one batch of images."""
+    """Set of allowed attacked versions of one batch of images."""
 
     def random_point(self, generator: torch.Generator) -> Tensor:
-        """Draw one point per image, uniformly from its ball, then moved into [0, 1]."""
+        """Draw one point per image uniformly from its ball, then clamp it to [0, 1]."""
         ...
 
     def projected_(self, attacked: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class LinfRegion:
 class L2Region:
     """Images within Euclidean distance `epsilon` of the original.
 
-    The ball comes first and the box after it: moving into the box only shortens a perturbation.
+    Images are projected onto the ball and then onto [0, 1]. The second projection only shortens a perturbation.
 
     Args:
         images: `(batch, channels, height, width)` in [0, 1].

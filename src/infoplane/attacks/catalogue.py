@@ -14,10 +14,10 @@ OWN_FORM = "package.module:function"
 
 
 def attack_named(name: str) -> AttackSpec:
-    """Return the attack of this name, or the user's own of this path.
+    """Return the attack with this name, or the user's own attack with this path.
 
     Raises:
-        UserError: there is none; the message lists those that there are.
+        UserError: there is no such attack; the message lists all attacks.
     """
     if ":" in name:
         return own_attack(name)
@@ -28,11 +28,11 @@ def attack_named(name: str) -> AttackSpec:
 
 
 def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
-    """Return attacks by the names that the records give to their examples, in the order of `names`.
+    """Return the attacks in the order of `names`; the keys name their examples in the records.
 
     Args:
-        names: of attacks in `ATTACKS`, or paths of the user's own.
-        norm: of the settings, "linf" or "l2".
+        names: names of attacks in `ATTACKS`, or paths of the user's own attacks.
+        norm: "linf" or "l2", from the settings.
 
     Raises:
         UserError: there is no such attack, it is not defined for the norm, or two kinds of examples would have one

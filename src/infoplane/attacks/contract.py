@@ -1,4 +1,4 @@
-"""Running any attack, one of a user's own too: what it returns is checked, and what it moved is put back."""
+"""Run any attack, also a user's own: check the result and restore the state that the attack changed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,25 +11,25 @@ from infoplane.attacks.pgd import PGD
 from infoplane.attacks.protocol import Attack
 from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
-_ROUNDING = 1e-6  # by which float32 may miss the radius of a ball, relative where that is above 1
+_ROUNDING = 1e-6  # tolerance for float32 rounding at the radius of a ball; relative for radii above 1
 _ORDERS = {"linf": "linf", "inf": "linf", "l_inf": "linf", "l2": "l2", "l_2": "l2", "2": "l2", "2.0": "l2"}
 
 
 def apply_attack(
     attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
 ) -> Tensor:
-    """Return `images` attacked, detached and on their device, and leave everything else as it was.
+    """Return the attacked images, detached and on the device of `images`, and restore everything else.
 
     `PGD` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
     `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
     on copies of the images and labels.
 
     Args:
-        attack: see `Attack`; where it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
-        model: in the mode that the attack is to find.
+        attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
+        model: in the mode in which the attack runs it.
         images: `(batch, channels, height, width)`, float32 or float64, in [0, 1].
         labels: `(batch,)` integers.
-        generator: for all draws.
+        generator: source of all random draws.
 
     Raises:
         ValueError: the attack changed the weights, or its result has another shape, is not float32 or float64, is not
@@ -55,7 +55,7 @@ def _put_back(model: nn.Module) -> Iterator[None]:
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     weights = [(weight, weight.requires_grad, weight.grad, _Content(weight)) for weight in model.parameters()]
     for weight, *_ in weights:
-        weight.grad = None  # what the attack leaves there must not reach the caller's optimiser
+        weight.grad = None  # gradients that the attack leaves must not reach the caller's optimiser
     try:
         yield
     finally:
@@ -73,7 +73,7 @@ def _put_back(model: nn.Module) -> Iterator[None]:
 
 
 class _Content:
-    """Notices changes of a tensor: by its version, or by a copy of one made under `torch.inference_mode()`."""
+    """Detects changes of a tensor by its version counter, or by a copy if it was made in `torch.inference_mode()`."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor

@@ -1,4 +1,4 @@
-"""What every attack owes its caller: state left as it was, and a word about gradients that hide robustness."""
+"""Restore the model's state after an attack, and warn of gradients that make a model look robust."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from infoplane.randomness import isolated_global_generator
 
 
 class AttackWarning(UserWarning):
-    """The attack ran, but what it found may overstate robustness.
+    """Warning that an attack ran, but that its result may overstate robustness.
 
     Args:
-        complaint: what is wrong, behind the number of images.
-        images: that it is about.
-        total: images that were attacked together.
-        batches: calls of the attack that it is about.
+        complaint: what is wrong; the message puts the number of images before it.
+        images: number of images concerned.
+        total: number of images that were attacked together.
+        batches: number of calls of the attack concerned.
     """
 
     def __init__(self, complaint: str, images: int, total: int, batches: int = 1) -> None:
@@ -31,12 +31,12 @@ class AttackWarning(UserWarning):
 
 @contextmanager
 def merged_attack_warnings(attack: str = "") -> Iterator[None]:
-    """Add up the attack warnings of many batches inside the block: at its end, one warning for each complaint.
+    """Merge the attack warnings of many batches inside the block into one warning per complaint at its end.
 
-    Its numbers are of the batches that had the complaint. All other warnings stay as they are.
+    A merged warning counts only the batches that had the complaint. All other warnings stay unchanged.
 
     Args:
-        attack: its name, to stand in the warnings.
+        attack: name of the attack, shown in the warnings.
     """
     caught: list[warnings.WarningMessage] = []
     try:
@@ -68,10 +68,10 @@ def _emit_merged(caught: list[warnings.WarningMessage], ending: str) -> None:
 
 @contextmanager
 def model_left_as_found(model: nn.Module, generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Allow gradients inside the block and leave buffers and the global generators as they were.
+    """Enable gradients inside the block, and restore buffers and the global generators after it.
 
-    Only modules in training mode move buffers (BatchNorm) or draw from the global generators (dropout), so a model
-    in evaluation mode costs nothing.
+    Only modules in training mode change buffers (BatchNorm) or draw from the global generators (dropout). So nothing
+    is copied for a model in evaluation mode.
 
     Raises:
         ValueError: the model was made under `torch.inference_mode()`, so that it has no gradients.
@@ -99,7 +99,7 @@ def model_left_as_found(model: nn.Module, generator: torch.Generator, device: to
 
 
 class GradientHealth:
-    """Counts images whose gradients say nothing, without a synchronisation before the attack ends."""
+    """Counts images with zero, NaN or infinite gradients, without synchronising the device before the attack ends."""
 
     def __init__(self, images: int, device: torch.device) -> None:
         self._broken = torch.zeros(images, dtype=torch.bool, device=device)
@@ -107,20 +107,20 @@ class GradientHealth:
         self._looks_like_softmax: Tensor | None = None
 
     def observe_logits(self, logits: Tensor) -> None:
-        """Note whether the model's output could be probabilities already; the first call counts."""
+        """Check whether the model returns probabilities instead of logits; only the first call counts."""
         if self._looks_like_softmax is None and logits.ndim == 2 and logits.shape[1] > 1:
             outputs = logits.detach()
             sums_to_one = (outputs.sum(dim=1) - 1).abs() < 1e-3
             self._looks_like_softmax = (sums_to_one & (outputs >= 0).all(dim=1)).all()
 
     def observe_gradient(self, gradient: Tensor) -> None:
-        """Take in the gradient of one step, `(images, ...)`."""
+        """Count the gradient of one step, `(images, ...)`."""
         peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
         self._broken |= ~peak.isfinite()
         self._never_moved &= peak == 0
 
     def warn(self) -> None:
-        """Warn about what was counted; call once, at the end."""
+        """Give a warning for each problem that was counted; call it once, at the end."""
         broken, never_moved = int(self._broken.sum()), int(self._never_moved.sum())
         total = len(self._broken)
         if broken:

@@ -1,4 +1,4 @@
-"""Attacks of the user's own, named on the command line as package.module:function."""
+"""Load the user's own attacks, which the command line names as package.module:function."""
 
 import inspect
 from collections.abc import Callable
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from infoplane.config import AttackConfig
 
-SETTINGS = ("norm", "epsilon", "step_size", "steps")  # of AttackConfig: what a maker of an attack may ask for
+SETTINGS = ("norm", "epsilon", "step_size", "steps")  # fields of AttackConfig that it may take
 
 
 def own_attack(path: str) -> AttackSpec:
     """Return the spec of a user's attack. Nothing is imported before it is built.
 
-    A function with an argument `generator` is the attack itself, of the form of `Attack`. Every other function, and
-    every class, is called with those of `SETTINGS` that it asks for, and returns the attack.
+    A function with an argument `generator` is the attack itself, and has the signature of `Attack`. Every other
+    function, and every class, returns the attack; it is called with those of `SETTINGS` that its signature names.
 
     Args:
         path: "package.module:function".
@@ -33,15 +33,15 @@ def own_attack(path: str) -> AttackSpec:
         settings=SETTINGS,
         norms=("linf", "l2"),
         build=partial(_build, path),
-        cost=lambda settings: settings.steps,  # a guess: the function does not say
+        cost=lambda settings: settings.steps,  # an estimate: the function does not state its cost
     )
 
 
 class OwnAttack:
-    """A user's attack under the name of its path, whose exceptions become one line each.
+    """A user's attack, named by its path; its exceptions become error messages of one line.
 
     Args:
-        attack: of the form of `Attack`, but that `target` may be missing.
+        attack: a callable like `Attack`; the argument `target` may be missing.
         path: "package.module:function".
     """
 
@@ -73,10 +73,10 @@ class OwnAttack:
 
 
 def _build(path: str, settings: "AttackConfig") -> OwnAttack:
-    """Import the function; return the attack that it is or makes.
+    """Import the function and return the attack: the function itself, or what it returns.
 
     Raises:
-        UserError: there is no such function, it raises, or neither it nor what it returns has the form of an attack.
+        UserError: there is no such function, it raises, or neither it nor its result has the signature of `Attack`.
     """
     found: Any = find_function(path, "attack")
     if inspect.isclass(found) or not _asks_for_generator(found):
@@ -107,6 +107,6 @@ def _has_the_form(attack: Any) -> bool:
         inspect.signature(attack).bind(None, None, None, generator=None)
     except TypeError:
         return False
-    except ValueError:  # no signature: the attack shows its form when it is called
+    except ValueError:  # no signature to check: a wrong one raises when the attack is called
         return True
     return True

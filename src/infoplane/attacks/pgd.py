@@ -1,4 +1,4 @@
-"""Projected gradient ascent in the L-infinity and the L2 ball."""
+"""PGD, projected gradient ascent in the L-infinity and the L2 ball."""
 
 from __future__ import annotations  # torch is imported where it is used: the list of attacks is read without it
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PGD:
-    """What the attacks of this file share; use `LinfPGD` or `L2PGD`."""
+    """Base class of `LinfPGD` and `L2PGD`; use one of these."""
 
     norm: ClassVar[Norm]
 
@@ -42,7 +42,7 @@ class PGD:
 
     @property
     def gradient_evaluations(self) -> int:
-        """Input gradients per image; each costs one forward pass too."""
+        """Number of input gradients per image; each also takes one forward pass."""
         return self.steps
 
     def region(self, images: Tensor) -> Region:
@@ -62,15 +62,15 @@ class PGD:
     ) -> Tensor:
         """Return attacked images in [0, 1], each within `epsilon` of the original.
 
-        The mode of `model` is the caller's; weights, their gradients, buffers and the global generators are left
-        as they were.
+        The caller chooses the mode of `model`. Weights, their gradients, buffers and the global generators stay
+        unchanged.
 
         Args:
             model: returns logits `(batch, classes)`.
             images: `(batch, channels, height, width)`, float32 or float64, in [0, 1].
-            labels: `(batch,)` integers, the places of the classes among the logits; their loss is raised.
+            labels: `(batch,)` integers, indices of the true classes among the logits; their loss is raised.
             generator: for the random start.
-            target: `(batch,)` integers; if given, their loss is lowered instead.
+            target: `(batch,)` integers, indices of target classes; if given, their loss is lowered instead.
 
         Raises:
             ValueError: an argument is outside the description above, or the logits carry no gradient.
@@ -146,7 +146,7 @@ class L2PGD(PGD):
 
 
 def _usable_by_autograd(tensor: Tensor) -> Tensor:
-    """Return the tensor, or a copy where it was made under `torch.inference_mode()`."""
+    """Return the tensor, or a copy if it was made under `torch.inference_mode()`."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 

@@ -1,4 +1,4 @@
-"""What studies and training ask of an attack."""
+"""Protocol of an attack: the call that studies and training make."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Attack(Protocol):
-    """Any callable of this form is an attack; `LinfPGD` is one, and a plain function can be."""
+    """Any callable with this signature is an attack: an object such as `LinfPGD`, or a plain function."""
 
     def __call__(
         self,
@@ -18,12 +18,12 @@ class Attack(Protocol):
         generator: torch.Generator,
         target: Tensor | None = None,
     ) -> Tensor:
-        """Return attacked images in [0, 1], and leave model, mode, gradients and global generators as they were.
+        """Return attacked images in [0, 1]; model, mode, gradients and global generators stay unchanged.
 
         Args:
-            model: returns logits `(batch, classes)`, in the mode of the caller's choice.
+            model: returns logits `(batch, classes)`; the caller chooses its mode.
             images: `(batch, channels, height, width)` floats in [0, 1].
-            labels: `(batch,)` integers, which the attack leads away from.
-            generator: for all draws.
-            target: `(batch,)` integers to lead to instead; no study asks for it.
+            labels: `(batch,)` integers, the true classes; the attack lowers their probability.
+            generator: source of all random draws.
+            target: `(batch,)` integers, classes that the attack aims at instead; no study uses it.
         """

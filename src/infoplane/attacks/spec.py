@@ -1,4 +1,4 @@
-"""All that is known of one attack: its name, what it does, how it is made, what it costs, where it is defined."""
+"""`AttackSpec`: name, description, settings, norms, builder and cost of one attack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class AttackSpec:
     """One attack that a run can measure. Reading a spec imports no torch; `build` does.
 
     Args:
-        name: as typed behind `--attack`; of the user's own, "package.module:function".
+        name: as typed after `--attack`; "package.module:function" for a user's own attack.
         description: one line, for `--help` and documentation.
-        settings: names of those fields of `AttackConfig` that the attack depends on.
-        norms: values of `AttackConfig.norm` that the attack is defined for.
-        build: returns the attack with the given settings.
-        cost: returns how many gradients the attack takes per image with the given settings.
-        of_recipe: whether this is the recipe's own attack, whose examples the records call adversarial.
+        settings: names of the fields of `AttackConfig` that the attack depends on.
+        norms: values of `AttackConfig.norm` for which the attack is defined.
+        build: function that returns the attack with the given settings.
+        cost: function that returns the number of gradients per image with the given settings.
+        of_recipe: whether this is the recipe's own attack. The records call its examples "adversarial".
     """
 
     name: str
@@ -33,12 +33,12 @@ class AttackSpec:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a function of the user's own."""
+        """Whether the attack is a user's own function."""
         return ":" in self.name
 
     @property
     def examples(self) -> str:
-        """Name of its examples in the records: that of the attack, or of the user's function without its module."""
+        """Name of the attack's examples in the records; for a user's own function, its name without the module."""
         from infoplane.records.tables import ADVERSARIAL  # here, since polars loads slowly
 
         return ADVERSARIAL if self.of_recipe else self.name.rpartition(":")[2]

@@ -1,1 +1,1 @@
-"""The commands, one file each: their options and what they do. Heavy imports wait inside the functions."""
+"""Commands of `infoplane`, one file each: options and action. Slow imports are inside the functions."""

@@ -1,4 +1,4 @@
-"""The calibration table."""
+"""Command `infoplane calibrate`: test the estimators on data with known information."""
 
 import os
 import time
@@ -13,26 +13,26 @@ from infoplane.errors import UserError
 
 
 class CalibrateOptions(Options):
-    """Hold every estimator against distributions whose information is known."""
+    """Test every estimator on distributions whose information is known."""
 
     output: Path = Path("runs/calibration")
-    """Folder of the table and of its finished cells, which are not computed again."""
+    """Folder for the table and its cells; cells that are there are not computed again."""
     quick: bool = False
-    """A few tasks, few samples and few replicates: under two minutes on two cores."""
+    """Use a few tasks, few samples and few replicates: under two minutes on two cores."""
     jobs: int | None = Field(None, ge=1)
-    """Processes of one thread each, by default one per core; the numbers do not depend on it."""
+    """Number of processes with one thread each, by default one per core; the results do not depend on it."""
     seed: int = Field(0, ge=0)
-    """Decides the draws of the tasks and of the estimators."""
+    """Seed of the random draws of tasks and estimators."""
     estimators: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
-    """Only these: kde, noisy, binning, decoded ..."""
+    """Run these estimators only, e.g. kde noisy binning decoded."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
-    """Only these."""
+    """Run these tasks only."""
     document: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None
-    """Write the table here too."""
+    """File to which the table is also written."""
 
 
 def calibrate(options: CalibrateOptions) -> int:
-    """Print and save the table of estimators against known truths."""
+    """Print and save the table of estimates and true values."""
     from infoplane.calibration.cells import CalibrationConfig, environment
     from infoplane.calibration.table import calibration
     from infoplane.commands.console import progress_for

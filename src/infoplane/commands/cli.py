@@ -1,4 +1,4 @@
-"""The command line. Strings become settings here; heavy imports wait until a command needs them."""
+"""Command line: parse options into settings and run a command. Slow imports wait until a command needs them."""
 
 import contextlib
 import errno
@@ -66,12 +66,12 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, 2 for a user's mistake, 128 and the signal's number after Ctrl-C, SIGTERM or SIGHUP.
+    """Run one command and return its exit status: 0, or 2 after a user's mistake.
 
-    A failure of ours raises: status 1.
+    After Ctrl-C, SIGTERM or SIGHUP the status is 128 plus the signal's number. An internal error raises (status 1).
     """
     typed[:] = sys.argv[1:] if arguments is None else arguments
-    if arguments is None:  # figures go to files; a notebook names a backend that need not be installed for its commands
+    if arguments is None:  # figures go to files; the backend that a notebook sets may not be installed
         os.environ["MPLBACKEND"] = "agg"
     works = typed and typed[0] in _LONG and not {*_HELP, _ALL_HELP}.intersection(typed)
     with signals_end_work(), lasting_output(_LOSS if works else None):
@@ -99,7 +99,7 @@ _LONG = ("demo", "flow", "distortion", "geometry", "limits", "calibrate")
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"
-_PLACE = "something else is in that place: move it away, or choose another folder"
+_PLACE = "another file or folder has that name: move it away, or choose another folder"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _ROOM),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _ACCESS),
@@ -141,7 +141,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _flow_default(rest: list[str], options: type[FlowOptions]) -> tuple[FlowOptions, list[str]]:
-    """Take the recipe off the arguments: its settings are the defaults of all options."""
+    """Remove the recipe from the arguments; its settings are the defaults of all options."""
     if rest and not rest[0].startswith("-"):
         name, *rest = rest
         if name not in RECIPES:
@@ -163,7 +163,7 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
                 prog=f"infoplane {name}{' RECIPE' if issubclass(options, FlowOptions) else ''}",
                 default=default if default is not None else tyro.MISSING_NONPROP,
             )
-    except (SystemExit, ValidationError) as stop:  # tyro lets those of a config without a prefix through
+    except (SystemExit, ValidationError) as stop:  # tyro does not catch validation errors of a config without a prefix
         if isinstance(stop, SystemExit) and not stop.code:
             raise
         refusal = _refusal(stop)
@@ -172,7 +172,7 @@ def _parse(options: type[Parsed], name: str, arguments: list[str], default: Pars
 
 
 def _refusal(stop: BaseException | None) -> ValidationError | None:
-    """What a config said, beneath what the parser made of it."""
+    """Return the validation error of a config that caused an error of the parser."""
     while stop is not None and not isinstance(stop, ValidationError):
         stop = stop.__context__
     return stop

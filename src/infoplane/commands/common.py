@@ -1,4 +1,4 @@
-"""What commands share: the base of their options, exit statuses, the console, and how they were typed."""
+"""Parts shared by all commands: base class of options, exit statuses, console, and the typed command line."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ typed: list[str] = []  # the arguments as they were typed, to say how to continu
 
 
 class Options(BaseModel):
-    """Base of the options of a command."""
+    """Base class of the options of a command."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def described(cls) -> str:
-        """Return what the help of the command says above its options."""
+        """Return the text above the options in the help of the command."""
         return (cls.__doc__ or "").strip()
 
 
@@ -33,13 +33,13 @@ def listed(title: str, descriptions: Mapping[str, str]) -> str:
 
 
 def typed_command() -> str:
-    """Return the command line under way, to be typed again."""
+    """Return the current command line, as text that can be typed again."""
     return shlex.join(["infoplane", *typed])
 
 
 @contextmanager
 def says_how_to_continue(kept: str) -> Iterator[None]:
-    """Answer Ctrl-C, SIGTERM and SIGHUP inside the block by a line; `kept` says what is not lost."""
+    """Print how to continue after Ctrl-C, SIGTERM or SIGHUP inside the block; `kept` says what is not lost."""
     try:
         yield
     except KeyboardInterrupt as interruption:
@@ -48,9 +48,9 @@ def says_how_to_continue(kept: str) -> Iterator[None]:
 
 
 def open_console() -> "Console":
-    """Return the console that tables go to."""
+    """Return the console on which tables are printed."""
     from rich.console import Console
 
     console = Console()
-    # A pipe has no width, also where FORCE_COLOR makes it pass for a terminal: wide enough that no table is folded.
+    # A pipe has no width, even if FORCE_COLOR makes it count as a terminal; this is wide enough for every table.
     return console if console.is_terminal and console.file.isatty() else Console(width=120)

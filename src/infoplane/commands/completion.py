@@ -1,4 +1,4 @@
-"""Shell completion of commands, recipes and options. The script knows them all: completing starts no infoplane."""
+"""Shell completion of commands, recipes and options; the script contains all of them and starts no Python."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def _flow() -> Any:
-    """To the parser of completions a recipe is a command below flow: it completes commands and no other words."""
+    """Present recipes as subcommands of flow, because the completion parser completes only commands."""
     options = flow_options()
     recipe: Any = Union[  # noqa: UP007
         tuple(Annotated[options, tyro.conf.subcommand(name, prefix_name=False)] for name in RECIPES)
@@ -35,7 +35,7 @@ def completion_script(arguments: Sequence[str], commands: Mapping[str, type[Opti
         commands: the options of each command.
 
     Raises:
-        UserError: it is no shell that we know.
+        UserError: the shell is not supported.
     """
     if len(arguments) != 1 or arguments[0] not in SHELLS:
         raise UserError(f"--completion takes one of {', '.join(SHELLS)}, got {' '.join(arguments) or 'nothing'}")
@@ -44,5 +44,5 @@ def completion_script(arguments: Sequence[str], commands: Mapping[str, type[Opti
     script = io.StringIO()
     with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
         tyro.cli(every, prog="infoplane", args=["--tyro-print-completion", arguments[0]])
-    # Of a description in several lines, the script would offer each as a word.
+    # The script would offer each line of a longer description as a word.
     return re.sub("^COMPLETION_SPEC = .*", lambda line: line[0].replace("\\n", " "), script.getvalue(), flags=re.M)

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: a live bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Show progress: a live bar on a terminal, plain lines elsewhere, nothing with --quiet."""
 
 import time
 from types import TracebackType
@@ -20,7 +20,7 @@ from infoplane.text import one_line
 
 
 class TerminalProgress:
-    """A bar with the activity and the time left; finished pieces of work scroll above it."""
+    """A bar with the current activity and the time left; a line above it for each finished piece of work."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Bar(
@@ -81,7 +81,7 @@ class PlainProgress:
         self._done += work
 
     def doing(self, activity: str) -> None:
-        pass  # a line per activity would drown the lines that report results
+        pass  # a line per activity would hide the lines that report results
 
     def say(self, line: str) -> None:
         left = ""
@@ -92,7 +92,7 @@ class PlainProgress:
 
 
 class QuietProgress:
-    """Nothing."""
+    """Shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +116,7 @@ class QuietProgress:
 
 
 def progress_for(console: Console, *, quiet: bool) -> TerminalProgress | PlainProgress | QuietProgress:
-    """Choose by where the output goes: a notebook gets plain lines too."""
+    """Choose the display for the output stream; a notebook gets plain lines."""
     if quiet:
         return QuietProgress()
     return TerminalProgress(console) if can_redraw(console) else PlainProgress(console)

@@ -1,4 +1,4 @@
-"""Datasets, fetched and verified."""
+"""Command `infoplane data`: download and verify a dataset."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,14 +15,14 @@ def _names() -> Any:
 
 
 class DataOptions(Options):
-    """Fetch a dataset from its published source, or verify the copy that is there."""
+    """Download a dataset from its published source, or verify the copy on disk."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(constructor_factory=_names)]
-    """Which dataset."""
+    """Name of the dataset."""
     folder: Path | None = None
-    """Where to look and to store, by default INFOPLANE_DATA, then the user's cache."""
+    """Folder to search and to store files in, by default INFOPLANE_DATA, then the user's cache."""
     replace: bool = False
-    """Replace files that are not this dataset's; the old ones are kept as NAME.old."""
+    """Replace files that do not belong to this dataset; the old ones are kept as NAME.old."""
 
     @classmethod
     def described(cls) -> str:
@@ -31,7 +31,7 @@ class DataOptions(Options):
 
 
 def data(options: DataOptions) -> int:
-    """Verify a dataset, after fetching what is missing."""
+    """Download missing files of a dataset, then verify it."""
     from infoplane.data import download_bar, fetch, verify
     from infoplane.data.verification import AS_PUBLISHED
 

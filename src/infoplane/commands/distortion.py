@@ -1,4 +1,4 @@
-"""infoplane distortion RUN."""
+"""Command `infoplane distortion RUN`: study two."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from infoplane.errors import UserError
 
 
 def level_options() -> type[BaseModel]:
-    """Return a model with a field for the levels of each distortion; those that are not typed are empty."""
+    """Return a model with a field for the levels of each distortion; levels that are not typed are empty."""
 
     def field(one: Distortion) -> Any:
         default = f"(default: {' '.join(f'{level:g}' for level in one.levels)}"
@@ -33,20 +33,20 @@ def _field(distortion: Distortion) -> str:
 
 
 class DistortionOptions(Options):
-    """Study two: distort the examples of a finished run and follow accuracy and information of its networks."""
+    """Study two: distort the examples of a finished run and measure accuracy and information of its networks."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a finished run of infoplane flow or demo; records, figures and report are added to it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto stays where the run began."""
+    """Device to compute on; auto takes the device on which the run began."""
     model: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
-    """The run's model function, where it has one of its own: typing it allows this command to import that code."""
+    """The run's model function, if it has one; typing it allows this command to import that code."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
-    """The run's data function, likewise."""
+    """The run's data function, if it has one; typing it allows this command to import that code."""
     attack: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = ()
-    """All attacks of the run, likewise, where one is a function: the study measures those of the run."""
+    """All attacks of the run, if one is a function; typing them allows this command to import that code."""
     trust_run_code: bool = False
-    """Import the functions that the run names, whichever they are."""
+    """Import all functions that the run names, without typing them."""
     quiet: bool = False
     """Print nothing but errors."""
     levels: Annotated[Any, tyro.conf.arg(name="", constructor_factory=level_options)] = None
@@ -72,17 +72,17 @@ def distortion(options: DistortionOptions) -> int:
 
     config = options.config
     for name in config.distortions:
-        distortion_named(name)  # refuses a name that is none
+        distortion_named(name)  # refuses unknown names
     if options.levels is not None:
         typed = {one.name: levels for one in DISTORTIONS if (levels := getattr(options.levels, _field(one)))}
         config = config.model_copy(update={"levels": config.levels | typed})
     console, run = open_console(), RunFolder(options.run)
-    kept = run.read_config()["environment"]  # before the lock, which would make a folder where none is
+    kept = run.read_config()["environment"]  # before the lock, which would create a missing folder
     kept_config = flow_config(run)
     if options.attack and options.attack != kept_config.attacks:
         raise UserError(
             f"{run.path} was made with --attack {' '.join(kept_config.attacks)}, and this command measures the same "
-            "attacks; leave out --attack, or type it so"
+            "attacks; leave out --attack, or type that"
         )
     check_code_is_trusted(
         kept_config,

@@ -1,4 +1,4 @@
-"""Estimates of a user's own activations."""
+"""Command `infoplane estimate`: estimate the information in a user's own activations."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ class EstimateOptions(Options):
     bin_width: float = Field(0.5, gt=0)
     """Width of a bin, in activation units."""
     permutations: int = Field(40, ge=0)
-    """Permuted label sets behind the null of I(T;Y)."""
+    """Number of label permutations for the null of I(T;Y)."""
     seed: int = Field(0, ge=0)
     """Seed of the permutations."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -30,7 +30,7 @@ class EstimateOptions(Options):
 
 
 def estimate(options: EstimateOptions) -> int:
-    """Print what the estimators say about the activations in a file."""
+    """Print the estimates for the activations in a file."""
     from infoplane.report.estimate import estimate_table
     from infoplane.studies.activations import estimate_activations, read_activations
 

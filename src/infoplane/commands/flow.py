@@ -1,4 +1,4 @@
-"""Study one from the command line, and the demo, which is one of its recipes."""
+"""Commands `infoplane flow` and `infoplane demo`: study one; the demo is one of its recipes."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ class DemoOptions(Options):
 
 
 class FlowOptions(Options):
-    """Study one: follow the information in every layer while a network trains normally and adversarially."""
+    """Study one: measure the information in every layer while a network trains normally and adversarially."""
 
     run: Path | None = None
     """Folder of the run, by default runs/RECIPE-sSEED, or runs/MODEL-on-DATA-sSEED with data or model of your own.
@@ -60,27 +60,27 @@ class FlowOptions(Options):
     """Allow importing the functions (model, data, methods, attacks) that the run's config.json names. Use it for runs
     you trust."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Of products while training and attacking for training: float32, bfloat16, or what a short timing finds faster.
     On a GPU the timing also tries CUDA graphs, which are experimental. Networks are always measured in float32."""
     deterministic: bool = False
-    """Train the plain way, without a probe: the same bits on the same machine, whatever else it does."""
+    """Train without acceleration and without timing: the same bits on the same machine, whatever its load."""
     devices: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
     """Processes that share the work on this node: one per GPU."""
     nodes: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="M")] = 1
     """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
-    """Keep the weights of every epoch instead of the last."""
+    """Keep the weights of every epoch instead of those of the last."""
     continue_at_chance: bool = False
-    """Go on with a training whose network answers no better than a constant does; by default it ends there."""
+    """Continue a training at chance (no more accurate than a constant answer); by default it ends."""
     quiet: bool = False
     """Print nothing but errors."""
     config: Annotated[FlowConfig, tyro.conf.arg(name="")] = FlowConfig()
 
     @classmethod
     def described(cls) -> str:
-        """Return the purpose of the command, and what can be named."""
+        """Return the purpose of the command, and lists of the names it takes."""
         datasets = listed("Datasets (--data.name)", {one.name: one.summary for one in data_catalogue.DATASETS})
         models = listed("Models (--model.name)", {one.name: one.description for one in model_catalogue.MODELS})
         described = {spec.name: spec.description for spec in METHODS}
@@ -89,7 +89,7 @@ class FlowOptions(Options):
         attacks = listed(
             "Attacks (--attack)",
             {
-                spec.name: f"{spec.description}; goes by {', '.join(map(_attack_option, spec.settings))}"
+                spec.name: f"{spec.description}; uses {', '.join(map(_attack_option, spec.settings))}"
                 for spec in attack_catalogue.ATTACKS
             }
             | {_OWN: "your own (docs/attacks.md)"},
@@ -102,7 +102,7 @@ def _attack_option(setting: str) -> str:
 
 
 def flow_options() -> type[FlowOptions]:
-    """Return the options with what the training methods add: their names in the help, and their settings."""
+    """Return the options with those of the training methods: their names in the help, and their settings."""
     names = [*(spec.name for spec in METHODS), *(f"NAME+{spec.name}" for spec in WRAPPERS)]
     described = f"Trainings to compare, from the same weights: {', '.join(names)}, or {_OWN}."
     settings = all_settings()
@@ -122,7 +122,7 @@ def with_recipe(options: type[FlowOptions], recipe: str) -> FlowOptions:
 
 
 def _complete(config: FlowConfig) -> FlowConfig:
-    """Return settings with those of all methods, as a run keeps them."""
+    """Return the settings with those of all methods, as a run stores them."""
     return config.model_copy(update={"method": all_settings()().model_dump() | dict(config.method)})
 
 
@@ -144,7 +144,7 @@ def flow(options: FlowOptions) -> int:
     config = FlowConfig.model_validate(settings)
     check_methods(config)
     attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
-    dataset_named(config.data.name)  # refuses a name that is none
+    dataset_named(config.data.name)  # refuses unknown names
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -173,10 +173,10 @@ def _folder_name(config: FlowConfig) -> str:
 
 
 def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig, str]:
-    """Take the settings of a run that is to be continued, where none but --seeds and the user's own code were given.
+    """Use the settings of the run to continue if the user typed only --seeds and paths of code.
 
     Returns:
-        The settings, and which differ from the recipe's, to be said.
+        The settings, and those that differ from the recipe, for a message.
     """
     from infoplane.studies import STUDY
     from infoplane.studies.finished import flow_config
@@ -191,25 +191,25 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
         return config, ""
     own = _complete(flow_config(run))
     if own.recipe != config.recipe:
-        return config, ""  # refused where the run begins
+        return config, ""  # refused later, when the run begins
     if config.seeds > 1:
         own = own.model_copy(update={"seeds": config.seeds})
     given_data, own_data = ((one.data.name, one.data.folder) for one in (config, own))
     other_data = given_data not in ((recipe.data.name, recipe.data.folder), own_data)
     if config.model.name not in (recipe.model.name, own.model.name) or other_data:
-        return config, ""  # another model, or other data, were asked for: refused likewise
+        return config, ""  # another model or other data was requested: refused later, when the run begins
     if other := {
         name: given
         for name in ("methods", "attacks")
         if (given := getattr(config, name)) not in (getattr(recipe, name), getattr(own, name))
     }:
-        return own.model_copy(update=other), ""  # refused likewise
+        return own.model_copy(update=other), ""  # refused later, when the run begins
     differing = _differing_settings(config, own)
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
 
 def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
-    """The settings of `own` that are not as in `recipe`, e.g. "training.epochs = 6"."""
+    """Return the settings of `own` that differ from `recipe`, e.g. "training.epochs = 6"."""
     from infoplane.runs.config_file import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
@@ -225,18 +225,18 @@ def _choices(
     *,
     deterministic: bool,
 ) -> "Choices":
-    """Return how networks compute while they train: as the run began, as asked for, or the fastest way."""
+    """Return the acceleration during training: that with which the run began, the requested one, or the fastest."""
     from infoplane.acceleration import PLAIN
     from infoplane.studies.flow.choose_acceleration import from_record, to_record, training_choices
 
     if deterministic and precision == "bf16":
         raise UserError("--deterministic trains in float32; leave out --precision bf16, or --deterministic")
-    if "training" in kept or run.has_results():  # a run from before there was a choice began plainly
+    if "training" in kept or run.has_results():  # runs without a recorded choice began without acceleration
         choices = from_record(kept["training"]) if "training" in kept else PLAIN
         if precision not in ("auto", choices.precision):
             raise UserError(
-                f"{run.path} began with --precision {choices.precision}; continue it so, or choose another folder "
-                "with --run"
+                f"{run.path} began with --precision {choices.precision}; continue it with that, or choose another "
+                "folder with --run"
             )
         return choices
     progress.doing("timing ways of computing")
@@ -250,7 +250,7 @@ def _choices(
 def _run_flow(
     config: FlowConfig, path: Path, *, device: Device = "auto", devices: int = 1, nodes: int = 1, **options: Any
 ) -> int:
-    """Run the study on one process per device; all but the leader do what it says."""
+    """Run the study on one process per device; all processes but the leader are followers."""
     from infoplane.distributed.ranks import ranks_started
 
     with ranks_started(devices, nodes, device) as team:
@@ -271,7 +271,7 @@ def _follow(team: "Team") -> int:
             apply_environment(kept)
             follow_information_flow(team)
     except LostProcessError:
-        return USER_ERROR  # the leader says so, unless it is the one that is gone
+        return USER_ERROR  # the leader reports it, unless the leader itself ended
     except KeyboardInterrupt as interruption:
         raise Told(interruption) from None  # by the leader
     return 0
@@ -318,8 +318,8 @@ def _lead(
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
         if (began := kept.get("processes", 1)) != team.size:
             raise UserError(
-                f"{path} began with {began} process{'es' * (began > 1)}, got {team.size}: each keeps what its method "
-                "remembers of its images; continue it so (--devices, --nodes), or choose another folder with --run"
+                f"{path} began with {began} process{'es' * (began > 1)}, got {team.size}, and each stores the state "
+                "of its method; continue with as many (--devices, --nodes), or choose another folder with --run"
             )
         differences = apply_environment(kept, device)
         team.tell(kept)

@@ -1,4 +1,4 @@
-"""What `infoplane flow --help` prints: the options that most runs need, on one screen."""
+"""Text of `infoplane flow --help`: the options that most runs need, on one screen."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from infoplane.data import catalogue as data_catalogue
 from infoplane.models import catalogue as model_catalogue
 from infoplane.recipes import RECIPES
 
-# By whole name: how each is shown.
+# How each option is shown, by its full name.
 _MOST_USED = {
     "--run": "--run FOLDER",
     "--data": "--data FOLDER",
@@ -49,8 +49,8 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
     """Return the most used options of `infoplane flow`, each with the beginning of its description.
 
     Args:
-        default: whose values are the defaults.
-        recipe: that the defaults belong to; without one they are not named.
+        default: settings whose values are shown as defaults.
+        recipe: name of the recipe of these defaults; without one, defaults are not shown.
     """
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     lines = [
@@ -82,7 +82,7 @@ def _choices(option: str) -> str:
 
 
 def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
-    """The options by whole name, each with its field and its value in `given`."""
+    """Return the options by full name, each with its field and its value in `given`."""
     for name, field in type(given).model_fields.items():
         value = getattr(given, name)
         if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Sweeps over the geometry of clouds of points."""
+"""Command `infoplane geometry`: study three, sweeps over the geometry of clouds of points."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from infoplane.config import GeometryConfig
 
 
 class GeometryOptions(GeometryConfig, Options):
-    """Study three: what the estimators see of points as their spread, classes, number and dimension change."""
+    """Study three: how the estimates change with the spread, classes, number and dimension of points."""
 
     output: Path = Path("runs/geometry")
     """Folder of the records and figures."""

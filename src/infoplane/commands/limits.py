@@ -1,4 +1,4 @@
-"""The limits of no noise."""
+"""Command `infoplane limits`: study three, estimates as the noise vanishes."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from infoplane.config import LimitsConfig
 
 
 class LimitsOptions(LimitsConfig, Options):
-    """Study three: why noise is needed, shown on a discrete and a continuous layer as the noise vanishes."""
+    """Study three: why I(X;T) needs noise, shown on a discrete and a continuous layer as the noise vanishes."""
 
     output: Path = Path("runs/limits")
     """Folder of the records and figures."""
 
 
 def limits(options: LimitsOptions) -> int:
-    """Measure both layers at every width, draw them, and print where the estimates end."""
+    """Measure both layers at every width of the noise, draw them, and print the estimates at three widths."""
     from infoplane.commands.console import progress_for
     from infoplane.commands.sweep_folder import sweep_folder
     from infoplane.report.figure import paths_of

@@ -1,4 +1,4 @@
-"""The options for settings that only one network has, such as --model.depth of WideResNet."""
+"""Options for settings that only one network has, such as --model.depth of WideResNet."""
 
 from typing import Annotated, Any, Union
 

@@ -1,4 +1,4 @@
-"""How the settings of a model are typed as options: --training.batch-size of `training.batch_size`."""
+"""Names of the options for settings, e.g. --training.batch-size for `training.batch_size`."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 
 def models_of(options: type[BaseModel], prefix: str = "") -> Iterator[tuple[type[BaseModel], str]]:
-    """The models whose fields are options, each with what stands before their names."""
+    """Return the models whose fields are options, each with the prefix of their names."""
     yield options, prefix
     for name, field in options.model_fields.items():
         if (inner := _model_of(field)) is not None:
@@ -16,7 +16,7 @@ def models_of(options: type[BaseModel], prefix: str = "") -> Iterator[tuple[type
 
 
 def option_names(options: type[BaseModel]) -> list[str]:
-    """Every option that can be typed, by its whole name; of switches also the one that turns them off."""
+    """Return the full names of all options, including those that turn a switch off."""
     names = []
     for model, prefix in models_of(options):
         for name, field in model.model_fields.items():
@@ -29,24 +29,24 @@ def option_names(options: type[BaseModel]) -> list[str]:
 
 
 def _model_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model whose fields are the options of this field, if it has one."""
+    """Return the model whose fields are the options of this field, if it has one."""
     made = [one.constructor_factory() for one in field.metadata if getattr(one, "constructor_factory", None)]
     kind = made[0] if made else field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def typed_name(name: str, field: FieldInfo, prefix: str) -> str:
-    """Return how the field `name` is typed, e.g. "--training.batch-size"."""
+    """Return the option for the field `name`, e.g. "--training.batch-size"."""
     return f"--{prefix}{_name(name, field)}".replace("_", "-")
 
 
 def prefix_of(name: str, field: FieldInfo, prefix: str) -> str:
-    """Return what stands before the names of the options of a model that is the field `name` of another."""
+    """Return the prefix of the options of a model that is the field `name` of another model."""
     typed = _name(name, field)
     return f"{prefix}{typed}." if typed else prefix
 
 
 def _name(field_name: str, field: FieldInfo) -> str:
-    """The name that `tyro.conf.arg` gives to an option, or that of the field."""
+    """Return the name that `tyro.conf.arg` gives to an option, or else that of the field."""
     given = (getattr(one, "name", None) for one in field.metadata)
     return next((name for name in given if name is not None), field_name)

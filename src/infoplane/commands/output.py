@@ -1,4 +1,4 @@
-"""Standard output and error while a command works: they may lose their reader, and signals may end the work."""
+"""Keep a command running when nobody reads its output any more, and end it cleanly on signals."""
 
 import contextlib
 import errno
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, TextIO
 
-_GONE = {errno.EPIPE, errno.EIO}  # the reader of a pipe, or the terminal, is no longer there
+_GONE = {errno.EPIPE, errno.EIO}  # the reader of a pipe, or the terminal, is gone
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asked this process to end; what was begun is left as after Ctrl-C."""
+    """A signal asked this process to end; it is handled like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -23,10 +23,10 @@ class Ended(KeyboardInterrupt):
 
 
 class Told(KeyboardInterrupt):
-    """An interruption of which the user has been told.
+    """An interruption that was already reported to the user.
 
     Args:
-        interruption: as it came.
+        interruption: the original exception.
     """
 
     def __init__(self, interruption: KeyboardInterrupt) -> None:
@@ -42,7 +42,7 @@ def interrupted_status(interruption: KeyboardInterrupt) -> int:
 
 @contextlib.contextmanager
 def signals_end_work() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block like Ctrl-C does, unless they are ignored, as under nohup."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, unless they are ignored, as under nohup."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise Ended(number)
@@ -60,7 +60,7 @@ def signals_end_work() -> Iterator[None]:
 
 
 def complain(line: str) -> None:
-    """Print a line to standard error, if anybody reads that."""
+    """Print a line to standard error, if somebody can read it."""
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
@@ -68,11 +68,11 @@ def complain(line: str) -> None:
 
 
 class LastingOutput:
-    """A stream that goes on, silently, when nobody reads it any more.
+    """A stream that ignores all output once nobody reads it any more.
 
     Args:
-        stream: what it writes to.
-        loss: said once on standard error when that happens; None says nothing.
+        stream: the stream that it writes to.
+        loss: message that is then printed once on standard error; None prints nothing.
     """
 
     def __init__(self, stream: TextIO, loss: str | None) -> None:
@@ -105,7 +105,7 @@ class LastingOutput:
 
 @contextlib.contextmanager
 def lasting_output(loss: str | None) -> Iterator[None]:
-    """Print to a `LastingOutput` inside the block; what cannot be encoded, say in a file's name, is replaced."""
+    """Print to a `LastingOutput` inside the block; characters that cannot be encoded are replaced."""
     stream = sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
@@ -119,8 +119,8 @@ def lasting_output(loss: str | None) -> Iterator[None]:
 
 
 def _silence(stream: TextIO) -> None:
-    """Send what is still buffered, and all that follows, nowhere."""
-    with contextlib.suppress(OSError, ValueError):  # a stream that is no file
+    """Discard the buffered output and all further output."""
+    with contextlib.suppress(OSError, ValueError):  # the stream is not a file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

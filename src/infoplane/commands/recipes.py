@@ -1,4 +1,4 @@
-"""Listing the recipes."""
+"""Command `infoplane recipes`: list the recipes."""
 
 from infoplane.commands.common import Options, open_console
 from infoplane.recipes import RECIPES

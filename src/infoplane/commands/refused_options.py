@@ -1,4 +1,4 @@
-"""Options that were refused, as one line: which option, the rule, the value; the parser draws a box over several."""
+"""Turn the parser's complaint about an option into one line with the option, the rule and the value."""
 
 import difflib
 import re
@@ -16,11 +16,11 @@ _SIMILAR = re.compile(r"(?:Perhaps you meant|Arguments similar to \S+):\s*(--[\w
 
 
 def refused_text(complaint: str, options: type[BaseModel]) -> str:
-    """Return the parser's boxed complaint as one line, without its title and the help of whole options.
+    """Return the parser's boxed complaint as one line, without its title and the help of other options.
 
     Args:
-        complaint: of the parser.
-        options: all that can be typed; one whose last part was typed alone is suggested.
+        complaint: text of the parser.
+        options: full names of all options; if only the last part of one was typed, it is suggested.
     """
     lines = [_BORDER.sub("", line) for line in _COLOUR.sub("", complaint).splitlines()]
     lines = [line for line in lines if not _RULE.fullmatch(line)]
@@ -30,9 +30,9 @@ def refused_text(complaint: str, options: type[BaseModel]) -> str:
     line = re.sub(r"invalid literal for int\(\) with base 10: ", "must be a whole number, got ", line)
     line = re.sub(r"could not convert string to float: ", "must be a number, got ", line)
     line = re.sub(r"^(--\S+): must", r"\1 must", line).rstrip(" .")
-    line = re.sub(r"^--[\w-]+/(--\S+)", r"\1", line)  # a short name, then the whole one
+    line = re.sub(r"^--[\w-]+/(--\S+)", r"\1", line)  # a short name, then the full one
     if line.startswith("Unrecognized options: "):
-        words = line.removeprefix("Unrecognized options: ").split(", ")  # values among them
+        words = line.removeprefix("Unrecognized options: ").split(", ")  # skips values
         words = [word.partition("=")[0] for word in words if word.startswith("-")] or words
         line = f"unknown option {', '.join(words)}"
         if meant := _meant(words, options):
@@ -42,9 +42,9 @@ def refused_text(complaint: str, options: type[BaseModel]) -> str:
 
 
 def _meant(words: list[str], options: type[BaseModel]) -> list[str]:
-    """The options that the words may stand for.
+    """Return the options that the user may have meant.
 
-    All whose last part was typed, e.g. --training.batch-size of --batch_size; of another word the one nearest to it.
+    These are all options whose last part was typed, e.g. --training.batch-size for --batch_size, else the nearest one.
     """
     names = option_names(options)
     last = {name: name.lstrip("-").rpartition(".")[2] for name in names}
@@ -60,11 +60,11 @@ def _meant(words: list[str], options: type[BaseModel]) -> list[str]:
 
 
 def refused_values(error: ValidationError, options: type[BaseModel]) -> str:
-    """Return the values that a model of `options` refused, e.g. "--training.epochs must be ..., got -3".
+    """Return the refused values of options as text, e.g. "--training.epochs must be ..., got -3".
 
     Args:
-        error: of `options` or of a model inside.
-        options: all that can be typed.
+        error: validation error of `options` or of a model inside it.
+        options: model of all options.
     """
     model, prefix = next((one for one in models_of(options) if one[0].__name__ == error.title), (options, ""))
     names = {name: typed_name(name, field, prefix) for name, field in model.model_fields.items()}
@@ -73,7 +73,7 @@ def refused_values(error: ValidationError, options: type[BaseModel]) -> str:
         rule = broken_rule(refusal)
         if refusal["loc"]:
             rule = f"{names.get(str(refusal['loc'][0]), refusal['loc'][0])} {rule}"
-        else:  # a rule about several fields, which names them
+        else:  # a rule about several fields; its text names them
             fields = rf"(?<![\w.-])({'|'.join(names)})(?!\w)"
             rule = re.sub(fields, lambda found: names[found[0]], rule)
         refused.append(rule)

@@ -1,4 +1,4 @@
-"""Figures, report and findings of a run, made again."""
+"""Command `infoplane report`: make figures, report and findings of a run again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +9,18 @@ from infoplane.commands.common import Options, open_console
 
 
 class ReportOptions(Options):
-    """Draw the figures and the report of a run again, and say what it found about the study's claims."""
+    """Draw the figures and the report of a run again, and print whether the study's claims hold in it."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     output: Path | None = None
-    """Write figures, findings and report to this folder, and nothing to the run's: it may be read-only."""
+    """Write figures, findings and report to this folder; the folder of the run may then be read-only."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the findings as JSON, in nats, instead of a table in bits."""
 
 
 def report(options: ReportOptions) -> int:
-    """Draw figures and report of a run from its records, and print its findings."""
+    """Make figures and report of a run from its records, and print its findings."""
     from infoplane.report.findings_table import findings_json, findings_table
     from infoplane.report.html import run_findings, write_report
     from infoplane.runs.folder import RunFolder

@@ -1,4 +1,4 @@
-"""The folder of a study of sweeps: settings, one table or two, figures."""
+"""Prepare the folder of a sweep study, which holds settings, tables and figures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator["RunFolder"]:
-    """Hold a folder for this study and put `config.json` there; its sweeps take less than a minute and start anew.
+    """Lock a folder for this study and write its `config.json`. The sweeps take under a minute and always start anew.
 
     Raises:
-        UserError: the folder is in use, or holds another study or the records of other settings.
+        UserError: the folder is in use, or holds another study or records with other settings.
     """
     from infoplane.runs.environment import describe_environment
     from infoplane.runs.folder import RunFolder
@@ -35,7 +35,7 @@ def sweep_folder(path: Path, study: str, config: "BaseModel") -> Iterator["RunFo
 
 def _check_same(before: dict[str, Any], settings: dict[str, Any], path: Path) -> None:
     if not (path / "records.parquet").is_file():
-        return  # nothing was measured with those settings
+        return  # nothing was measured with the old settings
     for name, value in settings.items():
         if (old := before.get(name)) != value:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Code that a run's folder names: it is imported only if the user says so."""
+"""Ask before importing code that a run's folder names: the user must allow it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,19 +23,19 @@ def check_code_is_trusted(
     attacks: Sequence[str],
     trusted: bool,
 ) -> None:
-    """Refuse to import a function that only the run's `config.json` names: the folder may be somebody else's.
+    """Refuse to import a function that only the run's `config.json` names: the folder may come from somebody else.
 
     Args:
-        config: that the command is about to use.
-        run: whose settings these are.
-        model: that the user gave with this command, if any.
-        data: likewise.
-        methods: likewise, all of them; None of a command that trains nothing and so imports none.
-        attacks: likewise, all of them.
-        trusted: whether the user allows what the folder names.
+        config: settings that the command is about to use.
+        run: the run that the settings come from.
+        model: model that the user typed, if any.
+        data: data that the user typed, if any.
+        methods: all methods that the user typed; None if the command trains nothing and so imports no method.
+        attacks: all attacks that the user typed.
+        trusted: whether the user allows importing all functions that the folder names.
 
     Raises:
-        UserError: a function was not typed, or is another one.
+        UserError: a function was not typed, or the run has another one.
     """
     named = [("model", config.model.name, model)] if ":" in config.model.name else []
     data_kind = dataset_named(config.data.name).own

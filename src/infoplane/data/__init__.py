@@ -1,6 +1,6 @@
-"""Datasets as bytes: finding, fetching, reading, choosing examples, augmenting.
+"""Datasets: download, read as bytes, verify, choose examples and augment.
 
-The names are loaded when they are first used: reading the lists of what there is costs no torch.
+Names are imported when they are first used, so the list of datasets can be read without importing torch.
 """
 
 import lazy_loader

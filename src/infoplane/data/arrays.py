@@ -1,4 +1,4 @@
-"""From arrays and pairs of the user's own to an `ImageSet`; what could be meant in two ways is refused."""
+"""Convert a user's own arrays or pairs to an `ImageSet`; ambiguous input is refused."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ from infoplane.text import one_line
 ROUNDED = "pixels were rounded to 8 bits"
 _CHANNELS = (1, 3)
 _MOST_CLASSES = 100_000
-_CHUNK = 1000  # images that are converted at a time
-_LOSSLESS = 1e-3  # of a step of 1/255: what float16 and arithmetic leave of an 8-bit pixel is below it
+_CHUNK = 1000  # number of images converted at a time
+_LOSSLESS = 1e-3  # tolerance in steps of 1/255: float16 and arithmetic change an 8-bit pixel by less
 
 
 class Part(NamedTuple):
@@ -25,14 +25,14 @@ class Part(NamedTuple):
     images: np.ndarray  # (n, height, width, channels) uint8
     labels: np.ndarray  # (n,) int64
     class_names: tuple[str, ...] | None
-    rounded: bool  # whether pixels were no multiples of 1/255
+    rounded: bool  # whether pixels were rounded to multiples of 1/255
 
 
 def as_array(value: Any, where: str) -> np.ndarray:
     """Return an array, a tensor or a list of numbers as a numpy array.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the value is none of these.
     """
     if isinstance(value, list) and all(isinstance(one, int | np.integer) for one in value):
         return np.array(value)
@@ -47,17 +47,17 @@ def as_array(value: Any, where: str) -> np.ndarray:
 def part_of_arrays(
     images: Any, labels: Any, class_names: Sequence[Any] | None, where: str, image_size: int | None
 ) -> Part:
-    """Take images, `(n, height, width)` or with 1 or 3 channels before or after these, and their labels.
+    """Convert images, `(n, height, width)` or with 1 or 3 channels first or last, and their labels to a `Part`.
 
     Args:
         images: uint8, or floats in [0, 1]; an array or a tensor.
         labels: `(n,)` or `(n, 1)`, integers of any type.
         class_names: one per class, or None.
-        where: they come from, for messages.
-        image_size: the shorter side is scaled to this and the middle cut out as a square.
+        where: source of the arrays, for messages.
+        image_size: the shorter side is scaled to this, and the middle square is cut out.
 
     Raises:
-        UserError: anything else, or what could be meant in two ways.
+        UserError: the arrays are not as described, or are ambiguous.
     """
     pixels = _channels_last(as_array(images, f"{where}: images"), where, batch=True)
     height, width, channels = pixels.shape[1:] if image_size is None else (image_size, image_size, pixels.shape[3])
@@ -74,7 +74,7 @@ def part_of_arrays(
 def part_of_pairs(
     pairs: Sequence[tuple[Any, Any]], class_names: Sequence[Any] | None, where: str, image_size: int | None
 ) -> Part:
-    """Take pairs of an image, an array, a tensor or one of Pillow's, and its label; as `part_of_arrays` otherwise."""
+    """Convert pairs of an image (array, tensor or Pillow image) and its label; otherwise like `part_of_arrays`."""
     images, rounded, bytes_only = [], False, True
     for index, (image, _) in enumerate(pairs):
         place = f"{where}: image {index}"
@@ -99,7 +99,7 @@ def part_of_pairs(
 
 
 def labels_alone(labels: np.ndarray) -> Part:
-    """Return a split of which only the labels are needed, to count classes."""
+    """Return a split that has labels but no images, to count classes."""
     whole = labels.reshape(-1) if np.issubdtype(labels.dtype, np.integer) else np.zeros(0, np.int64)
     return Part(np.zeros((0, 1, 1, 1), np.uint8), whole.astype(np.int64), None, False)
 
@@ -114,10 +114,10 @@ def image_set(part: Part, split: str, name: str, source: str, others: Sequence[P
     Args:
         part: the split.
         split: "train" or "test".
-        name: of the dataset.
-        source: where it comes from, for messages.
-        others: further splits that are at hand: where no names are given, the largest label of all decides how many
-            classes there are.
+        name: name of the dataset.
+        source: where the data come from, for messages.
+        others: other splits that were read too. Without class names, the largest label of all splits decides the
+            number of classes.
 
     Raises:
         UserError: labels and images do not belong together, or labels do not count from 0.
@@ -172,7 +172,7 @@ def _as_bytes(pixels: np.ndarray, where: str) -> tuple[np.ndarray, bool]:
     if not pixels.size:
         return pixels.astype(np.uint8), False
     lowest, highest = float(pixels.min()), float(pixels.max())
-    if not (lowest >= 0 and highest <= 1):  # not the other way round: comparisons with nan are false
+    if not (lowest >= 0 and highest <= 1):  # written so that NaN fails too: comparisons with NaN are false
         raise UserError(
             f"{where}: pixels that are floats must lie in [0, 1], found {lowest:.4g} to {highest:.4g}; leave "
             "normalisation to the model, and divide bytes by 255"

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once, where the batch is."""
+"""Augmentation of a whole batch at once, on the batch's device."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from infoplane.checks import check_at_least
 
 @dataclass(frozen=True, kw_only=True)
 class CropAndFlip:
-    """Pad with zeros, crop back to size at an own random place per image, and mirror half of the images.
+    """Pad with zeros, crop to the original size at a random place per image, and mirror half of the images.
 
     Source: He et al. (2016), Deep Residual Learning for Image Recognition, Section 4.2.
     """
@@ -25,7 +25,7 @@ class CropAndFlip:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return augmented copies of `images`, `(n, channels, height, width)`.
 
-        The draws are made where `generator` lives, so one on the CPU gives the same crops for every device.
+        Random numbers are drawn on the device of `generator`, so one on the CPU gives the same crops on every device.
 
         Raises:
             ValueError: `images` has another number of dimensions.
@@ -42,7 +42,7 @@ class CropAndFlip:
             mirrored = torch.randint(2, (number, 1), generator=generator, device=generator.device)
             columns = torch.where(mirrored.to(images.device).bool(), columns.flip(0), columns)
         columns = columns + offsets[1]
-        # One place in the padded plane per pixel, (n, 1, height * width): a single gather serves every channel.
+        # One index into the padded plane per pixel, (n, 1, height * width), so that one gather does all channels.
         places = (rows[:, :, None] * (width + 2 * self.padding) + columns[:, None, :]).flatten(1).unsqueeze(1)
         padded = F.pad(images, (self.padding,) * 4).flatten(2)
         return padded.gather(2, places.expand(-1, channels, -1)).view(images.shape)

@@ -11,35 +11,35 @@ from infoplane.data.spec import DatasetSpec
 from infoplane.data.stl10 import STL10
 from infoplane.errors import unknown_name
 
-# Of the user's own, the first that recognises what --data was given reads it: a folder is what is nothing else.
+# For --data, the first of the user's own kinds that recognises the value reads it; a folder is the fallback.
 DATASETS: list[DatasetSpec] = [DIGITS, MNIST, FASHION_MNIST, CIFAR10, STL10, FUNCTION, NPZ, FOLDER]
 
 
 def dataset_named(name: str) -> DatasetSpec:
-    """Return the dataset of this name.
+    """Return the dataset with this name.
 
     Raises:
-        UserError: there is none; the message lists those that there are.
+        UserError: there is no such dataset; the message lists all datasets.
     """
     return _named(name, DATASETS)
 
 
 def shipped_dataset(name: str) -> DatasetSpec:
-    """Return the dataset of this name that is not the user's own.
+    """Return the published dataset with this name, which is not a user's own.
 
     Raises:
-        UserError: there is none; the message lists those that there are.
+        UserError: there is no such dataset; the message lists all of them.
     """
     return _named(name, shipped_datasets())
 
 
 def shipped_datasets() -> list[DatasetSpec]:
-    """Return the datasets that are not the user's own: they can be verified, and fetched if need be."""
+    """Return the published datasets, which are not a user's own; these can be verified and downloaded."""
     return [dataset for dataset in DATASETS if dataset.own is None]
 
 
 def own_data(given: str) -> tuple[str, str]:
-    """Return the name of the kind of data that `--data` was given, and the place of the data."""
+    """Return the kind of data that `--data` was given, and the path of the data."""
     kinds = ((dataset.name, dataset.own) for dataset in DATASETS if dataset.own is not None)
     return next((name, own.place(given)) for name, own in kinds if own.recognises(given))
 

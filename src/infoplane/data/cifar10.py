@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary version: plain, .gz or .xz batches, or the archive as published.
+"""CIFAR-10, read from its binary version: plain, .gz or .xz batches, or the published archive.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 """

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: small, and there without any download.
+"""Scikit-learn's handwritten digits, a small dataset that needs no download.
 
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
@@ -16,7 +16,7 @@ _SIZE = 28
 def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     """Return one half of the 1,797 images of 8x8 pixels, as `(n, 1, image_size, image_size)`.
 
-    The halves are stratified and drawn by the seed: 899 for training, 898 for testing, none in both.
+    The halves are stratified and drawn with the seed: 899 images for training, 898 for testing, none in both.
     """
     import numpy as np
     import torch
@@ -26,7 +26,7 @@ def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     from infoplane.randomness import seeded_generator
 
     digits = load_digits()
-    images = torch.from_numpy(digits.images).float().unsqueeze(1) * (255 / 16)  # stored as 0..16
+    images = torch.from_numpy(digits.images).float().unsqueeze(1) * (255 / 16)  # pixels are stored as 0..16
     labels = torch.from_numpy(digits.target.astype(np.int64))
     generator = seeded_generator(wanted.seed, "digits split")
     chosen = torch.zeros(len(labels), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Making sure that a whole, verified copy of a published dataset is on disk."""
+"""Download published datasets and verify the copies on disk."""
 
 import hashlib
 import os
@@ -26,28 +26,27 @@ def fetch(
     progress: Progress | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Path:
-    """Make sure that a whole, verified copy of a dataset is there, and download what is missing.
+    """Ensure that a complete, verified copy of a dataset is on disk; download missing files.
 
-    A file appears under its name only once its checksum has been found right. No file is overwritten: one that
-    cannot be decoded, or that `replace` allows to be replaced, is kept with ".old" at the end of its name.
-    An archive that is not read without unpacking, as that of STL-10, is unpacked, and deleted if this call downloaded
-    it.
+    A file gets its name only after its checksum was verified. No file is overwritten: a file that cannot be decoded,
+    or that `replace` allows to be replaced, is renamed to end in ".old". An archive that cannot be read without
+    unpacking, such as that of STL-10, is unpacked; it is then deleted if this call downloaded it.
 
     Args:
         name: a dataset that can be downloaded.
-        folder: where it goes, and the only place that is searched for a copy; by default `INFOPLANE_DATA`, or
-            else the user's cache.
-        replace: whether files that can be decoded but are not this dataset's may be moved aside.
-        sources: what is downloaded; by default what the dataset's authors and their mirrors offer.
-        progress: told about every piece.
-        say: told, in a sentence, which file was moved where.
+        folder: the folder to store it in, and the only one that is searched for a copy; by default `INFOPLANE_DATA`,
+            or else the user's cache.
+        replace: whether files that can be decoded but do not belong to this dataset may be renamed.
+        sources: files to download; by default those of the dataset's authors and their mirrors.
+        progress: called for every piece that arrives.
+        say: called with a sentence for each file that was renamed.
 
     Returns:
         The folder to give to `load_split`; it also finds the default by itself.
 
     Raises:
-        UserError: the dataset needs no download or has no sources, no mirror has the file, all are out of reach, the
-            folder cannot be written to, or a file of another content is in the way.
+        UserError: the dataset needs no download or has no sources, no mirror has the file, no mirror can be reached,
+            the folder cannot be written to, or a file with other content has the same name.
     """
     spec = shipped_dataset(name)
     if spec.publication is None:
@@ -77,7 +76,7 @@ def fetch(
                 (destination / publication.archive.name).unlink()
     except OSError as error:
         reason = error.strerror or error
-        advice = "set INFOPLANE_DATA to a folder that can" if folder is None else "choose another with --folder"
+        advice = "set INFOPLANE_DATA to a writable folder" if folder is None else "choose another with --folder"
         raise UserError(f"{destination} cannot be written to ({reason}); {advice}") from None
     return destination
 
@@ -99,12 +98,12 @@ def _download_all(
         if say is not None:
             say(f"the old {path} is kept as {aside.name}")
     for target, part in arrived.items():
-        part.chmod(0o644)  # data folders are shared
+        part.chmod(0o644)  # other users may read the data folder too
         part.replace(target)
 
 
 def _free_name(path: Path) -> Path:
-    """Return a name beside `path` under which no reader finds it, and which nothing has."""
+    """Return an unused name in the folder of `path` that no reader looks for."""
     numbers = iter(range(2, 10_000))
     aside = path.with_name(f"{path.name}.old")
     while aside.exists():
@@ -113,7 +112,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _is_here(spec: DatasetSpec, source: Source, destination: Path) -> bool:
-    """Whether the file, or one of the same content, is at its place."""
+    """Whether the file, or another form of it with the same content, is in its folder."""
     target = destination / source.path
     if not target.is_file():
         return False
@@ -124,14 +123,14 @@ def _is_here(spec: DatasetSpec, source: Source, destination: Path) -> bool:
 
 
 def _is_published_alone(spec: DatasetSpec, target: Path) -> bool:
-    """Whether this is the place of a compressed file of the dataset, not of an archive."""
+    """Whether this is the path of one compressed file of the dataset, not of an archive."""
     return target.stem in spec.published.by_name
 
 
 def _obstacles(
     spec: DatasetSpec, wanted: Sequence[Source], destination: Path, checks: Sequence[FileCheck]
 ) -> Sequence[FileCheck]:
-    """Return the files that would be overwritten, or that would be found before the downloaded ones."""
+    """Return the files that would be overwritten, or that readers would find before the downloaded ones."""
     folders = spec.published.folders
     first = [destination / folder for folder in folders[: folders.index(spec.published.home) + 1]]
     targets = {destination / source.path: source for source in wanted}
@@ -155,7 +154,7 @@ def _check_target(spec: DatasetSpec, source: Source, target: Path) -> FileCheck:
 
 
 def _unpack(spec: DatasetSpec, publication: Publication, path: Path) -> None:
-    """Write the files of the dataset that are in the archive `path` into the folder that downloads go to."""
+    """Unpack the files of the dataset from the archive `path` into the folder for downloads."""
     folder = path.parent / publication.home
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in archived_contents(path, spec, tuple(publication.by_name)):
@@ -169,9 +168,9 @@ def _unpack(spec: DatasetSpec, publication: Publication, path: Path) -> None:
 
 @contextmanager
 def download_bar() -> Iterator[Progress]:
-    """A `Progress` that draws one bar per file on standard error, moving where that is a terminal.
+    """A `Progress` that draws one bar per file on standard error if that is a terminal.
 
-    Elsewhere, and in a notebook, each file is a plain line at the end.
+    Otherwise, and in a notebook, it prints one line when a file is complete.
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn

@@ -1,4 +1,4 @@
-"""Fashion-MNIST.
+"""Fashion-MNIST, read from its idx files.
 
 Source: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms, arXiv:1708.07747.
@@ -10,7 +10,7 @@ from infoplane.data.spec import DatasetSpec, Publication, PublishedFile
 _MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-    # Without TLS; the checksum still decides whether it is kept.
+    # Without TLS; the checksum is verified all the same.
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
 

@@ -1,4 +1,4 @@
-"""Finding and reading the files that datasets are published as: plain, .gz, .xz or inside a .tar.gz."""
+"""Find and read files of published datasets: plain, .gz, .xz or inside a .tar.gz."""
 
 import gzip
 import lzma
@@ -15,11 +15,11 @@ _DECODING_ERRORS = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, tarfile.TarErr
 
 
 class DamagedFileError(UserError):
-    """A file that cannot be decoded, so that it can be of no use to anybody."""
+    """A file that cannot be decoded."""
 
 
 def search_roots(root: Path | None = None) -> list[Path]:
-    """Folders where datasets are looked for: `root`, `INFOPLANE_DATA`, the user's cache; in that order."""
+    """Return the folders that are searched for datasets, in order: `root`, `INFOPLANE_DATA`, the user's cache."""
     from platformdirs import user_cache_path
 
     roots = [] if root is None else [root]
@@ -29,16 +29,16 @@ def search_roots(root: Path | None = None) -> list[Path]:
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """Return `name` in `folder`, plain or with .gz or .xz at its end, or None."""
+    """Return the path of `name` in `folder`, plain, .gz or .xz; None if there is no such file."""
     candidates = (folder / f"{name}{suffix}" for suffix in ("", ".gz", ".xz"))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def required_file(folder: Path, name: str, dataset: str) -> Path:
-    """Return what `find_file` finds.
+    """Return the path that `find_file` finds.
 
     Raises:
-        UserError: nothing is there.
+        UserError: there is no such file.
     """
     if path := find_file(folder, name):
         return path
@@ -46,19 +46,19 @@ def required_file(folder: Path, name: str, dataset: str) -> Path:
 
 
 def find_folder(root: Path, folders: Iterable[str], names: Iterable[str]) -> Path | None:
-    """Return the first of `folders`, taken below `root`, that holds every file in `names`, or None."""
+    """Return the first of `folders` below `root` that holds every file in `names`; None if there is none."""
     names = tuple(names)
     candidates = (root / folder for folder in folders)
     return next((found for found in candidates if all(find_file(found, name) for name in names)), None)
 
 
 def wrong_content(path: Path, problem: str, dataset: str) -> UserError:
-    """The error about a file whose content is not what its dataset publishes."""
+    """Return the error for a file whose content is not what its dataset publishes."""
     return UserError(f"{path} {problem}; to replace it and keep the old file: infoplane data {dataset} --replace")
 
 
 def differs(path: Path, dataset: str, name: str, owner: str | None) -> UserError:
-    """The error about a file of the published size with other content; `owner` is the dataset that publishes it."""
+    """Return the error for a file of the published size with other content; `owner` is the dataset it belongs to."""
     inside = "" if path.name.startswith(name) else f"{name} in it "
     if owner is None:
         return wrong_content(path, f"{inside}is not the {name} that {dataset} publishes", dataset)
@@ -80,12 +80,12 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 
 
 def read_content(path: Path, dataset: str, limit: int) -> bytes:
-    """Return the content of a file, decompressed as its suffix says.
+    """Return the content of a file, decompressed according to its suffix.
 
     Args:
-        path: of the file.
-        dataset: that it belongs to, for messages.
-        limit: bytes that the content may have; no more are decompressed.
+        path: path of the file.
+        dataset: dataset that the file belongs to, for messages.
+        limit: largest allowed size of the content in bytes; no more are decompressed.
 
     Raises:
         UserError: the file cannot be read, is cut short or damaged, or has more than `limit` bytes.
@@ -110,7 +110,7 @@ def read_content(path: Path, dataset: str, limit: int) -> bytes:
 
 
 class _Bounded:
-    """A stream that ends in an error after `limit` bytes: an archive that unpacks to far more than expected."""
+    """A stream that raises an error after `limit` bytes, against archives that unpack to far more than expected."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self._stream, self._left, self._limit = stream, limit, limit
@@ -124,15 +124,15 @@ class _Bounded:
 
 
 def archive_members(archive: Path, sizes: Mapping[str, int], dataset: str, limit: int) -> Iterator[tuple[str, bytes]]:
-    """Walk through a .tar.gz and give the content of each file in `sizes`, in the archive's order.
+    """Yield the content of each file in `sizes` from a .tar.gz, in the archive's order.
 
-    Nothing is extracted, so a path in the archive can lead nowhere; links are passed over.
+    Nothing is written to disk, so paths in the archive are harmless; links are skipped.
 
     Args:
-        archive: its path.
-        sizes: by name in the archive, the bytes that the content may have.
-        dataset: that the archive belongs to, for messages.
-        limit: bytes that the whole archive may unpack to.
+        archive: path of the archive.
+        sizes: largest allowed size in bytes of each file, by its name in the archive.
+        dataset: dataset that the archive belongs to, for messages.
+        limit: largest allowed size in bytes of the whole unpacked archive.
 
     Raises:
         UserError: the archive cannot be read, is damaged, is larger than `limit`, or lacks one of the files.
@@ -156,10 +156,10 @@ def archive_members(archive: Path, sizes: Mapping[str, int], dataset: str, limit
                         raise EOFError(f"{name} in it ends after {len(content)} of {member.size} bytes")
                     wanted.remove(name)
                     yield name, content
-            # gzip compares its checksum at the very end only, which tar has no need to reach.
+            # Read to the end: gzip compares its checksum there, and tarfile may stop earlier.
             while stream.read(1 << 20):
                 pass
-    except gzip.BadGzipFile as error:  # an OSError too
+    except gzip.BadGzipFile as error:  # this is an OSError too
         raise _damaged(archive, error, dataset) from None
     except OSError as error:
         raise _unreadable(archive, error) from None

@@ -1,4 +1,4 @@
-"""The user's own images: `train/CLASS/*` and `test/CLASS/*`."""
+"""Read a user's own folder of images: `train/CLASS/*` and `test/CLASS/*`."""
 
 import warnings
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from infoplane.data.images import ImageSet
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # Pillow knows fifty more, some of which run programs
-# What systems and people put beside images, in lower case.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # some of its others run programs
+# Files that operating systems and people put beside images, in lower case.
 _LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _READMES = {"readme", "readme.txt", "readme.md", "readme.rst"}
 _LITTER_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
@@ -34,15 +34,15 @@ class _File:
 
 
 def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
-    """Read one split of a folder of images; classes and files in the order of their sorted names.
+    """Read one split of a folder of images; classes and files are sorted by name.
 
-    Images are grey, `(n, 1, height, width)`, where every image of both splits is, and RGB otherwise, so that one
-    model fits both. Passed over are hidden files, those that systems put there (Thumbs.db, desktop.ini), readme
-    files, and what is no file, such as pipes. Transparency is dropped, and orientation tags of cameras are not
-    applied. In names of classes, bytes that are not UTF-8 become replacement characters.
+    Images are grey, `(n, 1, height, width)`, if every image of both splits is grey, and RGB otherwise, so that one
+    model fits both splits. Hidden files, system files (Thumbs.db, desktop.ini), readme files and pipes or other
+    non-files are skipped. Transparency is dropped, and orientation tags of cameras are not applied. In class names,
+    bytes that are not UTF-8 become replacement characters.
 
-    Where an image size is wanted, the shorter side is scaled to it (bilinear, antialiased) and the middle cut out as a
-    square; without one all images must have the same size already.
+    If an image size is given, the shorter side is scaled to it (bilinear, antialiased) and the middle square is cut
+    out. Otherwise all images must have the same size.
 
     Raises:
         UserError: a folder is missing or empty, the classes of the splits differ, an image cannot be read, or
@@ -104,7 +104,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names as text; those that become equal are numbered."""
+    """Return the names as valid text; names that become equal are numbered."""
     shown: list[str] = []
     for name in map(one_line, names):
         number, numbered = 2, name
@@ -115,7 +115,7 @@ def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _image_paths(folder: Path) -> list[Path]:
-    """Return what should be images: all but litter, pipes, sockets and devices."""
+    """Return the paths of the images: all files but hidden and system files, pipes, sockets and devices."""
     return [
         path
         for path in _entries(folder)
@@ -125,7 +125,7 @@ def _image_paths(folder: Path) -> list[Path]:
 
 
 def _inspect(folder: Path, classes: tuple[str, ...]) -> list[_File]:
-    """Look at the header of every image, which is far cheaper than reading it."""
+    """Read the header of every image, which is much faster than reading the pixels."""
     files = []
     for label, name in enumerate(classes):
         paths = _image_paths(folder / name)
@@ -166,7 +166,7 @@ def _pixels(path: Path, grey: bool, image_size: int | None) -> "np.ndarray":
 
 @contextmanager
 def _opened(path: Path) -> Iterator["Image"]:
-    """Open an image; whatever goes wrong in the block is one line that names the file."""
+    """Open an image; any error in the block becomes one line that names the file."""
     from PIL import Image, UnidentifiedImageError
 
     try:

@@ -1,4 +1,4 @@
-"""Functions of the user's own that return arrays or datasets."""
+"""Read data from a user's own function, which returns arrays or datasets."""
 
 import re
 from collections.abc import Mapping
@@ -20,16 +20,15 @@ FORMS = (
 
 
 def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
-    """Call a function of the user's own, and return one split of the data that it returns.
+    """Call a user's own function, and return one split of the data that it returns.
 
     The function returns one of `FORMS`. If it has an argument `split`, it is called with "train" or "test" and
-    returns that split; without, it returns both, or the test split alone. Images are uint8 or floats in [0, 1], with
-    channels first or last, or Pillow's; labels are integers from 0. The global generators of
-    torch, numpy and Python are seeded by `seed`.
+    returns that split. Otherwise it returns both splits, or the test split alone. Images are uint8 or floats in [0, 1]
+    with channels first or last, or Pillow images; labels are integers from 0. The global generators of torch, numpy
+    and Python are seeded with `seed`.
 
     Raises:
-        UserError: there is no such function, it raises, or what it returns is none of these or could be meant in two
-            ways.
+        UserError: there is no such function, it raises, or its result is none of these or is ambiguous.
     """
     from infoplane.data.arrays import image_set
     from infoplane.data.images import ImageSet
@@ -39,7 +38,7 @@ def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     function = find_function(path, "data")
     facts = {"split": split}
     by_split = bool(accepted_facts(function, facts, path, "data"))
-    # The same for both splits: a function that shuffles cuts the same order twice.
+    # The same seed for both splits, so that a function that shuffles and then splits gives disjoint splits.
     own = stable_seed(wanted.seed, "own data")
     with isolated_global_generator(own), isolated_array_generators(own):
         returned = call_function(function, facts, path, "data")
@@ -72,7 +71,7 @@ def _own_image_set(given: "ImageSet", spec: DatasetSpec, wanted: Wanted) -> "Ima
 
 
 def _splits(returned: Any, path: str) -> Mapping[str, Any]:
-    """Take apart what a function returned that was not asked for one split."""
+    """Separate the splits that a function without an argument `split` returned."""
     if isinstance(returned, Mapping) and "images" not in returned:
         if not {*returned} & {*SPLITS}:
             held = ", ".join(map(str, returned)) or "nothing"
@@ -103,7 +102,7 @@ def _part(value: Any, path: str, image_size: int | None) -> "Part":
 
 
 def _part_labels(value: Any) -> "Part | None":
-    """The labels of a split that is not asked for, where they are at hand without reading every image."""
+    """The labels of the other split, if they can be read without reading every image."""
     import numpy as np
 
     from infoplane.data.arrays import labels_alone
@@ -136,7 +135,7 @@ def _pairs(dataset: Any, where: str) -> tuple[list[tuple[Any, Any]], list[str] |
 
 
 def _keys(item: Mapping[str, Any], where: str) -> tuple[str, str]:
-    """Return under which keys a dataset of dictionaries, such as Hugging Face's, holds image and label."""
+    """Return the keys of image and label in a dataset of dictionaries, such as those of Hugging Face."""
     images = [key for key in ("image", "img") if key in item]
     labels = [key for key in ("label", "labels") if key in item]
     if len(images) != 1 or len(labels) != 1:
@@ -145,7 +144,7 @@ def _keys(item: Mapping[str, Any], where: str) -> tuple[str, str]:
 
 
 def _dataset_names(dataset: Any, keys: tuple[str, str] | None) -> list[str] | None:
-    """Return the names of classes where a dataset, or the one it is a subset of, has them."""
+    """Return the class names of a dataset, or of the dataset that it is a subset of; None if it has none."""
     if keys is not None:
         names = getattr((getattr(dataset, "features", None) or {}).get(keys[1]), "names", None)
         return None if names is None else list(names)

@@ -1,4 +1,4 @@
-"""The idx files of MNIST, and of datasets that are published in the same format under the same file names."""
+"""Reader of idx files, the format of MNIST and of datasets with the same file names."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def idx_source(dataset: str, mirrors: tuple[str, ...], file: str, size: int, sha256: str) -> Source:
-    """Return the source of a compressed file that each mirror has under its name."""
+    """Return the download source of a compressed file that has the same name at each mirror."""
     return Source(f"{dataset}/{file}", sha256, size, tuple(mirror + file for mirror in mirrors))
 
 
@@ -21,8 +21,8 @@ def read_idx(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     """Read one split, `(n, 1, size, size)`, from idx files, plain, .gz or .xz.
 
     Args:
-        spec: whose publication has a file of images, then one of labels, for each split.
-        wanted: whose place is the folder with the files.
+        spec: dataset whose publication lists a file of images, then one of labels, for each split.
+        wanted: split and size; its place is the folder with the files.
 
     Raises:
         UserError: a file is missing, damaged or not the published one, or images and labels do not belong together.

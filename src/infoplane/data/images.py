@@ -1,4 +1,4 @@
-"""Image sets as bytes with labels, and what every reader does with them: floats, subsets, sizes."""
+"""Image sets with labels: the type `ImageSet`, conversion to floats, resizing and stratified subsets."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from infoplane.checks import check_at_least
 from infoplane.errors import UserError
 from infoplane.records.short_repr import with_short_repr
 
-LARGEST_SET = 16 << 30  # bytes of pixels in a split of the user's own; a broken file can claim any number
-_RESIZE_CHUNK = 1000  # images turned to floats at a time: 5,000 of STL-10 at once would take gigabytes
+LARGEST_SET = 16 << 30  # largest size in bytes of a user's own split; a broken file can claim any number
+_RESIZE_CHUNK = 1000  # images converted to floats at a time: 5,000 of STL-10 at once would take gigabytes
 
 
 @with_short_repr
@@ -28,13 +28,13 @@ class ImageSet:
         labels: `(n,)`, int64, each an index into `class_names`.
         class_names: one name per class.
         split: "train" or "test".
-        name: the dataset.
-        complete: whether these are all the images that were published for this split.
-        note: a sentence for the user where there is something to say, such as what is missing.
+        name: name of the dataset.
+        complete: whether these are all images that were published for this split.
+        note: a sentence for the user, e.g. about missing images; empty if there is nothing to say.
         source: the file or folder that the images came from, for messages.
 
     Raises:
-        UserError: tensors outside the description above; the message names `source`.
+        UserError: a tensor is not as described above; the message names `source`.
     """
 
     images: Tensor
@@ -73,15 +73,15 @@ class ImageSet:
 
 
 def fragment_note(found: int, published: int, split: str, source: Path) -> str:
-    """What to tell the user about a split that is there in part; empty where it is whole."""
+    """Return a note for the user if a split is incomplete, else an empty string."""
     return "" if found == published else f"{found:,} of {published:,} {split} images are in {source}"
 
 
 def check_room(where: str, number: int, shape: Sequence[int]) -> None:
-    """Refuse `number` images of `shape` that would take more memory than any dataset of images does.
+    """Refuse `number` images of `shape` if they would take more memory than `LARGEST_SET`.
 
     Raises:
-        UserError: they would; the message names `where`.
+        UserError: they would take more; the message names `where`.
     """
     size = number * math.prod(shape)
     if size > LARGEST_SET:
@@ -92,10 +92,10 @@ def check_room(where: str, number: int, shape: Sequence[int]) -> None:
 
 
 def as_floats(images: Tensor, *, device: torch.device | str | None = None) -> Tensor:
-    """Return uint8 images as float32 in [0, 1], on `device` or where they are.
+    """Return uint8 images as float32 in [0, 1], on `device`; by default on their own device.
 
     Raises:
-        ValueError: `images` are not uint8; floats may be in [0, 1] already.
+        ValueError: `images` are not uint8.
     """
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be uint8, got {images.dtype}")
@@ -126,13 +126,13 @@ def resize_images(images: Tensor, image_size: int) -> Tensor:
 def stratified_indices(labels: Tensor, number: int, *, generator: torch.Generator) -> Tensor:
     """Draw `number` examples without replacement, each class in proportion to its frequency.
 
-    Shares are rounded by largest remainder, ties by lot. Every class present keeps at least one example as
-    long as `number` allows one for each.
+    Shares are rounded by largest remainder; ties are broken at random. Every class keeps at least one example if
+    `number` allows one for each.
 
     Args:
         labels: `(n,)`, integers.
         number: how many to draw, at least 1; all are taken where it reaches n.
-        generator: on the CPU; decides which examples of a class, and ties.
+        generator: on the CPU; draws the examples of each class and breaks ties.
 
     Returns:
         `(min(number, n),)`, int64, ascending, on the CPU.
@@ -147,7 +147,7 @@ def stratified_indices(labels: Tensor, number: int, *, generator: torch.Generato
         return torch.arange(len(labels))
     labels = labels.cpu()
     classes, counts = (torch.from_numpy(array) for array in np.unique(labels.numpy(), return_counts=True))
-    shares = number * counts  # in units of 1 / n of an example: integers, so nothing is lost to rounding
+    shares = number * counts  # in units of 1 / n of an example: integers, so there is no rounding error
     taken, remainders = shares // len(labels), shares % len(labels)
     lot = torch.randperm(len(classes), generator=generator)
     by_remainder = lot[remainders[lot].argsort(descending=True, stable=True)]

@@ -1,4 +1,4 @@
-"""One way to every dataset, by name."""
+"""Load a split of any dataset by name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,10 @@ from infoplane.errors import UserError
 def load_split(
     name: str, split: str, *, folder: Path | str | None = None, image_size: int | None = None, seed: int = 0
 ) -> ImageSet:
-    """Return one split of a dataset as bytes, in the order in which it was published.
+    """Return one split of a dataset as bytes, in the published order.
 
     Args:
-        name: of one of `catalogue.DATASETS`.
+        name: name of one of `catalogue.DATASETS`.
         split: "train" or "test".
         folder: where to look first, before `INFOPLANE_DATA` and the user's cache; for data of the user's own, the
             folder or file itself, or "package.module:function".
@@ -26,7 +26,7 @@ def load_split(
 
     Raises:
         ValueError: `image_size` is below 1.
-        UserError: an unknown name or split, or data that is missing or damaged.
+        UserError: the name or split is unknown, or the data is missing or damaged.
     """
     spec = dataset_named(name)
     if split not in SPLITS:
@@ -60,7 +60,7 @@ def _locate(name: str, publication: Publication, split: str, roots: list[Path]) 
 
 
 def _partial_copies(publication: Publication, split: str, root: Path) -> list[str]:
-    """Name each folder that holds some files of the dataset, and what of the split it lacks."""
+    """Describe each folder that holds some files of the dataset, with the files of the split that it lacks."""
     sentences = []
     for folder in (root / name for name in publication.folders):
         if any(find_file(folder, name) for name in publication.by_name):

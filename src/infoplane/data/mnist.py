@@ -1,4 +1,4 @@
-"""MNIST.
+"""MNIST, read from its idx files.
 
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits.
 """

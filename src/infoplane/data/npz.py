@@ -1,4 +1,4 @@
-"""`.npz` files of the user's own."""
+"""Read a user's own `.npz` file of arrays."""
 
 import math
 import zipfile
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     """Read one split of a `.npz` file.
 
-    Its members are `train_images`, `train_labels`, `test_images` and `test_labels`, or `images` and `labels`, which
-    are taken for the test split; and `class_names`, which may be missing. Other members are not read, and pickled
-    ones never. Arrays are as `arrays.part_of_arrays` takes them.
+    The file holds `train_images`, `train_labels`, `test_images` and `test_labels`, or `images` and `labels`, which are
+    used as the test split. It may also hold `class_names`. Other arrays are not read, and pickled ones never are.
+    `arrays.part_of_arrays` says which arrays are valid.
 
     Raises:
         UserError: the file is damaged, a member is missing or too large, or its content is not as described.
@@ -53,7 +53,7 @@ def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
 
 
 def _prefixes(path: Path, names: set[str], split: str) -> dict[str, str]:
-    """Return what stands before "images" and "labels" in the members of each split that is there."""
+    """Return the prefix of "images" and "labels" for each split that the file holds."""
     found = {one: f"{one}_" for one in SPLITS if {f"{one}_images", f"{one}_labels"} <= names}
     if not found and {"images", "labels"} <= names:
         found = {"test": ""}
@@ -65,7 +65,7 @@ def _prefixes(path: Path, names: set[str], split: str) -> dict[str, str]:
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> "np.ndarray":
-    """Read one array, after its header has said how large it is."""
+    """Read one array, after checking the size that its header states."""
     import numpy as np
 
     from infoplane.data.images import LARGEST_SET

@@ -1,4 +1,4 @@
-"""Images of Pillow's: which of them are grey, and cutting out squares."""
+"""Pillow images: check their pixel type and cut out squares."""
 
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"}
 
 
 def checked_mode(mode: str, where: str) -> bool:
-    """Return whether an image of this mode of Pillow's is grey.
+    """Return whether a Pillow image with this mode is grey.
 
     Raises:
-        UserError: its pixels have more than 8 bits; the message names `where`.
+        UserError: the pixels have more than 8 bits; the message names `where`.
     """
     if mode not in _GREY_MODES | _COLOUR_MODES:
-        # Pillow would cut 16 bits down to 8 by clipping, which leaves white images.
+        # Pillow converts 16 bits to 8 by clipping, which gives white images.
         raise UserError(f"{where} has pixels of type {mode!r}, not 8 bits a channel; save it as 8-bit grey or RGB")
     return mode in _GREY_MODES
 
@@ -30,6 +30,6 @@ def square(image: "Image", image_size: int) -> "Image":
     shorter = min(image.size)
     if shorter != image_size:
         width, height = (max(image_size, side * image_size // shorter) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)  # Pillow's is antialiased
+        image = image.resize((width, height), Image.Resampling.BILINEAR)  # Pillow's resize is antialiased
     left, top = ((side - image_size) // 2 for side in image.size)
     return image.crop((left, top, left + image_size, top + image_size))

@@ -1,4 +1,4 @@
-"""The check that a file on disk is the one that a dataset publishes."""
+"""Check that a file on disk is the one that a dataset publishes."""
 
 import hashlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def is_published(content: bytes, spec: DatasetSpec, name: str) -> bool:
 
 
 def read_published(path: Path, spec: DatasetSpec, name: str) -> bytes:
-    """Return the decompressed content of the file `name` of a dataset, compared with the published checksum.
+    """Return the decompressed content of the file `name` of a dataset after checking its published checksum.
 
     Raises:
         UserError: the file cannot be read, is damaged, is longer than the published one, or differs from it. A
@@ -39,9 +39,9 @@ def check_content(content: bytes, spec: DatasetSpec, name: str, path: Path, befo
 
     Args:
         content: decompressed.
-        spec: of the dataset.
-        name: of the file in its publication.
-        path: of the file, or of the archive that it lies in.
+        spec: the dataset.
+        name: name of the file in the dataset's publication.
+        path: path of the file, or of the archive that contains it.
         before: `signature(path)`, taken before the file was read.
 
     Raises:
@@ -61,12 +61,12 @@ def _publishes(spec: DatasetSpec, content: bytes) -> bool:
 
 
 def published_contents(location: Path, spec: DatasetSpec, names: tuple[str, ...]) -> Iterator[tuple[str, Path, bytes]]:
-    """Give (name, the file it is in, content) of the named files of a dataset; from an archive, in its order.
+    """Yield (name, path, content) of the named files of a dataset; files of an archive come in its order.
 
     Args:
         location: a folder that holds the files, plain, .gz or .xz, or else the published archive.
-        spec: of the dataset.
-        names: of the files.
+        spec: the dataset.
+        names: names of the files.
 
     Raises:
         UserError: a file is missing, damaged or not the published one.
@@ -83,7 +83,7 @@ def published_contents(location: Path, spec: DatasetSpec, names: tuple[str, ...]
 
 
 def archived_contents(path: Path, spec: DatasetSpec, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """Give (name, content) of the named files in the published archive, in its order, not compared with anything.
+    """Yield (name, content) of the named files in the published archive, in its order, without checking them.
 
     Raises:
         UserError: the archive is damaged, or lacks a file.

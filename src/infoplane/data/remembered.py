@@ -1,4 +1,4 @@
-"""Which files were found to be the published ones, so that unchanged files are compared only once."""
+"""Cache of files whose checksum was verified, so that unchanged files are verified only once."""
 
 import contextlib
 import json
@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-_MOST = 1000  # files that are remembered; the oldest are forgotten first
+_MOST = 1000  # largest number of entries; the oldest are dropped first
 
 
 def signature(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file is written again: its size, its times in nanoseconds and its number on disk."""
+    """Return size, times in nanoseconds and inode number of a file; they change when it is written again."""
     try:
         status = path.stat()
     except OSError:
@@ -20,12 +20,12 @@ def signature(path: Path) -> tuple[int, ...]:
 
 
 def is_remembered(dataset: str, name: str, path: Path, found: tuple[int, ...]) -> bool:
-    """Whether `path` was found to be the published file `name` of `dataset`, and has the signature it had then."""
+    """Whether `path` was verified as the file `name` of `dataset`, and still has the same signature."""
     return bool(found) and _read().get(_key(dataset, name, path)) == list(found)
 
 
 def remember(dataset: str, name: str, path: Path, found: tuple[int, ...]) -> None:
-    """Remember that `path` is the published file; where the cache cannot be written, nothing is remembered."""
+    """Store that `path` is the published file; if the cache cannot be written, nothing is stored."""
     if not found:
         return
     known = _read()
@@ -58,6 +58,6 @@ def _key(dataset: str, name: str, path: Path) -> str:
 def _read() -> dict[str, Any]:
     try:
         known = json.loads(_cache_file().read_text())
-    except (OSError, ValueError, RecursionError):  # none yet, or damaged: everything is compared again
+    except (OSError, ValueError, RecursionError):  # no cache yet, or a damaged one: all files are verified again
         return {}
     return known if isinstance(known, dict) else {}

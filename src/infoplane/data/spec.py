@@ -1,4 +1,4 @@
-"""All that is known of one dataset: its name, how it is read, where copies of it lie, and what was published."""
+"""`DatasetSpec`: name, description, reader, folders and published files of one dataset."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class PublishedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One file to download: its place below the data folder, its checksum, its size in bytes, and its mirrors."""
+    """One file to download: its path below the data folder, checksum, size in bytes and mirrors."""
 
     path: str
     sha256: str
@@ -56,14 +56,14 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """The archive that the files of a dataset are published in.
+    """The archive in which the files of a dataset are published.
 
     Args:
-        name: of the archive, a .tar.gz.
-        folder: in the archive, which holds the files.
-        largest: more bytes than the archive unpacks to.
-        folders: below a root, in which the archive is looked for, to be read without unpacking it; none where a
-            download is unpacked, and the archive then deleted.
+        name: name of the archive, a .tar.gz.
+        folder: folder inside the archive that holds the files.
+        largest: upper limit, in bytes, of the size of the unpacked archive.
+        folders: folders below a root that are searched for the archive, which is read without unpacking it. Empty if
+            a downloaded archive is unpacked and then deleted.
     """
 
     name: str
@@ -77,14 +77,14 @@ class Publication:
     """The files of a published dataset.
 
     Args:
-        files: by split and by name, what each file is when it is decompressed. So one checksum serves plain, .gz, .xz
-            and archived copies.
-        images: how many there are in each split.
-        folders: below a root, in which the files are looked for, in this order.
-        home: the one of `folders` that downloads go to.
-        sources: what can be downloaded.
-        archive: that the files are published in, if any.
-        pickles: below a root, copies that would have to be unpickled, which is never done.
+        files: size and checksum of each decompressed file, by split and name. So one checksum is valid for plain, .gz,
+            .xz and archived copies.
+        images: number of images in each split.
+        folders: folders below a root that are searched for the files, in this order.
+        home: the one of `folders` in which downloads are stored.
+        sources: files that can be downloaded.
+        archive: the archive in which the files are published, if any.
+        pickles: paths below a root of pickled copies. They are never loaded; a message names them.
     """
 
     files: Mapping[str, Mapping[str, PublishedFile]]
@@ -101,7 +101,7 @@ class Publication:
         object.__setattr__(self, "by_name", every)
 
     def locate(self, root: Path, split: str) -> Path | None:
-        """Return the folder at or below `root` that holds the files of the split, or else the archive; or None."""
+        """Return the folder at or below `root` with the files of the split, else the archive, else None."""
         if (folder := find_folder(root, self.folders, self.files[split])) or self.archive is None:
             return folder
         archives = (root / place / self.archive.name for place in self.archive.folders)
@@ -110,40 +110,40 @@ class Publication:
 
 @dataclass(frozen=True)
 class Own:
-    """A kind of data of the user's own.
+    """A kind of data that the user provides with `--data`.
 
     Args:
-        recognises: whether what `--data` was given is of this kind.
-        is_code: whether the place is the path of a function, which reading imports and calls.
+        recognises: function that says whether the value of `--data` is of this kind.
+        is_code: whether the place is the path of a function; reading then imports and calls it.
     """
 
     recognises: Callable[[str], bool]
     is_code: bool = False
 
     def place(self, given: str) -> str:
-        """Return the place that a run keeps, for what `--data` was given: paths become absolute."""
+        """Return the value of `--data` as a run stores it: with absolute paths."""
         return given if self.is_code else str(Path(given).resolve())
 
     def title(self, place: str) -> str:
-        """Return what titles call the data of a place."""
+        """Return the name of the data at a place, for titles."""
         return place if self.is_code else PurePath(place).name
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """One dataset, or one kind of data of the user's own. Torch is imported inside `read`.
+    """One dataset, or one kind of a user's own data. Torch is imported inside `read`.
 
     Args:
-        name: as it is typed.
+        name: as typed on the command line.
         description: one line, for help and documentation.
-        read: returns the images that are wanted; it may leave another `image_size` to the caller.
-        class_names: one per class; empty where the data say so themselves.
-        image_size: height and width in pixels where nothing else is asked for; None where the data say so themselves.
-        channels: 1 for grey, 3 for RGB; None likewise.
-        publication: its files; None where it needs no download.
-        comes_with: for a dataset without files of its own, the package that contains it.
+        read: function that returns the requested images; it may leave scaling to `image_size` to the caller.
+        class_names: one per class; empty if they are read from the data.
+        image_size: default height and width in pixels; None if it is read from the data.
+        channels: 1 for grey, 3 for RGB; None if it is read from the data.
+        publication: the published files; None if the dataset needs no download.
+        comes_with: the package that contains the dataset, if it has no files of its own.
         seeded: whether the seed decides which images are in which split.
-        own: for data of the user's own, how they are recognised.
+        own: for a user's own data, how they are recognised.
     """
 
     name: str
@@ -159,13 +159,13 @@ class DatasetSpec:
 
     @property
     def published(self) -> Publication:
-        """The publication of a dataset that has one."""
+        """The published files of a dataset that has some."""
         assert self.publication is not None
         return self.publication
 
     @property
     def summary(self) -> str:
-        """The description with the facts that are known of all images."""
+        """The description, with image size, channels and classes if all images share them."""
         facts = [f"{len(self.class_names)} classes"] if self.class_names else []
         if self.image_size is not None:
             facts.append(f"{self.image_size}x{self.image_size} pixels")

@@ -1,4 +1,4 @@
-"""STL-10 from its binary files, labelled images only.
+"""STL-10, read from its binary files; labelled images only.
 
 Source: A. Coates, H. Lee, A. Y. Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning,
 AISTATS 2011.
@@ -17,7 +17,7 @@ _IMAGE_BYTES = 3 * 96 * 96
 
 
 def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
-    """Read one split, `(n, 3, 96, 96)`, from a folder; a fragment whose images have their labels is marked as one.
+    """Read one split, `(n, 3, 96, 96)`, from a folder; an incomplete split with matching labels is marked.
 
     Raises:
         UserError: a file is missing, damaged or not the published one, or images and labels do not belong together.
@@ -35,7 +35,7 @@ def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     if not content or len(content) % _IMAGE_BYTES:
         problem = f"has {len(content)} bytes, not a whole number of images of {_IMAGE_BYTES} bytes"
         raise wrong_content(images_path, problem, spec.name)
-    # Each plane is stored column by column, so height and width change places.
+    # Each plane is stored column by column, so height and width are swapped.
     images = np.frombuffer(content, np.uint8).reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
     labels = np.frombuffer(read_published(labels_path, spec, labels_name), np.uint8)
     if len(images) != len(labels):
@@ -66,7 +66,7 @@ STL10 = DatasetSpec(
     read=_read,
     publication=Publication(
         images={"train": 5_000, "test": 8_000},
-        # A fragment comes last, so that a whole copy beside it wins.
+        # The fragment comes last, so that a complete copy is preferred.
         folders=("", "stl10_binary", "stl10", "stl10/stl10_binary", "stl10-partial"),
         home="stl10_binary",
         # Only md5 is published for single files (torchvision/datasets/stl10.py).

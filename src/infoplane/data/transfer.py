@@ -1,4 +1,4 @@
-"""Downloading one file of known size and checksum, from whichever mirror has it."""
+"""Download one file of known size and checksum from the first mirror that has it."""
 
 import fcntl
 import hashlib
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 # What is called with the name of a file, the bytes that are there and the bytes expected.
 Progress = Callable[[str, int, int], None]
 
-ROUNDS = 2  # through all mirrors; faults that pass, such as broken connections, get the second one
+ROUNDS = 2  # rounds through all mirrors; temporary faults, such as broken connections, get a second one
 PAUSE_SECONDS = 1.0  # between rounds
-TIMEOUT_SECONDS = (10, 60)  # to connect; between two pieces
-DEADLINE_SECONDS = 120.0  # of one attempt, besides the time that the slowest accepted connection takes
-SLOWEST = 50_000  # bytes a second
+TIMEOUT_SECONDS = (10, 60)  # timeouts: to connect; between two pieces
+DEADLINE_SECONDS = 120.0  # for one attempt, in addition to the time that the slowest accepted connection takes
+SLOWEST = 50_000  # bytes per second
 _REDIRECTS = 10
 _PIECE = 1 << 16
 
 
 class _AttemptError(Exception):
-    """Why a mirror did not give the file, and whether asking it again can help."""
+    """Why a download from a mirror failed, and whether another attempt can help."""
 
     def __init__(self, reason: str, *, passing: bool) -> None:
         super().__init__(reason)
@@ -36,18 +36,18 @@ class _AttemptError(Exception):
 
 
 def download(name: str, source: Source, target: Path, progress: Progress | None) -> Path:
-    """Download a file beside `target`, and return its path once its checksum is right.
+    """Download a file into the folder of `target`, check its checksum, and return its path.
 
-    What has arrived stays there, so that the next call goes on from it, also after this process was killed.
+    A partial download is kept, so that the next call continues it, also after this process was killed.
 
     Args:
-        name: of the dataset, for messages.
-        source: the file.
-        target: where the caller will put it.
-        progress: told about every piece.
+        name: name of the dataset, for messages.
+        source: the file to download.
+        target: path to which the caller will move the file.
+        progress: called for every piece that arrives.
 
     Raises:
-        UserError: no mirror has the file or all are out of reach, or another process is downloading it.
+        UserError: no mirror has the file, no mirror can be reached, or another process is downloading it.
     """
     part = target.with_name(f".{target.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def download(name: str, source: Source, target: Path, progress: Progress | None)
 
 
 def _ask_mirrors(source: Source, file: BufferedRandom, shown: str, progress: Progress | None) -> dict[str, str] | None:
-    """Fill `file` and return None, or the failure of each mirror."""
+    """Download into `file` and return None; if no mirror works, return the failure of each."""
     failures: dict[str, str] = {}
     waiting = list(source.urls)
     for turn in range(ROUNDS):
@@ -85,7 +85,7 @@ def _ask_mirrors(source: Source, file: BufferedRandom, shown: str, progress: Pro
                 _check(source, file)
             except _AttemptError as failure:
                 failures[url] = str(failure)
-                # what was kept from before may be to blame, and is gone now: ask the same mirror for the whole
+                # the kept part may be wrong and was deleted: download the whole file from the same mirror
                 from_before = before > 0 and os.fstat(file.fileno()).st_size == 0
                 if not failure.passing and not from_before:
                     waiting.remove(url)
@@ -108,7 +108,7 @@ def _receive(url: str, source: Source, file: BufferedRandom, said: Callable[[int
     began = time.monotonic()
     deadline = began + DEADLINE_SECONDS + source.size / SLOWEST
     present = os.fstat(file.fileno()).st_size
-    # Servers that compress on the way would have .gz files arrive unpacked, with another checksum.
+    # With a compressed transfer, .gz files would arrive unpacked and have another checksum.
     headers = {"Accept-Encoding": "identity"}
     if 0 < present < source.size:
         headers["Range"] = f"bytes={present}-"
@@ -150,12 +150,12 @@ def _receive(url: str, source: Source, file: BufferedRandom, said: Callable[[int
 
 
 def _start(answer: "requests.Response", present: int) -> int:
-    """Return the place in the file at which the answer begins."""
+    """Return the position in the file at which the response begins."""
     if answer.status_code != 206:
         return 0
     if answer.headers.get("Content-Range", "").startswith(f"bytes {present}-"):
         return present
-    raise _AttemptError("answers with another part of the file than was asked for", passing=False)
+    raise _AttemptError("sends another part of the file than requested", passing=False)
 
 
 def _explained(error: "requests.RequestException") -> _AttemptError:

@@ -1,4 +1,4 @@
-"""Comparing the copy of a dataset that is there with what was published."""
+"""Verify the copy of a dataset on disk against the published checksums."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,15 +39,15 @@ def verify(name: str, folder: Path | None = None) -> list[FileCheck]:
     """Read the copy of a dataset that `load_split` would read, and compare every file with the published one.
 
     Args:
-        name: a dataset that is not the user's own.
-        folder: look below this folder only; by default below `INFOPLANE_DATA` and the user's cache.
+        name: a published dataset.
+        folder: search this folder only; by default `INFOPLANE_DATA` and the user's cache.
 
     Returns:
-        One entry per file, or one per split that is not there. A fragment whose images and labels
-        belong together is usable, so its files are ok; their message says what is missing.
+        One entry per file, or one per missing split. An incomplete file whose images and labels match is usable, so it
+        is ok; its message says what is missing.
 
     Raises:
-        UserError: the dataset is not one of these.
+        UserError: the name is not that of a published dataset.
     """
     spec = shipped_dataset(name)
     if spec.publication is None:

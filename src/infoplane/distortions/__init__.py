@@ -1,6 +1,6 @@
-"""Changes of images that each destroy one kind of cue, and the list of them.
+"""Distortions: changes of images that each destroy one kind of cue, and the list of them.
 
-The names are loaded when they are first used: reading the lists of what there is costs no torch.
+Names are imported when they are first used, so the list of distortions can be read without importing torch.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The distortions that studies choose from. To add one, write its function and add it to the list."""
+"""List of the distortions that a study can measure. To add one, write its function and add it to the list."""
 
 import math
 from typing import TYPE_CHECKING
@@ -84,10 +84,10 @@ DISTORTIONS: list[Distortion] = [
 
 
 def distortion_named(name: str) -> Distortion:
-    """Return the distortion of this name.
+    """Return the distortion with this name.
 
     Raises:
-        UserError: there is none; the message lists those that there are.
+        UserError: there is no such distortion; the message lists all distortions.
     """
     known = {distortion.name: distortion for distortion in DISTORTIONS}
     if name not in known:

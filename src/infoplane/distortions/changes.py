@@ -1,9 +1,9 @@
-"""Changes of images that each destroy one kind of cue.
+"""Distort images; each function destroys one kind of cue.
 
-All take images `(n, channels, height, width)`, float32 or float64 in [0, 1], on any device, and return new ones of that
-shape, type and range. At its identity level a distortion returns the same bits. Draws come from a generator on the CPU
-or on the images' device, and belong to images by their place: the same seed distorts original and attacked versions of
-the same examples alike.
+All functions take images `(n, channels, height, width)`, float32 or float64 in [0, 1], on any device, and return new
+images of the same shape, type and range. At its identity level a distortion returns equal images, to the last bit.
+Random numbers come from a generator on the CPU or on the images' device and depend on an image's index alone: the same
+seed distorts the original and attacked versions of an example in the same way.
 """
 
 import math
@@ -15,17 +15,17 @@ from torch import Tensor
 from infoplane.checks import check_at_least, check_images, check_labels
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
-TEXTURE_PIECES = 4  # per side, that another image's texture is cut into; the nearest number that divides the size
+TEXTURE_PIECES = 4  # patches per side for another image's texture; the nearest number that divides the size is used
 
 
 def saturate(images: Tensor, level: float) -> Tensor:
-    """Push every pixel v towards 0 or 1: 1/2 + 1/2 sign(2v - 1) |2v - 1|^(2 / level). Destroys texture, keeps shape.
+    """Saturate: move every pixel v to 1/2 + 1/2 sign(2v - 1) |2v - 1|^(2 / level). Destroys texture, keeps shape.
 
     A pixel of exactly 1/2 stays there at every level.
 
     Args:
         images: see above.
-        level: at least 2, which changes nothing.
+        level: at least 2; 2 changes nothing.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -35,7 +35,7 @@ def saturate(images: Tensor, level: float) -> Tensor:
     check_images(images)
     if not (math.isfinite(level) and level >= 2):
         raise ValueError(f"level must be finite and at least 2, got {level}")
-    if level == 2:  # computed, 2v - 1 would round the lowest bits of dark pixels away
+    if level == 2:  # returned as it is, because 2v - 1 would round the lowest bits of dark pixels
         return images.clone()
     centred = 2 * images - 1
     return (1 + centred.sign() * centred.abs().pow(2 / level)) / 2
@@ -44,15 +44,15 @@ def saturate(images: Tensor, level: float) -> Tensor:
 def shuffle_patches(images: Tensor, pieces: int, *, generator: torch.Generator) -> Tensor:
     """Cut each image into pieces x pieces patches and put them back in random order. Destroys shape, keeps texture.
 
-    Each image has its own permutation. With a generator on the CPU, images keep theirs when they come in several calls.
+    Each image has its own permutation. With a generator on the CPU, it does not depend on how images are batched.
 
     Args:
         images: see above.
-        pieces: per side, at least 1, which changes nothing; divides height and width.
-        generator: of the permutations.
+        pieces: patches per side, at least 1; must divide height and width; 1 changes nothing.
+        generator: draws the permutations.
 
     Raises:
-        ValueError: an argument is outside the description above; where `pieces` does not divide, it says what does.
+        ValueError: an argument is outside the description above; if `pieces` does not divide, it lists what does.
 
     Source: Zhang & Zhu (2019), arXiv:1905.09797, Section 3.
     """
@@ -66,12 +66,12 @@ def shuffle_patches(images: Tensor, pieces: int, *, generator: torch.Generator) 
 def low_pass(images: Tensor, width: float) -> Tensor:
     """Blur: multiply each channel's spectrum by exp(-2 (pi width f)^2), f in cycles per pixel. Destroys fine detail.
 
-    That is a Gaussian whose standard deviation is `width` pixels, on an image that repeats itself beyond its borders.
-    The mean of each channel is kept.
+    This is convolution with a Gaussian of standard deviation `width` pixels and periodic borders. The mean of each
+    channel is kept.
 
     Args:
         images: see above.
-        width: in pixels, at least 0, which changes nothing.
+        width: in pixels, at least 0; 0 changes nothing.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -85,13 +85,13 @@ def low_pass(images: Tensor, width: float) -> Tensor:
 
 
 def high_pass(images: Tensor, width: float) -> Tensor:
-    """Keep what `low_pass` of this width takes away, and the mean of each channel. Destroys coarse form.
+    """Keep what `low_pass` of this width removes, and the mean of each channel. Destroys coarse form.
 
-    Pixels that leave [0, 1] are clipped.
+    Pixels outside [0, 1] are clipped.
 
     Args:
         images: see above.
-        width: in pixels, positive; infinity changes nothing, for such a blur leaves the mean alone.
+        width: in pixels, positive; infinity changes nothing, because such a blur keeps only the mean.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -103,16 +103,16 @@ def high_pass(images: Tensor, width: float) -> Tensor:
         raise ValueError(f"width must be positive, or infinite, got {width}")
     if math.isinf(width):
         return images.clone()
-    images = images.contiguous()  # the order of a sum, hence its last bits, would follow the layout
+    images = images.contiguous()  # otherwise the order of a sum, and so its last bits, depends on the memory layout
     return (images - _blurred(images, width) + images.mean(dim=(2, 3), keepdim=True)).clamp_(0, 1)
 
 
 def remove_colour(images: Tensor, share: float = 1.0) -> Tensor:
-    """Move every channel towards the pixel's luminance (ITU-R BT.601), which is kept. Destroys colour.
+    """Move every channel towards the pixel's luminance (ITU-R BT.601); the luminance is kept. Destroys colour.
 
     Args:
         images: see above, with three channels: red, green, blue.
-        share: of the way, from 0, which changes nothing, to 1, where all channels are equal.
+        share: fraction of the way, in [0, 1]; 0 changes nothing, and at 1 all channels are equal.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -134,12 +134,12 @@ def remove_colour(images: Tensor, share: float = 1.0) -> Tensor:
 def add_noise(images: Tensor, deviation: float, *, generator: torch.Generator) -> Tensor:
     """Add independent Gaussian noise to every pixel and clip to [0, 1]. Destroys faint detail of any size.
 
-    Clipped, the noise is weaker than its name near black and white.
+    Near black and white, clipping makes the noise weaker than `deviation`.
 
     Args:
         images: see above.
-        deviation: standard deviation before clipping, in pixels of [0, 1], at least 0, which changes nothing.
-        generator: of the noise.
+        deviation: standard deviation before clipping, in pixels of [0, 1], at least 0; 0 changes nothing.
+        generator: draws the noise.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -156,22 +156,22 @@ def add_noise(images: Tensor, deviation: float, *, generator: torch.Generator) -
 
 
 def exchange_texture(images: Tensor, labels: Tensor, width: float, *, generator: torch.Generator) -> Tensor:
-    """Give each image the texture of one of another class. Sets shape and texture against each other.
+    """Give each image the texture of an image of another class, so that shape and texture disagree.
 
-    The shape is `low_pass` of the image; the texture, what `low_pass` takes from an image of another class out of this
-    same batch, cut into patches that are shuffled, so that no outline comes with it. Their sum is clipped to [0, 1].
-    The label stays that of the shape.
+    The shape is `low_pass` of the image. The texture is what `low_pass` removes from an image of another class in the
+    same batch; it is cut into patches and shuffled, so that it carries no outline. Their sum is clipped to [0, 1]. The
+    label stays that of the shape.
 
     Args:
         images: see above, of at least two classes.
         labels: `(n,)` integers.
-        width: of the blur in pixels, at least 0, which changes nothing: the larger, the more is exchanged.
-        generator: of the choice of images and of the permutations.
+        width: width of the blur in pixels, at least 0; 0 changes nothing, and a larger width exchanges more.
+        generator: draws the other images and the permutations.
 
     Raises:
         ValueError: an argument is outside the description above.
 
-    Source: ours, in the spirit of the cue conflicts of Geirhos et al. (2019), arXiv:1811.12231, without style transfer.
+    Source: this project, after the cue conflicts of Geirhos et al. (2019), arXiv:1811.12231, without style transfer.
     """
     check_images(images)
     donors = texture_donors(labels, generator=generator)
@@ -187,7 +187,7 @@ def exchange_texture(images: Tensor, labels: Tensor, width: float, *, generator:
 
 
 def texture_donors(labels: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Draw for each example, uniformly, one of another class.
+    """Draw for each example, uniformly, an example of another class.
 
     Args:
         labels: `(n,)` integers, of at least two classes.
@@ -210,7 +210,7 @@ def texture_donors(labels: Tensor, *, generator: torch.Generator) -> Tensor:
     others = len(labels) - own
     draws = torch.rand(len(labels), generator=generator, device=generator.device, dtype=torch.double).cpu()
     place = (draws * others).long().clamp_(max=others - 1)
-    begin = (sizes.cumsum(0) - sizes)[inverse]  # of the example's class among examples in the order of classes
+    begin = (sizes.cumsum(0) - sizes)[inverse]  # start of the example's class among examples sorted by class
     return order[torch.where(place < begin, place, place + own)]
 
 
@@ -221,7 +221,7 @@ def divisors(height: int, width: int) -> list[int]:
 
 
 def nearest_divisors(pieces: Sequence[float], height: int, width: int) -> tuple[int, ...]:
-    """Return for each of `pieces` the nearest number that divides both sides, the smaller of two, each once."""
+    """Return for each of `pieces` the nearest number that divides both sides (the smaller if tied), without repeats."""
     known = divisors(height, width)
     return tuple(dict.fromkeys(min(known, key=lambda number: abs(number - wanted)) for wanted in pieces))
 
@@ -236,7 +236,7 @@ def check_pieces(pieces: int, height: int, width: int) -> None:
 
 def _shuffled(values: Tensor, pieces: int, generator: torch.Generator) -> Tensor:
     number, channels, height, width = values.shape
-    # float64: equal draws, which argsort would leave in order, are out of reach
+    # float64, so that ties, which argsort would leave in order, practically do not occur
     draws = torch.rand(number, pieces**2, generator=generator, device=generator.device, dtype=torch.double)
     order = draws.argsort(dim=1).to(values.device)
     cut = values.reshape(number, channels, pieces, height // pieces, pieces, width // pieces)
@@ -247,7 +247,7 @@ def _shuffled(values: Tensor, pieces: int, generator: torch.Generator) -> Tensor
 
 
 def _blurred(images: Tensor, width: float) -> Tensor:
-    """Return the images under a Gaussian of this standard deviation; rounding can leave [0, 1] by a hair."""
+    """Return the images blurred by a Gaussian of this standard deviation; rounding can slightly exceed [0, 1]."""
     height, columns = images.shape[2:]
     facts = {"dtype": images.dtype, "device": images.device}
     vertical, horizontal = torch.fft.fftfreq(height, **facts), torch.fft.rfftfreq(columns, **facts)

@@ -1,4 +1,4 @@
-"""What is known of one distortion: what it destroys, and its levels."""
+"""`Distortion`: name, destroyed cue, levels and function of one distortion."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,14 +15,15 @@ class Distortion:
     """One distortion. Torch is imported inside `apply`.
 
     Args:
-        name: as it is typed.
-        destroys: which cue.
-        level: what the number is.
+        name: as typed on the command line.
+        destroys: the cue that it destroys.
+        level: meaning of the level, e.g. a width in pixels.
         identity: the level that changes nothing.
-        levels: by default, from the identity on.
-        apply: takes images, labels, the level and a generator, and returns new images; it raises ValueError where the
+        levels: default levels, the identity first.
+        apply: function of images, labels, level and generator that returns new images; it raises ValueError if the
             level does not fit the images.
-        fitted: of the default levels, for images of this height and width; by default the levels themselves.
+        fitted: function that adapts the default levels to images of this height and width; by default they are used
+            unchanged.
         lends_textures: whether each image gets the texture of the image that `texture_donors` draws first for it.
     """
 

@@ -1,6 +1,6 @@
-"""Networks with normalisation inside and a default choice of probed layers, and the way to a user's own network.
+"""Networks that normalise images themselves and name their probed layers, and loading of a user's own network.
 
-The names are loaded when they are first used: reading the lists of what there is costs no torch.
+Names are imported when they are first used, so the list of networks can be read without importing torch.
 """
 
 import lazy_loader

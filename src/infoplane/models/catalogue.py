@@ -15,12 +15,12 @@ MODELS: list[ModelSpec] = [LENET5, WIDERESNET]
 
 
 def model_named(name: str) -> ModelSpec:
-    """Return the network of this name, or the user's own where the name is "package.module:function".
+    """Return the spec of the network with this name, or of the user's own network "package.module:function".
 
-    A function of the user's own is not imported before the network is built.
+    A user's own function is imported only when the network is built.
 
     Raises:
-        UserError: there is none; the message lists those that there are.
+        UserError: there is no such network; the message lists all networks.
     """
     known = {model.name: model for model in MODELS}
     if name in known:

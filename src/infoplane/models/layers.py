@@ -1,4 +1,4 @@
-"""Which layers of a network to probe when nobody says."""
+"""Choose the layers of a network to probe if the user names none."""
 
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
@@ -7,19 +7,19 @@ from infoplane.networks.wrappers import named_layers, unwrapped
 
 
 def chosen_layers(model: nn.Module) -> tuple[str, ...]:
-    """Return `model.probed_layers`, or nothing where the network does not have it."""
+    """Return `model.probed_layers`, or an empty tuple if the network has no such attribute."""
     chosen: object = getattr(unwrapped(model), "probed_layers", None)
     return tuple(chosen) if isinstance(chosen, list | tuple) else ()
 
 
 def default_layers(model: nn.Module) -> tuple[str, ...]:
-    """Return `model.probed_layers` where the network has it, otherwise its layers with weights.
+    """Return `model.probed_layers` if the network has it, otherwise its layers with weights.
 
-    Those are all two-dimensional convolutions and linear layers, in order of definition, also ones that a forward pass
-    does not call.
+    Layers with weights are all two-dimensional convolutions and linear layers, in order of definition. Layers that a
+    forward pass does not call are included.
 
     Raises:
-        ValueError: it has neither.
+        ValueError: the network has neither.
     """
     network = unwrapped(model)
     if own := chosen_layers(network):
@@ -27,7 +27,7 @@ def default_layers(model: nn.Module) -> tuple[str, ...]:
     layers = tuple(
         name
         for name, module in named_layers(network).items()
-        # Attention uses the weights of its output layer without calling the layer: a probe would hear nothing.
+        # Attention uses the weights of its output layer without calling the layer, so a hook on it never runs.
         if isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear)
     )
     if not layers:

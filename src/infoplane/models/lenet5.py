@@ -1,4 +1,4 @@
-"""LeNet-5 as the study uses it: ReLU and max-pooling, no padding."""
+"""LeNet-5, as the study uses it: with ReLU and max-pooling, without padding."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,22 @@ from torch import Tensor, nn
 from infoplane.checks import check_at_least
 from infoplane.models.normalisation import Normalise
 
-# Two 5x5 convolutions and two halvings leave one pixel of 16, and none of 15.
+# Two 5x5 convolutions and two poolings leave 1 pixel of 16, and none of 15.
 SMALLEST_IMAGE = 16
 
 
 class LeNet5(nn.Module):
-    """Two convolutions and three linear layers: images in [0, 1] to logits, `(batch, classes)`.
+    """Two convolutions and three linear layers; maps images in [0, 1] to logits, `(batch, classes)`.
 
-    44,426 parameters at 28 pixels, one channel and ten classes; only `fc1` depends on the image size. Weights start
-    as torch's layers do by default.
+    It has 44,426 parameters for images of 28 pixels, one channel and ten classes. Only `fc1` depends on the image size.
+    Initial weights are torch's defaults.
 
     Args:
         image_size: height and width in pixels, at least 16.
-        channels: of the images.
-        classes: at least 2.
-        mean: of the pixels, one number or one per channel; see `Normalise`.
-        std: likewise.
+        channels: number of image channels.
+        classes: number of classes, at least 2.
+        mean: mean of the pixels, one number or one per channel; see `Normalise`.
+        std: standard deviation of the pixels, one number or one per channel.
 
     Raises:
         ValueError: an argument is outside the description above; in `forward`, the batch has another shape.
@@ -32,7 +32,7 @@ class LeNet5(nn.Module):
     arXiv:2207.05756.
     """
 
-    probed_layers = ("conv1", "conv2", "fc1", "fc2", "fc3")  # each before its ReLU
+    probed_layers = ("conv1", "conv2", "fc1", "fc2", "fc3")  # each is the output before its ReLU
     first_layer = "conv1"
 
     def __init__(
@@ -56,7 +56,7 @@ class LeNet5(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, `(batch, classes)`, of images `(batch, channels, image_size, image_size)` in [0, 1]."""
-        # ReLU of the maximum is the maximum of ReLU, of a quarter of the units.
+        # Pooling before ReLU gives the same result, and ReLU then runs on a quarter of the units.
         features = F.relu(F.max_pool2d(self.conv1(self.normalise(images)), 2))
         features = F.relu(F.max_pool2d(self.conv2(features), 2))
         features = F.relu(self.fc1(features.flatten(start_dim=1)))

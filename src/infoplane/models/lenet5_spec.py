@@ -1,4 +1,4 @@
-"""What is known of LeNet-5 before it is built."""
+"""Spec of LeNet-5: name, description and builder."""
 
 from typing import TYPE_CHECKING
 

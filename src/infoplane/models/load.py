@@ -1,4 +1,4 @@
-"""From a seed, or from a name on the command line, to a network."""
+"""Construct a network from a seed, or from a user's own function."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,21 +13,21 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def construct(factory: Callable[[], Network], *, seed: int) -> Network:
-    """Return `factory()`, whose weights are decided by `seed` alone; torch's global generators stay as they were."""
+    """Return `factory()` with weights that depend on `seed` alone; torch's global generators are restored."""
     with isolated_global_generator(seed):
         return factory()
 
 
 def model_from_path(path: str, **facts: int) -> nn.Module:
-    """Import a function by its path and return the network that it makes.
+    """Import a function by its path and return the network that it returns.
 
     Args:
-        path: "package.module:function"; a subclass of `nn.Module` serves as well.
-        facts: image_size, channels, classes: those that the function's signature has are passed to it.
+        path: "package.module:function"; a subclass of `nn.Module` can take the function's place.
+        facts: image_size, channels and classes. The function is given those that its signature names.
 
     Raises:
-        UserError: there is no such module or function, it raises, it asks for more than `facts`, or it returns
-            something else than an `nn.Module`.
+        UserError: there is no such module or function, it raises, it asks for more than `facts`, or it does not
+            return an `nn.Module`.
     """
     model = call_function(find_function(path, "model"), facts, path, "model")
     if not isinstance(model, nn.Module):

@@ -1,4 +1,4 @@
-"""The first layer of every network here: it takes pixels in [0, 1], so attacks and probes never meet normalisation."""
+"""`Normalise`, the first layer of every network here, so that attacks and probes work on pixels in [0, 1]."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ class Normalise(nn.Module):
     """Check the shape of a batch of images, then subtract `mean` and divide by `std`, per channel.
 
     Args:
-        channels: of the images.
+        channels: number of image channels.
         image_size: height and width of the images in pixels.
         mean: one number, or one per channel, in pixel units of [0, 1].
-        std: likewise, positive.
+        std: one positive number, or one per channel, in pixel units of [0, 1].
 
     Raises:
         ValueError: an argument is outside the description above; in `forward`, the batch has another shape.
@@ -33,7 +33,7 @@ class Normalise(nn.Module):
         check_at_least(channels, 1, name="channels")
         self.channels = channels
         self.image_size = image_size
-        # Buffers, so that a checkpoint carries the normalisation its weights were trained with.
+        # Buffers, so that a checkpoint contains the normalisation with which its weights were trained.
         self.register_buffer("mean", _per_channel(mean, channels, name="mean"))
         self.register_buffer("std", _per_channel(std, channels, name="std"))
         if not (self.std > 0).all():
@@ -41,7 +41,7 @@ class Normalise(nn.Module):
         self._note_identity()
 
     def _note_identity(self) -> None:
-        # now, not at each pass: looking at a value would make a GPU wait
+        # once, not in each pass: reading a value makes a GPU wait
         self._is_identity = bool((self.mean == 0).all() and (self.std == 1).all())
 
     def _load_from_state_dict(self, *args: Any, **named: Any) -> None:
@@ -50,7 +50,7 @@ class Normalise(nn.Module):
 
     @property
     def divides_pixels_by(self) -> Tensor | None:
-        """By what `forward` divides, `(channels, 1, 1)`; None where it changes nothing. Attacks go back through it."""
+        """The divisor in `forward`, `(channels, 1, 1)`, for the gradients of attacks; None if nothing is changed."""
         return None if self._is_identity else self.std
 
     def forward(self, images: Tensor) -> Tensor:

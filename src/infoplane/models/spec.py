@@ -1,4 +1,4 @@
-"""All that is known of one network: its name, its own settings, and how it is built."""
+"""`ModelSpec`: name, description, settings and builder of one network."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class ImageFacts(NamedTuple):
 
 
 class ModelSettings(BaseModel):
-    """Base of the settings that only one network has; a field's docstring is its help."""
+    """Base class of the settings that only one network has; the docstring of a field is its help text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -43,13 +43,13 @@ class ModelSpec:
     """One network. Torch is imported inside `build`.
 
     Args:
-        name: as it is typed.
+        name: as typed on the command line.
         description: one line, for help and documentation.
-        build: returns the network with its initial weights, drawn from torch's global generator; it raises ValueError
-            where settings and images do not fit each other.
-        settings: that only this network has.
+        build: function that returns the network with its initial weights, drawn from torch's global generator; it
+            raises ValueError if the settings do not fit the images.
+        settings: settings that only this network has.
         normalises: whether the network subtracts the mean of the pixels and divides by their std.
-        channels_last: whether the network takes images in this layout, with which a CPU is twice as fast.
+        channels_last: whether the network runs in the channels-last memory format, which is twice as fast on a CPU.
     """
 
     name: str
@@ -60,10 +60,10 @@ class ModelSpec:
     channels_last: bool = False
 
     def checked(self, given: Mapping[str, Any]) -> ModelSettings:
-        """Return the settings by name as an object, with defaults for those that are not given.
+        """Return the given settings as an object, with defaults for the others.
 
         Raises:
-            UserError: the network has no such setting, or refuses its value.
+            UserError: the network has no such setting, or a value is not valid.
         """
         try:
             return self.settings.model_validate(dict(given))

@@ -1,4 +1,4 @@
-"""Wide residual networks, pre-activation, with LeakyReLU and for any image size."""
+"""Wide residual networks with pre-activation and LeakyReLU, for any image size."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ LARGEST_POOL = 8  # the final map of a 32-pixel image; larger images keep a grid
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, each behind BatchNorm and LeakyReLU, added to the block's input.
+    """Two 3x3 convolutions, each after BatchNorm and LeakyReLU, whose result is added to the block's input.
 
-    Where the width changes, the shortcut is a 1x1 convolution of the *activated* input, which both branches then
-    share; where it does not, the shortcut is the raw input.
+    If the width changes, the shortcut is a 1x1 convolution of the *activated* input, which both branches share.
+    Otherwise the shortcut is the raw input.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
@@ -40,23 +40,23 @@ class Block(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """WideResNet-`depth`-`widen_factor`: images in [0, 1] to logits, `(batch, classes)`.
+    """WideResNet-`depth`-`widen_factor`; maps images in [0, 1] to logits, `(batch, classes)`.
 
     A 3x3 stem with 16 channels, three groups of (depth - 4) / 6 blocks with 16, 32 and 64 times `widen_factor`
-    channels and strides 1, 2, 2, then BatchNorm, LeakyReLU, average pooling and a linear layer on all that pooling
-    leaves. WRN-10-1 with three channels and ten classes has 77,850 parameters at 32 pixels, 79,770 at 64 and 82,970
+    channels and strides 1, 2, 2, then BatchNorm, LeakyReLU, average pooling and a linear layer on the flattened
+    result. WRN-10-1 with three channels and ten classes has 77,850 parameters at 32 pixels, 79,770 at 64 and 82,970
     at 96. Convolutions have no bias and start from N(0, 2 / fan_out), BatchNorm from (1, 0), the linear bias from 0.
 
-    The probed layer of a group is the first LeakyReLU of its first block, so its width lags by one group.
+    The probed layer of a group is the first LeakyReLU of its first block, so it has the width of the group before.
 
     Args:
         depth: 6n + 4 with n at least 1.
         widen_factor: at least 1.
         image_size: height and width in pixels.
-        channels: of the images.
-        classes: at least 2.
-        mean: of the pixels, one number or one per channel; see `Normalise`.
-        std: likewise.
+        channels: number of image channels.
+        classes: number of classes, at least 2.
+        mean: mean of the pixels, one number or one per channel; see `Normalise`.
+        std: standard deviation of the pixels, one number or one per channel.
 
     Raises:
         ValueError: an argument is outside the description above; in `forward`, the batch has another shape.
@@ -100,7 +100,7 @@ class WideResNet(nn.Module):
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                # The released code's gain is ReLU's, also here where the slope is 0.1.
+                # The released code uses the gain of ReLU although the negative slope is 0.1; so does this.
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.linear.bias)
 

@@ -1,4 +1,4 @@
-"""What is known of wide residual networks before they are built."""
+"""Spec of wide residual networks: name, description, settings and builder."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class WideResNetSettings(ModelSettings):
-    """Depth and width."""
+    """Settings of wide residual networks: depth and width."""
 
     depth: int = Field(10, ge=10)
     """Depth of a WideResNet, 6n + 4."""

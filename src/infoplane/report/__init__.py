@@ -1,1 +1,1 @@
-"""What a run says, for people: terminal table, paper figures and one self-contained page."""
+"""Reports of a run: terminal tables, figures for papers and one self-contained HTML page."""

@@ -1,4 +1,4 @@
-"""Records as a reader sees them. This is the one place where nats become bits."""
+"""Convert records from nats to bits for reports, and join them to points of the information plane."""
 
 import math
 
@@ -20,7 +20,7 @@ from infoplane.records.tables import (
 from infoplane.report.examples import examples_order
 from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFERRED_FIXED, TRUSTED, TRUSTED_FIXED
 
-# Numbers are printed with two decimals: what is clipped by less looks as it is.
+# Numbers are printed with two decimals: smaller clipping is not visible.
 RESOLUTION_BITS = 0.005
 
 POINT_KEYS = ("seed", "training", "examples", "epoch", "layer_index", "layer", "estimator")
@@ -36,16 +36,16 @@ def bits(nats: pl.Expr) -> pl.Expr:
 
 
 def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.DataFrame:
-    """Return the measurements of undistorted test examples, or of distorted ones alone, with their numbers in bits.
+    """Return the measurements of undistorted test examples, or of distorted ones, in bits.
 
     `estimator`, `saturated`, `null_like` and `undersampled` are those of `standing.with_standing`.
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
-    `error_bits` (one standard error; None where saturated, as a ceiling has no spread to report), `low_bits` and
-    `high_bits` (95 % interval, likewise), `ceiling_bits` and `null_bits` (95 % quantile over permuted labels).
+    `error_bits` (one standard error; None if saturated), `low_bits` and `high_bits` (95 % interval; None if saturated),
+    `ceiling_bits` and `null_bits` (95 % quantile over permuted labels).
     """
     saturated = pl.col("saturated")
-    # without values that are not finite: a diverged network still gets a report
+    # values that are not finite are dropped, so that a diverged network still gets a report
     rows = with_standing(distorted(measurements) if of_distorted else undistorted(measurements)).with_columns(
         value_bits=bits(pl.col("value_nats")),
         error_bits=pl.when(~saturated).then(bits(pl.col("standard_error"))),
@@ -54,7 +54,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
         ceiling_bits=bits(pl.col("ceiling_nats")),
         null_bits=bits(pl.col("null_quantile95_nats")),
     )
-    bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # a missing ceiling bounds nothing
+    bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # no ceiling, no upper limit
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(
         clipped=(pl.col("value_bits") - pl.col("drawn_bits")).abs() > RESOLUTION_BITS
     )
@@ -71,7 +71,7 @@ def distorted(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def noisy_name(rows: pl.DataFrame) -> str:
-    """Return which noisy I(X;T) is to be trusted first: at relative noise, or at the fixed one where that is all.
+    """Return the name of the preferred Monte Carlo I(X;T): at relative noise, or else at the fixed noise.
 
     Args:
         rows: as `in_bits` returns them.
@@ -80,7 +80,7 @@ def noisy_name(rows: pl.DataFrame) -> str:
 
 
 def trusted_planes(points: pl.DataFrame) -> tuple[str, str] | None:
-    """Return the names of the planes with refitted and with transferred decoders; None without decoders.
+    """Return the names of the planes with refitted decoders and with decoders trained on clean; None without any.
 
     Args:
         points: as `plane_points` returns them.
@@ -109,9 +109,9 @@ def relative_noise_text(rows: pl.DataFrame) -> str:
 def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
     """Join I(X;T) and I(T;Y) of the same estimator into points of the information plane, in the order of epochs.
 
-    Decoders know only I(T;Y): they stand against the noisy I(X;T) at relative noise, as `TRUSTED`, and as `TRANSFERRED`
-    where decoders that were fitted on original examples read both kinds. Without relative noise, that at the fixed one
-    stands in its place, as `TRUSTED_FIXED` and `TRANSFERRED_FIXED`.
+    Decoders give I(T;Y) only. Their values are joined with the Monte Carlo I(X;T) at relative noise: as `TRUSTED` for
+    refitted decoders, and as `TRANSFERRED` for decoders trained on original examples. Without relative noise the fixed
+    noise is used, and the names are `TRUSTED_FIXED` and `TRANSFERRED_FIXED`.
 
     Args:
         rows: as `in_bits` returns them.
@@ -151,12 +151,12 @@ def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
 
 
 def examples_of(rows: pl.DataFrame) -> list[str]:
-    """Return the kinds of examples: original ones, those of the settings' attack, then other attacks by name."""
+    """Return the kinds of examples: original ones, those of the recipe's attack, then other attacks by name."""
     return sorted(rows["examples"].unique(), key=examples_order)
 
 
 def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:
-    """Return the levels of each measured distortion, from the one that changes nothing on."""
+    """Return the levels of each measured distortion, beginning with the one that changes nothing."""
     found: dict[str, list[float]] = {}
     for distortion in distortions.DISTORTIONS:
         levels = rows.filter(pl.col("distortion") == distortion.name)["level"].unique().to_list()
@@ -171,6 +171,6 @@ def level_label(level: float) -> str:
 
 
 def trainings_of(*tables: pl.DataFrame) -> list[tuple[int, str]]:
-    """Return (seed, training) of everything that was recorded, normal training first within a seed."""
+    """Return (seed, training) of all records, normal training first within a seed."""
     found = {pair for table in tables for pair in table.select("seed", "training").unique().rows()}
     return sorted(found, key=lambda pair: (pair[0], pair[1] != NORMAL_TRAINING, pair[1]))

@@ -1,4 +1,4 @@
-"""The table of `infoplane calibrate`: estimators compared with known information, for the terminal and as Markdown."""
+"""Tables of `infoplane calibrate`, for the terminal and as Markdown: estimates compared with known information."""
 
 from collections.abc import Mapping
 from textwrap import TextWrapper
@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-# What a correct interval does depends on the kind of the number.
+# When an interval is correct depends on the kind of the number.
 _HOLDING = {"estimate": "covers", "lower": "below", "upper": "above"}
 _LEGEND = {
     "error": "value minus true value, mean over the replicates. Replicates are fresh draws of the task, the same for "
@@ -109,7 +109,7 @@ def _sample_sizes(cells: pl.DataFrame) -> str:
 
 
 def _texts(row: Mapping[str, Any]) -> list[str]:
-    """Estimator, kind, and a text under each name of the legend."""
+    """Return estimator, kind, and the text of each column of the legend."""
     replicates = row["replicates"]
 
     def share(count: int | None, word: str = "") -> str:

@@ -1,4 +1,4 @@
-"""All figures, in the order in which they stand on the page."""
+"""List of all figures, in the order of the page. To add one, write its file and add it here."""
 
 from infoplane.report.clouds_figure import FOUR_CLOUDS
 from infoplane.report.comparison_figure import COMPARISON

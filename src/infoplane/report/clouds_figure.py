@@ -1,4 +1,4 @@
-"""Four clouds, small and large, their classes mixed and tight, with what the estimators say of each."""
+"""Figure of four clouds of points, small and large, with mixed and tight classes, and their estimates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -84,7 +84,7 @@ def _draw_scales(axes: Axes, reach: float, noise_variance: float, bin_width: flo
 
 
 def _write_values(axes: Axes, rows: pl.DataFrame) -> None:
-    """Put a small table under the picture: an estimator a line, both informations, and the truth last."""
+    """Write a small table under the picture: one line per estimator with both informations, the truth last."""
     by_name = {(row["estimator"], row["quantity"]): row for row in rows.to_dicts()}
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "top"}
     for column, quantity in enumerate(QUANTITIES):

@@ -1,4 +1,4 @@
-"""All trainings of one seed side by side: both informations over epochs, layer by layer."""
+"""Figure that compares all trainings of one seed: both informations over epochs, layer by layer."""
 
 from itertools import product
 from typing import Any
@@ -27,7 +27,7 @@ from infoplane.report.style import (
     stacked,
 )
 
-_FEW = 3  # trainings that have a line of the legend each for their null
+_FEW = 3  # largest number of trainings with their own null in the legend
 
 COMPARISON = FigureSpec[Recorded](
     kind="comparison",
@@ -48,8 +48,8 @@ COMPARISON = FigureSpec[Recorded](
 def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
     """Draw I(X;T) and I(T;Y) over epochs: a colour per training, a line style per kind of examples.
 
-    Where noisy and decoded values were taken, a row each shows them with 95 % intervals; a further row of I(X;T) shows
-    what findings rest on, the KDE lower bound at relative noise.
+    If there are Monte Carlo and decoded values, a row each shows them with 95 % intervals. A further row of I(X;T)
+    shows the KDE lower bound at relative noise, on which findings rest.
 
     Args:
         points: rows of `bits.plane_points` of one seed.
@@ -118,7 +118,7 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
             look = {**_look(rank, len(trainings)), "linestyle": line, "marker": marker}
             _draw_curve(axes, curve, side, look, f"{training}/{name}")
         if side == "label":
-            # one band for all examples: at each epoch the highest of their nulls, so that none is understated
+            # one band for all examples, up to the highest of their nulls at each epoch
             own = points.filter(pl.col("training") == training, pl.col("label_null_bits").is_not_null())
             null = own.group_by("epoch").agg(pl.col("label_null_bits").max()).sort("epoch")
             axes.fill_between(
@@ -132,7 +132,7 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
 
 
 def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str], examples: list[str]) -> None:
-    """Draw what the originals' decoders find in attacked examples, attack by attack."""
+    """Draw the I(T;Y) of attacked examples by decoders trained on clean examples, attack by attack."""
     for (rank, training), (place, name) in product(enumerate(trainings), enumerate(examples)):
         if name != ORIGINAL:
             curve = points.filter(pl.col("training") == training, pl.col("examples") == name).sort("epoch")
@@ -142,7 +142,7 @@ def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str], ex
 
 
 def _null_alpha(trainings: list[str]) -> float:
-    """Bands lie upon each other: many together must not hide the curves."""
+    """Return the opacity of the null bands: with many bands on top of each other, it is lower."""
     return 0.18 if len(trainings) <= _FEW else 0.04
 
 
@@ -151,7 +151,7 @@ def _look(rank: int, number: int) -> dict[str, Any]:
 
 
 def _draw_curve(axes: Axes, curve: pl.DataFrame, side: str, look: dict[str, Any], label: str) -> None:
-    """Draw one curve, with the epochs marked if they are few, and with intervals if it is noisy or decoded."""
+    """Draw one curve, with markers if there are few epochs, and with intervals if it is Monte Carlo or decoded."""
     values = curve[f"{side}_drawn_bits"]
     thorough = curve["estimator"].str.contains(f"[+]({DECODED}|{DECODED_TRANSFER})$").any()
     axes.plot(curve["epoch"], values, **look | ({} if thorough or len(curve) <= 2 else {"marker": None}), label=label)

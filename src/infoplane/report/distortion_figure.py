@@ -1,4 +1,4 @@
-"""What distortions leave of accuracy and information: each quantity over the levels, trainings against each other."""
+"""Figures of study two: accuracy and information over the levels of distortions, for all trainings."""
 
 import math
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ from infoplane.report.style import (
 )
 
 _HATCHES = ("////", "\\\\\\\\", "....", "||||")
-_BELOW = -0.5  # of the ceiling: decoders that are wrong with more confidence are drawn there, as triangles
-_QUANTILE = 1.96  # of 97.5 %
+_BELOW = -0.5  # share of the ceiling: decoders that are confidently wrong by more are drawn there, as triangles
+_QUANTILE = 1.96  # quantile of 97.5 %
 
 
 class _Panel(NamedTuple):
@@ -95,7 +95,7 @@ def _distortion_layers(own: Recorded) -> Figure | None:
 
 
 def _panels(rows: pl.DataFrame) -> tuple[_Panel, ...]:
-    """Return what is drawn of the last layer, which has noisy values and refitted decoders too."""
+    """Return the panels of the last layer, which also has Monte Carlo values and refitted decoders."""
     name = noisy_name(rows)
     noisy = _Panel(INPUT_INFORMATION, name, f"Monte Carlo,\n{'fixed' if name == NOISY else 'relative'} noise")
     refitted = _Panel(LABEL_INFORMATION, DECODED, "decoded,\nrefitted", signed=True)
@@ -160,7 +160,7 @@ def distortion_layers_figure(rows: pl.DataFrame, distortion: str, title: str) ->
 
 
 class _Keys:
-    """Colour by training, line and marker by kind of examples."""
+    """Legend of a figure: colour by training, line and marker by kind of examples."""
 
     def __init__(self, trainings: Sequence[tuple[int, str]], examples: Sequence[str]) -> None:
         self.trainings = [training for _, training in trainings]
@@ -178,7 +178,7 @@ class _Keys:
         return COLOURS[self.trainings.index(training) % len(COLOURS)]
 
     def null(self, training: str) -> dict[str, Any]:
-        """Hatched, each training its own way: two nulls stay apart without colours too."""
+        """Return the style of a training's null; each has its own hatching, so that colour is not needed."""
         hatch = _HATCHES[self.trainings.index(training) % len(_HATCHES)]
         return {"facecolor": "none", "edgecolor": self.colour(training), "hatch": hatch, "alpha": 0.55, "linewidth": 0}
 
@@ -203,7 +203,7 @@ def _places(rows: pl.DataFrame, levels: list[float]) -> list[int]:
 
 
 def _level_axis(axes: Axes, levels: list[float]) -> None:
-    """Levels stand side by side: their distances mean nothing."""
+    """Place the levels at equal distances on the x axis."""
     axes.set_xticks(range(len(levels)), [level_label(level) for level in levels])
     axes.set_xlim(-0.25, len(levels) - 0.75)
 
@@ -226,7 +226,7 @@ def _draw_performance(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
                 places, values - error, values + error, color=keys.colour(training), alpha=0.18, linewidth=0
             )
             lent = own.filter(pl.col("texture_accuracy").is_not_null())
-            if not lent.is_empty():  # cue conflict: the class of the texture beside that of the shape
+            if not lent.is_empty():  # cue conflict: the class of the texture as well as that of the shape
                 style = {**keys.style(training, examples), "linestyle": ":", "linewidth": 0.9, "markersize": 2}
                 axes.plot(_places(lent, levels), 100 * lent["texture_accuracy"], label="_texture", **style)
                 axes.set_title("dotted: predicted as the texture's class", loc="right", fontsize=6, y=0.0)
@@ -240,7 +240,7 @@ def _draw_performance(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
 
 
 def _draw_information(axes: Axes, rows: pl.DataFrame, levels: list[float], keys: _Keys, panel: _Panel) -> None:
-    """Draw one estimate with its 95 % intervals before its null and under its ceiling."""
+    """Draw one estimate with its 95 % intervals, its null and its ceiling."""
     _level_axis(axes, levels)
     rows = rows.filter(pl.col("quantity") == panel.quantity, pl.col("estimator") == panel.estimator)
     if rows.is_empty():
@@ -267,7 +267,7 @@ def _draw_information(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
             marks: dict[str, Any] = {"color": style["color"], "markersize": 5, "fillstyle": "none", "label": "below"}
             axes.plot(_places(below, levels), [floor] * len(below), "v", **marks)
     for training in keys.trainings:
-        # one band for all examples: at each level the highest of their nulls, so that none is understated
+        # one band for all examples, up to the highest of their nulls at each level
         own = rows.filter(pl.col("training") == training, pl.col("null_bits").is_not_null())
         null = _of(
             own.group_by("training", "level").agg(pl.col("null_bits").max(), examples=pl.lit("")), levels, training, ""

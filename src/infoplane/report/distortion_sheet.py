@@ -1,4 +1,4 @@
-"""A sheet of example images at every level of a distortion, with what each network takes them for."""
+"""Figure of example images at every level of a distortion, with the class that each network predicts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from infoplane.report.style import new_figure, plain
 
 _IMAGE_INCHES, _GAP_INCHES, _LINE_INCHES = 0.92, 0.06, 0.115
 _LEFT_INCHES, _TOP_INCHES = 1.25, 0.62
-_LONGEST = 10  # characters of a class name
+_LONGEST = 10  # longest class name, in characters
 
 Sheets = Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]  # by training: images by "version/level", facts
 
@@ -49,9 +49,9 @@ def _sheet(own: Recorded) -> Figure | None:
 
 
 def distortion_sheet(sheets: Sheets, distortion: str, title: str) -> Figure:
-    """Draw each shown example in a row as it is and in a row per training attacked, a column per level.
+    """Draw each example in one row without an attack and in one row attacked per training, with a column per level.
 
-    Under an image stands the class that the network takes it for, with a cross where that is wrong.
+    Below each image stands the class that the network predicts; a cross marks a wrong one.
 
     Args:
         sheets: as `RunFolder.read_examples` returns them, of one seed and distortion.
@@ -110,7 +110,7 @@ def _draw_cell(axes: Axes, sheets: Sheets, trainings: list[str], key: str, place
             textcoords="offset points",
             ha="center",
             va="top",
-            fontsize=6 * min(1, 20 / len(words)),  # no wider than the image
+            fontsize=6 * min(1, 20 / len(words)),  # not wider than the image
             fontweight="normal" if predicted == label else "bold",
         )
 

@@ -1,4 +1,4 @@
-"""Accuracy under distortions, for the terminal."""
+"""Terminal table of accuracy under distortions."""
 
 from itertools import product
 from typing import Any

@@ -1,4 +1,4 @@
-"""Per-class entropies over epochs, on original and on attacked examples, each from its own records."""
+"""Figure of the entropies of layer and classes over epochs, on original and on attacked examples."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from infoplane.report.recorded import Recorded
 from infoplane.report.style import CEILING, COLOURS, LINES, align_epochs, epoch_axis, layer_grid, plain, say_missing
 from infoplane.report.subject import class_label
 
-_CLASSES_NAMED = 20  # beyond that a legend explains nothing
+_CLASSES_NAMED = 20  # with more classes a legend is not readable
 
 CLASS_ENTROPIES = FigureSpec[Recorded](
     kind="class-entropies",
@@ -44,7 +44,7 @@ def class_entropy_figure(rows: pl.DataFrame, title: str, class_names: Sequence[s
     layers = layers_of(rows) or [(0, "no layer")]
     kinds = examples_of(rows) or [ORIGINAL]
     if not attacks_of(kinds):
-        kinds.append(ADVERSARIAL)  # drawn empty, to say that it is missing
+        kinds.append(ADVERSARIAL)  # an empty row, which says that the entropies are missing
     panels = [(examples, estimator) for examples in kinds for estimator in (KDE_KL, KDE_BD)]
     figure, axes = layer_grid(title, layers, len(panels), 1.45)
     parts = rows.partition_by("examples", "estimator", "layer_index", as_dict=True)

@@ -1,4 +1,4 @@
-"""The table of `infoplane estimate`: everything about one layer."""
+"""Table of `infoplane estimate`: all estimates for one layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
 
 
 def _facts(rows: pl.DataFrame) -> str:
-    """What was measured, and how; rows of a class count its samples only."""
+    """Return what was measured and with which settings; the rows of a class have its own number of samples."""
     first = rows.filter(pl.col("class_index").is_null()).row(0, named=True)
     facts = [f"{first['samples']:,} samples", f"{first['features']:,} features"]
     for mode, name in ((FIXED_NOISE, "noise variance"), (RELATIVE_NOISE, "relative")):
@@ -61,7 +61,7 @@ def _facts(rows: pl.DataFrame) -> str:
 
 
 def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Classes last, in their order; the most trustworthy estimator first."""
+    """Sort key: the most trustworthy estimator first, classes last and in their order."""
     index = row["class_index"]
     return (
         row["quantity"] == CLASS_ENTROPY,

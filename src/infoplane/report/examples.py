@@ -1,4 +1,4 @@
-"""How the kinds of examples look in every figure: original ones first, then attack after attack."""
+"""Line styles and names of the kinds of examples in figures: original ones first, then each attack."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
@@ -10,16 +10,16 @@ from infoplane.report.style import COLOURS
 _LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (9, 2)))
 _MARKERS = ("o", "x", "^", "D", "s", "P", "*")
 _COLOURS = (COLOURS[0], COLOURS[5], COLOURS[3], COLOURS[7], COLOURS[4], COLOURS[9])
-# Decoders that were fitted on originals and read attacked examples: dotted, attack after attack.
+# Attacked examples read by decoders trained on clean examples: dotted, one look per attack.
 _MOVED_LINES: tuple[Any, ...] = (":", (0, (1, 2.5)), (0, (1, 4)), (0, (1, 1)))
 _MOVED_MARKERS = ("+", "1", "2", "3", "4")
 _MOVED_COLOURS = (COLOURS[2], COLOURS[8], COLOURS[11], COLOURS[6], COLOURS[1])
-_LONGEST = 6  # characters of a short name
+_LONGEST = 6  # longest short name, in characters
 _SHORT = {ORIGINAL: "orig", ADVERSARIAL: "adv"}
 
 
 class Look(NamedTuple):
-    """Line, marker and colour of a curve; figures whose colours mean something else leave the colour out."""
+    """Line, marker and colour of a curve; figures that use colour for something else ignore the colour."""
 
     line: Any
     marker: str
@@ -32,12 +32,12 @@ class Look(NamedTuple):
 
 
 def examples_look(rank: int) -> Look:
-    """Return the look of the examples that stand at `rank` in `examples_order`; many attacks share some of it."""
+    """Return the look of the examples at position `rank` in `examples_order`; with many attacks, looks repeat."""
     return Look(_LINES[rank % len(_LINES)], _MARKERS[rank % len(_MARKERS)], _COLOURS[rank % len(_COLOURS)])
 
 
 def transferred_look(rank: int) -> Look:
-    """Return the look of what decoders of originals read in the examples of the attack at `rank`, 1 or more."""
+    """Return the look of values by decoders trained on clean examples, for the attack at `rank`, 1 or more."""
     place = rank - 1
     return Look(
         _MOVED_LINES[place % len(_MOVED_LINES)],
@@ -47,7 +47,7 @@ def transferred_look(rank: int) -> Look:
 
 
 def examples_order(examples: str) -> tuple[bool, bool, str]:
-    """Sort key that puts original examples first, then those of the settings' attack, then others by name."""
+    """Sort key that puts original examples first, then those of the recipe's attack, then others by name."""
     return (examples != ORIGINAL, examples != ADVERSARIAL, examples)
 
 

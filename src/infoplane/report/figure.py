@@ -1,4 +1,4 @@
-"""One figure of the report: all that is known of it stands in its `FigureSpec`."""
+"""`FigureSpec`: kind, caption, section and drawing function of one figure of the report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class FigureSpec(Generic[Source]):
     To add one to the report of a run, write a file with its `FigureSpec` and add it to `report.catalogue.FIGURES`.
 
     Args:
-        kind: what the names of its files begin with, in small letters and hyphens.
+        kind: start of the names of its files, in small letters and hyphens.
         caption: what is drawn, then what to see.
         per: whether it is drawn for each training of each seed, for each seed, for each distortion of each seed, or
             once for the whole run.
-        section: of the page, by the `id` that the section has there.
-        draw: from the records that the figure is about to the figure; None where they have nothing to draw. It is
-            called in `style.figure_style`.
+        section: `id` of the section of the page.
+        draw: function of the records that returns the figure, or None if there is nothing to draw. It is called in
+            `style.figure_style`.
     """
 
     kind: str
@@ -38,12 +38,12 @@ class FigureSpec(Generic[Source]):
     draw: Callable[[Source], Figure | None]
 
     def files(self, folder: Path, about: Sequence[str] = (), label: str = "") -> "DrawnFigure":
-        """Return where the figure lies in `folder`, drawn or not. The names of its files are made here alone.
+        """Return the paths of the figure in `folder`, whether it is drawn or not.
 
         Args:
-            folder: of the figures.
-            about: which training, seed or distortion it shows, in short, for names of files.
-            label: likewise, in words, for the page.
+            folder: folder of the figures.
+            about: training, seed or distortion that it shows, in short, for file names.
+            label: training, seed or distortion that it shows, in words, for the page.
         """
         title = ", ".join(filter(None, (self.kind.replace("-", " ").capitalize(), label)))
         return DrawnFigure(self, title, folder / "-".join([self.kind, *about]))
@@ -51,14 +51,14 @@ class FigureSpec(Generic[Source]):
     def write(
         self, source: Source, folder: Path, about: Sequence[str] = (), label: str = "", pdfs: Pdfs | None = None
     ) -> "list[DrawnFigure]":
-        """Draw the figure into `folder`; return it, or nothing where there is nothing to draw.
+        """Draw the figure and write its files to `folder`; return an empty list if there is nothing to draw.
 
         Args:
-            source: the records that it is drawn from.
-            folder: of the figures.
+            source: the records from which it is drawn.
+            folder: folder of the figures.
             about: as in `files`.
             label: as in `files`.
-            pdfs: what writes the PDF; by default it is written at once.
+            pdfs: writer of the PDF; by default the PDF is written at once.
         """
         figure = self.draw(source)
         if figure is None:
@@ -72,8 +72,8 @@ class DrawnFigure(NamedTuple):
     """A figure on disk."""
 
     spec: FigureSpec[Any]
-    title: str  # what it is and what it is about, on the page
-    stem: Path  # of its files, without suffix
+    title: str  # title on the page: what it is and which training, seed or distortion it shows
+    stem: Path  # path of its files, without suffix
 
     @property
     def png(self) -> Path:
@@ -87,5 +87,5 @@ class DrawnFigure(NamedTuple):
 
 
 def paths_of(figures: Sequence[DrawnFigure]) -> list[Path]:
-    """Return the paths of figures, PNG before PDF."""
+    """Return the paths of all files of the figures, PNG before PDF."""
     return [path for one in figures for path in (one.png, one.pdf)]

@@ -1,4 +1,4 @@
-"""The figures of a run, as PNG and PDF in its folder."""
+"""Draw the figures of a run as PNG and PDF into its folder."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ from infoplane.runs.folder import RunFolder
 
 
 def write_figures(run: RunFolder, output: Path | None = None) -> list[DrawnFigure]:
-    """Draw all `FIGURES` that the run has records for; an unfinished run gets figures that say what is missing.
+    """Draw all `FIGURES` for which the run has records; figures of an unfinished run say what is missing.
 
     Args:
-        run: its folder.
-        output: the figures go to `output/figures`; None is the run's folder.
+        run: folder of the run.
+        output: figures are written to `output/figures`; None is the run's folder.
 
     Returns:
-        What was drawn: the figures of each training, then those of all seeds together, then those of each seed and of
-        its distortions.
+        The figures: those of each training, then those of all seeds together, then those of each seed and of its
+        distortions.
 
     Raises:
         UserError: the folder holds no run, or damaged records.

@@ -1,4 +1,4 @@
-"""Whether the study's claims hold in a run: as a table in the terminal, in the page, and as JSON."""
+"""Show whether the study's claims hold in a run: terminal table, HTML and JSON."""
 
 import json
 import math
@@ -19,11 +19,11 @@ from infoplane.report.labels import estimator_label
 
 _STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
 _VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
-_COUNTED = 4  # parts of a claim: the reasons of more are counted
+_COUNTED = 4  # for claims with more parts, reasons are counted
 
 
 def findings_table(found: Findings) -> Table:
-    """Render the verdicts for `rich.console.Console.print`, a line each; everything is in the page and in the JSON."""
+    """Render the verdicts for `rich.console.Console.print`, a line each; HTML and JSON contain all findings."""
     table = Table(
         title="\nThe study's claims, tested", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
         show_edge=False, pad_edge=False, caption_justify="left",
@@ -32,7 +32,7 @@ def findings_table(found: Findings) -> Table:
     )  # fmt: skip
     table.add_column("claim", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("numbers")  # were it not to wrap, all columns would give way; so its texts are cut instead
+    table.add_column("numbers")  # texts are cut: if this column did not wrap, all other columns would become narrower
     for one in found.claims:
         numbers = Text(_decisive_number(one, found), no_wrap=True, overflow="ellipsis")
         table.add_row(Text(f"{one.claim} {one.name}"), Text(one.verdict, style=_STYLES[one.verdict]), numbers)
@@ -40,7 +40,7 @@ def findings_table(found: Findings) -> Table:
 
 
 def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
-    """Return one number that a verdict rests on, or why there is none."""
+    """Return one number that decides the verdict, or why there is none."""
     parts = [one for one in found.about(claim.claim) if one.part]
     measured = [one for one in parts if one.value is not None and math.isfinite(one.value)]
     if not measured:
@@ -52,7 +52,7 @@ def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
 
 
 def _why(claim: ClaimVerdict, found: Findings) -> str:
-    """Return the reason of a verdict; where many parts leave it open, how many for which reason."""
+    """Return the reason for a verdict; if many parts are undecided, return the number of parts for each reason."""
     parts: dict[str, list[Finding]] = {}
     for one in found.about(claim.claim):
         if one.part:
@@ -70,11 +70,11 @@ def _standing(part: Sequence[Finding]) -> str:
     if verdicts == {CONTRADICTED}:
         return CONTRADICTED
     reason = next(one.reason for one in part if one.verdict == UNDECIDED).partition(";")[0]
-    return f"{UNDECIDED} ({': '.join(reason.split(': ')[:2])})"  # what follows a second colon names layers
+    return f"{UNDECIDED} ({': '.join(reason.split(': ')[:2])})"  # the text after a second colon names layers
 
 
 def findings_json(found: Findings) -> str:
-    """Return claims and findings as JSON, information in nats; what is infinite or undefined is null."""
+    """Return claims and findings as JSON, information in nats; infinite and undefined numbers are null."""
     content = {
         "unit": "nats",
         "claims": [one._asdict() for one in found.claims],
@@ -93,7 +93,7 @@ def _finite(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def findings_html(found: Findings) -> str:
-    """Return the verdicts, the findings that each rests on, and the others folded away, in bits."""
+    """Return the verdicts, the findings that decide them, and the other findings folded away, as HTML in bits."""
     verdicts = "".join(
         f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
         f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(_why(one, found))}</td></tr>'
@@ -119,11 +119,11 @@ def findings_html(found: Findings) -> str:
     return "".join(parts)
 
 
-_SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the others means alone, and counts
+_SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the other estimators only means and counts
 
 
 def _findings(caption: str, findings: Sequence[Finding]) -> str:
-    """Return a table with two lines for each finding: the numbers that it rests on have no room beside the rest."""
+    """Return a table with two lines for each finding; the second line has the numbers that it rests on."""
     lines = "".join(
         f'<tr><td class="text">{_mark(one.verdict)}</td><td class="words">{escape(one.statement)}</td>'
         f'<td class="words">{escape(_measured_as(one))}</td><td class="text">{escape(one.layer or "-")}</td>'
@@ -142,7 +142,7 @@ def _measured_as(finding: Finding) -> str:
 
 
 def _counts(claim: int, findings: Sequence[Finding]) -> str:
-    """Return how the verdicts of each statistic by each estimator fall, over layers, trainings and examples."""
+    """Return how often each verdict occurs, per statistic and estimator, over layers, trainings and examples."""
     counted: dict[tuple[str, str, str], Counter[str]] = {}
     for one in findings:
         counted.setdefault((one.statistic, one.quantity, _estimator(one)), Counter())[one.verdict] += 1

@@ -1,4 +1,4 @@
-"""The study's Fig. 4: performance, information over depth, and one information plane per layer and estimator."""
+"""Main figure of study one (Fig. 4): performance, information over depth, and information planes."""
 
 import math
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ from infoplane.report.style import (
     say_missing,
 )
 
-_LONGEST_OF_TWO = 20  # characters of names that stand side by side in a legend
-_PLANES_ACROSS = 6  # more would leave them too small to read; further layers go to the next row
+_LONGEST_OF_TWO = 20  # longest total length of names side by side in a legend, in characters
+_PLANES_ACROSS = 6  # planes per row: with more they are too small to read; further layers go to the next row
 
 INFORMATION_FLOW = FigureSpec[Recorded](
     kind="information-flow",
@@ -100,7 +100,7 @@ def information_flow_figure(points: pl.DataFrame, performance: pl.DataFrame, tit
 
 
 def relative_noise_figure(points: pl.DataFrame, title: str) -> Figure:
-    """Draw the planes of one training of one seed once more, with noise in proportion to each layer's own variance.
+    """Draw the KDE planes of one training of one seed with noise in proportion to each layer's variance.
 
     Args:
         points: rows of `bits.plane_points`.
@@ -119,7 +119,7 @@ def relative_noise_figure(points: pl.DataFrame, title: str) -> Figure:
 
 
 def _plane_rows(points: pl.DataFrame, estimators: Sequence[str]) -> tuple[int, int]:
-    """Return how many rows the planes take, and how many of them one estimator."""
+    """Return the number of rows of all planes, and the number of rows per estimator."""
     lines = max(1, math.ceil(len(layers_of(points)) / _PLANES_ACROSS))
     return lines * len(estimators), lines
 
@@ -161,7 +161,7 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
             label=plain(curve_label(split, examples)),
         )
     if measure == "loss" and finite["loss"].min() > 0:  # type: ignore[operator]
-        # Attacked, a normally trained network loses a hundred times more than on its training set.
+        # Under attack, the loss of a normally trained network is a hundred times that on its training set.
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -169,7 +169,7 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
     axes.set_xlabel("completed epochs")
     epoch_axis(axes, finite["epoch"])
     if measure == "accuracy":
-        # Room above 100 %: curves that start low and end high leave no corner free for a legend.
+        # Room above 100 % for the legend: rising curves leave no corner free.
         short = max(len(curve_label(*curve)) for curve in curves) <= _LONGEST_OF_TWO
         columns = 2 if short and len(curves) <= 4 else 1
         lines = max(2, math.ceil(len(curves) / columns))
@@ -178,7 +178,7 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
 
 
 def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize) -> None:
-    """Draw one information against layer index, a line per epoch; markers show all kinds of examples at the last."""
+    """Draw one information against layer index, a line per epoch; markers show all examples at the last epoch."""
     quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
     measured = [name for name in STUDY_ESTIMATORS if name in set(points["estimator"])]
     if not measured:

@@ -1,4 +1,4 @@
-"""Where the layers' outputs lie: scale and clustering, without which information under fixed noise cannot be read."""
+"""Figure of the geometry of the layers' outputs over epochs: scale, variance, clustering and CKA."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def geometry_figure(geometry: pl.DataFrame, noise_variances: list[float], title:
 
     Args:
         geometry: undistorted test rows, columns of `records.GEOMETRY_SCHEMA`.
-        noise_variances: fixed ones that information was measured with, drawn beside the variance of the layers.
+        noise_variances: fixed noise variances of the measurements, drawn beside the variance of the layers.
         title: stands above the figure.
     """
     layers = layers_of(geometry)
@@ -89,7 +89,7 @@ def _draw_curves(axes: Axes, curves: dict[tuple[int, int], pl.DataFrame], measur
     for (rank, style), rows in curves.items():
         own = rows.filter(pl.col(measure).is_finite())
         if measure in _LOGARITHMIC:
-            own = own.filter(pl.col(measure) > 0)  # a dead layer has no place on a logarithmic axis
+            own = own.filter(pl.col(measure) > 0)  # a dead layer cannot be drawn on a logarithmic axis
         if own.is_empty():
             continue
         drawn += own["epoch"].to_list()

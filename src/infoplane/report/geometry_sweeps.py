@@ -1,4 +1,4 @@
-"""Information against the geometry of clouds of points, and against number and dimension, which are not geometry."""
+"""Figures of study three: estimates against the geometry, the number and the dimension of points."""
 
 import polars as pl
 from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ ARTEFACT_SWEEPS = FigureSpec[Sweeps](
 
 
 def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:
-    """Draw what spread, tightness, purity, noise and bins do to the estimates of one cloud of points.
+    """Draw how the estimates of one cloud of points depend on spread, tightness, purity, noise and bins.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.
@@ -63,19 +63,19 @@ def geometry_sweep_figure(measurements: pl.DataFrame) -> Figure:
         measurements,
         _GEOMETRY,
         "Estimates follow the geometry of labelled clouds in the plane",
-        "Scaling a cloud changes nothing that a decoder could use (left, flat), yet every other estimate runs from "
-        "near 0 to its ceiling; so they measure distance in units of noise or bin.\n"
-        "Tightness at equal spread (equal total variance): I(T;Y) rises while I(X;T) falls, as the cloud itself gets "
-        "lumpier. Purity changes labels only: the points, and so I(X;T), stay as they are.\n"
-        "Truths leave the panel where the information goes on growing. At small bins and little noise I(T;Y) nears "
-        "H(Y) for any labels: it is no longer about them. Bands: 95 % "
+        "Scaling a cloud does not change what a decoder can use (left, flat), yet every other estimate rises from "
+        "near 0 to its ceiling: these estimates measure distances in units of noise or bin.\n"
+        "Tightness at equal spread (equal total variance): I(T;Y) rises and I(X;T) falls, because the points form "
+        "denser clusters. Purity changes the labels only: the points, and so I(X;T), do not change.\n"
+        "Where the true information keeps growing, its curve leaves the panel. With small bins or little noise I(T;Y) "
+        "is near H(Y) for any labels, and so says nothing about them. Bands: 95 % "
         "over draws, often narrower than the line. Permuted labels: those of the Monte Carlo estimate, of "
         "binning where bins vary.",
     )
 
 
 def artefact_sweep_figure(measurements: pl.DataFrame) -> Figure:
-    """Draw what the number of points and of units does to the estimates.
+    """Draw how the estimates depend on the number of points and of units.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.
@@ -84,12 +84,12 @@ def artefact_sweep_figure(measurements: pl.DataFrame) -> Figure:
         measurements,
         _ARTEFACTS,
         "What is not geometry: the number of points and of units",
-        "Left: where points are close, more of them bring all but the bounds to the truth. Second: where each lies "
-        "alone in its noise, I(X;T) is log N, whatever the truth, which does not depend on N.\n"
-        "Third: units of noise around ten classes leave the true I(T;Y) as it is; the estimates memorise, as permuted "
-        "labels show, and decoders lose what they have too few examples to find.\n"
-        "Right: a Gaussian channel of the same information in any dimension, with labels independent of it: KL and BD "
-        "part by a factor of four, bins are at log N from the start.",
+        "Left: points are close together; with more points, all estimates but the bounds approach the truth. Second: "
+        "each point is alone in its noise; I(X;T) is log N, although the truth does not depend on N.\n"
+        "Third: units of noise around ten classes do not change the true I(T;Y). The estimates memorise, as permuted "
+        "labels show, and decoders find less because they have too few examples.\n"
+        "Right: a Gaussian channel with the same information in any dimension, and labels independent of it. KL and BD "
+        "come to differ by a factor of four, and binning is at log N from the start.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The report: one page that opens offline, with tables, interactive charts and all figures in it."""
+"""HTML report: one page that works offline, with tables, interactive charts and all figures."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ from infoplane.runs.parquet import SWEEPS as SWEEP_TABLE
 from infoplane.runs.whole_files import write_whole
 from infoplane.text import decodable
 
-SWEEPS = "sweeps"  # folder in that of a run
+SWEEPS = "sweeps"  # name of the folder of study three in that of a run
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _NO_RUNS = ("geometry", "limits", CALIBRATION)
 
 
 def run_findings(run: RunFolder) -> Findings:
-    """Test the study's claims on what a run has recorded, with the sweeps of study three where they lie in its folder.
+    """Test the study's claims on the records of a run, and on the sweeps of study three if they are in its folder.
 
     Raises:
         UserError: damaged records.
@@ -45,17 +45,17 @@ def run_findings(run: RunFolder) -> Findings:
 
 
 def write_report(run: RunFolder, found: Findings | None = None, output: Path | None = None) -> Path:
-    """Draw the figures of `run` anew and write its `findings.json` and `report.html`.
+    """Draw the figures of `run` again and write its `findings.json` and `report.html`.
 
-    An unfinished run is reported as far as it got.
+    The report of an unfinished run contains what has been recorded so far.
 
     Args:
-        run: its folder.
-        found: as `run_findings` returns it; None looks anew.
-        output: another folder for all that is written; the run's own folder stays as it is.
+        run: folder of the run.
+        found: result of `run_findings`; None computes it.
+        output: another folder for all files; the run's own folder is then not changed.
 
     Raises:
-        UserError: the folder holds no run, or damaged records; nothing can be written there; `output` is another run.
+        UserError: the folder holds no run or damaged records, cannot be written to, or `output` is another run.
     """
     if (study := run.study()) in _NO_RUNS:
         raise UserError(
@@ -89,7 +89,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
 
 
 def _sweeps(run: RunFolder) -> pl.DataFrame | None:
-    """Study three, where its folder was put into that of the run."""
+    """Return the sweeps of study three, if its folder is in that of the run."""
     sweeps = RunFolder(run.path / SWEEPS)
     path = sweeps.path / "records.parquet"
     if not path.is_file():
@@ -110,13 +110,13 @@ def report_html(
     """Return the whole page.
 
     Args:
-        config: "study", "settings" and "environment"; missing parts are left out.
+        config: "study", "settings" and "environment"; missing ones are left out.
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         geometry: columns of `records.GEOMETRY_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: of the run, each for its section; their PNG is embedded.
-        findings: what these records say about the claims; None looks anew.
-        folder: of the run: where else a figure lies is said relative to it.
+        figures: figures of the run; their PNG files are embedded.
+        findings: findings from these records; None computes them.
+        folder: folder of the run; paths of figures are shown relative to it.
     """
     settings = config.get("settings") or {}
     shown = {
@@ -124,7 +124,7 @@ def report_html(
         for section in get_args(Section)
     }
     distortion = distortion_section(measurements, performance, shown["distortion"])
-    findings = findings or find(measurements, performance)  # of distorted examples too
+    findings = findings or find(measurements, performance)  # seeds of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
     subject = subject_of(config, str(config.get("study") or "run"))
@@ -163,7 +163,7 @@ def _resource(name: str) -> str:
 def _facts(subject: Subject, rows: pl.DataFrame, performance: pl.DataFrame) -> str:
     pairs = trainings_of(rows, performance)
     epochs = [*rows["epoch"], *performance["epoch"]]
-    # of mistaken examples and within classes there are fewer
+    # the largest number: fewer examples are misclassified, or in one class
     informations = rows.filter(
         pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION]), pl.col("class_index").is_null()
     )

@@ -1,4 +1,4 @@
-"""Names of quantities and conditions as a reader sees them."""
+"""Labels of estimators, trainings and examples in tables and figures."""
 
 from collections.abc import Sequence
 
@@ -32,11 +32,11 @@ STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's fi
 RELATIVE, SWEPT = f"@{RELATIVE_NOISE}", f"@{SWEPT_NOISE}"
 RELATIVE_ESTIMATORS = (KDE_KL + RELATIVE, KDE_BD + RELATIVE)
 NOISY_RELATIVE = NOISY + RELATIVE
-# ... and `bits.plane_points` the planes whose I(T;Y) is decoded; those at the fixed noise in runs without relative one.
+# ... and `bits.plane_points` the planes with decoded I(T;Y); those at fixed noise are in runs without relative noise.
 TRUSTED, TRANSFERRED = f"{NOISY_RELATIVE}+{DECODED}", f"{NOISY_RELATIVE}+{DECODED_TRANSFER}"
 TRUSTED_FIXED, TRANSFERRED_FIXED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRANSFER}"
 
-# What is said of one estimator in a plane, where another gives the other axis.
+# Labels of one estimator in a plane whose other axis is from another estimator.
 _PLANES = {
     TRUSTED: "Monte Carlo at relative noise against decoded",
     TRANSFERRED: "Monte Carlo at relative noise against decoded (decoders trained on clean)",
@@ -52,7 +52,7 @@ _PLANES_OF = {
 
 
 def _labels() -> dict[str, str]:
-    """Label of every estimator and plane by its name, the most trustworthy first."""
+    """Return the label of every estimator and plane by its name, the most trustworthy first."""
     return _PLANES | {name: label for one in instruments.INSTRUMENTS for name, label in one.labels.items()}
 
 
@@ -61,7 +61,7 @@ def _labels_of() -> dict[tuple[str, str], str]:
 
 
 def estimator_label(estimator: str, quantity: str | None = None) -> str:
-    """Name an estimator, with the standing it has for `quantity`; unknown ones keep their own name."""
+    """Return the label of an estimator, with its kind for `quantity`; unknown estimators keep their name."""
     if estimator.endswith(RELATIVE):
         return f"{estimator_label(estimator.removesuffix(RELATIVE), quantity)}, relative noise"
     name = _labels().get(estimator, estimator)
@@ -69,37 +69,37 @@ def estimator_label(estimator: str, quantity: str | None = None) -> str:
 
 
 def training_label(training: str) -> str:
-    """Name a training method, e.g. "adversarial training"."""
+    """Return the label of a training method, e.g. "adversarial training"."""
     return f"{training} training"
 
 
 def at_chance_note(dead: Sequence[tuple[int, str]]) -> str:
-    """Say behind a title which trainings in it are at chance, e.g. "; at chance: adversarial training, seed 1".
+    """Return an addition to a title that names trainings at chance, e.g. "; at chance: adversarial training, seed 1".
 
     Args:
-        dead: (seed, training) of each.
+        dead: (seed, training) of each training at chance.
     """
     names = "; ".join(f"{training_label(training)}, seed {seed}" for seed, training in dead)
     return f"; at chance: {names}" if names else ""
 
 
 def examples_label(examples: str) -> str:
-    """Name a kind of examples, e.g. "original examples"."""
+    """Return the label of a kind of examples, e.g. "original examples"."""
     return f"{examples} examples"
 
 
 def curve_label(split: str, examples: str) -> str:
-    """Name a performance curve: "train", "test" or "test, adversarial"."""
+    """Return the label of a performance curve: "train", "test" or "test, adversarial"."""
     return split if examples == ORIGINAL else f"{split}, {examples}"
 
 
 def curve_order(split: str, examples: str) -> tuple[bool, bool, bool, str]:
-    """Sort key that puts train first, then test on original examples, then attack after attack."""
+    """Sort key that puts train first, then test on original examples, then each attack."""
     return (split != "train", *examples_order(examples))
 
 
 def estimator_order(estimator: str) -> tuple[bool, int, str]:
-    """Sort key that puts the most trustworthy first, and noise other than the fixed one last."""
+    """Sort key that puts the most trustworthy estimator first, and noise other than the fixed one last."""
     names = list(_labels())
     name, _, noise = (estimator, "", "") if estimator in names else estimator.partition("@")
     return (bool(noise), names.index(name) if name in names else len(names), estimator)

@@ -1,4 +1,4 @@
-"""Why noise is needed: what is left of a discrete and of a continuous layer as the noise vanishes."""
+"""Figure that shows why I(X;T) needs noise: a discrete and a continuous layer as the noise vanishes."""
 
 import math
 from typing import Any
@@ -19,11 +19,11 @@ _BOX: dict[str, Any] = {"color": "#222222", "linewidth": 0.9, "linestyle": (0, (
 _CAPTION = (
     "X is uniform on [0, 1]; noise or bin of width b around f(X): a box (KSG, from pairs of X and T), Gaussian noise "
     "of the box's variance (KDE, Monte Carlo), or bins (binning). Wide and pale: the truth for each.\n"
-    "Left: a layer of eight values encodes H(T) as the noise vanishes, and the estimates end there too. "
-    "Middle: a continuous layer encodes more with every halving of b, without end; the "
-    "estimates stop at log N or before it, where they are of the sample alone.\n"
-    "Right: why. h(T) stays, h(T|X) = log b falls without end, and "
-    "I(X;T) is their difference. A network without noise is at b = 0."
+    "Left: as the noise vanishes, I(X;T) of a layer with eight values ends at H(T), and so do the estimates. "
+    "Middle: I(X;T) of a continuous layer grows with every halving of b, without limit; the "
+    "estimates end at log N or below, where they depend on the sample alone.\n"
+    "Right: the reason. h(T) stays, h(T|X) = log b falls without limit, and "
+    "I(X;T) is their difference. A network without noise has b = 0."
 )
 
 LIMITS = FigureSpec[pl.DataFrame](

@@ -1,4 +1,4 @@
-"""Which class attacked examples are misclassified as, and how predictive layers are of that class and the true one."""
+"""Figures of misclassified attacked examples: predicted class, and information about the wrong and the true class."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from infoplane.report.recorded import Recorded
 from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
 from infoplane.report.subject import class_label
 
-_WRITTEN = 12  # classes up to which each cell of the matrix is written out
+_WRITTEN = 12  # with more classes, the cells of the matrix have no text
 _CURVES = (  # quantity, estimator, label, line, marker, filled
     (MISTAKEN_INFORMATION, DECODED, "wrong class, decoders refitted", "-", "o", True),
     (MISTAKEN_INFORMATION, DECODED_TRANSFER, "wrong class, decoders trained on clean", "--", "o", False),
@@ -30,7 +30,7 @@ _CURVES = (  # quantity, estimator, label, line, marker, filled
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
 _NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
-_ACROSS = 4  # trainings beside each other
+_ACROSS = 4  # trainings side by side
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
 TRANSFER = FigureSpec[Recorded](
@@ -89,7 +89,7 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
     across = min(len(panels), _ACROSS)
     lines = math.ceil(len(panels) / across)
     longest = max((len(class_label(index, class_names)) for index in range(len(class_names))), default=0)
-    room = 0.065 * longest if longest > 2 else 0.0  # inches that names take along both axes
+    room = 0.065 * longest if longest > 2 else 0.0  # inches for the names along both axes
     width = max(5.0, 0.4 + (4.6 + room) * across)
     height = 1.3 + (3.6 + room) * lines + 0.7 * (lines - 1)
     figure = new_figure(title, width, height)
@@ -179,7 +179,7 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     """
     quantities = pl.col("quantity").is_in([MISTAKEN_INFORMATION, TRUE_INFORMATION])
     rows, saturated = last_epoch(rows.filter(quantities)), saturated.filter(quantities)
-    if rows.is_empty():  # study one without decoders: study two has those of originals at every layer
+    if rows.is_empty():  # study one without decoders; study two has decoders trained on clean examples at every layer
         rows = saturated.filter(pl.col("level") == distortion_named("saturation").identity)
     panels = _panels(rows, saturated)
     if not panels:
@@ -224,7 +224,7 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
 
 def _layers(axes: Axes, rows: pl.DataFrame, label: str) -> None:
     layers = [name for _, name in layers_of(rows)]
-    # in two lines, parted at the last dot: names like group1.0.activation1 would run into each other
+    # in two lines, split at the last dot, so that names like group1.0.activation1 do not overlap
     ticks = [plain(".\n".join(name.rsplit(".", 1))) for name in layers]
     _curves(axes, rows, "layer", layers, ticks, label)
 
@@ -253,10 +253,10 @@ def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], tic
             where, drawn, yerr=errors, color=colour, linestyle=line, marker=marker, markersize=3.5,
             markerfacecolor=colour if filled else "white", linewidth=1, elinewidth=0.8, label=name,
         )  # fmt: skip
-        cut = own["value_bits"].to_numpy() < floor  # confidently wrong decoders have no lower end
+        cut = own["value_bits"].to_numpy() < floor  # the interval of confidently wrong decoders has no lower end
         axes.plot(np.array(where)[cut], drawn[cut], "v", color=colour, markersize=5)
         if own["null_bits"].is_not_null().any():
-            shown = any(one.get_label() == _NULL for one in axes.lines)  # one name for both classes
+            shown = any(one.get_label() == _NULL for one in axes.lines)  # one label for both classes
             axes.plot(where, own["null_bits"], **_NULL_LOOK, label=f"_{_NULL}" if shown else _NULL)
     axes.set_xticks(range(len(places)), list(ticks))
     axes.set_xlim(-0.4, len(places) - 0.6)

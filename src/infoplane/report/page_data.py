@@ -1,4 +1,4 @@
-"""The numbers behind the interactive charts, as one compact object that the page's script reads."""
+"""Data of the interactive charts, as one compact object for the page's script."""
 
 import json
 import math
@@ -11,16 +11,15 @@ from infoplane.records.tables import NORMAL_TRAINING
 from infoplane.report.bits import examples_of, layers_of, plane_points, trainings_of
 from infoplane.report.labels import curve_label, curve_order, estimator_label, estimator_order
 
-_DECIMALS = 3  # of a bit; a hundredth is printed
+_DECIMALS = 3  # resolution in bits; two decimals are printed
 
 
 def page_data(rows: pl.DataFrame, performance: pl.DataFrame) -> dict[str, Any]:
     """Collect series for the charts.
 
     A series of the plane holds columns over its epochs `e`: raw values `x` and `y` in bits, errors `dx` `dy`, ceilings
-    `cx` `cy`, the null's quantile `q`, and flags as strings of 0 and 1: saturated `sx` `sy`, too few samples `f`,
-    null-like `n`. A column
-    that never changes is sent as one number.
+    `cx` `cy`, the null's quantile `q`, and flags as strings of 0 and 1: saturated `sx` `sy`, undersampled `f`,
+    null-like `n`. A column that never changes is one number.
 
     Args:
         rows: as `bits.in_bits` returns them.
@@ -112,7 +111,7 @@ def _flags(column: pl.Series) -> str:
 
 
 def embedded_json(value: Any) -> str:
-    """Write JSON that is safe inside a `<script>` element: no `<` is left that could end it."""
+    """Return JSON that is safe inside a `<script>` element: it contains no `<` that could end the element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # The two separators end a line in older JavaScript.
     for character in "<>&\u2028\u2029":

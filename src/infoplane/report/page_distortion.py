@@ -1,4 +1,4 @@
-"""The page's section on distorted examples; a run without them has none."""
+"""Section of the page on distorted examples, empty if the run has none."""
 
 from html import escape
 
@@ -19,7 +19,7 @@ from infoplane.report.labels import RELATIVE
 from infoplane.report.page_tables import number_cells, scrollable
 from infoplane.report.summary import show_number
 
-# quantity, estimator, heading, whether an interval and a null stand beside it; noisy I(X;T) stands before these
+# quantity, estimator, heading, whether it has an interval and a null; Monte Carlo I(X;T) comes before these
 _COLUMNS = (
     (INPUT_INFORMATION, KDE_KL, "I(X;T), KDE (KL)", False, False),
     (INPUT_INFORMATION, KDE_KL + RELATIVE, "I(X;T), KDE (KL), relative noise", False, False),
@@ -30,12 +30,12 @@ _COLUMNS = (
 
 
 def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: str) -> str:
-    """Return the whole section, or nothing where no distortion was recorded.
+    """Return the section, or an empty string if no distortion was recorded.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: those of the section, as HTML.
+        figures: figures of the section, as HTML.
     """
     performance = distorted(performance)
     if performance.is_empty():

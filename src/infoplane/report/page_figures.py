@@ -1,4 +1,4 @@
-"""Figures of the page as HTML, each with its caption."""
+"""HTML of the figures of the page, each with its caption."""
 
 import base64
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from infoplane.report.figure import DrawnFigure
 
 
 def figures_html(figures: Sequence[DrawnFigure], folder: Path | None = None) -> str:
-    """Return figures inside the page, each with its caption.
+    """Return the HTML of figures, each with its caption.
 
     Args:
-        figures: whose PNG is embedded.
-        folder: of the report; a PDF below it is named relative to it. None names the PDF alone.
+        figures: figures whose PNG files are embedded.
+        folder: folder of the report; paths of PDF files are shown relative to it. With None only file names are shown.
     """
     parts = []
     for one in figures:

@@ -1,4 +1,4 @@
-"""Tables of the page as HTML; every name that comes from the user is escaped here."""
+"""HTML of the tables of the page; names that come from the user are escaped."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -54,8 +54,8 @@ def accuracy_html(performance: pl.DataFrame) -> str:
 def information_html(measurements: pl.DataFrame) -> str:
     """Return tables of both informations at the last epoch, in bits.
 
-    Each training has three: the numbers to trust first and, folded away, those whose I(T;Y) can be memorised, and those
-    at relative noise.
+    Each training has three tables: the most trustworthy numbers and, folded away, the pairwise estimates, whose I(T;Y)
+    can be memorised, and those at relative noise.
     """
     summaries = layer_summaries(measurements)
     if not summaries:
@@ -93,7 +93,7 @@ _TRUSTED = "trust these first"
 
 
 def _groups(noisy: str) -> dict[str, Callable[[str, str], bool]]:
-    """Return which (quantity, estimator) stands in which table; the first holds I(X;T) by `noisy`."""
+    """Return the (quantity, estimator) pairs of each table; the first table has I(X;T) by `noisy`."""
     headline = {(INPUT_INFORMATION, noisy), (LABEL_INFORMATION, DECODED), (LABEL_INFORMATION, DECODED_TRANSFER)}
 
     def others(quantity: str, estimator: str, *, relative: bool) -> bool:
@@ -153,13 +153,13 @@ def _column_label(key: tuple[str, str, str]) -> str:
     quantity, estimator, kind = key
     if estimator.partition("@")[0] == KDE_MIXED:
         return f"proved {kind} bound"
-    if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # beside decoders, which have no noise
+    if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # among decoders, which have no noise
         return estimator_label(estimator, quantity)
     return estimator_label(estimator.removesuffix(RELATIVE), quantity)
 
 
 def _has_interval(key: tuple[str, str, str]) -> bool:
-    """Whether the interval is about all examples of the kind, not just those that were measured."""
+    """Whether the interval is about all examples of the kind, not only the measured ones."""
     return key[1] in (DECODED, DECODED_TRANSFER)
 
 
@@ -168,13 +168,13 @@ def _part(key: tuple[str, str, str], own: Sequence[tuple[str, str, str]]) -> str
 
 
 def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_null: bool) -> str:
-    """Return the cells of one number: its value with its marks, then its interval and its null where wanted.
+    """Return the cells of one number: its value with its marks, then optionally its interval and its null.
 
     Args:
-        shown: None where nothing was measured.
-        part: attribute of the first cell.
-        with_interval: a cell for the 95 % interval.
-        with_null: a cell for the null's 95 % quantile.
+        shown: the number; None if nothing was measured.
+        part: HTML attribute of the first cell.
+        with_interval: whether to add a cell for the 95 % interval.
+        with_null: whether to add a cell for the null's 95 % quantile.
     """
     if shown is None:
         return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + with_null)
@@ -236,7 +236,7 @@ def geometry_html(geometry: pl.DataFrame) -> str:
 
 
 def scrollable(caption: str, content: str) -> str:
-    """Return a table with its caption, in a region of its own where it is wider than the page."""
+    """Return a table with its caption, in a region that scrolls if the table is wider than the page."""
     # tabindex: a table wider than a phone must scroll by keyboard too.
     name = escape(caption)
     return (

@@ -1,4 +1,4 @@
-"""PDFs of pickled figures, in a process that `pdfs.py` starts. It loads matplotlib and nothing else."""
+"""Write pickled figures as PDF in a process that `pdfs.py` starts; it imports matplotlib and nothing else."""
 
 import gc
 import io
@@ -9,18 +9,18 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
-RESOLUTION_DPI = 160  # of images, in a PDF too
+RESOLUTION_DPI = 160  # resolution of images, also in a PDF
 
 
 def pdf_bytes(figure: Figure) -> bytes:
-    """Return the figure as PDF, without date or version in it."""
+    """Return the figure as PDF, without date or version."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="pdf", dpi=RESOLUTION_DPI, metadata={"CreationDate": None, "Producer": None})
     return buffer.getvalue()
 
 
 def main(folder: Path) -> None:
-    """Draw the jobs in `folder` whose names come line by line: N.pickle, a style and a figure, becomes N.pdf."""
+    """Read file names N.pickle from standard input, and draw each (a style and a figure) in `folder` as N.pdf."""
     gc.disable()
     for line in sys.stdin:
         job = folder / line.rstrip("\n")

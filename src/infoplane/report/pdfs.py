@@ -1,4 +1,4 @@
-"""PDFs drawn beside: while this process builds the next figure, another one writes the last as PDF."""
+"""Write PDFs in a second process while this process draws the next figure."""
 
 import os
 import pickle
@@ -21,14 +21,14 @@ class Pdfs:
     """Writes figures as PDF; all are on disk when the block of `pdfs_beside` ends.
 
     Args:
-        folder: an empty one, for figures on their way; the process knows it.
-        style: settings of matplotlib that figures are drawn with.
-        process: draws the jobs that it is told of; what it leaves undone is drawn here.
+        folder: an empty folder through which figures go to the process.
+        style: settings of matplotlib with which figures are drawn.
+        process: process that draws the PDFs; PDFs that it does not finish are drawn here.
     """
 
     def __init__(self, folder: Path, style: Mapping[str, Any], process: "subprocess.Popen[str] | None") -> None:
         self._folder, self._style, self._process = folder, style, process
-        self._jobs: dict[Path, Path] = {}  # where the pickled figure lies, by where the PDF goes
+        self._jobs: dict[Path, Path] = {}  # path of each pickled figure, by the path of its PDF
 
     def add(self, figure: Figure, path: Path) -> None:
         """Write `figure` to `path`, now or until the block ends."""
@@ -39,7 +39,7 @@ class Pdfs:
         job = self._folder / f"{len(self._jobs)}.pickle"
         job.write_bytes(pickle.dumps((self._style, figure)))
         self._jobs[path] = job
-        with suppress(OSError):  # the process is gone
+        with suppress(OSError):  # the process has ended
             self._process.stdin.write(f"{job.name}\n")
             self._process.stdin.flush()
 
@@ -55,11 +55,11 @@ class Pdfs:
 
 @contextmanager
 def pdfs_beside(style: Mapping[str, Any], *, beside: bool) -> Iterator[Pdfs]:
-    """Yield what writes PDFs.
+    """Yield the writer of PDFs.
 
     Args:
-        style: settings of matplotlib, which are in force here too.
-        beside: whether there are enough figures for a second process; on one core there is none.
+        style: settings of matplotlib, which are also set in this process.
+        beside: whether there are enough figures for a second process; with one core there is none.
     """
     if not beside or _cores() < 2:
         yield Pdfs(Path(), style, None)
@@ -88,7 +88,7 @@ def _started(folder: str) -> "subprocess.Popen[str] | None":
             text=True,
             env={**os.environ, "MPLBACKEND": "agg"},
         )
-    except OSError:  # no more processes, or Python is embedded in another program
+    except OSError:  # no process can be started, or Python is embedded in another program
         return None
 
 

@@ -1,4 +1,4 @@
-"""Information planes in axes: one layer, one estimator, its path over epochs."""
+"""Draw information planes: the path of one layer over epochs, by one estimator."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +56,7 @@ def draw_plane(axes: Axes, points: pl.DataFrame, norm: Normalize, examples: Sequ
             alpha=0.7 if original else 1.0,
             zorder=3 if original else 4,
             label=name,
-            path_effects=None if original else _HALO,  # a cross upon its own circle stays visible
+            path_effects=None if original else _HALO,  # a cross on its own circle stays visible
             clip_on=False,
         )
     clipped = points.filter(pl.col("input_clipped") | pl.col("label_clipped"))
@@ -72,14 +72,14 @@ def draw_plane_row(
     name: str,
     examples: Sequence[str],
 ) -> None:
-    """Draw the planes of one estimator, a layer each, on the same limits; axes beyond the layers are switched off.
+    """Draw the planes of one estimator, one per layer, with the same limits; unused axes are hidden.
 
     Args:
         row: axes from left to right.
         points: rows of `bits.plane_points` of one seed, training and estimator.
-        layers: (index, name); none says that nothing was measured.
-        norm: from epochs to colours.
-        name: of the estimator, beside the first plane.
+        layers: (index, name); empty if nothing was measured.
+        norm: maps epochs to colours.
+        name: name of the estimator, shown beside the first plane.
         examples: all kinds of examples in the figure, in order.
     """
     for column, axes in enumerate(row):
@@ -100,7 +100,7 @@ def _draw_null(axes: Axes, points: pl.DataFrame) -> None:
     nulls = points["label_null_bits"].drop_nulls().to_list()
     if not nulls:
         return
-    # The null moves with the network: below the first edge a value is null-like at every epoch, below both at some.
+    # The null differs between epochs: below the lower edge a value is null-like at all epochs, below the upper at some.
     for edge in (min(nulls), max(nulls)):
         axes.axhspan(0, max(edge, 0), color=NULL_COLOUR, alpha=0.3, linewidth=0, zorder=0, label="null")
 
@@ -126,19 +126,19 @@ def interval_ends(points: pl.DataFrame, side: str) -> tuple[list[float], list[fl
 
 
 def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:
-    """Return limits that hold every drawn value and the ceiling, to be shared by the planes of one estimator."""
+    """Return limits that include every drawn value and the ceiling; the planes of one estimator share them."""
     values = [value for column in ("drawn_bits", "ceiling_bits") for value in points[f"{side}_{column}"].drop_nulls()]
     if not values:
         return (0.0, 1.0)
     low, high = min(values), max(values)
     if side == "label":
-        low = 0.0  # the null begins there
+        low = 0.0  # the null begins at 0
     margin = 0.06 * max(high - low, 0.1)
     return (low - margin, high + (3 * margin if side == "label" else margin))
 
 
 def plane_legend(examples: Sequence[str]) -> list[Line2D | Patch]:
-    """Return handles that explain what the planes draw."""
+    """Return the legend handles of the planes."""
     grey: dict[str, Any] = {"color": "#333333", "linestyle": "none", "markersize": 4.5}
     kinds = [ORIGINAL, *(attacks_of(examples) or [ADVERSARIAL])]
     return [

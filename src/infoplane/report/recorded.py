@@ -1,4 +1,4 @@
-"""The records of a run, narrowed to what one figure is about."""
+"""Records of a run, restricted to the training, seed or distortion of one figure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +15,21 @@ from infoplane.runs.folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What a figure of a run is drawn from, and what it is about.
+    """Records from which a figure of a run is drawn.
 
     Args:
-        run: its folder.
-        name: of the run's data and model, for titles.
-        class_names: empty where the run does not say.
+        run: folder of the run.
+        name: name of the run's data and model, for titles.
+        class_names: empty if the run does not record them.
         rows: measurements of undistorted test examples, as `bits.in_bits` returns them.
-        points: of the information plane, as `bits.plane_points` returns them.
-        performance: of undistorted examples, columns of `records.PERFORMANCE_SCHEMA`.
-        geometry: of undistorted test examples, columns of `records.GEOMETRY_SCHEMA`.
+        points: points of the information plane, as `bits.plane_points` returns them.
+        performance: performance on undistorted examples, columns of `records.PERFORMANCE_SCHEMA`.
+        geometry: geometry of undistorted test examples, columns of `records.GEOMETRY_SCHEMA`.
         distorted: measurements of distorted test examples, as `bits.in_bits` returns them.
-        distorted_performance: of distorted test examples, columns of `records.PERFORMANCE_SCHEMA`.
-        seed: that the figure is about; None for all seeds.
-        training: that the figure is about; None for all trainings.
-        distortion: that the figure is about; None for all distortions.
+        distorted_performance: performance on distorted test examples, columns of `records.PERFORMANCE_SCHEMA`.
+        seed: seed that the figure shows; None for all seeds.
+        training: training that the figure shows; None for all trainings.
+        distortion: distortion that the figure shows; None for all distortions.
     """
 
     run: RunFolder
@@ -47,7 +47,7 @@ class Recorded:
 
     @property
     def per(self) -> Per:
-        """What a figure from these records is drawn for."""
+        """Whether these records are for a training, a seed, a distortion or the whole run."""
         if self.training is not None:
             return "training"
         if self.distortion is not None:
@@ -56,29 +56,29 @@ class Recorded:
 
     @property
     def trainings(self) -> list[tuple[int, str]]:
-        """(seed, training) of everything that was recorded of undistorted examples."""
+        """(seed, training) of all records of undistorted examples."""
         return trainings_of(self.rows, self.performance)
 
     @property
     def seeds(self) -> list[int]:
-        """All seeds, of distorted examples too."""
+        """All seeds, including those of distorted examples."""
         return sorted({seed for seed, _ in trainings_of(self.rows, self.performance, self.distorted_performance)})
 
     @property
     def about(self) -> list[str]:
-        """What the figure is about, in short, for names of files."""
+        """Training, seed or distortion that the figure shows, in short, for file names."""
         one = self.training or self.distortion
         return ([one] if one else []) + ([] if self.seed is None else [f"s{self.seed}"])
 
     @property
     def label(self) -> str:
-        """What the figure is about, in words."""
+        """Training, seed or distortion that the figure shows, in words."""
         one = self.distortion or (training_label(self.training) if self.training else "")
         return ", ".join(filter(None, (one, "" if self.seed is None else f"seed {self.seed}")))
 
     @property
     def where(self) -> str:
-        """What the figure is about, for the end of its title; trainings at chance are named."""
+        """Training, seed or distortion that the figure shows, for its title; trainings at chance are named."""
         dead = trainings_at_chance(self.performance)
         if self.training is not None:
             return f"{training_label(self.training)}{', at chance' if dead else ''}, seed {self.seed} ({self.name})"
@@ -87,7 +87,7 @@ class Recorded:
         return f"{named} ({self.name}){at_chance_note(dead)}"
 
     def parts(self) -> "Iterator[Recorded]":
-        """Yield what figures are drawn from: each training, then all together, then each seed and its distortions."""
+        """Yield the records for figures: each training, then the whole run, then each seed and its distortions."""
         for seed, training in self.trainings:
             yield self._of((pl.col("seed") == seed) & (pl.col("training") == training), seed=seed, training=training)
         if self.seeds:

@@ -1,4 +1,4 @@
-"""Several seeds in one figure: the mean over seeds as a line, from the lowest to the highest seed as a band."""
+"""Figures of several seeds: lines are means over seeds, bands go from the lowest to the highest seed."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from infoplane.report.style import (
     say_missing,
 )
 
-# What verdicts rest on, and what stands beside it: noisy values, and the fixed noise of the study.
+# Values on which verdicts rest; then Monte Carlo values, and values at the fixed noise of the study.
 _PANELS = (
     ("input", KDE_BD + RELATIVE), ("input", TRUSTED), ("input", TRUSTED_FIXED), ("input", KDE_KL),
     ("label", TRUSTED), ("label", TRUSTED_FIXED), ("label", KDE_KL),
@@ -103,7 +103,7 @@ def seeds_figure(points: pl.DataFrame, title: str) -> Figure:
 
 
 def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
-    """Draw accuracy and loss over epochs, likewise.
+    """Draw accuracy and loss over epochs, with a line and a band over seeds.
 
     Args:
         performance: undistorted rows of several seeds.
@@ -112,7 +112,7 @@ def seeds_performance_figure(performance: pl.DataFrame, title: str) -> Figure:
     trainings = _trainings(performance)
     curves = sorted(performance.select("split", "examples").unique().rows(), key=lambda curve: curve_order(*curve))
     legend = _legend(trainings, [curve_label(*curve) for curve in curves])
-    below = 0.16 * max(0, math.ceil(len(legend) / 4) - 2)  # lines of the legend beyond two
+    below = 0.16 * max(0, math.ceil(len(legend) / 4) - 2)  # lines of the legend in addition to two
     height = 3.2 + below
     figure = new_figure(title, 7.0, height)
     edges = {"left": 0.107, "right": 0.99, "top": 1 - 0.17 * 3.2 / height, "bottom": (0.24 * 3.2 + below) / height}

@@ -1,4 +1,4 @@
-"""How every paper figure looks, and how it is written: the same bytes from the same records."""
+"""Style and saving of all figures; equal records give equal bytes."""
 
 import gc
 import io
@@ -24,7 +24,7 @@ from infoplane.report.pdf_process import RESOLUTION_DPI, pdf_bytes
 from infoplane.report.pdfs import Pdfs
 from infoplane.runs.whole_files import write_whole
 
-PAGE_INCHES = (10.0, 7.0)  # a full landscape page; type of 7 pt stays 7 pt there
+PAGE_INCHES = (10.0, 7.0)  # a full landscape page, on which 7 pt text is printed at 7 pt
 
 # Okabe & Ito's colours, ordered so that neighbours differ in lightness too and survive a greyscale print; after them,
 # for as many trainings as there are methods, others that differ from them and from each other.
@@ -37,7 +37,7 @@ CEILING: dict[str, Any] = {"color": "#555555", "linewidth": 0.7, "linestyle": (0
 NULL_COLOUR = "#B9B0A2"
 
 STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
+    "font.family": "DejaVu Sans",  # part of matplotlib, so that every machine draws the same figure
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7,
@@ -45,7 +45,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlepad": 4,
-    "axes.titley": 1.0,  # left to itself, matplotlib measures every tick label to place a title
+    "axes.titley": 1.0,  # by default, matplotlib measures every tick label to place a title
     "axes.labelpad": 2,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -63,14 +63,14 @@ STYLE = {
 
 
 def stacked(rank: int, number: int) -> dict[str, float]:
-    """Return the size of one of `number` curves drawn upon each other: the lower the wider, so that equal ones show."""
-    below = (number - 1 - rank) * min(1.0, 3 / max(number - 1, 1))  # of many, the lowest is no wider than of four
+    """Return the size of one of `number` curves on top of each other; lower ones are wider, so all are visible."""
+    below = (number - 1 - rank) * min(1.0, 3 / max(number - 1, 1))  # at most the width for four curves
     return {"linewidth": 1.1 + 1.6 * below, "markersize": 2.5 + 2 * below}
 
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in the house style, whatever matplotlibrc says, and leave the caller's settings as they were."""
+    """Use the report's style inside the block, whatever matplotlibrc says; restore the settings after it."""
     with matplotlib.style.context(["default", STYLE]), _collector_at_rest(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")  # a name in a script that the font lacks
         yield
@@ -78,7 +78,7 @@ def figure_style() -> Iterator[None]:
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """Keep the garbage collector from walking a figure's many thousand objects while it grows: a third of the time."""
+    """Turn off the garbage collector while a figure with thousands of objects grows; this saves a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -89,12 +89,12 @@ def _collector_at_rest() -> Iterator[None]:
 
 
 def epoch_colours() -> Colormap:
-    """Viridis without its palest end, which white paper swallows; lightness rises with epoch also in grey."""
+    """Return viridis without its palest end, which is invisible on white; lightness rises with epoch, also in grey."""
     return ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.93, 256)), name="epochs")
 
 
 def epoch_norm(epochs: Any) -> Normalize:
-    """Map 0 to the last epoch onto the colours; one epoch alone still gets a scale."""
+    """Return the map from epochs 0 to the last to colours; a single epoch gets a scale too."""
     return Normalize(0, max(1, *epochs) if len(epochs) else 1)
 
 
@@ -106,12 +106,12 @@ def epoch_bar(figure: Figure, norm: Normalize, place: tuple[float, float, float,
 
 
 def plain(text: str) -> str:
-    """Keep `$` in a layer's name from opening a formula."""
+    """Escape `$` in a layer's name, which would begin a formula."""
     return text.replace("$", r"\$")
 
 
 def title_layer(axes: Axes, layer: str) -> None:
-    """Head axes with a layer's name; of a long one the end is kept, which tells layers of one block apart."""
+    """Set a layer's name as the title of axes; a long name keeps its end, which differs between layers of a block."""
     axes.set_title(plain(layer if len(layer) <= 21 else "…" + layer[-20:]), loc="left", fontweight="bold")
 
 
@@ -166,7 +166,7 @@ def layer_grid(
 
 
 def align_epochs(axes: Any) -> None:
-    """Give all columns of a `layer_grid` whose axes are drawn the same limits along x, those that hold every epoch."""
+    """Set the same x limits, which include every epoch, for all columns of a drawn `layer_grid`."""
     drawn = [column for column in axes.T if any(one.has_data() for one in column)]
     limits = [column[0].get_xlim() for column in drawn]
     if len(set(limits)) > 1:
@@ -175,30 +175,30 @@ def align_epochs(axes: Any) -> None:
 
 
 def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> None:
-    """Write `stem`.png and `stem`.pdf, without date or version in them.
+    """Write `stem`.png and `stem`.pdf, without date or version.
 
     Args:
         figure: drawn in `figure_style`.
         stem: path without suffix.
-        pdfs: what writes the PDF; by default it is written at once.
+        pdfs: writer of the PDF; by default the PDF is written at once.
     """
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            if not axis.get_label_text():  # left to itself, matplotlib measures all tick labels to place an empty label
+            if not axis.get_label_text():  # by default, matplotlib measures all tick labels to place an empty label
                 axis.set_label_coords(0, 0)
     png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf"))
     if pdfs is None:
         write_whole(pdf, pdf_bytes(figure))
     else:
-        pdfs.add(figure, pdf)  # first: it may be drawn while the PNG is
+        pdfs.add(figure, pdf)  # first, so that both files are drawn at the same time
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
     write_whole(png, buffer.getvalue())
-    gc.collect(0)  # the figure before this one is young and unreachable now; everything else need not be looked at
+    gc.collect(0)  # frees the previous figure, which is in the youngest generation
 
 
 def log_axis(axis: Axis) -> None:
-    """Put few plain numbers on a logarithmic axis, whose limits are set."""
+    """Put a few plain numbers on a logarithmic axis with fixed limits."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,), numticks=5))
     axis.set_major_formatter("{x:g}")
@@ -206,7 +206,7 @@ def log_axis(axis: Axis) -> None:
 
 
 def epoch_axis(axes: Axes, epochs: Any) -> None:
-    """Put whole epochs on the x axis, also when there is only one."""
+    """Put whole epochs on the x axis, also if there is only one."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10]))
     if len(epochs) and min(epochs) == max(epochs):
         axes.set(xlim=(min(epochs) - 0.6, max(epochs) + 0.6), xticks=[min(epochs)])

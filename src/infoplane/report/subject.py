@@ -1,4 +1,4 @@
-"""Whose data and model a run is about, in the words of titles, tiles, axes and legends."""
+"""Names of a run's data, model and classes for titles, tiles, axes and legends."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,23 +6,23 @@ from typing import Any, NamedTuple
 from infoplane.recipes import data_name, subject
 from infoplane.text import one_line
 
-_LONGEST = 12  # characters of a class on an axis
+_LONGEST = 12  # longest class name on an axis, in characters
 
 
 class Subject(NamedTuple):
-    """What stands in titles and tiles."""
+    """Names of data and model for titles and tiles."""
 
     title: str
     model: str
     data: str
-    class_names: tuple[str, ...]  # empty where the run does not say
+    class_names: tuple[str, ...]  # empty if the run does not record them
 
 
 def subject_of(config: Mapping[str, Any], otherwise: str) -> Subject:
     """Return the subject of a run.
 
     Args:
-        config: "study", "settings" and "environment"; missing parts are left out.
+        config: "study", "settings" and "environment"; missing ones are left out.
         otherwise: the title of a run without settings.
     """
     settings, environment = (_mapping(config.get(part)) for part in ("settings", "environment"))
@@ -37,7 +37,7 @@ def subject_of(config: Mapping[str, Any], otherwise: str) -> Subject:
 
 
 def class_label(index: int, class_names: Sequence[str]) -> str:
-    """Return the name of a class, shortened, or its number where the run does not say its name."""
+    """Return the shortened name of a class, or its number if the run does not record names."""
     name = class_names[index] if 0 <= index < len(class_names) else str(index)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 

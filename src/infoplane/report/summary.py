@@ -1,4 +1,4 @@
-"""What the end of a run comes down to: last-epoch numbers as text, and what is missing."""
+"""Summary of a run: numbers of the last epoch as text, and what is missing."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ class Shown(NamedTuple):
 class LayerSummary(NamedTuple):
     """One layer at the last epoch of one training, on one kind of examples.
 
-    `numbers` maps (quantity, estimator, kind) to text; estimators as `bits.in_bits` names them, none of them swept.
+    `numbers` maps (quantity, estimator, kind) to text. Estimators are named as by `bits.in_bits`, without noise sweeps.
     """
 
     seed: int
@@ -55,12 +55,12 @@ def show_number(row: Mapping[str, Any]) -> Shown:
 
 
 def in_terminal(value: str) -> str:
-    """Shorten the mark of an undersampled value, for tables of a terminal; their legend explains the dagger."""
+    """Replace "undersampled" by a dagger, which the legend of the terminal tables explains."""
     return value.replace("undersampled", "†")
 
 
 def show_bits(value: float) -> str:
-    """Format a number of bits with two decimals, and nothing as -0.00."""
+    """Format a number of bits with two decimals, and never as -0.00."""
     return f"{value:.2f}" if abs(value) >= RESOLUTION_BITS else "0.00"
 
 
@@ -113,7 +113,7 @@ def accuracy_columns(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def at_chance_lines(performance: pl.DataFrame) -> list[str]:
-    """Say in plain sentences which trainings are at chance."""
+    """Return sentences that name the trainings at chance."""
     return [
         f"{training_label(training).capitalize()} (seed {seed}) is at chance: its network answers no better than a "
         "constant does, and no claim rests on it."
@@ -122,7 +122,7 @@ def at_chance_lines(performance: pl.DataFrame) -> list[str]:
 
 
 def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, settings: Mapping[str, Any]) -> list[str]:
-    """Say in plain sentences what a full run would hold and this one does not (yet)."""
+    """Return sentences that say what a full run has and this run does not have yet."""
     if measurements.is_empty() and performance.is_empty():
         return ["Nothing has been recorded yet: continue the run, then make this report again."]
     rows, dead = in_bits(measurements), trainings_at_chance(performance)
@@ -143,7 +143,7 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
         where = f"{training_label(training)} (seed {seed})"
         last = own["epoch"].max()
-        ended = (seed, training) in dead  # the training, which is said elsewhere
+        ended = (seed, training) in dead  # missing trainings have their own sentence
         if isinstance(planned, int) and isinstance(last, int) and last < planned and not ended:
             parts.append(f"{where.capitalize()} is measured up to epoch {last} of {planned}.")
         if not attacks_of(own["examples"]):

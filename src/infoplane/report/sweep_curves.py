@@ -1,4 +1,4 @@
-"""Curves of sweeps: the mean of each estimator with its interval over draws, before the truth it aims at."""
+"""Draw curves of sweeps: the mean of each estimate over draws with its interval, and the true value."""
 
 import textwrap
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ LOOKS: dict[str, dict[str, Any]] = {
     KSG: {"color": COLOURS[2], "linestyle": "-", "marker": "x"},
 }
 _MARKER: dict[str, Any] = {"markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8}
-# The truth lies under its estimates, wide and pale; where they cover it they are right.
+# The truth is a wide, pale line under the estimates; estimates that cover it are correct.
 _TRUTHS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (NOISY, "truth under noise", {"color": "#B8B8B8", "linewidth": 4, "linestyle": "-", "zorder": 0.5}),
     (BINNING, "truth in bins", {"color": "#E8B78F", "linewidth": 3, "linestyle": (0, (1.5, 0.6)), "zorder": 0.6}),
     (DECODED, "truth without noise", {"color": "#9AD9C3", "linewidth": 4, "linestyle": "-", "zorder": 0.4}),
 )
-_COLUMNS = 18.6  # letters of 7 pt an inch
+_COLUMNS = 18.6  # characters of 7 pt per inch
 QUANTITIES = (INPUT_INFORMATION, LABEL_INFORMATION)
 
 
 class Sweeps(NamedTuple):
-    """What the figures of study three are drawn from.
+    """Records from which the figures of study three are drawn.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.
@@ -50,7 +50,7 @@ class Sweeps(NamedTuple):
 
 
 def averaged(measurements: pl.DataFrame) -> pl.DataFrame:
-    """Average the replicates of each place of each sweep, in bits.
+    """Average the replicates at each x of each sweep, in bits.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.
@@ -81,12 +81,12 @@ def averaged(measurements: pl.DataFrame) -> pl.DataFrame:
 
 
 def draw_curves(axes: Axes, rows: pl.DataFrame, *, logarithmic: bool) -> None:
-    """Draw one sweep's curves of one quantity, and scale the axis to the estimates: truths may leave it.
+    """Draw the curves of one quantity in one sweep; the axis is scaled to the estimates, and truths may leave it.
 
     Args:
-        axes: where.
+        axes: axes to draw in.
         rows: as `averaged` returns them, of one sweep and one quantity.
-        logarithmic: the x axis.
+        logarithmic: whether the x axis is logarithmic.
     """
     for estimator, label, look in _TRUTHS:
         known = rows.filter(pl.col("estimator") == estimator, pl.col("truth_bits").is_not_null())
@@ -110,7 +110,7 @@ def draw_curves(axes: Axes, rows: pl.DataFrame, *, logarithmic: bool) -> None:
 
 
 def _draw_null(axes: Axes, rows: pl.DataFrame) -> None:
-    """Shade what permuted labels reach: of the noisy estimate, or of bins where there is no other."""
+    """Shade the null: that of the Monte Carlo estimate, or that of binning if there is no other."""
     for estimator in (NOISY, BINNING):
         null = rows.filter(pl.col("estimator") == estimator, pl.col("null_bits").is_not_null())
         if not null.is_empty():
@@ -135,7 +135,7 @@ def curve_legend(estimators: Sequence[str], *, null: bool = True, names: dict[st
 
 
 def write_caption(figure: Figure, text: str) -> None:
-    """Put text below everything else, a paragraph a line, wrapped at the figure's width."""
+    """Write text below the figure; each line is a paragraph, wrapped at the figure's width."""
     width, height = figure.get_size_inches()
     lines = [
         line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, round(_COLUMNS * (width - 1)))

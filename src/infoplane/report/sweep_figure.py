@@ -1,4 +1,4 @@
-"""Information against the noise it is measured with: how much of a number is the choice of the noise."""
+"""Figure of information against the noise variance: how much the choice of the noise changes the numbers."""
 
 import math
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str, examples: Sequence[st
 
 
 def _draw_bounds(axes: Axes, parts: dict[Any, pl.DataFrame], examples: Sequence[str]) -> None:
-    """Draw the band between the proved bounds of I(X;T)."""
+    """Draw the band between the KDE bounds of I(X;T)."""
     for rank, name in enumerate(examples):
         if (name, KDE_BD + SWEPT) in parts:
             lower, upper = parts[name, KDE_BD + SWEPT], parts[name, KDE_KL + SWEPT]
@@ -130,7 +130,7 @@ def _draw_bounds(axes: Axes, parts: dict[Any, pl.DataFrame], examples: Sequence[
 
 
 def _draw_estimates(axes: Axes, parts: dict[Any, pl.DataFrame], examples: Sequence[str]) -> None:
-    """Draw the same-kind estimates of I(T;Y), each before the null of its originals."""
+    """Draw the KL-KL and BD-BD estimates of I(T;Y), each with the null of original examples."""
     for kind in (KDE_KL, KDE_BD):
         for rank, name in enumerate(examples):
             if (name, kind + SWEPT) not in parts:
@@ -168,7 +168,7 @@ def _draw_noise_levels(axes: Axes, rows: pl.DataFrame) -> None:
 
 
 def _draw_noisy(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None:
-    """Mark the values between the bounds, at each noise where they were taken."""
+    """Mark the Monte Carlo estimates, at each noise for which there is one."""
     for row in rows.to_dicts():
         look = _mark(examples.index(row["examples"]))
         label = f"{row['estimator']}/{row['examples']}"
@@ -176,7 +176,7 @@ def _draw_noisy(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None
 
 
 def _draw_decoded(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None:
-    """Draw what held-out decoders find without any noise, with its 95 % interval."""
+    """Draw the decoded I(T;Y), which needs no noise, with its 95 % interval."""
     for row in rows.to_dicts():
         axes.axhline(
             row["drawn_bits"],
@@ -192,7 +192,7 @@ def _draw_decoded(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> No
 
 
 def _band(rank: int) -> dict[str, Any]:
-    """The band between two bounds: filled for originals, an outline for each attack."""
+    """Draw the band between two bounds: filled for original examples, an outline for each attack."""
     if rank == 0:
         return {"facecolor": COLOURS[4], "alpha": 0.45, "linewidth": 0}
     line, _, colour = examples_look(rank)
@@ -206,7 +206,7 @@ def _mark(rank: int) -> dict[str, Any]:
 
 def _legend(examples: Sequence[str], relative: str) -> list[Line2D | Patch]:
     kinds = [plain(name) for name in examples]
-    one = len(kinds) == 2  # attack; of several, each has a line of its own
+    one = len(kinds) == 2  # attack; with several attacks, each has its own line
     about = f"dashed: {kinds[1]}" if one else "solid: original"
     handles: list[Line2D | Patch] = [
         Patch(label=f"between the KDE bounds, {name}", **_band(rank)) for rank, name in enumerate(kinds)

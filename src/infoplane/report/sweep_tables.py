@@ -1,4 +1,4 @@
-"""What rises along each sweep and what does not, and where the limits end: tables for the terminal, in bits."""
+"""Terminal tables of study three, in bits: which estimates rise along each sweep, and where the limits end."""
 
 import math
 from collections.abc import Mapping
@@ -51,10 +51,10 @@ _LEGEND = (
 
 
 def trend_table(trends: pl.DataFrame) -> Group:
-    """Say for each sweep and estimator where it starts and ends and which way it goes; fits 120 columns.
+    """Return a table of start, end and direction of each estimator in each sweep; it fits 120 columns.
 
     Args:
-        trends: columns as `studies.trends.trends` gives them.
+        trends: as `studies.sweeps.trends.trends` returns them.
     """
     parts: list[Table | Text] = []
     for (sweep,), of_sweep in trends.group_by("sweep", maintain_order=True):
@@ -93,7 +93,7 @@ def _trend_cells(row: Mapping[str, Any] | None) -> list[Text]:
 
 
 def limits_table(measurements: pl.DataFrame) -> Table:
-    """Say what each estimator gives at three widths of the noise, and what is true there; fits 120 columns.
+    """Return a table of each estimate and its true value at three widths of the noise; it fits 120 columns.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`, as the study of the limits fills them.

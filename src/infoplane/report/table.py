@@ -1,4 +1,4 @@
-"""The summary that ends a run in the terminal; it fits 80 columns."""
+"""Terminal table at the end of a run; it fits 80 columns."""
 
 from collections.abc import Mapping
 
@@ -36,12 +36,12 @@ from infoplane.report.summary import (
     layer_summaries,
 )
 
-# Every estimator is in the report; three of I(T;Y), at the fixed noise, with their nulls are what 80 columns hold.
+# The report has every estimator; 80 columns have room for three of I(T;Y), at the fixed noise, with their nulls.
 _LABEL_COLUMNS = ((DECODED, "decoded"), (KDE_KL, "KDE"), (BINNING, "binned"))
 _NOTHING = Shown("-", "", "", null_like=False, saturated=False, undersampled=False)
 _BLANK = Shown("", "", "", null_like=False, saturated=False, undersampled=False)
-_TRAINED_ON_CLEAN = ("(trained", "on clean)")  # reads on from "adv", in columns that such decoders leave empty
-# Estimators that the table has a place for, or that the report alone shows; all others get a table of their own.
+_TRAINED_ON_CLEAN = ("(trained", "on clean)")  # continues the text "adv", in columns that are empty for such decoders
+# Estimators with a column in the table, or shown in the report alone; all others get a separate table.
 _PLACED = {DECODED, DECODED_TRANSFER, NOISY, KDE_KL, KDE_BD, KDE_MIXED, BINNING}
 
 
@@ -49,8 +49,8 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     """Render accuracy and the last epoch's information, in bits, for `rich.console.Console.print`.
 
     Args:
-        measurements: columns of `records.MEASUREMENT_SCHEMA`; may be empty or unfinished.
-        performance: columns of `records.PERFORMANCE_SCHEMA`; likewise.
+        measurements: columns of `records.MEASUREMENT_SCHEMA`; may be empty or incomplete.
+        performance: columns of `records.PERFORMANCE_SCHEMA`; may be empty or incomplete.
     """
     parts: list[Table | Text] = []
     if not performance.is_empty():
@@ -119,7 +119,7 @@ def _information_table(
         table.add_column((" I(T;Y)" if index == 0 else "") + f"\n\n{name}", justify="right", no_wrap=True)
         table.add_column("\n\nnull", justify="right", no_wrap=True)
     for layer in dict.fromkeys(one.layer for one in summaries):
-        # All kinds of examples share a row, so that a long layer name folds beside them at no extra height.
+        # All kinds of examples share a row, so that a long layer name can wrap beside them without extra height.
         of_layer = [one for one in summaries if one.layer == layer]
         found = {names[one.examples]: _number(one, LABEL_INFORMATION, DECODED_TRANSFER) for one in of_layer}
         moved = {name: number for name, number in found.items() if number is not _NOTHING}
@@ -136,7 +136,7 @@ def _information_table(
 
 
 def _other_table(summaries: list[LayerSummary], names: Mapping[str, str]) -> Table | None:
-    """The estimators that have no column in the table above, or nothing without any."""
+    """Return a table of the estimators without a column in the table above, or None if there are none."""
     found = {key for one in summaries for key in one.numbers if key[1].partition("@")[0] not in _PLACED}
     keys = sorted(found, key=lambda key: (key[0], estimator_order(key[1]), key[2]))
     if not keys:
@@ -157,7 +157,7 @@ def _other_table(summaries: list[LayerSummary], names: Mapping[str, str]) -> Tab
 
 
 def _bounds(summary: LayerSummary, noise: str) -> Text:
-    """Both bounds of I(X;T), or the ceiling that they have run into."""
+    """Return both bounds of I(X;T), or the ceiling if they are saturated."""
     lower, upper = (_number(summary, INPUT_INFORMATION, name + noise) for name in (KDE_BD, KDE_KL))
     if lower.saturated:
         return Text(lower.value, style="dim")
@@ -181,7 +181,7 @@ def _stack(numbers: list[Shown]) -> Text:
 
 
 def _stack_nulls(numbers: list[Shown]) -> Text:
-    # The sign reads on from the value before it: "3.32 sat ≤3.32" carries no more than chance does.
+    # The sign continues the value before it: "3.32 sat ≤3.32" means that the value does not exceed its null.
     lines = [Text(f"{'≤' if one.null_like else '>'}{one.null}" if one.null else one.value and "-") for one in numbers]
     for line, one in zip(lines, numbers, strict=True):
         line.stylize("yellow" if one.null_like else "dim")

@@ -1,4 +1,4 @@
-"""The numbers to trust first: I(X;T) between its bounds, I(T;Y) by held-out decoders, each with its interval."""
+"""Figure of the most trustworthy numbers: Monte Carlo I(X;T) and decoded I(T;Y), with intervals."""
 
 import math
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ from infoplane.report.style import (
     title_layer,
 )
 
-_NEAR_BITS = NEAR_NATS / math.log(2)  # of its ceiling: there a noisy value is saturated
+_NEAR_BITS = NEAR_NATS / math.log(2)  # a Monte Carlo value within this distance of its ceiling is saturated
 _SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}
 _BOUND: dict[str, Any] = {"linewidth": 0.6, "linestyle": (0, (1, 1))}
 
@@ -74,8 +74,10 @@ def _trusted(own: Recorded) -> Figure | None:
 
 
 def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
-    """Draw one training of one seed, a column per layer: the plane of noisy I(X;T) and decoded I(T;Y), then each over
-    epochs, with 95 % intervals. I(X;T) is taken at relative noise, or at the fixed one where that is all.
+    """Draw one training of one seed, with a column per layer and 95 % intervals.
+
+    The first row has the planes of Monte Carlo I(X;T) and decoded I(T;Y); the next rows have each of them over epochs.
+    I(X;T) is that at relative noise, or at the fixed noise if there is no other.
 
     Args:
         rows: as `bits.in_bits` returns them.
@@ -88,7 +90,7 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     norm = epoch_norm(points["epoch"])
     examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
     legend = _legend(examples, _noise_name(noise))
-    across = 4 if len(examples) == 2 else 3  # columns of the legend
+    across = 4 if len(examples) == 2 else 3  # number of columns of the legend
     below = 1.05 + 0.16 * (math.ceil(len(legend) / across) - 2)
     width = max(PAGE_INCHES[0], 1.7 * len(layers))
     height = 5.85 + below
@@ -135,7 +137,7 @@ def _noise_name(noise: str) -> str:
 
 
 def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[str]) -> None:
-    """Draw the noisy I(X;T) over epochs, between the bounds that KDE proves at the same noise."""
+    """Draw the Monte Carlo I(X;T) over epochs, with the KDE bounds at the same noise."""
     if rows.filter(pl.col("estimator") == NOISY + noise).is_empty():
         say_missing(axes, "not measured")
         return
@@ -150,7 +152,7 @@ def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[s
             for bound in (lower, upper):
                 axes.plot(bound["epoch"], bound["drawn_bits"], color=look.colour, **_BOUND)
         noisy = own.filter(pl.col("estimator") == NOISY + noise)
-        # no line: between two epochs it would leave the band, which is drawn at every epoch
+        # no line: between two measured epochs it could leave the band, which is drawn at every epoch
         _draw_with_intervals(axes, noisy, 0.0, {**look.style(), "linestyle": "none"}, name)
     lowest, highest = (float(end) for end in (rows["ceiling_bits"].min(), rows["ceiling_bits"].max()))  # type: ignore[arg-type]
     axes.axhline(highest, **CEILING)
@@ -160,7 +162,7 @@ def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[s
 
 
 def _draw_label(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None:
-    """Draw the decoded I(T;Y) over epochs; what lies far below zero is drawn at the edge, as a triangle."""
+    """Draw the decoded I(T;Y) over epochs; values far below zero are drawn at the edge, as triangles."""
     decoded = rows.filter(pl.col("estimator") == DECODED)
     if decoded.is_empty():
         say_missing(axes, "not measured")
@@ -189,7 +191,7 @@ def _draw_label(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None
 
 
 def _draw_with_intervals(axes: Axes, rows: pl.DataFrame, floor: float, style: dict[str, Any], label: str) -> None:
-    """Draw values over epochs, none of them below `floor`."""
+    """Draw values with intervals over epochs, clipped below at `floor`."""
     axes.plot(rows["epoch"], rows["value_bits"].clip(floor), label=label, linewidth=0.9, **style)
     known = rows.filter(pl.col("low_bits").is_not_null())  # saturated values have no interval
     low, high = (known[end].clip(floor) for end in ("low_bits", "high_bits"))

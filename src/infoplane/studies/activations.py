@@ -1,4 +1,4 @@
-"""Estimators on activations that a user recorded, from a file."""
+"""Estimate the information in activations that a user saved to a file."""
 
 import io
 from collections.abc import Iterable
@@ -18,25 +18,25 @@ from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_grou
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import ORIGINAL, measurement_table
 
-NAMES = ("activations", "labels")  # of the arrays in a file
+NAMES = ("activations", "labels")  # names of the arrays in a file
 
 
 def read_activations(path: Path) -> tuple[Tensor, Tensor]:
     """Read `activations`, `(samples, ...)` floats, and `labels`, `(samples,)` integers, from .npz or .safetensors.
 
-    Further dimensions of the activations are flattened. Arrays of any byte order are read; labels may be integers of
-    any type, and floats without a fraction.
+    Further dimensions of the activations are flattened. Arrays may have any byte order. Labels may be integers of any
+    type, or floats without a fraction.
 
     Raises:
-        UserError: the file is missing, of another kind, damaged, or lacks one of the two; or the arrays hold no
-            numbers, complex ones, or labels that are no integers.
+        UserError: the file is missing, damaged, of another type, or lacks one of the arrays; or the arrays are not
+            numbers, are complex, or have labels that are not integers.
     """
     arrays = _read_arrays(path)
     activations, labels = (_tensor(arrays[name], f"{path}: {name}") for name in NAMES)
     if activations.ndim < 2:
         raise UserError(f"{path}: activations must have shape (samples, features), got {tuple(activations.shape)}")
     if not activations.is_floating_point():
-        # float32 writes integers up to 2**24, float64 up to 2**53.
+        # float32 is exact for integers up to 2**24, float64 up to 2**53.
         activations = activations.double()
         if bool((activations.abs() <= 2**24).all()):
             activations = activations.float()
@@ -45,7 +45,7 @@ def read_activations(path: Path) -> tuple[Tensor, Tensor]:
 
 def _tensor(array: Any, name: str) -> Tensor:
     if isinstance(array, np.ndarray):
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)  # torch reads no other byte order
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)  # torch cannot read other byte orders
     try:
         tensor = torch.as_tensor(array)
     except (TypeError, ValueError):
@@ -68,17 +68,17 @@ def _as_integers(labels: Tensor, path: Path) -> Tensor:
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
-    """Return the two arrays, and read no others."""
+    """Read and return the two arrays; other arrays are not read."""
     try:
         is_file = path.is_file()
-    except OSError as error:  # a name that no file system takes
+    except OSError as error:  # a name that is not valid in any file system
         raise UserError(f"{str(path)[:60]} ... cannot be a file: {error.strerror}") from None
     if not is_file:
         raise UserError(f"{path} does not exist or is no file; give a .npz or .safetensors file")
     try:
         match path.suffix.lower():
             case ".npz":
-                # numpy leaves a file open that it cannot read
+                # if numpy cannot read a file, it leaves it open
                 with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
                     _check_names(archive.files, path)
                     return {name: archive[name] for name in NAMES}
@@ -92,7 +92,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
                 raise UserError(f"{path}: {suffix or 'no suffix'} is not supported; save .npz or .safetensors")
     except UserError:
         raise
-    except Exception as error:  # noqa: BLE001 - both readers raise a zoo of types for damaged files
+    except Exception as error:  # noqa: BLE001 - both readers raise many types for damaged files
         raise UserError(f"{path} cannot be read ({error}); save it again") from None
 
 

@@ -1,4 +1,4 @@
-"""What attacks warn of, as lines of a study's progress and entries of its log."""
+"""Show warnings of attacks in a study's progress and write them to its log."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,13 +10,13 @@ from infoplane.runs.progress import Progress
 
 @contextmanager
 def attack_warnings_said(training: str, progress: Progress, log: Callable[..., None]) -> Iterator[None]:
-    """Catch the warnings of attacks inside the block: one line and one entry for each complaint, with its count.
+    """Turn the warnings of attacks inside the block into one line and one log entry per complaint, with its count.
 
-    All other warnings stay as they are.
+    All other warnings stay unchanged.
 
     Args:
-        training: whose attack it is, and when, for the line.
-        progress: hears the line.
+        training: name of the training, and the epoch, for the line.
+        progress: shows the line.
         log: called as `log("attack warning", message=..., images=..., total=...)`.
     """
     caught: list[warnings.WarningMessage] = []
@@ -25,7 +25,7 @@ def attack_warnings_said(training: str, progress: Progress, log: Callable[..., N
             warnings.simplefilter("always", AttackWarning)
             with merged_attack_warnings():
                 yield
-    finally:  # also where the block ends in an error, which they may explain
+    finally:  # also if the block ends in an error, which the warnings may explain
         for entry in caught:
             one = entry.message
             if isinstance(one, AttackWarning):

@@ -1,18 +1,18 @@
-"""Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6).
+"""Study two: accuracy and information of finished networks on distorted examples (docs/method.md, section 6).
 
-The attack comes first, then the distortion: a white-box attack is made once per network, on undistorted originals.
+The attack comes first, then the distortion. A white-box attack is made once per network, on undistorted originals.
 
-Every layer and level has KDE, binning, and decoders that were fitted on undistorted originals and read examples they
-never saw (`decoded-transfer`): these say what the network's own code for the label survives, and cost next to nothing.
-Decoders refitted to distorted examples, which say whether the label is still there in any linear code, and the value
-between the KDE bounds cost as much as all the rest together; they are taken at the last layer, which the study's figure
-and claims are about. Attacked examples that the network misclassifies before any distortion are also decoded for the
-class they were mistaken for, at every level: what the distortion leaves of that class. At the strongest level decoders
-of that class are refitted at every layer, the other end of what study one's last epoch says of the undistorted ones.
-Decoders have their null by refits to permuted labels, but for those of mistaken classes at inner layers.
+At every layer and level the study takes KDE, binning, and decoders trained on undistorted clean examples and applied to
+held-out examples (`decoded-transfer`). These decoders show how much of the label the network still encodes as before;
+they take little time. Decoders refitted to distorted examples show whether the layer is predictive of the label in any
+linear code. They and the Monte Carlo estimate between the KDE bounds take as long as all the rest together, so they are
+taken at the last layer alone, which the study's figure and claims are about. For attacked examples that the network
+misclassifies before any distortion, the wrong class is also decoded at every level. At the strongest level, decoders of
+the wrong class are refitted at every layer, for comparison with the undistorted ones in study one's last epoch. The
+null of a decoder comes from refits to permuted labels; decoders of wrong classes at inner layers have none.
 
-Relative noise is that of the same examples before the distortion, the same variance as in study one's last epoch: along
-a distortion only the outputs move, not the noise they are seen through.
+Relative noise is relative to the same examples before the distortion, with the same variance as in study one's last
+epoch. So the noise is the same at every level, and only the outputs change.
 """
 
 import time
@@ -51,7 +51,7 @@ Tables = dict[str, pl.DataFrame]
 
 @with_short_repr
 class DistortionRecords(NamedTuple):
-    """The tables of the study, of all sittings."""
+    """Tables of the study, including those of earlier calls."""
 
     measurements: pl.DataFrame
     geometry: pl.DataFrame
@@ -61,15 +61,15 @@ class DistortionRecords(NamedTuple):
 def distortion_study(
     run: RunFolder, config: DistortionConfig, *, device: str = "cpu", progress: Progress | None = None
 ) -> DistortionRecords:
-    """Distort the examples of a finished run of study one, original and attacked, and measure all its networks on them.
+    """Measure all networks of a finished run of study one on distorted examples, original and attacked.
 
-    Each network and distortion has files of its own in the run's folder; levels that are there are not measured again.
+    Each network and distortion has its own files in the run's folder; levels with records are not measured again.
 
     Args:
-        run: the folder; records are added to it.
-        config: which distortions at which levels; the one that changes nothing is measured too, once per network.
+        run: the folder of the run; records are added to it.
+        config: distortions and their levels. The level that changes nothing is always measured, once per network.
         device: "cpu" or "cuda".
-        progress: hears how far the study is.
+        progress: shows how far the study is.
 
     Raises:
         UserError: the run is not finished, or a distortion does not fit its images.
@@ -90,7 +90,7 @@ def distortion_study(
 
 
 def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> dict[str, tuple[float, ...]]:
-    """Return the levels of each distortion, from the one that changes nothing to the strongest.
+    """Return the levels of each distortion, from the level that changes nothing to the strongest.
 
     Raises:
         UserError: a distortion does not fit these images.
@@ -104,7 +104,7 @@ def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> 
         ordered = [distortion.identity, *distortion.ordered(levels)]
         plan[distortion.name] = tuple(dict.fromkeys(map(float, ordered)))
         try:
-            for level in plan[distortion.name]:  # tried on a few now rather than refused an hour from now
+            for level in plan[distortion.name]:  # on a few images: an error comes now, not later
                 distorted(distortion.name, images[few], labels[few], level, 0)
         except ValueError as error:
             raise UserError(f"{distortion.name}: {error}") from error
@@ -112,7 +112,7 @@ def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> 
 
 
 class _Sitting:
-    """One network: its attack, its decoders, then distortion after distortion, each written when it is whole."""
+    """Study of one network: attack, decoders, then each distortion, whose records are written when complete."""
 
     def __init__(
         self,
@@ -131,13 +131,13 @@ class _Sitting:
         self._ahead = {name: self._missing(name, levels) for name, levels in plan.items()}
 
     def _read(self, name: str) -> Tables:
-        """The whole levels of a distortion, in the order of `DISTORTIONS`: a killed process can leave tables apart."""
+        """Read the levels of a distortion that have all tables; a killed process can leave a level incomplete."""
         tables = self._run.read_records(STUDY, self._seed, self._training, self._epoch, name)
         whole = set.intersection(*(set(table["level"]) for table in tables.values()))
         return {folder: table.filter(pl.col("level").is_in(sorted(whole))) for folder, table in tables.items()}
 
     def _missing(self, name: str, levels: Sequence[float]) -> list[float]:
-        """The levels that lack records, or examples for the figures: a damaged sheet is deleted and made again."""
+        """Return the levels that lack records or example images; damaged example images are deleted and made again."""
         recorded = self._measured_levels(name)
         shown = shown_levels(self._run, STUDY, self._seed, self._training, name)
         known = dict.fromkeys([*levels, *sorted(recorded)])
@@ -146,7 +146,7 @@ class _Sitting:
     def _measured_levels(self, name: str) -> set[float]:
         return set(self._recorded[name]["measurements"]["level"])
 
-    # work, in passes of one image forward and back: only the estimate of the time left rests on it
+    # work, in forward and backward passes of one image, for the estimate of the time left
 
     def _level_work(self) -> float:
         return len(self._finished.labels) * level_work(self._finished.config)
@@ -155,14 +155,14 @@ class _Sitting:
         return len(self._finished.labels) * reading_work(self._finished.config)
 
     def work_ahead(self) -> float:
-        """What `go` will do."""
+        """Return the amount of work that `go` will do."""
         levels = sum(map(len, self._ahead.values()))
         return self._beginning_work() + levels * self._level_work() if levels else 0
 
     # the protocol
 
     def go(self) -> None:
-        """Do what is not done yet."""
+        """Measure all missing levels."""
         if not any(self._ahead.values()):
             self._progress.say(f"{self._who()}: complete")
             return
@@ -179,7 +179,7 @@ class _Sitting:
             for name, levels in self._ahead.items():
                 if levels:
                     self._distort(name, levels, network, versions, under)
-        except ValueError as error:  # of the user's network or attack, say: activations that are not finite
+        except ValueError as error:  # e.g. activations of the user's network or attack that are not finite
             raise UserError(f"{self._who()}: {error}") from error
 
     def _who(self) -> str:
@@ -215,7 +215,7 @@ class _Sitting:
             )
             self._progress.advance(self._level_work())
         tables = {folder: pl.concat([part[folder] for part in parts]) for folder in parts[0]}
-        sheet.write(self._run, STUDY, name)  # first: records that are there say that everything is
+        sheet.write(self._run, STUDY, name)  # written first: once records exist, the level counts as complete
         self._run.write_records(STUDY, self._seed, self._training, self._epoch, name, **tables)
         self._recorded[name] = tables
         taken = time.perf_counter() - began
@@ -243,7 +243,7 @@ class _Sitting:
         return _tables(records)
 
     def _known_undistorted(self, name: str) -> Tables | None:
-        """The records of the undistorted level, under another distortion's name: all distortions share them."""
+        """Return existing records of the undistorted level, renamed: they are the same for all distortions."""
         for other, tables in self._recorded.items():
             identity = distortion_named(other).identity
             own = {folder: table.filter(pl.col("level") == identity) for folder, table in tables.items()}
@@ -263,12 +263,12 @@ def _predicted(network: FinishedNetwork, images: Tensor) -> Tensor:
 
 
 def distorted(name: str, images: Tensor, labels: Tensor, level: float, examples_seed: int) -> Tensor:
-    """Return the images under a distortion, each with the same draws in every network and version of the examples."""
+    """Return the distorted images; the random draws are the same for every network and version of the examples."""
     return distortion_named(name).apply(images, labels, level, _drawing(name, level, examples_seed))
 
 
 def lent_textures(name: str, labels: Tensor, level: float, examples_seed: int) -> Tensor | None:
-    """Return the classes of the images whose texture `distorted` gives to each, or None where it gives none."""
+    """Return the class of the image that lends its texture to each image, or None if the distortion lends none."""
     distortion = distortion_named(name)
     if not distortion.lends_textures or level == distortion.identity:
         return None
@@ -280,10 +280,10 @@ def _drawing(name: str, level: float, examples_seed: int) -> torch.Generator:
 
 
 def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor]) -> dict[str, Undistorted]:
-    """Return for each layer the scale of its relative noise, and decoders fitted on undistorted originals.
+    """Return for each layer the scale of its relative noise, and decoders trained on undistorted originals.
 
     Args:
-        network: whose layers.
+        network: the network.
         versions: `(n, channels, height, width)` by name, "original" among them.
 
     Raises:

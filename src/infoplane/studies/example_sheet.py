@@ -1,4 +1,4 @@
-"""A few examples of a network as images, for figures: at every level of a distortion, with what it takes them for."""
+"""Keep a few example images at every level of a distortion, with the predicted classes, for figures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,14 @@ SHOWN = 3  # images
 
 
 def shown_places(labels: Tensor) -> list[int]:
-    """Return the place of the first example of each of a few classes, spread over all classes."""
+    """Return the index of the first example of each of a few classes, spread over all classes."""
     classes = torch.unique(labels).tolist()
     chosen = dict.fromkeys(round(step * (len(classes) - 1) / (SHOWN - 1)) for step in range(SHOWN))
     return [int((labels == classes[place]).nonzero()[0]) for place in chosen]
 
 
 def shown_levels(run: RunFolder, study: str, seed: int, training: str, distortion: str) -> set[str]:
-    """Return the levels that the run's folder keeps examples of, written as in the keys of a sheet.
+    """Return the levels with examples in the run's folder, as written in the keys of a sheet.
 
     Raises:
         UserError: the sheet is damaged.
@@ -32,10 +32,10 @@ def shown_levels(run: RunFolder, study: str, seed: int, training: str, distortio
 
 
 class ExampleSheet:
-    """Collects a few images per level and version; `write` keeps them in the run's folder.
+    """Collects a few images per level and version; `write` saves them in the run's folder.
 
-    They are stored as bytes by "version/level", e.g. "adversarial/8", beside the facts `class_names`, `labels` of the
-    images, and `predicted`: classes by the same names.
+    Images are stored as bytes under "version/level", e.g. "adversarial/8", with the facts `class_names`, `labels`, and
+    `predicted` (predicted classes under the same keys).
     """
 
     def __init__(self, network: FinishedNetwork) -> None:
@@ -45,7 +45,7 @@ class ExampleSheet:
         self._predicted: dict[str, list[int]] = {}
 
     def add(self, level: float, versions: Mapping[str, Tensor]) -> None:
-        """Take the shown ones among all measured examples, `(n, channels, height, width)` by version."""
+        """Add the shown examples from all measured ones, `(n, channels, height, width)` by version."""
         model = self._network.model
         with torch.no_grad(), evaluation_mode(model):
             for examples, images in versions.items():
@@ -55,7 +55,7 @@ class ExampleSheet:
                 self._images[key] = (shown * 255).round().byte()
 
     def write(self, run: RunFolder, study: str, distortion: str) -> None:
-        """Add to what an earlier sitting kept."""
+        """Write the images, together with those of earlier calls."""
         where = (study, self._network.seed, self._network.training, distortion)
         images, facts = run.read_examples(*where) or ({}, {"predicted": {}})
         kept: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The finished networks of a run of study one, with the examples they are measured on."""
+"""Load the finished networks of a run of study one, and the examples on which they are measured."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from infoplane.studies.parts import build_model, load_test_images, probed_layers
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)  # tensors have no single truth value, so == would fail
 class FinishedNetwork:
-    """One network at the end of its training, and what study one measured it on."""
+    """One network at the end of its training, and the examples on which study one measured it."""
 
     config: FlowConfig  # of this network: `config.seed` is its own
     training: str
-    model: nn.Module  # with the weights of the last epoch, in whatever mode: measure under `evaluation_mode`
+    model: nn.Module  # has the weights of the last epoch; its mode is not set, so measure under `evaluation_mode`
     layers: tuple[str, ...]  # probed
-    attacks: Mapping[str, Attack]  # as study one measures, by the names of their examples
+    attacks: Mapping[str, Attack]  # attacks of study one, by the names of their examples
     test: ImageSet  # all test images, uint8
     images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
     labels: Tensor  # (n,) integers
-    epoch: int  # completed: the last one, which can be earlier than planned
+    epoch: int  # last completed epoch, which can be earlier than planned
     gradient_evaluations: int  # spent on training
     seconds: float  # likewise
 
@@ -60,15 +60,15 @@ class FinishedNetwork:
 
 
 class FinishedRun:
-    """The networks of a run of study one whose trainings are all finished; those that ended at chance are left out.
+    """The networks of a finished run of study one; trainings that ended at chance are left out.
 
     Args:
-        run: its folder.
+        run: folder of the run.
         device: "cpu" or "cuda".
 
     Raises:
-        UserError: no run of study one is here, a training has not finished, all ended at chance, a checkpoint is torn,
-            the data is not there, or an attack of the user's own cannot be used.
+        UserError: the folder holds no run of study one, a training has not finished, all ended at chance, a checkpoint
+            is damaged, the data is missing, or a user's own attack cannot be used.
     """
 
     def __init__(self, run: RunFolder, device: str = "cpu") -> None:
@@ -96,7 +96,7 @@ class FinishedRun:
         return len(self.trainings)
 
     def __iter__(self) -> Iterator[FinishedNetwork]:
-        """Load one network after the other, seed by seed in the order of the trainings."""
+        """Load the networks one after the other, ordered by seed and then by training."""
         return (self.network(seed, training) for seed, training in self.trainings)
 
     @property
@@ -106,15 +106,15 @@ class FinishedRun:
 
     @property
     def labels(self) -> Tensor:
-        """Their labels, `(n,)`."""
+        """Labels of the measured originals, `(n,)`."""
         return self._labels
 
     def network(self, seed: int, training: str) -> FinishedNetwork:
         """Load one of `trainings`.
 
         Raises:
-            UserError: its checkpoint is damaged or holds another network than the settings describe, or the network's
-                code has changed.
+            UserError: the checkpoint is damaged, does not fit the network of the settings, or the network's code has
+                changed.
         """
         config = self._of(seed)
         model = build_model(config, self._test)
@@ -151,7 +151,7 @@ class FinishedRun:
                 f"{self._run.path}: {training} training, seed {seed}, has not finished ({found}); "
                 f"continue it with infoplane flow first"
             )
-        self._run.check_checkpoint(seed, training, last)  # now, not when the networks before it are measured
+        self._run.check_checkpoint(seed, training, last)  # now, before other networks are measured
 
 
 def flow_config(run: RunFolder) -> FlowConfig:

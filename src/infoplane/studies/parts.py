@@ -1,4 +1,4 @@
-"""From settings to the parts of a study: data, model, attack, training method, augmentation."""
+"""Build the parts of a study from its settings: data, model, layers, attack and augmentation."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,19 +21,19 @@ from infoplane.records.short_repr import with_short_repr
 
 @with_short_repr
 class Images(NamedTuple):
-    """The images of a study, on its device."""
+    """Images of a study, on the study's device."""
 
-    train: ImageSet | None  # None where nothing is trained; without the images held out
-    held_out: ImageSet | None  # of the training images, to choose the best epoch by
+    train: ImageSet | None  # None if nothing is trained; without the held-out images
+    held_out: ImageSet | None  # held-out training images, for choosing the best epoch
     test: ImageSet
     measured: Tensor  # indices into test: the fixed, stratified examples
 
 
 def load_images(config: FlowConfig, device: str) -> Images:
-    """Read the data that `config` names, onto `device`, and choose the measured examples.
+    """Read the data that `config` names, move it to `device`, and choose the measured examples.
 
     Raises:
-        UserError: the data is not there or damaged, or there are too few images to measure.
+        UserError: the data is missing or damaged, or there are too few images to measure.
     """
     train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
     test, measured = load_test_images(config, device)
@@ -46,7 +46,7 @@ def load_images(config: FlowConfig, device: str) -> Images:
 
 
 def _check_fit(train: ImageSet, test: ImageSet) -> None:
-    """Refuse training and test images that no network could take both of."""
+    """Refuse training and test images whose shapes or classes differ."""
     if train.class_names != test.class_names:
         first, second = (f"{len(one.class_names)} ({', '.join(one.class_names)[:60]})" for one in (train, test))
         raise UserError(
@@ -78,7 +78,7 @@ def load_test_images(config: FlowConfig, device: str) -> tuple[ImageSet, Tensor]
     """Return the test images alone, and the indices of the measured ones, as `load_images` does.
 
     Raises:
-        UserError: the data is not there or damaged, or there are too few images to measure.
+        UserError: the data is missing or damaged, or there are too few images to measure.
     """
     test = _load(config.data, "test", config.data.test_examples)
     if len(test) < 2:
@@ -102,7 +102,7 @@ def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
 
 
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
-    """Return the network with its initial weights: the same for every training of a seed."""
+    """Return the network with its initial weights, which are the same for every training of a seed."""
     channels, size = images.images.shape[1], images.images.shape[2]
     if images.images.shape[3] != size:
         raise UserError(
@@ -113,7 +113,7 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
     spec = model_named(config.model.name)
     settings = spec.checked(config.model.settings)
     try:
-        # Tried inside, where a lazy layer may draw its weights.
+        # Tried inside the block, because a lazy layer draws its weights in the first pass.
         model = construct(
             lambda: _made_usual(spec.build(facts, settings), spec.name, facts),
             seed=stable_seed(config.seed, "initial weights"),
@@ -127,7 +127,7 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
 
 
 def _made_usual(model: nn.Module, name: str, facts: ImageFacts) -> nn.Module:
-    """Check that a model takes images and returns logits; let it return them bare and leave its input as it is."""
+    """Check that a model maps images to logits; wrap it if it returns them in a field or writes over its input."""
     shape, classes = (1, facts.channels, facts.image_size, facts.image_size), facts.classes
     image = torch.zeros(shape)
     unwritten = image._version
@@ -143,7 +143,7 @@ def _made_usual(model: nn.Module, name: str, facts: ImageFacts) -> nn.Module:
     if logits.shape != (1, classes):
         found = tuple(logits.shape)
         raise UserError(f"the model {name} must return logits of shape (batch, {classes}), got {found} for one image")
-    if image._version != unwritten:  # a batch is used again after a pass, for one by the attack
+    if image._version != unwritten:  # a batch is used again after a pass, e.g. by the attack
         model.register_forward_pre_hook(_copy_of_input)
     if not isinstance(output, Tensor):
         model.register_forward_hook(_bare_logits)
@@ -159,19 +159,19 @@ def _bare_logits(_model: nn.Module, _args: object, output: object) -> Tensor:
 
 
 class ProbedLayers(NamedTuple):
-    """Which layers are probed."""
+    """The probed layers."""
 
     names: tuple[str, ...]
-    unused: tuple[str, ...]  # layers with weights that do not run when the network classifies, and are left out
+    unused: tuple[str, ...]  # layers with weights that do not run in a forward pass and are left out
 
 
 def probed_layers(config: FlowConfig, model: nn.Module, images: Tensor) -> ProbedLayers:
-    """Return the layers that the settings name, the model's own choice, or those with weights that run.
+    """Return the layers that the settings name, else the model's own choice, else all layers with weights that run.
 
     Args:
-        config: of the study.
+        config: settings of the study.
         model: in any mode.
-        images: `(n, channels, height, width)`, of which the first is tried.
+        images: `(n, channels, height, width)`; the first one is passed through the model.
     """
     named = config.measurement.layers or chosen_layers(model)
     layers = named or default_layers(model)

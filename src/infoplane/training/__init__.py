@@ -1,6 +1,6 @@
-"""Training: one loop, and one file per method.
+"""Training of networks: one loop, and one file per training method.
 
-The names are loaded when they are first used: reading the lists of what there is costs no torch.
+Names are imported when they are first used, so the list of methods can be read without importing torch.
 """
 
 import lazy_loader

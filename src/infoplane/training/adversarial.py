@@ -10,7 +10,7 @@ from infoplane.training.normal import cross_entropy_loss
 
 
 def in_evaluation_mode(attack: Attack) -> Attacker:
-    """Return the attack on the model in evaluation mode: batch statistics must not move while it looks for examples."""
+    """Return the attack with the model in evaluation mode, so that it does not change the batch statistics."""
 
     def attacked(model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Tensor:
         with evaluation_mode(model):

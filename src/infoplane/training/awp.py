@@ -1,4 +1,4 @@
-"""AWP: the update is taken at weights that were moved against the loss, around any training method."""
+"""AWP, adversarial weight perturbation: gradients of any training method at weights moved to a higher loss."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ from infoplane.training.method import LossMethod, StepRecord, TrainingMethod
 
 Shift = Sequence[tuple[nn.Parameter, Tensor]]
 
-_SMALLEST = 1e-12  # of a gradient's length that is divided by
+_SMALLEST = 1e-12  # added to the length of a gradient before dividing by it
 
 
-class _Captured(BaseException):  # no Exception: a method that catches those must let it through
+class _Captured(BaseException):  # not an Exception: a method that catches exceptions must not catch this
     pass
 
 
@@ -32,11 +32,11 @@ class AWPTraining:
     for methods that are a loss; methods that attack while they step (Free-AT, YOPO, FreeLB) run once to find g, up to
     their first step of the optimiser, and once more at the moved weights.
 
-    Cost per update: that of the loss (or of the method, up to its first update) once more. Batch statistics move as the
-    method's own. Source: Wu et al. (2020), arXiv:2004.05884, Section 4.
+    Cost per update: the cost of the loss (or of the method, up to its first update) once more. Batch statistics are
+    updated as often as by the method alone. Source: Wu et al. (2020), arXiv:2004.05884, Section 4.
 
     Args:
-        method: what is wrapped.
+        method: the wrapped method.
         gamma: length of the move relative to the weights; 0.01 on CIFAR-10.
     """
 
@@ -46,13 +46,13 @@ class AWPTraining:
 
     @property
     def replays(self) -> int:
-        """Those of the wrapped method."""
+        """Updates per batch of the wrapped method."""
         return self._method.replays
 
     def step(
         self, model: nn.Module, optimiser: Optimizer, images: Tensor, labels: Tensor, *, generator: torch.Generator
     ) -> StepRecord:
-        """Update `model` as the wrapped method does, by gradients at moved weights."""
+        """Update `model` as the wrapped method does, with gradients at the moved weights."""
         method = self._method
         update: Callable[[], StepRecord]
         if isinstance(method, LossMethod):
@@ -82,7 +82,7 @@ class AWPTraining:
     def _shift(
         self, model: nn.Module, optimiser: Optimizer, update: Callable[[], StepRecord], generator: torch.Generator
     ) -> Shift:
-        """Find the move by the gradients that `update` would step along; nothing else changes."""
+        """Compute the move of the weights from the gradients of `update`; nothing else changes."""
         masks, draws = SameMasks(next(model.parameters()).device), generator.get_state()
         buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
         kept = copy.deepcopy(self._method.state_dict())
@@ -106,15 +106,15 @@ class AWPTraining:
         ]
 
     def end_epoch(self, model: nn.Module) -> str | None:
-        """Let the wrapped method end its epoch."""
+        """Call `end_epoch` of the wrapped method."""
         return self._method.end_epoch(model)
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the wrapped method."""
+        """State of the wrapped method."""
         return self._method.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Give it back to the wrapped method."""
+        """Restore the state of the wrapped method."""
         self._method.load_state_dict(state)
 
 

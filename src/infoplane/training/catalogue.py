@@ -1,4 +1,4 @@
-"""The training methods that there are. To add one, write its file and add one line here."""
+"""List of the training methods. To add one, write its file and add one line here."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ WRAPPERS: list[WrapperSpec[Any]] = [AWP]
 
 
 def all_settings() -> type[MethodSettings]:
-    """Return one model with the settings of all methods and wrappers, as they are typed and kept."""
+    """Return one model with the settings of all methods and wrappers, for the command line and `config.json`."""
     every: list[type[MethodSettings]] = [spec.settings for spec in METHODS] + [spec.settings for spec in WRAPPERS]
     own = [settings for settings in dict.fromkeys(every) if settings is not MethodSettings]
     # reversed: fields of the last base come first

@@ -1,4 +1,4 @@
-"""What a training method of the user's own must be and do; a breach is one line that names the function."""
+"""Check a user's own training method; each violation gives one line that names the function."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ _PARTS = ("step", "replays", "end_epoch", "state_dict", "load_state_dict")
 
 
 def checked_method(method: Any, path: str) -> TrainingMethod:
-    """Return a method whose steps are checked.
+    """Check that the object is a training method, and return a method that checks each step.
 
     Args:
-        method: what the user's function returned.
-        path: of the function, for messages.
+        method: the object that the user's function returned.
+        path: path of the function, for messages.
 
     Raises:
-        UserError: it is no training method.
+        UserError: the object is not a training method.
     """
     if isinstance(method, LossMethod):
         attack = None if method.attack is None else _CheckedAttack(method.attack, path)
@@ -43,7 +43,7 @@ def checked_method(method: Any, path: str) -> TrainingMethod:
 
 @contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Let an error name the user's function."""
+    """Add the name of the user's function to errors."""
     try:
         yield
     except UserError:

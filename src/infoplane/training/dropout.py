@@ -1,10 +1,10 @@
-"""The same dropout masks in several passes over one batch."""
+"""Repeat the same dropout masks in several passes over one batch."""
 
 import torch
 
 
 class SameMasks:
-    """Remembers torch's global generators, from which dropout draws, so that further passes repeat its masks."""
+    """Stores the state of torch's global generators, from which dropout draws, so that passes can repeat its masks."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -12,7 +12,7 @@ class SameMasks:
         self._gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
     def rewind(self) -> None:
-        """Put the generators back to where they were."""
+        """Restore the stored state of the generators."""
         torch.set_rng_state(self._cpu)
         if self._gpu is not None:
             torch.cuda.set_rng_state(self._gpu, self._device)

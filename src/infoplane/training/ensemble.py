@@ -1,4 +1,4 @@
-"""Ensemble adversarial training: one-step examples that also come from networks that do not learn."""
+"""Ensemble adversarial training: one-step attacks on the model and on fixed networks trained beforehand."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,17 @@ from infoplane.training.method import Cost, LossMethod
 
 
 def ensemble_training(sources: Sequence[nn.Module], epsilon: float) -> LossMethod:
-    """Return the method that minimises 1/2 L(x) + 1/2 L(x'), x' by one step against a network drawn for each batch.
+    """Return the method that minimises 1/2 L(x) + 1/2 L(x'); x' is a one-step attack on a network drawn per batch.
 
     The network is one of `sources` or the model itself, all equally likely. Cost per update: 3 forward and backward
     passes, one of them through the drawn network. Source: Tramer et al. (2018), arXiv:1705.07204, Section 3.4.
 
     Args:
         sources: trained networks on the device of the model; they are never changed.
-        epsilon: of the step, in pixels of [0, 1].
+        epsilon: size of the step, in pixels of [0, 1].
 
     Raises:
-        ValueError: there is no source.
+        ValueError: `sources` is empty.
     """
     if not sources:
         raise ValueError("ensemble training needs at least one source network")

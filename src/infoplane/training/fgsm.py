@@ -1,4 +1,4 @@
-"""FGSM-AT: half the loss on original images, half on images attacked in one step."""
+"""FGSM adversarial training: half the loss on original images, half on images attacked in one step."""
 
 import torch.nn.functional as F
 from torch import nn
@@ -10,7 +10,7 @@ from infoplane.training.normal import classified
 
 
 def half_and_half_loss(model: nn.Module, batch: Batch) -> BatchLoss:
-    """Mean of the cross-entropies on original and on attacked images, in nats; counts attacked ones as right."""
+    """Mean cross-entropy on original and attacked images, in nats; `correct` counts the attacked ones."""
     clean = F.cross_entropy(model(batch.images), batch.labels)
     logits = model(batch.attacked)
     return BatchLoss((clean + F.cross_entropy(logits, batch.labels)) / 2, classified(logits, batch.labels))
@@ -22,7 +22,7 @@ def fgsm_training(epsilon: float) -> LossMethod:
     Cost per update: 3 forward and backward passes. Source: Goodfellow et al. (2015), arXiv:1412.6572, Section 6.
 
     Args:
-        epsilon: of the one step, in pixels of [0, 1].
+        epsilon: size of the one step, in pixels of [0, 1].
     """
     return LossMethod(
         loss=half_and_half_loss,

@@ -1,4 +1,4 @@
-"""Free-AT: each backward pass gives the gradients of the weights and of a perturbation that lives on."""
+"""Free adversarial training: each backward pass updates both the weights and the perturbation."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from infoplane.training.normal import classified
 
 
 class FreeTraining:
-    """Replays every batch: one backward pass per replay moves the weights and the perturbation at once.
+    """Replays every batch; one backward pass per replay updates the weights and the perturbation together.
 
-    The perturbation has the shape of a batch, starts at zero and is not reset between batches; each image meets what
-    the one before it in its place left. It stays in the ball; x + delta is clamped to [0, 1] in the forward pass, so
-    that delta also fits the next image. Both move along gradients at the same weights. The first batch is the largest;
-    of a shorter last one only the first rows move.
+    The perturbation has the shape of a batch, starts at zero and is not reset between batches: each image starts from
+    the perturbation of the previous image in its row. The perturbation stays in the ball. x + delta is clamped to
+    [0, 1] in the forward pass alone, so delta also fits the next image. Both updates use gradients at the same
+    weights. The first batch is the largest; in a shorter last batch only the first rows of the perturbation change.
 
-    Cost per update: one forward and one backward pass; batch statistics move once per replay. Source: Shafahi et al.
-    (2019), arXiv:1904.12843, Algorithm 1.
+    Cost per update: one forward and one backward pass; batch statistics are updated once per replay.
+    Source: Shafahi et al. (2019), arXiv:1904.12843, Algorithm 1.
 
     Args:
         epsilon: radius of the L-infinity ball and length of each step, in pixels of [0, 1].
-        replays: updates per batch; 8 on CIFAR-10. An epoch passes over a `replays`-th of the batches.
+        replays: updates per batch; 8 on CIFAR-10. An epoch uses one batch in `replays`.
     """
 
     def __init__(self, epsilon: float, *, replays: int) -> None:
@@ -42,7 +42,7 @@ class FreeTraining:
     def step(
         self, model: nn.Module, optimiser: Optimizer, images: Tensor, labels: Tensor, *, generator: torch.Generator
     ) -> StepRecord:
-        """Update `model` `replays` times on the batch; nothing is drawn."""
+        """Update `model` `replays` times on the batch, without random draws."""
         del generator
         perturbation = self._of_batch(images)
         losses, correct = [], []
@@ -62,21 +62,21 @@ class FreeTraining:
         return StepRecord(torch.stack(losses).mean(), torch.stack(correct).double().mean(), passes, passes)
 
     def _of_batch(self, images: Tensor) -> Tensor:
-        """Return the rows of the perturbation that belong to this batch: a view, so that steps are kept."""
+        """Return the rows of the perturbation that belong to this batch, as a view, so that updates persist."""
         if self._perturbation is None:
             self._perturbation = torch.zeros_like(images)
-        if len(images) > len(self._perturbation):  # a continued run can begin with a shorter batch than it meets later
+        if len(images) > len(self._perturbation):  # a continued run can begin with a shorter batch than later ones
             more = torch.zeros_like(images[len(self._perturbation) :])
             self._perturbation = torch.cat([self._perturbation, more])
         return self._perturbation[: len(images)]
 
     def end_epoch(self, model: nn.Module) -> str | None:
-        """Nothing to do: the perturbation lives on."""
+        """Do nothing: the perturbation is kept for the next epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The perturbation, once there is one."""
+        """State: the perturbation, if a batch has been seen."""
         return {} if self._perturbation is None else {"perturbation": self._perturbation}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the perturbation back."""
+        """Restore the perturbation."""
         self._perturbation = state.get("perturbation")

@@ -1,4 +1,4 @@
-"""FreeLB for images: every step of the attack also gives a gradient of the weights, and their mean is the update."""
+"""FreeLB for images: the update is the mean of the weight gradients at all steps of the attack."""
 
 from dataclasses import dataclass
 
@@ -16,17 +16,17 @@ from infoplane.training.normal import classified
 
 @dataclass(frozen=True)
 class FreeLBTraining(Stateless):
-    """Takes K gradients at x + delta_0 ... x + delta_{K-1}; each moves delta and counts 1/K of the weights' gradient.
+    """Takes K gradients at x + delta_0 ... x + delta_{K-1}; each moves delta and adds 1/K of the weight gradient.
 
-    The weights stay where they are during the ascent, unlike in Free-AT, and all K gradients are used, unlike in
-    PGD-AT. In the L2 ball a step has a fixed length along the gradient; in the L-infinity ball the gradient is divided
-    by its largest element, not replaced by its sign. Dropout masks are the same in all K passes.
+    Unlike Free-AT, the weights stay fixed during the ascent. Unlike PGD-AT, all K gradients are used. In the L2
+    ball a step has a fixed length along the gradient; in the L-infinity ball the gradient is divided by its largest
+    element, not replaced by its sign. Dropout masks are the same in all K passes.
 
-    Cost per update: K forward and backward passes; batch statistics move K times. Source: Zhu et al. (2020),
+    Cost per update: K forward and backward passes; batch statistics are updated K times. Source: Zhu et al. (2020),
     arXiv:1909.11764, Algorithm 1, with pixels in place of embeddings.
 
     Args:
-        attack: ball, number of steps K and step size; every start is random.
+        attack: gives the ball, the number of steps K and the step size. Every start is random.
     """
 
     attack: PGD
@@ -34,7 +34,7 @@ class FreeLBTraining(Stateless):
     def step(
         self, model: nn.Module, optimiser: Optimizer, images: Tensor, labels: Tensor, *, generator: torch.Generator
     ) -> StepRecord:
-        """Update `model` once by the mean of K gradients; loss and accuracy are means over the K passes."""
+        """Update `model` once with the mean of K gradients; loss and accuracy are means over the K passes."""
         optimiser.zero_grad(set_to_none=True)
         region, masks, steps = self.attack.region(images), SameMasks(images.device), self.attack.steps
         attacked = region.random_point(generator)

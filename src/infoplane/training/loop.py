@@ -1,4 +1,4 @@
-"""The training loop: the only one. It owns order, augmentation, schedule, counters and state; methods own the step."""
+"""The training loop: order of images, augmentation, schedule, counters and state; methods compute the updates."""
 
 import math
 import time
@@ -25,7 +25,7 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class DivergedError(ArithmeticError):
-    """Training ended in NaN or infinity; the message says at which epoch and what to try."""
+    """The loss or a weight became NaN or infinite; the message names the epoch and says what to try."""
 
 
 @with_field_help
@@ -52,23 +52,23 @@ class EpochRecord(NamedTuple):
 class Trainer:
     """Trains one model with one method, epoch by epoch.
 
-    Every draw of epoch e comes from a generator seeded by (seed, purpose, e), so an epoch gives the same weights
-    whether or not the run was interrupted before it. Order and augmentation do not depend on `training`: methods that
-    share a seed see the same images in the same order.
+    All random draws of epoch e come from generators seeded by (seed, purpose, e), so an epoch gives the same weights
+    whether or not the run was interrupted before it. Order and augmentation do not depend on `training`: methods with
+    the same seed see the same images in the same order.
 
     Args:
         model: in any mode; it is trained in training mode, on the device of its parameters.
-        method: turns a batch into an update.
+        method: computes the update for a batch.
         images: `(n, channels, height, width)` uint8, on the same device.
         labels: `(n,)` integers, on the same device.
         settings: optimiser and schedule.
-        seed: the run's seed.
-        training: name of the method, e.g. "normal"; it seeds the method's own draws.
+        seed: seed of the run.
+        training: name of the method, e.g. "normal"; it is part of the seed of the method's own draws.
         augmentation: `(images, generator) -> images`, applied to each batch.
         validation: held-out images that decide which epoch was best, and when to stop.
-        choices: how the network computes while it trains; what `network` gives computes plainly.
+        choices: acceleration of the network during training; `network` returns it without acceleration.
         team: processes that train together, each with the same arguments and with its rows of every batch (docs/
-            training.md, "Several devices"). What the leader gives counts; `state_dict` is the leader's.
+            training.md, "Several devices"). Results and `state_dict` are those of the leader.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class Trainer:
         self._images, self._labels = images, labels
         self._settings, self._seed, self._training = settings, seed, training
         self._augmentation, self._validation = augmentation, validation
-        self._team, self._share = team, 1.0  # of this process in the batch
-        self._method_states: list[Any] = []  # of the other processes
+        self._team, self._share = team, 1.0  # rows of this process in the batch
+        self._method_states: list[Any] = []  # rows of the other processes
         self._optimiser = _optimiser(model, settings, self._add_gradients if team.size > 1 else None)
         self._working = wrap(model, choices)
         self._average: AveragedModel | None = None
@@ -105,10 +105,10 @@ class Trainer:
             averaging = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
             self._average = AveragedModel(model, multi_avg_fn=averaging)
         self.epoch = 0  # completed epochs
-        self.best_epoch = 0  # with the highest validation accuracy; 0 where none was taken
+        self.best_epoch = 0  # epoch with the highest validation accuracy; 0 without validation
         self.best_accuracy = -1.0
         self.stopped: str | None = None  # why training ended before its last epoch, if it did
-        self.at_chance: str | None = None  # how the network answers no better than a constant does, if it does
+        self.at_chance: str | None = None  # why the network counts as at chance, if it does
         self.updates = 0  # of the weights
         self.forward_evaluations = 0
         self.gradient_evaluations = 0
@@ -116,21 +116,21 @@ class Trainer:
 
     @property
     def network(self) -> nn.Module:
-        """What is measured: the model, or the average of its weights."""
+        """The network to measure: the model, or a model with the average of its weights."""
         return self.model if self._average is None else self._average.module
 
     def learning_rate(self) -> float:
-        """The learning rate of the coming epoch; during a warm-up, that of its last update."""
+        """Learning rate of the next epoch; during a warm-up, the one of the last update of that epoch."""
         return learning_rate(self._settings, self.epoch, update=1.0)
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
-        """Update the weights once per batch of training images; `on_batch` hears how many images each batch had.
+        """Update the weights once per batch of training images; call `on_batch` with the size of each batch.
 
-        Of a method that replays its batches, m times say, an epoch passes over every m-th batch alone: m epochs see all
-        images once, and the learning rate falls after as many updates as with any other method.
+        If a method replays each batch m times, an epoch uses every m-th batch alone. Then m epochs use all images once,
+        and an epoch has as many updates as with any other method.
 
         Raises:
-            DivergedError: the loss or a weight is no longer finite.
+            DivergedError: the loss or a weight is not finite.
         """
         began = time.perf_counter()
         device = self._images.device
@@ -141,11 +141,11 @@ class Trainer:
         augmenting = seeded_generator(self._seed, "augmentation", self.epoch, device=device)
         attacking = PartGenerator(device=device)
         attacking.manual_seed(stable_seed(self._seed, "method", self._training, self.epoch))
-        sums = torch.zeros(2, dtype=torch.double, device=device)  # of the loss, and of images classified right
+        sums = torch.zeros(2, dtype=torch.double, device=device)  # sums of the loss and of correctly classified images
         forward = gradient = 0.0
         layout = memory_format(self.model)
         self._working.train()
-        rank = [self._team.rank] * (self._team.rank > 0)  # others draw other masks
+        rank = [self._team.rank] * (self._team.rank > 0)  # other processes draw other masks
         dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch, *rank)
         with isolated_global_generator(dropout_seed, device), merged_attack_warnings():
             for number, batch in enumerate(batches):
@@ -154,7 +154,7 @@ class Trainer:
                     images = self._augmentation(images, augmenting)
                 rows = self._team.rows(len(batch))
                 own, labels = images[rows].contiguous(memory_format=layout), self._labels[batch[rows]]
-                # of a batch that is everybody's, each image counts once over all
+                # a batch that all processes share counts each image once in total
                 weight = 1.0 if len(own) < len(batch) else 1 / self._team.size
                 self._share = weight * len(own) / len(batch)
                 for group in self._optimiser.param_groups:
@@ -168,7 +168,7 @@ class Trainer:
                 sums[1] += record.correct * weight
                 forward += record.forward_evaluations * weight
                 gradient += record.gradient_evaluations * weight
-                if number % 50 == 0:  # now and then: looking at a value waits for the device
+                if number % 50 == 0:  # not for every batch: reading a value waits for the device
                     self._check_finite(self._team.add_(sums[:1].clone()))
                 if on_batch is not None:
                     on_batch(len(batch))
@@ -181,7 +181,7 @@ class Trainer:
         self.stopped = self.method.end_epoch(self.model)
         self._team.lead_(self.model.state_dict().values())  # batch statistics too
         self._method_states = self._team.gather(self.method.state_dict())[1:]
-        if self.stopped is not None and self._average is not None:  # the method may have put other weights back
+        if self.stopped is not None and self._average is not None:  # the method may have restored earlier weights
             self._average.module.load_state_dict(self.model.state_dict())
         self.epoch += 1
         self.updates += len(batches) * replays
@@ -203,15 +203,15 @@ class Trainer:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the training is at chance after enough epochs and updates to have left it."""
+        """Whether the training is still at chance after enough epochs and updates."""
         return self.at_chance is not None and self._is_warm() and self.updates >= ENOUGH_UPDATES
 
     def _is_warm(self) -> bool:
-        """Whether the warm-up and one further epoch are over."""
+        """Whether the warm-up and one more epoch are complete."""
         return self.epoch >= max(warmup_epochs(self._settings), self._settings.warmup_epochs) + 1
 
     def _how_at_chance(self, accuracy: float, seen: int) -> str | None:
-        """Judge the network at the end of every epoch, from the one after the warm-up on, and at the very end."""
+        """Check for chance after every epoch that follows the warm-up, and after the last epoch."""
         if not self._is_warm() and self.epoch < self._settings.epochs:
             return None
         return liveness(self.model, self._images, self._labels, accuracy=accuracy, number=seen).complaint()
@@ -237,7 +237,7 @@ class Trainer:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, buffers, optimiser, method and counters: everything that the next epoch depends on."""
+        """State of weights, buffers, optimiser, method and counters: all that the next epoch depends on."""
         return {
             "model": self.model.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -256,7 +256,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         if not self._team.rank:
@@ -286,7 +286,7 @@ def _optimiser(
     if before_step is not None:
         optimiser.register_step_pre_hook(lambda *_: before_step())
     if (longest := settings.gradient_clip) is not None:
-        # as a hook: methods step the optimiser themselves, some of them several times per batch
+        # a hook, because methods step the optimiser themselves, some of them several times per batch
         optimiser.register_step_pre_hook(lambda *_: _clip(model, longest))
     return optimiser
 

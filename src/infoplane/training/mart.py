@@ -1,4 +1,4 @@
-"""MART: a margin-aware loss on attacked images, and a divergence that weighs images by how unsure the model is."""
+"""MART: a margin loss on attacked images, and a divergence weighted by the model's lack of confidence."""
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +23,13 @@ def boosted_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def mart_training(attack: PGD, *, weight: float) -> LossMethod:
     """Return the method that minimises BCE(p(x'), y) + weight KL(p(x) || p(x')) (1 - p_y(x)), mean over the batch.
 
-    Cost per update: steps + 2 forward and backward passes; batch statistics move once for x' and once for x.
+    Cost per update: steps + 2 forward and backward passes; batch statistics are updated once for x' and once for x.
     Source: Wang et al. (2020), "Improving Adversarial Robustness Requires Revisiting Misclassified Examples", ICLR,
     Section 3.2.
 
     Args:
-        attack: makes x' against the cross-entropy.
-        weight: lambda of the paper, positive.
+        attack: makes x' by raising the cross-entropy.
+        weight: lambda in the paper, positive.
     """
     check_positive(weight, name="weight")
 

@@ -1,4 +1,4 @@
-"""What the loop asks of a training method, and the adapter for methods that are only a loss."""
+"""Protocol of a training method, and `LossMethod`, the adapter for methods that are only a loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class StepRecord(NamedTuple):
 
 
 class TrainingMethod(Protocol):
-    """An object that turns a batch into an update of the weights; it owns no loop, schedule or log.
+    """An object that updates the weights for each batch; loop, schedule and log belong to the trainer.
 
     A method may step the optimiser several times per batch (Free-AT), assemble gradients itself (YOPO, FreeLB) or
-    move weights around the backward pass (AWP). What it keeps between batches goes through its state.
+    move weights during the backward pass (AWP). What it keeps between batches must be in its `state_dict`.
     """
 
     def step(
@@ -51,11 +51,11 @@ class TrainingMethod(Protocol):
 
     @property
     def replays(self) -> int:
-        """Updates per batch; an epoch passes over a `replays`-th of the batches: all methods update as often."""
+        """Updates per batch. An epoch uses one batch in `replays`, so all methods make as many updates."""
         ...
 
     def end_epoch(self, model: nn.Module) -> str | None:
-        """Called after the last batch of an epoch; what it returns, if anything, is why training must stop now."""
+        """Called after the last batch of an epoch; a returned string says why training must stop now."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,23 +63,23 @@ class TrainingMethod(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
         ...
 
 
 class Stateless:
-    """The part of `TrainingMethod` that is the same for all methods that keep nothing between batches."""
+    """Base class of training methods that keep nothing between batches."""
 
     @property
     def replays(self) -> int:
-        """One update per batch."""
+        """Updates per batch: one."""
         return 1
 
     def end_epoch(self, model: nn.Module) -> str | None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty."""
+        """Empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,9 +141,9 @@ class LossMethod(Stateless):
 
     Args:
         loss: `(model, batch) -> BatchLoss`, with the model in training mode.
-        cost: passes per image of the loss.
-        attack: makes `batch.attacked`; it decides about the mode of the model itself. None leaves images as they are.
-        attack_cost: passes per image of the attack.
+        cost: passes per image that the loss takes.
+        attack: makes `batch.attacked`; it sets the mode of the model itself. With None, images are not attacked.
+        attack_cost: passes per image that the attack takes.
     """
 
     loss: Callable[[nn.Module, Batch], BatchLoss]
@@ -152,12 +152,12 @@ class LossMethod(Stateless):
     attack_cost: Cost = _NOTHING
 
     def attacked(self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Batch:
-        """Return what the loss will be taken on."""
+        """Attack the images and return the batch for the loss."""
         attacked = images if self.attack is None else self.attack(model, images, labels, generator=generator)
         return Batch(images, attacked, labels)
 
     def descend(self, model: nn.Module, optimiser: Optimizer, batch: Batch) -> StepRecord:
-        """Take one step of the optimiser on the loss of `batch`; the record counts the attack too."""
+        """Take one step of the optimiser on the loss of `batch`; the record includes the passes of the attack."""
         optimiser.zero_grad(set_to_none=True)
         result = self.loss(model, batch)
         result.loss.backward()  # type: ignore[no-untyped-call]

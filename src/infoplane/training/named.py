@@ -1,4 +1,4 @@
-"""From the names of trainings in the settings to the objects that build them."""
+"""Look up trainings by the names in the settings, and build their methods."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTraining:
-    """A training of the study: a method with its settings, and the wrapper around it, if any."""
+    """One training of the study: a method with its settings, and its wrapper, if any."""
 
-    name: str  # in the records, e.g. "trades+awp"
+    name: str  # name in the records, e.g. "trades+awp"
     method: MethodSpec[Any]
     settings: MethodSettings
     wrapper: WrapperSpec[Any] | None
@@ -33,28 +33,28 @@ class NamedTraining:
 
     @property
     def attacks(self) -> bool:
-        """Whether it trains on attacked images."""
+        """Whether the method trains on attacked images."""
         return self.method.attacks
 
     @property
     def sources(self) -> int:
-        """Number of networks that are trained normally beforehand."""
+        """Number of networks that must be trained normally before this training."""
         return self.method.sources(self.settings)
 
     def passes(self, attack: "PGD") -> float:
-        """Return roughly how many forward and backward passes an epoch takes per training image."""
+        """Return the approximate number of forward and backward passes per training image in one epoch."""
         passes = self.method.passes(Parts(attack=attack, settings=self.settings))
         return passes.whole + (self.wrapper.passes(passes) if self.wrapper else 0)
 
     def build(
         self, attack: "Callable[[float], PGD]", sources: "Sequence[nn.Module]", *, warmup_steps: int = 0
     ) -> "TrainingMethod":
-        """Return the training method, fresh.
+        """Return a new training method.
 
         Args:
-            attack: from a share in (0, 1] to the attack whose radius and step size are this share of the full ones.
-            sources: networks that the method attacks, as many as `sources` says.
-            warmup_steps: over so many steps the radius of the ball grows to the full one.
+            attack: function of a share in (0, 1] that returns the attack with this share of the radius and step size.
+            sources: networks that the method attacks; the property `sources` says how many.
+            warmup_steps: number of steps over which the radius of the ball grows to its full value.
         """
 
         def parts(share: float) -> Parts[Any]:
@@ -69,7 +69,7 @@ class NamedTraining:
 
 
 def named_trainings(config: FlowConfig) -> list[NamedTraining]:
-    """Return the trainings that `config.methods` names, in their order; functions of the user's own are imported.
+    """Return the trainings that `config.methods` names, in their order; import the user's own functions.
 
     Raises:
         UserError: there is no such method, setting or function, or a method is not defined for the attack's norm.
@@ -79,7 +79,7 @@ def named_trainings(config: FlowConfig) -> list[NamedTraining]:
 
 
 def check_methods(config: FlowConfig) -> None:
-    """Check names and settings of the methods of `config`; nothing of the user's own is imported.
+    """Check names and settings of the methods of `config`, without importing the user's own functions.
 
     Raises:
         UserError: there is no such method or setting, or a method is not defined for the attack's norm.
@@ -109,10 +109,10 @@ def _check_name(name: str, norm: str) -> None:
 
 
 def named_training(name: str, config: FlowConfig) -> NamedTraining:
-    """Return the training of one name.
+    """Return the training with one name.
 
     Args:
-        name: of a method, e.g. "trades", or "package.module:function"; with "+awp" behind it, wrapped.
+        name: a method, e.g. "trades", or "package.module:function"; "+awp" at the end wraps it in AWP.
         config: with the settings of methods, attack and training.
 
     Raises:
@@ -135,7 +135,7 @@ def named_training(name: str, config: FlowConfig) -> NamedTraining:
 
 
 def _settings(kind: type[MethodSettings], values: Mapping[str, Any]) -> MethodSettings:
-    """Return the settings of one kind among the values of all."""
+    """Return the settings of one class, taken from the values of all settings."""
     known = all_settings().model_fields
     for name in values:
         if name not in known:

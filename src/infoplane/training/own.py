@@ -1,4 +1,4 @@
-"""Training methods of the user's own: a function that returns one, checked where it is called and at every step."""
+"""Load the user's own training methods; the method is checked when it is built and at every step."""
 
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,18 @@ _WHAT = "training method"
 
 
 def own_method(path: str, settings: "TrainingConfig") -> MethodSpec[MethodSettings]:
-    """Import a function by its path and return the method that it makes.
+    """Import a function by its path and return the spec of the method that it returns.
 
-    The function is called by name with those of these facts that its signature has: `attack` (PGD with the settings of
-    the attack and a random start), `epsilon` (its radius), `training` (the settings of the optimiser and schedule). One
-    that asks for `attack` or `epsilon` is called again at each step of the warm-up, with a ball that grows.
+    The function is called with those keyword arguments that its signature names: `attack` (PGD with the settings of the
+    attack and a random start), `epsilon` (its radius), `training` (the settings of the optimiser and schedule). If it
+    takes `attack` or `epsilon`, it is called again at each step of the warm-up, with a ball that grows.
 
     Args:
-        path: "package.module:function"; a class serves as well.
+        path: "package.module:function"; a class can take the function's place.
         settings: passed as `training`.
 
     Raises:
-        UserError: there is no such module or function, or it asks for more than these facts.
+        UserError: there is no such module or function, or it requires other arguments.
     """
     function = find_function(path, _WHAT)
     asked = accepted_facts(function, dict.fromkeys(("attack", "epsilon", "training")), path, _WHAT)
@@ -40,6 +40,6 @@ def own_method(path: str, settings: "TrainingConfig") -> MethodSpec[MethodSettin
         description=f"the method that {path} returns",
         settings=MethodSettings,
         build=build,
-        passes=lambda parts: Passes(parts.attack.steps + 1 if attacks else 1),  # a guess: the function does not say
+        passes=lambda parts: Passes(parts.attack.steps + 1 if attacks else 1),  # estimate: the cost is not known
         attacks=attacks,
     )

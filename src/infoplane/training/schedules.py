@@ -1,14 +1,14 @@
-"""The learning rate as a function of progress, in epochs, and of nothing else."""
+"""Schedules: the learning rate as a function of progress in epochs."""
 
 import math
 
 from infoplane.config import TrainingConfig
 
-PEAK = 0.4  # of a one-cycle schedule, as a share of all epochs
+PEAK = 0.4  # rise of a one-cycle schedule, as a share of all epochs
 
 
 def warmup_epochs(settings: TrainingConfig) -> float:
-    """Return after how many epochs the learning rate has reached its highest value for the first time."""
+    """Return the number of epochs until the learning rate first reaches its highest value."""
     return PEAK * settings.epochs if settings.schedule == "one-cycle" else settings.warmup_epochs
 
 
@@ -22,9 +22,9 @@ def learning_rate(settings: TrainingConfig, progress: float, *, update: float = 
     `warmup_epochs` (Goyal et al., 2017, arXiv:1706.02677, Section 2.2); one-cycle has its own.
 
     Args:
-        settings: of the training.
+        settings: settings of the training.
         progress: completed epochs before the update.
-        update: length of the update in epochs. The warm-up is taken at its end, so that the first is not lost.
+        update: length of the update in epochs. The warm-up factor is that of its end, so the first one is not zero.
     """
     peak, share = settings.learning_rate, progress / max(settings.epochs, 1)
     warmup = min(1.0, (progress + update) / settings.warmup_epochs) if settings.warmup_epochs else 1.0

@@ -1,4 +1,4 @@
-"""What is known of a training method: one object per method, which is read without torch."""
+"""`MethodSpec` and `WrapperSpec`: name, description, settings, builder and cost; reading them needs no torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class MethodSettings(BaseModel):
-    """Base of a method's settings; a method without settings has this itself.
+    """Base class of the settings of a method; a method without settings uses this class.
 
-    Fields have whole names, defaults and docstrings: `trades_beta` is typed as --method.trades-beta, and kept as
-    `method.trades_beta` in `config.json`.
+    Each field has a full name, a default and a docstring: `trades_beta` is typed as --method.trades-beta, and written
+    as `method.trades_beta` to `config.json`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -27,19 +27,19 @@ Settings = TypeVar("Settings", bound=MethodSettings)
 
 
 class Passes(NamedTuple):
-    """Forward and backward passes per training image and epoch, roughly; the estimate of the time left uses them."""
+    """Approximate forward and backward passes per training image and epoch, for the estimate of the time left."""
 
     whole: float
-    loss: float = 1.0  # of these, the part that a wrapper such as AWP takes once more
+    loss: float = 1.0  # the part of these passes that a wrapper such as AWP repeats
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts(Generic[Settings]):
-    """What a method is built from."""
+    """Arguments from which a method is built."""
 
-    attack: "PGD"  # with the settings of `attack` and a random start; during the warm-up its ball is smaller
+    attack: "PGD"  # PGD with the settings of `attack` and a random start; during the warm-up its ball is smaller
     settings: Settings
-    sources: "Sequence[nn.Module]" = ()  # trained networks to attack, where the method asks for some
+    sources: "Sequence[nn.Module]" = ()  # trained networks to attack, if the method needs them
 
 
 def _no_sources(_settings: MethodSettings) -> int:
@@ -48,19 +48,19 @@ def _no_sources(_settings: MethodSettings) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec(Generic[Settings]):
-    """A training method: its name and description, and how it is built.
+    """One training method: its name, description, settings, builder and cost.
 
     Args:
-        name: on the command line and in the records; of the user's own, "package.module:function".
-        description: one line, for help.
-        settings: those that the method has beside the attack's.
-        build: returns the method, fresh. It is called again whenever the ball of the warm-up grows.
-        passes: what an epoch costs.
+        name: name on the command line and in the records; "package.module:function" for a user's own method.
+        description: one line, for `--help`.
+        settings: class of the method's settings, beside those of the attack.
+        build: function that returns a new method. It is called again whenever the ball of the warm-up grows.
+        passes: cost of an epoch.
         norms: values of `AttackConfig.norm` for which the method is defined.
-        attacks: whether it trains on attacked images. One that does not has no warm-up of epsilon, and its best epoch
+        attacks: whether the method trains on attacked images. If not, it has no warm-up of epsilon, and its best epoch
             is chosen by accuracy on original images.
-        sources: from the settings to the number of networks that are trained normally beforehand, for `Parts.sources`.
-        around: what goes around the method once it is built, at the full radius of the attack.
+        sources: function of the settings that returns the number of networks to train normally for `Parts.sources`.
+        around: wraps the method once it is built; its attack has the full radius from the first epoch on.
     """
 
     name: str
@@ -75,20 +75,20 @@ class MethodSpec(Generic[Settings]):
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a function of the user's own."""
+        """Whether the method is a user's own function."""
         return ":" in self.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrapperSpec(Generic[Settings]):
-    """What goes around any method when its name stands behind the method's, as in trades+awp.
+    """Wrapper around any method, named after a plus sign, as in trades+awp.
 
     Args:
-        name: behind the plus sign.
-        description: one line, for help.
-        settings: of the wrapper.
-        build: from the method and the settings to the wrapped method.
-        passes: what it adds to the passes of a method.
+        name: name after the plus sign.
+        description: one line, for `--help`.
+        settings: class of the wrapper's settings.
+        build: function of the method and the settings that returns the wrapped method.
+        passes: passes that it adds to those of the method.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A network in two parts: its first layer, and all the rest."""
+"""Split a network into its first layer and the remaining layers."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,22 @@ from infoplane.networks.wrappers import named_layers, unwrapped
 
 
 class Passed(NamedTuple):
-    """What one pass through the whole network gave."""
+    """Result of one pass through the whole network."""
 
     logits: Tensor
-    first: Tensor  # f0(x), on the graph that leads to the images and to the first layer's weights
-    features: Tensor  # a copy that g goes on from: a leaf, so that a backward pass stops there and leaves its gradient
+    first: Tensor  # f0(x), with the graph back to the images and to the first layer's weights
+    features: Tensor  # the input of g: a detached leaf, where a backward pass stops and stores its gradient
 
 
-class _ReachedFirstLayer(Exception):  # noqa: N818 - no error: the pass has got where it should
+class _ReachedFirstLayer(Exception):  # noqa: N818 - not an error: it stops the pass after f0
     pass
 
 
 class SplitNetwork:
-    """Runs `model` as g(f0(x)), with f0 everything up to the output of its first layer.
+    """Runs `model` as g(f0(x)), where f0 is everything up to the output of its first layer.
 
     Args:
-        model: whose `first_layer` names the layer; without it the first convolution or linear layer that is defined.
+        model: its attribute `first_layer` names the layer; by default the first convolution or linear layer defined.
 
     Raises:
         ValueError: there is no such layer.
@@ -41,13 +41,13 @@ class SplitNetwork:
 
     @property
     def first_parameters(self) -> list[nn.Parameter]:
-        """The weights of f0's last layer, all that f0 has: what comes before it must have none."""
+        """Weights of f0's last layer; layers before it must have no weights."""
         return list(self._layer.parameters())
 
     def whole(self, images: Tensor) -> Passed:
-        """Pass through f0, then through g on a copy of its output that no gradient passes.
+        """Run f0, then g on a detached copy of its output.
 
-        Gradients that reach the images all the same have found a way past f0.
+        If gradients of the logits still reach the images, the images bypass f0.
 
         Raises:
             ValueError: the first layer was not called exactly once.
@@ -67,7 +67,7 @@ class SplitNetwork:
         return Passed(logits, first[0], features[0])
 
     def first(self, images: Tensor) -> Tensor:
-        """Return f0(images) and nothing behind it."""
+        """Return f0(images) without running g."""
         found: list[Tensor] = []
 
         def stop(_layer: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -83,9 +83,9 @@ class SplitNetwork:
 
 
 def is_affine(passed: Tensor, images: Tensor) -> bool:
-    """Whether f0 is affine, so that its gradients are the same wherever they are taken.
+    """Whether f0 is affine, so that its gradients are the same at every point.
 
-    Read from the graph: a single chain of operations that are affine in what comes down it.
+    This is read from the autograd graph: it must be a single chain of operations that are affine in their input.
 
     Args:
         passed: f0(images).
@@ -96,7 +96,7 @@ def is_affine(passed: Tensor, images: Tensor) -> bool:
         if variable is not None or node.name() not in _AFFINE:
             return False
         ahead = [step for step, _ in node.next_functions if step is not None and _leads_to(step, images)]
-        # a divisor or a kernel made of the images would be affine in name only
+        # with a divisor or a kernel computed from the images, the operation would not be affine
         if len(ahead) != 1 or node.next_functions[0][0] is not ahead[0]:
             return False
         node = ahead[0]

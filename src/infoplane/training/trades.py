@@ -1,4 +1,4 @@
-"""TRADES: cross-entropy on original images plus the divergence that an attack can cause."""
+"""TRADES: cross-entropy on original images plus the largest divergence that an attack finds."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from infoplane.randomness import draw_per_image
 from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod
 from infoplane.training.normal import classified
 
-START_DEVIATION = 0.001  # of the starting noise: at the original image the gradient of the divergence is zero
+START_DEVIATION = 0.001  # deviation of the starting noise; at the original image the gradient of the divergence is zero
 
 
 def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
@@ -27,8 +27,9 @@ def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
 def raise_divergence(clean: Tensor) -> Objective:
     """Return the objective of an attack that raises KL(p(x) || p(x')): its gradient p(x') - p(x), scaled per image.
 
-    Where the model is sure of a class, the class has probability 1 at x and at x' in float32, all others nearly 0. So
-    the differences of the others are taken relative to the largest of them, and that class gets minus their sum.
+    If the model is very confident in a class, float32 rounds that class's probability to 1 at x and at x', and all
+    others are nearly 0. So the differences of the others are divided by the largest of them, and the confident class
+    gets minus their sum.
 
     Args:
         clean: the logits at x, `(batch, classes)`.
@@ -47,12 +48,12 @@ def raise_divergence(clean: Tensor) -> Objective:
 
 @dataclass(frozen=True)
 class DivergenceAttack:
-    """Climbs KL(p(x) || p(x')) with the steps and within the ball of a PGD attack; p(x) is taken once."""
+    """Attack that raises KL(p(x) || p(x')) with the steps and the ball of a PGD attack; p(x) is computed once."""
 
     like: PGD
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Return attacked images; the model is in evaluation mode meanwhile and left as it was. No label is used."""
+        """Return attacked images; the model runs in evaluation mode and is restored. Labels are not used."""
         del labels
         with evaluation_mode(model), model_left_as_found(model, generator, images.device):
             with torch.no_grad():
@@ -78,11 +79,11 @@ def trades_training(attack: PGD, *, beta: float) -> LossMethod:
     """Return the method that minimises CE(f(x), y) + beta KL(p(x) || p(x')), mean over the batch, in nats.
 
     The gradient runs through p(x) and p(x'). Cost per update: steps + 3 forward, steps + 2 backward passes; batch
-    statistics move twice, once for x and once for x'. Source: Zhang et al. (2019), arXiv:1901.08573, Equation 5 and
+    statistics are updated once for x and once for x'. Source: Zhang et al. (2019), arXiv:1901.08573, Equation 5 and
     Algorithm 1.
 
     Args:
-        attack: its ball, steps and step size; the start is x plus noise of standard deviation 0.001.
+        attack: gives ball, steps and step size; the start is x plus noise of standard deviation 0.001.
         beta: positive; 6 on CIFAR-10.
     """
     check_positive(beta, name="beta")

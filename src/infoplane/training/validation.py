@@ -1,4 +1,4 @@
-"""Accuracy on training images that are held out: what best checkpoints and early stopping go by, never test data."""
+"""Validation accuracy on held-out training images, for best checkpoints and early stopping; test data is not used."""
 
 import torch
 from torch import Tensor, nn
@@ -12,19 +12,19 @@ BATCH = 250
 
 
 class Validation:
-    """Held-out images, and the attack under which a network is to be right about them.
+    """Held-out images, and the attack under which accuracy on them is computed.
 
     Args:
         images: `(n, channels, height, width)` uint8, on the device of the models.
-        labels: `(n,)` integers, likewise.
-        attack: None for networks that are not trained to bear one.
+        labels: `(n,)` integers, on the same device.
+        attack: the attack; None for networks that are not trained on attacked images.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, attack: PGD | None) -> None:
         self._images, self._labels, self._attack = images, labels, attack
 
     def accuracy(self, model: nn.Module) -> float:
-        """Return the share of images that `model` classifies right, attacked; the same draws at every call."""
+        """Return the accuracy of `model` on the attacked images; every call uses the same random draws."""
         generator = torch.Generator(device=self._images.device).manual_seed(0)
         right, layout = torch.zeros((), dtype=torch.long, device=self._images.device), memory_format(model)
         with evaluation_mode(model):

@@ -1,4 +1,4 @@
-"""YOPO-m-n: m passes through the whole network, and n cheap steps between them through its first layer alone."""
+"""YOPO-m-n: m passes through the whole network, each followed by n cheap attack steps in its first layer."""
 
 import torch
 import torch.nn.functional as F
@@ -14,24 +14,24 @@ from infoplane.training.split import SplitNetwork, is_affine
 
 
 class YOPOTraining(Stateless):
-    """Splits the network into f0, its first layer, and g, and attacks through f0 alone for most of the way.
+    """Splits the network into f0, its first layer, and g, the rest; most attack steps use f0 alone.
 
-    Each of m rounds takes one pass at x + delta, which gives the gradient p of the loss at f0's output and the gradient
-    of g's weights; then n steps of ascent on <p, f0(x + delta)>, and f0's gradient of that product at the last delta.
-    The update is the mean over the rounds.
+    Each of m rounds makes one pass at x + delta. The pass gives the gradient p of the loss at f0's output and the
+    gradient of g's weights. Then n steps of ascent raise <p, f0(x + delta)>, and the gradient of that product at the
+    last delta is taken for f0's weights. The update is the mean over the rounds.
 
-    The paper's code sums over the rounds where this takes the mean: its learning rate times m is the equal one here.
-    With n = 1 it is not Free-AT: the weights move once, after m rounds.
+    The paper's code sums over the rounds; this takes the mean. So use the paper's learning rate times m. With n = 1
+    this is not Free-AT: the weights are updated once, after m rounds.
 
-    Cost per update: m forward and backward passes, and through f0 one forward pass more, and m gradients of its images
-    and weights, which are not counted. Gradients of an affine f0 do not depend on delta: there one serves all n steps,
-    otherwise each takes a pass of its own through f0. Batch statistics move m times. Source: Zhang et al. (2019),
-    arXiv:1905.00877, Algorithm 1.
+    Cost per update: m forward and backward passes. One more forward pass through f0, and m gradients of its images and
+    weights, are not counted. The gradients of an affine f0 do not depend on delta, so one gradient is used for all n
+    steps; otherwise each step takes its own pass through f0. Batch statistics are updated m times.
+    Source: Zhang et al. (2019), arXiv:1905.00877, Algorithm 1.
 
     Args:
-        attack: its ball and step size; every start is random. Its number of steps is not used.
-        rounds: m.
-        steps: n.
+        attack: gives ball and step size; every start is random. Its number of steps is not used.
+        rounds: m, passes through the whole network.
+        steps: n, attack steps per round.
     """
 
     def __init__(self, attack: LinfPGD, *, rounds: int, steps: int) -> None:
@@ -45,17 +45,17 @@ class YOPOTraining(Stateless):
         """Update `model` once; loss and accuracy are means over the rounds.
 
         Raises:
-            ValueError: the network does not split at its first layer.
+            ValueError: the network cannot be split at its first layer.
         """
         split = SplitNetwork(model)
         optimiser.zero_grad(set_to_none=True)
         region = self._attack.region(images)
         attacked = region.random_point(generator).requires_grad_()
-        slope: Tensor | None = None  # p / m of the round before
+        slope: Tensor | None = None  # p / m from the round before
         losses, correct = [], []
         for _ in range(self._rounds):
             logits, first, features = split.whole(attacked)
-            if slope is not None:  # where that round ended this one begins: one pass through f0 serves both
+            if slope is not None:  # this round begins where the last one ended, so one pass through f0 is used for both
                 _add_gradients((slope * first).sum(), split.first_parameters)
             loss = F.cross_entropy(logits, labels)
             (loss / self._rounds).backward()  # type: ignore[no-untyped-call]
@@ -75,7 +75,7 @@ class YOPOTraining(Stateless):
         return StepRecord(torch.stack(losses).mean(), torch.stack(correct).double().mean(), passes, passes)
 
     def _moved(self, split: SplitNetwork, attacked: Tensor, first: Tensor, slope: Tensor, region: Region) -> Tensor:
-        """Take the n steps of a round; `first` is f0 at the start of them."""
+        """Take the n attack steps of a round; `first` is f0 at their start."""
         affine = is_affine(first, attacked)
         (gradient,) = torch.autograd.grad((slope * first).sum(), attacked)
         for step in range(self._steps):

@@ -1,1 +1,1 @@
-"""Study one: information flow during training."""
+"""Study one: information in every layer during training."""

@@ -1,4 +1,4 @@
-"""What a run keeps about attacks of the user's own: what they did to a few images, to notice changed code."""
+"""Record the effect of a user's own attacks on a few images, to detect changed code when a run continues."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,20 +12,20 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.runs.folder import RunFolder
 
-KEPT_ATTACKS = "attacks"  # in the environment that a run keeps
+KEPT_ATTACKS = "attacks"  # key in the environment of a run
 _IMAGES = 4
-_NUMBERS = 16  # by which the change of an image is known
-_CLOSE = 0.05  # of their length: another processor flips the sign of the smallest gradients
+_NUMBERS = 16  # per image
+_CLOSE = 0.05  # relative to their length: another processor flips the sign of the smallest gradients
 
 
 def try_attacks(attacks: Mapping[str, Attack], model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return what each attack of the user's own does to a few images, as numbers to compare.
+    """Return numbers that describe what each of the user's own attacks does to a few images.
 
-    An attack that draws otherwise than from its generator has none, for it does something else each time.
+    An attack that takes random numbers from another source than its generator has none: its results differ each time.
 
     Args:
         attacks: by the names of their examples.
-        model: with the initial weights of the run's first seed, in any mode.
+        model: has the initial weights of the run's first seed; in any mode.
         images: `(n, channels, height, width)` floats in [0, 1].
         labels: `(n,)` integers.
 
@@ -46,10 +46,10 @@ def try_attacks(attacks: Mapping[str, Attack], model: nn.Module, images: Tensor,
 
 
 def keep_attacks(run: RunFolder, found: Mapping[str, Any]) -> None:
-    """Keep what `try_attacks` found in the run's `config.json`; where the run has it already, compare.
+    """Write the result of `try_attacks` to the run's `config.json`, or compare it with the one written there.
 
     Raises:
-        UserError: an attack does something else than when the run began.
+        UserError: an attack gives other results than when the run began.
     """
     check_attacks(run, found)
     if found and KEPT_ATTACKS not in run.read_config()["environment"]:
@@ -57,10 +57,10 @@ def keep_attacks(run: RunFolder, found: Mapping[str, Any]) -> None:
 
 
 def check_attacks(run: RunFolder, found: Mapping[str, Any]) -> None:
-    """Compare what `try_attacks` found with what the run keeps, where it does.
+    """Compare the result of `try_attacks` with that in the run's `config.json`, if there is one.
 
     Raises:
-        UserError: an attack does something else than when the run began.
+        UserError: an attack gives other results than when the run began.
     """
     kept = run.read_config()["environment"].get(KEPT_ATTACKS, {})
     for name, numbers in found.items():
@@ -69,13 +69,13 @@ def check_attacks(run: RunFolder, found: Mapping[str, Any]) -> None:
         before, now = (torch.tensor(one, dtype=torch.double) for one in (kept[name], numbers))
         if before.shape != now.shape or bool((before - now).norm() > _CLOSE * before.norm() + 1e-6):
             raise UserError(
-                f"{run.path}: the attack {name} changes images otherwise than when this run began, so its code (or the "
-                "model's) has changed; restore that code, or start a new run"
+                f"{run.path}: the attack {name} changes images differently than when this run began, so its "
+                "code (or the model's) has changed; restore that code, or start a new run"
             )
 
 
 def _numbers(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The changes of all images along a few random directions, `(images * _NUMBERS,)` float64 on the CPU."""
+    """Project the change of each image on a few random directions, `(images * _NUMBERS,)` float64 on the CPU."""
     generator = seeded_generator(0, "trial of an attack", device=images.device)
     with evaluation_mode(model), torch.autocast(images.device.type, enabled=False):
         change = apply_attack(attack, model, images, labels, generator=generator) - images

@@ -1,4 +1,4 @@
-"""Choose how the networks of a run compute while they train, by a short timing, and keep the choice."""
+"""Choose the acceleration of the networks of a run during training by a short timing, and record the choice."""
 
 import json
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ Precision = Literal["auto", "32", "bf16"]
 def training_choices(config: FlowConfig, device: str, precision: Precision) -> Choices:
     """Time ways of computing on a batch of test images and return the fastest.
 
-    The images are random points of the attack's region, where an attack begins: on the plain background of an original
-    image some operations take less time than in an attack.
+    The images are random points of the attack's region, like the start of an attack. On the uniform background of an
+    original image some operations take less time than in an attack.
 
     Args:
         config: all settings.
         device: "cpu" or "cuda".
-        precision: "32" times nothing and returns `PLAIN`; "bf16" times ways in bfloat16, "auto" in both precisions.
+        precision: "32" returns `PLAIN` without timing; "bf16" times ways in bfloat16, "auto" in both precisions.
     """
     if not config.training.epochs or precision == "32":
         return PLAIN
@@ -40,11 +40,11 @@ def training_choices(config: FlowConfig, device: str, precision: Precision) -> C
 
 
 def to_record(choices: Choices) -> dict[str, Any]:
-    """Return the choices as `config.json` keeps them."""
+    """Return the choices as they are written to `config.json`."""
     return json.loads(json.dumps(asdict(choices)))  # type: ignore[no-any-return]
 
 
 def from_record(record: Mapping[str, Any]) -> Choices:
-    """Return the choices in a record that `to_record` made."""
+    """Return the choices from a record that `to_record` made."""
     fields: dict[str, Any] = {name: tuple(kept) if isinstance(kept, list) else kept for name, kept in record.items()}
     return Choices(**fields)

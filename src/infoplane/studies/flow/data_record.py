@@ -1,4 +1,4 @@
-"""What a run keeps about its data: names of classes, whether they are a fragment, and checksums of the images."""
+"""Record the data of a run: class names, whether the data are incomplete, and checksums of the images."""
 
 import hashlib
 from typing import Any
@@ -7,15 +7,15 @@ from infoplane.data import ImageSet
 from infoplane.errors import UserError
 from infoplane.runs.folder import RunFolder
 
-KEY = "data"  # in the environment that a run keeps
+KEY = "data"  # key in the environment of a run
 
 
 def keep_data(run: RunFolder, train: ImageSet | None, test: ImageSet) -> None:
-    """Keep what the data are in the run's `config.json`; where the run has it already, compare.
+    """Write the facts about the data to the run's `config.json`, or compare them with those written there.
 
     Args:
-        run: one that has begun.
-        train: the images that are trained on, or None.
+        run: a run that has begun.
+        train: the training images, or None.
         test: all test images.
 
     Raises:
@@ -37,10 +37,10 @@ def keep_data(run: RunFolder, train: ImageSet | None, test: ImageSet) -> None:
 
 
 def check_data(run: RunFolder, test: ImageSet) -> None:
-    """Compare the test images with those that the run began with, where it says so.
+    """Compare the test images with those in the run's `config.json`, if they are recorded there.
 
     Raises:
-        UserError: they are others.
+        UserError: the run began with other images.
     """
     _compare(run, run.read_config()["environment"].get(KEY), test, _checksum(test))
 

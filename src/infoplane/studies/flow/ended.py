@@ -1,4 +1,4 @@
-"""How a training ended: by itself, or because its network is at chance; read back from its last checkpoint."""
+"""Read from the last checkpoint whether a training ended early, and whether its network is at chance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from infoplane.config import FlowConfig
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.training_state import read_state
 
-ENDED_AT_CHANCE = "ended_at_chance"  # in the state of a checkpoint: whether its training ended because of it
+ENDED_AT_CHANCE = "ended_at_chance"  # key in a checkpoint's state: whether the training ended at chance
 ADVICE = (
     "Try another --seed, a longer --training.warmup-epochs, a lower --training.learning-rate or a smaller "
     "--attack.epsilon, in a new --run, or add --continue-at-chance to go on with this network"
@@ -19,12 +19,12 @@ ADVICE = (
 def stopped_at(
     run: RunFolder | None, config: FlowConfig, training: str, *, continue_at_chance: bool = False
 ) -> int | None:
-    """Return the epoch after which a training ended before the last that was planned; None if it did not.
+    """Return the epoch after which a training ended early; None if it did not.
 
     Args:
-        run: its folder.
-        config: of one seed.
-        training: name of the method.
+        run: folder of the run.
+        config: settings of one seed.
+        training: name of the training.
         continue_at_chance: whether a training at chance goes on.
     """
     epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
@@ -36,7 +36,7 @@ def stopped_at(
 
 
 def ended_at_chance(run: RunFolder | None, config: FlowConfig, training: str) -> int | None:
-    """Return the epoch after which a training ended because it was at chance, the last planned one included."""
+    """Return the epoch, possibly the last planned one, after which a training ended at chance; else None."""
     epochs = run.checkpoint_epochs(config.seed, training) if run is not None else []
     if run is None or not epochs:
         return None
@@ -44,7 +44,7 @@ def ended_at_chance(run: RunFolder | None, config: FlowConfig, training: str) ->
 
 
 def measured_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The model's weights, or their average where the run measures that."""
+    """Return the weights of the measured network: the model's, or their average if the run measures that."""
     average = state.get("average")
     if average is None:
         weights: dict[str, Tensor] = state["model"]

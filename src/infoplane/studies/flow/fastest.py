@@ -1,4 +1,4 @@
-"""Time ways of computing a network and keep the fastest."""
+"""Time several ways of computing a network and choose the fastest."""
 
 import time
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from infoplane.acceleration import AcceleratedNetwork, Choices, wrap
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 ENOUGH_SECONDS = 2.0  # for all rounds: short passes are timed more often
-CLEARLY_FASTER = 0.95  # of the first way's time: a smaller gain is not worth other last bits
-LEAST_COSINE = 0.9  # to the plain gradient
+CLEARLY_FASTER = 0.95  # share of the first way's time: for a smaller gain it is not worth changing the last bits
+LEAST_COSINE = 0.9  # smallest cosine to the plain gradient
 
 
 def fastest(network: nn.Module, images: Tensor, ways: Sequence[Choices]) -> Choices:
     """Time the input gradient of one batch in each way and return the fastest.
 
-    Every round times all ways in turn, so that a busy moment of the machine hits all alike; the least time of each
-    counts. A way is left out if it fails, or if its gradient has a cosine below 0.9 to the gradient of the network
-    itself.
+    Every round times all ways in turn, so that a busy moment of the machine slows all of them. The shortest time of
+    each counts. A way is excluded if it fails, or if its gradient has a cosine below 0.9 to the gradient of the
+    network itself.
 
     Args:
-        network: it is timed in its own mode, and left as it was but for batch statistics.
+        network: timed in its current mode; only its batch statistics change.
         images: `(batch, channels, height, width)` float32 in [0, 1], in the size and layout of training.
         ways: at least one, from `candidates`. The first is kept unless another is clearly faster.
     """
@@ -47,7 +47,7 @@ def fastest(network: nn.Module, images: Tensor, ways: Sequence[Choices]) -> Choi
 
 
 def _gradient(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the gradient of the summed cross-entropy to the images, as an attack takes it."""
+    """Return the gradient of the summed cross-entropy with respect to the images, as in an attack."""
     frozen = model.frozen_weights() if isinstance(model, AcceleratedNetwork) else nullcontext()
     with frozen, torch.enable_grad():
         pixels = images.detach().clone().requires_grad_()
@@ -60,7 +60,7 @@ def _gradient(model: nn.Module, images: Tensor) -> Tensor:
 def _agrees(model: nn.Module, images: Tensor, expected: Tensor) -> bool:
     try:
         gradient = _gradient(model, images)
-    except RuntimeError:  # a network that cannot be recorded, or a layer that has no lower precision
+    except RuntimeError:  # e.g. a network that cannot be traced, or a layer without lower precision
         return False
     cosine = F.cosine_similarity(gradient.flatten().double(), expected.flatten().double(), dim=0).item()
     return cosine > LEAST_COSINE

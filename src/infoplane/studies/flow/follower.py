@@ -1,4 +1,4 @@
-"""What a process that does not lead does in study one: what it is told."""
+"""Worker loop of the non-zero ranks in study one."""
 
 import warnings
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from infoplane.training.named import named_trainings
 
 
 class Start(NamedTuple):
-    """What the leader says first."""
+    """First message of the leader: the settings of the study."""
 
     config: FlowConfig
     device: str
@@ -23,18 +23,19 @@ class Start(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A method of `FlowWork` that all processes call now."""
+    """Message of the leader: a method of `FlowWork` that all processes call now."""
 
-    training: int  # which, in the order of seeds and methods
+    training: int  # index of the training, in the order of seeds and methods
     method: str
     positional: tuple[object, ...]
     named: dict[str, object]
 
 
 def follow_information_flow(team: Team) -> None:
-    """Do what `information_flow` says on the leader, until it says no more.
+    """Carry out the orders of `information_flow` on the leader until the study ends.
 
-    What ends the study there, say a training that diverges, comes up here too; the leader tells the user.
+    An error that ends the study on the leader, e.g. a training that diverges, is raised here too. Only the leader
+    reports it to the user.
     """
     start: Start | None = team.tell()
     if start is None:
@@ -47,7 +48,7 @@ def follow_information_flow(team: Team) -> None:
         for training in named_trainings(start.config)
     ]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AttackWarning)  # the leader warns of its share
+        warnings.simplefilter("ignore", AttackWarning)  # the leader warns about its own part
         order: Order | None
         while (order := team.tell()) is not None:
             try:

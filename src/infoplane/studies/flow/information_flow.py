@@ -1,4 +1,4 @@
-"""Study one: information flow during training, normal against adversarial (docs/method.md, section 5)."""
+"""Study one: information flow during normal and adversarial training (docs/method.md, section 5)."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -73,25 +73,26 @@ def information_flow(
 ) -> FlowRecords:
     """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
 
-    With several seeds, one after the other: the records of each are those that it has alone, on the same examples.
+    Several seeds run one after the other. The records of a seed are the same as in a run with that seed alone, and all
+    seeds use the same examples.
 
     Args:
         config: all settings.
         run: a folder to continue from and to write to after every epoch; None keeps everything in memory.
         device: "cpu" or "cuda".
-        keep_checkpoints: keep the weights of every epoch instead of the last only.
-        continue_at_chance: go on with a training whose network answers no better than a constant does. By default it
-            ends there: accuracy is taken once more, information is not, and the other trainings go on.
-        choices: how networks compute while they train; they are measured plainly.
-        progress: hears how far the study is.
-        team: processes that share the work; this one leads, the others are in `follow_information_flow`.
+        keep_checkpoints: keep the weights of every epoch instead of those of the last only.
+        continue_at_chance: continue a training at chance, whose network is no more accurate than a constant answer. By
+            default it ends: accuracy is measured once more, information is not, and the other trainings continue.
+        choices: acceleration of the networks during training; measuring uses none.
+        progress: shows how far the study is.
+        team: processes that share the work; this one leads, the others run `follow_information_flow`.
 
     Returns:
         Measurements, geometry and performance of all epochs, those of earlier sittings included.
 
     Raises:
-        UserError: data, model or layers are not as the settings say.
-        DivergedError: a training did not stay finite.
+        UserError: data, model or layers do not fit the settings.
+        DivergedError: the loss or a weight of a training became NaN or infinite.
     """
     progress = progress or Silence()
     methods = named_trainings(config)
@@ -106,7 +107,7 @@ def information_flow(
             f"note: the warm-up takes {warmup:g} epochs and training {epochs}, so the learning rate and epsilon do not "
             "stay at their full values; --training.warmup-epochs shortens it"
         )
-    pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the room of bytes
+    pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the memory
     trainings = [(own, training) for own in config.of_each_seed() for training in methods]
     team.tell(Start(config, device, choices))
     flows = [
@@ -144,12 +145,12 @@ def information_flow(
 
 
 def _name(config: FlowConfig, seed: int, training: str) -> str:
-    """Name a training to someone who waits for it."""
+    """Return the name of a training for progress lines."""
     return training if config.seeds == 1 else f"{training}, seed {seed}"
 
 
 def _accuracies(performance: Sequence[Performance]) -> list[tuple[str, float]]:
-    """The accuracies of one epoch by name: on original training and test examples, then under each attack."""
+    """Return the accuracies of one epoch as text: on original training and test examples, then under each attack."""
     rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
     names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
     return [(names.get(row.examples, row.examples) or row.split, row.accuracy) for row in rows]
@@ -186,12 +187,12 @@ class _Flow:
         ended = stopped_at(run, config, training.name, continue_at_chance=continue_at_chance)
         self._last = ended or config.training.epochs
         self._said_at_chance = False
-        # to be measured in full now: where the training ended, only accuracies were taken
+        # measured in full now: at the end at chance, only accuracies were measured
         self._again = ended_at_chance(run, config, training.name) if continue_at_chance else None
         self._first = self._first_epoch()
 
     def _measured_epochs(self) -> list[int]:
-        """As planned, up to where the training ended by itself, if it did."""
+        """Return the epochs to measure: all planned ones, or those up to an early end of the training."""
         return [epoch for epoch in self._config.measured_epochs() if epoch < self._last] + [self._last]
 
     def _is_measured(self, epoch: int) -> bool:
@@ -200,7 +201,7 @@ class _Flow:
         return self._run.has_records(STUDY, self._config.seed, self._training, epoch)
 
     def _first_epoch(self) -> int | None:
-        """The latest epoch to continue from that leaves no gap in the records; None if nothing is left to do."""
+        """Return the latest epoch to continue from without a gap in the records; None if nothing is left to do."""
         missing = [epoch for epoch in self._measured_epochs() if not self._is_measured(epoch)]
         if self._run is None:
             return 0
@@ -211,20 +212,20 @@ class _Flow:
         return max((epoch for epoch in checkpoints if epoch <= latest), default=0)
 
     def _lost_epochs(self) -> list[int]:
-        """Epochs without records although later ones have them."""
+        """Return the epochs without records although later epochs have them."""
         measured = [epoch for epoch in self._measured_epochs() if self._is_measured(epoch)]
         latest = max(measured, default=-1)
         return [epoch for epoch in self._measured_epochs() if epoch < latest and epoch not in measured]
 
     def unused_layers(self) -> tuple[str, ...]:
-        """Layers with weights that are not measured, since they do not run."""
+        """Layers with weights that do not run and so are not measured."""
         return self._work.unused_layers
 
     def try_method(self) -> None:
-        """Try a method of the user's own for one step, before anything is trained; the run keeps what it did.
+        """Try a user's own method for one step before training starts, and record its effect in the run.
 
         Raises:
-            UserError: the method raises, breaks its contract, or does something else than when the run began.
+            UserError: the method raises, is not valid, or gives other results than when the run began.
         """
         if not self._method.method.is_own or self._images.train is None:
             return
@@ -233,17 +234,17 @@ class _Flow:
             keep_method(self._run, self._training, found)
 
     def try_attacks(self) -> None:
-        """Try the user's own attacks on a few images, before anything is trained; the run keeps what they did.
+        """Try the user's own attacks on a few images before training starts, and record their effect in the run.
 
         Raises:
-            UserError: an attack raises, breaks its contract, or does something else than when the run began.
+            UserError: an attack raises, is not valid, or gives other results than when the run began.
         """
         labels = self._images.test.labels[self._images.measured]
         found = try_attacks(self._work.attacks, self._work.model, self._pixels, labels)
         if self._run is not None and self._run.exists():
             keep_attacks(self._run, found)
 
-    # work, in passes of one image forward and back: only the estimate of the time left rests on it
+    # work, in forward and backward passes of one image, for the estimate of the time left
 
     def _epoch_work(self) -> float:
         attack = pgd_attack(self._config.attack, random_start=True)
@@ -259,7 +260,7 @@ class _Flow:
         return epoch in thorough or (epoch == self._last and bool(thorough))
 
     def work_ahead(self) -> float:
-        """What `go` will do."""
+        """Return the amount of work that `go` will do."""
         if self._first is None:
             return 0
         missing = [epoch for epoch in self._measured_epochs() if not self._is_measured(epoch)]
@@ -269,9 +270,9 @@ class _Flow:
     # the protocol
 
     def go(self, *, keep_checkpoints: bool) -> None:
-        """Do what is not done yet."""
+        """Train and measure all missing epochs."""
         if self._first is None:
-            self._check_network(self._last)  # added seeds must train the network that the finished ones trained
+            self._check_network(self._last)  # added seeds must train the same network as the finished ones
             self._progress.say(f"{self._name}: complete")
             return
         if lost := [epoch for epoch in self._lost_epochs() if epoch >= self._first]:
@@ -287,7 +288,7 @@ class _Flow:
                 self._measure(epoch)
                 if epoch == self._again:
                     self._again = None
-                    self._checkpoint(epoch, keep=keep_checkpoints)  # it did not end here
+                    self._checkpoint(epoch, keep=keep_checkpoints)  # the training did not end with this epoch
             if epoch >= self._last:
                 break
             self._train(epoch)
@@ -297,14 +298,14 @@ class _Flow:
                 self._last = epoch
                 self._progress.say(f"{self._name}: ended after epoch {epoch}: {reason}")
         self._together("end")
-        self._advance(planned - self._done)  # what a training that ended early does not need
+        self._advance(planned - self._done)  # the work that a training which ended early does not need
 
     def _advance(self, work: float) -> None:
         self._done += work
         self._progress.advance(work)
 
     def _why_ended(self) -> str | None:
-        """Why the training ends with the epoch just trained, if it does; says once where it goes on at chance."""
+        """Return why the training ends with this epoch, if it does; report once a training that continues at chance."""
         trainer = self._work.trainer
         assert trainer is not None
         if trainer.stopped is not None:
@@ -323,7 +324,7 @@ class _Flow:
     def _together(
         self, method: str, *positional: object, here: Mapping[str, object] = MappingProxyType({}), **named: object
     ) -> Any:
-        """Call a method of the work on every process of the team, here with some arguments more."""
+        """Call a method of the work on every process of the team, on the leader with some more arguments."""
         self._team.tell(Order(self._number, method, positional, named))
         return getattr(self._work, method)(*positional, **named, **here)
 
@@ -345,7 +346,7 @@ class _Flow:
             self._progress.say(f"{self._name}: continued after epoch {epoch}")
 
     def _check_network(self, epoch: int) -> None:
-        """Load the weights of an epoch into the network: its code must be that which wrote them."""
+        """Load the weights of an epoch into the network, to check that its code still fits them."""
         assert self._run is not None
         seed, network = self._config.seed, self._work.model
         state = read_state(self._run, seed, self._training, epoch)
@@ -365,7 +366,7 @@ class _Flow:
         state = write_state(self._run, *where, epoch, state, self._work.network, self._pixels)
         if trainer is not None and epoch and trainer.best_epoch == epoch:
             self._run.write_best_checkpoint(self._config.seed, self._training, *split_state(state))
-        if not keep:  # never a later one: where records were lost and are made again, it is the finished network
+        if not keep:  # never a later one: if lost records are made again, the later one is the finished network
             later = [known for known in self._run.checkpoint_epochs(self._config.seed, self._training) if known > epoch]
             self._run.prune_checkpoints(self._config.seed, self._training, keep={epoch, *later})
 
@@ -390,7 +391,7 @@ class _Flow:
                     if self._ends_at_chance()
                     else self._together("measure", epoch, thorough=thorough, final=final)
                 )
-        except ValueError as error:  # of the user's network, say: activations that are not finite
+        except ValueError as error:  # e.g. activations of the user's network that are not finite
             raise UserError(f"{self._training} training, seed {config.seed}, epoch {epoch}: {error}") from error
         if self._run is not None:
             self._run.write_records(

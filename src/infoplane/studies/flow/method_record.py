@@ -1,4 +1,4 @@
-"""What a run keeps about training methods of the user's own: what a step of each does, to notice changed code."""
+"""Record the effect of one step of a user's own training method, to detect changed code when a run continues."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,40 +17,40 @@ from infoplane.studies.flow.trainers import build_method
 from infoplane.studies.parts import build_model
 from infoplane.training.named import NamedTraining
 
-KEPT_METHODS = "methods"  # in the environment that a run keeps
+KEPT_METHODS = "methods"  # key in the environment of a run
 _IMAGES, _RATE = 16, 0.1
-_NUMBERS = 16  # by which the change of the outputs is known
-_CLOSE = 0.05  # of the loss, and of the length of the change: other processors round otherwise
+_NUMBERS = 16  # random directions
+_CLOSE = 0.05  # relative to the loss, and to the length of the change: other processors round differently
 
 
 def try_method(training: NamedTraining, config: FlowConfig, images: ImageSet) -> list[float] | None:
-    """Return what a step of a method does to a new network, as numbers to compare; None of one that differs each time.
+    """Return numbers that describe one step of a method on a new network; None if they differ each time.
 
-    The step is taken on random images by gradient descent. The numbers are its loss, and how far it moved the outputs
+    The step is taken on random images by gradient descent. The numbers are its loss, and the change of the outputs
     along a few random directions.
 
     Args:
-        training: by a method of the user's own.
-        config: of the first seed.
-        images: whose shape and classes the network has.
+        training: training with a user's own method.
+        config: settings of the first seed.
+        images: images for whose shape and classes the network is built.
 
     Raises:
-        UserError: the method raises, or breaks its contract.
+        UserError: the method raises, or is not valid.
     """
     first, second = (_numbers(training, config, images) for _ in range(2))
     return first if first == second else None
 
 
 def keep_method(run: RunFolder, name: str, found: Sequence[float] | None) -> None:
-    """Keep what `try_method` found in the run's `config.json`; where the run has it already, compare.
+    """Write the result of `try_method` to the run's `config.json`, or compare it with the one written there.
 
     Args:
-        run: one that has begun.
-        name: of the training in the records.
-        found: by `try_method`.
+        run: a run that has begun.
+        name: name of the training in the records.
+        found: result of `try_method`.
 
     Raises:
-        UserError: the method does something else than when the run began.
+        UserError: the method gives other results than when the run began.
     """
     kept: dict[str, Any] = run.read_config()["environment"].get(KEPT_METHODS, {})
     if found is None:

@@ -1,4 +1,4 @@
-"""From settings to a trainer: method, images, validation, and the networks that ensemble training attacks."""
+"""Build a trainer from the settings: method, images, validation, and the networks that ensemble training attacks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ def build_trainer(
     choices: Choices,
     team: Team,
 ) -> Trainer | None:
-    """Return a trainer of `model`, or None where nothing is trained.
+    """Return a trainer of `model`, or None if nothing is trained.
 
     Args:
-        config: of one seed.
-        training: what is trained by.
-        model: with its initial weights.
-        images: of the study.
-        sources: from `SourceNetworks`.
-        choices: how networks compute while they train.
+        config: settings of one seed.
+        training: method to train with.
+        model: has its initial weights.
+        images: images of the study.
+        sources: networks from `SourceNetworks`.
+        choices: acceleration of the networks during training.
         team: processes that train together.
     """
     train = images.train
@@ -57,7 +57,7 @@ def build_trainer(
         seed=config.seed,
         training=training.name,
         augmentation=build_augmentation(config),
-        validation=_validation(config, training, images) if not team.rank else None,  # what it decides, the leader says
+        validation=_validation(config, training, images) if not team.rank else None,  # only the leader reports it
         choices=choices,
         team=team,
     )
@@ -66,13 +66,13 @@ def build_trainer(
 def build_method(
     training: NamedTraining, config: FlowConfig, sources: Sequence[nn.Module], *, warmup_steps: int = 0
 ) -> TrainingMethod:
-    """Return the method of a training, fresh.
+    """Return a new method of a training.
 
     Args:
-        training: which.
+        training: the training.
         config: all settings.
         sources: networks that ensemble training attacks.
-        warmup_steps: over so many steps the radius of the ball grows to that of the settings.
+        warmup_steps: number of steps over which the radius of the ball grows to that of the settings.
     """
 
     def attack(share: float) -> PGD:
@@ -83,11 +83,11 @@ def build_method(
 
 
 def warmup_steps(config: FlowConfig, images: int, replays: int) -> int:
-    """Return how many steps of a method the warm-up takes.
+    """Return the number of steps of a method in the warm-up.
 
     Args:
         config: all settings.
-        images: that are trained on.
+        images: number of training images.
         replays: `TrainingMethod.replays`, updates per step.
     """
     batches = math.ceil(images / config.training.batch_size)
@@ -108,15 +108,15 @@ def _validation(config: FlowConfig, training: NamedTraining, images: Images) -> 
 
 
 class SourceNetworks:
-    """The networks that a method attacks beside its own, trained normally beforehand, by this process alone.
+    """Other networks that a method attacks. They are trained normally beforehand, by this process alone.
 
     Args:
-        config: of one seed.
-        training: whose sources these are.
-        images: of the study.
-        run: where they are kept, so that a continued run has the same; or None.
-        progress: hears of their training.
-        choices: how networks compute while they train.
+        config: settings of one seed.
+        training: the training that needs the networks.
+        images: images of the study.
+        run: folder that stores them, so that a continued run uses the same networks; or None.
+        progress: shows how far their training is.
+        choices: acceleration of the networks during training.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class SourceNetworks:
         self._run, self._progress, self._choices = run, progress, choices
 
     def weights(self) -> list[dict[str, Tensor]]:
-        """Return the `state_dict` of each: kept ones, or trained now."""
+        """Return the `state_dict` of each network, stored or trained now."""
         return [self._one(number) for number in range(self._training.sources if self._images.train else 0)]
 
     def _one(self, number: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What all processes of a team do together in one training of study one: train an epoch, measure one."""
+"""Steps of one training in study one that all processes of a team do together: train an epoch, measure an epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,12 +26,12 @@ class FlowWork:
     """Model, trainer and plane of one training. Each method is called on every process, with the same arguments.
 
     Args:
-        config: of one seed.
-        training: what is trained by.
-        images: of the study.
-        pixels: the measured ones, as floats.
-        choices: how networks compute while they train.
-        team: the processes.
+        config: settings of one seed.
+        training: method to train with.
+        images: images of the study.
+        pixels: the measured images, as floats.
+        choices: acceleration of the networks during training.
+        team: processes that share the work.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class FlowWork:
 
     @property
     def network(self) -> nn.Module:
-        """What is measured."""
+        """The measured network."""
         return self.trainer.network if self.trainer else self.model
 
     def begin(self, sources: Sequence[Mapping[str, Tensor]]) -> None:
-        """Make the trainer, if anything is trained; `sources` are the weights of networks that ensembles attack."""
+        """Build the trainer, if anything is trained; `sources` are the weights that ensemble training attacks."""
         self.trainer = build_trainer(
             self._config, self._training, self.model, self._images, sources, self._choices, self._team
         )
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from what the trainer's `state_dict` gave.
+        """Restore a state that the trainer's `state_dict` returned.
 
         Raises:
-            ValueError: it does not fit the network or the method.
+            ValueError: the state does not fit the network or the method.
         """
         assert self.trainer is not None
         try:
@@ -96,12 +96,12 @@ class FlowWork:
             gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
             seconds=trainer.seconds if trainer else 0.0,
         )
-        # accuracy on original images is taken over whole splits, so the fixed examples' own is left out
+        # accuracy on original images is measured on whole splits, so that on the fixed examples is dropped
         attacked = [replace(row, at_chance=self._at_chance) for row in records.performance if row.examples != ORIGINAL]
         return records._replace(performance=attacked + self.evaluate(epoch).performance)
 
     def evaluate(self, epoch: int) -> PlaneRecords:
-        """Take accuracy and loss on whole splits, and no information."""
+        """Measure accuracy and loss on whole splits, without information."""
         trainer, performance = self.trainer, []
         for split, images in (("train", self._images.train), ("test", self._images.test)):
             if images is None:
@@ -132,5 +132,5 @@ class FlowWork:
         return self.trainer is not None and self.trainer.at_chance is not None
 
     def end(self) -> None:
-        """Let go of the trainer: its optimiser and averages."""
+        """Free the memory of the trainer: its optimiser and averages."""
         self.trainer = None

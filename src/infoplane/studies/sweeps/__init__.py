@@ -1,1 +1,1 @@
-"""Study three: what the estimators depend on."""
+"""Study three: how the estimates depend on geometry, noise, samples and dimension."""

@@ -1,4 +1,4 @@
-"""What the estimators really see: labelled clouds in the plane, and known layers of many dimensions, swept."""
+"""Measure synthetic clouds of points whose geometry, number and dimension are varied one at a time."""
 
 import math
 from typing import Any, NamedTuple
@@ -37,15 +37,15 @@ from infoplane.runs.progress import Progress, Silence
 from infoplane.studies.sweeps.sweep_rows import Draw, sweep_rows
 
 STUDY = "geometry"
-_TIGHTNESS, _APART = 0.6, 128.0  # classes that overlap, at a spread that leaves every point alone in its noise
+_TIGHTNESS, _APART = 0.6, 128.0  # overlapping classes; a spread at which every point is alone in its noise
 _SPREADS = tuple(2.0**power for power in range(-4, 7))
 _TIGHTNESSES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)
 _PURITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _NOISES = tuple(10.0 ** (half / 2) for half in range(-8, 5))
 _WIDTHS = tuple(2.0**power for power in range(-8, 4))
-_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2)  # of the points
+_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2)  # labels of the points
 _FEATURES = (10, 20, 50, 100, 200, 500, 1000)
-_CLASS_DISTANCE = 3.0  # of each class from the origin, along a feature of its own, in deviations within a class
+_CLASS_DISTANCE = 3.0  # distance of each class from the origin, along its own feature, in deviations within a class
 _CAPACITY = 2.0  # nats
 _PICTURES = tuple((spread, tightness) for spread in (1.0, 4.0) for tightness in (0.05, 0.9))
 
@@ -54,14 +54,14 @@ CLOUD_SCHEMA = {"picture": pl.Int64(), "x": pl.Float64(), "y": pl.Float64(), "la
 
 @with_short_repr
 class GeometryRecords(NamedTuple):
-    """What the study found."""
+    """Tables of the study."""
 
     measurements: pl.DataFrame  # `sweeps.SWEEP_SCHEMA`
-    clouds: pl.DataFrame  # `CLOUD_SCHEMA`: the points of the four pictures, first replicate
+    clouds: pl.DataFrame  # `CLOUD_SCHEMA`: points of the four pictures, first replicate
 
 
 class _Place(NamedTuple):
-    """One place of a sweep of clouds; without noise, bins or decoders these are not applied."""
+    """One value of x in a sweep of clouds; if noise, bins or decoders are None or False, they are not measured."""
 
     sweep: str
     x: float
@@ -76,11 +76,12 @@ def geometry_sweeps(config: GeometryConfig, *, progress: Progress | None = None)
     """Measure clouds of points as their spread, tightness, purity, number, noise, bins and dimension change.
 
     A replicate draws the same standard normal numbers, permutations and noise at every x of a sweep, so that
-    differences along it are paired. Each cloud lies anywhere in a bin: bins, unlike distances, know an origin.
+    differences along it are paired. Each cloud is shifted to a random position within a bin, because binning, unlike
+    distances, depends on the origin.
 
     Args:
-        config: how many points, replicates and classes; noise and bins.
-        progress: hears how far it is.
+        config: numbers of points, replicates and classes; noise and bins.
+        progress: shows how far the study is.
     """
     progress = progress or Silence()
     places = _places(config)
@@ -108,7 +109,7 @@ def _places(config: GeometryConfig) -> list[_Place]:
         return Cloud(spread=spread, tightness=tightness, classes=config.classes, purity=purity)
 
     points, noise, bins = config.points, config.noise_variance, config.bin_width
-    # decoders need a few samples of each class; few points make the first of these numbers equal
+    # decoders need a few samples of each class; with few points the first of these numbers are equal
     numbers = sorted({max(5 * config.classes, round(share * points)) for share in _SHARES})
     return [
         *(_Place(SPREAD, x, cloud(spread=x), points, noise, bins, True) for x in _SPREADS),
@@ -117,7 +118,7 @@ def _places(config: GeometryConfig) -> list[_Place]:
         *(_Place(NOISE, x, cloud(), points, x, None, False) for x in _NOISES),
         *(_Place(BINS, x, cloud(), points, None, x, False) for x in _WIDTHS),
         *(_Place(SAMPLES, x, cloud(), x, noise, bins, True) for x in numbers),
-        # without decoders, which give what they give for the points close together
+        # without decoders, whose values are the same as for the points close together
         *(_Place(SAMPLES_APART, x, cloud(spread=_APART), x, noise, bins, False) for x in numbers),
         *(
             _Place(PICTURES, number, cloud(spread, tightness), points, noise, bins, True)

@@ -1,4 +1,4 @@
-"""Why noise is needed: the information of a discrete layer stops at H(T), that of a continuous one has no end."""
+"""Measure I(X;T) as the noise vanishes: it ends at H(T) for a discrete layer and diverges for a continuous one."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -41,23 +41,24 @@ from infoplane.records.tables import INPUT_INFORMATION
 from infoplane.runs.progress import Progress, Silence
 
 STUDY = "limits"
-WIDTHS = tuple(4.0**power for power in range(-10, 2))  # powers of two: no quotient by them is rounded
+WIDTHS = tuple(4.0**power for power in range(-10, 2))  # powers of two, so that division by them is exact
 PROBABILITIES = tuple(level / 36 for level in range(1, 9))
 
 
 def noise_limits(config: LimitsConfig, *, progress: Progress | None = None) -> pl.DataFrame:
-    """Let the noise around a layer vanish, for X ~ U(0, 1) and two layers: f(X) of eight values, and f(X) = X.
+    """Measure two layers of X ~ U(0, 1) as the noise vanishes: f(X) with eight values, and f(X) = X.
 
-    X is seen through a box of width b around f(X); KDE and its kin, whose noise is Gaussian, take the variance of that
-    box, b^2 / 12, and bins the width b. Each row's truth is that of its own kind of noise or bins. Rows of
-    `CLOSED_FORM` hold the box's own curves: I(X;T) for both layers, h(T) and h(T|X) = ln b for the continuous one.
+    T is f(X) plus uniform noise in a box of width b. KDE and the Monte Carlo estimate use Gaussian noise with the
+    variance of that box, b^2 / 12, and binning uses bins of width b. The truth in a row is that for the row's own noise
+    or bins. Rows of `CLOSED_FORM` hold the exact curves for the box: I(X;T) for both layers, and h(T) and
+    h(T|X) = ln b for the continuous one.
 
     Args:
-        config: how many points and replicates.
-        progress: hears how far it is.
+        config: numbers of points and replicates.
+        progress: shows how far the study is.
 
     Returns:
-        Columns of `sweeps.SWEEP_SCHEMA`; x is b, `bin_width` that of bins only.
+        Columns of `sweeps.SWEEP_SCHEMA`; x is b, and `bin_width` is set for binning alone.
     """
     progress = progress or Silence()
     progress.begin(config.replicates)

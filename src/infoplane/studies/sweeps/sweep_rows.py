@@ -1,4 +1,4 @@
-"""What each estimator says about one draw of points and labels, as rows of a sweep."""
+"""Rows of a sweep: the estimates of each estimator for one draw of points and labels."""
 
 import math
 from collections.abc import Iterator
@@ -25,29 +25,29 @@ UNKNOWN = CloudInformation(math.nan, math.nan)
 
 
 class Draw(NamedTuple):
-    """One draw of points, and how it is to be measured."""
+    """One draw of points, and the settings for measuring it."""
 
     activations: Tensor  # (samples, features)
     labels: Tensor  # (samples,)
-    noise_variance: float | None  # None: without KDE and its kin
-    bin_width: float | None  # None: without binning
+    noise_variance: float | None  # None: no KDE and no Monte Carlo estimate
+    bin_width: float | None  # None: no binning
     decoded: bool
-    # of the distribution, NaN where unknown
+    # true I(X;T) of the distribution, NaN if unknown
     noisy: CloudInformation = UNKNOWN
     binned: CloudInformation = UNKNOWN
     label: float = math.nan  # I(T;Y) without noise
 
 
 def sweep_rows(draw: Draw, seed: int, permutations: int, common: dict[str, Any]) -> Iterator[SweepMeasurement]:
-    """Measure a draw with every estimator it asks for.
+    """Measure a draw with every estimator that its settings name.
 
     Permutations, noise and folds depend on `seed` and the replicate alone, so they are the same along a sweep.
 
     Args:
         draw: points and labels.
-        seed: of the study.
-        permutations: behind each null.
-        common: sweep, x and replicate, and settings of the cloud.
+        seed: seed of the study.
+        permutations: number of permutations for each null.
+        common: values for every row: sweep, x, replicate and settings of the cloud.
     """
     common = {
         **common,

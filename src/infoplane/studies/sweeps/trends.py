@@ -1,4 +1,4 @@
-"""Which way each estimate goes along each sweep: judged from paired differences over the replicates."""
+"""Decide whether each estimate rises or falls along each sweep, from paired differences over the replicates."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from scipy.stats import t as student
 from infoplane.records.standing import with_standing
 from infoplane.records.sweeps import PICTURES
 
-STEP_NATS = 0.02  # from one x to the next: smaller ones are of no consequence
-LEVEL_NATS = 0.05  # from the first x to any other: an estimate that stays within is level
+STEP_NATS = 0.02  # from one x to the next: smaller steps are ignored
+LEVEL_NATS = 0.05  # from the first x to any other: an estimate that stays within this is level
 CONFIDENCE = 0.95
 RISES, FALLS, TURNS, LEVEL, UNCLEAR = "rises", "falls", "turns", "level", "unclear"
 
@@ -31,18 +31,19 @@ TREND_SCHEMA = {
     "largest_step_down": pl.Float64(),
     "first_truth_nats": pl.Float64(),
     "last_truth_nats": pl.Float64(),
-    "saturated_share": pl.Float64(),  # of the values
+    "saturated_share": pl.Float64(),  # kind of the values
     "direction": pl.String(),  # RISES, FALLS, TURNS, LEVEL, UNCLEAR
 }
 
 
 def trends(measurements: pl.DataFrame) -> pl.DataFrame:
-    """Judge every curve of every sweep over x.
+    """Decide for every curve of every sweep how it changes with x.
 
-    A curve rises if some step between neighbouring x does and none falls; falls likewise; and turns if there are steps
-    of both directions. Without any step it is level if it stays within `LEVEL_NATS` of its start, rises or falls if its
-    ends differ beyond chance, and is unclear otherwise. A step counts beyond `STEP_NATS`, by its t interval over the
-    replicates, with the confidence shared among the steps of the curve.
+    A step is the difference between neighbouring x. It counts if its t interval over the replicates lies beyond
+    `STEP_NATS`; the confidence is corrected for the number of steps in the curve. A curve rises if some step rises and
+    none falls, falls if some step falls and none rises, and turns if there are both. If no step counts, the curve is
+    level if it stays within `LEVEL_NATS` of its start, rises or falls if its ends differ significantly, and is unclear
+    otherwise.
 
     Args:
         measurements: columns of `sweeps.SWEEP_SCHEMA`.
@@ -82,7 +83,7 @@ def _trend(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def direction(values: NDArray[np.float64]) -> str:
-    """Say which way a curve goes, `(x, replicates)` in nats with at least two replicates: see `trends`."""
+    """Return the direction of a curve, `(x, replicates)` in nats with at least two replicates; see `trends`."""
     shared = 1 - (1 - CONFIDENCE) / max(1, len(values) - 1)
     steps, errors = _mean(np.diff(values, axis=0), shared)
     up, down = bool((steps - errors > STEP_NATS).any()), bool((steps + errors < -STEP_NATS).any())

@@ -1,1 +1,1 @@
-"""What is known of each training method, a file per method; its computation is in a file of `training`."""
+"""Specs of the training methods, one file per method; each computation is in a file of `training`."""

@@ -1,4 +1,4 @@
-"""Adversarial training by PGD, as settings name it."""
+"""Spec of adversarial training by PGD."""
 
 from infoplane import training
 from infoplane.training.spec import MethodSettings, MethodSpec, Passes

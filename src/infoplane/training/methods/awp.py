@@ -1,4 +1,4 @@
-"""AWP, as settings name it behind any method."""
+"""Spec of the wrapper AWP, adversarial weight perturbation."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ class AWPSettings(MethodSettings):
     """Settings of AWP."""
 
     awp_gamma: float = Field(0.01, gt=0)
-    """Length of AWP's move relative to the weights."""
+    """Length of the move of the weights in AWP, relative to their length."""
 
 
 AWP = WrapperSpec(

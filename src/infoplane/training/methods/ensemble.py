@@ -1,4 +1,4 @@
-"""Ensemble adversarial training, as settings name it."""
+"""Spec of ensemble adversarial training."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ class EnsembleSettings(MethodSettings):
     """Settings of ensemble adversarial training."""
 
     ensemble_sources: int = Field(2, ge=1)
-    """Networks that ensemble training attacks beside its own, each trained normally with a seed of its own."""
+    """Number of other networks that ensemble training attacks, each trained normally with its own seed."""
 
 
 ENSEMBLE = MethodSpec(

@@ -1,4 +1,4 @@
-"""FGSM-AT, as settings name it."""
+"""Spec of FGSM adversarial training."""
 
 from infoplane import training
 from infoplane.training.spec import MethodSettings, MethodSpec, Passes

@@ -1,4 +1,4 @@
-"""FGSM from a random start with its guard, as settings name it."""
+"""Spec of FGSM training from a random start, with its guard."""
 
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,11 @@ class FGSMRSSettings(MethodSettings):
     """Settings of FGSM from a random start."""
 
     guard: bool = True
-    """Stop fgsm-rs where its robust accuracy collapses within an epoch, at the weights before."""
+    """Stop fgsm-rs if its robust accuracy collapses within an epoch, and restore the weights before that epoch."""
 
 
 def _guarded(method: "TrainingMethod", parts: Parts[FGSMRSSettings]) -> "TrainingMethod":
-    """Check the method at the full radius from the first epoch on."""
+    """Return the method with its guard, which attacks at the full radius from the first epoch on."""
     if not parts.settings.guard:
         return method
     return training.GuardedTraining(method, training.guard_attack(parts.attack.epsilon))

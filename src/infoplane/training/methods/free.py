@@ -1,4 +1,4 @@
-"""Free-AT, as settings name it."""
+"""Spec of free adversarial training."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ class FreeSettings(MethodSettings):
     """Settings of Free-AT."""
 
     free_replays: int = Field(8, ge=1)
-    """Updates per batch of Free-AT; an epoch then passes over a share of the batches, and has as many updates."""
+    """Updates per batch of Free-AT. An epoch uses that many times fewer batches, so it has as many updates."""
 
 
 FREE = MethodSpec(

@@ -1,4 +1,4 @@
-"""FreeLB, as settings name it."""
+"""Spec of FreeLB."""
 
 from infoplane import training
 from infoplane.training.spec import MethodSettings, MethodSpec, Passes

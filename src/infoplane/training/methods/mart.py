@@ -1,4 +1,4 @@
-"""MART, as settings name it."""
+"""Spec of MART."""
 
 from pydantic import Field
 

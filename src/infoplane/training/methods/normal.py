@@ -1,4 +1,4 @@
-"""Normal training, as settings name it."""
+"""Spec of normal training."""
 
 from infoplane import training
 from infoplane.training.spec import MethodSettings, MethodSpec, Passes

@@ -1,4 +1,4 @@
-"""TRADES, as settings name it."""
+"""Spec of TRADES."""
 
 from pydantic import Field
 

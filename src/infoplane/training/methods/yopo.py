@@ -1,4 +1,4 @@
-"""YOPO, as settings name it."""
+"""Spec of YOPO."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ class YOPOSettings(MethodSettings):
     yopo_rounds: int = Field(5, ge=1)
     """Passes through the whole network per update of YOPO."""
     yopo_steps: int = Field(3, ge=1)
-    """Steps through the first layer after each of them."""
+    """Steps through the first layer after each of these passes."""
 
 
 def _build(parts: Parts[YOPOSettings]) -> "TrainingMethod":
