@@ -1,1 +1,1 @@
-"""Measuring: from a network and images to records."""
+"""Measure networks: from a network and images to records."""

@@ -1,1 +1,1 @@
-"""Records: the tables that studies fill, and what may be believed of their numbers."""
+"""Records: the tables that studies fill, and marks of numbers that are not reliable."""
