@@ -32,7 +32,7 @@ class CCAInformation(Estimate):
     """I(X;Y), in nats, along a few canonical directions."""
 
     correlations: tuple[float, ...]  # of paired directions on held-out samples, averaged; 0 where a fold has fewer
-    shrinkage: tuple[tuple[float, float], ...]  # of x and y in each fold, from 0 (none) to 1 (a multiple of the identity)
+    shrinkage: tuple[tuple[float, float], ...]  # of x and y in each fold: 0 none, 1 the identity
     components: tuple[int, ...]  # directions of each layer, in each fold
 
 

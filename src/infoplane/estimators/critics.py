@@ -126,7 +126,7 @@ class _Best:
         self._stage, self._waited = torch.zeros((2, len(weights[0])), dtype=torch.int64, device=device)
 
     def update(self, losses: Tensor, weights: Sequence[Tensor]) -> None:
-        """Keep the weights of critics that improved, and lower the decay of those that have not for `_PATIENCE` epochs."""
+        """Keep the weights of critics that improved; lower the decay of those that have not for `_PATIENCE` epochs."""
         better = losses < self._losses - _PROGRESS
         self._losses[better] = losses[better]
         for old, new in zip(self.weights, weights, strict=True):

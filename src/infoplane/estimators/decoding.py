@@ -295,7 +295,7 @@ def _chosen(
     families: tuple[Family, ...],
     generator: torch.Generator,
 ) -> tuple[Candidate | None, _Calibration]:
-    """Fit candidates on the first `fitting` examples, and choose the one with the largest gain on the others, if any."""
+    """Fit candidates on the first `fitting` examples, and choose the one with the largest gain on the others."""
     judged_points, judged_classes = points[fitting:], classes[fitting:]
     # Without enough evidence the prior is kept: the best of several candidates always gains a little by chance.
     best_gain = _EVIDENCE / len(judged_classes)
@@ -349,7 +349,7 @@ def _places(names: Tensor, labels: Tensor) -> Tensor:
 def _judged(
     decoders: Sequence[Decoder], held_out: Sequence[Tensor], activations: Tensor, classes: Tensor
 ) -> HeldOutInformation:
-    """Return the bound from each example's own decoder, the one that held it out; its estimator is the transferred one."""
+    """Return the bound in which each example is judged by the decoder that was fitted without it."""
     influences, correct = torch.zeros(len(classes), dtype=torch.double), torch.zeros(len(classes))
     counts = torch.bincount(classes, minlength=len(decoders[0].classes)).double()
     for decoder, rows in zip(decoders, held_out, strict=True):
