@@ -79,7 +79,7 @@ def check_class_places(labels_range: tuple[int, int], classes: int) -> None:
     lowest, highest = labels_range
     if lowest < 0 or highest >= classes:
         raise ValueError(
-            f"labels must be the places of the model's {classes} logits, 0 to {classes - 1}; "
+            f"labels must be indices of the model's {classes} logits, 0 to {classes - 1}; "
             f"found {lowest} to {highest}: number the classes from 0"
         )
 

@@ -98,9 +98,9 @@ def _import(name: str) -> ModuleType:
         # A wrong path, not a missing module that the user's file imports.
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UserError(f"no module {name!r} in {folder} or among installed packages; check the path") from None
-        raise UserError(f"importing {name!r} raised {described(error)}; install or mend it") from error
+        raise UserError(f"importing {name!r} raised {described(error)}; install it, or correct that file") from error
     except (Exception, SystemExit) as error:
-        raise UserError(f"importing {name!r} raised {described(error)}; mend that file") from error
+        raise UserError(f"importing {name!r} raised {described(error)}; correct that file") from error
 
 
 def _find(module: ModuleType, name: str, path: str, what: str) -> Function:

@@ -102,8 +102,8 @@ def _measure(cells: Iterable[Cell], kept: RunFolder, paths: dict[Cell, Path], jo
                 )
     except BrokenProcessPool:
         raise UserError(
-            "a worker process was ended from outside, perhaps for want of memory; repeat the command, which continues, "
-            "with fewer --jobs"
+            "a worker process was ended from outside, perhaps for lack of memory; finished cells are kept: repeat "
+            "the command with fewer --jobs"
         ) from None
 
 

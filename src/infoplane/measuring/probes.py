@@ -117,7 +117,7 @@ def stream_activations(
             check_activations(activations, name=f"activations of layer {name!r}")
             if len(activations) != rows.stop - rows.start:
                 raise ValueError(
-                    f"layer {name!r} put out {len(activations)} rows for {rows.stop - rows.start} images; "
+                    f"layer {name!r} returned {len(activations)} rows for {rows.stop - rows.start} images; "
                     "probe a layer that keeps the batch as its first dimension"
                 )
         if start == 0:
@@ -172,7 +172,7 @@ def check_same_calls(first: Mapping[str, Tensor], recorded: Mapping[str, Tensor]
     for name, activations in recorded.items():
         if activations.shape[1] != first[name].shape[1] or activations.dtype != first[name].dtype:
             raise ValueError(
-                f"layer {name!r} put out {activations.shape[1]} values of {activations.dtype} per image for {where} "
+                f"layer {name!r} returned {activations.shape[1]} values of {activations.dtype} per image for {where} "
                 f"but {first[name].shape[1]} of {first[name].dtype} for the first; probe another layer"
             )
 
@@ -218,9 +218,9 @@ def _check_layers(layers: Sequence[str], known: Sequence[str]) -> None:
 def _per_sample(output: object, layer: str) -> Tensor:
     tensor = next(_tensors(output), None)
     if tensor is None:
-        raise ValueError(f"layer {layer!r} puts out {type(output).__name__} without a tensor in it; probe another")
+        raise ValueError(f"layer {layer!r} outputs {type(output).__name__} without a tensor in it; probe another")
     if tensor.ndim == 0:
-        raise ValueError(f"layer {layer!r} puts out a single number, not one row per sample; probe another")
+        raise ValueError(f"layer {layer!r} outputs a single number, not one row per sample; probe another")
     # A copy: an in-place ReLU behind this layer would rewrite the record.
     copied = tensor.detach().clone(memory_format=torch.contiguous_format)
     return copied.flatten(start_dim=1) if copied.ndim > 1 else copied.unsqueeze(dim=1)

@@ -14,7 +14,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, nn.DataParallel):
             if len(model.device_ids) > 1:
-                raise ValueError("DataParallel scatters each batch over several devices; pass its .module instead")
+                raise ValueError("DataParallel splits each batch over several devices; pass its .module instead")
             model = model.module
         elif isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module

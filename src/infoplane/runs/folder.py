@@ -105,7 +105,7 @@ class RunFolder:
             raise UserError(f"{self.path} holds the study {held!r}; choose another folder with {self._option}")
         if held is None and self.has_results():
             raise UserError(
-                f"{self.path} holds results but no config.json, which says of what; restore it, or choose another "
+                f"{self.path} holds results but no config.json, which names their study; restore it, or choose another "
                 f"folder with {self._option}"
             )
 

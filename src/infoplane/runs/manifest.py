@@ -57,7 +57,7 @@ class Manifest:
             raise UserError(f"{path} cannot be read ({error.strerror}); make it readable, or restore it") from None
         if not self.path.is_file():
             raise UserError(
-                f"{self.path} is missing, so nothing says whether the files beside it are whole; restore it, or, if "
+                f"{self.path} is missing, so the files beside it cannot be checked; restore it, or, if "
                 f"you trust them: cd {self._folder} && find * -type f ! -name {NAME} -exec sha256sum {{}} + > {NAME}"
             )
         known = self._checksums().get(self._name(path))

@@ -76,7 +76,7 @@ def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str
         where = ".".join(map(str, refusal["loc"])) or "all of it"
         raise _unusable(run, seed, training, f"{where} {broken_rule(refusal)}") from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _unusable(run, seed, training, f"no state of a training: {error!r:.100}") from None
+        raise _unusable(run, seed, training, f"it holds no training state: {error!r:.100}") from None
     if state["epoch"] != epoch:
         raise _unusable(run, seed, training, f"epoch must be {epoch}, got {state['epoch']}")
     return state

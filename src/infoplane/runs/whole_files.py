@@ -70,7 +70,7 @@ def open_regular(path: Path, flags: int = 0) -> Iterator[int]:
     descriptor = os.open(path, _KEPT | flags, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         yield descriptor
     finally:
         os.close(descriptor)
