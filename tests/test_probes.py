@@ -57,7 +57,7 @@ class Calls(nn.Module):
 
 
 class PutsOut(nn.Module):
-    """A layer that puts out whatever `make` makes of its input."""
+    """A layer that returns `make` of its input."""
 
     def __init__(self, make):
         super().__init__()
@@ -280,9 +280,9 @@ def test_of_several_outputs_the_first_tensor_is_recorded(make):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda _: "text", "layer '0' puts out str without a tensor in it"),
-        (lambda _: (None, 3), "layer '0' puts out tuple without a tensor in it"),
-        (lambda x: x.sum(), "layer '0' puts out a single number, not one row per sample"),
+        (lambda _: "text", "layer '0' outputs str without a tensor in it"),
+        (lambda _: (None, 3), "layer '0' outputs tuple without a tensor in it"),
+        (lambda x: x.sum(), "layer '0' outputs a single number, not one row per sample"),
     ],
 )
 def test_an_output_that_is_no_activation_is_an_error_that_names_the_layer(make, message):

@@ -120,7 +120,7 @@ def test_activations_that_are_not_finite_are_an_error_that_names_the_layer(lenet
 
 def test_a_layer_that_does_not_keep_the_batch_is_an_error_that_names_it():
     model = nn.Sequential(nn.Identity(), nn.Flatten(0, 1))
-    with pytest.raises(ValueError, match="layer '1' put out 6 rows for 2 images"):
+    with pytest.raises(ValueError, match="layer '1' returned 6 rows for 2 images"):
         gather_activations(model, torch.ones(2, 3, 4), ["1"], batch_size=2)
 
 
@@ -169,7 +169,7 @@ def test_a_layer_that_runs_more_often_for_some_batches_is_an_error_that_names_it
     with pytest.raises(ValueError, match=f"layer 'block' ran {shown} for the first") as caught:
         gather_activations(Refines(), inputs, ["block"], batch_size=2)
     assert "images 2 to 3" in str(caught.value)
-    with pytest.raises(ValueError, match=r"layer 'block' put out 2 values .* but 1 of torch\.float32 for the first"):
+    with pytest.raises(ValueError, match=r"layer 'block' returned 2 values .* but 1 of torch\.float32 for the first"):
         gather_activations(Refines(wide=True), torch.tensor([[1.0], [2.0]]), ["block"], batch_size=1)
 
 

@@ -37,7 +37,7 @@ def test_a_lock_file_keeps_what_it_holds(tmp_path):
 
 def test_a_lock_that_is_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / ".lock")
-    with pytest.raises(UserError, match="it is no regular file"), RunFolder(tmp_path).locked():
+    with pytest.raises(UserError, match="it is not a regular file"), RunFolder(tmp_path).locked():
         pass
 
 

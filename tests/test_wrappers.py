@@ -85,7 +85,7 @@ def test_data_parallel_over_several_devices_is_refused(lenet):
     wrapped = nn.DataParallel(lenet)
     wrapped.device_ids = [0, 1]
     with (
-        pytest.raises(ValueError, match=r"scatters each batch over several devices; pass its \.module"),
+        pytest.raises(ValueError, match=r"splits each batch over several devices; pass its \.module"),
         record_activations(wrapped, ["fc3"]),
     ):
         pass

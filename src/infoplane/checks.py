@@ -1,4 +1,4 @@
-"""Checks at public entrances: each names the argument, the rule and the value that broke it."""
+"""Checks of arguments of public functions: each error names the argument, the rule and the wrong value."""
 
 import math
 
@@ -48,7 +48,7 @@ def check_activations(activations: Tensor, *, name: str = "activations") -> None
         )
     if activations.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise ValueError(f"{name} must be of a float type of 16 to 64 bits, got {activations.dtype}")
-    # NaN passes through the extremes, so two finite ones say in a single pass that everything is finite.
+    # NaN propagates to minimum and maximum, so if both are finite, all values are.
     if not all(math.isfinite(extreme.item()) for extreme in torch.aminmax(activations.detach())):
         broken = int((~activations.isfinite()).any(dim=1).sum())
         raise ValueError(f"{name} must be finite: {broken} of {len(activations)} samples hold NaN or infinity")
@@ -66,20 +66,20 @@ def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
 
 
 def labels_within(labels: Tensor) -> tuple[int, int]:
-    """Return the smallest and the largest of int64 labels, in one wait for the device."""
+    """Return the smallest and the largest of int64 labels, with one synchronisation of the device."""
     lowest, highest = torch.stack(torch.aminmax(labels)).tolist()
     return lowest, highest
 
 
 def check_class_places(labels_range: tuple[int, int], classes: int) -> None:
-    """Raise ValueError unless labels from the first to the second number are places among so many logits.
+    """Raise ValueError unless all labels, in the range (lowest, highest), are indices of the model's logits.
 
-    torch leaves out labels of -100 without a word, and a GPU aborts at one that is too large.
+    torch silently ignores labels of -100, and a GPU aborts at a label that is too large.
     """
     lowest, highest = labels_range
     if lowest < 0 or highest >= classes:
         raise ValueError(
-            f"labels must be the places of the model's {classes} logits, 0 to {classes - 1}; "
+            f"labels must be indices of the model's {classes} logits, 0 to {classes - 1}; "
             f"found {lowest} to {highest}: number the classes from 0"
         )
 

@@ -1,4 +1,4 @@
-"""Settings of a study as frozen, validated data that goes to JSON and back. Imports no torch."""
+"""Settings of studies, as frozen, validated data that can be written to and read from JSON. Imports no torch."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def parse_fraction(text: str) -> float:
     return float(numerator) / float(denominator) if slash else float(numerator)
 
 
-# Pixel steps are written as fractions of 255 in every paper, and rounding them makes another threat model.
+# Papers write pixel steps as fractions of 255, and rounding them would change the threat model.
 Fraction = Annotated[
     float,
     tyro.constructors.PrimitiveConstructorSpec(
@@ -174,7 +174,7 @@ class MeasurementConfig(_Frozen):
 
 
 class DistortionConfig(_Frozen):
-    """Study two: what distorted examples leave of accuracy and information (docs/method.md, section 6)."""
+    """Study two: accuracy and information of distorted examples (docs/method.md, section 6)."""
 
     distortions: tuple[str, ...] = ("saturation", "shuffling")
     """Which distortions."""
@@ -189,7 +189,7 @@ class DistortionConfig(_Frozen):
 
 
 def training_name(method: str) -> str:
-    """Return how the records name a training: after its method, or the user's function without its module."""
+    """Return the name of a training in the records: its method, or the user's function without its module."""
     return method.rpartition(":")[2]
 
 
@@ -236,7 +236,7 @@ class FlowConfig(_Frozen):
         return [training_name(method) for method in self.methods]
 
     def of_each_seed(self) -> "list[FlowConfig]":
-        """One setting per training seed, each as if it were run alone."""
+        """Return the settings of each training seed, each as for a run of that seed alone."""
         return [self.model_copy(update={"seed": self.seed + step, "seeds": 1}) for step in range(self.seeds)]
 
     def measured_epochs(self) -> list[int]:
@@ -244,7 +244,7 @@ class FlowConfig(_Frozen):
         return sorted({*range(0, self.training.epochs, self.measure_every), self.training.epochs})
 
     def thorough_epochs(self) -> list[int]:
-        """Those of the measured epochs at which the estimators that cost more are taken too, ascending."""
+        """Return the measured epochs at which the more expensive estimators are used too, ascending."""
         measured, number, last = self.measured_epochs(), self.measurement.thorough_epochs, self.training.epochs
         if len(measured) <= number:
             return measured
@@ -255,7 +255,7 @@ class FlowConfig(_Frozen):
 
 
 class GeometryConfig(_Frozen):
-    """Study three, first half: what the estimators see of clouds of points (docs/method.md, section 7)."""
+    """Study three, first half: estimates for clouds of points of known geometry (docs/method.md, section 7)."""
 
     seed: int = Field(0, ge=0)
     """Decides the draws of all clouds and of the estimators."""
@@ -266,7 +266,7 @@ class GeometryConfig(_Frozen):
     classes: int = Field(4, ge=2, le=16)
     """Clusters of a cloud, each a class."""
     noise_variance: float = Field(0.1, gt=0)
-    """Variance of the noise of KDE and its kin, where it is not swept itself."""
+    """Variance of the noise of the KDE and Monte Carlo estimators, where it is not swept itself."""
     bin_width: float = Field(0.5, gt=0)
     """Width of a bin, where it is not swept itself."""
     permutations: int = Field(20, ge=1)
@@ -274,7 +274,7 @@ class GeometryConfig(_Frozen):
 
 
 class LimitsConfig(_Frozen):
-    """Study three, second half: why noise is needed (docs/method.md, section 7)."""
+    """Study three, second half: why estimates of I(X;T) need noise (docs/method.md, section 7)."""
 
     seed: int = Field(0, ge=0)
     """Decides the draws of the layers and of the estimators."""

@@ -1,4 +1,4 @@
-"""Mistakes of users: the one exception that the command line prints as a single line, and words for refused values."""
+"""Errors for users: the exception that the command line prints as one line, and descriptions of refused values."""
 
 import difflib
 import re
@@ -15,9 +15,9 @@ __all__ = ["UserError"]
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: the message says what was wrong, where, and what to do.
+    """An error that the user can correct. The message says what was wrong, where, and what to do.
 
-    Whatever names of files stand in it, the message is one line of valid text.
+    The message is always one line of valid text, whatever file names it contains.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -25,12 +25,12 @@ class UserError(Exception):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Return the error about a name that nothing has: it suggests the nearest name, and lists all.
+    """Return the error about an unknown name. It suggests the nearest known name and lists all.
 
     Args:
-        kind: of what the name is, in the singular, e.g. "recipe".
-        name: as it was typed.
-        known: all names that there are.
+        kind: what is named, in the singular, e.g. "recipe".
+        name: the name as it was typed.
+        known: all known names.
     """
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
@@ -39,7 +39,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def broken_rule(refusal: "ErrorDetails") -> str:
-    """Return which rule of a setting its value breaks, e.g. "must be greater than or equal to 1, got 0".
+    """Return the rule that a setting's value breaks, e.g. "must be greater than or equal to 1, got 0".
 
     Args:
         refusal: one of the `errors()` of a pydantic ValidationError.

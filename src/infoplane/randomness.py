@@ -1,4 +1,4 @@
-"""Seeded generators, one per purpose: drawing more for one purpose never changes another."""
+"""Seeded random generators, one per purpose, so that more draws for one purpose never change another."""
 
 import hashlib
 import random
@@ -22,9 +22,9 @@ def seeded_generator(*parts: int | str, device: torch.device | str = "cpu") -> t
 
 
 class PartGenerator(torch.Generator):
-    """Belongs to a process that has some rows of each batch: what is drawn per image is drawn for the whole batch.
+    """Generator of a process that has some rows of each batch. It draws for the whole batch and keeps its own rows.
 
-    So the draws of an image do not depend on how many processes share the batch.
+    So the draws of an image do not depend on the number of processes that share the batch.
     """
 
     rows = slice(None)
@@ -32,11 +32,11 @@ class PartGenerator(torch.Generator):
 
     @property
     def own(self) -> int:
-        """How many of them are of this process."""
+        """Number of images of the batch that this process has."""
         return len(range(self.images)[self.rows])
 
     def of_batch(self, rows: slice, images: int) -> "PartGenerator":
-        """Draw for these rows of a batch of so many images from now on."""
+        """Use this generator for the given rows of a batch of `images` images from now on."""
         self.rows, self.images = rows, images
         return self
 
@@ -48,10 +48,10 @@ def draw_per_image(
 
     Args:
         distribution: `torch.rand` or `torch.randn`.
-        shape: of what is returned.
-        generator: a `PartGenerator` draws for the images of other processes too, unless the shape is not that of its
-            own: what is drawn for some of them is for these alone.
-        dtype: of the draws.
+        shape: shape of the result.
+        generator: source of the draws. A `PartGenerator` draws for the images of other processes too, if the first
+            dimension is the number of its own images; otherwise it draws `shape` alone.
+        dtype: type of the draws.
     """
     if isinstance(generator, PartGenerator) and shape[0] == generator.own:
         whole = (generator.images, *shape[1:])
@@ -61,9 +61,9 @@ def draw_per_image(
 
 @contextmanager
 def isolated_array_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators of numpy and of Python's `random` inside the block and put them back after it.
+    """Seed the global generators of numpy and of Python's `random` inside the block, and restore them after it.
 
-    Code of others that works on arrays draws from them: attack libraries, functions that shuffle data.
+    Third-party code on arrays draws from them, e.g. attack libraries and functions that shuffle data.
     """
     arrays, python = np.random.get_state(), random.getstate()  # noqa: NPY002
     np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -77,10 +77,10 @@ def isolated_array_generators(seed: int) -> Iterator[None]:
 
 @contextmanager
 def isolated_global_generator(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators inside the block and put them back after it.
+    """Seed torch's global generators inside the block, and restore them after it.
 
-    Layers such as dropout can draw from the global generators only; this makes them reproducible and hides
-    their draws from the caller.
+    Layers such as dropout can only draw from the global generators. This makes their draws reproducible, and the
+    caller's draws independent of them.
     """
     device = torch.device(device)
     index = None

@@ -1,4 +1,4 @@
-"""Whether what is printed goes to a terminal on which a line can be drawn again and again."""
+"""Terminal check: can a line be redrawn, as a progress bar needs?"""
 
 import os
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def can_redraw(console: "Console") -> bool:
-    """Whether a live bar can be drawn: on a terminal whose cursor moves, and in no notebook.
+    """Return whether a live progress bar can be drawn: on a terminal whose cursor moves, not in a notebook.
 
-    A notebook gives the command after `!` a terminal of its own and asks for colours, also through a pipe
-    (FORCE_COLOR), but shows the codes that move a cursor as rubbish between the lines.
+    A notebook runs the command after `!` in a terminal of its own and asks for colours (FORCE_COLOR), but prints
+    the codes that move a cursor as characters between the lines.
     """
     of_a_kernel = os.environ.get("PAGER") == "cat" and "FORCE_COLOR" in os.environ  # whatever started the kernel
     if console.is_jupyter or "JPY_PARENT_PID" in os.environ or of_a_kernel:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 Class = TypeVar("Class", bound=type)
 
-_UNDECODABLE = re.compile("[\ud800-\udfff]+")  # how Python keeps bytes of file names that are not UTF-8
+_UNDECODABLE = re.compile("[\ud800-\udfff]+")  # Python stores file name bytes that are not UTF-8 as these
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -16,7 +16,7 @@ def decodable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` likewise, with control characters, such as newlines, written as escapes: "\\n"."""
+    """Return `decodable(text)` with control characters written as escapes, e.g. a newline as "\\n"."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], decodable(text))
 
 

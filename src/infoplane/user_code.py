@@ -1,4 +1,4 @@
-"""Functions of the user's own, named on the command line as package.module:function."""
+"""Find and call the user's own functions, which the command line names as package.module:function."""
 
 import difflib
 import importlib
@@ -17,11 +17,11 @@ Function = Callable[..., Any]
 def find_function(path: str, what: str) -> Function:
     """Import a function by its path.
 
-    The current directory is searched first, and stays on `sys.path` for what the function imports later.
+    The current directory is searched first. It stays on `sys.path` for imports that the function makes later.
 
     Args:
         path: "package.module:function"; a class serves as well.
-        what: that the function returns, for messages: "model" or "data".
+        what: what the function returns, for messages, e.g. "model" or "data".
 
     Raises:
         UserError: there is no such module or function, or importing it raises.
@@ -33,16 +33,16 @@ def find_function(path: str, what: str) -> Function:
 
 
 def call_function(function: Function, facts: Mapping[str, Any], path: str, what: str) -> Any:
-    """Call a function with those of `facts` that its signature has.
+    """Call a function with those of `facts` that are parameters of it.
 
     Args:
         function: as `find_function` returns it.
-        facts: what can be passed to it, by name.
-        path: of the function, for messages.
-        what: likewise.
+        facts: the arguments that can be passed, by name.
+        path: path of the function, for messages.
+        what: what the function returns, for messages.
 
     Raises:
-        UserError: it asks for more than `facts`, or raises.
+        UserError: the function needs other arguments than `facts`, or raises.
     """
     arguments = accepted_facts(function, facts, path, what)
     try:
@@ -52,10 +52,10 @@ def call_function(function: Function, facts: Mapping[str, Any], path: str, what:
 
 
 def accepted_facts(function: Function, facts: Mapping[str, Any], path: str, what: str) -> dict[str, Any]:
-    """Return those of `facts` that a function's signature has.
+    """Return those of `facts` that are parameters of a function.
 
     Raises:
-        UserError: it asks for more than `facts`.
+        UserError: the function needs other arguments than `facts`.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -95,12 +95,12 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # A module that the user's file imports in vain is another mistake than a wrong path.
+        # A wrong path, not a missing module that the user's file imports.
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UserError(f"no module {name!r} in {folder} or among installed packages; check the path") from None
-        raise UserError(f"importing {name!r} raised {described(error)}; install or mend it") from error
+        raise UserError(f"importing {name!r} raised {described(error)}; install it, or correct that file") from error
     except (Exception, SystemExit) as error:
-        raise UserError(f"importing {name!r} raised {described(error)}; mend that file") from error
+        raise UserError(f"importing {name!r} raised {described(error)}; correct that file") from error
 
 
 def _find(module: ModuleType, name: str, path: str, what: str) -> Function:

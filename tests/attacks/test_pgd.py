@@ -242,7 +242,7 @@ def test_labels_and_targets_may_be_integers_of_any_type(dtype, generator):
 
 @pytest.mark.parametrize("labels", [[1, 2, 3, 1, 2, 3], [-1, 0, 1, 0, 0, 0], [-100, 0, 1, 0, 0, 0]])
 def test_labels_that_are_no_places_of_logits_are_refused(labels, generator):
-    with pytest.raises(ValueError, match="labels must be the places of the model's 3 logits, 0 to 2; found"):
+    with pytest.raises(ValueError, match="labels must be indices of the model's 3 logits, 0 to 2; found"):
         LinfPGD(epsilon=0.1, steps=2)(network().eval(), batch()[0], torch.tensor(labels), generator=generator)
 
 

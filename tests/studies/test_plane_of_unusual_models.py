@@ -244,7 +244,7 @@ def test_labels_may_be_integers_of_any_type(dtype):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS + 1, "labels must be the places of the model's 4 logits, 0 to 3; found 1 to 4"),
+        (LABELS + 1, "labels must be indices of the model's 4 logits, 0 to 3; found 1 to 4"),
         (LABELS - 1, "found -1 to 2"),
         (torch.where(LABELS == 0, -100, LABELS), "found -100 to 3"),
         (LABELS.float(), "labels must be integers"),

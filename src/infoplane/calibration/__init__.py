@@ -1,1 +1,1 @@
-"""Calibration: estimators against distributions of known information."""
+"""Calibration: compare estimators with the known information of constructed distributions."""

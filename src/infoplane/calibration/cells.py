@@ -1,4 +1,4 @@
-"""The cells of a calibration: which estimator meets which task, what decides its numbers, and how it is measured."""
+"""Cells of a calibration, one per estimator and task: which there are, what their numbers depend on, how to measure."""
 
 import hashlib
 import json
@@ -102,7 +102,7 @@ _QUICK_LEFT_OUT = {"decoded-mlp", "binning-equal", "binning-units", "binning-lay
 
 
 class Replicates(NamedTuple):
-    """How many draws of a task: `many` where an interval is stated and a fit takes less than `limit` seconds."""
+    """Number of draws: `many` if an interval is stated and a fit takes less than `limit` seconds, else `few`."""
 
     many: int
     few: int
@@ -114,7 +114,7 @@ _REPLICATES, _QUICK_REPLICATES = Replicates(50, 5, 2.0), Replicates(10, 2, 0.5)
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationConfig:
-    """What is calibrated; all of it by default."""
+    """Which estimators and tasks are calibrated; by default all."""
 
     seed: int = 0
     quick: bool = False
@@ -124,7 +124,7 @@ class CalibrationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One estimator on one task: what is computed and kept as a whole."""
+    """One estimator on one task, the unit that is computed and kept."""
 
     discipline: str
     fit: str
@@ -134,7 +134,7 @@ class Cell:
     seed: int
     replicates: Replicates
     version: int  # of the fit: `Fit.version`
-    fingerprint: str  # of what else decides the numbers: the task's draws, versions of libraries, the processor
+    fingerprint: str  # hash of what else the numbers depend on: the task's draws, library versions, the processor
 
     @property
     def file_name(self) -> str:
@@ -143,13 +143,13 @@ class Cell:
 
     @property
     def expected_seconds(self) -> float:
-        """Roughly, of the whole cell."""
+        """Rough time for the whole cell."""
         seconds = DISCIPLINES[self.discipline].fits[self.fit].seconds(self.samples, self.features)
         return seconds * (self.replicates.many if seconds < self.replicates.limit else self.replicates.few)
 
 
 class CellResult(NamedTuple):
-    """What one cell found, replicate by replicate."""
+    """The results of one cell, by replicate."""
 
     truths: dict[str, float | None]  # by quantity
     seconds: list[float]
@@ -160,7 +160,7 @@ def planned_cells(config: CalibrationConfig) -> list[Cell]:
     """Return the cells of a calibration, in the order of its table.
 
     Raises:
-        UserError: an estimator or a task has an unknown name, or none of them fit each other.
+        UserError: an estimator or a task is unknown, or no estimator fits any task.
     """
     _check_names("estimator", config.estimators, [name for group in DISCIPLINES.values() for name in group.fits])
     _check_names("task", config.tasks, [name for group in DISCIPLINES.values() for name in group.tasks])
@@ -215,12 +215,12 @@ def _hash(facts: object) -> str:
 
 
 def _draw_fingerprint(task: Any) -> str:
-    """Hash a small draw: it changes with the sampler, and not with what else its file holds."""
+    """Hash a small draw of a task. The hash changes with the sampler, not with other code of its file."""
     return _hash([part.numpy().tobytes().hex() if isinstance(part, Tensor) else part for part in task])
 
 
 def environment() -> dict[str, str]:
-    """Return what besides settings and seed decides numbers and seconds."""
+    """Return what numbers and seconds depend on besides settings and seed."""
     return {
         "infoplane": version("infoplane"),
         "torch": version("torch"),
@@ -237,7 +237,7 @@ def _processor() -> str:
 
 
 def measure_cell(cell: Cell) -> CellResult:
-    """Fit one estimator to fresh draws of one task; every estimator meets the same draws."""
+    """Fit one estimator to fresh draws of one task. Every estimator gets the same draws."""
     discipline = DISCIPLINES[cell.discipline]
     task, fit = discipline.tasks[cell.task], discipline.fits[cell.fit]
     truths: dict[str, float | None] = {}
@@ -255,7 +255,7 @@ def measure_cell(cell: Cell) -> CellResult:
 
 
 def _wanted(rule: Replicates, readings: list[list[Reading]], seconds: list[float]) -> int:
-    # The first fit of a process also loads libraries: the faster of two decides.
+    # The first fit of a process also loads libraries, so the faster of the first two fits is compared with the limit.
     if len(readings) < 2:
         return 2
     stated = any(reading.low is not None for reading in readings[0])

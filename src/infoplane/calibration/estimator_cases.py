@@ -1,4 +1,4 @@
-"""The estimators that are calibrated: from a task of known information to the numbers that each states."""
+"""Estimator cases: how each calibrated estimator is applied to a task of known information."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -39,32 +39,32 @@ class Reading(NamedTuple):
 
     estimator: str
     quantity: str
-    kind: str  # what it is of the quantity: a lower or upper bound, or an estimate
+    kind: str  # how the value relates to the quantity: a lower or upper bound, or an estimate
     value: float
     low: float | None = None  # 95 % interval, where one is stated
     high: float | None = None
     flagged: bool | None = None  # saturated or undersampled; None where it can be neither
-    null_like: bool | None = None  # None where permuted labels are not tried
+    null_like: bool | None = None  # whether permuted labels reach the value; None if there is no null
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit(Generic[Task]):
-    """One computation on one draw of a task; it may state several numbers.
+    """One way to apply an estimator to a draw of a task; it may give several numbers.
 
-    `version` is raised by hand whenever the numbers change: when the estimator, anything that it uses, its settings
-    or `estimates` here compute something else. Kept cells of an older version are then measured again; those of all
-    other fits stay.
+    Raise `version` by hand whenever the numbers change: when the estimator, anything that it uses, its settings or
+    `estimates` compute something else. Kept cells of older versions are then measured again. The cells of all other
+    fits stay valid.
     """
 
-    names: Mapping[str, str]  # by name in the records: what the table calls each estimator
+    names: Mapping[str, str]  # names of the estimators in the table, by their names in the records
     estimates: Callable[[Task, torch.Generator], Iterable[Estimate]]
     settings: str  # in words, for the table
     version: int = 1
-    seconds: Callable[[int, int], float]  # rough, from samples and features: only order and time left rest on it
-    most_features: int = 100_000  # beyond them it is too slow or not defined, or goes with another estimator
+    seconds: Callable[[int, int], float]  # rough, from samples and features; used for order and time left only
+    most_features: int = 100_000  # with more it is too slow, not defined, or equal to another estimator
 
     def readings(self, task: Task, generator: torch.Generator) -> list[Reading]:
-        """Return what is stated about all samples, not about those of one class."""
+        """Return the numbers about all samples, without those about single classes."""
         found = self.estimates(task, generator)
         return [_reading(self.names[one.estimator], one) for one in found if one.class_index is None]
 
@@ -99,7 +99,7 @@ def _binned(task: LabelTask, generator: torch.Generator, *, name: str) -> Iterab
     result = binning_information(
         task.activations, task.labels, **_BINS[name], permutations=_PERMUTATIONS, generator=generator
     )
-    plain = replace(result.label, undersampled=None)  # flagged where saturated: the correction is for the others
+    plain = replace(result.label, undersampled=None)  # flagged only if saturated; the correction is for the others
     corrected = plain.value + result.label_correction
     return plain, replace(plain, estimator=_CORRECTED, value=corrected, null=None)
 

@@ -1,4 +1,4 @@
-"""Calibration: every estimator against distributions whose information is known."""
+"""Run a calibration: measure all estimators on distributions of known information, and make one table."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from infoplane.runs.progress import Progress, Silence
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRow:
-    """What one estimator states about one task, over all replicates."""
+    """One estimator on one task, summarised over all replicates."""
 
     question: str
     task: str
@@ -58,13 +58,13 @@ CALIBRATION_SCHEMA = table_schema(CalibrationRow)
 def calibration(
     config: CalibrationConfig, folder: Path, *, jobs: int | None = None, progress: Progress | None = None
 ) -> pl.DataFrame:
-    """Measure all cells that `folder` does not hold yet, each kept as soon as it is done.
+    """Measure all cells that `folder` does not hold yet, and keep each as soon as it is done.
 
     Args:
         config: which cells.
-        folder: finished cells lie in `folder/cells`, a file each.
+        folder: finished cells are kept in `folder/cells`, one file each.
         jobs: worker processes of one thread each, by default one per core; the numbers do not depend on it.
-        progress: hears how far it is.
+        progress: receives the progress.
 
     Returns:
         One row per number that an estimator states about a task, columns as in `CALIBRATION_SCHEMA`.
@@ -102,8 +102,8 @@ def _measure(cells: Iterable[Cell], kept: RunFolder, paths: dict[Cell, Path], jo
                 )
     except BrokenProcessPool:
         raise UserError(
-            "a worker process was ended from outside, perhaps for want of memory; repeat the command, which continues, "
-            "with fewer --jobs"
+            "a worker process was ended from outside, perhaps for lack of memory; finished cells are kept: repeat "
+            "the command with fewer --jobs"
         ) from None
 
 
@@ -146,7 +146,7 @@ def _rows(cell: Cell, result: CellResult) -> list[CalibrationRow]:
 
 
 def summary(readings: Sequence[Reading], truth: float) -> dict[str, Any]:
-    """Summarise what an estimator stated about equally many draws of one truth."""
+    """Summarise the numbers of an estimator, one per draw of a task."""
     values = torch.tensor([reading.value for reading in readings], dtype=torch.double)  # may be infinite
     intervals = [(one.low, one.high) for one in readings if one.low is not None and one.high is not None]
     widths = torch.tensor([high - low for low, high in intervals], dtype=torch.double)
@@ -167,5 +167,5 @@ def summary(readings: Sequence[Reading], truth: float) -> dict[str, Any]:
 
 
 def holds(kind: str, low: float, high: float, truth: float) -> bool:
-    """Whether a 95 % interval is right: of a bound only the side that the truth must not lie beyond counts."""
+    """Return whether a 95 % interval agrees with the truth. For a bound, only its own side is compared."""
     return (kind == UPPER or low <= truth) and (kind == LOWER or truth <= high)

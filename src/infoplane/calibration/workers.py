@@ -1,4 +1,4 @@
-"""Worker processes of one thread each: the same numbers whatever their number."""
+"""Worker processes of one thread each, so that results do not depend on their number."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def worker_processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _single_threads() -> Iterator[None]:
-    # Libraries read this when they are loaded, before any code of ours runs in the new process.
+    # Libraries read this when they are loaded, before our code runs in the new process.
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -52,7 +52,7 @@ def _begin_worker() -> None:
 
 
 def _follow_parent() -> None:
-    """End this process when its parent is gone: a killed parent cannot say so."""
+    """End this process when its parent has ended: a killed parent cannot stop its workers."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])

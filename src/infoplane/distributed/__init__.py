@@ -1,1 +1,1 @@
-"""Distributed: processes that work together."""
+"""Distributed training and measuring: several processes that work on one run."""

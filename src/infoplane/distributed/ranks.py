@@ -1,4 +1,4 @@
-"""Starting one process per device, through lightning-fabric; under torchrun they are there already."""
+"""Start one process per device, through lightning-fabric, or use those that torchrun has started."""
 
 import logging
 import os
@@ -22,24 +22,24 @@ def started_outside() -> tuple[int, int] | None:
     return here, int(os.environ["WORLD_SIZE"]) // here
 
 
-# The leader draws figures while the others wait. A process that ends is noticed at once, whatever this is.
+# Rank 0 draws figures while the others wait. This limit does not delay the notice that a process has ended.
 LONGEST_WAIT = timedelta(days=1)
 
 
 @contextmanager
 def ranks_started(devices: int, nodes: int, device: Literal["auto", "cpu", "cuda"]) -> Iterator[Team]:
-    """Give the command that runs now to one process per device; inside the block they are a team.
+    """Run the current command in one process per device. Inside the block the processes form a team.
 
-    On one device there is no more than this process, and lightning-fabric is not imported. When the leader leaves the
-    block, the others hear None.
+    With one device there is only this process, and lightning-fabric is not imported. When rank 0 leaves the block, the
+    other ranks receive None.
 
     Args:
-        devices: per node; 1 takes over what torchrun has started.
-        nodes: with several, the command is given on each, with MASTER_ADDR and NODE_RANK set.
+        devices: per node; 1 uses the processes that torchrun has started, if any.
+        nodes: with several, the user gives the command on each, with MASTER_ADDR and NODE_RANK set.
         device: what each process computes on.
 
     Raises:
-        UserError: there are not so many GPUs, or what torchrun has started is something else than what was asked for.
+        UserError: there are fewer GPUs than devices, or torchrun has started another number of processes.
     """
     outside = started_outside()
     if outside is not None and (devices, nodes) not in ((1, 1), outside):
@@ -58,7 +58,7 @@ def ranks_started(devices: int, nodes: int, device: Literal["auto", "cpu", "cuda
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     for name in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # who joined when is nobody's news
+        logging.getLogger(name).setLevel(logging.ERROR)  # no messages about each process that joins
 
     strategy = DDPStrategy(
         start_method="popen", process_group_backend="nccl" if on_gpus else "gloo", timeout=LONGEST_WAIT
@@ -70,11 +70,11 @@ def ranks_started(devices: int, nodes: int, device: Literal["auto", "cpu", "cuda
     try:
         yield team
     except KeyboardInterrupt:
-        interrupted = True  # perhaps amid what all do together: the others hear it from the connection that ends
+        interrupted = True  # perhaps during a collective operation: the other ranks see the connection end
         raise
     finally:
         if not team.rank and not interrupted:
             with suppress(LostProcessError):
                 team.tell(None)
-        with suppress(RuntimeError):  # where another process is gone already
+        with suppress(RuntimeError):  # if another process has already ended
             distributed.destroy_process_group()

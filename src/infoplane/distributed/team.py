@@ -1,4 +1,4 @@
-"""Processes that train and measure together."""
+"""Team: processes that train and measure together, with the operations that share work between them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,43 +16,43 @@ Item = TypeVar("Item")
 
 
 class LostProcessError(UserError):
-    """Another process of the team is gone."""
+    """Another process of the team has ended."""
 
 
 class Team:
-    """A team of one: nothing to share and nobody to tell. `RankedTeam` is one of several.
+    """A team of one process, which shares no work. `RankedTeam` is a team of several.
 
     Attributes:
-        rank: of this process; 0 leads.
-        size: processes.
+        rank: rank of this process; rank 0 leads.
+        size: number of processes.
     """
 
     rank, size = 0, 1
 
     def rows(self, images: int) -> slice:
-        """Return which rows of a batch are this process's: every n-th, so that a place in a batch keeps its owner.
+        """Return the rows of a batch that this process computes: every n-th, whatever the size of the batch.
 
-        A batch of fewer images than there are processes is everybody's.
+        If there are fewer images than processes, every process computes the whole batch.
         """
         return slice(None) if images < self.size else slice(self.rank, None, self.size)
 
     def deal(self, items: Sequence[Item]) -> list[Item]:
-        """Return every n-th item: neighbours cost alike, so the shares do too."""
+        """Return every n-th item. Neighbouring items cost about the same, so the shares do too."""
         return list(items[self.rank :: self.size])
 
     def add_(self, part: Tensor) -> Tensor:
-        """Add the parts of all processes, in place; all get the same bits."""
+        """Replace `part`, in place, with the sum over all processes; all get the same bits."""
         return part
 
     def lead_(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite the tensors with the leader's."""
+        """Overwrite the tensors with those of rank 0."""
 
     def gather(self, item: Item) -> list[Item]:
-        """Return the items of all processes, in the order of their ranks, to each of them."""
+        """Return the items of all processes, in the order of ranks; every process gets the list."""
         return [item]
 
     def tell(self, message: Any = None) -> Any:
-        """Return what the leader says, to each process."""
+        """Return the message of rank 0, in every process."""
         return message
 
 
@@ -61,7 +61,7 @@ ALONE = Team()
 
 @contextmanager
 def _meeting() -> Iterator[None]:
-    """What all processes must take part in."""
+    """Turn the error of a collective operation into a LostProcessError."""
     try:
         yield
     except RuntimeError as error:
@@ -72,10 +72,10 @@ def _meeting() -> Iterator[None]:
 
 
 class RankedTeam(Team):
-    """The ranks of a torch.distributed group, which exists already.
+    """The ranks of an existing torch.distributed group.
 
     Args:
-        group: with this process as a member; None is the default group.
+        group: a group that this process is a member of; None is the default group.
 
     Raises:
         ValueError: this process is not a member.
@@ -113,11 +113,11 @@ class RankedTeam(Team):
 
 
 def together(own: Iterable[Item], team: Team) -> list[Item]:
-    """Return the items that all processes found, in order; where one met a ValueError, all raise it.
+    """Return the items of all processes, sorted. If one process raises a ValueError, all raise it.
 
     Args:
-        own: sortable by their first elements, numbers that no two items share; consuming it may raise.
-        team: who found them.
+        own: items of this process, sorted by their first elements, which are different numbers. Iteration may raise.
+        team: the processes.
     """
     items: list[Item] = []
     error: ValueError | None = None
@@ -136,7 +136,7 @@ def check_equal(values: Tensor, team: Team, *, name: str) -> None:
     """Raise ValueError on every process unless all hold the same numbers, `(count,)` float64."""
     everyone = torch.stack(team.gather(values.cpu()))
     largest, smallest = everyone.amax(dim=0), everyone.amin(dim=0)
-    # Devices may round sums differently. Written so that NaN fails too.
+    # Devices may round sums differently. The comparison is false for NaN, so that NaN fails too.
     if not bool((largest - smallest <= 1e-12 * largest.abs()).all()):
         raise ValueError(f"{name} must be the same on every rank of the group, got different ones")
 
@@ -145,9 +145,9 @@ def add_gradients_(parameters: Iterable[torch.nn.Parameter], team: Team, share: 
     """Replace each gradient with the sum over the team of `share` times its gradient, sent as one tensor.
 
     Args:
-        parameters: those without a gradient have none on any process.
-        team: whose gradients are added.
-        share: of this process in the batch; the shares of all are 1 together.
+        parameters: a parameter without a gradient has none on any process.
+        team: the processes whose gradients are added.
+        share: share of the batch that this process has; the shares of all processes sum to 1.
     """
     gradients = [weights.grad for weights in parameters if weights.grad is not None]
     if not gradients:

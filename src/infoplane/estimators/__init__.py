@@ -1,4 +1,4 @@
-"""Estimators of information: tensors in, nats out."""
+"""Estimators of mutual information, in nats, from tensors of activations and labels."""
 
 from infoplane.estimators.binning import BinningInformation, binning_information
 from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles

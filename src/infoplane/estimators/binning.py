@@ -1,4 +1,4 @@
-"""Information in binned layer outputs: the plug-in entropies of whole rows of bin numbers."""
+"""Binning estimator: information of binned layer outputs, from plug-in entropies of whole rows of bin numbers."""
 
 import math
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class BinningInformation:
     The ceiling of `input` is the entropy of the multiplicities of distinct rows, that of `label` is H(Y) of these
     labels. `label` has a null if permutations were asked for.
 
-    The corrections, not contained in the estimates, are what to add to them against their bias to first order in
-    1 / N: (K - 1) / 2N to the input information and (K + K_y - K_xy - 1) / 2N to that about the label, with K cells,
-    K_y classes and K_xy pairs of the two occupied. Where most samples are alone in their cells these counts say
-    nothing about the cells there are, and no correction helps: both are then `undersampled`.
+    The corrections are not contained in the estimates. Added to them, they remove the bias to first order in 1 / N:
+    (K - 1) / 2N for the input information and (K + K_y - K_xy - 1) / 2N for the label information, with K occupied
+    cells, K_y classes and K_xy occupied pairs of the two. If most samples are alone in their cells, no correction
+    helps, since the occupied cells are then far fewer than all possible ones. Both estimates are then `undersampled`.
     """
 
     input: Estimate  # H(Q), which is I(X;Q) since Q is a function of the input
@@ -37,7 +37,7 @@ class BinningInformation:
     singleton_fraction: float  # samples that are alone in their cell; at 1 both estimates are at their ceilings
 
     def estimates(self) -> tuple[Estimate, ...]:
-        """Return both informations."""
+        """Return both estimates."""
         return (self.input, self.label)
 
 
@@ -50,18 +50,18 @@ def binning_information(
     permutations: int = 0,
     generator: torch.Generator | None = None,
 ) -> BinningInformation:
-    """Estimate I(X;Q) and I(Q;Y) for Q the bin numbers of all units, one code per whole row.
+    """Estimate I(X;Q) and I(Q;Y), where Q is the whole row of the bin numbers of all units.
 
-    Bins are given either by their width, Q = floor(activations / bin_width), with the quotient of float64 and bin
-    numbers of 64 bits, so that none is rounded to its neighbour; or by a policy. The policy decides the answer, and
-    whether a layer seems to compress: compare layers under one only.
+    Bins are given by their width, Q = floor(activations / bin_width), or by a policy. With a width, quotients are those
+    of float64 and bin numbers have 64 bits, so that none is rounded to its neighbour. The result depends on the policy,
+    also whether a layer seems to compress, so compare layers under one policy only.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         labels: `(samples,)` integers.
         bin_width: positive, in activation units; `None` where `bins` is given.
         bins: `EqualBins`, `UnitQuantiles` or `LayerQuantiles`; `None` where `bin_width` is given.
-        permutations: permuted labels for the null of the label information, taken from the same codes.
+        permutations: number of permuted label sets for the null of the label information; they use the same bins.
         generator: source of the permutations.
 
     Raises:
@@ -106,7 +106,7 @@ def binning_information(
         )
 
     return BinningInformation(
-        # Equal rows share a cell, so rows that are alone in theirs need no comparison.
+        # Equal rows share a cell, so rows that are alone in their cells need no comparison.
         input=estimate(INPUT_INFORMATION, surprise, multiplicity_entropy(distinct_rows(activations, cells))),
         label=estimate(
             LABEL_INFORMATION,
@@ -129,7 +129,7 @@ def _numbers(activations: Tensor, bin_width: float) -> tuple[Read, int]:
             f"bin_width {bin_width} is too fine for activations up to {largest * bin_width:.4g}: "
             "bin numbers must stay below 2**62; use a wider bin"
         )
-    # Scaling up by a power of two is exact in the activations' own type; other quotients are taken in float64.
+    # Multiplication by a power of two is exact in the activations' own type; other quotients need float64.
     exact_in_place = bin_width <= 1 and math.frexp(bin_width)[0] == 0.5
     wide = largest >= 2.0**31 - 1
 
@@ -146,12 +146,12 @@ def _numbers(activations: Tensor, bin_width: float) -> tuple[Read, int]:
 
 
 def _surprise(identities: Tensor) -> Tensor:
-    """-ln of the frequency of each sample's identity, `(samples,)` float64; its mean is the plug-in entropy."""
+    """Return -ln of the frequency of each sample's identity, `(samples,)` float64; the mean is the plug-in entropy."""
     return math.log(len(identities)) - _size(identities).log()
 
 
 def _size(identities: Tensor) -> Tensor:
-    """How many samples share each sample's identity, `(samples,)` float64."""
+    """Return how many samples share each sample's identity, `(samples,)` float64."""
     _, inverse, counts = torch.unique(identities, return_inverse=True, return_counts=True)
     sizes: Tensor = counts[inverse].double()
     return sizes
@@ -162,6 +162,6 @@ def _occupied(identities: Tensor) -> int:
 
 
 def _class_surprise(cells: Tensor, labels: Tensor) -> Tensor:
-    """-ln of the frequency of each sample's cell among the samples of its own class, `(samples,)` float64."""
+    """Return -ln of the frequency of each sample's cell within the sample's class, `(samples,)` float64."""
     joint = pair_identities(cells, labels)
     return _size(labels).log() - _size(joint).log()

@@ -1,4 +1,4 @@
-"""Where the edges of bins lie: policies that turn each activation into a bin number."""
+"""Binning policies: where the edges of bins lie, and the bin number of each activation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Read = Callable[[slice], Tensor]  # from a slice of samples to their bin numbers
 @with_short_repr
 @dataclass(frozen=True)
 class EqualBins:
-    """Bins of one width between two bounds, the same for all units; values outside go to the first and last bin.
+    """Bins of equal width between two bounds, the same for all units. Values outside belong to the first or last bin.
 
     Source: Shwartz-Ziv & Tishby (2017), arXiv:1703.00810: 30 bins between -1 and 1.
     """
@@ -45,15 +45,15 @@ class EqualBins:
 @with_short_repr
 @dataclass(frozen=True)
 class UnitQuantiles:
-    """As many activations in each bin as in any other, for each unit by itself.
+    """Quantile bins of each unit: every bin of a unit holds equally many of its activations.
 
-    Inner edge k of a unit is element ceil(k (N - 1) / count), from 0, of its N activations in ascending order. A
-    number says how many inner edges are not above an activation, so equal ones always share a bin: where many
-    coincide, such as the zeros of a ReLU, edges do too, and their bins are one. Increasing maps of a unit change
-    nothing.
+    Inner edge k of a unit is element ceil(k (N - 1) / count), from 0, of its N activations in ascending order. The bin
+    number of an activation is the number of inner edges that are not above it, so equal activations share a bin. Where
+    many activations are equal, e.g. the zeros of a ReLU, edges coincide and their bins merge. Increasing maps of a unit
+    do not change its bin numbers.
 
-    Source: the adaptive bins per neuron of Lorenzen, Igel & Nielsen (ICLR 2022), arXiv:2106.12912; edges here are
-    those of the samples measured, not of a whole training.
+    Source: the adaptive bins per neuron of Lorenzen, Igel & Nielsen (ICLR 2022), arXiv:2106.12912. Here edges come
+    from the measured samples, not from a whole training.
     """
 
     count: int = 30
@@ -62,7 +62,7 @@ class UnitQuantiles:
         check_at_least(self.count, 2, name="count")
 
     def reader(self, activations: Tensor) -> Read:
-        """Number the bins of `activations`, `(samples, features)`; all numbers are kept, most often as bytes."""
+        """Number the bins of `activations`, `(samples, features)`. All numbers are kept in memory, usually as bytes."""
         samples, features = activations.shape
         kept = torch.uint8 if self.count <= 256 else torch.int32
         numbers = torch.empty((samples, features), dtype=kept, device=activations.device)
@@ -77,12 +77,12 @@ class UnitQuantiles:
 @with_short_repr
 @dataclass(frozen=True)
 class LayerQuantiles:
-    """As many activations in each bin as in any other, over all units of the layer together.
+    """Quantile bins of a layer: every bin holds equally many activations of all units together.
 
-    Edges and numbers are those of `UnitQuantiles`, exactly, from one sorted copy of all activations.
+    Edges and bin numbers are defined as in `UnitQuantiles`, from one sorted copy of all activations.
 
-    Source: the adaptive bins per layer of Lorenzen, Igel & Nielsen (ICLR 2022), arXiv:2106.12912; edges here are
-    those of the samples measured, not of a whole training.
+    Source: the adaptive bins per layer of Lorenzen, Igel & Nielsen (ICLR 2022), arXiv:2106.12912. Here edges come
+    from the measured samples, not from a whole training.
     """
 
     count: int = 30
@@ -105,7 +105,7 @@ def _inner_edges(values: int, count: int) -> list[int]:
 
 
 def _comparable(activations: Tensor) -> Tensor:
-    """Widen half precision, exactly, to what can be sorted everywhere."""
+    """Convert half precision, exactly, to float32, which can be sorted on every device."""
     return activations if activations.dtype == torch.double else activations.float()
 
 

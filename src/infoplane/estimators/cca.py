@@ -1,4 +1,4 @@
-"""Information between two layers of any number of units: canonical directions of other samples, then a copula."""
+"""CCA estimator: information between two layers of any width, from canonical directions of held-out samples."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ESTIMATE, PAIR_INFORMATION, POPULATION
 
 SMALLEST_FOLD = 10
-SAMPLES_PER_COMPONENT = 6  # of a fold, for each direction
-INNER_PART = 3  # a third of the other samples judges shrinkage and number of directions
-# How far beyond the analytic intensity to shrink. That one aims at the covariance, not at its inverse: with 300 units
-# and 800 samples of a shared latent it gave 0.20 nats of 0.37, against 0.36 with nine tenths of the way to 1.
+SAMPLES_PER_COMPONENT = 6  # least number of samples of a fold for each direction
+INNER_PART = 3  # a third of the other samples chooses the shrinkage and the number of directions
+# Candidates for shrinkage beyond the analytic intensity, as shares of the way to 1. The analytic intensity is optimal
+# for the covariance, not for its inverse: with 300 units and 800 samples of a shared latent it gave 0.20 nats of 0.37,
+# and nine tenths of the way to 1 gave 0.36.
 TOWARDS_ONE = (0.0, 0.5, 0.9, 1.0)
-RANK_TOLERANCE = 1e-10  # eigenvalues below this part of the largest are rounding: their direction says nothing
+RANK_TOLERANCE = 1e-10  # eigenvalues below this part of the largest are rounding errors
 
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class CCAInformation(Estimate):
-    """I(X;Y), in nats, as far as a few canonical directions carry it."""
+    """I(X;Y), in nats, along a few canonical directions."""
 
     correlations: tuple[float, ...]  # of paired directions on held-out samples, averaged; 0 where a fold has fewer
-    shrinkage: tuple[tuple[float, float], ...]  # of x and y in each fold, from 0, as measured, to 1, the identity
+    shrinkage: tuple[tuple[float, float], ...]  # of x and y in each fold: 0 none, 1 the identity
     components: tuple[int, ...]  # directions of each layer, in each fold
 
 
@@ -40,23 +41,25 @@ def cca_information(
 ) -> CCAInformation:
     """Estimate I(X;Y) of two layers of any number of units, from below, under a Gaussian copula.
 
-    Each fold of the samples is held out in turn. With the others, units become normal scores, and the leading
-    canonical directions are found under covariances shrunk towards a multiple of the identity. The held-out samples,
-    scored by the empirical distributions of the others and projected, give -1/2 sum ln(1 - r_k^2) of their own
-    canonical correlations, less its bias, as in `copula_information`; folds are averaged by size.
+    Each fold of the samples is held out in turn. With the other samples, units are replaced by normal scores, and the
+    leading canonical directions are found under covariances shrunk towards a multiple of the identity. The held-out
+    samples are scored by the empirical distributions of the others and projected on these directions. Their own
+    canonical correlations r_k give -1/2 sum ln(1 - r_k^2), less its bias, as in `copula_information`. Folds are
+    averaged by size.
 
-    The directions know nothing of the held-out samples, so they can only lose information: where the copula is
-    Gaussian the expectation is at most I(X;Y), and unrelated layers scatter around 0, also below it. What is lost
-    lies outside the directions, or in those that the samples are too few to find; it is not in the error, which is
-    for the estimate's own expectation. By how much covariances are shrunk beyond the analytic intensity, and how
-    many directions are kept (`components`, or that halved, and so on), is decided on a third of the other samples.
-    Samples have to be independent: copies of one in several folds are known before they are held out.
+    The directions do not depend on the held-out samples, so they can only lose information: if the copula is Gaussian,
+    the expectation is at most I(X;Y), and values of unrelated layers scatter around 0. Information is lost outside the
+    directions, and in directions that so few samples cannot find. The error does not cover this loss: it is that of the
+    estimate around its own expectation. A third of the other samples chooses the shrinkage beyond the analytic
+    intensity and the number of directions (`components`, or half of it, and so on). Samples must be independent:
+    copies of one sample in several folds are not held out.
 
     Args:
         x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, other features)`, likewise, of the same samples.
         generator: source of the folds.
-        components: most canonical directions of each layer; never more than units, or sixths of a fold.
+        components: largest number of canonical directions of each layer; also limited by the number of units and by a
+            sixth of a fold's samples.
         folds: at least 3, and at most a tenth of the samples.
 
     Raises:
@@ -100,7 +103,7 @@ def cca_information(
 
 
 class _Layers(NamedTuple):
-    """The same samples of both, `(samples, features)`."""
+    """The same samples of both layers, `(samples, features)`."""
 
     x: Tensor
     y: Tensor
@@ -123,7 +126,7 @@ class _HeldOut(NamedTuple):
 
 
 def _held_out(held_out: _Layers, others: _Layers, most: int) -> _HeldOut:
-    """Estimate the information of held-out samples along directions found, and chosen, with the others alone."""
+    """Estimate the information of held-out samples along directions that only the other samples determine."""
     inner = len(others.x) // INNER_PART
     trial = _Canonical(others.of(slice(inner, None)), others.of(slice(inner)))
     projected = {part: trial.project(part, most) for part in TOWARDS_ONE}
@@ -141,7 +144,7 @@ def _held_out(held_out: _Layers, others: _Layers, most: int) -> _HeldOut:
 
 
 class _Canonical:
-    """Canonical directions of samples, for any shrinkage of their covariances, and other samples along them."""
+    """Canonical directions of samples, for any shrinkage of their covariances, and projections of other samples."""
 
     def __init__(self, samples: _Layers, others: _Layers) -> None:
         scores = [normal_scores(layer, layer) for layer in samples]
@@ -168,7 +171,7 @@ class _Canonical:
 
 
 class _Spectrum(NamedTuple):
-    """Of the covariance of scores: eigenvalues other than 0, `(rank,)`, their vectors, and what shrinks them."""
+    """Spectrum of the covariance of scores: nonzero eigenvalues, `(rank,)`, their vectors, and the shrinkage."""
 
     values: Tensor
     vectors: Tensor  # (features, rank), orthonormal columns
@@ -178,7 +181,7 @@ class _Spectrum(NamedTuple):
     @classmethod
     def of(cls, scores: Tensor) -> _Spectrum:
         samples, features = scores.shape
-        wide = features > samples  # then the smaller matrix of the same eigenvalues is that between samples
+        wide = features > samples  # then the matrix between samples is smaller and has the same eigenvalues
         values, vectors = torch.linalg.eigh((scores @ scores.T if wide else scores.T @ scores) / samples)
         kept = values > RANK_TOLERANCE * values[-1].clamp(min=RANK_TOLERANCE)
         values, vectors = values[kept], vectors[:, kept]

@@ -1,4 +1,4 @@
-"""Information between two layers under a Gaussian copula: exact for Gaussian dependence, whatever the margins."""
+"""Gaussian copula estimator: information between two layers, right for Gaussian dependence with any margins."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ESTIMATE, PAIR_INFORMATION, POPULATION
 
 Array = NDArray[np.float64]
-RANK_TOLERANCE = 1e-8  # singular values below this part of the largest are rounding: their direction says nothing
-DETERMINED = 1e-12  # variance that a canonical variate leaves of the other below which nothing is left but rounding
+RANK_TOLERANCE = 1e-8  # singular values below this part of the largest are rounding errors
+DETERMINED = 1e-12  # a canonical variate with less remaining variance, given the other, is determined by it
 
 
 @with_short_repr
@@ -24,9 +24,9 @@ DETERMINED = 1e-12  # variance that a canonical variate leaves of the other belo
 class CopulaInformation(Estimate):
     """I(X;Y), in nats, and the canonical correlations it comes from.
 
-    The correlations are those of the sample, in descending order, which many features push towards 1; only the
-    information is corrected for that. Infinite, with an error that is not a number, where one layer determines a
-    direction of the other.
+    The correlations are those of the sample, in descending order. Many features bias them towards 1; only the
+    information is corrected for that. If one layer determines a direction of the other, the information is infinite
+    and its error NaN.
     """
 
     error: float
@@ -34,23 +34,23 @@ class CopulaInformation(Estimate):
 
 
 def copula_information(x: Tensor, y: Tensor) -> CopulaInformation:
-    """Estimate I(X;Y) of two layers from the correlations of their units, taken through a Gaussian copula.
+    """Estimate I(X;Y) of two layers under a Gaussian copula, from the correlations of their units' ranks.
 
-    Each unit is replaced by its normal scores, the normal quantiles of rank / (N + 1), which increasing maps of a
-    unit leave as they are; equal activations share their mean rank, and constant units and those that repeat others
-    linearly drop out. With the canonical correlations r_k of the scores, the plug-in estimate is
-    -1/2 sum ln(1 - r_k^2). Its bias, known exactly where scores are normal, is subtracted, so values of unrelated
-    layers scatter around 0 and can be negative.
+    Each unit is replaced by its normal scores, the normal quantiles of rank / (N + 1), which do not change under
+    increasing maps of a unit. Equal activations share their mean rank. Constant units, and linear combinations of other
+    units, are left out. With the canonical correlations r_k of the scores, the plug-in estimate is
+    -1/2 sum ln(1 - r_k^2). Its bias, known exactly for normal scores, is subtracted, so values of unrelated layers
+    scatter around 0 and can be negative.
 
-    The error is that of the delete-one jackknife, in closed form from leverages: conservative where features are
-    many; and at least the exact spread for unrelated layers, which the jackknife misses where there are few. For
-    margins that are normal after the ranking but not jointly so, or with many ties, the estimate is that of a
-    Gaussian with the same correlations: neither bound nor limit of I(X;Y).
+    The error is that of the delete-one jackknife, in closed form from leverages. It is conservative for many features.
+    The error is never smaller than the exact spread for unrelated layers, which the jackknife misses for few features.
+    If the dependence is not Gaussian, or with many ties, the value is the information of a Gaussian with the same
+    correlations: neither a bound of I(X;Y) nor consistent.
 
-    The two layers together need no more than N - 2 independent units. Shrinking their correlations would give
-    numbers beyond that, but not honest ones: layers of 300 correlated units, unrelated to each other, came out at
-    12 nats for N = 300 under the analytic shrinkage of Schaefer & Strimmer (2005). `cca_information` shrinks and
-    looks for directions among other samples than it evaluates.
+    The two layers together must have at most N - 2 independent units. Shrinkage of the correlations would allow more,
+    but the values would be wrong: unrelated layers of 300 correlated units each gave 12 nats at N = 300 under the
+    analytic shrinkage of Schaefer & Strimmer (2005). `cca_information` uses shrinkage, and finds its directions on
+    other samples than it evaluates.
 
     Args:
         x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
@@ -72,7 +72,7 @@ def copula_information(x: Tensor, y: Tensor) -> CopulaInformation:
 
 
 def gaussian_information(x: Array, y: Array) -> CopulaInformation:
-    """Estimate I(X;Y) as `copula_information` does, from centred columns that are taken to be normal as they are."""
+    """Estimate I(X;Y) as `copula_information` does, from centred columns that are assumed to be normal."""
     samples = len(x)
     basis_x, basis_y = _basis(x), _basis(y)
     units = basis_x.shape[1], basis_y.shape[1]
@@ -110,8 +110,8 @@ def _result(value: float, error: float, correlations: tuple[float, ...]) -> Copu
 def normal_scores(values: Tensor, reference: Tensor) -> Tensor:
     """Replace each unit by normal quantiles of its ranks among the reference samples, centred on these.
 
-    A rank is a half more than the number of smaller and half that of equal reference values: for the reference
-    itself the mean rank of equals, for other samples the place where they would be inserted.
+    A rank is 1/2 plus the number of smaller reference values plus half the number of equal ones. For the reference
+    samples this is the mean rank of equal values, for other samples the position where they would be inserted.
     """
     ascending = reference.T.contiguous().sort(dim=1).values.contiguous()
 
@@ -132,7 +132,7 @@ def _basis(scores: Array) -> Array:
 
 
 def _bias(samples: int, x_units: int, y_units: int) -> float:
-    """Expectation, over normal samples, of the plug-in estimate less the information, whatever that is.
+    """Return the bias of the plug-in estimate for normal samples. It does not depend on the information.
 
     With n = N - 1 degrees of freedom, the expected log determinant of a covariance matrix of d units exceeds its
     true one by sum_{j < d} psi((n - j) / 2) + d ln(2 / n); the second terms cancel.
@@ -142,26 +142,26 @@ def _bias(samples: int, x_units: int, y_units: int) -> float:
 
 
 def _unrelated_spread(samples: int, x_units: int, y_units: int) -> float:
-    """Standard deviation, over normal samples, of the estimate where the information is 0.
+    """Return the standard deviation of the estimate for normal samples whose information is 0.
 
-    Then exp(-2 estimate) is Wilks' Lambda up to a factor: a product of beta variables, whose logarithms have
-    variances that are differences of trigamma functions.
+    Then exp(-2 estimate) is Wilks' Lambda up to a factor, a product of beta variables. The variances of their
+    logarithms are differences of trigamma functions.
     """
     variances = [polygamma(1, freedom / 2).sum() for freedom in _freedoms(samples, x_units, y_units)]
     return math.sqrt(variances[2] - variances[0] - variances[1]) / 2
 
 
 def _freedoms(samples: int, x_units: int, y_units: int) -> list[Array]:
-    """Degrees of freedom N - 1 - j of each unit, given those before, in x, in y and in both together."""
+    """Return the degrees of freedom N - 1 - j of each unit, given those before, in x, in y and in both together."""
     return [samples - 1 - np.arange(units, dtype=np.float64) for units in (x_units, y_units, x_units + y_units)]
 
 
 def _jackknife_error(basis_x: Array, basis_y: Array, variates_x: Array, variates_y: Array, r: Array) -> float:
-    """Standard error from the plug-in estimates without each sample in turn.
+    """Return the jackknife's standard error, from the plug-in estimates that leave out one sample each.
 
-    Without sample i, the scatter matrix S of N centred samples becomes S - N / (N - 1) z_i z_i^T, whose determinant
-    is det(S) (1 - N / (N - 1) h_i), h_i the leverage z_i^T S^-1 z_i. Each of the three determinants of the
-    information changes so, and the joint leverage comes from the pairs of canonical variates u, v:
+    Without sample i, the scatter matrix S of N centred samples becomes S - N / (N - 1) z_i z_i^T. Its determinant is
+    det(S) (1 - N / (N - 1) h_i), with the leverage h_i = z_i^T S^-1 z_i. This holds for each of the three determinants
+    of the information. The joint leverage comes from the pairs of canonical variates u, v:
     h_x + h_y + sum_k [(u_k^2 + v_k^2 - 2 r_k u_k v_k) / (1 - r_k^2) - u_k^2 - v_k^2].
     """
     samples = len(basis_x)
@@ -169,7 +169,7 @@ def _jackknife_error(basis_x: Array, basis_y: Array, variates_x: Array, variates
     squares, products = variates_x**2 + variates_y**2, variates_x * variates_y
     joint = leverage_x + leverage_y + ((squares * r**2 - 2 * r * products) / (1 - r**2)).sum(axis=1)
     remaining = 1 - samples / (samples - 1) * np.stack([leverage_x, leverage_y, joint])
-    # A sample that alone spans a direction leaves none of it: the estimate without it is not finite, nor its error.
+    # If one sample alone spans a direction, the estimate without that sample is not finite, nor is the error.
     with np.errstate(divide="ignore", invalid="ignore"):
         change = 0.5 * np.array([1, 1, -1]) @ np.log(remaining)
         variance = (samples - 1) / samples * np.square(change - change.mean()).sum()

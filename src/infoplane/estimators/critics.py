@@ -1,4 +1,4 @@
-"""Critics: networks that tell matched pairs from shuffled ones, and so learn the log density ratio of the two."""
+"""Critics: networks that learn to separate matched pairs from shuffled ones, and thereby their log density ratio."""
 
 import math
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ _BATCH = 128
 _EPOCHS = 150
 _RATE = 5e-3
 _MOMENTS = (0.9, 0.99)
-_AVERAGED = 0.98  # memory of the running mean of the weights, per step
-_DECAYS = (3.0, 0.1)  # of the layers' weights: nearly Gaussian shapes first, then any
+_AVERAGED = 0.98  # share that the running mean of the weights keeps of itself at each step
+_DECAYS = (3.0, 0.1)  # weight decays: with the first, critics are nearly quadratic; with the second, flexible
 _PATIENCE = 4  # epochs without progress, after which the decay falls or training ends
 _PROGRESS = 1e-4  # nats
-_CAPS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # quantiles of matched scores at which a critic may end
+_CAPS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # candidates for the cap: quantiles of matched scores
 
 
 class Encoder(NamedTuple):
-    """Weights of several encoders of one variable, one along the first dimension of each tensor.
+    """Weights of several encoders of one variable. The first dimension of each tensor counts the encoders.
 
-    An encoder has two hidden layers and a linear path around them, and returns an embedding and an offset, which also
-    sees the squares of the embedding. Without hidden layers a critic is thus a quadratic form, all that the log density
-    ratio of a Gaussian pair needs: of five pairs' information 5,000 samples then miss 1.6 %, and 4 % without squares.
-    With one hidden layer 2,000 samples of a spiral gave 0.47 of 1.02 nats, with two 0.65.
+    An encoder has two hidden layers and a linear path around them. It returns an embedding and an offset, which also
+    depends on the squares of the embedding. Without hidden layers a critic is thus a quadratic form, like the log
+    density ratio of a Gaussian pair. For five Gaussian pairs and 5,000 samples the estimate is then 1.6 % low, and
+    without the squares 4 %. For a spiral of 1.02 nats and 2,000 samples one hidden layer gave 0.47 nats, two gave 0.65.
     """
 
     first: Tensor  # (critics, features, width)
@@ -51,7 +51,7 @@ class Encoder(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Critics:
-    """Separable critics f(x, y) = min(g(x).h(y) + a(x) + b(y), cap) - shift, fitted side by side."""
+    """Separable critics f(x, y) = min(g(x).h(y) + a(x) + b(y), cap) - shift, fitted together."""
 
     encoders: tuple[Encoder, Encoder]  # of x and of y
     caps: Tensor  # (critics,)
@@ -65,13 +65,13 @@ class Critics:
 
 
 def fit_critics(x: Tensor, y: Tensor, fitting: Tensor, judging: Tensor, *, generator: torch.Generator) -> Critics:
-    """Train one critic for each row of `fitting` to tell matched pairs from shuffled ones.
+    """Train one critic for each row of `fitting` to separate matched pairs from shuffled ones.
 
-    All critics train at once, as one batched network: small ones alone would spend their time on overhead. The loss
-    is the Jensen-Shannon objective, a logistic regression with as much weight on matched pairs as on all shuffled
-    ones of the batch, whose optimum is the log density ratio. The judging rows choose the weights among the running
-    means after each epoch, the cap and the shift: a mean of exponentials, which the objective does not see, hangs on
-    the few shuffled pairs that score higher than any matched one.
+    All critics train together as one batched network, since separate small networks would cost mostly overhead. The
+    loss is the Jensen-Shannon objective: a logistic regression with equal weight on the matched pairs and on all
+    shuffled pairs of the batch. Its optimum is the log density ratio. The judging rows choose the weights, among the
+    running means after each epoch, and the cap and the shift. Cap and shift are needed because bounds contain a mean of
+    exponentials, which the objective does not control: a few shuffled pairs with very high scores dominate it.
 
     Args:
         x: `(samples, features of x)` float32, standardised.
@@ -81,7 +81,7 @@ def fit_critics(x: Tensor, y: Tensor, fitting: Tensor, judging: Tensor, *, gener
         generator: source of weights and batches.
 
     Source: Nowozin, Cseke & Tomioka (2016), arXiv:1606.00709 (the objective); Poole et al. (2019), arXiv:1905.06922
-    (a critic trained on it and read through other bounds).
+    (a critic trained on it, used in other bounds).
     """
     critics, rows = fitting.shape
     encoders = _initial_encoder(critics, x, generator), _initial_encoder(critics, y, generator)
@@ -116,17 +116,17 @@ def fit_critics(x: Tensor, y: Tensor, fitting: Tensor, judging: Tensor, *, gener
 
 
 class _Best:
-    """The best weights of each critic so far, and how far it is along the falling decays."""
+    """The best weights of each critic so far, and its current weight decay."""
 
     def __init__(self, weights: Sequence[Tensor]) -> None:
         device = weights[0].device
-        self.weights = [torch.zeros_like(part) for part in weights]  # a critic that says nothing
-        self._losses = torch.full((len(weights[0]),), 2 * math.log(2), device=device)  # and its loss
+        self.weights = [torch.zeros_like(part) for part in weights]  # a critic whose scores are all 0
+        self._losses = torch.full((len(weights[0]),), 2 * math.log(2), device=device)  # the loss of that critic
         self._decays = torch.tensor([*_DECAYS, 0.0], device=device)
         self._stage, self._waited = torch.zeros((2, len(weights[0])), dtype=torch.int64, device=device)
 
     def update(self, losses: Tensor, weights: Sequence[Tensor]) -> None:
-        """Keep the weights of critics that progressed, and lower the decay of those that have waited long enough."""
+        """Keep the weights of critics that improved; lower the decay of those that have not for `_PATIENCE` epochs."""
         better = losses < self._losses - _PROGRESS
         self._losses[better] = losses[better]
         for old, new in zip(self.weights, weights, strict=True):
@@ -141,7 +141,7 @@ class _Best:
         return self._decays[self._stage, None, None]
 
     def ended(self) -> bool:
-        """Say whether no critic progresses at the last decay any more."""
+        """Return whether no critic improves any more at the last decay."""
         return bool((self._stage == len(_DECAYS)).all())
 
 
@@ -179,7 +179,7 @@ def _scores(encoders: tuple[Encoder, Encoder], x: Tensor, y: Tensor) -> Tensor:
 
 
 def _jensen_shannon_loss(scores: Tensor) -> Tensor:
-    """Loss of each critic, `(critics,)`, whose matched pairs lie on the diagonals of `(critics, samples, samples)`."""
+    """Return the loss of each critic, `(critics,)`, from scores with the matched pairs on the diagonals."""
     samples = scores.shape[1]
     matched = scores.diagonal(dim1=1, dim2=2)
     costs = F.softplus(matched).sum(dim=1)  # softplus(-f) = softplus(f) - f
@@ -188,7 +188,7 @@ def _jensen_shannon_loss(scores: Tensor) -> Tensor:
 
 
 def _caps_and_shifts(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose where each critic ends, by its Donsker-Varadhan value on `(critics, samples, samples)`, and its zero."""
+    """Choose each critic's cap by its Donsker-Varadhan value on `(critics, samples, samples)`, and then its shift."""
     samples = scores.shape[1]
     quantiles = torch.tensor(_CAPS, dtype=torch.double, device=scores.device)
     caps = scores.diagonal(dim1=1, dim2=2).quantile(quantiles, dim=1)  # (candidates, critics)

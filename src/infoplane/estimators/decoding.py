@@ -1,4 +1,4 @@
-"""Label information that a decoder extracts from examples it has not seen: a lower bound of I(T;Y)."""
+"""Decoding estimator: a lower bound of I(T;Y) from decoders that predict the labels of held-out examples."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,8 +23,8 @@ from infoplane.records.tables import DECODED, DECODED_TRANSFER, LABEL_INFORMATIO
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
-_EVIDENCE = 4.0  # nats over all judged examples: chance alone gets there in about 1 of 400 tries
-_PROGRESS = 0.003  # nats that a more flexible candidate must gain for the next to be tried
+_EVIDENCE = 4.0  # least gain over the prior, in nats over all judged examples; by chance in about 1 of 400 cases
+_PROGRESS = 0.003  # nats that a more flexible candidate must gain before the next one is tried
 
 
 class _Calibration(NamedTuple):
@@ -39,9 +39,9 @@ class _Calibration(NamedTuple):
 class Decoder:
     """A calibrated distribution q(y|t) of the label given a layer's output, fitted on some examples."""
 
-    classes: Tensor  # (classes,) the labels it knows, ascending
+    classes: Tensor  # (classes,) the labels of its fit, ascending
     log_prior: Tensor  # (classes,)
-    standardisation: Standardisation  # of activations, by the examples of the fit
+    standardisation: Standardisation  # of activations, from the examples of the fit
     scores: Scores
     calibration: _Calibration
 
@@ -62,12 +62,12 @@ class Decoder:
             return torch.logaddexp(informed + _log(1 - ignorance), self.log_prior + _log(ignorance))
 
     def information(self, activations: Tensor, labels: Tensor) -> "HeldOutInformation":
-        """Bound I(T;Y) of other examples than those of the fit, say attacked ones, from below.
+        """Return a lower bound of I(T;Y) for other examples than those of the fit, e.g. attacked ones.
 
-        The number is honest only for examples that the caller held out, in every version of theirs.
+        It is a bound only if no version of these examples was used in the fit.
 
         Raises:
-            ValueError: bad shapes, types or values, or a label that the decoder does not know.
+            ValueError: bad shapes, types or values, or a label that was not in the fit.
         """
         check_activations(activations)
         check_labels(labels, len(activations))
@@ -77,39 +77,39 @@ class Decoder:
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class HeldOutInformation(Estimate):
-    """A lower bound of I(T;Y), in nats: returned raw, so it can be negative.
+    """A lower bound of I(T;Y), in nats. It is not clipped, so it can be negative.
 
-    The interval is that of the decoders' own value, the ceiling H(Y) of these labels, and the influence terms are
-    ln q(y|t) - ln p(y).
+    The interval is for the bound that these decoders give, the ceiling is H(Y) of these labels, and the influence
+    terms are ln q(y|t) - ln p(y).
     """
 
-    accuracy: float  # share of held-out examples whose likeliest label is the right one
+    accuracy: float  # share of held-out examples that the decoders classify correctly
 
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class DecodedInformation(HeldOutInformation):
-    """The bound of cross-fitted decoders, with the decoders and the examples that each of them never saw."""
+    """The bound of cross-fitted decoders, with the decoders and their held-out examples."""
 
     decoders: tuple[Decoder, ...]
-    held_out: tuple[Tensor, ...]  # of each decoder the rows that it decoded, all others being its examples
+    held_out: tuple[Tensor, ...]  # for each decoder, the rows that it decoded; it was fitted on all others
 
     def transferred(self, activations: Tensor, labels: Tensor, *, among: Tensor | None = None) -> HeldOutInformation:
-        """Apply the decoders to another version of the same examples, say attacked, each to those it never saw.
+        """Apply the decoders to another version of the same examples, e.g. attacked, each to its held-out examples.
 
-        What is left of the information that a layer gives about originals. A decoder refitted on attacked examples
-        also reads what the attack, which knows the label, wrote into them: report both. Negative where the decoders
-        are misled.
+        For attacked examples the result is the information that decoders trained on clean examples still extract. A
+        decoder refitted on attacked examples also uses the perturbation, which depends on the label, so report both.
+        The result is negative where the attack misleads the decoders.
 
         Args:
-            activations: `(samples, features)`, row i the other version of the example that was row i of the fit.
-            labels: `(samples,)` integers of the same rows; also of another question than that of the fit, say the class
-                that an attacked example is mistaken for.
-            among: `(samples,)` booleans: judge these rows alone, so that the information is about their labels.
+            activations: `(samples, features)`; row i is the other version of the example in row i of the fit.
+            labels: `(samples,)` integers of the same rows. They may differ from those of the fit, e.g. be the classes
+                that attacked examples are misclassified as.
+            among: `(samples,)` booleans; if given, the result is about these rows only.
 
         Raises:
-            ValueError: bad shapes, types or values, another number of samples or features than in the fit, no row to
-                judge, or a label that was not in the fit.
+            ValueError: bad shapes, types or values, another number of samples or features than in the fit, no row
+                chosen by `among`, or a label that was not in the fit.
         """
         check_activations(activations)
         check_labels(labels, len(activations))
@@ -144,26 +144,26 @@ def decoded_information(
 ) -> DecodedInformation:
     """Bound I(T;Y) from below by decoding each example with a decoder fitted on the others.
 
-    For any q, I(T;Y) >= H(Y) + E ln q(y|t) as long as q was chosen without the examples of the mean. In each of
-    `folds` stratified folds all other examples standardise, fit, choose and calibrate: three quarters fit each
-    candidate, one quarter chooses among them and sets a temperature and a share of the class prior, and the choice
-    is fitted again on all. The prior belongs to every family, and stays where no candidate gains
-    4 nats over all examples that choose, so a layer that tells nothing gives about 0, and one that tells less than
-    about 4 / (samples / 5) nats may.
+    For any q, I(T;Y) >= H(Y) + E ln q(y|t), if q was chosen without the examples of the mean. Each of `folds`
+    stratified folds is held out in turn. Of all other examples, three quarters fit each candidate. One quarter chooses
+    among the candidates and sets a temperature and a share of the class prior. The chosen candidate is then fitted
+    again on all of them. If no candidate gains 4 nats over the prior, summed over the examples that choose, q is the
+    prior. So the value is about 0 for a layer that is not predictive of the label, and may be for one of less than
+    about 4 / (samples / 5) nats.
 
-    The interval is the value +- 1.96 standard errors: that of the per-example terms, that of H(Y) included, and in
-    quadrature about classes / (2 samples), the second-order error of the class frequencies, which is what remains
-    for a layer that tells nothing. It covers the mean value that these decoders have on the population: the bound,
-    not I(T;Y) itself, nor the spread between decoders fitted on other samples.
+    The interval is the value +- 1.96 standard errors. The error combines, in quadrature, that of the per-example terms,
+    which includes H(Y), and about classes / (2 samples), the second-order error of the class frequencies, which is all
+    that remains if the layer is not predictive. The interval is for the mean value of these decoders on the population,
+    which is the bound. It does not cover I(T;Y), nor the spread between decoders fitted on other samples.
 
-    Decoded information need not fall from layer to layer: a later layer can be easier to decode. And white-box
-    adversarial examples are made with the label, which a decoder fitted on them reads from the perturbation: see
+    Decoded information can rise from layer to layer, since a later layer can be easier to decode. White-box adversarial
+    examples depend on the label, and a decoder fitted on them reads it from the perturbation: see
     `DecodedInformation.transferred`.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
-        labels: `(samples,)` integers. A class with fewer examples than folds is missing from some fits, where its
-            probability comes from a prior with half an example added to each class.
+        labels: `(samples,)` integers. A class with fewer examples than folds may be missing from some fits; its
+            probability there comes from a prior with half an example added to each class.
         generator: source of folds and, for "mlp", of weights and batches.
         folds: at least 2, and at most half the samples.
         decoder: "linear" chooses between Gaussian classes with shrunken means and penalised softmax regression;
@@ -201,10 +201,10 @@ def fit_decoder(
 ) -> Decoder:
     """Fit one decoder on all these examples, to be applied to examples that the caller held out.
 
-    A white-box attack uses the label, so a decoder refitted on attacked examples reads the label from the
-    perturbation. Fitted on originals and applied to attacked versions of other examples, it says what is left of
-    the information that the layer gives about originals. Report both. Where the same examples serve for fit and
-    attack, `DecodedInformation.transferred` keeps them apart.
+    A white-box attack uses the label, so a decoder refitted on attacked examples can read the label from the
+    perturbation. A decoder trained on clean examples and applied to attacked versions of other examples shows how much
+    of the information about the label it still extracts. Report both. If the same examples are used for fit and attack,
+    use `DecodedInformation.transferred`, which applies each decoder to its held-out examples only.
 
     Args:
         activations: `(samples, features)`, finite, of any float type, at least two samples.
@@ -236,7 +236,7 @@ def _families(decoder: str) -> tuple[Family, ...]:
 @contextmanager
 def _numerics(device: torch.device) -> Iterator[None]:
     with ExitStack() as stack:
-        # A caller's inference mode would forbid the gradients of the hidden layer.
+        # The hidden layer needs gradients, which the caller's inference mode would forbid.
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(exact_products(device))
@@ -245,7 +245,7 @@ def _numerics(device: torch.device) -> Iterator[None]:
 
 
 def _stratified_folds(classes: Tensor, folds: int, generator: torch.Generator) -> Tensor:
-    """Deal examples to folds, `(samples,)`: sizes, and those of each class, differ by one at most."""
+    """Assign examples to folds, `(samples,)`. Fold sizes, and those of each class, differ by at most one."""
     shuffled = torch.randperm(len(classes), generator=generator, device=generator.device).cpu()
     by_class = shuffled[torch.argsort(classes[shuffled], stable=True)]
     fold_of = torch.empty_like(classes)
@@ -269,7 +269,7 @@ def _fit(
     """Choose and calibrate a candidate on an inner split of these rows, and fit it again on all of them."""
     device = activations.device
     inner = _stratified_folds(classes[rows], _INNER_FOLDS, generator)
-    rows = rows[torch.argsort((inner == 0).int(), stable=True)]  # those that judge at the end
+    rows = rows[torch.argsort((inner == 0).int(), stable=True)]  # the examples that judge come last
     fitting = int((inner != 0).sum())
     own = classes[rows].to(device)
     log_prior = (torch.bincount(own, minlength=len(names)) + 0.5).float()
@@ -295,9 +295,9 @@ def _chosen(
     families: tuple[Family, ...],
     generator: torch.Generator,
 ) -> tuple[Candidate | None, _Calibration]:
-    """Fit candidates on the first `fitting` examples and choose by what they gain on the others, if they do."""
+    """Fit candidates on the first `fitting` examples, and choose the one with the largest gain on the others."""
     judged_points, judged_classes = points[fitting:], classes[fitting:]
-    # Short of evidence the prior stays: the luckiest of several candidates always gains a little.
+    # Without enough evidence the prior is kept: the best of several candidates always gains a little by chance.
     best_gain = _EVIDENCE / len(judged_classes)
     best, calibration = None, _Calibration(sharpness=0.0, ignorance=1.0)
     for family in families:
@@ -307,7 +307,7 @@ def _chosen(
             gain, calibrated = _calibrated(candidate.scores(judged_points), judged_classes, log_prior)
             if gain > best_gain:
                 best_gain, best, calibration = gain, candidate, calibrated
-            # Steps gain less and less: after one that gains too little the rest will not reach the best.
+            # Each step gains less than the one before, so after a small gain the rest cannot reach the best.
             if gain > standing + max(_PROGRESS, (best_gain - gain) / max(1, family.steps - step)):
                 standing, failures = gain, 0
             else:
@@ -318,14 +318,14 @@ def _chosen(
 
 
 def _calibrated(scores: Tensor, classes: Tensor, log_prior: Tensor) -> tuple[float, _Calibration]:
-    """Return the gain over the prior, in nats, and the temperature and share of the prior that make it largest."""
+    """Return the largest gain over the prior, in nats, with its temperature and share of the prior."""
     scores, log_prior, device = scores.double(), log_prior.double(), scores.device
     sharpness = 2 ** torch.arange(-8, 6.25, 0.25, dtype=torch.double, device=device)
-    # With n examples and no miss, one miss in n + 1 is as sure as one gets: a single later miss must not cost all.
+    # After n examples without an error, at least one error in n + 1 is assumed, so that a later error stays finite.
     shares = torch.logspace(-math.log10(len(classes) + 1), 0, 13, dtype=torch.double, device=device)[:, None]
     own = scores.gather(1, classes[:, None]).squeeze(1)
     gains = []
-    for some in torch.split(sharpness, max(1, 2**15 // scores.numel())):  # many at once where they are small
+    for some in torch.split(sharpness, max(1, 2**15 // scores.numel())):  # many together if the scores are few
         evidence = (some[:, None, None] * scores + log_prior).logsumexp(dim=2)
         ratios = (some[:, None] * own - evidence).exp()[:, None]
         gains.append(((1 - shares) * ratios + shares).log().mean(dim=2))
@@ -338,7 +338,7 @@ def _calibrated(scores: Tensor, classes: Tensor, log_prior: Tensor) -> tuple[flo
 
 
 def _places(names: Tensor, labels: Tensor) -> Tensor:
-    """Return the place of each label among the ascending `names`."""
+    """Return the index of each label in the ascending `names`."""
     labels = labels.cpu().long()
     places = torch.searchsorted(names, labels).clamp(max=len(names) - 1)
     if (unknown := names[places] != labels).any():
@@ -349,7 +349,7 @@ def _places(names: Tensor, labels: Tensor) -> Tensor:
 def _judged(
     decoders: Sequence[Decoder], held_out: Sequence[Tensor], activations: Tensor, classes: Tensor
 ) -> HeldOutInformation:
-    """Judge each example by the decoder that held it out; the result is named after decoders of other examples."""
+    """Return the bound in which each example is judged by the decoder that was fitted without it."""
     influences, correct = torch.zeros(len(classes), dtype=torch.double), torch.zeros(len(classes))
     counts = torch.bincount(classes, minlength=len(decoders[0].classes)).double()
     for decoder, rows in zip(decoders, held_out, strict=True):
@@ -360,8 +360,9 @@ def _judged(
         influences[rows] = log_q.gather(1, own[:, None]).squeeze(1) - (counts[own] / len(classes)).log()
         correct[rows] = (log_q.argmax(dim=1) == own).float()
     value = influences.mean().item()
-    # Errors in the frequencies of equally likely classes show in no influence: they move the value to second order
-    # only, by chi-square / (2 samples) with classes - 1 degrees of freedom. This is its root mean square.
+    # For equally likely classes, errors in the class frequencies change the value to second order only, which the
+    # influence terms do not show: by chi-square / (2 samples) with classes - 1 degrees of freedom. This is the root
+    # mean square of that change.
     second_order = math.sqrt(int((counts > 0).sum()) ** 2 - 1) / (2 * len(classes))
     error = math.hypot(standard_error(influences), second_order)
     return HeldOutInformation(

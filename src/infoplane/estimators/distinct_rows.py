@@ -1,4 +1,4 @@
-"""Which rows of a matrix are equal: exact codes, hashed, so that nothing but 64-bit integers is sorted."""
+"""Find equal rows of a matrix, by 64-bit hashes of their exact bits, and count them."""
 
 import math
 from collections.abc import Callable
@@ -12,26 +12,26 @@ _HASH_SEED = 20170719  # fixed: equal input gives equal identities on every mach
 def row_identities(read_words: Callable[[slice], Tensor], samples: int, words: int, device: torch.device) -> Tensor:
     """Return one integer per row, `(samples,)` int64 on the CPU, equal exactly where rows are equal.
 
-    A row is hashed by two sums, modulo 2**64, of its words times random odd multipliers. Two different rows
-    share both sums with a probability below 2**-64, since words of 32 bits differ by less than 2**32.
+    The hash of a row is two sums, modulo 2**64, of its words times random odd multipliers. The probability that two
+    different rows share both sums is below 2**-64, since words of 32 bits differ by less than 2**32.
 
     Args:
         read_words: from a slice of rows to their words, `(rows, words)` int64, each within 32 bits.
         samples: number of rows.
         words: number of words of a row.
-        device: where `read_words` leaves them.
+        device: device of the words that `read_words` returns.
     """
     generator = torch.Generator().manual_seed(_HASH_SEED)
     multipliers = (torch.randint(-(2**63), 2**63 - 1, (2, words), generator=generator) | 1).to(device)
     hashes = torch.empty((samples, 2), dtype=torch.int64, device=device)
-    # On a CPU the words of one step stay in its cache, where both sums find them; smaller steps would only have torch
-    # wake its threads more often, which on a busy machine wait for each other.
+    # On a CPU the words of one step stay in the cache for both sums. Smaller steps would start torch's threads more
+    # often, which is slow on a busy machine.
     step = max(1, 2**20 // words)
     for start in range(0, samples, step):
         rows = slice(start, min(start + step, samples))
         part = read_words(rows)
         for column, multiplier in enumerate(multipliers):
-            # torch multiplies integers elementwise, numpy in one sweep; both wrap around at 2**64.
+            # numpy needs one pass, torch an elementwise product and a sum; both wrap around at 2**64.
             if device.type == "cpu":
                 hashes[rows, column] = torch.from_numpy(part.numpy() @ multiplier.numpy())
             else:
@@ -51,7 +51,7 @@ def distinct_rows(activations: Tensor, suspects: Tensor) -> Tensor:
 
     Args:
         activations: `(samples, features)` of a float type; 0.0 and -0.0 are equal.
-        suspects: `(samples,)` integers that are equal wherever rows are; only rows that share one are compared.
+        suspects: `(samples,)` integers that are equal wherever rows are equal; only rows that share one are compared.
     """
     _, suspects, sizes = torch.unique(suspects, return_inverse=True, return_counts=True)
     shared = (sizes[suspects] > 1).nonzero().squeeze(1)
@@ -71,7 +71,7 @@ def distinct_rows(activations: Tensor, suspects: Tensor) -> Tensor:
 
 
 def multiplicity_entropy(identities: Tensor) -> float:
-    """Entropy, in nats, of drawing one of the samples and keeping its identity: log N where all differ."""
+    """Return the entropy, in nats, of the identity of a randomly drawn sample: log N if all identities differ."""
     counts: Tensor = torch.unique(identities, return_counts=True)[1]
     if len(counts) == len(identities):
         return math.log(len(identities))

@@ -1,4 +1,4 @@
-"""One estimated number and what is needed to judge it: the result of every estimator."""
+"""Estimate: the result of every estimator, a number with its error, ceiling and null."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from infoplane.records.standing import saturated
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """One number about one quantity. Information is in nats, returned raw: it is not clipped to its range.
+    """One number about one quantity. Information is in nats and not clipped to its range.
 
-    Results with one quantity are `Estimate`s themselves; those with several have them as attributes. Both list them
+    A result with one quantity is an `Estimate` itself; a result with several has them as attributes. Both list them
     with `estimates()`. `float(estimate)` is the value.
     """
 
     quantity: str  # what is estimated: records.INPUT_INFORMATION, LABEL_INFORMATION ...
-    kind: str  # what the value is of the quantity: records.LOWER or UPPER, a proved bound, or ESTIMATE
-    distribution: str  # of what the quantity is: records.MIXTURE, BINNED or POPULATION
+    kind: str  # how the value relates to the quantity: records.LOWER or UPPER, a proved bound, or ESTIMATE
+    distribution: str  # the distribution that the quantity is about: records.MIXTURE, BINNED or POPULATION
     estimator: str  # its name in the records
     value: float
     error: float | None = None  # standard error; None where the estimator states none
     ceiling: float | None = None  # what the value cannot exceed with these samples; None without such a limit
     null: Null | None = None  # the same estimate for permuted labels, if permutations were asked for
-    undersampled: bool | None = None  # whether it had too few samples by its own account; None where it cannot say
+    undersampled: bool | None = None  # whether samples were too few; None where the estimator cannot tell
     class_index: int | None = None  # the class whose samples it is about; None for all
     # (samples,) float64 on the CPU: one term per sample, whose mean is the value and whose spread gives the error
     influences: Tensor | None = field(default=None, compare=False)
-    rows: Tensor | None = field(default=None, compare=False)  # (samples,) those it is about; None for all
+    rows: Tensor | None = field(default=None, compare=False)  # indices of the samples it is about; None for all
 
     @property
     def low(self) -> float | None:
-        """Lower end of the 95 % interval: of what the estimator gives on average, so that no bias is covered."""
+        """Lower end of the 95 % interval for the estimator's expectation. It does not cover the bias."""
         return None if self.error is None else self.value - NORMAL_QUANTILE * self.error
 
     @property
@@ -50,7 +50,7 @@ class Estimate:
 
     @property
     def saturated(self) -> bool:
-        """Whether the value is so near its ceiling that it says more about the samples than about the layer."""
+        """Whether the value is so near its ceiling that it reflects the number of samples, not the layer."""
         return saturated(self.value, self.ceiling, estimator=self.estimator, quantity=self.quantity)
 
     @property
@@ -59,7 +59,7 @@ class Estimate:
         return None if self.null is None else null_like(self.value, self.null)
 
     def estimates(self) -> tuple[Estimate, ...]:
-        """Return all quantities of the result: this one."""
+        """Return all estimates of the result: this one."""
         return (self,)
 
     def __float__(self) -> float:

@@ -1,4 +1,4 @@
-"""Activations whose features are read in pieces, so that they never stand in memory at once."""
+"""Activations that are read in pieces of features, so that they need not fit in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -10,7 +10,7 @@ from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.distinct_rows import distinct_rows
 from infoplane.records.short_repr import with_short_repr
 
-CHUNK_BYTES = 128 * 2**20  # of one piece, as it is worked on
+CHUNK_BYTES = 128 * 2**20  # size of one piece, in the type it is computed in
 CHUNK_FEATURES = 4096
 HASHED_FEATURES = 1024  # at a time: most rows differ within the first few
 
@@ -18,10 +18,10 @@ HASHED_FEATURES = 1024  # at a time: most rows differ within the first few
 @with_short_repr
 @dataclass(frozen=True)
 class FeaturePieces:
-    """Activations `(samples, features)` that a function hands out in pieces of features.
+    """Activations `(samples, features)` that a function reads in pieces of features.
 
-    Estimators that take it read features from first to last, some of them several times, and keep no more than one
-    piece: of an array on disk, say, with `read=lambda columns: torch.tensor(array[:, columns])`.
+    Estimators that accept them read the features from first to last, some estimators several times, and keep one piece
+    in memory. For an array on disk use `read=lambda columns: torch.tensor(array[:, columns])`.
 
     Args:
         read: from a slice of features to `(samples, width)`, finite, of type `dtype`, on CPU or CUDA; equal slices
@@ -29,10 +29,10 @@ class FeaturePieces:
         samples: at least 1.
         features: at least 1.
         dtype: any float type.
-        device: where to work; pieces are moved there.
+        device: device to compute on; pieces are moved there.
 
     Raises:
-        ValueError: sizes or type are outside the description above; when it is read, a piece.
+        ValueError: sizes or type are outside the description above, or, when it is read, a piece is.
     """
 
     read: Callable[[slice], Tensor]
@@ -49,7 +49,7 @@ class FeaturePieces:
             raise ValueError(f"dtype must be a float type, got {self.dtype}")
 
     def piece(self, columns: slice) -> Tensor:
-        """Return the features `columns`, `(samples, width)`; not to be written to."""
+        """Return the features `columns`, `(samples, width)`. Do not modify the result."""
         piece = self.read(columns)
         expected, name = (self.samples, columns.stop - columns.start), f"features {columns.start} to {columns.stop}"
         if piece.shape != expected or piece.dtype != self.dtype:
@@ -60,7 +60,7 @@ class FeaturePieces:
         return piece.to(self.device)
 
     def chunks(self, *, value_bytes: int = 4, most: int = CHUNK_FEATURES) -> Iterator[tuple[slice, Tensor]]:
-        """Go through all features once, in pieces that fit `CHUNK_BYTES`, also at `value_bytes` a number."""
+        """Yield all features once, in pieces that fit `CHUNK_BYTES` at `value_bytes` per number."""
         width = max(1, min(most, CHUNK_BYTES // (max(value_bytes, self.dtype.itemsize) * self.samples)))
         for start in range(0, self.features, width):
             columns = slice(start, min(start + width, self.features))
@@ -68,14 +68,14 @@ class FeaturePieces:
 
 
 class _TensorPieces(FeaturePieces):
-    """Columns of a tensor that has been checked as a whole."""
+    """Pieces of a tensor that was checked as a whole."""
 
     def piece(self, columns: slice) -> Tensor:
         return self.read(columns)
 
 
 def feature_pieces(activations: Tensor | FeaturePieces) -> FeaturePieces:
-    """Give a tensor the form in which every estimator of pairs reads; check it, where pieces are checked when read."""
+    """Return activations as pieces. A tensor is checked now; pieces are checked when they are read."""
     if isinstance(activations, FeaturePieces):
         return activations
     check_activations(activations)

@@ -1,4 +1,4 @@
-"""Geometry of layer outputs, to be read beside their information: alignment, clustering by class, and scale."""
+"""Geometry of layer outputs, to compare with their information: alignment, clustering by class, and scale."""
 
 import math
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from infoplane.estimators.propagation import centred_gram
 from infoplane.records.short_repr import with_short_repr
 from infoplane.text import with_field_help
 
-LEAST_SAMPLES = 4  # below, the unbiased estimator divides by zero
+LEAST_SAMPLES = 4  # with fewer, the unbiased estimator divides by zero
 
 
 @with_field_help
 @with_short_repr
 class CentredKernelAlignment(NamedTuple):
-    """Similarity of two representations of the same samples; NaN where one of them is constant.
+    """Similarity of two representations of the same samples; NaN if one of them is constant.
 
     The debiased value is NaN, too, where the unbiased estimate of a layer's own product is not positive.
 
@@ -34,11 +34,11 @@ class CentredKernelAlignment(NamedTuple):
 
 
 def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
-    """Compare the linear kernels of two layers: unchanged by rotation, offset and scale of either.
+    """Compare the linear kernels of two layers. The result does not depend on rotation, offset or scale of either.
 
     With K = X X^T and L = Y Y^T of centred features, CKA = <K, L> / (|K| |L|) in Frobenius products. The debiased
-    value replaces each product by the unbiased estimator of HSIC. Both come from products of features where there
-    are fewer features than samples in both layers, from products of samples otherwise.
+    value replaces each product by the unbiased estimator of HSIC. If both layers have fewer features than samples, the
+    products are computed between features, otherwise between samples.
 
     Args:
         x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; at least 4 samples.
@@ -68,19 +68,19 @@ def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
 
 
 def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
-    """Share of the variance of a layer that lies between the means of classes, corrected for chance.
+    """Return the share of a layer's variance that lies between the means of classes, corrected for chance.
 
-    With W the mean squared distance of samples to the mean of their class, with N - K degrees of freedom for N
-    samples of K classes, and T that to the mean of all, with N - 1, the index is 1 - W / T: 1 where each class is
-    one point, and exactly 0 on average over permuted labels, which leave T as it is; -(K - 1) / (N - K) is the
-    least. The uncorrected share would be (K - 1) / (N - 1) on average over permuted labels.
+    The index is 1 - W / T. W is the sum of squared distances of samples to the mean of their class over N - K, for N
+    samples of K classes. T is the sum of squared distances to the mean of all samples over N - 1. The index is 1 if
+    each class is one point, and its mean over permuted labels is exactly 0. Its smallest value is -(K - 1) / (N - K).
+    The uncorrected share would be (K - 1) / (N - 1) on average over permuted labels.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
         labels: `(samples,)` integers.
 
     Returns:
-        The index; NaN where all samples are equal, or each has a class of its own.
+        The index; NaN if all samples are equal, or if each has a class of its own.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -100,7 +100,7 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
         own = classes.to(part.device)
         sums = torch.zeros((len(counts), part.shape[1]), dtype=torch.double, device=part.device)
         means = sums.index_add_(0, own, part) / counts.to(part.device)[:, None]
-        # From differences: sums less squares of means would drown tight classes in rounding.
+        # From differences: sums of squares less squares of means would lose tight classes to rounding.
         within += (part - means[own]).square().sum().item()
     if total == 0:
         return math.nan
@@ -108,7 +108,7 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
 
 
 def activation_norm(activations: Tensor) -> float:
-    """Root mean square, over samples, of the Euclidean norm of a layer's outputs.
+    """Return the root mean square, over samples, of the Euclidean norm of a layer's outputs.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
@@ -123,7 +123,7 @@ def activation_norm(activations: Tensor) -> float:
 
 
 def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
-    """Mean over units of their variance across samples (divided by N), in squared activation units.
+    """Return the variance across samples (divided by N), averaged over units, in squared activation units.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
@@ -167,10 +167,10 @@ def _by_samples(x: Tensor, y: Tensor) -> tuple[_Product, _Product, _Product]:
 
 
 def _product(biased: float, norms: Tensor, other_norms: Tensor) -> _Product:
-    """Take the diagonals out of <K, L>, with `norms` and `other_norms` those diagonals.
+    """Remove the diagonals, `norms` and `other_norms`, from <K, L>.
 
-    Rows of centred kernels sum to 0. Without their diagonals, the sum of row i is therefore -K_ii and all sum to
-    -tr K, and Song's three terms need nothing but <K, L> and the diagonals.
+    Rows of centred kernels sum to 0. Without the diagonal, row i sums to -K_ii and all rows to -tr K. So Song's three
+    terms need only <K, L> and the diagonals.
     """
     samples = len(norms)
     diagonals = (norms @ other_norms).item()
@@ -190,6 +190,6 @@ def _wide_pieces(activations: Tensor) -> Iterator[Tensor]:
 
 def _centred_pieces(activations: Tensor) -> Iterator[Tensor]:
     for piece in _wide_pieces(activations):
-        # The mean of equal numbers can be off by one rounding: a constant unit becomes exactly 0 by its first sample.
+        # The mean of equal numbers can have a rounding error; less its first sample, a constant unit is exactly 0.
         shifted = piece - piece[0]
         yield shifted - shifted.mean(dim=0)

@@ -1,15 +1,15 @@
-"""Influence terms: one number per example whose mean is the estimate and whose spread is its error."""
+"""Influence terms, one number per example: their mean is the estimate, and their spread gives its error."""
 
 import math
 
 import torch
 from torch import Tensor
 
-NORMAL_QUANTILE = 1.959964  # of 97.5 %: standard errors to either side of an estimate that make its 95 % interval
+NORMAL_QUANTILE = 1.959964  # 97.5 % quantile: a 95 % interval reaches this many standard errors to either side
 
 
 def standard_error(influences: Tensor) -> float:
-    """Standard error of the mean of `influences`, `(samples,)`; 0 for a single sample, which shows no spread.
+    """Return the standard error of the mean of `influences`, `(samples,)`; 0 for a single sample.
 
     Source: Hampel (1974), J. Amer. Statist. Assoc. 69, 383 (the influence curve and its variance).
     """
@@ -19,7 +19,7 @@ def standard_error(influences: Tensor) -> float:
 
 
 def group_means(influences: Tensor, groups: Tensor, number_of_groups: int) -> Tensor:
-    """Average influence terms over groups of examples, from which errors of any difference can be computed later.
+    """Average influence terms over groups of examples. Errors of any difference can be computed from them later.
 
     Args:
         influences: `(samples,)`.

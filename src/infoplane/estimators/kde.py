@@ -1,4 +1,4 @@
-"""Information in noisy layer outputs, between the pairwise bounds of Kolchinsky and Tracey."""
+"""KDE estimator: the pairwise bounds of Kolchinsky and Tracey on the information of noisy layer outputs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed import ProcessGroup
 
 _LOWER, _UPPER = 0, 1  # Bhattacharyya, Kullback-Leibler
-# Each label quantity as I_k(all) - sum_c p_c I_l(class c): its kinds (k, l), estimator, and what it is of I(T;Y).
+# Each label quantity is I_k(all) - sum_c p_c I_l(class c): its kinds (k, l), its estimator, and bound or estimate.
 _LABEL_KINDS = {
     "label_lower": (_LOWER, _LOWER, KDE_BD, ESTIMATE),
     "label_upper": (_UPPER, _UPPER, KDE_KL, ESTIMATE),
@@ -50,7 +50,7 @@ _LABEL_KINDS = {
 @with_field_help
 @with_short_repr
 class ClassEntropy(NamedTuple):
-    """H(T|y=c) - h(noise) of one class: both bounds.
+    """Both bounds of H(T|y=c) - h(noise) of one class.
 
     Their ceiling is the entropy of the multiplicities of distinct rows within the class, log N_c where all differ.
 
@@ -68,7 +68,7 @@ class ClassEntropy(NamedTuple):
 class KDEInformation:
     """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats.
 
-    The ceiling of I(X;T) is the entropy of the multiplicities of distinct rows, log N where all differ, and that of
+    The ceiling of I(X;T) is the entropy of the multiplicities of distinct rows, log N if all differ. The ceiling of
     `label_lower` and `label_upper` is H(Y) of these labels. The four label informations have nulls, if permutations
     were asked for.
     """
@@ -101,19 +101,20 @@ def kde_information(
 
     The noisy layer is a mixture of one Gaussian per sample. With d_ij the squared distances of a set of samples,
     I_k = -mean_i ln mean_j exp(-d_ij / (2 k noise_variance)), j = i included, bounds its information about the
-    input from above for k = 1 (Kullback-Leibler) and from below for k = 4 (Bhattacharyya). I(T;Y) is
-    I_k(all) - sum_c p_c I_l(class c): for k = l an estimate, for k != l a bound. The noise entropy cancels.
-    All are of the empirical mixture, and returned raw: the mixed bounds can be negative or exceed H(Y).
+    input from above for k = 1 (Kullback-Leibler) and from below for k = 4 (Bhattacharyya). For the label,
+    I_k(all) - sum_c p_c I_l(class c) is an estimate of I(T;Y) if k = l and a bound if k != l. The noise entropy
+    cancels. All values are about the empirical mixture and not clipped: the mixed bounds can be negative or exceed
+    H(Y).
 
-    Memory beyond the activations stays below 1 GB for up to 50,000 samples, nulls aside. Activations in pieces are
-    read once for up to 11,000 samples, beyond twice for every 256 MiB of float32 distances; and once or twice more
-    where samples lie so close together, compared to the others, that float32 cannot tell them apart.
+    Memory beyond the activations stays below 1 GB for up to 50,000 samples, without nulls. Activations in pieces are
+    read once for up to 11,000 samples, and beyond that twice for every 256 MiB of float32 distances. They are read once
+    or twice more if some samples lie so close together, compared to the others, that float32 cannot separate them.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
         labels: `(samples,)` integers.
         noise_variance: positive, in squared activation units.
-        permutations: permuted labels for the nulls, which come from the same kernels.
+        permutations: number of permuted label sets for the nulls, which use the same kernels.
         generator: source of the permutations.
         group: processes that share the work, each called with the same arguments and an equally seeded generator; all
             get the same result.
@@ -143,9 +144,9 @@ def kde_sweep(
     generator: torch.Generator | None = None,
     group: ProcessGroup | None = None,
 ) -> list[KDEInformation]:
-    """Give what `kde_information` gives at each of several noise variances, from the same distances.
+    """Compute `kde_information` at several noise variances, from the same distances.
 
-    Where one variance needs a block of distances in float64, all get it. Nulls share the permutations.
+    If one variance needs a block of distances in float64, all variances use it. Nulls share the permutations.
 
     Args:
         activations, labels, permutations, generator, group: as in `kde_information`.
@@ -179,7 +180,7 @@ def kde_sweep(
 
 
 def _sums(pieces: FeaturePieces, classes: Tensor, permuted: Tensor, noise_variances: Sequence[float]) -> Tensor:
-    """A few numbers by which arguments differ: ranks with batches of their own would give nonsense in silence."""
+    """Return a few sums that show whether all ranks got the same arguments; with others the result would be wrong."""
     first = pieces.piece(slice(0, min(pieces.features, 64))).double().sum().item()
     positions = torch.arange(pieces.samples, dtype=torch.double)
     labelled = torch.cat([classes[None], permuted]).double() @ positions
@@ -189,19 +190,19 @@ def _sums(pieces: FeaturePieces, classes: Tensor, permuted: Tensor, noise_varian
 
 
 class _Samples(NamedTuple):
-    """What the results at all noise variances share."""
+    """The samples' labels and order, the same for all noise variances."""
 
     names: Tensor  # (classes,) the labels, ascending
-    classes: Tensor  # (samples,) their numbers
-    order: Tensor  # (samples,) of the samples in the kernel terms
-    identities: Tensor  # (samples,) equal where rows are
+    classes: Tensor  # (samples,) index of each sample's label in `names`
+    order: Tensor  # (samples,) order of the samples in the kernel terms
+    identities: Tensor  # (samples,) integers, equal where rows are equal
 
 
 def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
     names, classes, order, identities = samples
     whole, own = torch.empty_like(terms.all), torch.empty_like(terms.own_class)
     whole[:, order], own[:, order] = terms.all, terms.own_class
-    if len(names) == 1:  # exactly, not up to rounding: a constant label carries no information
+    if len(names) == 1:  # a constant label has an information of exactly 0, without rounding
         own = whole
     values = [whole[kind].mean().item() for kind in (_LOWER, _UPPER)]
     ceiling, label_ceiling = multiplicity_entropy(identities), multiplicity_entropy(classes)

@@ -1,4 +1,4 @@
-"""Sums of pair kernels over all samples, over classes and over permuted classes, from one sweep of the blocks."""
+"""Sum pair kernels over all samples, over classes and over permuted classes, in one pass over the blocks."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,7 +12,7 @@ PRODUCT_COLUMNS = 4096  # one-hot columns per product, so that many permutations
 
 
 class KernelTerms(NamedTuple):
-    """Results of both kinds, Bhattacharyya first, Kullback-Leibler second; float64 on the CPU, in block order."""
+    """Results of both kinds, Bhattacharyya first, Kullback-Leibler second; float64 on the CPU, in order of blocks."""
 
     all: Tensor  # (2, samples) influence terms of I_k(all)
     own_class: Tensor  # (2, samples) influence terms of I_k(class of the sample)
@@ -23,13 +23,13 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
     """Compute I_k and its influence terms for all samples, for each class, and for permuted classes.
 
     With m_i = sum_j K_ij / N, the sum including j = i, I = -(1/N) sum_i ln m_i. Its influence term is
-    a_i = 1 - ln m_i - (1/N) sum_j K_ij / m_j: the sample's part as a centre and as a component of the mixture.
-    The mean of a_i is I exactly, as m is also the column mean of K. Within a class likewise.
+    a_i = 1 - ln m_i - (1/N) sum_j K_ij / m_j: the sample's effect as a centre and as a component of the mixture.
+    The mean of a_i is exactly I, since m is also the column mean of K. The same holds within a class.
 
     Args:
         blocks: Bhattacharyya kernels; their fourth powers are those of the Kullback-Leibler kind.
         classes: `(samples,)` class numbers from 0, ascending along the order of `blocks`.
-        permuted: `(permutations, samples)` the same numbers in other orders.
+        permuted: `(permutations, samples)` class numbers in permuted orders.
 
     Returns:
         The terms at each noise variance of `blocks`, in their order.
@@ -78,20 +78,20 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
 
 
 def _all_kinds(blocks: KernelBlocks) -> Iterator[tuple[slice, slice, list[Tensor]]]:
-    """Give both kinds at the first noise variance, both at the second, and so on."""
+    """Yield both kinds of kernels at the first noise variance, both at the second, and so on."""
     for rows, columns, kernels in blocks:
         yield rows, columns, [kind for kernel in kernels for kind in (kernel, fourth_power(kernel))]
 
 
 def _same_class(classes: Tensor, rows: slice, columns: slice) -> Tensor | None:
-    """Return whether pairs of a block share a class; None where none does, as classes ascend."""
+    """Return which pairs of a block share a class; None if no pair does."""
     if classes[columns.start] > classes[rows.stop - 1]:
         return None
     return classes[rows, None] == classes[columns]
 
 
 def _add(sums: Tensor, rows: slice, columns: slice, row_sums: Tensor, column_sums: Tensor) -> None:
-    """Add what one block, and its mirror image below the diagonal, contribute."""
+    """Add the sums of one block, and of its mirror image below the diagonal."""
     sums[rows] += row_sums
     if rows != columns:
         sums[columns] += column_sums
@@ -105,7 +105,7 @@ def permutation_chunks(permutations: int, classes: int, columns: int = PRODUCT_C
 
 
 def one_hot_columns(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """From class numbers `(samples, labellings)` to their indicators, `(samples, labellings * classes)`."""
+    """Convert class numbers, `(samples, labellings)`, to indicators, `(samples, labellings * classes)`."""
     return (labels[:, :, None] == torch.arange(classes, device=labels.device)).flatten(start_dim=1).to(dtype)
 
 
@@ -115,7 +115,7 @@ def sums_of_own_class(kernel: Tensor, labels: Tensor, one_hot: Tensor) -> Tensor
     Args:
         kernel: `(rows, samples)`.
         labels: `(rows, labellings)` class numbers of the rows.
-        one_hot: those of the columns, as `one_hot_columns` gives them.
+        one_hot: indicators of the columns, as `one_hot_columns` returns them.
     """
     by_class = (kernel @ one_hot).view(*labels.shape, -1)
     return by_class.gather(2, labels[:, :, None]).squeeze(2)

@@ -1,4 +1,4 @@
-"""Families of classifiers: from activations to one score per class, the part of a decoder that learns."""
+"""Classifiers behind decoders: families of fits that give one score per class from activations."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,28 +18,28 @@ from infoplane.estimators.units import row_blocks
 Scores = Callable[[Tensor], Tensor]
 """From standardised activations, `(samples, features)`, to the log of each class's evidence over its prior."""
 
-_PENALTIES = (1.0, 0.1, 0.01, 0.001)  # of the squared weights, for the mean loss and standardised features
+_PENALTIES = (1.0, 0.1, 0.01, 0.001)  # on squared weights, relative to the mean loss, for standardised features
 _ITERATIONS = 30
-_FEW = 1024  # rows up to which their span costs less to find than it saves
+_FEW = 1024  # with at most this many rows, computing their span saves time
 _HIDDEN_UNITS = 128
 _EPOCHS = 40
 _BATCH = 100
 
 
 class Candidate(NamedTuple):
-    """A classifier fitted on some of the examples, and how to fit its like on all of them."""
+    """A classifier fitted on some of the examples, and a function that fits it again on all of them."""
 
     scores: Scores
     refit: Callable[[Tensor, Tensor], Scores]  # from standardised activations and labels
 
 
 class Family(NamedTuple):
-    """Classifiers ordered from the stiffest to the most flexible, each starting where the last one ended."""
+    """Classifiers in order of flexibility, the stiffest first. Each fit starts from the one before."""
 
     fit: Callable[[Tensor, Tensor, Tensor, torch.Generator], Iterator[Candidate]]
     """From standardised activations, labels 0 to K - 1, log prior `(K,)` and a generator."""
     steps: int
-    patience: int  # steps without progress on other examples after which the rest is not tried
+    patience: int  # after this many steps without progress on other examples, the rest is not tried
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,24 @@ class Linear:
     bias: Tensor  # (classes,)
 
     def __call__(self, activations: Tensor) -> Tensor:
-        # This way round the product of a tall and a narrow matrix is twice as fast on a CPU.
+        # Transposed, since the product is then twice as fast on a CPU.
         return (self.weight @ activations.T).T + self.bias
 
 
 def shrunken_means(
     activations: Tensor, labels: Tensor, log_prior: Tensor, generator: torch.Generator
 ) -> Iterator[Candidate]:
-    """Gaussian classes of one diagonal covariance, whose means are shrunk towards the common mean."""
+    """Yield Gaussian classes with one diagonal covariance and means that are shrunk towards the common mean."""
     del generator
     refit = partial(_shrunken_means, number_of_classes=len(log_prior))
     yield Candidate(refit(activations, labels), refit)
 
 
 def _shrunken_means(activations: Tensor, labels: Tensor, *, number_of_classes: int) -> Linear:
-    """Fit them.
+    """Fit Gaussian classes with shrunken means.
 
-    In many dimensions the error of a class mean has a length of its own, known in advance: features / samples in
-    units of the variance. Without the shrinkage every class would claim that length as its signal.
+    In many dimensions the squared error of a class mean is known in advance: features / samples in units of the
+    variance. Without shrinkage, this error would count as signal of every class.
 
     Source: James & Stein (1961), Proc. 4th Berkeley Symp. 1, 361 (positive part).
     """
@@ -81,7 +81,7 @@ def _shrunken_means(activations: Tensor, labels: Tensor, *, number_of_classes: i
         total += activations[rows].square().sum(dim=0) / samples
     between = (frequencies[:, None] * means.square()).sum(dim=0)
     freedom = samples / max(1, samples - int((counts > 0).sum()))
-    # A unit that is constant within each of these classes would otherwise decide alone, and without any doubt.
+    # Without this limit, a unit that is constant within each class would decide alone, with probability 1.
     variance = ((total - between) * freedom).clamp(min=0.01)
     lengths = (means.square() / variance).sum(dim=1)
     noise = int((total > 0).sum()) * (1 / counts.clamp(min=1) - 1 / samples)
@@ -93,7 +93,7 @@ def _shrunken_means(activations: Tensor, labels: Tensor, *, number_of_classes: i
 def softmax_regression(
     activations: Tensor, labels: Tensor, log_prior: Tensor, generator: torch.Generator
 ) -> Iterator[Candidate]:
-    """Multinomial logistic regression with a penalty on squared weights that falls step by step."""
+    """Yield multinomial logistic regressions, with a penalty on squared weights that falls step by step."""
     del generator
     space, classes = _Span(activations), len(log_prior)
     start = Linear(activations.new_zeros(classes, space.coordinates.shape[1]), activations.new_zeros(classes))
@@ -110,10 +110,11 @@ def _refitted(activations: Tensor, labels: Tensor, *, log_prior: Tensor, penalty
 
 
 class _Span:
-    """What the rows of activations span, where that has fewer dimensions than there are features.
+    """The span of the rows of activations, if it has fewer dimensions than there are features.
 
-    The weights of the smallest penalised loss lie in it: any part outside would cost and change no score. Few examples
-    of a wide layer are fitted there in a fraction of the time, to the same weights, for lengths are the same.
+    The weights of the smallest penalised loss lie in this span: any part outside increases the penalty and changes no
+    score. For few examples of a wide layer the fit in coordinates of the span is much faster and gives the same
+    weights, since the coordinates keep lengths.
     """
 
     def __init__(self, activations: Tensor) -> None:
@@ -125,7 +126,7 @@ class _Span:
             self.coordinates = upper.T.contiguous()
 
     def inward(self, scores: Linear) -> Linear:
-        """Return the part of feature weights that lies in the span, as weights of the coordinates."""
+        """Project weights of the features on the span, and return weights of the coordinates."""
         return scores if self._directions is None else Linear(scores.weight @ self._directions, scores.bias)
 
     def outward(self, scores: Linear) -> Linear:
@@ -134,7 +135,7 @@ class _Span:
 
 
 def _penalised(activations: Tensor, labels: Tensor, *, log_prior: Tensor, penalty: float, start: Linear) -> Linear:
-    """Minimise the mean cross-entropy and the penalty together, from a start near the minimum."""
+    """Minimise the mean cross-entropy plus the penalty, from a start near the minimum."""
     (samples, features), classes = activations.shape, len(log_prior)
     members = F.one_hot(labels, classes).to(activations)
 
@@ -155,7 +156,7 @@ def _penalised(activations: Tensor, labels: Tensor, *, log_prior: Tensor, penalt
             log_probabilities = (scores(block) + log_prior).log_softmax(dim=1)
             loss -= (log_probabilities * members[rows]).sum().double() / samples
             residuals = (log_probabilities.exp() - members[rows]) / samples
-            # Not activations.T @ residuals, which takes six times as long on a CPU.
+            # activations.T @ residuals would take six times as long on a CPU.
             by_weight.addmm_(residuals.T, block)
             by_bias += residuals.sum(dim=0)
         return loss.item(), pack(by_weight, by_bias)
@@ -173,7 +174,7 @@ def _penalised(activations: Tensor, labels: Tensor, *, log_prior: Tensor, penalt
 def one_hidden_layer(
     activations: Tensor, labels: Tensor, log_prior: Tensor, generator: torch.Generator
 ) -> Iterator[Candidate]:
-    """A network with one hidden layer of rectified units, after each epoch of AdamW."""
+    """Yield a network with one hidden layer of rectified units, after each epoch of AdamW."""
     for epoch, scores in enumerate(_trained(activations, labels, log_prior, generator)):
 
         def refit(points: Tensor, of: Tensor, epoch: int = epoch) -> Scores:

@@ -1,4 +1,4 @@
-"""Information between two continuous or mixed variables, from the distances of nearest neighbours."""
+"""KSG estimators: information between continuous or mixed variables, from distances of nearest neighbours."""
 
 import math
 from collections.abc import Callable
@@ -13,27 +13,28 @@ from infoplane.checks import check_activations, check_at_least
 from infoplane.estimators.estimate import Estimate
 from infoplane.records.tables import ESTIMATE, KSG, PAIR_INFORMATION, POPULATION
 
-PARTS = 5  # of one subsampling: with 2 the error itself scatters by a quarter, 10 understate it for few samples
-_REPEATS = 10  # subsamplings averaged: one of 5 parts knows the error to a third only, ten to an eighth
+PARTS = 5  # of one subsampling; with 2 the error scatters by a quarter, with 10 it is too small for few samples
+_REPEATS = 10  # subsamplings to average; the error from one of 5 parts scatters by a third, from ten by an eighth
 _JITTER = 1e-10  # standard deviations
-_TREE_UNITS = 10  # up to which a tree finds neighbours faster than all distances do
+_TREE_UNITS = 10  # up to this many units, a tree is faster than computing all distances
 _LARGE = 1e307
 _BLOCK_BYTES = 32 * 2**20  # of distances at a time; larger blocks leave the processor's cache
-_ROUNDING = 1e-12  # relative: equal gaps of a lattice differ in their last bits once standardised
+_ROUNDING = 1e-12  # relative tolerance for equal distances: those of a lattice differ in their last bits
 
 
 def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: torch.Generator) -> Estimate:
     """Estimate I(X;Y) of two continuous variables from nearest neighbours in the joint space.
 
-    For each sample take the distance to its k-th neighbour, the largest over all units of x and y. With n_x and n_y
-    the numbers of other samples strictly nearer in x alone and in y alone,
+    Distances are the largest difference over all units of x and y. With n_x and n_y the numbers of other samples
+    that are strictly nearer than a sample's k-th neighbour in x alone and in y alone,
 
         I(X;Y) = psi(k) + psi(N) - mean_i [psi(n_x + 1) + psi(n_y + 1)].
 
-    Units are standardised and constant ones left out; without any left the information is exactly 0. Ties, as at the
-    zeros of rectified units, are broken by noise of 1e-10 standard deviations, which lets a point that many samples
-    share pass for a narrow continuous one: `mixed_ksg_information` takes it for what it is. The samples needed grow
-    exponentially with the information and fast with the number of units: in more than a few, the value falls short.
+    Units are standardised, and constant units are left out. If none is left, the information is exactly 0. Ties, e.g.
+    the zeros of rectified units, are broken by noise of 1e-10 standard deviations. Samples at one point are thus
+    treated as a narrow continuous distribution; `mixed_ksg_information` treats them as equal. The number of samples
+    needed grows exponentially with the information and fast with the number of units: with more than a few units the
+    value is too low.
 
     Args:
         x: `(samples, p)`, finite, float16 to float64, on CPU or CUDA.
@@ -42,7 +43,7 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
         generator: source of the noise and of the subsamples that the error comes from.
 
     Returns:
-        I(X;Y) in nats, which can be negative; the standard error is by subsampling without replacement.
+        I(X;Y) in nats, which can be negative. The standard error comes from subsampling without replacement.
 
     Raises:
         ValueError: an argument is outside the description above, or there are fewer than 5 (neighbours + 1) samples,
@@ -52,7 +53,7 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
     (2019), Phys. Rev. E 100, 022404 (subsampling).
     """
     _check(x, y, neighbours)
-    # A seed of its own: noise from a generator seeded as the data's was would repeat the draws that ties have lost.
+    # The noise has a seed of its own. From a generator seeded like the data's, it could repeat the data's draws.
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
     return _estimate(_jittered(x, noise), _jittered(y, noise), neighbours, _digamma, generator, KSG)
@@ -61,17 +62,18 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
 def mixed_ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 5, generator: torch.Generator) -> Estimate:
     """Estimate I(X;Y) of variables that may each be continuous, discrete, or a mixture within one unit.
 
-    As `ksg_information`, but without noise. Where several samples share the k-th distance, be they copies at distance 0
-    or all samples whose unit is off beside one whose unit is barely on, the k_i others no farther take the place of
-    k, and n_x and n_y count those no farther in x and in y; among copies a sample is one of its own k_i:
+    As `ksg_information`, but without noise. Several samples may share the k-th distance, e.g. copies at distance 0, or
+    all samples whose rectified unit is 0 as seen from one whose unit is barely positive. Then k_i, the number of others
+    that are no farther, replaces k, and n_x and n_y count those no farther in x and in y. Among copies the sample
+    itself counts in k_i:
 
         I(X;Y) = ln N + mean_i [psi(k_i) - psi(n_x + 1) - psi(n_y + 1)].
 
-    For copies, and where no distance is shared, this is the authors' own implementation. Of samples at a distance
-    shared otherwise that takes up to k in both and none in x or y, which fabricates information: 0.06 nats between
-    two independent rectified normal units, 1.3 between two independent units of 30 values, with 1,000 samples; here
-    0.01 and 0.14. The paper's ln(n + 1) in place of psi, equal in the limit of large k, is 0.2 nats lower at k = 5
-    for a discrete variable and its sum with a uniform one.
+    For copies, and where no distance is shared, this equals the authors' own implementation. For other shared distances
+    their implementation counts up to k samples jointly but none in x or y. That gives too much information: with 1,000
+    samples, 0.06 nats between two independent rectified normal units and 1.3 between two independent units of 30
+    values; here 0.01 and 0.14. The paper has ln(n + 1) in place of psi, which is equal for large k. At k = 5 it is 0.2
+    nats lower for a discrete variable and its sum with a uniform one.
 
     Args:
         x: `(samples, p)`, finite, float16 to float64, on CPU or CUDA.
@@ -92,39 +94,39 @@ def mixed_ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 5, generato
 
 
 def standardised(points: Tensor) -> Tensor:
-    """Return units at mean 0 and variance 1 in float64, `(samples, units)`, without those whose values are equal."""
+    """Return units with mean 0 and variance 1 in float64, `(samples, units)`, without constant units."""
     points = shifted(points)
     points = points[:, points.abs().amax(dim=0) > 0]
-    # Squares of very small and large values leave the range of float64: the largest of each unit is made 1 first.
+    # Squares of very small and large values leave the range of float64, so each unit's largest value is made 1 first.
     points = points / points.abs().amax(dim=0)
     points = points - points.mean(dim=0)
     return points / points.square().mean(dim=0).sqrt()
 
 
 def shifted(points: Tensor) -> Tensor:
-    """Return units in float64, `(samples, units)`, less the median of each: 0 throughout where all values are equal.
+    """Subtract each unit's median, in float64, `(samples, units)`. A constant unit becomes exactly 0.
 
-    A median is one of the values: what is near it loses no digits, however far from 0 the unit lies.
+    The median is one of the values, so values near it lose no digits, however far from 0 they are.
     """
     points = points.detach().double()
     if points.abs().max() > _LARGE:
-        points = points / 4  # two values of opposite signs may lie farther apart than float64 reaches
+        points = points / 4  # the difference of two values of opposite signs may exceed float64
     return points - points.median(dim=0).values
 
 
 def subsampling_error(
     estimate: Callable[[Tensor], float], samples: int, generator: torch.Generator, *, parts: int = PARTS
 ) -> float:
-    """Standard error of an estimate whose variance falls as one over the number of samples.
+    """Return the standard error of an estimate whose variance falls as one over the number of samples.
 
-    Samples are dealt at random into disjoint parts, never with replacement: copies would be nearest neighbours. The
-    variance between the estimates of the parts, divided by their number, is that of the whole; it is averaged over
-    several deals.
+    Samples are divided at random into disjoint parts, without replacement, since copies would be nearest neighbours.
+    The variance between the estimates of the parts, divided by their number, is the variance of the estimate from all
+    samples. It is averaged over several divisions.
 
     Args:
         estimate: from rows, `(n,)` integers, to the estimate of these samples alone.
-        samples: how many there are.
-        generator: source of the deals.
+        samples: number of samples.
+        generator: source of the divisions.
         parts: at least 2.
     """
     variances = []
@@ -147,7 +149,7 @@ def _check(x: Tensor, y: Tensor, neighbours: int) -> None:
 
 def _jittered(points: Tensor, generator: torch.Generator) -> Tensor:
     points = standardised(points)
-    # Relative to the spread: relative to the mean, noise would drown a unit that varies little about a large value.
+    # Noise is relative to the spread. Relative to the mean, it would hide small variation about a large value.
     noise = torch.randn(points.shape, generator=generator, device=generator.device, dtype=torch.double)
     return points + _JITTER * noise.to(points.device)
 
@@ -178,10 +180,10 @@ def _estimate(
 
 
 class _Counts(NamedTuple):
-    """Numbers of samples around each, `(samples,)`."""
+    """Numbers of samples around each sample, `(samples,)`."""
 
-    joint: Tensor  # no farther than its k-th neighbour: k, unless others are as near; itself only among copies
-    x: Tensor  # nearer in x than that, and itself; no farther, where the k-th neighbour is a copy or others are as near
+    joint: Tensor  # others no farther than the k-th neighbour: k, or more with ties; copies count the sample itself
+    x: Tensor  # samples nearer in x than that, with itself; no farther, if there are ties or copies
     y: Tensor
 
 
@@ -192,7 +194,7 @@ def _counts(x: Tensor, y: Tensor, neighbours: int) -> _Counts:
 
 
 def _reach(radius: Tensor, no_farther: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
-    """From the k-th distance and the number of samples within it, the joint count and the radius to search in."""
+    """Return the joint count and the search radius, from the k-th distance and the number of samples within it."""
     copied = radius == 0
     shared = copied | (no_farther > neighbours + 1)
     reach = torch.where(shared, radius * (1 + _ROUNDING), radius * (1 - _ROUNDING))

@@ -1,4 +1,4 @@
-"""Information between two variables through a trained critic: bounds and estimates from one log density ratio."""
+"""Neural estimators: bounds and estimates of the information between two variables, from trained critics."""
 
 import math
 from contextlib import ExitStack
@@ -16,11 +16,11 @@ from infoplane.records.short_repr import with_short_repr
 from infoplane.records.standing import saturated
 from infoplane.records.tables import ESTIMATE, PAIR_INFORMATION, POPULATION
 
-_FEWEST = 200  # samples, 10 of which are held out together in a quarter of them
+_FEWEST = 200  # least number of samples: each fold of a quarter of them then has 10
 _FOLDS = 5
-_JUDGING = 0.2  # share of the samples outside a fold that stops and caps its critic
-_CHUNKS = (1, 2, 4)  # pieces into which the samples are cut for the extrapolation
-_BLOCK = 1024  # samples at most that are shuffled among one another when critics are judged and read
+_JUDGING = 0.2  # share of the samples outside a fold that chooses when its critic stops, and its cap
+_CHUNKS = (1, 2, 4)  # numbers of pieces that the samples are cut into for the extrapolation
+_BLOCK = 1024  # largest number of samples that are shuffled among each other when critics are evaluated
 _REFERENCE = 4096  # samples in a partition function
 _SMILE_CLIP = 5.0  # Song & Ermon's middle choice
 
@@ -28,7 +28,7 @@ _SMILE_CLIP = 5.0  # Song & Ermon's middle choice
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class NeuralEstimate(Estimate):
-    """I(X;Y) in nats: `value`, extrapolated to infinitely many samples, and as held-out samples gave it.
+    """I(X;Y) in nats: `value`, extrapolated to infinitely many samples, and `held_out`, from held-out samples.
 
     The ceiling is that of `held_out`; `value` may exceed it.
     """
@@ -37,48 +37,49 @@ class NeuralEstimate(Estimate):
 
     @property
     def saturated(self) -> bool:
-        """Whether what held-out samples gave lies above 0.95 of the ceiling."""
+        """Whether `held_out` lies above 0.95 of the ceiling."""
         return saturated(self.held_out, self.ceiling)
 
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class NeuralInformation:
-    """I(X;Y) from the same critics, five ways."""
+    """Five estimates of I(X;Y) from the same critics."""
 
     dv: NeuralEstimate  # Donsker & Varadhan, as in MINE
     nwj: NeuralEstimate  # Nguyen, Wainwright & Jordan
     info_nce: NeuralEstimate
-    smile: NeuralEstimate  # no bound: too high where the information exceeds about 4 nats
+    smile: NeuralEstimate  # no bound; too high if the information exceeds about 4 nats
     flo: NeuralEstimate
 
     def estimates(self) -> tuple[Estimate, ...]:
-        """Return all five."""
+        """Return all five estimates."""
         return (self.dv, self.nwj, self.info_nce, self.smile, self.flo)
 
 
 def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> NeuralInformation:
-    """Estimate I(X;Y) by critics that learn to tell matched samples from shuffled ones.
+    """Estimate I(X;Y) with critics, networks that learn to separate matched samples from shuffled ones.
 
-    In each of five folds a critic learns ln p(x,y) / p(x)p(y) from the other samples, a fifth of which decides when
-    to stop. On the fold, `held_out` averages over the matched pairs and all shuffled ones. In expectation `nwj`,
-    `info_nce` and `flo` are then lower bounds of the information, as far below as the critics are imperfect. `dv` is
-    above `nwj`, since the logarithm of a mean over few pairs lies low: by half the variance of that mean, and more
-    where the information is near the logarithm of their number. `smile` is no bound. Units enter as normal scores
-    of their ranks: information is the same through any increasing map of a unit, and so are the results.
+    For each of five folds, a critic learns ln p(x,y) / p(x)p(y) from the other samples, a fifth of which decides when
+    to stop. On the fold, `held_out` averages over the matched pairs and all shuffled pairs. In expectation `nwj`,
+    `info_nce` and `flo` are then lower bounds of the information; their gap is the imperfection of the critics. `dv`
+    is above `nwj`, since the logarithm of a mean over few pairs is biased downwards: by half the variance of that mean,
+    and more if the information is near the logarithm of the number of pairs. `smile` is no bound. Units are replaced by
+    normal scores of their ranks, so that increasing maps of a unit do not change the results.
 
-    Imperfection, for a family of critics that can get there, falls as 1 / samples. So the whole is repeated on
-    the two halves and on the four quarters of the samples, and a straight line through the three means, least squares
-    with the weights 1 / pieces^2, gives `value` at infinitely many samples: an estimate, no bound. Each mean is over
-    all samples, so the line hardly amplifies the noise of sampling. Where critics learn more slowly, the value
-    falls short, or lies above where quarters are too few to learn anything.
+    If the family of critics contains the optimum, the gap falls as 1 / samples. So everything is repeated on the two
+    halves and on the four quarters of the samples. A straight line through the three means, by least squares with the
+    weights 1 / pieces^2, gives `value` at infinitely many samples: an estimate, no bound. Each mean is over all
+    samples, so the line hardly amplifies sampling noise. If critics learn more slowly, the value is too low; if
+    quarters are too few to learn anything, it can be too high.
 
-    `error` adds two parts in squares: the standard error of the extrapolated influence terms, and half of the
-    correction, |value - held_out| / 2, for the doubtful straight line. On one and five Gaussian pairs (0.83 and 0.72
-    nats, 2,000 to 10,000 samples) the intervals covered the truth in 49 of 50 draws. They do not cover what such
-    critics cannot learn from the samples. Of 2,000: a density with jumps (0.33 nats) came out 25 % low and was never
-    covered, two Student-t variables of one degree of freedom (0.43) 9 % low, covered in 5 or 6 of 10, and 0.025 nats in
-    five pairs 40 % low. Critics that find nothing stay silent, which gives 0, with an error of 0 where all do.
+    `error` combines two parts in quadrature: the standard error of the extrapolated influence terms, and half of the
+    correction, |value - held_out| / 2, for the uncertainty of the straight line. For one and five Gaussian pairs (0.83
+    and 0.72 nats, 2,000 to 10,000 samples) the intervals covered the truth in 49 of 50 draws. They do not cover what
+    critics cannot learn from the samples. With 2,000 samples, the value for a density with jumps (0.33 nats) was 25 %
+    low and never covered the truth; for two Student-t variables of one degree of freedom (0.43 nats) it was 9 % low and
+    covered it in 5 or 6 of 10 draws; for 0.025 nats in five pairs it was 40 % low. Critics that find no dependence give
+    0, and if all do, the error is 0 too.
 
     Args:
         x: `(samples, features of x)`, at least 200 samples, finite, float16 to float64, on CPU or CUDA.
@@ -99,7 +100,7 @@ def neural_information(x: Tensor, y: Tensor, *, generator: torch.Generator) -> N
         raise ValueError(f"x and y must have as many samples, got {len(x)} and {len(y)}")
     check_at_least(len(x), _FEWEST, name="the number of samples")
     with ExitStack() as stack:
-        # A caller's inference mode would forbid the gradients of the critics.
+        # The critics need gradients, which the caller's inference mode would forbid.
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(exact_products(x.device))
@@ -133,7 +134,7 @@ def _estimate(name: str, influences: Tensor, held_out: float, ceiling: float | N
 
 
 def intercept_weights(chunks: Tensor) -> Tensor:
-    """Weights of the estimates from 1/`chunks` of the samples in their straight line's value at 0, `(levels,)`."""
+    """Return the weights, `(levels,)`, of the estimates from 1/`chunks` of the samples in the extrapolated value."""
     design = torch.stack([torch.ones_like(chunks), chunks], dim=1)
     weighted = design.T / chunks.square()
     line: Tensor = torch.linalg.solve(weighted @ design, weighted)
@@ -143,8 +144,8 @@ def intercept_weights(chunks: Tensor) -> Tensor:
 def normal_scores(points: Tensor) -> Tensor:
     """Map each unit through its ranks to normal quantiles of mean 0 and variance 1, `(samples, units)` float32.
 
-    Ties share their middle rank, and units that do not vary are left out. Ranks are of all samples, held out or not:
-    they read no pairing, so they fabricate no dependence.
+    Ties share their middle rank, and constant units are left out. Ranks are taken among all samples, also held-out
+    ones. That adds no dependence, since ranks do not use the pairing of x and y.
     """
     values = points.detach().T.contiguous()
     ascending = values.sort(dim=1).values
@@ -160,15 +161,15 @@ def _blocks(rows: Tensor) -> tuple[Tensor, ...]:
 
 
 def _ceiling(samples: int) -> float:
-    """Mean over all samples of the logarithm of how many are held out with them."""
+    """Return the mean, over all samples, of the logarithm of the number of samples they are shuffled among."""
     folds = torch.arange(samples).tensor_split(_FOLDS)
     return sum(len(block) * math.log(len(block)) for fold in folds for block in _blocks(fold)) / samples
 
 
 def _held_out_influences(x: Tensor, y: Tensor, chunks: int, generator: torch.Generator) -> Tensor:
-    """Influence terms of the five estimates from separate chunks of the samples, `(estimates, samples)` float64."""
+    """Return influence terms of the five estimates from separate chunks of the samples, `(estimates, samples)`."""
     samples = len(x)
-    if 0 in (x.shape[1], y.shape[1]):  # a variable that does not vary tells exactly nothing
+    if 0 in (x.shape[1], y.shape[1]):  # the information of a constant variable is exactly 0
         return torch.zeros((5, samples), dtype=torch.double)
     folds, fitting, judging = [], [], []
     for chunk in _shuffled(torch.arange(samples), generator).tensor_split(chunks):
@@ -195,16 +196,16 @@ def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _stacked(rows: list[Tensor]) -> Tensor:
-    """Stack rows whose numbers differ by one or two at most; the last of the longer ones are left out."""
+    """Stack rows whose lengths differ by at most two; the longer ones are cut."""
     shortest = min(len(part) for part in rows)
     return torch.stack([part[:shortest] for part in rows])
 
 
 def _influences(critics: Critics, critic: int, x: Tensor, y: Tensor, reference: Tensor) -> Tensor:
-    """Influence terms of the five estimates, `(estimates, samples)`, of samples that the critic has not seen."""
+    """Return influence terms of the five estimates, `(estimates, samples)`, for samples held out from the critic."""
     scores = critics.scores(critic, x, y)
-    # FLO's optimum u for this critic, with the sample's own partner among others from the fit: it keeps
-    # the partition of a rare x, whose partners are hardly among those, from vanishing.
+    # FLO's optimal u for this critic, from samples of the fit and the sample's own partner. The partner keeps the
+    # partition function of a rare x from vanishing.
     candidates = torch.cat([critics.scores(critic, x, reference), scores.diagonal()[:, None]], dim=1)
     log_partition = candidates.logsumexp(dim=1) - math.log(candidates.shape[1])
     return torch.stack(
@@ -218,9 +219,9 @@ def _influences(critics: Critics, critic: int, x: Tensor, y: Tensor, reference: 
     )
 
 
-# Each estimate below reads the scores f(x_i, y_j) of a critic, `(samples, samples)`, matched pairs on the diagonal, and
-# returns influence terms, `(samples,)` float64: their mean is the value, and a sample's term holds its part as
-# matched pair and, to first order, that in all shuffled pairs as an x and as a y.
+# Each estimate below takes the scores f(x_i, y_j) of a critic, `(samples, samples)`, matched pairs on the diagonal.
+# It returns influence terms, `(samples,)` float64, whose mean is the value. A sample's term is its effect as a matched
+# pair and, to first order, its effect in all shuffled pairs as an x and as a y.
 
 
 def donsker_varadhan(scores: Tensor) -> Tensor:
@@ -232,7 +233,7 @@ def donsker_varadhan(scores: Tensor) -> Tensor:
 
 
 def smile(scores: Tensor, *, clip: float) -> Tensor:
-    """E_p f - ln E_q e^f with f in the second mean clipped to [-clip, clip]: less variance, and no bound any more.
+    """E_p f - ln E_q e^f with f in the second mean clipped to [-clip, clip]. It has less variance, but is no bound.
 
     Source: Song & Ermon (2020), arXiv:1910.06222, the SMILE estimator.
     """
@@ -263,14 +264,14 @@ def info_nce(scores: Tensor) -> Tensor:
     """
     highest = scores.double().amax(dim=1, keepdim=True)
     ratios = (scores - highest).exp()
-    means = ratios.mean(dim=1, keepdim=True)  # a mean first, so that flat scores give exactly 0
+    means = ratios.mean(dim=1, keepdim=True)  # the mean is taken first, so that constant scores give exactly 0
     return (scores.diagonal() - highest[:, 0] - means[:, 0].log()) - ((ratios / means).mean(dim=0) - 1)
 
 
 def flo(scores: Tensor, u: Tensor) -> Tensor:
     """Fenchel-Legendre bound 1 - E_p [u(x,y) + e^-u(x,y) E_y' e^(f(x,y') - f(x,y))], `u` `(samples,)` of matched pairs.
 
-    It is largest at u = ln E_y' e^(f(x,y') - f(x,y)), and with u = -f it is that of `nguyen_wainwright_jordan`.
+    It is largest at u = ln E_y' e^(f(x,y') - f(x,y)). With u = -f it equals `nguyen_wainwright_jordan`.
 
     Source: Guo et al. (2022), arXiv:2107.01131, the FLO bound.
     """
@@ -284,6 +285,6 @@ def _without_matched(scores: Tensor) -> Tensor:
 
 
 def _shares(ratios: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean over the shuffled pairs of each x and of each y, two of `(samples,)`."""
+    """Return the means over the shuffled pairs of each x and of each y, both `(samples,)`."""
     others = len(ratios) - 1
     return ratios.sum(dim=1) / others, ratios.sum(dim=0) / others

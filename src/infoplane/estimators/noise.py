@@ -1,4 +1,4 @@
-"""How much noise a layer is observed through."""
+"""Noise variance relative to the variance of a layer."""
 
 from torch import Tensor
 
@@ -6,20 +6,20 @@ from infoplane.checks import check_positive
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import mean_unit_variance
 
-NOISE_SHARE = 1 / 32  # of a layer's total variance: distances grow with the width, and so must noise that hides some
+NOISE_SHARE = 1 / 32  # of a layer's total variance; distances grow with the width, so the noise must grow too
 
 
 def relative_noise_variance(activations: Tensor | FeaturePieces, ratio: float) -> float:
-    """Return the noise variance that is `ratio` of the mean over units of a unit's variance over the samples.
+    """Return `ratio` times the variance over the samples, averaged over units.
 
-    At a fixed noise, growing weights alone raise the information; at a relative one, the scale of a layer drops out.
+    With fixed noise, larger weights alone raise the information. With relative noise, the scale of a layer cancels.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
         ratio: positive.
 
     Returns:
-        In squared activation units, as the estimators take it.
+        The noise variance, in squared activation units, as the estimators need it.
 
     Raises:
         ValueError: an argument is outside the description above, or no unit varies.

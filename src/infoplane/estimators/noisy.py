@@ -1,4 +1,4 @@
-"""Information in noisy layer outputs: its value between the pairwise bounds, by Monte Carlo over the noise."""
+"""Monte Carlo estimator: information of noisy layer outputs, from samples of the noise."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from infoplane.records.short_repr import with_short_repr
 from infoplane.records.standing import NUMERICAL_ERROR
 from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 
-# By what all samples fall short of the population's information, half of them fall short 1.4 to 2 times (measured for
-# Gaussian layers of 2 to 2,000 features up to 2 nats below log N): beyond half a standard error, what this
-# difference shows outweighs what the error states.
+# The bias against the population is 1.4 to 2 times larger with half of the samples than with all (measured for Gaussian
+# layers of 2 to 2,000 features up to 2 nats below log N). If the two values differ by more than half a standard error,
+# the bias is larger than what the error states.
 NOTICED = 0.5
-COLUMN_BYTES = 64 * 2**20  # of the one-hot columns of permutations, per product
+COLUMN_BYTES = 64 * 2**20  # size of the one-hot columns of permutations, per product
 
 
 @with_short_repr
@@ -32,18 +32,19 @@ COLUMN_BYTES = 64 * 2**20  # of the one-hot columns of permutations, per product
 class NoisyInformation:
     """I(X;T) and I(T;Y) of T = activations + N(0, noise_variance I), in nats.
 
-    The ceiling of `input` is the entropy of the multiplicities of distinct rows, log N where all differ; that of
+    The ceiling of `input` is the entropy of the multiplicities of distinct rows, log N if all differ; that of
     `label` is H(Y) of these labels. `label` has a null, if permutations were asked for. `input` is `undersampled`
-    where the shortfall exceeds half of its standard error, `label` where the excess does: labels are memorised.
+    if `input_shortfall` exceeds half of its standard error. `label` is `undersampled` if `label_excess` exceeds half
+    of its standard error: so few samples memorise their labels.
     """
 
     input: Estimate
     label: Estimate
-    input_shortfall: float  # by how much half of the samples give less; the population has more, by that or more
-    label_excess: float  # by how much half of the samples give more; the population has less, by that or more
+    input_shortfall: float  # value from all samples less that from half; the population has more by at least this
+    label_excess: float  # value from half of the samples less that from all; the population has less by at least this
 
     def estimates(self) -> tuple[Estimate, ...]:
-        """Return both informations."""
+        """Return both estimates."""
         return (self.input, self.label)
 
 
@@ -63,11 +64,12 @@ def noisy_information(
         I(X;T) = mean_i [ln p(t_i|x_i) - ln p(t_i)]        I(T;Y) = mean_i [ln p(t_i|y_i) - ln p(t_i)]
 
     with p(t) and p(t|y) the exact densities of the mixture and of its part in the class. In expectation over the
-    noise I(X;T) lies between the bounds of `kde_information`. The errors cover the draw of the noise and that of
-    the samples, not the bias against the population: more samples give more I(X;T) and, as they are harder to
-    memorise, less I(T;Y). `input_shortfall` and `label_excess` show that bias, by comparison with the same samples in
-    two halves: the former, for a Gaussian layer and 1,500 samples, from about 4.5 nats below log N. In many dimensions
-    any labels reach H(Y), where nothing is left to exceed: compare I(T;Y) with its null. Values are returned raw.
+    noise I(X;T) lies between the bounds of `kde_information`. The errors cover the draws of the noise and of the
+    samples, not the bias against the population: more samples give more I(X;T), and less I(T;Y), since more labels are
+    harder to memorise. `input_shortfall` and `label_excess` show that bias by comparison with the same samples in two
+    halves. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5 nats below log N. In many
+    dimensions any labels reach H(Y), and then `label_excess` shows nothing, so compare I(T;Y) with its null. Values are
+    not clipped.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces, read
@@ -75,8 +77,8 @@ def noisy_information(
             samples if there are as many features or more: two `(samples, samples)` float64 matrices are held then.
         labels: `(samples,)` integers.
         noise_variance: positive, in squared activation units.
-        generator: source of the permutations, drawn first, and of the noise, which does not depend on their number.
-        permutations: permuted labels for the null, which comes from the same noise.
+        generator: source of the permutations and of the noise, which does not depend on their number.
+        permutations: number of permuted label sets for the null, which uses the same noise.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -128,7 +130,7 @@ def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, nu
 
 
 class _MixtureTerms(NamedTuple):
-    """Float64, on the CPU."""
+    """Influence terms and means, float64 on the CPU."""
 
     all: Tensor  # (samples,) influence terms of I(all)
     own_class: Tensor  # (samples,) influence terms of I(class of the sample)
@@ -142,9 +144,9 @@ def _mixture_terms(
     """Compute I and its influence terms for all samples, for each class, and for permuted classes.
 
     With K_ij = p(t_i|x_j) / p(t_i|x_i) and S_i = sum_j K_ij, I = mean_i ln(N / S_i). The influence of sample k is
-    a_k = ln(N / S_k) - sum_{i != k} K_ik / S_i + constant: its part as a centre, and as a component in the
-    mixture that others see (the first-order jackknife). The constant makes the mean of a_k equal to I. Within a
-    class likewise.
+    a_k = ln(N / S_k) - sum_{i != k} K_ik / S_i + constant: its effect as a centre, and as a component of the mixture
+    for other samples (the first-order jackknife). The constant makes the mean of a_k equal to I. The same holds
+    within a class.
     """
     samples, counts = len(classes), torch.bincount(classes).to(device)
     own, half, labels = (part.to(device) for part in (classes, halves(classes), permuted.T.contiguous()))
@@ -154,8 +156,8 @@ def _mixture_terms(
     permuted_sums = torch.empty(labels.shape, dtype=torch.double, device=device)
     components = torch.zeros((1 + len(counts), samples), dtype=torch.double, device=device)
     for rows, ratios in blocks:
-        # No maximum needs subtracting: K_ij <= exp(xi^2 / 2) with xi the noise along h_j - h_i, a standard normal
-        # number, so nothing overflows; and every sum, also over a permuted class, holds K_ii = 1, so none vanishes.
+        # No maximum must be subtracted. K_ij <= exp(xi^2 / 2), with xi the standard normal noise along h_j - h_i, so
+        # nothing overflows. Every sum, also over a permuted class, contains K_ii = 1, so none vanishes.
         kernel = ratios.exp_()
         by_half = (kernel @ quarters).view(len(kernel), -1, 2)
         sums[:, rows] = _all_and_own(by_half.sum(dim=2), own[rows])
@@ -184,12 +186,12 @@ def _mixture_terms(
 
 
 def _all_and_own(by_class: Tensor, own: Tensor) -> Tensor:
-    """From sums over each class, `(rows, classes)`, to those over all and over each row's own, `(2, rows)`."""
+    """Return sums over all classes and over each row's own class, `(2, rows)`, from sums `(rows, classes)`."""
     return torch.stack([by_class.sum(dim=1), by_class.gather(1, own[:, None]).squeeze(1)])
 
 
 def halves(classes: Tensor) -> Tensor:
-    """Split samples at random, and each class evenly, into halves 0 and 1: always the same for equal classes."""
+    """Split samples at random, each class evenly, into halves 0 and 1. Equal classes give equal halves."""
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(0))
     order = order[torch.argsort(classes[order], stable=True)]
     half = torch.empty_like(classes)

@@ -1,4 +1,4 @@
-"""What an estimate of I(T;Y) must beat: its value for permuted labels."""
+"""Nulls: estimates of I(T;Y) for permuted labels, to compare an estimate with."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -33,9 +33,10 @@ class Null(NamedTuple):
 def null_from(values: Sequence[float]) -> Null:
     """Summarise the estimates of all permutations.
 
-    Of an unrelated layer and B permutations each is as likely the largest, so it exceeds all but the highest k in
-    (k + 1) / (B + 1) of cases: here at most 5 %, but with 5 permutations, whose largest is taken, one in 6.
-    Interpolated between two values, the quantile of 20 or 40 would be exceeded in 9 or 7 % of cases.
+    If the layer is unrelated to the labels, its value and those of B permutations are equally likely to be the largest.
+    So it exceeds all but the highest k of them in (k + 1) / (B + 1) of cases. Here that is at most 5 %, except for few
+    permutations: with 5, the largest is used and exceeded in one of 6 cases. A quantile interpolated between two values
+    of 20 or 40 would be exceeded in 9 or 7 % of cases.
     """
     rank = min(len(values) - (len(values) + 1) // 20, len(values) - 1)
     return Null(mean=float(np.mean(values)), quantile95=float(np.sort(values)[rank]), values=tuple(values))
@@ -46,7 +47,7 @@ def label_permutations(labels: Tensor, permutations: int, *, generator: torch.Ge
 
     Args:
         labels: `(samples,)` integers.
-        permutations: how many, 0 included.
+        permutations: number of permutations; may be 0.
         generator: source of the draws; needed unless `permutations` is 0.
 
     Returns:
@@ -72,13 +73,13 @@ def permutation_null(
     permutations: int,
     generator: torch.Generator,
 ) -> Null:
-    """Estimate again for permuted labels, which tell nothing about the layer: the slow, general way.
+    """Compute the null of any estimator, by calling it again for each set of permuted labels.
 
     Args:
         estimate: from activations and labels to nats.
         activations: `(samples, features)`.
         labels: `(samples,)` integers.
-        permutations: how many, at least 1.
+        permutations: number of permutations, at least 1.
         generator: source of the permutations.
 
     Raises:
@@ -94,5 +95,5 @@ def permutation_null(
 
 
 def null_like(value: float, null: Null) -> bool:
-    """Whether `value` is no higher than the null's 95 % quantile, as `standing.null_like` decides it."""
+    """Return whether `value` is no higher than the null's 95 % quantile, by the rule of `standing.null_like`."""
     return standing.null_like(value, null.quantile95)

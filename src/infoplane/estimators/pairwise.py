@@ -1,4 +1,4 @@
-"""Gaussian kernels of all pairs of samples: streamed in blocks, in float32 wherever float64 would say the same."""
+"""Gaussian kernels of all pairs of samples, in blocks, in float32 where that is precise enough, else in float64."""
 
 import itertools
 import math
@@ -10,40 +10,39 @@ from torch import Tensor
 from infoplane.distributed.team import ALONE, Team
 from infoplane.estimators.features import FeaturePieces
 
-BLOCK = 512  # samples; larger blocks waste more of the diagonal, smaller ones more of the products' speed
-STORAGE_BYTES = 256 * 2**20  # for exponents kept between passes, and again for products under way
-NARROW = 256  # features up to which float64 costs next to nothing
+BLOCK = 512  # samples; larger blocks waste more of the diagonal, smaller ones slow the products down
+STORAGE_BYTES = 256 * 2**20  # for exponents kept between passes, and the same again for current products
+NARROW = 256  # up to this many features, float64 costs almost nothing
 
 # Rounding of a product of centred rows, in units of (|x|^2 + |y|^2) / 2^24: measured for 300 to 65,536 features,
 # dense, sparse and nearly equal rows: root mean square below 5, mean below 0.05.
 ROUNDING = 16.0
-TOLERANCE = 5e-4  # nats that the rounding of one block may move its samples' log-sums, on average, at the worst
-LARGEST_EXPONENT = 40.0  # exp(-40) vanishes beside a sample's own 1; without a cap, denormal numbers slow all down
+TOLERANCE = 5e-4  # nats: largest mean change of the samples' log-sums by the rounding of one block
+LARGEST_EXPONENT = 40.0  # exp(-40) is negligible beside a sample's own 1; without this limit, denormal numbers are slow
 
 Pair = tuple[int, int]  # numbers of two blocks of samples, the first not after the second
-# From pairs to each with its squared distances, float64, and a bound on their error.
+# From pairs of blocks to each pair with its squared distances, float64, and a bound on their error.
 Distances = Callable[[list[Pair]], Iterator[tuple[Pair, Tensor, float]]]
 
 
 class KernelBlocks:
     """The kernels exp(-|x_i - x_j|^2 / (8 noise_variance)) of samples taken in a given order.
 
-    Iterating gives `(rows, columns, kernels)` for the upper triangle of blocks, `rows` before or equal to
-    `columns`: slices into the order, and for each noise variance a float32 tensor `(rows, columns)`. It may be
-    iterated repeatedly; exponents are kept for the next pass where they fit `STORAGE_BYTES` and computed again where
-    they do not.
+    Iteration yields `(rows, columns, kernels)` for the upper triangle of blocks, with `rows` before or equal to
+    `columns`: two slices into the order, and for each noise variance a float32 tensor `(rows, columns)`. Iteration may
+    be repeated. Exponents that fit `STORAGE_BYTES` are kept for the next pass; others are computed again.
 
-    Products of centred float32 rows give the distances. Where their rounding, bounded from the norms, could move
-    the log of a sample's kernel sum by more than `TOLERANCE` on average over a block, at any of the widths
-    8 and 2 noise_variance, the block is computed again in float64 around its own centre, and, should even that
-    be too coarse, from differences. Far pairs, whose kernels vanish, never need it. Each way reads the features once
-    for as many blocks as fit `STORAGE_BYTES`.
+    Distances come from products of centred float32 rows, whose rounding errors are bounded from the norms. If rounding
+    could change the log of a sample's kernel sum by more than `TOLERANCE` on average over a block, at the width 8 or 2
+    noise_variance, the block is computed again in float64 around its own centre. If that is not precise enough either,
+    it is computed from differences. Far pairs never need it, since their kernels vanish. Each method reads the features
+    once for as many blocks as fit `STORAGE_BYTES`.
 
     Args:
         pieces: activations `(samples, features)`.
         order: `(samples,)` a permutation of the samples; neighbours in it share blocks.
         noise_variances: positive, in squared activation units.
-        team: processes that deal the blocks out.
+        team: processes that share the blocks.
     """
 
     def __init__(
@@ -54,12 +53,12 @@ class KernelBlocks:
         self.samples = pieces.samples
         self.noise_variances = noise_variances
         self.team = team
-        self.recomputed = 0  # blocks that the first way could not settle
+        self.recomputed = 0  # blocks for which the first method was not precise enough
         count = math.ceil(self.samples / BLOCK)
         edges = [self.samples * index // count for index in range(count + 1)]
         self.blocks = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
         self.pairs = team.deal(list(itertools.combinations_with_replacement(range(count), 2)))
-        # Exponents are those of the least noise; more noise shrinks them.
+        # Exponents are those of the smallest noise variance; larger ones scale them down.
         self._width = 8 * min(noise_variances)
         self._shrinking = [min(noise_variances) / variance for variance in noise_variances]
         self._stored: dict[Pair, Tensor] = {}
@@ -81,7 +80,7 @@ class KernelBlocks:
     def _settled(
         self, pairs: list[Pair], ways: Sequence[tuple[int, Distances]]
     ) -> Iterator[tuple[Pair, Tensor, list[Tensor]]]:
-        """Give exponents and kernels of pairs by the first way that is exact enough for each."""
+        """Yield exponents and kernels of pairs, each by the first method that is precise enough."""
         (value_bytes, distances), *finer = ways
         unsettled: list[Pair] = []
         for group in self._groups(pairs, value_bytes):
@@ -111,7 +110,7 @@ class KernelBlocks:
         return math.prod(self.blocks[index].stop - self.blocks[index].start for index in pair)
 
     def _groups(self, pairs: list[Pair], value_bytes: int) -> Iterator[list[Pair]]:
-        """Split pairs into runs whose values fit `STORAGE_BYTES`."""
+        """Split pairs into groups whose values fit `STORAGE_BYTES`."""
         group, group_bytes = list[Pair](), 0
         for pair in pairs:
             pair_bytes = value_bytes * self._size(pair)
@@ -124,7 +123,7 @@ class KernelBlocks:
             yield group
 
     def _products(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Tensor, float]]:
-        """Distances from float32 products of rows around their common centre."""
+        """Yield distances from float32 products of rows around their common centre."""
         first = self.blocks[pairs[0][0]].start
         norms = torch.zeros(self.samples - first, dtype=torch.double, device=self.pieces.device)
         sides = [slice(max(0, block.start - first), max(0, block.stop - first)) for block in self.blocks]
@@ -145,7 +144,7 @@ class KernelBlocks:
             yield (i, j), squared, ROUNDING * 2.0**-24 * (largest[i] + largest[j])
 
     def _precise_products(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Tensor, float]]:
-        """Distances from float64 products of rows, each block's around its own centre."""
+        """Yield distances from float64 products of rows, each block around its own centre."""
         products = self._zeros(pairs)
         norms = {
             pair: [torch.zeros_like(matrix[:, 0]), torch.zeros_like(matrix[0])] for pair, matrix in products.items()
@@ -163,7 +162,7 @@ class KernelBlocks:
             yield pair, (x_norms[:, None] + y_norms).sub_(products.pop(pair), alpha=2), error
 
     def _differences(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Tensor, float]]:
-        """Distances from differences in float64: slow, and right for any finite input."""
+        """Yield distances from differences in float64: slow, but precise for any finite input."""
         squared = self._zeros(pairs)
         for _, piece in self.pieces.chunks():
             for pair in pairs:
@@ -185,21 +184,21 @@ class KernelBlocks:
 
 def _kernel(exponents: Tensor, *, diagonal: bool) -> Tensor:
     kernel = exponents.clamp(0, LARGEST_EXPONENT).neg_().exp_()
-    if diagonal:  # a sample's distance to itself is 0, not a rounding error
+    if diagonal:  # a sample's distance to itself is exactly 0
         kernel.fill_diagonal_(1)
     return kernel
 
 
 def fourth_power(kernel: Tensor) -> Tensor:
-    """Turn exp(-d / 8s) into exp(-d / 2s): one exponential serves both bounds."""
+    """Return exp(-d / 2s) from exp(-d / 8s), so that one exponential is enough for both bounds."""
     return kernel.square().clamp_(min=math.exp(-LARGEST_EXPONENT)).square_()
 
 
 def _harmless(kernel: Tensor, exponents: Tensor, error: float, *, diagonal: bool) -> bool:
-    """Whether exponents wrong by up to `error` leave the logs of the kernel sums within `TOLERANCE` on average.
+    """Return whether exponent errors up to `error` change the logs of kernel sums by at most `TOLERANCE` on average.
 
-    With S the sum of a row's kernels at their largest possible values, its own kernel of 1 left out, the log of
-    1 + S moves by at most min(error S / (1 + S), log(1 + S)). NaN is never harmless.
+    With S the sum of a row's kernels at their largest possible values, without its own kernel of 1, log(1 + S) changes
+    by at most min(error S / (1 + S), log(1 + S)). For NaN the answer is no.
     """
     if 4 * error <= TOLERANCE:
         return True

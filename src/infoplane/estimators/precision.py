@@ -1,4 +1,4 @@
-"""Matrix products at the precision of their operands, whatever the caller allowed for training."""
+"""Matrix products at the full precision of their operands, without TF32 or autocast."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,13 +9,13 @@ import torch
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Switch autocast, TF32 and bfloat16 products off inside the block, and put the caller's choice back.
+    """Switch autocast, TF32 and bfloat16 products off inside the block, and restore the caller's settings after it.
 
-    A distance is a small difference of large products: ten bits of mantissa fabricate whole nats.
+    A distance is a small difference of large products: with ten bits of mantissa the error would be whole nats.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
-        # torch 2.9 keeps one setting per backend and refuses to read the older, global one once they differ.
+        # torch 2.9 has one setting per backend, and raises an error for the older, global one if they differ.
         backends: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
         if all(hasattr(backend, "fp32_precision") for backend in backends):
             for backend in backends:

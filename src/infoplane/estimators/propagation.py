@@ -1,4 +1,4 @@
-"""Samples propagated through Gaussian noise: log ratios of the densities that all other samples give them."""
+"""Propagate samples through Gaussian noise, and return log ratios of their densities around all samples."""
 
 import math
 from collections.abc import Iterator
@@ -10,32 +10,32 @@ from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.pairwise import ROUNDING, TOLERANCE
 
 BLOCK = 512  # samples propagated at a time
-BLOCK_BYTES = 64 * 2**20  # of one float64 matrix of such a block and all samples
-LARGEST_GRAM = 20_000  # samples; beyond, the two matrices kept take more than 6.4 GB
+BLOCK_BYTES = 64 * 2**20  # size of one float64 matrix of such a block and all samples
+LARGEST_GRAM = 20_000  # samples; with more, the two matrices in memory need more than 6.4 GB
 JITTERS = (0.0, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10)  # of the mean squared norm, tried in turn
 
 
 def log_ratios(
     pieces: FeaturePieces, noise_variance: float, generator: torch.Generator
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Draw t_i = h_i + sqrt(noise_variance) z_i and give ln p(t_i|h_j) - ln p(t_i|h_i) for all pairs, in float64.
+    """Draw t_i = h_i + sqrt(noise_variance) z_i, and yield ln p(t_i|h_j) - ln p(t_i|h_i) for all pairs, in float64.
 
     That is -(d_ij + 2 s (g_ii - g_ij)) / (2 s^2) with s^2 the noise variance, d_ij = |h_i - h_j|^2 and
-    g_ij = z_i . h_j. Only G = H H^T, the centred Gram matrix, matters: with fewer features than samples z is drawn
-    itself; otherwise, where it would cost more, g_i ~ N(0, G) is drawn as L xi with G = L L^T. Each sample has a
-    draw of its own: one shared by all is unbiased too, but its error is ten times as large.
+    g_ij = z_i . h_j. It depends only on G = H H^T, the centred Gram matrix. With fewer features than samples z itself
+    is drawn. Otherwise that would cost more, and g_i ~ N(0, G) is drawn as L xi with G = L L^T. Each sample has its own
+    draw: one draw shared by all samples is unbiased too, but its error is ten times as large.
 
     Args:
-        pieces: activations `(samples, features)`, read once where there are as many features as samples, else once
-            for each slice.
+        pieces: activations `(samples, features)`; read once if there are at least as many features as samples, else
+            once for each slice.
         noise_variance: positive, in squared activation units.
         generator: source of the noise.
 
     Yields:
-        A slice of samples i, and `(rows, samples)` their log ratios, for all samples in turn.
+        A slice of samples i and their log ratios, `(rows, samples)`, until all samples are done.
 
     Raises:
-        ValueError: there are more than `LARGEST_GRAM` samples and no fewer features.
+        ValueError: there are more than `LARGEST_GRAM` samples and at least as many features.
     """
     if pieces.features >= pieces.samples > LARGEST_GRAM:
         raise ValueError(
@@ -79,18 +79,18 @@ def _by_gram(
 
 
 def _log_ratios(rows: slice, products: Tensor, projections: Tensor, norms: Tensor, noise_variance: float) -> Tensor:
-    """Combine h_i . h_j and z_i . h_j, both `(rows, samples)` and overwritten."""
+    """Return log ratios from h_i . h_j and z_i . h_j, both `(rows, samples)`; both are overwritten."""
     squared = products.mul_(-2).add_(norms[rows, None]).add_(norms)
     own = projections.diagonal(rows.start).clone()
     ratios = projections.sub_(own[:, None]).div_(math.sqrt(noise_variance)).sub_(squared, alpha=0.5 / noise_variance)
-    ratios.diagonal(rows.start).zero_()  # a sample's ratio to itself is 1, not a rounding error
+    ratios.diagonal(rows.start).zero_()  # a sample's ratio to itself is exactly 1
     return ratios
 
 
 def _by_differences(
     pieces: FeaturePieces, noise_variance: float, generator: torch.Generator
 ) -> Iterator[tuple[slice, Tensor]]:
-    """The same from differences of rows: slow, and right for tight clusters however far apart."""
+    """Yield log ratios from differences of rows: slow, but precise for tight clusters that are far apart."""
     for rows in _blocks(pieces.samples):
         squared, projections = _zeros(rows, pieces), _zeros(rows, pieces)
         for _, piece in pieces.chunks(value_bytes=8):
@@ -115,16 +115,16 @@ def centred_gram(pieces: FeaturePieces) -> Tensor:
 
 
 def _centred(pieces: FeaturePieces) -> Iterator[Tensor]:
-    """Go through the features in float64, less their means: common offsets would drown distances in rounding."""
+    """Yield the features in float64, less their means, since a common offset would add rounding errors."""
     for _, piece in pieces.chunks(value_bytes=8):
         yield piece.double() - piece.mean(dim=0, dtype=torch.double)
 
 
 def gram_factor(gram: Tensor, *, largest_jitter: float) -> Tensor:
-    """Return L with L L^T = `gram`, positive semidefinite, up to rounding; repeated rows make it rank-deficient.
+    """Return L with L L^T = `gram` up to rounding, for a positive semidefinite matrix that may be rank-deficient.
 
-    Jitter on the diagonal lends every sample noise of its own, which only a variance far below that of the
-    channel, `largest_jitter`, makes harmless. Where that does not suffice, eigenvalues do it, slowly.
+    Jitter on the diagonal adds independent noise to every sample, which is harmless only if its variance is far below
+    that of the channel (`largest_jitter`). If that jitter is not enough, eigenvalues are used, which is slow.
     """
     mean = gram.diagonal().mean().item()
     factor: Tensor
@@ -141,7 +141,7 @@ def gram_factor(gram: Tensor, *, largest_jitter: float) -> Tensor:
 
 
 def _too_coarse(norms: Tensor, noise_variance: float) -> bool:
-    """Whether rounding of products of rows could move log ratios by more than `TOLERANCE`; NaN counts as yes."""
+    """Return whether rounding of products could change log ratios by more than `TOLERANCE`; true for NaN."""
     error = ROUNDING * 2.0**-53 * norms.max().item() / noise_variance
     return not error <= TOLERANCE
 

@@ -1,4 +1,4 @@
-"""Matrix-based Renyi entropy of kernel matrices: a companion of information, and not an estimate of it in nats."""
+"""Matrix-based Renyi entropy of kernel matrices. It is not an estimate of Shannon information."""
 
 import math
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from infoplane.estimators.propagation import centred_gram
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ESTIMATE, MIXTURE
 
-QUANTITY = "S(X)+S(Y)-S(X,Y)"  # of matrix entropies: no Shannon information, and not to be mixed with any
+QUANTITY = "S(X)+S(Y)-S(X,Y)"  # of matrix entropies; not comparable with Shannon information
 Width = float | Literal["median"]
 
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class MatrixEntropy(Estimate):
-    """Matrix-based entropies of two variables, in nats, and the kernel widths that decide them.
+    """Matrix-based entropies of two variables, in nats, and the kernel widths that they depend on.
 
-    `value` is entropy_x + entropy_y - joint_entropy, and its ceiling the smaller of the two entropies. It is no
-    Shannon mutual information and not 0 for independent variables: compare it with its value for permuted samples.
-    Wider kernels bring every entropy towards 0, narrower ones towards log N, where any labels reach the ceiling. A
-    width is NaN for labels, whose kernel is 1 within a class and 0 between classes; the rule "given" stands for a
-    width that the caller chose.
+    `value` is entropy_x + entropy_y - joint_entropy, and its ceiling is the smaller of the two entropies. It is not
+    Shannon mutual information, and not 0 for independent variables: compare it with its value for permuted samples.
+    Wide kernels bring every entropy towards 0, narrow ones towards log N, where any labels reach the ceiling. The
+    width is NaN for labels, whose kernel is 1 within a class and 0 between classes. The rule "given" means a width
+    that the caller chose.
     """
 
     entropy_x: float
@@ -47,17 +47,17 @@ def matrix_entropy_information(
 ) -> MatrixEntropy:
     """Compare two layers, or a layer with labels, by the matrix-based entropies of their Gaussian kernels.
 
-    With A_ij = exp(-|x_i - x_j|^2 / (2 width^2)) / N, S(A) = ln(tr A^order) / (1 - order), taken from eigenvalues
-    in float64, and for order 1 its limit, their Shannon entropy. The joint entropy is that of A o B / tr(A o B),
-    o the product entry by entry, and the information S(A) + S(B) - S(A, B).
+    With A_ij = exp(-|x_i - x_j|^2 / (2 width^2)) / N, S(A) = ln(tr A^order) / (1 - order), from eigenvalues in
+    float64. For order 1 it is the limit, the Shannon entropy of the eigenvalues. The joint entropy is that of
+    A o B / tr(A o B), with o the elementwise product. The value is S(A) + S(B) - S(A, B).
 
     Args:
-        x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; about five `(samples, samples)`
-            float64 matrices are held, and eigenvalues take time in the cube of samples: minutes beyond 5,000.
-        y: likewise of the same samples; or `(samples,)` integer labels.
-        order: positive; 1.01 is that of the literature on information planes.
+        x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA. About five `(samples, samples)` float64
+            matrices are in memory, and time grows with the cube of the samples: minutes beyond 5,000.
+        y: another layer's outputs for the same samples, or `(samples,)` integer labels.
+        order: positive; the literature on information planes uses 1.01.
         x_width: positive, in activation units; or "median", the median of the distances that are not zero.
-        y_width: likewise; labels have none, and leave it as it is.
+        y_width: as `x_width`; leave it out for labels.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -92,7 +92,10 @@ def matrix_entropy_information(
 
 
 def _with_labels(kernel: Tensor, labels: Tensor, order: float, width: float, rule: str) -> MatrixEntropy:
-    """Kernels of labels are blocks: their eigenvalues are class frequencies, and a joint spectrum is one per class."""
+    """Compare a layer with labels, whose kernel is block diagonal.
+
+    Its eigenvalues are the class frequencies, and the joint spectrum is the union of one spectrum per class.
+    """
     members = [(labels == label).nonzero().squeeze(1) for label in torch.unique(labels)]
     frequencies = torch.tensor([len(part) for part in members], dtype=torch.double) / len(labels)
     joint = torch.cat([_spectrum(kernel[part][:, part]) * len(part) / len(labels) for part in members])
@@ -138,7 +141,7 @@ def _gaussian_kernel(activations: Tensor, width: Width) -> tuple[Tensor, float]:
     for start in range(0, len(squared), BLOCK):  # in place: each of these matrices is large
         rows = slice(start, start + BLOCK)
         squared[rows].mul_(-2).add_(norms[rows, None]).add_(norms)
-    # What rounding leaves of the distance of equal rows must not pass for a distance: it would be the median.
+    # The rounding error in the distance of equal rows must not count as a distance: it could become the median.
     squared[squared <= 2.0**-44 * norms.max()] = 0
     if width == "median":
         width = _median_distance(squared)
@@ -146,19 +149,19 @@ def _gaussian_kernel(activations: Tensor, width: Width) -> tuple[Tensor, float]:
 
 
 def _median_distance(squared: Tensor) -> float:
-    """Median of the distances that are not zero; 1, which changes nothing, where all samples are equal."""
+    """Return the median of the distances that are not zero; 1, which has no effect, if all samples are equal."""
     apart = squared[squared > 0]
     return math.sqrt(apart.median().item()) if len(apart) else 1.0
 
 
 def _spectrum(kernel: Tensor) -> Tensor:
-    """Eigenvalues of a kernel with ones on its diagonal, over its trace: they sum to 1."""
+    """Return the eigenvalues of a kernel with ones on its diagonal, divided by its trace so that they sum to 1."""
     values: Tensor = torch.linalg.eigvalsh(kernel / len(kernel)).cpu()
-    # What rounding leaves of zeros, some of it negative, would add up in orders below 1.
+    # Rounding errors of eigenvalues that are 0, some of them negative, would add up in orders below 1.
     return values.where(values > len(kernel) * 2.0**-52 * values.max(), 0.0)
 
 
 def _entropy(spectrum: Tensor, order: float) -> float:
-    """Renyi entropy of a spectrum, in nats."""
+    """Return the Renyi entropy of a spectrum, in nats."""
     value = torch.special.entr(spectrum).sum() if order == 1 else spectrum.pow(order).sum().log() / (1 - order)
     return float(value)

@@ -1,4 +1,4 @@
-"""Information between a layer and its labels from nearest neighbours, after a reduction fitted on other examples."""
+"""Ross' estimator: information between a layer and labels, from nearest neighbours of class probabilities."""
 
 import math
 from typing import Literal
@@ -13,12 +13,12 @@ from infoplane.estimators.neighbours import shifted, subsampling_error
 from infoplane.records.tables import ESTIMATE, LABEL_INFORMATION, POPULATION
 
 _REDUCTIONS = ("decoder", "none")
-_PARTS = 2  # of a subsample: smaller ones would hold too few samples of each class
-_PER_NEIGHBOUR = 10  # samples of a class: with k = 10 of 10 to 20 the value was wrong by 0.5 nats, thus by 0.08
-_NARROW = 32  # units up to which exact differences cost less than a matrix product
+_PARTS = 2  # of a subsample; smaller parts would have too few samples of each class
+_PER_NEIGHBOUR = 10  # least samples of a class per neighbour; k = 10 of 10 to 20 was wrong by 0.5 nats, this by 0.08
+_NARROW = 32  # up to this many units, exact differences cost less than a matrix product
 _BLOCK_BYTES = 32 * 2**20  # of distances at a time
-_COPIES = 1e-12  # squared distance, relative to squared norms, below which products tell nothing but rounding
-_AS_NEAR = 1 + 1e-9  # rounding must not part neighbours at equal distances
+_COPIES = 1e-12  # squared distances from products, relative to squared norms, are rounding errors below this
+_AS_NEAR = 1 + 1e-9  # tolerance, so that rounding does not separate neighbours at equal distances
 
 
 def ross_information(
@@ -32,35 +32,34 @@ def ross_information(
 ) -> Estimate:
     """Estimate I(T;Y) from the classes of nearest neighbours.
 
-    For each sample take the distance to its k-th neighbour of the same class, the k_i others of the class and the m_i
-    others of any class that are no farther, and the N_y samples of the class:
+    Take the distance of each sample to its k-th neighbour of the same class. With k_i the number of others of the class
+    that are no farther, m_i that of others of any class, and N_y the number of samples of the class:
 
         I(T;Y) = psi(N) + mean_i [psi(k_i) - psi(N_y) - psi(m_i)].
 
-    m_i counts the k-th neighbour itself, as in the paper, and is therefore 1 + the number of others strictly nearer.
-    Without ties k_i is k. Where the k-th neighbour is a copy of the sample, k_i and m_i count all copies and the sample
-    itself, as mixed KSG does (Gao et al. 2017), so no noise is needed and constant activations give exactly 0.
+    m_i counts the k-th neighbour itself, as in the paper, so it is 1 + the number of others that are strictly nearer.
+    Without ties k_i is k. If the k-th neighbour is a copy of the sample, k_i and m_i count all copies and the sample
+    itself, as mixed KSG does (Gao et al. 2017). So no noise is needed, and constant activations give exactly 0.
 
-    In many units no neighbour is near and the value collapses. So the layer is reduced: the linear decoders of
-    `decoded_information`, each fitted without one fold, turn the samples of that fold into square roots of class
-    probabilities. Their Euclidean distance, Hellinger's, is small where the decoder hardly tells samples apart, so
-    that within it the shares of the classes vary little; among logits or log-probabilities the value fell short by
-    0.1 nats. Neighbours are searched within the fold, and the folds averaged. By the data-processing inequality a
-    reduction only loses information. What the decoders did not learn is lost here too, but probabilities that are
-    merely wrong in value do no harm.
+    With many units no neighbour is near, and the value is far too low. So the layer is reduced first: the linear
+    decoders of `decoded_information`, each fitted without one fold, map the samples of that fold to square roots of
+    class probabilities. Their Euclidean distance (Hellinger's) is small where the decoder hardly separates samples, so
+    the class shares vary little within it. With logits or log-probabilities the value was 0.1 nats too low. Neighbours
+    are searched within the fold, and folds are averaged. By the data-processing inequality a reduction only loses
+    information. What the decoders did not learn is lost here too; badly calibrated probabilities do no harm.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
-        labels: `(samples,)` integers. The only sample of its class in a fold is left out.
-        neighbours: k; for each class at most a tenth of its samples in the fold, but at least 1. The paper takes all
-            other samples of a class that has fewer than k, which here was wrong by up to 0.5 nats.
-        folds: as in `decoded_information`; without a reduction all samples are one.
-        reduction: "decoder" as above; "none" searches among the activations as they are.
+        labels: `(samples,)` integers. A sample that is the only one of its class in a fold is left out.
+        neighbours: k; for each class at most a tenth of its samples in the fold, but at least 1. In the paper, a class
+            with fewer than k others uses all of them, which was wrong by up to 0.5 nats here.
+        folds: as in `decoded_information`; without a reduction all samples are one fold.
+        reduction: "decoder" as above; "none" uses the activations themselves.
         generator: source of the folds and of the subsamples that the error comes from.
 
     Returns:
-        I(T;Y) in nats: it can be negative or exceed H(Y), and has no ceiling. The standard error is given the
-        decoders, by subsampling; infinite where samples are too few for it.
+        I(T;Y) in nats: it can be negative or exceed H(Y), and has no ceiling. The standard error, for given decoders,
+        comes from subsampling; it is infinite if samples are too few for that.
 
     Raises:
         ValueError: an argument is outside the description above, or no fold has two samples of a class.
@@ -87,14 +86,14 @@ def ross_information(
 
 def _centred(activations: Tensor) -> Tensor:
     points = shifted(activations)
-    # Only ratios of distances count, and squares of the largest values must stay in range.
+    # Only ratios of distances matter, and the squares of the largest values must stay in range.
     largest = points.abs().max()
     points = points / largest if largest > 0 else points
     return points - points.mean(dim=0)
 
 
 def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: torch.Generator) -> Estimate:
-    """Average over pieces, each the points and the classes of a fold, by the samples that have a neighbour."""
+    """Average over folds, each with its points and classes, weighted by the samples that have a neighbour."""
     total, variance, samples = 0.0, 0.0, 0
     for points, classes in pieces:
 
@@ -122,7 +121,7 @@ def _average(pieces: list[tuple[Tensor, Tensor]], neighbours: int, generator: to
 
 
 def _terms(points: Tensor, classes: Tensor, neighbours: int) -> Tensor:
-    """The terms of the mean over samples that share their class with another, `(samples,)` float64."""
+    """Return the terms of the mean, `(samples,)` float64, for samples whose class has another sample."""
     sizes = torch.bincount(classes)[classes]
     shared = sizes > 1
     points, classes = points[shared.to(points.device)], classes[shared].to(points.device)

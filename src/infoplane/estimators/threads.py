@@ -1,4 +1,4 @@
-"""One thread where the work is many small operations."""
+"""Run a block of code on one thread, which is faster for many small operations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from threadpoolctl import ThreadpoolController
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run the CPU operations of torch, numpy and scipy inside the block on one thread, and put the numbers back.
+    """Run the CPU operations of torch, numpy and scipy inside the block on one thread; then restore the settings.
 
-    Threads meet at the end of every operation. A decoder is some thousand operations on small matrices: two threads
-    gain a fifth at best, at 5,000 x 16,384, and where the system keeps both on one core they take up to 15 times as
-    long, each waiting for the other's turn. The threads of scipy's linear algebra wait in a loop that occupies a core.
+    Threads wait for each other at the end of every operation. Fitting a decoder takes some thousand operations on small
+    matrices. Two threads save a fifth of the time at best, at 5,000 x 16,384. If the system runs both on one core, they
+    take up to 15 times as long. The waiting threads of scipy's linear algebra also occupy a core.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -27,5 +27,5 @@ def one_thread() -> Iterator[None]:
 
 @cache
 def _linear_algebra() -> ThreadpoolController:
-    """Find the libraries that are loaded: once, since that takes milliseconds."""
+    """Find the loaded libraries, once only, since that takes milliseconds."""
     return ThreadpoolController()

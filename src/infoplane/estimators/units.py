@@ -1,4 +1,4 @@
-"""Units brought to mean 0 and variance 1 at any offset and scale, block by block."""
+"""Standardise units to mean 0 and variance 1, at any offset and scale, block by block."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -7,22 +7,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_FARTHEST = 1e15  # standard deviations; products of more would leave the range of float32
-_CACHED = 2**19  # numbers that stay in a core's cache; below 16 rows each block costs more than it saves
+_FARTHEST = 1e15  # standard deviations; products of larger values would leave the range of float32
+_CACHED = 2**19  # numbers that fit a core's cache; a block of fewer than 16 rows costs more than it saves
 
 
 def row_blocks(samples: int, features: int, device: torch.device) -> Iterator[slice]:
-    """Cut samples into blocks of rows that a CPU keeps in its cache from one use to the next."""
+    """Cut samples into blocks of rows that fit the cache of a CPU."""
     step = max(16, _CACHED // features) if device.type == "cpu" else samples
     for start in range(0, samples, step):
         yield slice(start, min(start + step, samples))
 
 
 class Origin(NamedTuple):
-    """Where differences of each unit are taken from, and in which measure, both `(features,)` float64.
+    """Origin and scale of the differences of each unit, both `(features,)` float64.
 
-    The origin is one of the unit's values, so that a common offset costs no digits; the measure keeps squares of very
-    small and very large differences in the range of float64.
+    The origin is one of the unit's values, so that a common offset costs no digits. The scale (`measure`) keeps squares
+    of very small and very large differences in the range of float64.
     """
 
     value: Tensor
@@ -30,7 +30,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, activations: Tensor) -> "Origin":
-        """Choose them for all samples, `(samples, features)`.
+        """Choose origin and scale for all samples, `(samples, features)`.
 
         Raises:
             ValueError: differences of a unit leave the range of float64.
@@ -45,13 +45,13 @@ class Origin(NamedTuple):
         return cls(value, torch.where(farthest > 0, farthest, 1.0))
 
     def differences_(self, activations: Tensor) -> Tensor:
-        """Return activations, `(rows, features)`, relative to the origin, in float64; they may be written over."""
+        """Return activations, `(rows, features)`, relative to the origin, in float64; the input may be overwritten."""
         differences = activations.double().sub_(self.value)
         return differences if self.measure is None else differences.div_(self.measure)
 
 
 class Moments(NamedTuple):
-    """Of differences from an origin, in float64; those of a union follow without cancellation."""
+    """Moments of differences from an origin, in float64. Two sets can be combined without cancellation."""
 
     samples: int
     mean: Tensor  # (features,)
@@ -77,7 +77,7 @@ def moments(activations: Tensor, rows: Tensor, origin: Origin) -> Moments:
 
 
 def pooled(one: Moments, other: Moments) -> Moments:
-    """Moments of the examples of both.
+    """Return the moments of the union of two sets of examples.
 
     Source: Chan, Golub & LeVeque (1983), Am. Stat. 37(3), 242, the pairwise algorithm.
     """
@@ -92,7 +92,7 @@ def pooled(one: Moments, other: Moments) -> Moments:
 
 
 class Standardisation(NamedTuple):
-    """Brings units to mean 0 and variance 1; units whose values are all equal to 0."""
+    """Scales units to mean 0 and variance 1, and constant units to 0."""
 
     origin: Origin
     mean: Tensor  # (features,) of the differences from the origin
@@ -100,7 +100,7 @@ class Standardisation(NamedTuple):
 
     @classmethod
     def by(cls, found: Moments, origin: Origin) -> "Standardisation":
-        """Take mean and variance from these examples."""
+        """Return the standardisation by the mean and variance of some examples."""
         spread = (found.squares / found.samples).sqrt()
         return cls(origin, found.mean, torch.where(found.highest > found.lowest, 1 / spread, 0.0))
 

@@ -1,4 +1,4 @@
-"""The versions of the measured examples: as they are, and under each named attack."""
+"""Versions of the measured examples: the originals, and those that each named attack makes of them."""
 
 import re
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ _NAME = re.compile(r"[\w.+-]+")
 
 
 def measured_attacks(config: FlowConfig) -> dict[str, Attack]:
-    """Return the attacks that the settings name, by the names of their examples in the records.
+    """Return the attacks that the settings name. The keys are the names of their examples in the records.
 
     Raises:
-        UserError: as `attacks.attacks_named`, or a function of the user's own makes no attack.
+        UserError: as `attacks.attacks_named`, or a function of the user's own does not return an attack.
     """
     specs = attacks_named(config.attacks, config.attack.norm)
     return {examples: spec.build(config.attack) for examples, spec in specs.items()}
 
 
 def attacks_by_name(attack: Attack | Mapping[str, Attack] | None) -> dict[str, Attack]:
-    """Return attacks by the names of their examples in the records; one without a name makes adversarial examples.
+    """Return attacks by the names of their examples in the records. A single attack gets the name "adversarial".
 
     Raises:
-        ValueError: a name is that of the original examples or no word, or an attack cannot be called.
+        ValueError: a name is "original" or not a word, or an attack is not callable.
     """
     if attack is None:
         return {}
@@ -65,9 +65,9 @@ def versions_of(
         model: in evaluation mode.
         attacks: by the names of their examples.
         seed: of the training.
-        training: its name.
-        epoch: completed.
-        team: processes that deal the batches out.
+        training: name of the training.
+        epoch: number of completed epochs.
+        team: processes that share the batches.
 
     Raises:
         ValueError: what an attack returned breaks its contract (`attacks.apply_attack`).

@@ -1,4 +1,4 @@
-"""What decoders read in one layer: of the label, and of the class that examples are misclassified as."""
+"""Decode a layer: information about the label, and about the class that examples are misclassified as."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,14 +12,15 @@ from infoplane.measuring.fitted_decoders import label_sets
 from infoplane.measuring.layer_outputs import Version, When
 from infoplane.records.tables import MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 
-MISTAKES = 50  # misclassified examples: of fewer a decoder learns nothing
+MISTAKES = 50  # least number of misclassified examples; a decoder learns nothing from fewer
 
 
 def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
-    """Yield what decoders find in a version: refitted to it, and those of undistorted originals.
+    """Yield the information that decoders find in one version of the examples.
 
-    At thorough measurements decoders are fitted to each version; those of originals are applied to all others. Of
-    distorted examples, decoders of the undistorted originals are applied to every version.
+    At thorough measurements, new decoders are fitted to each version. The decoders of the originals are also applied
+    to all other versions. Where examples are distorted, the decoders of the undistorted originals are applied to every
+    version.
     """
     if not version.decodable:
         return
@@ -37,10 +38,10 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
 
 
 def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInformation]) -> Iterator[Estimate]:
-    """What a layer encodes of the wrong classes and of the right ones, of the misclassified examples alone.
+    """Yield what a layer encodes about the wrong classes and about the true ones, for misclassified examples only.
 
-    Decoders of originals have no permuted twin here, for they were fitted to another question; 0 is what they give
-    where they know nothing, and less where they are misled.
+    Decoders of originals have no null here, since they were fitted to the true labels. They give 0 where the layer is
+    not predictive, and less than 0 where it misleads them.
     """
     layer, labels = version.layer, version.labels.cpu()
     among = (predicted != labels) & torch.isin(predicted, labels)
@@ -57,5 +58,5 @@ def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInfo
 
 
 def _with_null(found: Sequence[HeldOutInformation]) -> HeldOutInformation:
-    """Return the first, with a null from all others."""
+    """Return the first result, with a null made of all others, which were fitted to permuted labels."""
     return replace(found[0], null=null_from([one.value for one in found[1:]])) if found[1:] else found[0]

@@ -1,4 +1,4 @@
-"""Passing many images through a model: accuracy, attacked images, and the outputs of its layers."""
+"""Evaluate a model on many images: accuracy, attacked images, and the outputs of its layers."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,13 +37,13 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALONE) -> Evaluation:
-    """Return how `model` does on the images, in the mode it is in.
+    """Return accuracy, loss and predictions of `model` on the images. The mode of the model is not changed.
 
     Args:
-        model: returns logits, bare or as `logits` of a larger output.
+        model: returns logits, either directly or as the field `logits` of its output.
         images: `(n, channels, height, width)`, uint8 or float in [0, 1].
-        labels: `(n,)` integers, the places of the classes among the logits.
-        team: deals the batches out; all processes return the same.
+        labels: `(n,)` integers, the indices of the classes among the logits.
+        team: processes that share the batches; all return the same result.
 
     Raises:
         ValueError: the model cannot take the images, returns no logits or NaN, or a label has no logit.
@@ -67,7 +67,7 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALON
 
 
 def check_classifies(model: nn.Module, images: Tensor, labels: Tensor) -> None:
-    """Raise ValueError, as `evaluate` would, where the first two images show that the model does not suit the data."""
+    """Raise the ValueError of `evaluate` if the first two images show that the model does not fit the data."""
     with torch.no_grad():
         logits = _logits(model, images[:2], memory_format(model))
     check_class_places(labels_within(labels.long()), logits.shape[1])
@@ -86,14 +86,14 @@ def _logits(model: nn.Module, images: Tensor, layout: torch.memory_format) -> Te
 
 
 class _Batch(NamedTuple):
-    start: int  # first: batches sort by it
+    start: int  # index of the first image; the first field, so that batches sort by it
     confidence: Tensor
     predicted: Tensor
     loss: float  # sum over its images
 
 
 def prediction_counts(labels: Tensor, predicted: Tensor, confidence: Tensor) -> list[Prediction]:
-    """Count which classes are taken for which, in ascending order: `Performance.predictions`.
+    """Count how often each class is classified as each other one, in ascending order, for `Performance.predictions`.
 
     Args:
         labels: `(n,)` integers.
@@ -119,10 +119,10 @@ def attack_images(
     team: Team = ALONE,
     name: str = "",
 ) -> Tensor:
-    """Return all `images`, float in [0, 1], attacked batch by batch; a team deals the batches out.
+    """Attack all `images`, float in [0, 1], batch by batch. The processes of a team share the batches.
 
-    Every batch has draws of its own, so that they do not depend on the number of processes. Warns once of what several
-    batches have in common (`AttackWarning`), with the attack's name where one is given.
+    The random draws of a batch depend on its position only, not on the number of processes. A warning that several
+    batches raise (`AttackWarning`) is given once, with the attack's name if there is one.
 
     Raises:
         ValueError: what the attack returned breaks its contract (`attacks.apply_attack`).
@@ -159,11 +159,11 @@ def _of_one_image(model: nn.Module, images: Tensor, layers: Sequence[str]) -> di
 
 
 def running_layers(model: nn.Module, images: Tensor, layers: Sequence[str]) -> tuple[str, ...]:
-    """Return those of `layers` that run when `model` classifies an image: heads that only training uses do not.
+    """Return those of `layers` that run when `model` classifies an image, e.g. without heads that only training uses.
 
     Args:
         model: in evaluation mode.
-        images: of which the first is taken.
+        images: the first of them is used.
         layers: names of modules.
     """
     modules, ran = named_layers(model), set[str]()
@@ -183,8 +183,8 @@ def running_layers(model: nn.Module, images: Tensor, layers: Sequence[str]) -> t
 def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
     """Yield each layer's name and its outputs for all images, `(n, features)`, in the order of `layers`.
 
-    A module that one pass calls twice yields its second outputs as `name#2`. Layers are gathered together while they
-    fit `ACTIVATION_BYTES`; more of them cost further passes instead of memory.
+    If one pass calls a module twice, its second outputs have the name `name#2`. One pass gathers as many layers as fit
+    `ACTIVATION_BYTES`. Further layers need further passes, so that memory stays bounded.
 
     Raises:
         ValueError: as `stream_activations`.

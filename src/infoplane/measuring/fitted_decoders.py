@@ -1,4 +1,4 @@
-"""Decoders of one layer, fitted with the same folds and permutations for every layer, epoch and version."""
+"""Fit the decoders of one layer, with the same folds and permutations for every layer, epoch and version."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from infoplane.estimators import DecodedInformation, decoded_information, label_permutations
 from infoplane.randomness import seeded_generator
 
-DECODABLE = 10  # examples: two for each fold of the decoders
+DECODABLE = 10  # least number of examples: two for each fold of the decoders
 
 
 def fitted_decoders(
@@ -17,8 +17,8 @@ def fitted_decoders(
     Args:
         activations: `(samples, features)`, at least `DECODABLE` samples.
         labels: `(samples,)` integers.
-        examples_seed: of folds and permutations.
-        permutations: at least 0.
+        examples_seed: seed of folds and permutations.
+        permutations: number of permuted label sets, at least 0.
     """
     return [
         decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))

@@ -1,6 +1,6 @@
-"""Instruments: all that is known of each way to measure a layer.
+"""Instruments: each way to measure a layer, with its names, times and noises.
 
-`INSTRUMENTS` is the one list. Measuring goes through it, and tables, figures and pages take names and order from it.
+`INSTRUMENTS` is the only list of them. Measuring loops over it; tables, figures and pages take names and order from it.
 To add an estimator, write it in a file of its own and add its `Instrument` to the list.
 """
 
@@ -31,15 +31,15 @@ Taken = Iterator[tuple[Estimate, dict[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
-    """One way to measure a layer: when it is taken, how, and what readers call its estimators.
+    """One way to measure a layer: when it is used, how, and the labels of its estimators.
 
     Attributes:
-        labels: by the estimators' names in the records: what readers see.
-        labels_of: by (estimator, quantity), where what it is of that quantity needs words of its own.
-        when: it is taken.
-        noises: modes of the noise that it adds: FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; none for one without noise.
-            `version.noises` then holds those that are due.
-        measure: from one version of a layer to estimates, each with further columns of its row, say its bin width.
+        labels: the text that readers see, by the estimator's name in the records.
+        labels_of: a more precise text, by (estimator, quantity), e.g. whether the value is a bound of that quantity.
+        when: at which epochs the instrument is used.
+        noises: modes of the noise that it adds: FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; empty if it adds none.
+            `version.noises` holds those that are due.
+        measure: from one version of a layer to estimates, each with further columns of its row, e.g. its bin width.
     """
 
     labels: Mapping[str, str]
@@ -59,7 +59,7 @@ def _noisy(version: Version) -> Taken:
 
 
 def _kde(version: Version) -> Taken:
-    """All quantities at every noise; the entropies of single classes at the fixed one."""
+    """Yield all quantities at every noise; the entropies of single classes at the fixed noise only."""
     noises = version.noises
     kdes = kde_sweep(
         version.activations,
@@ -80,7 +80,7 @@ def _binned(version: Version) -> Taken:
         yield estimate, {"bin_width": width, "singleton_fraction": binned.singleton_fraction}
 
 
-# The most trustworthy first: readers see them in this order.
+# Readers see the instruments in this order: the most reliable one first.
 INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(
         labels={DECODED: "Decoded", DECODED_TRANSFER: "Decoded (decoders trained on clean)"},
@@ -100,7 +100,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     ),
     Instrument(
         labels={KDE_KL: "KDE (KL)", KDE_BD: "KDE (BD)", KDE_MIXED: "KDE (mixed)"},
-        # One kind in both terms bounds I(X;T), while the difference of two such bounds only estimates I(T;Y).
+        # Each kind bounds I(X;T). I(T;Y) is the difference of two such bounds, hence only an estimate.
         labels_of={
             (KDE_KL, INPUT_INFORMATION): "KDE upper bound (KL)",
             (KDE_BD, INPUT_INFORMATION): "KDE lower bound (BD)",

@@ -1,4 +1,4 @@
-"""The measurements of one layer, on all versions of the examples, as records."""
+"""Measure one layer on all versions of the examples, and return records."""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from infoplane.measuring.to_records import record
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import CLASS_ENTROPY, INPUT_INFORMATION, ORIGINAL, Geometry, Measurement
 
-COMPARABLE = 4  # examples: fewer leave the debiased similarity undefined
+COMPARABLE = 4  # least number of examples; the debiased similarity is undefined for fewer
 
 
 class LayerFacts(TypedDict):
-    """Where a measurement comes from: the first columns of its records, but for the examples."""
+    """Where a measurement comes from: the first columns of its records, except the column `examples`."""
 
     study: str
     seed: int
@@ -34,21 +34,21 @@ class LayerFacts(TypedDict):
 
 @with_short_repr
 class LayerRecords(NamedTuple):
-    """What was found about one layer."""
+    """The records of one layer."""
 
     measurements: list[Measurement]
     geometry: list[Geometry]
 
 
 def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
-    """Return what the instruments that are due say about one layer, in nats.
+    """Apply the instruments that are due to one layer, and return their values in nats.
 
     Args:
-        outputs: the layer, and how it is to be measured.
+        outputs: the layer's outputs, and the settings of the measurement.
         facts: the first columns of the records.
 
     Raises:
-        ValueError: the activations or labels are not as the estimators need them.
+        ValueError: an estimator refuses the activations or labels.
     """
     records = LayerRecords([], [])
     for examples, activations in outputs.versions.items():
@@ -63,7 +63,7 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
 
 
 def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
-    """Let the distinct inputs limit I(X;T) and H(T|y), in place of the distinct activations."""
+    """Use the number of distinct inputs, not of distinct activations, for the ceilings of I(X;T) and H(T|y)."""
     if inputs is None or estimate.quantity not in (INPUT_INFORMATION, CLASS_ENTROPY):
         return estimate
     own = inputs.cpu() if estimate.rows is None else inputs.cpu()[estimate.rows]
@@ -71,7 +71,7 @@ def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
 
 
 def _geometry(version: Version, facts: Mapping[str, Any]) -> Geometry:
-    """Scale and clustering, and how far the outputs moved from those of the originals."""
+    """Return scale, clustering, and the similarity of the outputs to those for the originals."""
     originals = version.layer.versions.get(ORIGINAL) if version.examples != ORIGINAL else None
     return Geometry(
         **facts,

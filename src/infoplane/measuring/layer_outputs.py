@@ -1,4 +1,4 @@
-"""One layer's outputs, and how they are to be measured: what instruments are given."""
+"""Outputs of one layer, with the settings of their measurement: the input of instruments. Chooses the noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ GROUPS = 20
 
 
 class When(Enum):
-    """When an instrument is taken."""
+    """The epochs at which an instrument is used."""
 
     EVERY_EPOCH = "at every measured epoch"
     THOROUGH_EPOCHS = "at about 12 logarithmically spaced epochs, and the last"
@@ -30,7 +30,7 @@ class When(Enum):
 
 
 def due(*, thorough: bool = False, final: bool = False) -> frozenset[When]:
-    """Return what is to be taken at an epoch."""
+    """Return which instruments are due at an epoch."""
     return frozenset(
         {When.EVERY_EPOCH} | ({When.THOROUGH_EPOCHS} if thorough else set()) | ({When.LAST_EPOCH} if final else set())
     )
@@ -57,36 +57,36 @@ class Noise(NamedTuple):
 
 @with_short_repr
 class Undistorted(NamedTuple):
-    """What one layer gave for the undistorted examples: distorted ones are measured against it."""
+    """Results of one layer for the undistorted examples, the reference for distorted ones."""
 
-    unit_variances: Mapping[str, float]  # by version: what their relative noise is relative to, at every level
-    decoders: Sequence[DecodedInformation]  # fitted on originals: to their labels, then to permuted ones; or none
+    unit_variances: Mapping[str, float]  # by version: the scale of the relative noise, at every level
+    decoders: Sequence[DecodedInformation]  # fitted on originals to the labels, then to permuted ones; may be empty
 
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)
 class LayerOutputs:
-    """The outputs of one layer for all versions of the same examples, and how they are to be measured.
+    """The outputs of one layer for all versions of the same examples, with the settings of their measurement.
 
-    Permutations, folds and noise depend on `examples_seed` alone, so they are the same for every layer, epoch,
-    version and training seed, and differences stay paired.
+    Permutations, folds and noise depend on `examples_seed` alone. They are the same for every layer, epoch, version
+    and training seed, so that differences are paired.
 
     Attributes:
         versions: by name, originals first: `(samples, features)` outputs for the same examples.
         labels: `(samples,)` integers.
         groups: `(samples,)`, from `stratified_groups`.
         settings: noise, bins and permutations.
-        due: what is to be taken.
-        examples_seed: of permutations, folds and noise.
-        inputs: by version `(samples,)` integers, equal where the inputs are: they give the ceilings of I(X;T) and
-            H(T|y). Without them distinct activations do, and a layer that maps all inputs to a few points looks
-            saturated.
-        predicted: for some versions `(samples,)` classes that the network predicts: what the layer encodes of these,
-            where they are wrong, is measured too.
-        undistorted: of distorted examples, what the same layer gave before: their relative noise is that of the
-            undistorted version, so that along a distortion only the outputs change, and decoders of the undistorted
-            originals are applied to every version.
-        every_mistake: fit decoders of the predicted classes even where nothing thorough is due.
+        due: which instruments are due.
+        examples_seed: seed of permutations, folds and noise.
+        inputs: by version `(samples,)` integers, equal exactly where the inputs are. They give the ceilings of I(X;T)
+            and H(T|y). Without them distinct activations give the ceilings, and a layer that maps all inputs to a few
+            points looks saturated.
+        predicted: for some versions, `(samples,)` classes that the network predicts. What the layer encodes about the
+            wrong ones is measured too.
+        undistorted: for distorted examples, the results of the same layer without distortion. Relative noise is scaled
+            by the undistorted variance, so that along a distortion only the outputs change. The decoders of the
+            undistorted originals are applied to every version.
+        every_mistake: fit decoders of the predicted classes also where no thorough measurement is due.
     """
 
     versions: Mapping[str, Tensor]
@@ -107,13 +107,13 @@ class LayerOutputs:
 
     @cached_property
     def decoders_of_originals(self) -> Sequence[DecodedInformation]:
-        """Decoders of undistorted originals: to the labels, then to permuted ones; none where none are fitted."""
+        """Decoders fitted on undistorted originals to the labels, then to permuted ones; may be empty."""
         if self.undistorted:
             return self.undistorted.decoders
         return self.fitted(self.versions[ORIGINAL], self.labels) if When.THOROUGH_EPOCHS in self.due else ()
 
     def fitted(self, activations: Tensor, labels: Tensor) -> list[DecodedInformation]:
-        """Fit decoders to labels, then to permuted ones: at the last epoch, and of distorted examples."""
+        """Fit a decoder to the labels; at the last epoch, and for distorted examples, also to permuted labels."""
         null = When.LAST_EPOCH in self.due or (self.undistorted and When.THOROUGH_EPOCHS in self.due)
         return fitted_decoders(
             activations,
@@ -155,14 +155,14 @@ class Version(NamedTuple):
 
     @property
     def decodable(self) -> bool:
-        """Whether there are examples enough for decoders."""
+        """Whether there are enough examples to fit decoders."""
         return len(self.labels) >= DECODABLE
 
     @property
     def noises(self) -> list[Noise]:
-        """The noises to measure at; a layer without any variance has no relative noise.
+        """The noises to measure at. A layer without any variance has no relative noise.
 
-        Swept noise is taken at the last epoch only.
+        Swept noise is used at the last epoch only.
         """
         scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
         found = [Noise(FIXED_NOISE, self.settings.noise_variance)]
@@ -180,7 +180,7 @@ class Version(NamedTuple):
 
 
 def stratified_groups(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Deal each class out over `GROUPS` groups at random, so that every group has the class proportions of the whole.
+    """Divide each class at random over `GROUPS` groups, so that every group has the class proportions of the whole.
 
     Args:
         labels: `(samples,)` integers.

@@ -1,4 +1,4 @@
-"""The information plane of a model at one epoch, on one fixed set of examples, original and attacked."""
+"""Information plane: measure all layers of a model on one fixed set of examples, original and attacked."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -58,40 +58,40 @@ class PlaneRecords(NamedTuple):
 
 @with_short_repr
 class Distorted(NamedTuple):
-    """Versions of the examples that were distorted, after the attack where there was one."""
+    """Distorted versions of the examples. If there was an attack, the distortion was applied after it."""
 
     distortion: str  # name in the records
     level: float
     versions: Mapping[str, Tensor]  # by name, "original" first: each like the images of the plane
     undistorted: Mapping[str, Undistorted]  # by layer
-    mistaken_for: Mapping[str, Tensor] = {}  # by version, `(n,)` classes that it is taken for without the distortion
-    every_mistake: bool = False  # refit decoders of those classes at every layer, not at the last alone
+    mistaken_for: Mapping[str, Tensor] = {}  # by version, `(n,)` classes predicted without the distortion
+    every_mistake: bool = False  # refit decoders of those classes at every layer, not only at the last
     textures: Tensor | None = None  # (n,) classes of the images that lent their texture, where one was exchanged
 
 
 class InformationPlane:
-    """Measures models, again and again, on the same examples with the same permutations, so that results are paired.
+    """Measures models repeatedly on the same examples with the same permutations, so that results are paired.
 
-    A training loop of one's own calls `measure` at each epoch; `measurements`, `geometry` and `performance` hold all
-    rows so far. An epoch that is measured again, say by a cell of a notebook that is run twice, replaces the rows that
-    it had.
+    Call `measure` at each epoch of your training loop. `measurements`, `geometry` and `performance` hold all rows so
+    far. If an epoch is measured again, e.g. by running a notebook cell twice, the new rows replace the old ones.
 
     Args:
-        images: `(n, channels, height, width)` float32 in [0, 1]; all of them are measured, and none is written to.
-        labels: `(n,)` integers of any type, the places of the classes among the model's logits.
+        images: `(n, channels, height, width)` float32 in [0, 1]. All are measured; they are not modified.
+        labels: `(n,)` integers of any type, the indices of the classes among the model's logits.
         layers: names of the modules to probe; by default `model.probed_layers`, or every convolution and linear layer
             that runs when the model classifies an image.
-        attack: makes the adversarial examples: any callable like `attacks.Attack`, say `LinfPGD`. Several, say
-            `{"adversarial": LinfPGD(...), "mine": my_attack}`, are measured in one plane, each under its name in the
-            column `examples`. What they return is checked, and what they move of the model is put back
-            (`attacks.apply_attack`). None measures original examples only.
+        attack: makes the adversarial examples: any callable like `attacks.Attack`, e.g. `LinfPGD`. A dict of several,
+            e.g. `{"adversarial": LinfPGD(...), "mine": my_attack}`, is measured in one plane, each attack under its
+            name in the column `examples`. `attacks.apply_attack` checks what an attack returns and restores what it
+            changes in the model. None measures original examples only.
         settings: noise, bins and permutations.
-        seed: of the training, for the records and the attack's draws.
-        examples_seed: of permutations and groups; keep it the same over training seeds, so that they stay paired.
-        study: name in the records.
-        split: name in the records, where the images come from.
-        team: processes that measure together, each with the same arguments: batches and layers are dealt out, and all
-            get the same records.
+        seed: seed of the training, for the records and the attack's draws.
+        examples_seed: seed of permutations and groups. Use the same one for all training seeds, so that results are
+            paired.
+        study: name of the study in the records.
+        split: name of the images' split in the records.
+        team: processes that measure together, each with the same arguments. They share batches and layers, and all get
+            the same records.
 
     Raises:
         ValueError: images, labels or `attack` are not as described.
@@ -130,17 +130,17 @@ class InformationPlane:
 
     @property
     def measurements(self) -> pl.DataFrame:
-        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`); `infoplane.flat` makes it a CSV."""
+        """All measurements so far, one row each (`records.MEASUREMENT_SCHEMA`). See `infoplane.flat` for CSV files."""
         return measurement_table(row for records in self._records.values() for row in records.measurements)
 
     @property
     def geometry(self) -> pl.DataFrame:
-        """Where the layers' outputs lie so far, one row each (`records.GEOMETRY_SCHEMA`)."""
+        """Geometry of the layers' outputs so far, one row per measured layer (`records.GEOMETRY_SCHEMA`)."""
         return geometry_table(row for records in self._records.values() for row in records.geometry)
 
     @property
     def performance(self) -> pl.DataFrame:
-        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`), likewise."""
+        """Accuracy and loss on the measured examples so far (`records.PERFORMANCE_SCHEMA`)."""
         return performance_table(row for records in self._records.values() for row in records.performance)
 
     def measure(
@@ -155,30 +155,31 @@ class InformationPlane:
         gradient_evaluations: int = 0,
         seconds: float = 0.0,
     ) -> PlaneRecords:
-        """Place every layer of `model` on the plane, in evaluation mode and float32; the model stays as it was.
+        """Measure every layer of `model`, in evaluation mode and float32. The model is not changed.
 
         Args:
-            model: maps float32 images to logits, on the device of the images; the logits may be the field `logits` of
+            model: maps float32 images to logits, on the device of the images. The logits may be the field `logits` of
                 a dict, a named tuple or a `ModelOutput`.
-            epoch: completed epochs, for the records. Rows that this epoch of this training has already are replaced.
+            epoch: completed epochs, for the records. Rows that this epoch of this training already has are replaced.
             training: name of the training, for the records.
-            thorough: take decoders and the value between the KDE bounds too, at several times the cost; of distorted
-                examples at the last layer only, while decoders of undistorted originals read every layer.
-            final: of the last epoch: sweep the noise, refit the decoders to permuted labels, and decode the classes
-                that attacked examples are mistaken for.
-            distorted: measured in place of the examples and of the attack on them.
-            gradient_evaluations: spent on training so far, for the records.
-            seconds: spent on training so far, for the records.
+            thorough: also fit decoders and take the Monte Carlo value between the KDE bounds, at several times the
+                cost. For distorted examples this is done at the last layer only; decoders of undistorted originals
+                are applied at every layer.
+            final: the last epoch: also sweep the noise, refit the decoders to permuted labels, and decode the classes
+                that attacked examples are misclassified as.
+            distorted: measured in place of the original and attacked examples.
+            gradient_evaluations: used by training so far, for the records.
+            seconds: used by training so far, for the records.
 
         Raises:
-            ValueError: the model cannot take the images or returns no logits for the labels; a layer does not exist, is
-                not called equally often for all images, or its output is not finite; the message names it.
+            ValueError: the model cannot take the images, or has no logit for a label; a layer does not exist, is not
+                called equally often for all images, or has an output that is not finite. The message names the layer.
         """
         records = PlaneRecords([], [], [])
         with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
             check_classifies(model, self._images, self._labels)
             layers = self._layers or self._running_layers(model)
-            recorded_names(model, [self._images], layers)  # what is wrong with a layer is said with its name
+            recorded_names(model, [self._images], layers)  # raises an error that names the layer
             versions = distorted.versions if distorted else self._versions(model, training, epoch)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
@@ -204,7 +205,7 @@ class InformationPlane:
                         seconds=seconds,
                     )
                 )
-            # Layer by layer through all versions: what happened to the originals' representation needs both.
+            # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.
             names = recorded_names(model, versions.values(), layers)
             passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
             inputs = {examples: _distinct(images) for examples, images in versions.items()}
@@ -244,7 +245,7 @@ class InformationPlane:
         return records
 
     def _running_layers(self, model: nn.Module) -> tuple[str, ...]:
-        """The layers that the model names or, of all with weights, those that run; the others are warned of."""
+        """Return the layers that the model names, or else the layers with weights that run; warn of the others."""
         if own := chosen_layers(model):
             return own
         layers = default_layers(model)
@@ -256,7 +257,7 @@ class InformationPlane:
         return running
 
     def _versions(self, model: nn.Module, training: str, epoch: int) -> dict[str, Tensor]:
-        """The examples by name: as they are, and attacked in this state of the model."""
+        """Return the examples by name: the originals, and those attacked in this state of the model."""
         return versions_of(
             self._images,
             self._labels,
@@ -274,5 +275,5 @@ def _share(predicted: Tensor, classes: Tensor | None) -> float | None:
 
 
 def _distinct(images: Tensor) -> Tensor:
-    """Return one integer per image, `(n,)`, equal exactly where images are."""
+    """Return one integer per image, `(n,)`, equal exactly where the images are equal."""
     return distinct_rows(images.flatten(start_dim=1), torch.zeros(len(images), dtype=torch.long))

@@ -1,4 +1,4 @@
-"""What the named layers of any network put out: recorded in one forward pass, gathered or streamed over many."""
+"""Record the outputs of named layers of any network: in one forward pass, or gathered or streamed over many."""
 
 import difflib
 import sys
@@ -20,16 +20,16 @@ Consumer = Callable[[str, slice, Tensor], None]  # layer, rows among all images,
 
 @contextmanager
 def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Record the outputs of named layers, `(batch, features)`; each forward pass of `model` replaces the last.
+    """Record the outputs of named layers, `(batch, features)`. Each forward pass of `model` replaces the last record.
 
-    Records are detached copies on the layer's device and in its float type, flattened per sample in the order
-    channels, height, width whatever the memory format. A layer that runs more than once in a forward pass appears as
-    `name`, `name#2` and so on; of a layer that puts out several tensors, the first is recorded. Only what runs within
-    a forward pass of the whole model counts, so recomputation in a backward pass (checkpointing) adds nothing. A model
-    that calls itself in its forward pass makes one pass: the layers of all its inner calls are numbered.
+    Records are detached copies on the layer's device and in its float type. They are flattened per sample in the order
+    channels, height, width, whatever the memory format. A layer that runs more than once in a forward pass appears as
+    `name`, `name#2` and so on. If a layer outputs several tensors, the first is recorded. Only calls within a forward
+    pass of the whole model are recorded, so recomputation in a backward pass (checkpointing) adds nothing. If a model
+    calls itself in its forward pass, that is one pass: the layers of all its inner calls are numbered.
 
     Names are those of the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`. A compiled graph
-    runs no hooks that came after it, so inside the block compiled code runs uncompiled, in the original precision and
+    ignores hooks that are added later, so inside the block compiled code runs uncompiled, in the original precision and
     order of operations.
 
     Args:
@@ -37,15 +37,15 @@ def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict
         layers: names as in `model.named_modules()`, each once.
 
     Raises:
-        ValueError: `layers` is empty, repeats a name or holds an unknown one; `model` scatters its batch over several
-            devices; during a forward pass, a layer puts out no tensor with a batch dimension; at the end of the
-            block, a layer recorded nothing.
+        ValueError: `layers` is empty, repeats a name or holds an unknown one; `model` splits its batch over several
+            devices; a layer outputs no tensor with a batch dimension; or a layer has recorded nothing by the end of
+            the block.
     """
     root, modules = unwrapped(model), named_layers(model)
     _check_layers(layers, list(modules))
     recorded: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
-    depth = 0  # of calls of the model: inside a pass it may call itself
+    depth = 0  # nested calls of the model, which may call itself
 
     def begin(_root: nn.Module, _args: object) -> None:
         nonlocal depth
@@ -65,14 +65,14 @@ def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict
         key = name if calls[name] == 1 else f"{name}#{calls[name]}"
         recorded[key] = _per_sample(output, name)
 
-    with ExitStack() as cleanup:  # the hooks leave with the block, also after an error
-        # Without dynamo loaded nothing can be compiled, and loading it takes seconds.
+    with ExitStack() as cleanup:  # removes the hooks, also after an error
+        # If dynamo is not loaded, nothing is compiled; loading it here would take seconds.
         if "torch._dynamo" in sys.modules:
             cleanup.enter_context(torch.compiler.set_stance("force_eager"))
         cleanup.callback(root.register_forward_pre_hook(begin, prepend=True).remove)
         cleanup.callback(root.register_forward_hook(end, always_call=True).remove)
         for name in layers:
-            # prepend: another hook on the layer may rewrite what the rest of the network sees.
+            # prepend: record the layer's own output, before other hooks of the layer change it.
             cleanup.callback(modules[name].register_forward_hook(partial(record, name), prepend=True).remove)
         yield recorded
     if silent := [name for name in layers if name not in recorded]:
@@ -87,15 +87,15 @@ def stream_activations(
 ) -> None:
     """Pass the activations of each batch to `consumer` and keep none of them.
 
-    Runs without gradients and in the mode that the caller chose. The model gets a copy of each batch, since it may
-    write over its input.
+    Runs without gradients, in the mode that the caller chose. The model gets a copy of each batch, since it may
+    overwrite its input.
 
     Args:
         model: any network.
         images: `(samples, ...)` in one tensor, of the model's float type and on its device.
         layers: see `record_activations`.
-        consumer: called as `consumer(name, rows, activations)` per layer and batch: `rows` says which of `images`
-            the rows of `activations`, `(len(rows), features)`, belong to.
+        consumer: called as `consumer(name, rows, activations)` per layer and batch. `rows` are the indices in `images`
+            of the rows of `activations`, `(len(rows), features)`.
         batch_size: images per forward pass; the last batch may be smaller.
 
     Raises:
@@ -117,7 +117,7 @@ def stream_activations(
             check_activations(activations, name=f"activations of layer {name!r}")
             if len(activations) != rows.stop - rows.start:
                 raise ValueError(
-                    f"layer {name!r} put out {len(activations)} rows for {rows.stop - rows.start} images; "
+                    f"layer {name!r} returned {len(activations)} rows for {rows.stop - rows.start} images; "
                     "probe a layer that keeps the batch as its first dimension"
                 )
         if start == 0:
@@ -147,20 +147,20 @@ def gather_activations(
 
 
 def same_layer(layer: str, name: str) -> bool:
-    """Whether `name` is that of a call of `layer`: `layer` itself, or `layer#2` and so on."""
+    """Return whether `name` names a call of `layer`: `layer` itself, or `layer#2` and so on."""
     return name == layer or name.startswith(f"{layer}#")
 
 
 def check_same_calls(first: Mapping[str, Tensor], recorded: Mapping[str, Tensor], where: str) -> None:
-    """Raise ValueError unless layers ran as often as for the first images, and put out as many values of one type.
+    """Raise ValueError unless layers ran as often as for the first images, with outputs of the same width and type.
 
-    Otherwise there is no value for the calls that some images did not make, and calls of one number need not be the
-    same step of the model.
+    Otherwise some images have no value for some calls, and the second call, say, need not be the same step of the
+    model for all images.
 
     Args:
-        first: by name, what was recorded for the first images, `(rows, features)`.
-        recorded: likewise, for others.
-        where: which these are, for the message.
+        first: recorded outputs for the first images by name, `(rows, features)`.
+        recorded: the same for other images.
+        where: which other images, for the message.
     """
     if differing := sorted({*first} ^ {*recorded}):
         layer = differing[0].partition("#")[0]
@@ -172,7 +172,7 @@ def check_same_calls(first: Mapping[str, Tensor], recorded: Mapping[str, Tensor]
     for name, activations in recorded.items():
         if activations.shape[1] != first[name].shape[1] or activations.dtype != first[name].dtype:
             raise ValueError(
-                f"layer {name!r} put out {activations.shape[1]} values of {activations.dtype} per image for {where} "
+                f"layer {name!r} returned {activations.shape[1]} values of {activations.dtype} per image for {where} "
                 f"but {first[name].shape[1]} of {first[name].dtype} for the first; probe another layer"
             )
 
@@ -183,7 +183,7 @@ def _times(number: int) -> str:
 
 @contextmanager
 def _refusals_explained(model: nn.Module, images: Tensor) -> Iterator[None]:
-    """Turn what torch says where a model cannot take these images into one line with the likely reason."""
+    """Turn torch's error about images that the model cannot take into one line with the likely reason."""
     try:
         yield
     except (RuntimeError, TypeError) as error:
@@ -191,7 +191,7 @@ def _refusals_explained(model: nn.Module, images: Tensor) -> Iterator[None]:
 
 
 def refusal(model: nn.Module, images: Tensor, error: Exception) -> str:
-    """Return in one line that `model` cannot take `images`, what it raised, and what to do where that is known."""
+    """Return one line that says that `model` cannot take `images`, the error it raised, and what to do if known."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     shown = f"{str(images.dtype).removeprefix('torch.')} on {images.device.type}"
     advice = ""
@@ -218,9 +218,9 @@ def _check_layers(layers: Sequence[str], known: Sequence[str]) -> None:
 def _per_sample(output: object, layer: str) -> Tensor:
     tensor = next(_tensors(output), None)
     if tensor is None:
-        raise ValueError(f"layer {layer!r} puts out {type(output).__name__} without a tensor in it; probe another")
+        raise ValueError(f"layer {layer!r} outputs {type(output).__name__} without a tensor in it; probe another")
     if tensor.ndim == 0:
-        raise ValueError(f"layer {layer!r} puts out a single number, not one row per sample; probe another")
+        raise ValueError(f"layer {layer!r} outputs a single number, not one row per sample; probe another")
     # A copy: an in-place ReLU behind this layer would rewrite the record.
     copied = tensor.detach().clone(memory_format=torch.contiguous_format)
     return copied.flatten(start_dim=1) if copied.ndim > 1 else copied.unsqueeze(dim=1)

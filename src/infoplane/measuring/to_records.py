@@ -1,4 +1,4 @@
-"""Estimates become rows of the records."""
+"""Convert estimates to rows of the records."""
 
 import math
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ def record(row: type[Row], estimate: Estimate, facts: Mapping[str, Any], groups:
 
     Args:
         row: `Measurement` or `SweepMeasurement`.
-        estimate: gives the value and what is needed to judge it; where it is about some samples only, their number too.
+        estimate: gives the value and the columns to judge it; if it is about some samples only, also their number.
         facts: all other columns: where the estimate comes from, its noise or bin width.
-        groups: `(samples,)` integers: the influence terms are averaged over these groups of samples.
+        groups: `(samples,)` integers; the influence terms are averaged over these groups of samples.
     """
     null = estimate.null
     columns: dict[str, Any] = {

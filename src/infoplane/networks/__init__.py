@@ -1,1 +1,1 @@
-"""Networks: what holds for any `nn.Module`: mode, logits, memory format, names of layers."""
+"""Networks: mode, logits, memory format and layer names of any `nn.Module`."""

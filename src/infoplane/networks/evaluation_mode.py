@@ -10,8 +10,7 @@ from torch import nn
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put `model` into evaluation mode inside the block.
 
-    Afterwards every module has its own mode back: a BatchNorm frozen by the caller stays frozen, which
-    `model.train()` would undo.
+    Afterwards the mode of every module is restored. `model.train()` would unfreeze a BatchNorm that the caller froze.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

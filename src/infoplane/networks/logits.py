@@ -1,4 +1,4 @@
-"""What a network returns: logits, bare or as the field `logits` of a larger output."""
+"""Logits in the output of a network: the output itself, or its field `logits`."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def logits_of(output: object) -> Tensor:
-    """Return the logits, `(batch, classes)`, in what a network returned.
+    """Return the logits, `(batch, classes)`, in the output of a network.
 
     Args:
-        output: a tensor, or a dict, a named tuple or another object with a tensor `logits`, say a `ModelOutput` of
+        output: a tensor, or a dict, a named tuple or another object with a tensor `logits`, e.g. a `ModelOutput` of
             Hugging Face.
 
     Raises:
-        ValueError: it holds no logits, or they have another shape.
+        ValueError: the output has no logits, or they have another shape.
     """
     found = output
     if not isinstance(output, Tensor):

@@ -1,4 +1,4 @@
-"""The network inside its wrappers, and its layers by the names they have there."""
+"""Unwrap a network from `torch.compile`, `DataParallel` and the like, and name its layers."""
 
 from torch import nn
 
@@ -9,12 +9,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """Return the network inside `AcceleratedNetwork`, `torch.compile`, `DataParallel` and `DistributedDataParallel`.
 
     Raises:
-        ValueError: `model` scatters each batch over several devices, so no single module sees all of it.
+        ValueError: `model` splits each batch over several devices, so no single module gets all of it.
     """
     while True:
         if isinstance(model, nn.DataParallel):
             if len(model.device_ids) > 1:
-                raise ValueError("DataParallel scatters each batch over several devices; pass its .module instead")
+                raise ValueError("DataParallel splits each batch over several devices; pass its .module instead")
             model = model.module
         elif isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module
@@ -29,7 +29,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Map names to modules of the unwrapped network, in order of definition and without the network itself.
 
-    A part that was compiled on its own goes by the name it had before, and a module in two places by both names.
+    A part that was compiled separately keeps its earlier name. A module in two places has both names.
     """
     named = {}
     for name, module in unwrapped(model).named_modules(remove_duplicate=False):

@@ -1,4 +1,4 @@
-"""How results and records show themselves: a few lines, also where they hold thousands of numbers."""
+"""Short `repr` of results and records: a few lines, also for thousands of numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -8,7 +8,7 @@ Class = TypeVar("Class", bound=type)
 
 _WIDTH = 100
 _LONGEST, _LONGEST_LIST = 80, 4
-# A number, and where its error, ceiling and null lie.
+# Names of a number's fields: the value, its error, ceiling and null.
 _NUMBERS = {
     "value": ("error", "ceiling", "null"),
     "value_nats": ("standard_error", "ceiling_nats", "null_quantile95_nats"),
@@ -16,7 +16,7 @@ _NUMBERS = {
 
 
 def with_short_repr(shown: Class) -> Class:
-    """Give a dataclass or NamedTuple the repr of `short_repr`, as a decorator."""
+    """Class decorator: use `short_repr` as the repr of a dataclass or NamedTuple."""
     shown.__repr__ = short_repr  # type: ignore[assignment]
     return shown
 
@@ -24,8 +24,8 @@ def with_short_repr(shown: Class) -> Class:
 def short_repr(result: Any) -> str:
     """Return the fields of a dataclass or NamedTuple in a few lines of at most 100 characters.
 
-    A number stands with its standard error, ceiling and 95 % quantile of its null where the result holds them. Of
-    tensors and tables the shape is shown, of long lists the length; fields that are None are left out.
+    A number is shown with its standard error, its ceiling and the 95 % quantile of its null, if the result has them.
+    Tensors and tables are shown by their shape, long lists by their length. Fields that are None are left out.
     """
     *parts, last = [*_parts(result)] or [""]
     lines = [f"{type(result).__name__}("]
@@ -37,7 +37,7 @@ def short_repr(result: Any) -> str:
 
 
 def _parts(result: Any) -> Iterator[str]:
-    """Each field as text, without those that stand beside a number."""
+    """Yield each field as text, without those that are shown beside a number."""
     named = result._asdict() if hasattr(result, "_asdict") else {one.name: one for one in fields(result)}
     number = next((name for name in _NUMBERS if name in named and hasattr(result, "saturated")), None)
     for name in named:
@@ -45,12 +45,12 @@ def _parts(result: Any) -> Iterator[str]:
         if name == number:
             yield f"{name}={_number(result, name)}"
         elif value is not None and not (number and name in _NUMBERS[number]):
-            # one of several estimates: its number alone
+            # one of several estimates: show its number only
             yield f"{name}={_number(value, 'value') if hasattr(value, 'estimates') else _shown(value)}"
 
 
 def _number(result: Any, name: str) -> str:
-    """A value with its error, ceiling and null; a saturated one has no error: that would be the ceiling's."""
+    """Return a value with its error, ceiling and null. A saturated value is shown without its error."""
     error, ceiling, null = (getattr(result, beside) for beside in _NUMBERS[name])
     notes = ["saturated"] if result.saturated else []
     limits = (("ceiling", ceiling), ("null", getattr(null, "quantile95", null)))

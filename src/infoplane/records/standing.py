@@ -1,13 +1,13 @@
-"""What may be believed of a number: whether it ran out of samples, and whether permuted labels reach it as well.
+"""Reliability of a number: is it saturated, null-like or undersampled?
 
-Decided here once, for one number (`saturated`, `null_like`) and for tables of records (`with_standing`). Records,
-findings, tables and figures all ask these functions, so that a value has the same marks wherever it is shown.
+Only this module decides it, for one number (`saturated`, `null_like`) and for tables of records (`with_standing`).
+Records, findings, tables and figures use these functions, so that a value has the same marks wherever it is shown.
 
 - saturated: the value lies above `SATURATED_SHARE` of its ceiling, or it is a Monte Carlo I(X;T) within `NEAR_NATS` of
-  its ceiling, where such an estimate falls short for want of samples. Values of held-out decoders never are: they are
-  lower bounds on examples that the decoder has not seen, and real also near H(Y).
+  its ceiling, where such an estimate is too low because samples are too few. Values of held-out decoders are never
+  saturated: they are lower bounds on examples that the decoder has not seen, and valid also near H(Y).
 - null-like: the value is no higher than the 95 % quantile of permuted labels.
-- undersampled: the estimator says itself that it had too few samples.
+- undersampled: the estimator shows that samples are too few, e.g. its value changes when half of them are dropped.
 """
 
 from typing import Any
@@ -16,23 +16,23 @@ import polars as pl
 
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, FIXED_NOISE, INPUT_INFORMATION, NOISY
 
-NUMERICAL_ERROR = 1e-3  # nats: what the estimators promise against float64; smaller differences mean nothing
+NUMERICAL_ERROR = 1e-3  # nats: largest rounding error of the estimators; smaller differences mean nothing
 SATURATED_SHARE = 0.95  # of the ceiling
-NEAR_NATS = 3.0  # below its ceiling a Monte Carlo I(X;T) falls short for want of samples
+NEAR_NATS = 3.0  # a Monte Carlo I(X;T) this near to its ceiling is too low, because samples are too few
 HELD_OUT = (DECODED, DECODED_TRANSFER)  # estimators whose values come from examples that they were not fitted on
 MONTE_CARLO = (NOISY, INPUT_INFORMATION)
 
 
 def saturated(value: float, ceiling: float | None, *, estimator: str = "", quantity: str = "") -> bool:
-    """Whether a value says more about the number of samples or labels than about the layer.
+    """Return whether a value is so near its ceiling that it reflects the number of samples or labels, not the layer.
 
-    A ceiling of 0 counts as reached; an estimate without a ceiling (`None`) is never saturated.
+    With a ceiling of 0 a value is saturated. An estimate without a ceiling (`None`) is never saturated.
 
     Args:
         value: in nats.
         ceiling: in nats.
-        estimator: as `records` names it; decides which rule holds.
-        quantity: likewise.
+        estimator: its name in the records; the rule depends on it.
+        quantity: its name in the records; the rule depends on it.
     """
     if ceiling is None or estimator in HELD_OUT:
         return False
@@ -41,23 +41,23 @@ def saturated(value: float, ceiling: float | None, *, estimator: str = "", quant
 
 
 def null_like(value: float, quantile95: float) -> bool:
-    """Whether a value exceeds the 95 % quantile of permuted labels by no more than `NUMERICAL_ERROR`, in nats.
+    """Return whether a value exceeds the 95 % quantile of permuted labels by no more than `NUMERICAL_ERROR`, in nats.
 
-    Where labels are memorised, value and null are the same ceiling, summed in different orders.
+    The tolerance is needed where value and null both reach the ceiling: they differ by rounding only.
     """
     return bool(_is_reached(value, quantile95))
 
 
 def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with finite values, with what their numbers are worth.
+    """Return the rows with finite values, and mark those that are not reliable.
 
     Args:
         rows: columns of `records.MEASUREMENT_SCHEMA` or of `sweeps.SWEEP_SCHEMA`.
 
     Returns:
-        The same columns. `saturated`, `null_like` and `undersampled` are booleans without gaps: what was not recorded
-        does not hold. `estimator` ends in "@" and the mode of the noise where that is not fixed, so that nothing that
-        asks for "kde-kl" meets relative or swept noise.
+        The same columns. `saturated`, `null_like` and `undersampled` are booleans; what was not recorded is false.
+        `estimator` ends in "@" and the mode of the noise if that is not fixed, so that "kde-kl" never selects values
+        at relative or swept noise.
     """
     value, ceiling, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
     monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
@@ -72,7 +72,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _known(rows: pl.DataFrame, column: str, dtype: pl.DataType) -> pl.Expr:
-    """Return a column, or nulls where the table has none, as those of sweeps."""
+    """Return a column, or nulls if the table does not have it, as in sweeps."""
     return pl.col(column) if column in rows.columns else pl.lit(None, dtype=dtype)
 
 
@@ -80,7 +80,7 @@ def _noise_suffix(mode: pl.Expr) -> pl.Expr:
     return pl.when(mode != FIXED_NOISE).then("@" + mode).otherwise(pl.lit(""))
 
 
-# The rules themselves, for numbers and for columns of a table.
+# The rules, for numbers and for columns of a table.
 
 
 def _fills(value: Any, ceiling: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The table that the sweeps of study three fill, and the names of the sweeps."""
+"""Table of the sweeps of study three, and the names of the sweeps."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -10,17 +10,17 @@ from infoplane.records.tables import table_schema
 
 SPREAD = "spread"  # x: standard deviation per coordinate, at a fixed arrangement of classes
 TIGHTNESS = "tightness"  # x: share of the variance that lies between classes, at one overall spread
-PURITY = "purity"  # x: share of labels that tell the cluster, for the same points
+PURITY = "purity"  # x: share of labels that are the cluster's, for the same points
 NOISE = "noise-variance"
 BINS = "bin-width"
 SAMPLES = "samples"  # x: N, far below the ceiling
 SAMPLES_APART = "samples-apart"  # x: N, of points so far apart that the estimates are at their ceiling
-DIMENSION = "dimension"  # x: features, of which all but those of the classes are noise
-DIMENSION_FIXED = "dimension-fixed"  # x: features, of a Gaussian channel of the same information in any dimension
-PICTURES = "pictures"  # x: place in the figure of four clouds
+DIMENSION = "dimension"  # x: number of features; those beyond the classes' own are noise
+DIMENSION_FIXED = "dimension-fixed"  # x: features of a Gaussian channel with the same information in any dimension
+PICTURES = "pictures"  # x: position in the figure of four clouds
 
 DISCRETE_LIMIT = "discrete"  # x: width of box or bin around a layer of a few values
-CONTINUOUS_LIMIT = "continuous"  # x: likewise around f(X) = X, X uniform
+CONTINUOUS_LIMIT = "continuous"  # x: width of box or bin around f(X) = X, X uniform
 
 CLOSED_FORM = "closed-form"
 LAYER_ENTROPY, NOISE_ENTROPY = "h(T)", "h(T|X)"
@@ -29,11 +29,11 @@ LAYER_ENTROPY, NOISE_ENTROPY = "h(T)", "h(T|X)"
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepMeasurement:
-    """One number about one draw at one place of a sweep. Information is in nats."""
+    """One number about one draw at one value of x of a sweep. Information is in nats."""
 
     sweep: str
     x: float
-    replicate: int  # a draw of its own; the same draw along x wherever x allows
+    replicate: int  # number of the draw; where possible the same draw is used along x
     estimator: str  # as in `records`
     kind: str  # "lower", "upper", "estimate"
     quantity: str
@@ -42,7 +42,7 @@ class SweepMeasurement:
     ceiling_nats: float | None = None
     null_quantile95_nats: float | None = None  # of permuted labels
     saturated: bool = False
-    truth_nats: float | None = None  # of the distribution, for what this estimator aims at: noise or bins included
+    truth_nats: float | None = None  # true value of what this estimator estimates: with its noise or bins
     samples: int
     features: int
     classes: int

@@ -1,4 +1,4 @@
-"""The tables that every study fills: measurements of information, geometry of layers, and performance."""
+"""Tables that every study fills: measurements of information, geometry of layers, and performance."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,28 +17,28 @@ ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those 
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
-LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # what a number is of its quantity: a proved bound or neither
+LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # kinds of numbers: a proved bound of the quantity, or neither
 
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
-MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that the network takes them for
+MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that they are misclassified as
 TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
 CLASS_ENTROPY = "H(T|y)-h(noise)"
 PAIR_INFORMATION = "I(X;Y)"  # of any two variables
 
 KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
 KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
-KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y), from one kind for the layer and the other for its classes
+KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y): one kind for the layer, the other for its classes
 BINNING = "binning"
-NOISY = "noisy"  # between the bounds: Monte Carlo over the noise
-KSG = "ksg"  # between continuous variables, from nearest neighbours
+NOISY = "noisy"  # Monte Carlo estimate over the noise; it lies between the KDE bounds
+KSG = "ksg"  # nearest-neighbour estimate for continuous variables
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
-DECODED_TRANSFER = "decoded-transfer"  # likewise, by decoders fitted on the originals of other examples
+DECODED_TRANSFER = "decoded-transfer"  # decoders trained on clean examples, applied to versions of other examples
 
-# What a number is about: in wide layers the first two say little of the third.
+# The distribution that a number is about. In wide layers the first two say little about the third.
 MIXTURE = "mixture"  # the measured examples' own outputs, each with noise around it
 BINNED = "binned"  # the measured examples' own outputs, rounded
-POPULATION = "population"  # that which the examples are drawn from, without noise
+POPULATION = "population"  # the distribution that the examples are drawn from, without noise
 
 FIXED_NOISE = "fixed"
 RELATIVE_NOISE = "relative"  # a share of the layer's mean variance per unit
@@ -61,9 +61,9 @@ class Measurement:
     layer_index: int
     layer: str
     estimator: str  # KDE_KL, KDE_BD, KDE_MIXED, BINNING ...
-    kind: str  # what the number is of the quantity: a proved "lower" or "upper" bound, or an "estimate"
+    kind: str  # how the number relates to the quantity: a proved "lower" or "upper" bound, or an "estimate"
     quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY ...
-    distribution: str  # of which it is `kind`: MIXTURE, BINNED, POPULATION
+    distribution: str  # the distribution that the number is about: MIXTURE, BINNED, POPULATION
     class_index: int | None = None
     value_nats: float
     standard_error: float | None = None
@@ -74,11 +74,11 @@ class Measurement:
     null_quantile95_nats: float | None = None
     permutations: int | None = None
     saturated: bool
-    undersampled: bool | None = None  # whether the estimator says that it had too few samples; None where it cannot say
+    undersampled: bool | None = None  # whether samples were too few; None where the estimator cannot tell
     samples: int
     features: int
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
-    noise_ratio: float | None = None  # noise variance over mean variance per unit, where the mode goes by it
+    noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise
     noise_variance: float | None = None
     bin_width: float | None = None
     singleton_fraction: float | None = None
@@ -88,7 +88,7 @@ class Measurement:
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
-    """Where one layer's outputs lie at one epoch: what information measured with added noise depends on."""
+    """Geometry of one layer's outputs at one epoch; information measured with added noise depends on it."""
 
     study: str
     seed: int
@@ -109,7 +109,7 @@ class Geometry:
 
 
 class Prediction(TypedDict):
-    """How many examples of one class a network takes for one class, right or wrong."""
+    """How many examples of one class a network classifies as one class, right or wrong."""
 
     label: int
     predicted: int
@@ -120,7 +120,7 @@ class Prediction(TypedDict):
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Performance:
-    """How well a network does on one set of examples at one epoch. Loss is cross-entropy in nats."""
+    """Accuracy and loss of a network on one set of examples at one epoch. Loss is cross-entropy in nats."""
 
     study: str
     seed: int
@@ -133,11 +133,11 @@ class Performance:
     accuracy: float
     loss: float
     n: int
-    gradient_evaluations: int  # per-example input or weight gradients spent on training so far
-    seconds: float  # spent on training so far
+    gradient_evaluations: int  # per-example input or weight gradients used by training so far
+    seconds: float  # used by training so far
     predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix
-    texture_accuracy: float | None = None  # share taken for the class of the image that lent its texture
-    at_chance: bool = False  # whether the training answered no better than a constant does (training.liveness)
+    texture_accuracy: float | None = None  # share classified as the class of the image that the texture is from
+    at_chance: bool = False  # whether the network is no better than a constant prediction (training.liveness)
 
 
 _COLUMN_TYPES = {str: pl.String(), int: pl.Int64(), float: pl.Float64(), bool: pl.Boolean()}
@@ -176,7 +176,7 @@ def performance_table(rows: Iterable[Performance]) -> pl.DataFrame:
 def trainings_at_chance(performance: pl.DataFrame) -> list[tuple[int, str]]:
     """Return (seed, training) of the trainings that are at chance at their last recorded epoch.
 
-    Their networks answer no better than a constant does, so no statement about training may rest on them.
+    Their networks are no better than a constant prediction, so statements about training must not use them.
     """
     undistorted = performance.filter(pl.col("distortion").is_null())
     last = undistorted.filter(pl.col("epoch") == pl.col("epoch").max().over("seed", "training"))
@@ -192,7 +192,7 @@ def geometry_table(rows: Iterable[Geometry]) -> pl.DataFrame:
 def flat(table: pl.DataFrame) -> pl.DataFrame:
     """Return a table of records without its nested columns, `group_means` and `predictions`.
 
-    One number or word in a cell is what `write_csv`, `write_excel` and `to_pandas` take (the last needs pandas and
-    pyarrow). Findings need the whole table.
+    `write_csv`, `write_excel` and `to_pandas` need one number or word per cell (the last also pandas and pyarrow).
+    Findings need the whole table.
     """
     return table.drop(selectors.nested())

@@ -1,4 +1,4 @@
-"""What `config.json` of a run holds: which study, its settings, and the environment that the run keeps."""
+"""Content of a run's `config.json`: the study, its settings, and the environment of the run."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from infoplane.errors import UserError, broken_rule
 from infoplane.records.tables import SCHEMA_VERSION
 
-_MOST_THREADS = 1024  # torch starts as many as it is told, also where the system cannot
+_MOST_THREADS = 1024  # torch starts any number of threads that it is given, also more than the system can
 Names = list[str]
 
 
@@ -19,7 +19,7 @@ class _Kept(BaseModel):
 
 
 class _Choices(_Kept):
-    """The fields of `acceleration.Choices`, as the run keeps them."""
+    """The fields of `acceleration.Choices` in `config.json`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class _Choices(_Kept):
 
 
 class _Environment(_Kept):
-    """What may be missing has a default here, which nobody reads: no value may be null."""
+    """Fields that may be missing have a default, which nothing reads. A value in the file must not be null."""
 
     infoplane: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -59,7 +59,7 @@ def config_of(content: bytes, path: Path) -> dict[str, Any]:
     """Return {"schema", "study", "settings", "environment"} from the content of `config.json`.
 
     Raises:
-        UserError: another version of infoplane wrote it, or it is not what infoplane writes.
+        UserError: another version of infoplane wrote it, or infoplane did not write it.
     """
     try:
         config: dict[str, Any] = json.loads(content)
@@ -76,10 +76,10 @@ def config_of(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def check_version(config: Any, path: Path) -> None:
-    """Refuse the `config.json` of a run whose records are of another schema.
+    """Raise UserError if the records of a run have another schema than this version.
 
     Raises:
-        UserError: it says which version of infoplane wrote it, and what to do.
+        UserError: the schema differs; the message names the version that wrote the run, and what to do.
     """
     if not isinstance(config, dict) or config.get("schema") == SCHEMA_VERSION:
         return
@@ -94,7 +94,7 @@ def check_version(config: Any, path: Path) -> None:
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by names with dots."""
+    """Return nested settings as one flat dict, with names like "training.epochs"."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What besides the settings decides the numbers of a run: versions, device, threads, precision."""
+"""Environment of a run: versions, device, threads and precision, on which its numbers depend besides the settings."""
 
 import platform
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from infoplane.errors import UserError
 
 
 def describe_environment(device: str = "auto") -> dict[str, Any]:
-    """Return what besides the settings decides the numbers: versions, device, threads, precision.
+    """Return versions, device, threads and precision, on which the numbers depend besides the settings.
 
     Raises:
-        UserError: a GPU is asked for and there is none.
+        UserError: a GPU is asked for, but there is none.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -34,24 +34,26 @@ def describe_environment(device: str = "auto") -> dict[str, Any]:
 
 
 def apply_environment(environment: Mapping[str, Any], device: str = "auto") -> list[str]:
-    """Compute as the run began: the number of threads decides the order of sums, hence the last bits.
+    """Use the device, threads and precision that the run began with.
+
+    The number of threads changes the order of sums, hence the last bits.
 
     Args:
-        environment: as the run keeps it.
-        device: what the user asks for now.
+        environment: as the run's `config.json` holds it.
+        device: the device that the user asks for now.
 
     Returns:
-        What is not as it was and may change the last bits, a sentence each.
+        One sentence for each difference that may change the last bits.
 
     Raises:
-        UserError: the run began on another device than is asked for, or on a GPU and there is none here.
+        UserError: the run began on another device than the user asks for, or on a GPU, but there is none here.
     """
     began = environment.get("device", "cpu")
     if device not in ("auto", began):
         raise UserError(f"this run began on device {began}; continue it there or choose another folder with --run")
     if began == "cuda" and not torch.cuda.is_available():
         raise UserError("this run began on a GPU and torch finds none here; continue it where there is one")
-    # TF32 keeps 10 bits of a product; attacks and measurements are promised in float32.
+    # Attacks and measurements need float32; TF32 keeps only 10 bits of a product.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.deterministic = True

@@ -1,4 +1,4 @@
-"""The run folder: settings, records, checkpoints and a log, each file written whole or not at all."""
+"""Run folder: settings, records, checkpoints and a log, each file written whole or not at all."""
 
 import contextlib
 import fcntl
@@ -30,14 +30,17 @@ Content = TypeVar("Content")
 class RunFolder:
     """One run on disk.
 
-    `config.json` holds settings and environment, `measurements/`, `geometry/` and `performance/` one Parquet file per
-    seed, training and epoch (and distortion), `examples/` a few images for figures, `checkpoints/` weights with
-    optimiser and method state, `log.jsonl` what happened when, `manifest.sha256` the checksums of all these files but
-    the log. A file that is not as its checksum says is refused before anything else looks at it.
+    - `config.json`: settings and environment.
+    - `measurements/`, `geometry/`, `performance/`: one Parquet file per seed, training and epoch (and distortion).
+    - `examples/`: a few images for figures.
+    - `checkpoints/`: weights with optimiser and method state.
+    - `log.jsonl`: events with their times.
+    - `manifest.sha256`: the checksums of all these files except the log. A file whose checksum differs is refused
+      before its content is used.
 
     Args:
-        path: of the folder.
-        option: by which a user chooses it, for messages.
+        path: path of the folder.
+        option: the command-line option that names the folder, for messages.
     """
 
     def __init__(self, path: Path | str, *, option: str = "--run") -> None:
@@ -58,14 +61,14 @@ class RunFolder:
         return self.path / "config.json"
 
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Return whether the folder holds a run."""
         return self.config_path.is_file()
 
     def read_config(self) -> dict[str, Any]:
         """Return `config.json`: {"schema", "study", "settings", "environment"}.
 
         Raises:
-            UserError: there is no run here, another version wrote it, or the file is not what a run writes.
+            UserError: there is no run here, another version wrote it, or infoplane did not write the file.
         """
         try:
             if not self._manifest.path.exists():
@@ -78,7 +81,7 @@ class RunFolder:
         return config_of(content, self.config_path)
 
     def _check_older(self) -> None:
-        """Runs of versions that had no manifest are named as such."""
+        """Raise UserError if the run was written by a version that had no manifest."""
         with contextlib.suppress(OSError, ValueError, RecursionError):
             check_version(json.loads(self.config_path.read_bytes()), self.config_path)
 
@@ -93,17 +96,17 @@ class RunFolder:
         return CALIBRATION if (self.path / _CELLS).is_dir() else None
 
     def check_holds_no_other(self, study: str) -> None:
-        """Refuse a folder that something else than `study` was written to.
+        """Raise UserError if the folder holds anything else than `study`.
 
         Raises:
-            UserError: it holds another study, or results of which nothing says what they are.
+            UserError: it holds another study, or results without a `config.json`.
         """
         held = self.study()
         if held not in (study, None):
             raise UserError(f"{self.path} holds the study {held!r}; choose another folder with {self._option}")
         if held is None and self.has_results():
             raise UserError(
-                f"{self.path} holds results but no config.json, which says of what; restore it, or choose another "
+                f"{self.path} holds results but no config.json, which names their study; restore it, or choose another "
                 f"folder with {self._option}"
             )
 
@@ -116,19 +119,20 @@ class RunFolder:
         may_grow: Collection[str] = (),
         defaults: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Start the run, or continue the one that is here; returns the environment that the run keeps.
+        """Start a run, or continue the one in the folder; return the environment that the run began with.
 
-        Settings of a run that never computed anything are replaced: they did not work out.
+        If the run has no results yet, its settings are replaced: its first attempt failed.
 
         Args:
             study: name of the study.
-            settings: all of them; nested ones are named with dots.
-            environment: of this process.
-            may_grow: numbers among the settings that a continued run may raise; one that the run does not name is 1.
-            defaults: what other settings are that the run does not name: those that came after it began.
+            settings: all of them; nested ones are compared by names with dots.
+            environment: that of this process.
+            may_grow: numeric settings that a continued run may raise; 1 if the run's file does not name them.
+            defaults: values of other settings that the run's file does not name, since they were added later.
 
         Raises:
-            UserError: another study is here, or a run with other settings; the message names the first that differs.
+            UserError: the folder holds another study or a run with other settings; the message names the first
+                setting that differs.
         """
         self.check_holds_no_other(study)
         asked: dict[str, Any] = json.loads(json.dumps(settings))  # tuples become lists, as in the file
@@ -141,7 +145,7 @@ class RunFolder:
         before, now = {**usual, **dict.fromkeys(may_grow, 1), **flat_settings(config["settings"])}, flat_settings(asked)
         grown = [name for name in may_grow if name in now and now[name] > before[name]]
         names = {**now, **before}  # both ways: a setting that is no longer there differs too
-        for name in sorted(names, key=lambda name: name in may_grow):  # last, since they may just not have been given
+        for name in sorted(names, key=lambda name: name in may_grow):  # last: the user may have left them out
             if before.get(name) != now.get(name) and name not in grown:
                 raise UserError(
                     f"{self.path} holds a run with {name} = {before.get(name)!r}, but this one asks for "
@@ -154,12 +158,12 @@ class RunFolder:
         return kept
 
     def keep(self, **facts: Any) -> None:
-        """Add to the environment that the run keeps, e.g. what was found out about this machine."""
+        """Add facts to the environment in `config.json`, e.g. the result of a timing on this machine."""
         config = self.read_config()
         self.write_config(config["study"], config["settings"], {**config["environment"], **facts})
 
     def write_config(self, study: str, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-        """Write `config.json` anew."""
+        """Write `config.json`, in place of an earlier one."""
         self._manifest.write(self.config_path, config_content(study, settings, environment))
 
     def _make_folder(self) -> None:
@@ -172,10 +176,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process, so that two runs never write into it at once.
+        """Lock the folder for this process, so that two runs never write into it at once.
 
         Raises:
-            UserError: another process holds it, or nothing can be written here.
+            UserError: another process has locked it, or it cannot be written to.
         """
         self._make_folder()
         with contextlib.ExitStack() as held:
@@ -193,10 +197,10 @@ class RunFolder:
                     f"{self.path} cannot be written to ({why}); choose another folder with {self._option}"
                 ) from None
             clear_leftovers(self.path)
-            yield  # the lock goes with the process, also when it is killed
+            yield  # the system releases the lock when the process ends, also when it is killed
 
     def has_results(self) -> bool:
-        """Whether anything was computed here; until then, settings that did not work out may be replaced."""
+        """Return whether the folder holds results; until then, the settings may be replaced."""
         folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS)]
         return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
@@ -207,7 +211,7 @@ class RunFolder:
         return self.path / folder / f"{study}-s{seed}-{training}-e{epoch:04d}{suffix}.parquet"
 
     def has_records(self, study: str, seed: int, training: str, epoch: int) -> bool:
-        """Whether all tables of this epoch are here."""
+        """Return whether the folder holds all tables of this epoch."""
         return all(self._table_path(folder, study, seed, training, epoch).is_file() for folder in _TABLES)
 
     def write_records(
@@ -222,13 +226,13 @@ class RunFolder:
         geometry: pl.DataFrame,
         performance: pl.DataFrame,
     ) -> None:
-        """Write the tables of one epoch, or of one part of it, say a distortion, in files of its own."""
+        """Write the tables of one epoch, or of a part of it, e.g. a distortion, which has its own files."""
         tables = {"measurements": measurements, "geometry": geometry, "performance": performance}
         for folder, table in tables.items():
             self.write_table(self._table_path(folder, study, seed, training, epoch, part), table)
 
     def read_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> dict[str, pl.DataFrame]:
-        """Return the tables that `write_records` wrote, by its names, each empty where it is not here.
+        """Return the tables that `write_records` wrote, by name. A table that does not exist is empty.
 
         Raises:
             UserError: a table is damaged.
@@ -266,12 +270,12 @@ class RunFolder:
         """Return the table in a file below the folder, columns as in `kind.schema`.
 
         Args:
-            path: of the file.
-            kind: of the table.
-            remedy: for a damaged file, where it cannot be restored.
+            path: path of the file.
+            kind: kind of the table.
+            remedy: advice for a damaged file that cannot be restored.
 
         Raises:
-            UserError: it is not as it was written, or of another version.
+            UserError: the file was changed, or another version wrote it.
         """
         return table_of(self._manifest.read(path, remedy), kind, path)
 
@@ -283,13 +287,13 @@ class RunFolder:
         """Return the content of a file below the folder.
 
         Raises:
-            FileNotFoundError: there is none.
-            UserError: it is not as it was written.
+            FileNotFoundError: there is no such file.
+            UserError: the file was changed.
         """
         return self._manifest.read(path, remedy)
 
     def list_files(self, paths: Iterable[Path]) -> None:
-        """Enter files that were just drawn from the records into the manifest."""
+        """Add files that were just made from the records, e.g. figures, to the manifest."""
         self._manifest.add(paths)
 
     # example images
@@ -306,7 +310,7 @@ class RunFolder:
     def read_examples(
         self, study: str, seed: int, training: str, part: str
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return what `write_examples` wrote, or None where it is not here.
+        """Return what `write_examples` wrote, or None if there is no such file.
 
         Raises:
             UserError: the file is damaged.
@@ -322,14 +326,14 @@ class RunFolder:
         return self.path / "checkpoints" / f"s{seed}-{training}-e{epoch:04d}.safetensors"
 
     def checkpoint_epochs(self, seed: int, training: str) -> list[int]:
-        """Epochs with a checkpoint of this training, ascending."""
-        # Not a glob: that of "free" would also find the checkpoints of a training "free-ema".
+        """Return the epochs with a checkpoint of this training, ascending."""
+        # Not a glob: "free-*" would also match the checkpoints of a training "free-ema".
         pattern = re.compile(rf"s{seed}-{re.escape(training)}-e(\d+)\.safetensors")
         matches = (pattern.fullmatch(path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
         return sorted(int(match[1]) for match in matches if match)
 
     def checkpoint_seeds(self) -> list[int]:
-        """Training seeds with a checkpoint here, ascending."""
+        """Return the training seeds with a checkpoint here, ascending."""
         matches = (re.match(r"s(\d+)-", path.name) for path in (self.path / "checkpoints").glob("*.safetensors"))
         return sorted({int(match[1]) for match in matches if match})
 
@@ -342,12 +346,12 @@ class RunFolder:
     def write_best_checkpoint(
         self, seed: int, training: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
-        """Write tensors and JSON facts of the epoch that did best on held-out images, in place of an earlier one."""
+        """Write tensors and JSON facts of the best epoch so far on held-out images, in place of an earlier one."""
         best = self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors"
         self._manifest.write(best, packed(tensors, facts))
 
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the tensors, on the CPU, and the facts of one checkpoint; never unpickles code.
+        """Return the tensors, on the CPU, and the facts of one checkpoint. Nothing is unpickled.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -355,7 +359,7 @@ class RunFolder:
         return self._opened_checkpoint(seed, training, epoch, unpacked)
 
     def check_checkpoint(self, seed: int, training: str, epoch: int) -> None:
-        """Compare a checkpoint with its checksum: a torn file shows here already.
+        """Compare a checkpoint with its checksum, so that a damaged file is found early.
 
         Raises:
             UserError: the file is missing or damaged.

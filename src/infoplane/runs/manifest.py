@@ -1,4 +1,4 @@
-"""The sha256 of every file that infoplane wrote to a folder, checked before a file is read."""
+"""Manifest of a folder: the sha256 of every file that infoplane wrote, checked before a file is read."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(.+)")
 
 
 class Manifest:
-    """Lines of checksum and name, as `sha256sum` writes them, in `manifest.sha256`; they are only ever appended.
+    """Lines of checksum and name in `manifest.sha256`, in the format of `sha256sum`. Lines are only ever appended.
 
-    A file's line is written before the file is: a process that is killed between the two leaves the earlier content,
+    A file's line is written before the file. A process that is killed between the two leaves the earlier content,
     whose line is still there, or no file. So a file that no line describes was not written by infoplane, or was changed
-    after that.
+    later.
 
     Args:
-        folder: that the names are relative to.
+        folder: the folder that names are relative to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,24 +30,24 @@ class Manifest:
         self._known: dict[str, set[str]] = {}
 
     def write(self, path: Path, content: bytes) -> None:
-        """List `content`, then write it to `path`, whole or not at all."""
+        """Append the checksum of `content` to the manifest, then write it to `path`, whole or not at all."""
         self._append({self._name(path): _checksum(content)}, durable=True)
         write_whole(path, content)
 
     def add(self, paths: Iterable[Path]) -> None:
-        """List files that were just written and are not read back as numbers: figures, pages."""
+        """Append the checksums of files that exist and are not read back as numbers, e.g. figures and pages."""
         self._append({self._name(path): _checksum(path.read_bytes()) for path in paths}, durable=False)
 
     def read(self, path: Path, remedy: str) -> bytes:
         """Return the content of a file as infoplane wrote it.
 
         Args:
-            path: in the folder.
-            remedy: what the user can do where it is not, e.g. "delete it and continue the run".
+            path: path of a file in the folder.
+            remedy: advice to the user if the file was changed, e.g. "delete it and continue the run".
 
         Raises:
             FileNotFoundError, NotADirectoryError: there is no such file.
-            UserError: it cannot be read, was changed, or was not written by infoplane; the manifest is lost.
+            UserError: the file cannot be read, was changed, or was not written by infoplane; or there is no manifest.
         """
         try:
             content = path.read_bytes()
@@ -57,7 +57,7 @@ class Manifest:
             raise UserError(f"{path} cannot be read ({error.strerror}); make it readable, or restore it") from None
         if not self.path.is_file():
             raise UserError(
-                f"{self.path} is missing, so nothing says whether the files beside it are whole; restore it, or, if "
+                f"{self.path} is missing, so the files beside it cannot be checked; restore it, or, if "
                 f"you trust them: cd {self._folder} && find * -type f ! -name {NAME} -exec sha256sum {{}} + > {NAME}"
             )
         known = self._checksums().get(self._name(path))
@@ -74,7 +74,7 @@ class Manifest:
         return path.relative_to(self._folder).as_posix()
 
     def _checksums(self) -> dict[str, set[str]]:
-        """All checksums by name. Lines that are torn or damaged describe nothing."""
+        """Return all checksums by file name. Damaged lines are ignored."""
         try:
             state = self.path.stat()
             if self._seen != (now := (state.st_ino, state.st_size, state.st_mtime_ns)):

@@ -1,4 +1,4 @@
-"""Tables of records as Parquet files: their content, and what every row must hold."""
+"""Read and write tables of records as Parquet files, and check that every row is complete."""
 
 import dataclasses
 import io
@@ -22,7 +22,7 @@ from infoplane.records.tables import (
 
 
 class Kind(NamedTuple):
-    """A kind of table: its columns, and the dataclass of its rows, which says what may be missing."""
+    """A kind of table: its columns, and the dataclass of its rows, which defines the values that may be missing."""
 
     schema: Mapping[str, pl.DataType]
     row: type[Any]
@@ -39,7 +39,7 @@ SWEEPS = Kind(SWEEP_SCHEMA, SweepMeasurement)
 
 
 class _Place(BaseModel):
-    """Where a row stands in its study."""
+    """The columns that say where a row belongs in its study."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -61,12 +61,12 @@ def table_of(content: bytes, kind: Kind, path: Path) -> pl.DataFrame:
     """Return the table in the content of a file.
 
     Args:
-        content: of a Parquet file. Bytes, since polars takes a path for a pattern or an address.
-        kind: which columns there must be.
-        path: of the file, for messages.
+        content: content of a Parquet file. Not a path, since polars reads paths as patterns or addresses.
+        kind: kind of the table, with its columns.
+        path: path of the file, for messages.
 
     Raises:
-        UserError: it is no such table, or a row lacks what every row holds.
+        UserError: the table is of another kind or damaged, or a row lacks a value that every row must have.
     """
     try:
         table = pl.read_parquet(io.BytesIO(content)).match_to_schema(dict(kind.schema))

@@ -1,30 +1,30 @@
-"""How a study tells what it is doing, without knowing who listens."""
+"""Progress of a study: the interface through which a study reports it, and one that ignores it."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears how far a study is; the command line draws a bar, a notebook may print, tests listen."""
+    """Receives the progress of a study. The command line draws a bar; a notebook may print."""
 
     def begin(self, work: float) -> None:
-        """The whole work ahead, in passes of one image forward and back."""
+        """Receive the total work, in forward and backward passes of one image."""
         ...
 
     def advance(self, work: float) -> None:
-        """So much of it is done."""
+        """Receive the amount of work that was done since the last call."""
         ...
 
     def doing(self, activity: str) -> None:
-        """What is going on now, e.g. "adversarial: training epoch 3"."""
+        """Receive the current activity, e.g. "adversarial: training epoch 3"."""
         ...
 
     def say(self, line: str) -> None:
-        """A finished piece of work in one line."""
+        """Receive one line about a finished piece of work."""
         ...
 
 
 class Silence:
-    """The progress of a study that nobody watches."""
+    """Ignores all progress."""
 
     def begin(self, work: float) -> None:
         """Ignore."""

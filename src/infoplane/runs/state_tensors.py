@@ -1,4 +1,4 @@
-"""Nested training state as tensors and JSON, so that a checkpoint never needs unpickling."""
+"""Convert nested training state to tensors and JSON, so that a checkpoint never needs unpickling."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
-    """Take the tensors out of nested dicts and lists.
+    """Split nested dicts and lists into tensors and JSON.
 
     Returns:
-        The tensors by name, and a JSON value in which each stands as {"tensor": name}.
+        The tensors by name, and a JSON value in which {"tensor": name} replaces each tensor.
 
     Raises:
         TypeError: the state holds something that is neither a tensor nor a JSON value.
@@ -38,7 +38,7 @@ def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
 
 
 def join_state(tensors: Mapping[str, Tensor], skeleton: Any) -> Any:
-    """Put back together what `split_state` took apart."""
+    """Join the tensors and the JSON value of `split_state` again."""
     match skeleton:
         case {"tensor": name}:
             return tensors[name]

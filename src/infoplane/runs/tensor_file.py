@@ -1,4 +1,4 @@
-"""Tensors with JSON facts in one safetensors file, which loads without running code."""
+"""Read and write tensors with JSON facts as one safetensors file, which loads without running code."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor
 
 def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
     """Return the content of a file."""
-    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    # Copies, since safetensors refuses tensors that share memory, e.g. tied weights.
     copies = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }

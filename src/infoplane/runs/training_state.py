@@ -1,4 +1,4 @@
-"""The state of a training as a run's folder keeps it, checked before anything continues from it."""
+"""Checkpoints of a training: write and read its state, and check that the network still computes the same."""
 
 from typing import Annotated, Any
 
@@ -14,12 +14,12 @@ from infoplane.runs.folder import RunFolder
 from infoplane.runs.state_tensors import join_state, split_state
 
 _OUTPUTS = "outputs"
-_CLOSE = 1e-3  # of the largest output: other processors round otherwise, other code computes something else
+_CLOSE = 1e-3  # of the largest output: rounding on other processors stays below it, other code does not
 Count = Annotated[float, Field(ge=0)]
 
 
 class _State(BaseModel):
-    """What `Trainer.state_dict` gives, or the weights alone where nothing is trained."""
+    """The result of `Trainer.state_dict`, or only the weights if there is no training."""
 
     model_config = ConfigDict(strict=True, extra="allow", arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -43,16 +43,19 @@ class _State(BaseModel):
 def write_state(
     run: RunFolder, seed: int, training: str, epoch: int, state: dict[str, Any], network: nn.Module, pixels: Tensor
 ) -> dict[str, Any]:
-    """Write a checkpoint with a few outputs of its network, by which its code is recognised; returns what is kept.
+    """Write a checkpoint, with a few outputs of its network that later show whether its code is the same.
 
     Args:
-        run: the folder.
-        seed: of the training.
-        training: its name.
-        epoch: completed.
-        state: what `Trainer.state_dict` gives.
-        network: that is measured after this epoch.
+        run: the run folder.
+        seed: seed of the training.
+        training: name of the training.
+        epoch: number of completed epochs.
+        state: result of `Trainer.state_dict`.
+        network: the network that is measured after this epoch.
         pixels: `(n, channels, height, width)`, of the shape that the network takes.
+
+    Returns:
+        The state as it was written.
     """
     kept = {**state, _OUTPUTS: _known_outputs(network, pixels)}
     run.write_checkpoint(seed, training, epoch, *split_state(kept))
@@ -60,10 +63,10 @@ def write_state(
 
 
 def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str, Any]:
-    """Return the state that a checkpoint holds.
+    """Return the state in a checkpoint.
 
     Raises:
-        UserError: it is missing, damaged, or holds no such state.
+        UserError: the checkpoint is missing or damaged, or does not hold the state of a training.
     """
     try:
         state: dict[str, Any] = join_state(*run.read_checkpoint(seed, training, epoch))
@@ -73,7 +76,7 @@ def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str
         where = ".".join(map(str, refusal["loc"])) or "all of it"
         raise _unusable(run, seed, training, f"{where} {broken_rule(refusal)}") from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _unusable(run, seed, training, f"no state of a training: {error!r:.100}") from None
+        raise _unusable(run, seed, training, f"it holds no training state: {error!r:.100}") from None
     if state["epoch"] != epoch:
         raise _unusable(run, seed, training, f"epoch must be {epoch}, got {state['epoch']}")
     return state
@@ -82,10 +85,10 @@ def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str
 def check_network(
     network: nn.Module, state: dict[str, Any], pixels: Tensor, run: RunFolder, seed: int, training: str
 ) -> None:
-    """Compare a network that was loaded with what it computed when its checkpoint was written.
+    """Compare the outputs of a loaded network with those that its checkpoint holds.
 
     Raises:
-        UserError: it computes something else: its code changed between two sittings.
+        UserError: the outputs differ, so the code of the network has changed.
     """
     before: Tensor | None = state.get(_OUTPUTS)
     now = _known_outputs(network, pixels) if before is not None else None
@@ -99,7 +102,7 @@ def check_network(
 
 
 def misfit(run: RunFolder, seed: int, training: str, error: Exception) -> UserError:
-    """The error about a checkpoint that does not fit the network."""
+    """Return the error about a checkpoint that does not fit the network."""
     reason = " ".join(str(error).split())[:300]
     return UserError(
         f"{run.path}: the checkpoint of {training} training, seed {seed}, does not fit the network of config.json "
@@ -115,7 +118,7 @@ def _unusable(run: RunFolder, seed: int, training: str, why: str) -> UserError:
 
 
 def _known_outputs(network: nn.Module, pixels: Tensor) -> Tensor | None:
-    """Outputs for a few random images, `(4, classes)` float64 on the CPU; None of a network that draws at random."""
+    """Return outputs for a few random images, `(4, classes)` float64 on the CPU; None if the network is random."""
     shape = (4, *pixels.shape[1:])
     images = torch.rand(shape, generator=seeded_generator(0, "outputs of a checkpoint")).to(pixels.device)
     images = images.contiguous(memory_format=memory_format(network))

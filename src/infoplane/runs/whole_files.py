@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and never through a symbolic link."""
+"""Write files whole or not at all, and never through a symbolic link."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ _KEPT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  #
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader, or a crash, never meets half of it.
+    """Write `content` to `path` so that the file is never half written, for a reader or after a crash.
 
     A symbolic link at `path` is replaced, not followed.
     """
@@ -25,34 +25,34 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:
             with contextlib.suppress(OSError):  # where a file system has no locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that a living process still writes it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # marks the file of a living process
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
             temporary.replace(path)
-    except OSError as error:  # a full disk does not say which file it was about
+    except OSError as error:  # the error of a full disk does not name the file
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Append whole lines to a file; a line that a killed process left torn is closed first, and stays torn.
+    """Append whole lines to a file. If a killed process left half a line, a newline is written first.
 
     Args:
-        path: of a regular file, or of none yet.
+        path: path of a regular file, or of a new one.
         content: ends with a newline.
-        durable: wait until it is on the disk.
+        durable: wait until the content is on the disk.
 
     Raises:
-        OSError: it cannot be written, or is a symbolic link or no regular file.
+        OSError: the file cannot be written, is a symbolic link, or is not a regular file.
     """
     try:
         with open_regular(path, os.O_APPEND) as file:
             size = os.fstat(file).st_size
             torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
             left = memoryview(b"\n" * torn + content)
-            while left:  # one call, so that lines of two processes do not mix; a second one says why it was too short
+            while left:  # usually one call, so that lines of two processes do not mix; a second call raises the error
                 left = left[os.write(file, left) :]
             if durable:
                 os.fsync(file)
@@ -62,22 +62,22 @@ def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 @contextlib.contextmanager
 def open_regular(path: Path, flags: int = 0) -> Iterator[int]:
-    """Open a regular file for reading and writing, made empty if it is not there, and never through a symbolic link.
+    """Open a regular file for reading and writing, never through a symbolic link. A missing file is created.
 
     Raises:
-        OSError: it cannot be opened, or is a symbolic link or no regular file.
+        OSError: the file cannot be opened, is a symbolic link, or is not a regular file.
     """
     descriptor = os.open(path, _KEPT | flags, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         yield descriptor
     finally:
         os.close(descriptor)
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Delete the temporary files below `folder` that killed processes left; those of living ones stay."""
+    """Delete the temporary files of killed processes below `folder`, not those of living ones."""
     for leftover in folder.rglob(".*.tmp"):
         if _TEMPORARY.fullmatch(leftover.name) is None or leftover.is_symlink() or not leftover.is_file():
             continue

@@ -1,4 +1,4 @@
-"""Distributions whose information is known, to hold estimators against."""
+"""Tasks: distributions whose information is known, to compare estimators with."""
 
 from infoplane.estimators.tasks.catalogue import CHANNEL_TASKS, LABEL_TASKS, PAIR_TASKS
 from infoplane.estimators.tasks.channels import (

@@ -1,4 +1,4 @@
-"""Injective maps of samples `(samples, features)`: information survives them, estimators may not.
+"""Injective maps of samples `(samples, features)`. They keep the information, but may bias estimators.
 
 Source of all: Czyz et al. (2023), Beyond Normal, arXiv:2306.11078, Section 3 and the appendix on its distributions.
 """
@@ -14,31 +14,31 @@ WAVES_OF_Y = ((-0.4, 0.4, 0.0), (0.17, 1.3, 3.5), (0.02, 4.3, -2.5))
 
 
 def normal_cdf(values: Tensor) -> Tensor:
-    """From standard normal to uniform, feature by feature."""
+    """Map standard normal features to uniform ones."""
     uniform: Tensor = torch.special.ndtr(values)
     return uniform
 
 
 def half_cube(values: Tensor) -> Tensor:
-    """Each value times the root of its size: heavier tails and, at zero, a density without bound."""
+    """Multiply each value by the root of its size. Tails become heavier, and the density is infinite at zero."""
     return values * values.abs().sqrt()
 
 
 def asinh(values: Tensor) -> Tensor:
-    """Shorten the tails to logarithms of their lengths."""
+    """Map each value to its inverse hyperbolic sine, which shortens tails to logarithms of their lengths."""
     return values.asinh()
 
 
 def wiggly(values: Tensor, waves: Sequence[tuple[float, float, float]]) -> Tensor:
-    """Add waves of the given amplitudes, frequencies and phases, too flat to make the sum fall anywhere."""
+    """Add waves of the given amplitudes, frequencies and phases, so flat that the map stays increasing."""
     assert sum(abs(amplitude * frequency) for amplitude, frequency, _ in waves) < 1
     return values + sum(amplitude * (frequency * values + phase).sin() for amplitude, frequency, phase in waves)
 
 
 def bimodal(values: Tensor, weight: float, modes: tuple[float, float]) -> Tensor:
-    """From standard normal to the mixture of N(modes[0], 1), of the given weight, and N(modes[1], 1).
+    """Map standard normal features to the mixture of N(modes[0], 1), of the given weight, and N(modes[1], 1).
 
-    The inverse of the mixture's distribution function, by bisection.
+    Inverts the mixture's distribution function by bisection.
     """
     target = normal_cdf(values)
     # A quantile of the mixture lies between the same quantiles of its parts.

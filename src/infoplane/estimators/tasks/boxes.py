@@ -1,4 +1,4 @@
-"""What noise of vanishing width leaves of a discrete and of a continuous layer, in closed form."""
+"""Information of a discrete and of a continuous layer under noise or bins of any width, in closed form."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from infoplane.estimators.tasks.pairs import PairTask
 
 
 def entropy(probabilities: Sequence[float]) -> float:
-    """-sum p ln p, in nats.
+    """Return the entropy -sum p ln p, in nats.
 
     Raises:
         ValueError: a probability is not positive, or they do not sum to 1.
@@ -23,7 +23,7 @@ def entropy(probabilities: Sequence[float]) -> float:
 
 
 def step_layer(samples: int, probabilities: Sequence[float], *, generator: torch.Generator) -> PairTask:
-    """Draw X ~ U(0, 1) and the discrete T = f(X), f a stair of the levels 0, 1, 2 ..., each of its own probability.
+    """Draw X ~ U(0, 1) and the discrete T = f(X), f a step function with levels 0, 1, 2 ... of given probabilities.
 
     T is a function of X and discrete, so I(X;T) = H(T).
 
@@ -37,13 +37,13 @@ def step_layer(samples: int, probabilities: Sequence[float], *, generator: torch
 
 
 def boxed_steps_information(probabilities: Sequence[float], width: float) -> float:
-    """I(X;T) of `step_layer` seen through uniform noise within width / 2: H(T) exactly, for any width up to 1.
+    """Return I(X;T) of `step_layer` with uniform noise within width / 2: exactly H(T) for any width up to 1.
 
-    Wider boxes overlap. The density of T then is constant between the ends of boxes, so its entropy is a finite sum,
-    from which h(T|X) = ln(width) is taken.
+    Wider boxes overlap. The density of T is then constant between the ends of boxes, so its entropy is a finite sum,
+    less h(T|X) = ln(width).
 
     Raises:
-        ValueError: `width` is not positive, or the probabilities are none.
+        ValueError: `width` is not positive, or the probabilities are invalid.
     """
     check_positive(width, name="width")
     _check_probabilities(probabilities)
@@ -58,10 +58,10 @@ def boxed_steps_information(probabilities: Sequence[float], width: float) -> flo
 
 
 def noisy_steps_information(probabilities: Sequence[float], noise_variance: float) -> float:
-    """I(X;T) of `step_layer` seen through Gaussian noise, to 1e-9: H(T) in the limit of no noise.
+    """Return I(X;T) of `step_layer` with Gaussian noise, to 1e-9. Its limit without noise is H(T).
 
     Raises:
-        ValueError: `noise_variance` is not positive, or the probabilities are none.
+        ValueError: `noise_variance` is not positive, or the probabilities are invalid.
     """
     check_positive(noise_variance, name="noise_variance")
     _check_probabilities(probabilities)
@@ -78,10 +78,10 @@ def noisy_steps_information(probabilities: Sequence[float], noise_variance: floa
 
 
 def binned_steps_information(probabilities: Sequence[float], bin_width: float) -> float:
-    """H(Q) of `step_layer` in bins: levels that share a bin are one.
+    """Return H(Q) of `step_layer` in bins. Levels in the same bin are merged.
 
     Raises:
-        ValueError: `bin_width` is not positive, or the probabilities are none.
+        ValueError: `bin_width` is not positive, or the probabilities are invalid.
     """
     check_positive(bin_width, name="bin_width")
     _check_probabilities(probabilities)
@@ -91,10 +91,10 @@ def binned_steps_information(probabilities: Sequence[float], bin_width: float) -
 
 
 def boxed_uniform_entropy(width: float) -> float:
-    """h(T) of T = X + uniform noise within width / 2, X ~ U(0, 1): the entropy of a trapezium, which is symmetric.
+    """Return h(T) of T = X + uniform noise within width / 2, X ~ U(0, 1): the entropy of a symmetric trapezium.
 
-    With s the smaller and l the larger of 1 and width, the density is 1 / l over l - s and falls to 0 over s at either
-    side: h(T) = ln(l) + s / (2 l).
+    With s the smaller and l the larger of 1 and width, the density is 1 / l over a length of l - s and falls to 0 over
+    a length of s at either side: h(T) = ln(l) + s / (2 l).
 
     Raises:
         ValueError: `width` is not positive.
@@ -105,9 +105,10 @@ def boxed_uniform_entropy(width: float) -> float:
 
 
 def boxed_uniform_information(width: float) -> float:
-    """I(X;T) = h(T) - ln(width) of the same: width / 2 - ln(width) up to a width of 1, 1 / (2 width) beyond.
+    """Return I(X;T) = h(T) - ln(width) for T of `boxed_uniform_entropy`.
 
-    As the width vanishes h(T|X) = ln(width) falls without end, h(T) stays, and the information has no limit.
+    It is width / 2 - ln(width) up to a width of 1, and 1 / (2 width) beyond. As the width goes to 0, h(T|X) = ln(width)
+    goes to minus infinity and h(T) stays finite, so the information has no limit.
 
     Raises:
         ValueError: `width` is not positive.
@@ -116,14 +117,14 @@ def boxed_uniform_information(width: float) -> float:
 
 
 def noisy_uniform_information(noise_variance: float) -> float:
-    """I(X;T) of X ~ U(0, 1) seen through Gaussian noise, to 1e-9.
+    """Return I(X;T) of X ~ U(0, 1) with Gaussian noise, to 1e-9.
 
     Raises:
         ValueError: `noise_variance` is not positive.
     """
     check_positive(noise_variance, name="noise_variance")
     deviation = math.sqrt(noise_variance)
-    # The density is even about 1/2, and 1 farther than ten deviations from the ends, where it adds no entropy.
+    # The density is symmetric about 1/2. Farther than ten deviations from the ends it is 1 and adds no entropy.
     line = np.linspace(-10 * deviation, min(10 * deviation, 0.5), 8001)
     density = ndtr(line / deviation) - ndtr((line - 1) / deviation)
     terms = -density * np.log(np.maximum(density, 1e-300))
@@ -131,7 +132,7 @@ def noisy_uniform_information(noise_variance: float) -> float:
 
 
 def binned_uniform_information(bin_width: float) -> float:
-    """H(Q) of X ~ U(0, 1) in bins from 0 on: ln(1 / bin_width) where whole bins fill the interval.
+    """Return H(Q) of X ~ U(0, 1) in bins that start at 0: ln(1 / bin_width) if whole bins fill the interval.
 
     Raises:
         ValueError: `bin_width` is not positive.

@@ -1,4 +1,4 @@
-"""Tasks by name, in the order of a table of estimators against known truths."""
+"""Catalogue of tasks by name, in the order of the calibration table."""
 
 from collections.abc import Callable
 from functools import partial
@@ -184,7 +184,7 @@ SWISS_ROLL: Maps = (lambda x: swiss_roll(normal_cdf(x)), normal_cdf)
 
 
 def _spiral(features: int) -> Maps:
-    # X mixes its two telling features, Y the second with one that tells nothing, where there is one.
+    # X mixes its two informative features; Y mixes the second with an uninformative one, if there is one.
     speed, other = 1 / features, (1, 2) if features > 2 else (0, 1)
     return partial(spiral, plane=(0, 1), speed=speed), partial(spiral, plane=other, speed=speed)
 

@@ -1,4 +1,4 @@
-"""Layers observed through Gaussian noise, whose information is known."""
+"""Channel tasks: layers observed through Gaussian noise, with known information."""
 
 import math
 from typing import NamedTuple
@@ -35,17 +35,17 @@ class ChannelTask(NamedTuple):
 def point_clusters(
     samples: int, features: int, *, distance: float, classes: int = 2, generator: torch.Generator
 ) -> ChannelTask:
-    """Draw one of `classes` points, all `distance` apart, seen through noise of variance 1.
+    """Draw one of `classes` points, all `distance` apart, observed through noise of variance 1.
 
-    Two points are the Gaussian channel with binary input; points far apart carry ln(classes). Label and input are
-    the same choice, so both informations are equal.
+    Two points are the Gaussian channel with binary input. Points far apart have an information of ln(classes). Label
+    and input are the same choice, so both informations are equal.
 
     Raises:
         ValueError: fewer features than classes, fewer than one sample or two classes, or `distance` not positive.
     """
     check_at_least(samples, 1, name="samples")
     check_positive(distance, name="distance")
-    spread = distance / math.sqrt(2)  # of points along features of their own
+    spread = distance / math.sqrt(2)  # each point lies on its own feature's axis, this far from the origin
     information = labelled_gaussian_information(spread, classes)
     check_at_least(features, classes, name="features")
     device = generator.device
@@ -56,7 +56,7 @@ def point_clusters(
 
 
 def gaussian_channel(samples: int, features: int, *, power: float, generator: torch.Generator) -> ChannelTask:
-    """Draw X ~ N(0, power I), seen through noise of variance 1, and labels of ten classes that know nothing of it.
+    """Draw X ~ N(0, power I), observed through noise of variance 1, and independent labels of ten classes.
 
     I(X;T) = features / 2 ln(1 + power) is the capacity of the channel.
 
@@ -77,10 +77,10 @@ def gaussian_channel(samples: int, features: int, *, power: float, generator: to
 def noisy_labelled_gaussians(
     samples: int, features: int, *, spread: float, noise_variance: float, generator: torch.Generator
 ) -> ChannelTask:
-    """Draw `labelled_gaussians` of ten classes, seen through noise.
+    """Draw `labelled_gaussians` of ten classes, observed through noise.
 
-    The noise widens each class to the variance 1 + noise_variance, so I(T;Y) is that of classes closer by the root
-    of it; and I(X;T) = I(T;Y) + I(X;T|Y), the latter a Gaussian channel's.
+    The noise widens each class to the variance 1 + noise_variance, so I(T;Y) is that of classes which are closer by the
+    root of this factor. I(X;T) = I(T;Y) + I(X;T|Y), and the second term is that of a Gaussian channel.
 
     Raises:
         ValueError: fewer than one sample or ten features, or `spread` or `noise_variance` not positive.

@@ -1,4 +1,4 @@
-"""Labelled clouds in the plane whose spread and whose classes' tightness are set apart, of known information."""
+"""Labelled clouds in the plane, with known information and with spread and tightness that are set independently."""
 
 import math
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from scipy.special import logsumexp, ndtr
 from infoplane.checks import check_at_least, check_positive
 from infoplane.estimators.tasks.labels import LabelTask
 
-_REACH = 8.0  # standard deviations that the integrals go to
-_FINE = 0.1  # bins this much narrower than a class's standard deviation change the entropy by less than 1e-3 nats
+_REACH = 8.0  # limit of the integrals, in standard deviations
+_FINE = 0.1  # with bins below this share of a class's standard deviation, the entropy is exact to 1e-3 nats
 Origin = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """Isotropic Gaussian clusters of equal size, evenly around a circle, each a class.
+    """Isotropic Gaussian clusters of equal size, evenly spaced on a circle; each cluster is a class.
 
-    Spread and tightness are independent: the variance per coordinate is `spread`^2 at any tightness, of which the
-    share `tightness` lies between the clusters and the rest within each.
+    Spread and tightness are independent. The variance per coordinate is `spread`^2 at any tightness. The share
+    `tightness` of it lies between the clusters, and the rest within each cluster.
 
     Raises:
         ValueError: `spread` is not positive, there are fewer than two classes, `tightness` is outside [0, 1), or
@@ -33,7 +33,7 @@ class Cloud:
     spread: float  # standard deviation per coordinate, of all samples together
     tightness: float
     classes: int = 4
-    purity: float = 1.0  # share of labels that tell the cluster; the others are drawn from all classes
+    purity: float = 1.0  # share of labels that are the cluster's; the others are drawn from all classes
 
     def __post_init__(self) -> None:
         check_positive(self.spread, name="spread")
@@ -45,7 +45,7 @@ class Cloud:
 
     @property
     def radius(self) -> float:
-        """Of the circle of clusters: two coordinates share its square."""
+        """Radius of the circle of clusters. The variance between clusters per coordinate is half its square."""
         return self.spread * math.sqrt(2 * self.tightness)
 
     @property
@@ -55,16 +55,18 @@ class Cloud:
 
     @property
     def centres(self) -> NDArray[np.float64]:
-        """Of the clusters, `(classes, 2)`, about the origin."""
+        """Centres of the clusters, `(classes, 2)`, around the origin."""
         angles = 2 * np.pi * np.arange(self.classes) / self.classes
         return self.radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def labelled_cloud(samples: int, cloud: Cloud, *, origin: Origin = (0.0, 0.0), generator: torch.Generator) -> LabelTask:
-    """Draw points of a cloud, clusters in equal numbers, as float64; equal generators give the same draw of any cloud.
+    """Draw points of a cloud, equally many of each cluster, as float64.
 
-    The points are centred and scaled, all by one factor, so that their variance per coordinate is `cloud.spread`^2
-    exactly, not only on average: clouds that differ in tightness alone then have the same overall spread.
+    Equal generators give the same draw of any cloud.
+
+    All points are centred and scaled by one factor, so that their variance per coordinate is exactly `cloud.spread`^2,
+    not only on average. So clouds that differ only in tightness have the same overall spread.
 
     Args:
         samples: at least the number of classes.
@@ -88,14 +90,14 @@ def labelled_cloud(samples: int, cloud: Cloud, *, origin: Origin = (0.0, 0.0), g
 
 
 class CloudInformation(NamedTuple):
-    """Of the distribution, in nats."""
+    """Information of a cloud's distribution, in nats."""
 
-    input: float  # I(X;T), X the point and T what is seen of it
+    input: float  # I(X;T), X the point and T the noisy or binned point
     label: float  # I(T;Y)
 
 
 def cloud_information(cloud: Cloud, noise_variance: float = 0.0) -> CloudInformation:
-    """Information in T = point + N(0, noise_variance I), to about 1e-6; without noise I(X;T) is infinite.
+    """Return the information of T = point + N(0, noise_variance I), to about 1e-6. Without noise I(X;T) is infinite.
 
     T is a mixture of Gaussians of variance s^2 = within_variance + noise_variance. I(T; cluster) is one integral over
     a cluster, I(X;T) = I(T; cluster) + ln(s^2 / noise_variance), and a label of purity q has
@@ -114,10 +116,10 @@ def cloud_information(cloud: Cloud, noise_variance: float = 0.0) -> CloudInforma
 
 
 def binned_cloud_information(cloud: Cloud, bin_width: float, *, origin: Origin = (0.0, 0.0)) -> CloudInformation:
-    """Information in the bin numbers Q = floor(T / bin_width) of the points themselves: H(Q) = I(X;Q), and I(Q;Y).
+    """Return H(Q) = I(X;Q) and I(Q;Y) for the bin numbers Q = floor(T / bin_width) of the points without noise.
 
-    The mass of a cell is a product of two differences of normal distributions. Where bins are narrower than a tenth of
-    a cluster's standard deviation, H(Q) = h(T) - 2 ln(bin_width) and I(Q;Y) = I(T;Y), to 1e-3.
+    The probability of a cell is a product of two differences of normal distribution functions. If bins are narrower
+    than a tenth of a cluster's standard deviation, H(Q) = h(T) - 2 ln(bin_width) and I(Q;Y) = I(T;Y), to 1e-3.
 
     Raises:
         ValueError: `bin_width` is not positive.
@@ -152,10 +154,10 @@ def _entropy(masses: NDArray[np.float64]) -> float:
 
 @cache
 def _label_information(ratio: float, classes: int, purity: float) -> float:
-    """I(T;Y) of unit Gaussians around a circle of radius `ratio`; all clusters give the same, so one is integrated."""
+    """Return I(T;Y) of unit Gaussians on a circle of radius `ratio`. All clusters are alike, so one is integrated."""
     angles = 2 * np.pi * np.arange(classes) / classes
     shifts = ratio * (np.stack([np.cos(angles), np.sin(angles)]) - np.array([[1.0], [0.0]]))  # from the first cluster
-    # Smooth and vanishing fast at the ends, where the trapezoid rule converges exponentially.
+    # For smooth functions that vanish fast at the ends, the trapezoid rule converges exponentially.
     line = np.linspace(-_REACH, _REACH, 321)
     weights = np.exp(-(line**2) / 2)
     weights /= weights.sum()

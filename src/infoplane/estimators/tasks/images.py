@@ -1,6 +1,6 @@
-"""Images whose information is known: drawn ones, and those of any labelled dataset that the caller has.
+"""Image tasks with known information: drawn images, and those of any labelled dataset.
 
-Pixels are float32 in [0, 1] and stand as features: reshape to `(samples, size, size)` to look at them.
+Pixels are float32 in [0, 1], as features; reshape them to `(samples, size, size)` to view them.
 """
 
 import math
@@ -18,14 +18,14 @@ from infoplane.estimators.tasks.labels import (
 )
 from infoplane.estimators.tasks.pairs import PairTask, correlated_normals, mapped
 
-MINIMUM_SIZE = 16  # pixels; in fewer a rectangle may cover no pixel wholly, and its brightness hides its edges
+MINIMUM_SIZE = 16  # pixels; with fewer, a rectangle may cover no pixel wholly, and its edges cannot be recovered
 
 
 def draw_blobs(latents: Tensor, size: int) -> Tensor:
-    """Draw a Gaussian blob centred where two latents in [0, 1], `(samples, 2)`, say.
+    """Draw a Gaussian blob whose centre two latents in [0, 1] give, `(samples, 2)`.
 
     Returns:
-        `(samples, size, size)`; the ratio of neighbouring pixels gives the centre back.
+        `(samples, size, size)`; the centre can be recovered from the ratio of neighbouring pixels.
     """
     check_at_least(size, MINIMUM_SIZE, name="size")
     centres = size * (0.25 + latents / 2)
@@ -36,14 +36,14 @@ def draw_blobs(latents: Tensor, size: int) -> Tensor:
 
 
 def draw_rectangles(latents: Tensor, size: int) -> Tensor:
-    """Draw a rectangle with its left, right, upper and lower edge where four latents in [0, 1], `(samples, 4)`, say.
+    """Draw a rectangle whose left, right, upper and lower edges four latents in [0, 1] give, `(samples, 4)`.
 
     Returns:
-        `(samples, size, size)`; a pixel that an edge crosses is as bright as the share covered, which gives the
-        edge back.
+        `(samples, size, size)`; the brightness of a pixel is the share that the rectangle covers, so the edges can be
+        recovered.
     """
     check_at_least(size, MINIMUM_SIZE, name="size")
-    # The pixels in the middle are always covered wholly: their row and column show how bright an edge really is.
+    # The pixels in the middle are always covered wholly, so their row and column show the brightness of each edge.
     starts, ends = size * (0.05 + 0.35 * latents[:, ::2, None]), size * (0.6 + 0.35 * latents[:, 1::2, None])
     pixels = torch.arange(size, device=latents.device)
     across, down = (torch.minimum(ends, pixels + 1) - torch.maximum(starts, pixels)).clamp(0, 1).unbind(dim=1)
@@ -51,7 +51,7 @@ def draw_rectangles(latents: Tensor, size: int) -> Tensor:
 
 
 def draw_shapes(samples: int, size: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw rectangles (class 0) and blobs (class 1) at random places, as many of each up to one.
+    """Draw rectangles (class 0) and blobs (class 1) at random places; their numbers differ by at most one.
 
     Returns:
         Images `(samples, size, size)` and classes `(samples,)`.
@@ -64,9 +64,9 @@ def draw_shapes(samples: int, size: int, *, generator: torch.Generator) -> tuple
 
 
 def blob_pairs(samples: int, size: int, *, correlation: float, generator: torch.Generator) -> PairTask:
-    """Draw pairs of images of one blob each, whose places correlate across and, independently, down.
+    """Draw pairs of images of one blob each, whose horizontal and vertical places correlate independently.
 
-    Drawing keeps what it draws, so the information is that of two normal pairs of the given correlation.
+    The places can be recovered from the images, so the information is that of two normal pairs of this correlation.
 
     Raises:
         ValueError: fewer than one sample or too few pixels, or `correlation` outside (-1, 1).
@@ -83,9 +83,9 @@ def blob_pairs(samples: int, size: int, *, correlation: float, generator: torch.
 
 
 def rectangle_pairs(samples: int, size: int, *, correlation: float, generator: torch.Generator) -> PairTask:
-    """Draw pairs of images of one rectangle each, whose four edges correlate, each with its counterpart.
+    """Draw pairs of images of one rectangle each, in which each of the four edges correlates with its counterpart.
 
-    Drawing keeps what it draws, so the information is that of four normal pairs of the given correlation.
+    The edges can be recovered from the images, so the information is that of four normal pairs of this correlation.
 
     Raises:
         ValueError: fewer than one sample or too few pixels, or `correlation` outside (-1, 1).
@@ -105,12 +105,13 @@ def same_class_pairs(
 ) -> PairTask:
     """Draw pairs of images from the same classes: X and Y of `patches` images each, all drawn anew.
 
-    Each patch of X shows a uniform class; that of Y the class which a symmetric channel makes of it. X and Y share
-    nothing else, so I(X;Y) is `patches` times the information of the channel: ln 2 - H(flip) for two classes.
+    Each patch of X shows a uniformly drawn class. The same patch of Y shows the output of a symmetric channel for that
+    class. X and Y share nothing else, so I(X;Y) is `patches` times the information of the channel: ln 2 - H(flip) for
+    two classes.
 
     Args:
-        samples: pairs to draw.
-        images: `(images, ...)`, none of them in two classes. They are the population: the same may come twice.
+        samples: number of pairs.
+        images: `(images, ...)`, none of them in two classes. Images are drawn with replacement.
         classes: `(images,)` integers.
         patches: images side by side in each of X and Y.
         flip: probability that the class of a patch differs between X and Y.
@@ -137,9 +138,9 @@ def same_class_pairs(
 def labelled_images(
     samples: int, images: Tensor, classes: Tensor, *, flip: float, generator: torch.Generator
 ) -> LabelTask:
-    """Draw images of uniform classes, and labels that are another class with probability `flip`.
+    """Draw images of uniformly drawn classes, and labels that are another class with probability `flip`.
 
-    Labels count the classes from zero in ascending order. Arguments and errors are those of `same_class_pairs`.
+    Labels number the classes from zero in ascending order. Arguments and errors are those of `same_class_pairs`.
     """
     check_at_least(samples, 1, name="samples")
     count = len(torch.unique(classes))
@@ -150,22 +151,23 @@ def labelled_images(
 
 
 def labelled_lamps(samples: int, size: int, *, spread: float, generator: torch.Generator) -> LabelTask:
-    """Draw images of ten lamps in a ring, as bright as the features of `labelled_gaussians` tell, with its labels.
+    """Draw images of ten lamps in a ring, whose brightness the features of `labelled_gaussians` give, with its labels.
 
-    The lamps' pictures are linearly independent and brightness rises with the feature: the image keeps all of them.
+    The pictures of the lamps are linearly independent, and brightness rises with the feature. So all features can be
+    recovered from the image.
 
     Raises:
         ValueError: fewer than one sample or too few pixels, or `spread` not positive.
     """
     check_at_least(size, MINIMUM_SIZE, name="size")
     task = labelled_gaussians(samples, 10, spread=spread, generator=generator)
-    # Half as steep as the logistic curve, so that float32 still tells the bright ones apart.
+    # Half as steep as the logistic curve, so that float32 still separates bright lamps.
     images = torch.sigmoid(task.activations / 2) @ lamps(size).to(task.activations)
     return LabelTask(images, task.labels, task.information)
 
 
 def lamps(size: int) -> Tensor:
-    """Pictures of the ten lamps alone, `(10, size * size)`; all of them together stay within [0, 1]."""
+    """Return the pictures of the ten single lamps, `(10, size * size)`. Their sum stays within [0, 1]."""
     turns = 2 * math.pi * torch.arange(10, dtype=torch.double) / 10
     centres = size * (0.5 + torch.stack([turns.cos(), turns.sin()], dim=1) / 3)
     pixels = torch.arange(size) + 0.5
@@ -176,7 +178,7 @@ def lamps(size: int) -> Tensor:
 
 
 def _images_of(names: Tensor, images: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw an image of each class named, uniformly among those of the class: `(*names.shape, ...)`."""
+    """Draw one image for each entry of `names`, uniformly among those of that class: `(*names.shape, ...)`."""
     _, indices, counts = torch.unique(classes, return_inverse=True, return_counts=True)
     grouped = indices.argsort(stable=True)
     first = counts.cumsum(dim=0) - counts

@@ -1,4 +1,4 @@
-"""Layers with labels whose information is known."""
+"""Label tasks: layers with labels, with known I(T;Y)."""
 
 import math
 from functools import cache
@@ -34,8 +34,8 @@ def labelled_gaussians(
 ) -> LabelTask:
     """Draw Y uniform over the classes and T|y ~ N(spread e_y, I), e_y the unit vectors of the first features.
 
-    The other features are noise, so the information is the same in any dimension: the task shows what dimension
-    alone does to an estimator.
+    The other features are noise, so the information is the same in any dimension. The task shows how an estimator
+    depends on the dimension alone.
 
     Raises:
         ValueError: fewer features than classes, fewer than one sample or two classes, or `spread` not positive.
@@ -49,9 +49,9 @@ def labelled_gaussians(
     return LabelTask(activations, labels, information)
 
 
-@cache  # every draw of a task states the same information, and the sums take tens of milliseconds
+@cache  # every draw of a task needs the same value, which takes tens of milliseconds
 def labelled_gaussian_information(spread: float, classes: int = 10) -> float:
-    """I(T;Y), in nats, of `labelled_gaussians`, to about 1e-9.
+    """Return I(T;Y), in nats, of `labelled_gaussians`, to about 1e-9.
 
     With l_k = a t_k - a^2/2 the log density of class k over that of pure noise, I = ln K + E[l_y] - E ln sum_k e^l_k,
     and E[l_y] = a^2/2. Frullani's integral, ln x = int_0^inf (e^-s - e^-sx) ds/s, turns the last term's expectation
@@ -63,7 +63,7 @@ def labelled_gaussian_information(spread: float, classes: int = 10) -> float:
     """
     check_positive(spread, name="spread")
     check_at_least(classes, 2, name="classes")
-    # Both integrands are smooth and vanish fast at the ends, where the plain trapezoid rule converges exponentially.
+    # Both integrands are smooth and vanish fast at the ends, so the trapezoid rule converges exponentially.
     normal = np.linspace(-10, 10, 401)
     density = np.exp(-(normal**2) / 2)
     density /= density.sum()
@@ -81,9 +81,9 @@ def labelled_gaussian_information(spread: float, classes: int = 10) -> float:
 def noisy_labels(
     samples: int, features: int, *, flip: float, classes: int = 10, generator: torch.Generator
 ) -> LabelTask:
-    """Draw a class that the layer shows without doubt, and a label that is another class with probability `flip`.
+    """Draw a class that the layer determines, and a label that is another class with probability `flip`.
 
-    T = e_class + noise uniform within 1/4 of zero in each feature, so that the classes never overlap.
+    T = e_class + uniform noise within 1/4 of zero in each feature, so that the classes never overlap.
 
     Raises:
         ValueError: fewer features than classes, fewer than one sample or two classes, or `flip` outside [0, 1].
@@ -106,7 +106,7 @@ def flipped(labels: Tensor, flip: float, classes: int, generator: torch.Generato
 
 
 def symmetric_channel_information(flip: float, classes: int) -> float:
-    """I between the uniform input and the output of a symmetric channel: ln K - H(flip) - flip ln(K - 1), in nats.
+    """Return ln K - H(flip) - flip ln(K - 1), the information in nats of a symmetric channel with uniform input.
 
     Raises:
         ValueError: `flip` outside [0, 1] or fewer than two classes.

@@ -1,4 +1,4 @@
-"""A distribution of known information under a name."""
+"""Named task: how to draw from a distribution of known information."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ Task = TypeVar("Task")
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTask(Generic[Task]):
-    """How to draw samples of a distribution whose information is known."""
+    """A distribution whose information is known, with a name."""
 
     name: str
-    information: float  # in nats; every task drawn states the same
+    information: float  # in nats; the same for every draw
     draw: Callable[[int, torch.Generator], Task]  # from the number of samples
-    truth: str  # the formula, or where the value comes from
+    truth: str  # formula or source of the information

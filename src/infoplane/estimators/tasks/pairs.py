@@ -1,4 +1,4 @@
-"""Pairs of variables whose information is known."""
+"""Pair tasks: pairs of variables, with known I(X;Y)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ class PairTask(NamedTuple):
 
 
 def correlated_normals(samples: int, correlations: Sequence[float], *, generator: torch.Generator) -> PairTask:
-    """Draw standard normal X and Y whose i-th features correlate by `correlations[i]`, and no others.
+    """Draw standard normal X and Y whose i-th features correlate by `correlations[i]`; other features are independent.
 
-    I(X;Y) = -1/2 sum ln(1 - r_i^2). Zeros pad a dependence of few features with independent ones.
+    I(X;Y) = -1/2 sum ln(1 - r_i^2). Correlations of 0 add independent features.
 
     Raises:
         ValueError: fewer than one sample or correlation, or a correlation outside (-1, 1).
@@ -47,9 +47,9 @@ def correlated_normals(samples: int, correlations: Sequence[float], *, generator
 
 
 def equicorrelated_normals(samples: int, features: int, *, correlation: float, generator: torch.Generator) -> PairTask:
-    """Draw standard normal X and Y of `features` each, every two of all features correlating by `correlation`.
+    """Draw standard normal X and Y of `features` each, with the same `correlation` between any two of all features.
 
-    With m = features and r = correlation the determinants of X, of Y and of both give
+    With m = features and r = correlation, the determinants of X, of Y and of both give
     I(X;Y) = 1/2 ln[(1 + (m - 1) r)^2 / ((1 - r)(1 + (2 m - 1) r))].
 
     Raises:
@@ -72,8 +72,8 @@ def equicorrelated_normals(samples: int, features: int, *, correlation: float, g
 def student_pairs(samples: int, correlations: Sequence[float], *, degrees: int, generator: torch.Generator) -> PairTask:
     """Draw (X, Y) jointly Student-t: `correlated_normals` divided by one common factor for all their features.
 
-    The factor makes X and Y depend on each other even where nothing correlates. With p features each, v degrees of
-    freedom and f(n) = ln Gamma(n/2) - n/2 psi(n/2) the information is that of the normals and
+    The factor makes X and Y depend on each other even with correlations of 0. With p features each, v degrees of
+    freedom and f(n) = ln Gamma(n/2) - n/2 psi(n/2), the information is that of the normals plus
     f(v) + f(v + 2p) - 2 f(v + p).
 
     Raises:
@@ -94,8 +94,8 @@ def student_pairs(samples: int, correlations: Sequence[float], *, degrees: int, 
 def uniform_noise(samples: int, *, reach: float, generator: torch.Generator) -> PairTask:
     """Draw X ~ U(0, 1) and Y = X + U(-reach, reach).
 
-    I(X;Y) = h(Y) - ln(2 reach), Y having the density of a trapezium: reach - ln(2 reach) up to a reach of 1/2,
-    1 / (4 reach) beyond.
+    I(X;Y) = h(Y) - ln(2 reach), and the density of Y is a trapezium. So I(X;Y) is reach - ln(2 reach) up to a reach
+    of 1/2, and 1 / (4 reach) beyond.
 
     Raises:
         ValueError: fewer than one sample, or `reach` not positive.
@@ -112,7 +112,8 @@ def uniform_noise(samples: int, *, reach: float, generator: torch.Generator) -> 
 def discrete_with_uniform_noise(samples: int, *, values: int, generator: torch.Generator) -> PairTask:
     """Draw X uniform over 0 .. values - 1, as floats, and Y = X + U(0, 2): a discrete variable and a continuous one.
 
-    Each Y but those in the first and the last unit may come from two X: I(X;Y) = ln m - (m - 1)/m ln 2.
+    Each Y may come from two X, except in the first and the last unit interval. With m = values,
+    I(X;Y) = ln m - (m - 1)/m ln 2.
 
     Raises:
         ValueError: fewer than one sample or value.
@@ -128,7 +129,7 @@ def discrete_with_uniform_noise(samples: int, *, values: int, generator: torch.G
 
 
 def mapped(task: PairTask, of_x: Callable[[Tensor], Tensor], of_y: Callable[[Tensor], Tensor]) -> PairTask:
-    """Send X and Y each through an injective map, which leaves their information as it is."""
+    """Apply an injective map to X and one to Y, which does not change their information."""
     return PairTask(of_x(task.x), of_y(task.y), task.information)
 
 
