@@ -247,7 +247,8 @@ def test_a_layer_that_is_not_there_is_named(small_flow):
 
 
 def test_a_model_that_does_not_exist_is_named(small_flow):
-    with pytest.raises(UserError, match=r"unknown model 'alexnet'; choose lenet5, wideresnet or"):
+    known = r"unknown model 'alexnet', did you mean 'lenet5'\?; models are lenet5, wideresnet, "
+    with pytest.raises(UserError, match=known):
         information_flow(changed(small_flow, model={"name": "alexnet"}))
 
 

@@ -103,7 +103,7 @@ def changed_code(monkeypatch):
                 own.more = torch.nn.Linear(3, 3)
             return network
 
-        for module in ("flow_work", "finished", "trainers"):
+        for module in ("flow.work", "finished", "flow.trainers"):
             monkeypatch.setattr(f"infoplane.studies.{module}.build_model", built)
 
     return change
