@@ -289,8 +289,7 @@ def index() -> str:
     """Return the page that lists all public names."""
     intro = (
         "These pages list all that a program may import from infoplane. Other names are private, also where they have "
-        "no underscore: they can change in any version. [Stability](../stability.md) says what the public names "
-        "promise."
+        "no underscore: they can change in any version."
     )
     parts = [
         MADE,
@@ -301,17 +300,25 @@ def index() -> str:
         summary = docstring_of(module).partition("\n")[0]
         parts.append(f"## [{module}]({file_name(module)})\n\n{_wrapped(summary)}")
         found = definitions(module)
-        rows = [_row(one, module) for one in found if one.node is not None and not is_constant(one)]
+        lines = [_line(one, module) for one in found if one.node is not None and not is_constant(one)]
         if constants := [f"`{one.name}`" for one in found if is_constant(one)]:
-            rows.append(f"| [constants]({file_name(module)}#constants) | {', '.join(constants)} |")
-        parts.append("\n".join(["| name | what it is |", "|---|---|", *rows]))
+            lines.append(_linked("constants", f"{file_name(module)}#constants", ", ".join(constants)))
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
-def _row(one: Definition, module: str) -> str:
+def _line(one: Definition, module: str) -> str:
     assert isinstance(one.node, Function | ast.ClassDef)
     summary = (ast.get_docstring(one.node) or "").partition("\n")[0]
-    return f"| [{one.name}]({file_name(module)}#{one.name.lower()}) | {_escaped(summary)} |"
+    return _linked(one.name, f"{file_name(module)}#{one.name.lower()}", summary)
+
+
+def _linked(name: str, place: str, text: str) -> str:
+    """Return an item of a list that begins with a link."""
+    # The link stands in for itself while the lines are broken, since its brackets must not be escaped.
+    link = f"[{name}]({place})"
+    item = _wrapped(f"{'x' * len(link)}: {text}", first="- ", rest="  ")
+    return item.replace("x" * len(link), link, 1)
 
 
 def pages() -> dict[str, str]:

@@ -63,7 +63,7 @@ RECIPES: dict[str, Recipe] = {
                 attack=AttackConfig(epsilon=45 / 255, step_size=8 / 255),
             ),
             purpose="the study's MNIST experiment",
-            cost="75 s an epoch, both trainings; 4 h for 200 (extrapolated)",
+            cost="75 s an epoch; 4 h for 200 (extrapolated)",
         ),
         Recipe(
             FlowConfig(
@@ -75,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
                 attack=AttackConfig(epsilon=0.1, step_size=0.02),
             ),
             purpose="the MNIST experiment on Fashion-MNIST",
-            cost="75 s an epoch, both trainings; 4 h for 200 (as MNIST)",
+            cost="75 s an epoch; 4 h for 200 (as MNIST)",
         ),
         Recipe(
             FlowConfig(
@@ -86,7 +86,7 @@ RECIPES: dict[str, Recipe] = {
                 attack=AttackConfig(epsilon=8 / 255, step_size=2 / 255),
             ),
             purpose="the study's CIFAR-10 experiment, WideResNet-10-1",
-            cost="7 min an epoch, both trainings; a day for 200 (extrapolated)",
+            cost="7 min an epoch; a day for 200 (extrapolated)",
         ),
         Recipe(
             FlowConfig(
@@ -97,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
                 attack=AttackConfig(epsilon=4 / 255, step_size=2 / 255),
             ),
             purpose="the study's STL-10 experiment, WideResNet-10-1 at 96x96",
-            cost="half an hour an epoch, both trainings (extrapolated)",
+            cost="half an hour an epoch (extrapolated)",
         ),
     ]
 }

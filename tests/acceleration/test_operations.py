@@ -35,12 +35,12 @@ def usual(layer, features: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     return output.detach(), torch.autograd.grad(output, pixels, seen.to(output.dtype))[0]
 
 
-def agree(operation: Operation, layer, features: Tensor, *, tolerance: float = 1e-12) -> None:
+def agrees(operation: Operation, layer, features: Tensor, *, tolerance: float = 1e-12) -> bool:
     with torch.no_grad():
         seen = torch.randn(layer(features).shape, generator=torch.Generator().manual_seed(5)).to(features.dtype)
-    for found, expected in zip(passed(operation, features, seen), usual(layer, features, seen), strict=True):
-        assert found.dtype == expected.dtype
-        assert torch.allclose(found, expected, rtol=tolerance, atol=tolerance)
+    pairs = [*zip(passed(operation, features, seen), usual(layer, features, seen), strict=True)]
+    assert [found.dtype for found, _ in pairs] == [expected.dtype for _, expected in pairs]
+    return all(torch.allclose(found, expected, rtol=tolerance, atol=tolerance) for found, expected in pairs)
 
 
 def with_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
@@ -69,7 +69,7 @@ def convolutions(draw) -> tuple[nn.Conv2d, Tensor]:
 @given(convolutions(), st.sampled_from([Convolution, RowwiseConvolution]))
 def test_convolutions_of_all_shapes(given, kind):
     layer, features = given
-    agree(kind(layer, None), layer, features)
+    assert agrees(kind(layer, None), layer, features)
 
 
 @settings(max_examples=80, deadline=None)
@@ -137,7 +137,7 @@ def test_a_batch_norm_before_a_convolution_and_one_folded_into_it(kind, affine, 
 def test_a_batch_norm_alone(layout, affine, generator):
     norm = with_statistics(nn.BatchNorm2d(3, affine=affine).double())
     features = torch.randn(4, 3, 5, 6, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
-    agree(BatchNorm(norm), norm, features)
+    assert agrees(BatchNorm(norm), norm, features)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -157,14 +157,14 @@ def test_a_batch_norm_alone(layout, affine, generator):
 )
 def test_layers_without_weights(operation, layer, layout, generator):
     features = torch.randn(4, 3, 8, 8, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
-    agree(operation, layer.double(), features)
+    assert agrees(operation, layer.double(), features)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear_layers(bias, generator):
     layer = nn.Linear(5, 3, bias=bias).double()
-    agree(Linear(layer, None), layer, torch.randn(4, 5, generator=generator, dtype=torch.float64))
-    agree(Linear(layer, None), layer, torch.randn(4, 2, 5, generator=generator, dtype=torch.float64))
+    assert agrees(Linear(layer, None), layer, torch.randn(4, 5, generator=generator, dtype=torch.float64))
+    assert agrees(Linear(layer, None), layer, torch.randn(4, 2, 5, generator=generator, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("kind", [*KINDS, RowwisePooledConvolution])
@@ -228,4 +228,4 @@ def test_other_layers_cannot_be_rowwise(layer):
 def test_grouped_and_dilated_convolutions(generator):
     features = torch.randn(2, 4, 9, 9, generator=generator, dtype=torch.float64)
     for layer in (nn.Conv2d(4, 6, 3, groups=2), nn.Conv2d(4, 6, 3, dilation=2, padding=1)):
-        agree(Convolution(layer.double(), None), layer, features)
+        assert agrees(Convolution(layer.double(), None), layer, features)
