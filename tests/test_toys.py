@@ -76,7 +76,10 @@ def test_a_name_that_is_none_is_answered_with_theirs(capsys, tmp_path):
     ("options", "words"),
     [
         (("--model.hidden-units", "0"), "--model.hidden-units must be greater than or equal to 1, got 0"),
-        (("--model.depth", "16"), "--model.depth: the model toy-layers has no setting 'depth'; it has hidden_units"),
+        (
+            ("--model.depth", "16"),
+            "--model.depth: the model toy-layers has no setting 'depth'; it has only hidden_units",
+        ),
         (("--model.hidden-unit", "3"), "did you mean --model.hidden-units?"),
     ],
 )

@@ -111,6 +111,11 @@ def test_names_are_escaped():
     assert NASTY not in findings_html(Findings([claim(2, reason=NASTY)], [one, finding(part="", layer=NASTY)]))
 
 
+def test_what_stands_between_backticks_is_code_on_the_page():
+    found = Findings([claim(2, reason="add `--seeds <3>`")], [])
+    assert 'add <code style="white-space: nowrap">--seeds &lt;3&gt;</code></td>' in findings_html(found)
+
+
 def test_the_json_holds_nats_and_no_number_that_is_none():
     text = findings_json(Findings([claim(2)], [finding(low=-math.inf, high=math.nan)]))
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))

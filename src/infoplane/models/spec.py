@@ -72,6 +72,6 @@ class ModelSpec:
             name = str(refusal["loc"][0])
             option = f"--model.{name.replace('_', '-')}"
             if refusal["type"] == "extra_forbidden":
-                known = ", ".join(self.settings.model_fields) or "none"
+                known = f"only {names}" if (names := ", ".join(self.settings.model_fields)) else "no settings"
                 raise UserError(f"{option}: the model {self.name} has no setting {name!r}; it has {known}") from None
             raise UserError(f"{option} {broken_rule(refusal)}") from None

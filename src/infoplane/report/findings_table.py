@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -96,7 +97,7 @@ def findings_html(found: Findings) -> str:
     """Return the verdicts, the findings that decide them, and the other findings folded away, as HTML in bits."""
     verdicts = "".join(
         f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
-        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(_why(one, found))}</td></tr>'
+        f'<td class="words">{escape(one.statement)}</td><td class="words">{_with_code(_why(one, found))}</td></tr>'
         for one in found.claims
     )
     parts = [
@@ -128,7 +129,7 @@ def _findings(caption: str, findings: Sequence[Finding]) -> str:
         f'<tr><td class="text">{_mark(one.verdict)}</td><td class="words">{escape(one.statement)}</td>'
         f'<td class="words">{escape(_measured_as(one))}</td><td class="text">{escape(one.layer or "-")}</td>'
         f"<td>{_number(one.value, one.unit)}</td><td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
-        f'<td class="words">{escape(one.reason)}</td></tr>{_rests_on(one)}'
+        f'<td class="words">{_with_code(one.reason)}</td></tr>{_rests_on(one)}'
         for one in findings
     )
     return _table(caption, _HEADS, lines)
@@ -196,3 +197,8 @@ def _number(value: float | None, unit: str, *, bare: bool = False) -> str:
     text = f"{shown:.0f}" if float(shown).is_integer() and unit != "nats" else f"{shown:.3f}"
     name = "" if bare else {"nats": "bits"}.get(unit, unit)
     return f"{text} {name}".strip() if text.strip("-0.") else f"{text.lstrip('-')} {name}".strip()
+
+
+def _with_code(text: str) -> str:
+    """Return text as HTML, with what stands between backticks as code that is not broken over lines."""
+    return re.sub(r"`([^`]*)`", r'<code style="white-space: nowrap">\1</code>', escape(text))
