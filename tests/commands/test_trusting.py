@@ -39,6 +39,7 @@ def begun(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(html, "write_report", lambda run, found: run.path / "report.html")
         patching.setattr(sys, "path", sys.path.copy())
+        patching.delitem(sys.modules, "sent", raising=False)  # of another file of tests
         patching.chdir(folder)
         assert main(["flow", "digits-lenet5", "--run", "run", "--model", "sent:network", *OPTIONS, "--quiet"]) == 0
     return folder

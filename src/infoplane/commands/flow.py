@@ -296,8 +296,7 @@ def _lead(
     from infoplane.report.table import summary_table
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
-    from infoplane.studies import STUDY
-    from infoplane.studies.flow.information_flow import information_flow
+    from infoplane.studies import STUDY, information_flow
     from infoplane.training import DivergedError
 
     console, run = open_console(), RunFolder(path)
