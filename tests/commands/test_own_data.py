@@ -11,7 +11,7 @@ from PIL import Image
 
 import infoplane.report.html as html
 from infoplane.commands.cli import main
-from infoplane.report.figures import write_figures
+from infoplane.report.figure_files import write_figures
 from infoplane.runs.folder import RunFolder
 
 SMALL = [

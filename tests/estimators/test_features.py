@@ -9,7 +9,7 @@ from torch import Tensor
 from infoplane.estimators import noisy_information
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.kde import kde_information, kde_sweep
-from infoplane.estimators.noise import relative_noise_variance
+from infoplane.estimators.relative_noise import relative_noise_variance
 
 CHUNK = "infoplane.estimators.features.CHUNK_BYTES"
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 import infoplane.report.figure as figure_module
 from infoplane.records.tables import PERFORMANCE_SCHEMA
-from infoplane.report.figures import write_figures
+from infoplane.report.figure_files import write_figures
 from infoplane.report.html import report_html
 from infoplane.report.table import summary_table
 

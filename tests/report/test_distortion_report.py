@@ -14,7 +14,7 @@ from infoplane.report.comparison_figure import COMPARISON
 from infoplane.report.distortion_figure import DISTORTION, DISTORTION_LAYERS
 from infoplane.report.distortion_sheet import DISTORTION_SHEET, distortion_sheet
 from infoplane.report.distortion_table import distortion_table
-from infoplane.report.figures import write_figures
+from infoplane.report.figure_files import write_figures
 from infoplane.report.html import report_html
 
 
@@ -149,7 +149,7 @@ def test_undistorted_numbers_of_the_page_stay_as_they_were(run, make_run, tmp_pa
 def distortion_figures(run, monkeypatch):
     """What is drawn of study two, without rendering it."""
     monkeypatch.setattr("infoplane.report.figure.save_figure", lambda figure, stem, pdfs: None)
-    monkeypatch.setattr("infoplane.report.figures.FIGURES", (DISTORTION, DISTORTION_LAYERS, DISTORTION_SHEET))
+    monkeypatch.setattr("infoplane.report.figure_files.FIGURES", (DISTORTION, DISTORTION_LAYERS, DISTORTION_SHEET))
     return {one.stem.name for one in write_figures(run)}
 
 

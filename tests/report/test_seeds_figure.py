@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from infoplane.report.bits import in_bits, plane_points
-from infoplane.report.figures import write_figures
-from infoplane.report.page_figures import figures_html
+from infoplane.report.figure_files import write_figures
+from infoplane.report.page_images import figures_html
 from infoplane.report.seeds_figure import (
     SEEDS_INFORMATION,
     SEEDS_PERFORMANCE,

@@ -17,8 +17,8 @@ def geometry(options: GeometryOptions) -> int:
     """Measure the sweeps, draw them, and print which estimates rise along each."""
     from infoplane.commands.console import progress_for
     from infoplane.commands.sweep_folder import sweep_folder
-    from infoplane.report.catalogue import SWEEP_FIGURES
     from infoplane.report.figure import paths_of
+    from infoplane.report.figures_in_order import SWEEP_FIGURES
     from infoplane.report.style import figure_style
     from infoplane.report.sweep_curves import Sweeps
     from infoplane.report.sweep_tables import trend_table

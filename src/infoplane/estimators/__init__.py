@@ -24,9 +24,9 @@ from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kde import ClassEntropy, KDEInformation, kde_information, kde_sweep
 from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
-from infoplane.estimators.noise import relative_noise_variance
 from infoplane.estimators.noisy import NoisyInformation, noisy_information
 from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null
+from infoplane.estimators.relative_noise import relative_noise_variance
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
 from infoplane.estimators.ross import ross_information
 from infoplane.records.standing import saturated

@@ -1,6 +1,6 @@
 from .instruments import INSTRUMENTS as INSTRUMENTS
 from .instruments import Instrument as Instrument
-from .layer_outputs import Noise as Noise
+from .noise import Noise as Noise
 from .layer_outputs import Version as Version
 from .layer_outputs import When as When
 from .plane import InformationPlane as InformationPlane

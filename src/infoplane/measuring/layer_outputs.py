@@ -1,4 +1,4 @@
-"""Outputs of one layer, with the settings of their measurement: the input of instruments. Chooses the noise."""
+"""Outputs of one layer, with the settings of their measurement: the input of instruments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import DecodedInformation, mean_unit_variance
-from infoplane.estimators.noise import NOISE_SHARE
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
+from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.tables import FIXED_NOISE, ORIGINAL, RELATIVE_NOISE, SWEPT_NOISE
+from infoplane.records.tables import ORIGINAL
 from infoplane.text import with_field_help
 
 GROUPS = 20
@@ -34,25 +34,6 @@ def due(*, thorough: bool = False, final: bool = False) -> frozenset[When]:
     return frozenset(
         {When.EVERY_EPOCH} | ({When.THOROUGH_EPOCHS} if thorough else set()) | ({When.LAST_EPOCH} if final else set())
     )
-
-
-@with_field_help
-class Noise(NamedTuple):
-    """Gaussian noise around a layer's outputs.
-
-    Attributes:
-        mode: FIXED_NOISE, RELATIVE_NOISE or SWEPT_NOISE.
-        variance: in squared activation units.
-        ratio: of the variance to the mean variance per unit, where the mode goes by it.
-    """
-
-    mode: str
-    variance: float
-    ratio: float | None = None
-
-    def columns(self) -> dict[str, Any]:
-        """Return the columns of the records that describe it."""
-        return {"noise_mode": self.mode, "noise_ratio": self.ratio, "noise_variance": self.variance}
 
 
 @with_short_repr
@@ -160,17 +141,10 @@ class Version(NamedTuple):
 
     @property
     def noises(self) -> list[Noise]:
-        """The noises to measure at. A layer without any variance has no relative noise.
-
-        Swept noise is used at the last epoch only.
-        """
+        """The noises to measure at. Swept noise is used at the last epoch only."""
         scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
-        found = [Noise(FIXED_NOISE, self.settings.noise_variance)]
-        if scale > 0:
-            relative = self.settings.noise_ratio or NOISE_SHARE * self.activations.shape[1]
-            swept = self.settings.noise_sweep if When.LAST_EPOCH in self.layer.due else ()
-            ratios = [(RELATIVE_NOISE, relative), *((SWEPT_NOISE, ratio) for ratio in swept)]
-            found += [Noise(mode, ratio * scale, ratio) for mode, ratio in ratios]
+        swept = When.LAST_EPOCH in self.layer.due
+        found = chosen_noises(self.settings, features=self.activations.shape[1], scale=scale, swept=swept)
         return [noise for noise in found if noise.mode in self.noise_modes]
 
     def null_settings(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 import polars as pl
 
 from infoplane import distortions
-from infoplane.estimators.noise import NOISE_SHARE
+from infoplane.estimators.relative_noise import NOISE_SHARE
 from infoplane.records.standing import with_standing
 from infoplane.records.tables import (
     DECODED,

@@ -15,13 +15,13 @@ from infoplane.errors import UserError
 from infoplane.findings import Findings, find
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
-from infoplane.report.catalogue import SWEEP_FIGURES
 from infoplane.report.figure import DrawnFigure, Section, paths_of
-from infoplane.report.figures import write_figures
+from infoplane.report.figure_files import write_figures
+from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
-from infoplane.report.page_figures import figures_html
+from infoplane.report.page_images import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.subject import Subject, subject_of
 from infoplane.report.summary import at_chance_lines, missing_parts

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from infoplane.estimators.kde import kde_information
-from infoplane.estimators.noise import relative_noise_variance
+from infoplane.estimators.relative_noise import relative_noise_variance
 
 
 def test_noise_is_the_ratio_of_the_mean_variance_over_units():

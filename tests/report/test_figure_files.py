@@ -7,10 +7,10 @@ from tests.report.distorted import distorted_run
 from tests.toys.figure import TOYS
 
 from infoplane.errors import UserError
-from infoplane.report import figures
-from infoplane.report.catalogue import FIGURES, SWEEP_FIGURES
+from infoplane.report import figure_files as figures
 from infoplane.report.figure import paths_of
-from infoplane.report.figures import write_figures
+from infoplane.report.figure_files import write_figures
+from infoplane.report.figures_in_order import FIGURES, SWEEP_FIGURES
 from infoplane.report.html import write_report
 from infoplane.runs.folder import RunFolder
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from infoplane.report.catalogue import FIGURES
 from infoplane.report.figure import DrawnFigure
+from infoplane.report.figures_in_order import FIGURES
 from infoplane.report.pdfs import pdfs_beside
 from infoplane.report.recorded import recorded_of
 from infoplane.report.style import STYLE, figure_style
