@@ -19,7 +19,8 @@ Section = Literal["figures", "distortion"]
 class FigureSpec(Generic[Source]):
     """A figure, its caption, and how it is drawn.
 
-    To add one to the report of a run, write a file with its `FigureSpec` and add it to `report.figures_in_order.FIGURES`.
+    To add one to the report of a run, write a file with its `FigureSpec` and add it to the list
+    `report.figures_in_order.FIGURES`.
 
     Args:
         kind: start of the names of its files, in small letters and hyphens.
