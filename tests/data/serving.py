@@ -1,10 +1,14 @@
 """A web server on the loopback interface that behaves as told, with everything that goes wrong on the way."""
 
+import array
+import fcntl
 import hashlib
 import http.server
 import itertools
 import socket
 import struct
+import termios
+import time
 from dataclasses import replace
 
 from infoplane.data import PublishedFile, Source, catalogue, dataset_named
@@ -31,10 +35,19 @@ def without_length_and_cut_short(request):
 
 def killed_half_way(request):
     reply(request, CONTENT[:100_000], len(CONTENT))
-    request.wfile.flush()
+    wait_until_arrived(request.connection)  # a reset throws away what is still on its way
     # Lingering for zero seconds makes close() send a reset, as a killed server or a cut line does.
     request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     request.connection.close()
+
+
+def wait_until_arrived(connection):
+    waiting = array.array("i", [0])
+    for _ in range(1000):
+        fcntl.ioctl(connection, termios.TIOCOUTQ, waiting)
+        if not waiting[0]:
+            return
+        time.sleep(0.001)
 
 
 def missing(request):
