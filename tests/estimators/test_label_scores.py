@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from infoplane.estimators.decoding_tasks import Tasks
 from infoplane.estimators.hidden_layer import one_hidden_layer
 from infoplane.estimators.label_scores import Linear
-from infoplane.estimators.linear_designs import design_of
+from infoplane.estimators.principal_axes import Coordinates
 from infoplane.estimators.shrunken_means import ShrunkenMeans
 from infoplane.estimators.softmax_fits import softmax_fits
 from infoplane.estimators.softmax_regression import PENALTIES, SoftmaxRegression
@@ -29,11 +28,8 @@ def log_prior_of(labels: Tensor) -> Tensor:
 def tasks_of(points: Tensor, *label_sets: Tensor, fitted: int | None = None) -> Tasks:
     """Tasks on the same standardised points, the first of which fit, and the others judge."""
     judging = torch.arange(len(points)).expand(len(label_sets), -1) >= (len(points) if fitted is None else fitted)
-    units = torch.ones(len(label_sets), points.shape[1])
     return Tasks(
         points=points,
-        shift=0 * units,
-        scale=units,
         labels=torch.stack(label_sets),
         fitting=~judging,
         judging=judging,
@@ -113,7 +109,7 @@ def penalised_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor, pe
     return (-own.mean() + penalty / 2 * weight.double().square().sum()).item()
 
 
-# In the features; in the span of the examples of the fit; and of more examples than those a span is found for.
+# On all principal axes, fewer than samples or than features; and in the features, with the leading axes alone.
 @pytest.mark.parametrize(("samples", "features"), [(300, 5), (400, 2000), (2100, 2150)])
 def test_regression_minimises_the_penalised_loss_at_each_penalty_also_when_fitted_again(samples, features):
     generator = seeded(7)
@@ -151,12 +147,11 @@ def test_tasks_that_are_fitted_together_get_what_each_gets_alone(samples, featur
     points = torch.randn(samples, features, generator=generator)
     labels = [(points[:, unit] + torch.randn(samples, generator=generator) > 0).long() for unit in range(4)]
     together, weights = tasks_of(points, *labels), []
-    together = replace(together, shift=torch.randn(4, features, generator=generator), scale=together.scale * 1.5)
     for tasks in (together, *(together.some(torch.tensor([task])) for task in range(4))):
-        design = design_of(tasks)
-        start = torch.zeros(len(tasks), 2, design.dimensions + 1)
-        found, _ = softmax_fits(design, tasks, torch.full((len(tasks),), 0.1), start)
-        weights.append(design.outward(found))
+        coordinates = Coordinates.of(points)
+        start = torch.zeros(len(tasks), 2, coordinates.points.shape[1] + 1)
+        found, _ = softmax_fits(coordinates, tasks, torch.full((len(tasks),), 0.1), start)
+        weights.append(coordinates.outward(found))
     assert torch.allclose(weights[0], torch.cat(weights[1:]), atol=2e-3)
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,12 +19,13 @@ from infoplane.estimators.influence import standard_error
 from infoplane.estimators.label_scores import Family, Scores
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.threads import one_thread
-from infoplane.estimators.units import Origin, Standardisation, moments, pooled, scaled_differences
+from infoplane.estimators.units import Origin, Standardisation, moments
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, LOWER, POPULATION
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
+_LARGE = 2**20  # numbers in activations; products with fewer are faster on one thread
 _TOGETHER = 2**22  # weights of all decoders that are fitted together; a fit needs about 26 numbers for each
 
 
@@ -36,7 +36,7 @@ class Decoder:
 
     classes: Tensor  # (classes,) the labels of its fit, ascending
     log_prior: Tensor  # (classes,)
-    standardisation: Standardisation  # of activations, from the examples of the fit
+    standardisation: Standardisation  # of activations, from all examples that were given, without their labels
     scores: Scores
     calibration: Calibration
 
@@ -49,7 +49,7 @@ class Decoder:
         check_activations(activations)
         if activations.shape[1] != (features := len(self.standardisation.mean)):
             raise ValueError(f"activations must have the decoder's {features} features, got {activations.shape[1]}")
-        with _numerics(activations.device):
+        with _numerics(activations):
             rows = torch.arange(len(activations))
             scores = self.scores(self.standardisation(activations.detach(), rows)).double()
             sharpness, ignorance = self.calibration
@@ -144,7 +144,8 @@ def decoded_information(
     among the candidates and sets a temperature and a share of the class prior. The chosen candidate is then fitted
     again on all of them. If no candidate gains 4 nats over the prior, summed over the examples that choose, q is the
     prior. So the value is about 0 for a layer that is not predictive of the label, and may be for one of less than
-    about 4 / (samples / 5) nats.
+    about 4 / (samples / 5) nats. Units are standardised by all examples, those held out as well. This uses no label:
+    given all activations, the held-out labels are independent of the decoder, so the bound holds.
 
     The interval is the value +- 1.96 standard errors. The error combines, in quadrature, that of the per-example terms,
     which includes H(Y), and about classes / (2 samples), the second-order error of the class frequencies, which is all
@@ -200,17 +201,13 @@ def decode_label_sets(
     names, classes = torch.unique(torch.stack([one.cpu().long() for one in label_sets]), return_inverse=True)
     assigned = [_stratified_folds(own, folds, one) for own, one in zip(classes, generators, strict=True)]
     held_out = [[(of == fold).nonzero().squeeze(1) for fold in range(folds)] for of in assigned]
-    with _numerics(activations.device):
-        origin = Origin.of(activations.detach())
-        fits = []
-        for own, rows_of, generator in zip(classes, held_out, generators, strict=True):
-            parts = [moments(activations.detach(), rows, origin) for rows in rows_of]
-            for fold, rows in enumerate(rows_of):
-                standardisation = Standardisation.by(reduce(pooled, parts[:fold] + parts[fold + 1 :]), origin)
-                rest = torch.ones(len(own), dtype=torch.bool).index_fill_(0, rows, value=False)
-                fits.append(_Fit(own, rest, standardisation, generator))
-        whole = reduce(pooled, parts)
-        decoders = _decoders(scaled_differences(activations.detach(), whole, origin), fits, names, families)
+    fits = [
+        _Fit(own, torch.ones(len(own), dtype=torch.bool).index_fill_(0, rows, value=False), generator)
+        for own, rows_of, generator in zip(classes, held_out, generators, strict=True)
+        for rows in rows_of
+    ]
+    with _numerics(activations):
+        decoders = _decoders(activations.detach(), fits, names, families)
     return [
         _cross_fitted(decoders[place * folds : (place + 1) * folds], rows_of, activations, own)
         for place, (rows_of, own) in enumerate(zip(held_out, classes, strict=True))
@@ -248,12 +245,9 @@ def fit_decoder(
     check_at_least(len(labels), 2, name="the number of samples")
     families = _families(decoder)
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    with _numerics(activations.device):
-        origin = Origin.of(activations.detach())
-        whole = moments(activations.detach(), torch.arange(len(labels)), origin)
-        everything = torch.ones(len(labels), dtype=torch.bool)
-        fit = _Fit(classes, everything, Standardisation.by(whole, origin), generator)
-        return _decoders(scaled_differences(activations.detach(), whole, origin), [fit], names, families)[0]
+    fit = _Fit(classes, torch.ones(len(labels), dtype=torch.bool), generator)
+    with _numerics(activations):
+        return _decoders(activations.detach(), [fit], names, families)[0]
 
 
 def _families(decoder: str) -> tuple[Family, ...]:
@@ -263,13 +257,14 @@ def _families(decoder: str) -> tuple[Family, ...]:
 
 
 @contextmanager
-def _numerics(device: torch.device) -> Iterator[None]:
+def _numerics(activations: Tensor) -> Iterator[None]:
     with ExitStack() as stack:
         # The hidden layer needs gradients, which the caller's inference mode would forbid.
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(exact_products(device))
-        stack.enter_context(one_thread())
+        stack.enter_context(exact_products(activations.device))
+        if activations.numel() < _LARGE:
+            stack.enter_context(one_thread())
         yield
 
 
@@ -290,47 +285,43 @@ class _Fit(NamedTuple):
     """What one decoder is fitted to."""
 
     classes: Tensor  # (samples,) index of each label
-    rows: Tensor  # (samples,) booleans: the examples that it may see
-    standardisation: Standardisation  # by these examples
+    rows: Tensor  # (samples,) booleans: the examples whose labels it may see
     generator: torch.Generator
 
 
-def _decoders(
-    points_and_scale: tuple[Tensor, Tensor], fits: Sequence[_Fit], names: Tensor, families: Sequence[Family]
-) -> list[Decoder]:
+def _decoders(activations: Tensor, fits: Sequence[_Fit], names: Tensor, families: Sequence[Family]) -> list[Decoder]:
     """Choose and calibrate the candidate of each fit on an inner split of its rows, and fit it again on all of them."""
-    points, scale = points_and_scale
+    everything = torch.arange(len(activations))
+    origin = Origin.of(activations)
+    standardisation = Standardisation.by(moments(activations, everything, origin), origin)
+    points = standardisation(activations, everything)
     together = max(1, _TOGETHER // (len(names) * (points.shape[1] + 1)))
     decoders = []
     for start in range(0, len(fits), together):
-        some = fits[start : start + together]
-        tasks = _tasks(points, scale, some, len(names))
-        for fit, choice, log_prior in zip(some, chosen_decoders(tasks, families), tasks.log_prior, strict=True):
-            decoders.append(
-                Decoder(
-                    classes=names,
-                    log_prior=log_prior.double(),
-                    standardisation=fit.standardisation,
-                    scores=choice.scores,
-                    calibration=choice.calibration,
-                )
+        tasks = _tasks(points, fits[start : start + together], len(names))
+        decoders += [
+            Decoder(
+                classes=names,
+                log_prior=log_prior.double(),
+                standardisation=standardisation,
+                scores=choice.scores,
+                calibration=choice.calibration,
             )
+            for choice, log_prior in zip(chosen_decoders(tasks, families), tasks.log_prior, strict=True)
+        ]
     return decoders
 
 
-def _tasks(points: Tensor, scale: Tensor, fits: Sequence[_Fit], number_of_classes: int) -> Tasks:
+def _tasks(points: Tensor, fits: Sequence[_Fit], number_of_classes: int) -> Tasks:
     judging = torch.stack([_judging(fit) for fit in fits])
-    rows, classes = (torch.stack(parts) for parts in zip(*((fit.rows, fit.classes) for fit in fits), strict=True))
+    rows, classes = torch.stack([fit.rows for fit in fits]), torch.stack([fit.classes for fit in fits])
     counts = (F.one_hot(classes, number_of_classes) * rows[..., None]).sum(dim=1) + 0.5
-    device = points.device
     return Tasks(
         points=points,
-        shift=torch.stack([fit.standardisation.mean * scale for fit in fits]).float(),
-        scale=torch.stack([fit.standardisation.scale / scale for fit in fits]).float(),
-        labels=classes.to(device),
-        fitting=(rows & ~judging).to(device),
-        judging=judging.to(device),
-        log_prior=(counts / counts.sum(dim=1, keepdim=True)).float().log().to(device),
+        labels=classes.to(points.device),
+        fitting=(rows & ~judging).to(points.device),
+        judging=judging.to(points.device),
+        log_prior=(counts / counts.sum(dim=1, keepdim=True)).float().log().to(points.device),
         generators=[fit.generator for fit in fits],
     )
 

@@ -8,20 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from infoplane.estimators.units import FARTHEST
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
-    """Several tasks on the same examples, each with its own labels, examples of the fit and standardisation.
+    """Several tasks on the same examples, each with its own labels and examples of the fit.
 
-    The large matrix `points` is in memory once, and one product with it serves all tasks: task p uses
-    `(points - shift[p]) * scale[p]`, standardised by the examples of its own fit.
+    The large matrix `points` is in memory once, and one product with it serves all tasks.
     """
 
-    points: Tensor  # (samples, features) float32, from `units.scaled_differences`
-    shift: Tensor  # (tasks, features)
-    scale: Tensor  # (tasks, features)
+    points: Tensor  # (samples, features) float32, standardised
     labels: Tensor  # (tasks, samples) integers from 0
     fitting: Tensor  # (tasks, samples) booleans: these fit the candidates
     judging: Tensor  # (tasks, samples) booleans: these choose and calibrate
@@ -37,19 +32,15 @@ class Tasks:
         return self.log_prior.shape[1]
 
     def some(self, chosen: Tensor) -> "Tasks":
-        """Return some of the tasks, by their indices."""
+        """Return some of the tasks, by their indices in ascending order."""
         if len(chosen) == len(self):
             return self
-        own = {name: getattr(self, name)[chosen] for name in _PER_TASK}
+        own = {name: getattr(self, name)[chosen] for name in ("labels", "fitting", "judging", "log_prior")}
         return replace(self, **own, generators=[self.generators[task] for task in chosen.tolist()])
 
     def on_all(self) -> "Tasks":
         """Return the same tasks, fitted on the examples that judge as well."""
         return replace(self, fitting=self.fitting | self.judging)
-
-    def own_points(self, task: int, rows: Tensor | slice) -> Tensor:
-        """Return some examples, by their indices, as standardised by the examples of one task: `(rows, features)`."""
-        return (self.points[rows] - self.shift[task]).mul_(self.scale[task]).clamp_(-FARTHEST, FARTHEST)
 
     @cached_property
     def weights(self) -> Tensor:
@@ -67,6 +58,3 @@ class Tasks:
         counts = self.judging.sum(dim=1)
         order = torch.argsort(self.judging.int(), dim=1, descending=True, stable=True)[:, : int(counts.max())]
         return order, torch.arange(order.shape[1], device=order.device) < counts[:, None]
-
-
-_PER_TASK = ("shift", "scale", "labels", "fitting", "judging", "log_prior")

@@ -72,7 +72,7 @@ class OneByOne:
 
     def _examples(self, task: int, among: Tensor) -> tuple[Tensor, Tensor]:
         rows = among.nonzero().squeeze(1)
-        return self._tasks.own_points(task, rows), self._tasks.labels[task, rows]
+        return self._tasks.points[rows], self._tasks.labels[task, rows]
 
     def advance(self, going: Tensor) -> Tensor:
         """Fit the next candidate of each task in turn."""
@@ -80,7 +80,7 @@ class OneByOne:
         scores = []
         for task in going.tolist():
             self._found[task].append(next(self._candidates[task]))
-            scores.append(self._found[task][-1].scores(self._tasks.own_points(task, judges[task])).T)
+            scores.append(self._found[task][-1].scores(self._tasks.points[judges[task]]).T)
         return torch.stack(scores)
 
     def refitted(self, chosen: Tensor, steps: Sequence[int]) -> list[Scores]:

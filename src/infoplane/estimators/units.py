@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-FARTHEST = 1e15  # standard deviations; products of larger values would leave the range of float32
+_FARTHEST = 1e15  # standard deviations; products of larger values would leave the range of float32
 _CACHED = 2**19  # numbers that fit a core's cache; a block of fewer than 16 rows costs more than it saves
 
 
@@ -48,27 +48,6 @@ class Origin(NamedTuple):
         """Return activations, `(rows, features)`, relative to the origin, in float64; the input may be overwritten."""
         differences = activations.double().sub_(self.value)
         return differences if self.measure is None else differences.div_(self.measure)
-
-
-def scaled_differences(activations: Tensor, whole: "Moments", origin: Origin) -> tuple[Tensor, Tensor]:
-    """Return differences from an origin in float32, each unit scaled by a power of two so that its spread is about 1.
-
-    Such a scale changes no digit, whatever examples it is chosen from.
-
-    Args:
-        activations: `(samples, features)`.
-        whole: moments of all samples.
-        origin: of the moments.
-
-    Returns:
-        `(samples, features)` float32, and the scales, `(features,)` float64.
-    """
-    _, exponents = torch.frexp((whole.squares / whole.samples).sqrt())
-    scale = torch.ldexp(torch.ones_like(whole.mean), -exponents)
-    points = torch.empty(activations.shape, device=activations.device)
-    for block in row_blocks(len(activations), activations.shape[1], activations.device):
-        points[block] = origin.differences_(activations[block].clone()).mul_(scale)
-    return points, scale
 
 
 class Moments(NamedTuple):
@@ -130,5 +109,5 @@ class Standardisation(NamedTuple):
         points = torch.empty((len(rows), len(self.mean)), device=activations.device)
         for block in row_blocks(len(rows), len(self.mean), activations.device):
             differences = self.origin.differences_(activations[rows[block].to(activations.device)])
-            points[block] = differences.sub_(self.mean).mul_(self.scale).clamp_(-FARTHEST, FARTHEST)
+            points[block] = differences.sub_(self.mean).mul_(self.scale).clamp_(-_FARTHEST, _FARTHEST)
         return points
