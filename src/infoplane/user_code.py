@@ -48,7 +48,7 @@ def call_function(function: Function, facts: Mapping[str, Any], path: str, what:
     try:
         return function(**arguments)
     except (Exception, SystemExit) as error:
-        raise UserError(f"the {what} {path} raised {described(error)}; mend it, or name another function") from error
+        raise UserError(f"the {what} {path} raised {described(error)}; correct it, or name another function") from error
 
 
 def accepted_facts(function: Function, facts: Mapping[str, Any], path: str, what: str) -> dict[str, Any]:

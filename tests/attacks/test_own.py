@@ -109,7 +109,7 @@ def test_an_attack_is_a_function_with_a_generator_or_made_by_one_without(name):
         ("makes_nothing", "raised RuntimeError: no GPU"),
         ("missing", "has no function 'missing'"),
         ("number", "is a int; name a function"),
-        ("fails", "^the attack own_attacks:fails raised KeyError: 'mine'; mend it$"),
+        ("fails", "^the attack own_attacks:fails raised KeyError: 'mine'; correct it$"),
     ],
 )
 def test_what_is_no_attack_is_one_line(name, message):

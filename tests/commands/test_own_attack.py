@@ -99,7 +99,7 @@ def test_without_a_name_originals_alone_are_measured():
 @pytest.mark.parametrize(
     ("attack", "words"),
     [
-        ("sent:fails", "the attack sent:fails raised KeyError: 'mine'; mend it"),
+        ("sent:fails", "the attack sent:fails raised KeyError: 'mine'; correct it"),
         ("sent:too_bright", "the attack sent:too_bright must return images in [0, 1]"),
         ("sent:darkre", "'sent' has no function 'darkre'; did you mean 'darker'?"),
         ("nowhere:attack", "no module 'nowhere'"),

@@ -287,7 +287,7 @@ class Broken(Pairs):
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (Broken(IMAGES), "reading the dataset raised KeyError: 'no\\nimage'; mend it"),
+        (Broken(IMAGES), "reading the dataset raised KeyError: 'no\\nimage'; correct it"),
         (Pairs([Image.new("I;16", (4, 4))] * 6), "image 0 has pixels of type 'I;16', not 8 bits a channel"),
         (Pairs(IMAGES, ["cat"] * 6), "labels must be integers, found 'cat'"),
         (Pairs(IMAGES, [1.5] * 6), "labels must be integers, found 1.5"),

@@ -137,7 +137,7 @@ def test_a_fact_that_cannot_be_passed_by_name_is_named(write_module):
 
 def test_an_exception_inside_the_function_is_named(write_module):
     write_module("def small(): raise KeyError('weights')")
-    assert "networks:small raised KeyError: 'weights'; mend it" in message_of("networks:small")
+    assert "networks:small raised KeyError: 'weights'; correct it" in message_of("networks:small")
 
 
 def test_another_return_type_is_named(write_module):

@@ -166,8 +166,8 @@ def test_a_method_whose_code_has_changed_does_not_continue_a_run(own, tmp_path):
         (":wrong_loss", "has a loss that returned a tensor of shape .*; it must return infoplane.training.BatchLoss"),
         (":constant_loss", "has a loss that does not depend on the weights"),
         (":WrongStep", "has a step that returned float; it must return an infoplane.training.StepRecord"),
-        (":RaisingStep", "raised RuntimeError: no luck while training; mend it"),
-        (":RaisingStep+awp", "raised RuntimeError: no luck while training; mend it"),
+        (":RaisingStep", "raised RuntimeError: no luck while training; correct it"),
+        (":RaisingStep+awp", "raised RuntimeError: no luck while training; correct it"),
         (":NoReplays", "must have replays of at least 1, got 0"),
     ],
 )

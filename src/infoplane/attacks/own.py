@@ -69,7 +69,7 @@ class OwnAttack:
         try:
             return self._attack(model, images, labels, generator=generator, **given)
         except (Exception, SystemExit) as error:
-            raise UserError(f"the attack {self.__name__} raised {described(error)}; mend it") from error
+            raise UserError(f"the attack {self.__name__} raised {described(error)}; correct it") from error
 
 
 def _build(path: str, settings: "AttackConfig") -> OwnAttack:

@@ -121,7 +121,7 @@ def _pairs(dataset: Any, where: str) -> tuple[list[tuple[Any, Any]], list[str] |
     try:
         items = [dataset[index] for index in range(len(dataset))]
     except (Exception, SystemExit) as error:
-        raise UserError(f"{where}: reading the dataset raised {described(error)}; mend it") from error
+        raise UserError(f"{where}: reading the dataset raised {described(error)}; correct it") from error
     keys = _keys(items[0], where) if items and isinstance(items[0], Mapping) else None
     pairs = []
     for index, item in enumerate(items):

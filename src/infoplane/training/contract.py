@@ -49,7 +49,7 @@ def _named(path: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"the training method {path} raised {described(error)} while training; mend it") from error
+        raise UserError(f"the training method {path} raised {described(error)} while training; correct it") from error
 
 
 @dataclass(frozen=True)
