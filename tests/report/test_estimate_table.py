@@ -51,6 +51,12 @@ def test_the_legend_has_the_words_of_the_page(rows, full_run):
     assert words in " ".join(printed(rows))
 
 
+def test_values_from_fewer_examples_say_how_many(rows):
+    one = rows.filter(estimator="decoded", quantity="I(T;Y)")
+    fewer = one.with_columns(quantity=pl.lit("I(T;Y) from fewer examples"), samples=pl.lit(250, dtype=pl.Int64))
+    assert any(line.startswith("I(T;Y) from 250 examples Decoded") for line in printed(pl.concat([rows, fewer])))
+
+
 def test_the_sweep_is_left_out(rows):
     lines = printed(rows)
     without = printed(rows.filter(pl.col("noise_mode").ne_missing("sweep")))

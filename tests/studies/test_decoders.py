@@ -15,6 +15,7 @@ from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
+    FEWER_INFORMATION,
     LABEL_INFORMATION,
     MISTAKEN_INFORMATION,
     TRUE_INFORMATION,
@@ -74,9 +75,19 @@ def test_mistakes_alone_can_be_refitted(labels, versions, mistaken_for):
 
 @pytest.fixture(scope="module")
 def found(labels, versions, mistaken_for):
-    rows = rows_of(labels, versions, mistaken_for)
+    rows = [row for row in rows_of(labels, versions, mistaken_for) if row.quantity != FEWER_INFORMATION]
     assert len(rows) == len({(row.examples, row.quantity, row.estimator) for row in rows}) == 7
     return {(row.examples, row.quantity, row.estimator): row for row in rows}
+
+
+def test_the_last_epoch_has_a_learning_curve_of_the_originals(labels, versions, mistaken_for):
+    def sizes(**changes):
+        rows = rows_of(labels, versions, mistaken_for, **changes)
+        return [(row.examples, row.samples) for row in rows if row.quantity == FEWER_INFORMATION]
+
+    # 32 parts, of which the first four have 29 examples and all others 28
+    assert sizes(permutations=1) == [("original", size) for size in (29, 58, 116, 228, 452)]
+    assert sizes(permutations=0) == []
 
 
 def test_a_layer_that_shows_the_mistaken_class_tells_it_and_of_the_label_only_what_the_mistake_does(found):

@@ -1,137 +1,33 @@
 """Decoding estimator: a lower bound of I(T;Y) from decoders that predict the labels of held-out examples."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels
-from infoplane.estimators.distinct_rows import multiplicity_entropy
-from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.decoders import (
+    Calibration,
+    DecodedInformation,
+    Decoder,
+    HeldOutInformation,
+    decoder_numerics,
+    judged,
+)
+from infoplane.estimators.distinct_rows import first_appearances
 from infoplane.estimators.influence import standard_error
-from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores
-from infoplane.estimators.precision import exact_products
-from infoplane.estimators.threads import one_thread
+from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear
 from infoplane.estimators.units import Origin, Standardisation, moments, pooled
-from infoplane.records.short_repr import with_short_repr
-from infoplane.records.tables import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, LOWER, POPULATION
+from infoplane.records import standing
+from infoplane.records.tables import DECODED
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
 _EVIDENCE = 4.0  # least gain over the prior, in nats over all judged examples; by chance in about 1 of 400 cases
+_SPLITTABLE = 2 * _INNER_FOLDS  # least number of examples that a decoder for the shortfall is fitted on
 _PROGRESS = 0.003  # nats that a more flexible candidate must gain before the next one is tried
-
-
-class _Calibration(NamedTuple):
-    """q = (1 - ignorance) softmax(sharpness x scores + log prior) + ignorance x prior."""
-
-    sharpness: float  # one over the temperature
-    ignorance: float
-
-
-@with_short_repr
-@dataclass(frozen=True, kw_only=True)
-class Decoder:
-    """A calibrated distribution q(y|t) of the label given a layer's output, fitted on some examples."""
-
-    classes: Tensor  # (classes,) the labels of its fit, ascending
-    log_prior: Tensor  # (classes,)
-    standardisation: Standardisation  # of activations, from the examples of the fit
-    scores: Scores
-    calibration: _Calibration
-
-    def log_probabilities(self, activations: Tensor) -> Tensor:
-        """Return ln q(y|t), `(samples, classes)` float64, in the order of `classes`.
-
-        Raises:
-            ValueError: `activations` is not finite `(samples, features)` with the features the decoder was fitted on.
-        """
-        check_activations(activations)
-        if activations.shape[1] != (features := len(self.standardisation.mean)):
-            raise ValueError(f"activations must have the decoder's {features} features, got {activations.shape[1]}")
-        with _numerics(activations.device):
-            rows = torch.arange(len(activations))
-            scores = self.scores(self.standardisation(activations.detach(), rows)).double()
-            sharpness, ignorance = self.calibration
-            informed = (sharpness * scores + self.log_prior).log_softmax(dim=1)
-            return torch.logaddexp(informed + _log(1 - ignorance), self.log_prior + _log(ignorance))
-
-    def information(self, activations: Tensor, labels: Tensor) -> "HeldOutInformation":
-        """Return a lower bound of I(T;Y) for other examples than those of the fit, e.g. attacked ones.
-
-        It is a bound only if no version of these examples was used in the fit.
-
-        Raises:
-            ValueError: bad shapes, types or values, or a label that was not in the fit.
-        """
-        check_activations(activations)
-        check_labels(labels, len(activations))
-        return _judged([self], [torch.arange(len(labels))], activations, _places(self.classes, labels))
-
-
-@with_short_repr
-@dataclass(frozen=True, kw_only=True)
-class HeldOutInformation(Estimate):
-    """A lower bound of I(T;Y), in nats. It is not clipped, so it can be negative.
-
-    The interval is for the bound that these decoders give, the ceiling is H(Y) of these labels, and the influence
-    terms are ln q(y|t) - ln p(y).
-    """
-
-    accuracy: float  # share of held-out examples that the decoders classify correctly
-
-
-@with_short_repr
-@dataclass(frozen=True, kw_only=True)
-class DecodedInformation(HeldOutInformation):
-    """The bound of cross-fitted decoders, with the decoders and their held-out examples."""
-
-    decoders: tuple[Decoder, ...]
-    held_out: tuple[Tensor, ...]  # for each decoder, the rows that it decoded; it was fitted on all others
-
-    def transferred(self, activations: Tensor, labels: Tensor, *, among: Tensor | None = None) -> HeldOutInformation:
-        """Apply the decoders to another version of the same examples, e.g. attacked, each to its held-out examples.
-
-        For attacked examples the result is the information that decoders trained on clean examples still extract. A
-        decoder refitted on attacked examples also uses the perturbation, which depends on the label, so report both.
-        The result is negative where the attack misleads the decoders.
-
-        Args:
-            activations: `(samples, features)`; row i is the other version of the example in row i of the fit.
-            labels: `(samples,)` integers of the same rows. They may differ from those of the fit, e.g. be the classes
-                that attacked examples are misclassified as.
-            among: `(samples,)` booleans; if given, the result is about these rows only.
-
-        Raises:
-            ValueError: bad shapes, types or values, another number of samples or features than in the fit, no row
-                chosen by `among`, or a label that was not in the fit.
-        """
-        check_activations(activations)
-        check_labels(labels, len(activations))
-        decoded = sum(map(len, self.held_out))
-        if len(activations) != decoded:
-            raise ValueError(
-                f"activations must have one row for each of the {decoded} decoded examples, got {len(activations)}"
-            )
-        held_out: Sequence[Tensor] = self.held_out
-        if among is not None:
-            if among.shape != labels.shape or among.dtype != torch.bool or not among.any():
-                raise ValueError(
-                    f"among must hold one boolean for each of the {len(labels)} rows and choose one at least, "
-                    f"got {among.dtype} {tuple(among.shape)}"
-                )
-            chosen = among.cpu()
-            place = chosen.cumsum(dim=0) - 1
-            held_out = [place[rows[chosen[rows]]] for rows in held_out]
-            activations, labels = activations[among.to(activations.device)], labels.cpu()[chosen]
-        places = _places(self.decoders[0].classes, labels)
-        judged = _judged(self.decoders, held_out, activations, places)
-        return judged if among is None else replace(judged, rows=among.cpu().nonzero().squeeze(1))
 
 
 def decoded_information(
@@ -141,6 +37,7 @@ def decoded_information(
     generator: torch.Generator,
     folds: int = 5,
     decoder: Literal["linear", "mlp"] = "linear",
+    shortfall: bool = True,
 ) -> DecodedInformation:
     """Bound I(T;Y) from below by decoding each example with a decoder fitted on the others.
 
@@ -156,6 +53,12 @@ def decoded_information(
     that remains if the layer is not predictive. The interval is for the mean value of these decoders on the population,
     which is the bound. It does not cover I(T;Y), nor the spread between decoders fitted on other samples.
 
+    Two further decoders are fitted on half as many examples as the others; together they decode every example once.
+    `shortfall` is the value less theirs. Examples are too few (`undersampled`) if the shortfall exceeds half of the
+    standard error, and two of its own standard errors. A decoder fitted on more examples then gains more than the
+    interval shows: see `learning_curve` for how many would be enough. Where not even all examples show that the layer
+    is predictive, value and shortfall are both about 0.
+
     Decoded information can rise from layer to layer, since a later layer can be easier to decode. White-box adversarial
     examples depend on the label, and a decoder fitted on them reads it from the perturbation: see
     `DecodedInformation.transferred`.
@@ -168,6 +71,7 @@ def decoded_information(
         folds: at least 2, and at most half the samples.
         decoder: "linear" chooses between Gaussian classes with shrunken means and penalised softmax regression;
             "mlp" also tries a hidden layer, at several times the cost.
+        shortfall: whether to fit the two decoders on half of the examples, which takes a fifth more time.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -181,19 +85,47 @@ def decoded_information(
     check_at_least(len(labels), 2 * folds, name="the number of samples, with two for each fold,")
     families = _families(decoder)
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    fold_of = _stratified_folds(classes, folds, generator)
+    parts = stratified_parts(classes, 2 * folds, generator)  # two in each fold
+    fold_of = parts % folds
     held_out = [(fold_of == fold).nonzero().squeeze(1) for fold in range(folds)]
     decoders = []
-    with _numerics(activations.device):
-        origin = Origin.of(activations.detach())
-        parts = [moments(activations.detach(), rows, origin) for rows in held_out]
+    with decoder_numerics(activations.device):
+        points = activations.detach()
+        origin = Origin.of(points)
+        sums = [moments(points, rows, origin) for rows in held_out]
         for fold in range(folds):
             rest = (fold_of != fold).nonzero().squeeze(1)
-            standardisation = Standardisation.by(reduce(pooled, parts[:fold] + parts[fold + 1 :]), origin)
-            decoders.append(_fit(activations.detach(), rest, standardisation, classes, names, families, generator))
-    judged = _judged(decoders, held_out, activations, classes)
-    own = vars(judged) | {"estimator": DECODED}
+            standardisation = Standardisation.by(reduce(pooled, sums[:fold] + sums[fold + 1 :]), origin)
+            decoders.append(_fit(points, rest, standardisation, classes, names, families, generator))
+    found = judged(decoders, held_out, activations, classes)
+    own = vars(found) | {"estimator": DECODED}
+    if shortfall:
+        own |= _shortfall(found, parts, activations, classes, names, decoder, generator)
     return DecodedInformation(**own, decoders=tuple(decoders), held_out=tuple(held_out))
+
+
+def _shortfall(
+    found: HeldOutInformation,
+    parts: Tensor,
+    activations: Tensor,
+    classes: Tensor,
+    names: Tensor,
+    decoder: Literal["linear", "mlp"],
+    generator: torch.Generator,
+) -> dict[str, Any]:
+    """Return the fields that say how much less decoders find that are fitted on half as many examples."""
+    half = int(parts.max() + 1) // 2 - 1  # of 2 K parts: half as many as a decoder of K folds is fitted on
+    first, second = parts < half, (parts >= half) & (parts < 2 * half)
+    if min(int(first.sum()), int(second.sum())) < _SPLITTABLE:
+        return {}
+    fitted = [
+        fit_rows(activations, rows.nonzero().squeeze(1), classes, names, decoder=decoder, generator=generator)
+        for rows in (first, second)
+    ]
+    others = [(~first).nonzero().squeeze(1), first.nonzero().squeeze(1)]
+    lost = found.influences - judged(fitted, others, activations, classes).influences
+    bias, error = lost.mean().item(), standard_error(lost)
+    return {"shortfall": bias, "undersampled": standing.undersampled(bias, found.error, error)}
 
 
 def fit_decoder(
@@ -218,13 +150,9 @@ def fit_decoder(
     check_activations(activations)
     check_labels(labels, len(activations))
     check_at_least(len(labels), 2, name="the number of samples")
-    families = _families(decoder)
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    with _numerics(activations.device):
-        points, rows = activations.detach(), torch.arange(len(labels))
-        origin = Origin.of(points)
-        standardisation = Standardisation.by(moments(points, rows, origin), origin)
-        return _fit(points, rows, standardisation, classes, names, families, generator)
+    rows = torch.arange(len(labels))
+    return fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator)
 
 
 def _families(decoder: str) -> tuple[Family, ...]:
@@ -233,28 +161,50 @@ def _families(decoder: str) -> tuple[Family, ...]:
     return _FAMILIES[decoder]
 
 
-@contextmanager
-def _numerics(device: torch.device) -> Iterator[None]:
-    with ExitStack() as stack:
-        # The hidden layer needs gradients, which the caller's inference mode would forbid.
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(exact_products(device))
-        stack.enter_context(one_thread())
-        yield
+def stratified_parts(classes: Tensor, parts: int, generator: torch.Generator, groups: Tensor | None = None) -> Tensor:
+    """Assign examples to parts, `(samples,)`, whose sizes, and those of each class, differ by at most one.
+
+    Args:
+        classes: `(samples,)` integers.
+        parts: number of parts.
+        generator: source of the order.
+        groups: `(samples,)` integers; examples of a group get the same part, so that parts are only about equal. None
+            puts each example in a group of its own.
+    """
+    members = torch.arange(len(classes)) if groups is None else first_appearances(groups)
+    firsts = torch.unique(members)
+    shuffled = torch.randperm(len(firsts), generator=generator, device=generator.device).cpu()
+    by_class = shuffled[torch.argsort(classes[firsts][shuffled], stable=True)]
+    part_of = torch.empty_like(classes)
+    part_of[firsts[by_class]] = torch.arange(len(firsts)) % parts
+    return part_of[members]
 
 
-def _stratified_folds(classes: Tensor, folds: int, generator: torch.Generator) -> Tensor:
-    """Assign examples to folds, `(samples,)`. Fold sizes, and those of each class, differ by at most one."""
-    shuffled = torch.randperm(len(classes), generator=generator, device=generator.device).cpu()
-    by_class = shuffled[torch.argsort(classes[shuffled], stable=True)]
-    fold_of = torch.empty_like(classes)
-    fold_of[by_class] = torch.arange(len(classes)) % folds
-    return fold_of
+def fit_rows(
+    activations: Tensor,
+    rows: Tensor,
+    classes: Tensor,
+    names: Tensor,
+    *,
+    decoder: Literal["linear", "mlp"],
+    generator: torch.Generator,
+) -> Decoder:
+    """Fit one decoder on some rows, for all classes.
 
-
-def _log(share: float) -> float:
-    return math.log(share) if share > 0 else -math.inf
+    Args:
+        activations: `(samples, features)`.
+        rows: indices of the examples to fit on, at least two.
+        classes: `(samples,)` integers below the number of classes.
+        names: `(classes,)` the labels, ascending.
+        decoder: as in `decoded_information`.
+        generator: source of the inner split and of the decoder's draws.
+    """
+    families = _families(decoder)
+    with decoder_numerics(activations.device):
+        points = activations.detach()
+        origin = Origin.of(points)
+        standardisation = Standardisation.by(moments(points, rows, origin), origin)
+        return _fit(points, rows, standardisation, classes, names, families, generator)
 
 
 def _fit(
@@ -268,7 +218,7 @@ def _fit(
 ) -> Decoder:
     """Choose and calibrate a candidate on an inner split of these rows, and fit it again on all of them."""
     device = activations.device
-    inner = _stratified_folds(classes[rows], _INNER_FOLDS, generator)
+    inner = stratified_parts(classes[rows], _INNER_FOLDS, generator)
     rows = rows[torch.argsort((inner == 0).int(), stable=True)]  # the examples that judge come last
     fitting = int((inner != 0).sum())
     own = classes[rows].to(device)
@@ -294,12 +244,12 @@ def _chosen(
     log_prior: Tensor,
     families: tuple[Family, ...],
     generator: torch.Generator,
-) -> tuple[Candidate | None, _Calibration]:
+) -> tuple[Candidate | None, Calibration]:
     """Fit candidates on the first `fitting` examples, and choose the one with the largest gain on the others."""
     judged_points, judged_classes = points[fitting:], classes[fitting:]
     # Without enough evidence the prior is kept: the best of several candidates always gains a little by chance.
     best_gain = _EVIDENCE / len(judged_classes)
-    best, calibration = None, _Calibration(sharpness=0.0, ignorance=1.0)
+    best, calibration = None, Calibration(sharpness=0.0, ignorance=1.0)
     for family in families:
         standing, failures = -math.inf, 0
         candidates = family.fit(points[:fitting], classes[:fitting], log_prior, generator)
@@ -317,7 +267,7 @@ def _chosen(
     return best, calibration
 
 
-def _calibrated(scores: Tensor, classes: Tensor, log_prior: Tensor) -> tuple[float, _Calibration]:
+def _calibrated(scores: Tensor, classes: Tensor, log_prior: Tensor) -> tuple[float, Calibration]:
     """Return the largest gain over the prior, in nats, with its temperature and share of the prior."""
     scores, log_prior, device = scores.double(), log_prior.double(), scores.device
     sharpness = 2 ** torch.arange(-8, 6.25, 0.25, dtype=torch.double, device=device)
@@ -333,46 +283,5 @@ def _calibrated(scores: Tensor, classes: Tensor, log_prior: Tensor) -> tuple[flo
     place = int(table.argmax())
     gain = table.flatten()[place].item()
     if gain <= 0:
-        return 0.0, _Calibration(sharpness=0.0, ignorance=1.0)
-    return gain, _Calibration(sharpness[place // len(shares)].item(), shares[place % len(shares)].item())
-
-
-def _places(names: Tensor, labels: Tensor) -> Tensor:
-    """Return the index of each label in the ascending `names`."""
-    labels = labels.cpu().long()
-    places = torch.searchsorted(names, labels).clamp(max=len(names) - 1)
-    if (unknown := names[places] != labels).any():
-        raise ValueError(f"labels must be among the decoder's {names.tolist()}, got {labels[unknown][0].item()}")
-    return places
-
-
-def _judged(
-    decoders: Sequence[Decoder], held_out: Sequence[Tensor], activations: Tensor, classes: Tensor
-) -> HeldOutInformation:
-    """Return the bound in which each example is judged by the decoder that was fitted without it."""
-    influences, correct = torch.zeros(len(classes), dtype=torch.double), torch.zeros(len(classes))
-    counts = torch.bincount(classes, minlength=len(decoders[0].classes)).double()
-    for decoder, rows in zip(decoders, held_out, strict=True):
-        if not len(rows):
-            continue
-        own = classes[rows]
-        log_q = decoder.log_probabilities(activations[rows.to(activations.device)]).cpu()
-        influences[rows] = log_q.gather(1, own[:, None]).squeeze(1) - (counts[own] / len(classes)).log()
-        correct[rows] = (log_q.argmax(dim=1) == own).float()
-    value = influences.mean().item()
-    # For equally likely classes, errors in the class frequencies change the value to second order only, which the
-    # influence terms do not show: by chi-square / (2 samples) with classes - 1 degrees of freedom. This is the root
-    # mean square of that change.
-    second_order = math.sqrt(int((counts > 0).sum()) ** 2 - 1) / (2 * len(classes))
-    error = math.hypot(standard_error(influences), second_order)
-    return HeldOutInformation(
-        quantity=LABEL_INFORMATION,
-        kind=LOWER,
-        distribution=POPULATION,
-        estimator=DECODED_TRANSFER,
-        value=value,
-        error=error,
-        ceiling=multiplicity_entropy(classes),
-        accuracy=correct.mean().item(),
-        influences=influences,
-    )
+        return 0.0, Calibration(sharpness=0.0, ignorance=1.0)
+    return gain, Calibration(sharpness[place // len(shares)].item(), shares[place % len(shares)].item())

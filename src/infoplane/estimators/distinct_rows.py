@@ -70,6 +70,13 @@ def distinct_rows(activations: Tensor, suspects: Tensor) -> Tensor:
     return pair_identities(suspects, hashed)
 
 
+def first_appearances(identities: Tensor) -> Tensor:
+    """Return for each sample the index of the first sample with the same identity, `(samples,)` int64."""
+    names, places = torch.unique(identities.cpu(), return_inverse=True)
+    firsts = torch.full((len(names),), len(places))
+    return firsts.scatter_reduce(0, places, torch.arange(len(places)), "amin")[places]
+
+
 def multiplicity_entropy(identities: Tensor) -> float:
     """Return the entropy, in nats, of the identity of a randomly drawn sample: log N if all identities differ."""
     counts: Tensor = torch.unique(identities, return_counts=True)[1]

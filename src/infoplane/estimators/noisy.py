@@ -16,14 +16,10 @@ from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks, sums_of_own_class
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.propagation import log_ratios
+from infoplane.records import standing
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.standing import NUMERICAL_ERROR
 from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 
-# The bias against the population is 1.4 to 2 times larger with half of the samples than with all (measured for Gaussian
-# layers of 2 to 2,000 features up to 2 nats below log N). If the two values differ by more than half a standard error,
-# the bias is larger than what the error states.
-NOTICED = 0.5
 COLUMN_BYTES = 64 * 2**20  # size of the one-hot columns of permutations, per product
 
 
@@ -124,7 +120,7 @@ def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, nu
         error=error,
         ceiling=ceiling,
         null=null,
-        undersampled=bias > max(NOTICED * error, NUMERICAL_ERROR),
+        undersampled=standing.undersampled(bias, error),
         influences=influences,
     )
 

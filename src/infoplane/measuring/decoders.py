@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infoplane.estimators import DecodedInformation, Estimate, HeldOutInformation, null_from
+from infoplane.estimators import DecodedInformation, Estimate, HeldOutInformation, learning_curve, null_from
 from infoplane.measuring.fitted_decoders import label_sets
 from infoplane.measuring.layer_outputs import Version, When
+from infoplane.randomness import seeded_generator
 from infoplane.records.tables import MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 
+LEARNABLE = 100  # least number of examples for a learning curve
 MISTAKES = 50  # least number of misclassified examples; a decoder learns nothing from fewer
 
 
@@ -19,8 +21,8 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     """Yield the information that decoders find in one version of the examples.
 
     At thorough measurements, new decoders are fitted to each version. The decoders of the originals are also applied
-    to all other versions. Where examples are distorted, the decoders of the undistorted originals are applied to every
-    version.
+    to all other versions. At the last epoch, decoders of the originals are also fitted on fewer examples. Where
+    examples are distorted, the decoders of the undistorted originals are applied to every version.
     """
     if not version.decodable:
         return
@@ -29,12 +31,22 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     readers = layer.decoders_of_originals
     if When.THOROUGH_EPOCHS in layer.due:
         yield _with_null(readers if original else layer.fitted(activations, layer.labels)), {}
+    if original and When.LAST_EPOCH in layer.due and len(layer.labels) >= LEARNABLE:
+        yield from _learning_curve(version)
     if readers and not original:
         known = label_sets(layer.labels.cpu(), len(readers) - 1, layer.examples_seed)
         yield _with_null([one.transferred(activations, own) for one, own in zip(readers, known, strict=True)]), {}
     if version.examples in layer.predicted:
         for estimate in _mistaken(version, layer.predicted[version.examples].cpu(), readers):
             yield estimate, {}
+
+
+def _learning_curve(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
+    """Yield what decoders find that are fitted on fewer examples, with their number in the column `samples`."""
+    generator = seeded_generator(version.layer.examples_seed, "learning curve")
+    curve = learning_curve(version.activations, version.labels, generator=generator)
+    for size, point in zip(curve.sizes, curve.points, strict=True):
+        yield replace(point, rows=None, influences=None), {"samples": size}
 
 
 def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInformation]) -> Iterator[Estimate]:

@@ -12,7 +12,7 @@ DECODABLE = 10  # least number of examples: two for each fold of the decoders
 def fitted_decoders(
     activations: Tensor, labels: Tensor, *, examples_seed: int, permutations: int
 ) -> list[DecodedInformation]:
-    """Fit decoders to the labels, then to `permutations` permuted ones.
+    """Fit decoders to the labels, then to `permutations` permuted ones, which have no shortfall.
 
     Args:
         activations: `(samples, features)`, at least `DECODABLE` samples.
@@ -21,8 +21,10 @@ def fitted_decoders(
         permutations: number of permuted label sets, at least 0.
     """
     return [
-        decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))
-        for one in label_sets(labels, permutations, examples_seed)
+        decoded_information(
+            activations, one, generator=seeded_generator(examples_seed, "decoder"), shortfall=number == 0
+        )
+        for number, one in enumerate(label_sets(labels, permutations, examples_seed))
     ]
 
 

@@ -21,6 +21,7 @@ LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # kinds of numbers: a pro
 
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
+FEWER_INFORMATION = "I(T;Y) from fewer examples"  # by decoders fitted on `samples` of them: the learning curve
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that they are misclassified as
 TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
 CLASS_ENTROPY = "H(T|y)-h(noise)"

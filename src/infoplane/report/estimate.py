@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records.tables import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
+from infoplane.records.tables import CLASS_ENTROPY, FEWER_INFORMATION, FIXED_NOISE, RELATIVE_NOISE
 from infoplane.report.bits import in_bits
 from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
 from infoplane.report.summary import in_terminal, show_number
@@ -39,6 +39,8 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         quantity = row["quantity"]
         if row["class_index"] is not None:
             quantity = quantity.replace("|y", f"|y={row['class_index']}")
+        if quantity == FEWER_INFORMATION:
+            quantity = quantity.replace("fewer", f"{row['samples']:,}")
         table.add_row(
             Text(quantity),
             estimator_label(row["estimator"]),
