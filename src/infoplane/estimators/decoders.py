@@ -176,7 +176,10 @@ def judged(
     # influence terms do not show: by chi-square / (2 samples) with classes - 1 degrees of freedom. This is the root
     # mean square of that change.
     second_order = math.sqrt(int((counts > 0).sum()) ** 2 - 1) / (2 * len(classes))
-    error = math.hypot(standard_error(influences), second_order)
+    # The dearest mistake of these decoders costs their share of the prior. It may be rare, and missing among so few
+    # examples, so the variance counts one pseudo-example that makes it.
+    floor = min(_log(decoder.calibration.ignorance) for decoder in decoders)
+    error = math.hypot(standard_error(influences), (value - floor) / len(influences), second_order)
     return HeldOutInformation(
         quantity=LABEL_INFORMATION,
         kind=LOWER,

@@ -48,10 +48,13 @@ def decoded_information(
     prior. So the value is about 0 for a layer that is not predictive of the label, and may be for one of less than
     about 4 / (samples / 5) nats.
 
-    The interval is the value +- 1.96 standard errors. The error combines, in quadrature, that of the per-example terms,
-    which includes H(Y), and about classes / (2 samples), the second-order error of the class frequencies, which is all
-    that remains if the layer is not predictive. The interval is for the mean value of these decoders on the population,
-    which is the bound. It does not cover I(T;Y), nor the spread between decoders fitted on other samples.
+    The interval is the value +- 1.96 standard errors. The error combines, in quadrature, three parts. The first is that
+    of the per-example terms, which includes H(Y). The second is about classes / (2 samples), the second-order error of
+    the class frequencies, which is all that remains if the layer is not predictive. The third is what one more example
+    would change that costs the most that these decoders allow. Without it, the interval is too short where one to three
+    mistakes are expected: it then covers in half to nine tenths of cases (docs/calibration.md). The interval is for the
+    mean value of these decoders on the population, which is the bound. It does not cover I(T;Y), nor the spread between
+    decoders fitted on other samples.
 
     Two further decoders are fitted on half as many examples as the others; together they decode every example once.
     `shortfall` is the value less theirs. Examples are too few (`undersampled`) if the shortfall exceeds half of the
