@@ -97,7 +97,7 @@ def test_the_summary_gives_bits_marks_and_proved_bounds(full_page):
     assert '9.97 <span class="mark">sat</span>' in full_page
     assert '1.75<span class="error">&thinsp;±.03</span>' in full_page
     assert '<span class="mark">≤</span> 2.99' in full_page
-    assert "proved lower bound" in full_page
+    assert "lower bound for the mixture" in full_page
     assert "KDE estimate (KL-KL)" in full_page
     assert "5.18 %" in full_page
 

@@ -91,6 +91,7 @@ class DecodedInformation(HeldOutInformation):
     shortfall: float | None = None  # value less that of decoders fitted on half of the examples; None if not asked for
     decoders: tuple[Decoder, ...]
     held_out: tuple[Tensor, ...]  # for each decoder, the rows that it decoded; it was fitted on all others
+    groups: Tensor  # (samples,) equal where examples depend on each other; they are held out together
 
     def transferred(self, activations: Tensor, labels: Tensor, *, among: Tensor | None = None) -> HeldOutInformation:
         """Apply the decoders to another version of the same examples, e.g. attacked, each to its held-out examples.
@@ -128,7 +129,8 @@ class DecodedInformation(HeldOutInformation):
             held_out = [place[rows[chosen[rows]]] for rows in held_out]
             activations, labels = activations[among.to(activations.device)], labels.cpu()[chosen]
         places = _places(self.decoders[0].classes, labels)
-        found = judged(self.decoders, held_out, activations, places)
+        groups = self.groups if among is None else self.groups[among.cpu()]
+        found = judged(self.decoders, held_out, activations, places, groups)
         rows = None if among is None else among.cpu().nonzero().squeeze(1)
         return replace(found, rows=rows, undersampled=self.undersampled)
 
@@ -159,9 +161,21 @@ def _places(names: Tensor, labels: Tensor) -> Tensor:
 
 
 def judged(
-    decoders: Sequence[Decoder], held_out: Sequence[Tensor], activations: Tensor, classes: Tensor
+    decoders: Sequence[Decoder],
+    held_out: Sequence[Tensor],
+    activations: Tensor,
+    classes: Tensor,
+    groups: Tensor | None = None,
 ) -> HeldOutInformation:
-    """Return the bound in which each example is judged by the decoder that was fitted without it."""
+    """Return the bound in which each example is judged by the decoder that was fitted without it.
+
+    Args:
+        decoders: fitted on other examples.
+        held_out: for each decoder, the rows that it decodes.
+        activations: `(samples, features)`.
+        classes: `(samples,)` places of the labels among the decoders' classes.
+        groups: `(samples,)` integers, the groups of dependent samples; None: each sample is one.
+    """
     influences, correct = torch.zeros(len(classes), dtype=torch.double), torch.zeros(len(classes))
     counts = torch.bincount(classes, minlength=len(decoders[0].classes)).double()
     for decoder, rows in zip(decoders, held_out, strict=True):
@@ -175,11 +189,12 @@ def judged(
     # For equally likely classes, errors in the class frequencies change the value to second order only, which the
     # influence terms do not show: by chi-square / (2 samples) with classes - 1 degrees of freedom. This is the root
     # mean square of that change.
-    second_order = math.sqrt(int((counts > 0).sum()) ** 2 - 1) / (2 * len(classes))
+    independent = len(classes) if groups is None else len(torch.unique(groups))
+    second_order = math.sqrt(int((counts > 0).sum()) ** 2 - 1) / (2 * independent)
     # The dearest mistake of these decoders costs their share of the prior. It may be rare, and missing among so few
     # examples, so the variance counts one pseudo-example that makes it.
     floor = min(_log(decoder.calibration.ignorance) for decoder in decoders)
-    error = math.hypot(standard_error(influences), (value - floor) / len(influences), second_order)
+    error = math.hypot(standard_error(influences, groups), (value - floor) / independent, second_order)
     return HeldOutInformation(
         quantity=LABEL_INFORMATION,
         kind=LOWER,

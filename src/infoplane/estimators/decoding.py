@@ -16,7 +16,8 @@ from infoplane.estimators.decoders import (
     decoder_numerics,
     judged,
 )
-from infoplane.estimators.distinct_rows import first_appearances
+from infoplane.estimators.distinct_rows import checked_groups, copied, first_appearances
+from infoplane.estimators.features import feature_pieces, row_identities
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear
 from infoplane.estimators.units import Origin, Standardisation, moments, pooled
@@ -38,6 +39,7 @@ def decoded_information(
     folds: int = 5,
     decoder: Literal["linear", "mlp"] = "linear",
     shortfall: bool = True,
+    groups: Tensor | None = None,
 ) -> DecodedInformation:
     """Bound I(T;Y) from below by decoding each example with a decoder fitted on the others.
 
@@ -75,6 +77,8 @@ def decoded_information(
         decoder: "linear" chooses between Gaussian classes with shrunken means and penalised softmax regression;
             "mlp" also tries a hidden layer, at several times the cost.
         shortfall: whether to fit the two decoders on half of the examples, which takes a fifth more time.
+        groups: `(samples,)` integers; samples of a group depend on each other, so they are held out together, also from
+            choice and calibration. None: equal rows are copies of one sample (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -88,7 +92,10 @@ def decoded_information(
     check_at_least(len(labels), 2 * folds, name="the number of samples, with two for each fold,")
     families = _families(decoder)
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    parts = stratified_parts(classes, 2 * folds, generator)  # two in each fold
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
+    distinct = len(labels) - copied(groups)
+    check_at_least(distinct, 2 * folds, name="the number of distinct samples, with two for each fold,")
+    parts = stratified_parts(classes, 2 * folds, generator, groups)  # two in each fold
     fold_of = parts % folds
     held_out = [(fold_of == fold).nonzero().squeeze(1) for fold in range(folds)]
     decoders = []
@@ -99,12 +106,12 @@ def decoded_information(
         for fold in range(folds):
             rest = (fold_of != fold).nonzero().squeeze(1)
             standardisation = Standardisation.by(reduce(pooled, sums[:fold] + sums[fold + 1 :]), origin)
-            decoders.append(_fit(points, rest, standardisation, classes, names, families, generator))
-    found = judged(decoders, held_out, activations, classes)
+            decoders.append(_fit(points, rest, standardisation, classes, names, families, generator, groups))
+    found = judged(decoders, held_out, activations, classes, groups)
     own = vars(found) | {"estimator": DECODED}
     if shortfall:
-        own |= _shortfall(found, parts, activations, classes, names, decoder, generator)
-    return DecodedInformation(**own, decoders=tuple(decoders), held_out=tuple(held_out))
+        own |= _shortfall(found, parts, activations, classes, names, decoder, generator, groups)
+    return DecodedInformation(**own, decoders=tuple(decoders), held_out=tuple(held_out), groups=groups)
 
 
 def _shortfall(
@@ -115,6 +122,7 @@ def _shortfall(
     names: Tensor,
     decoder: Literal["linear", "mlp"],
     generator: torch.Generator,
+    groups: Tensor,
 ) -> dict[str, Any]:
     """Return the fields that say how much less decoders find that are fitted on half as many examples."""
     half = int(parts.max() + 1) // 2 - 1  # of 2 K parts: half as many as a decoder of K folds is fitted on
@@ -122,17 +130,24 @@ def _shortfall(
     if min(int(first.sum()), int(second.sum())) < _SPLITTABLE:
         return {}
     fitted = [
-        fit_rows(activations, rows.nonzero().squeeze(1), classes, names, decoder=decoder, generator=generator)
+        fit_rows(
+            activations, rows.nonzero().squeeze(1), classes, names, decoder=decoder, generator=generator, groups=groups
+        )
         for rows in (first, second)
     ]
     others = [(~first).nonzero().squeeze(1), first.nonzero().squeeze(1)]
     lost = found.influences - judged(fitted, others, activations, classes).influences
-    bias, error = lost.mean().item(), standard_error(lost)
+    bias, error = lost.mean().item(), standard_error(lost, groups)
     return {"shortfall": bias, "undersampled": standing.undersampled(bias, found.error, error)}
 
 
 def fit_decoder(
-    activations: Tensor, labels: Tensor, *, generator: torch.Generator, decoder: Literal["linear", "mlp"] = "linear"
+    activations: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    decoder: Literal["linear", "mlp"] = "linear",
+    groups: Tensor | None = None,
 ) -> Decoder:
     """Fit one decoder on all these examples, to be applied to examples that the caller held out.
 
@@ -145,7 +160,7 @@ def fit_decoder(
         activations: `(samples, features)`, finite, of any float type, at least two samples.
         labels: `(samples,)` integers.
         generator: source of the inner split and, for "mlp", of weights and batches.
-        decoder: as in `decoded_information`.
+        decoder, groups: as in `decoded_information`.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -155,7 +170,8 @@ def fit_decoder(
     check_at_least(len(labels), 2, name="the number of samples")
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
     rows = torch.arange(len(labels))
-    return fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator)
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
+    return fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator, groups=groups)
 
 
 def _families(decoder: str) -> tuple[Family, ...]:
@@ -191,6 +207,7 @@ def fit_rows(
     *,
     decoder: Literal["linear", "mlp"],
     generator: torch.Generator,
+    groups: Tensor,
 ) -> Decoder:
     """Fit one decoder on some rows, for all classes.
 
@@ -201,13 +218,14 @@ def fit_rows(
         names: `(classes,)` the labels, ascending.
         decoder: as in `decoded_information`.
         generator: source of the inner split and of the decoder's draws.
+        groups: `(samples,)` integers, the groups of dependent samples.
     """
     families = _families(decoder)
     with decoder_numerics(activations.device):
         points = activations.detach()
         origin = Origin.of(points)
         standardisation = Standardisation.by(moments(points, rows, origin), origin)
-        return _fit(points, rows, standardisation, classes, names, families, generator)
+        return _fit(points, rows, standardisation, classes, names, families, generator, groups)
 
 
 def _fit(
@@ -218,10 +236,11 @@ def _fit(
     names: Tensor,
     families: tuple[Family, ...],
     generator: torch.Generator,
+    groups: Tensor,
 ) -> Decoder:
     """Choose and calibrate a candidate on an inner split of these rows, and fit it again on all of them."""
     device = activations.device
-    inner = stratified_parts(classes[rows], _INNER_FOLDS, generator)
+    inner = stratified_parts(classes[rows], _INNER_FOLDS, generator, groups[rows])
     rows = rows[torch.argsort((inner == 0).int(), stable=True)]  # the examples that judge come last
     fitting = int((inner != 0).sum())
     own = classes[rows].to(device)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from infoplane.checks import check_labels
+
+MOST_COPIES = 10  # rows that repeat more often are values of a discrete layer, e.g. of dead units, and no copies
 _HASH_SEED = 20170719  # fixed: equal input gives equal identities on every machine
 
 
@@ -75,6 +78,36 @@ def first_appearances(identities: Tensor) -> Tensor:
     names, places = torch.unique(identities.cpu(), return_inverse=True)
     firsts = torch.full((len(names),), len(places))
     return firsts.scatter_reduce(0, places, torch.arange(len(places)), "amin")[places]
+
+
+def copies(identities: Tensor) -> Tensor:
+    """Return one integer per sample, `(samples,)` int64, equal exactly where samples are copies of one sample.
+
+    Copies depend on each other: a decoder that was fitted on one knows the label of the other. Rows that occur more
+    than `MOST_COPIES` times count as independent samples of equal value, as a layer with few values has them.
+
+    Args:
+        identities: `(samples,)` integers, equal exactly where rows are equal.
+    """
+    names, counts = torch.unique(identities.cpu(), return_inverse=True, return_counts=True)[1:]
+    return torch.where(counts[names] <= MOST_COPIES, first_appearances(identities), torch.arange(len(names)))
+
+
+def copied(groups: Tensor) -> int:
+    """Return how many samples are further copies, or further members of the group, of an earlier one."""
+    return len(groups) - len(torch.unique(groups))
+
+
+def checked_groups(groups: Tensor | None, identities: Callable[[], Tensor], samples: int) -> Tensor:
+    """Return the groups of dependent samples: those given, or else copies.
+
+    Raises:
+        ValueError: `groups` does not hold one integer per sample.
+    """
+    if groups is None:
+        return copies(identities())
+    check_labels(groups, samples, name="groups")
+    return groups.cpu().long()
 
 
 def multiplicity_entropy(identities: Tensor) -> float:

@@ -12,6 +12,8 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_at_least, check_labels, check_positive
 from infoplane.estimators.decoders import HeldOutInformation, judged
 from infoplane.estimators.decoding import fit_rows, stratified_parts
+from infoplane.estimators.distinct_rows import checked_groups
+from infoplane.estimators.features import feature_pieces, row_identities
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import DECODED, FEWER_INFORMATION
 
@@ -76,13 +78,15 @@ def learning_curve(
     names, classes = torch.unique(labels, return_inverse=True)
     doublings = min(_DOUBLINGS, int(math.log2(len(labels) / max(_FEWEST, 2 * len(names)))))
     check_at_least(doublings, 1, name="the number of samples, with four for each class: doublings of the sizes")
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
     parts = stratified_parts(classes, 2**doublings, generator, groups)
     codelength = int((parts < 1).sum()) * math.log(len(names))
     sizes, points = [], []
     for doubling in range(doublings):
         rows, rest = (chosen.nonzero().squeeze(1) for chosen in (parts < 2**doubling, parts >= 2**doubling))
-        fitted = fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator)
-        point = judged([fitted], [torch.arange(len(rest))], activations[rest.to(activations.device)], classes[rest])
+        fitted = fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator, groups=groups)
+        others = activations[rest.to(activations.device)]
+        point = judged([fitted], [torch.arange(len(rest))], others, classes[rest], groups[rest])
         frequencies = torch.bincount(classes[rest], minlength=len(names)).double() / len(rest)
         code = -(point.influences + frequencies[classes[rest]].log())  # -ln q(y|t), as influences are ln q - ln p
         codelength += code[parts[rest] < 2 ** (doubling + 1)].sum().item()

@@ -34,7 +34,7 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     if original and When.LAST_EPOCH in layer.due and len(layer.labels) >= LEARNABLE:
         yield from _learning_curve(version)
     if readers and not original:
-        known = label_sets(layer.labels.cpu(), len(readers) - 1, layer.examples_seed)
+        known = label_sets(layer.labels.cpu(), layer.dependent, len(readers) - 1, layer.examples_seed)
         yield _with_null([one.transferred(activations, own) for one, own in zip(readers, known, strict=True)]), {}
     if version.examples in layer.predicted:
         for estimate in _mistaken(version, layer.predicted[version.examples].cpu(), readers):
@@ -44,7 +44,7 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
 def _learning_curve(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     """Yield what decoders find that are fitted on fewer examples, with their number in the column `samples`."""
     generator = seeded_generator(version.layer.examples_seed, "learning curve")
-    curve = learning_curve(version.activations, version.labels, generator=generator)
+    curve = learning_curve(version.activations, version.labels, generator=generator, groups=version.layer.dependent)
     for size, point in zip(curve.sizes, curve.points, strict=True):
         yield replace(point, rows=None, influences=None), {"samples": size}
 
@@ -63,7 +63,7 @@ def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInfo
     rows = among.nonzero().squeeze(1)
     for quantity, classes in ((MISTAKEN_INFORMATION, predicted), (TRUE_INFORMATION, labels)):
         if When.THOROUGH_EPOCHS in layer.due or layer.every_mistake:
-            yield replace(_with_null(layer.fitted(own, classes[among])), quantity=quantity, rows=rows)
+            yield replace(_with_null(layer.fitted(own, classes[among], among)), quantity=quantity, rows=rows)
         if readers:
             moved = readers[0].transferred(version.activations, classes, among=among)
             yield replace(moved, quantity=quantity)

@@ -10,25 +10,30 @@ DECODABLE = 10  # least number of examples: two for each fold of the decoders
 
 
 def fitted_decoders(
-    activations: Tensor, labels: Tensor, *, examples_seed: int, permutations: int
+    activations: Tensor, labels: Tensor, *, groups: Tensor, examples_seed: int, permutations: int
 ) -> list[DecodedInformation]:
     """Fit decoders to the labels, then to `permutations` permuted ones, which have no shortfall.
 
     Args:
         activations: `(samples, features)`, at least `DECODABLE` samples.
         labels: `(samples,)` integers.
+        groups: `(samples,)` integers, equal where examples depend on each other.
         examples_seed: seed of folds and permutations.
         permutations: number of permuted label sets, at least 0.
     """
     return [
         decoded_information(
-            activations, one, generator=seeded_generator(examples_seed, "decoder"), shortfall=number == 0
+            activations,
+            one,
+            generator=seeded_generator(examples_seed, "decoder"),
+            shortfall=number == 0,
+            groups=groups,
         )
-        for number, one in enumerate(label_sets(labels, permutations, examples_seed))
+        for number, one in enumerate(label_sets(labels, groups, permutations, examples_seed))
     ]
 
 
-def label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
-    """Return the labels, then `permutations` permuted ones."""
+def label_sets(labels: Tensor, groups: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
+    """Return the labels, then `permutations` permuted ones, in which examples of a group keep their labels together."""
     permuting: torch.Generator = seeded_generator(examples_seed, "permutations")
-    return [labels, *label_permutations(labels, permutations, generator=permuting)]
+    return [labels, *label_permutations(labels, permutations, generator=permuting, groups=groups)]

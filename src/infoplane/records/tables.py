@@ -10,7 +10,7 @@ from polars import selectors
 
 from infoplane.records.short_repr import with_short_repr
 
-SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+SCHEMA_VERSION = 3  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
@@ -77,6 +77,7 @@ class Measurement:
     saturated: bool
     undersampled: bool | None = None  # whether samples were too few; None where the estimator cannot tell
     samples: int
+    copies: int | None = None  # samples that are further copies of another one; they count as one where it matters
     features: int
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
     noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise

@@ -176,6 +176,7 @@ def _facts(subject: Subject, rows: pl.DataFrame, performance: pl.DataFrame) -> s
         "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
         "Layers": str(len(layers_of(rows)) or ""),
         "Examples measured": ", ".join(str(count) for count in informations["samples"].unique().sort()),
+        "Copies among them": str(informations["copies"].max() or ""),
     }
     shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
     return f'<dl class="facts">{shown}</dl>' if shown else ""

@@ -152,7 +152,7 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
 def _column_label(key: tuple[str, str, str]) -> str:
     quantity, estimator, kind = key
     if estimator.partition("@")[0] == KDE_MIXED:
-        return f"proved {kind} bound"
+        return f"{kind} bound for the mixture"
     if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # among decoders, which have no noise
         return estimator_label(estimator, quantity)
     return estimator_label(estimator.removesuffix(RELATIVE), quantity)

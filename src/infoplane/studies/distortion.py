@@ -32,7 +32,7 @@ from infoplane.estimators import mean_unit_variance
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.layer_outputs import Undistorted
-from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords
+from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords, distinct_images
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
@@ -301,6 +301,7 @@ def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor])
                 decoders = fitted_decoders(
                     outputs[ORIGINAL],
                     network.labels,
+                    groups=distinct_images(versions[ORIGINAL]),
                     examples_seed=seed,
                     permutations=settings.decoder_permutations,
                 )
