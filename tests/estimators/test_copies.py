@@ -98,9 +98,13 @@ def test_rows_that_repeat_often_are_values_and_no_copies():
     points = torch.cat([torch.zeros(50, 3), torch.randn(20, 3, generator=seeded())])
     points[60:] = points[50:60]
     identities = torch.unique(points, dim=0, return_inverse=True)[1]
-    groups = copies(identities)
+    own = torch.arange(70) % 10
+    groups = copies(identities, own)
     assert copied(groups) == 10
     assert torch.equal(groups[60:], groups[50:60])
+    # A layer of 50 values, which labels do not depend on: equal rows have different labels.
+    values = torch.randint(50, (200,), generator=seeded())
+    assert copied(copies(values, torch.randint(4, (200,), generator=seeded(1)))) == 0
     labels = torch.arange(1000) % 4
     assert decoded(torch.eye(4)[labels], labels).value == pytest.approx(math.log(4), abs=0.03)
 

@@ -73,7 +73,7 @@ def binning_information(
         generator: source of the permutations.
         groups: `(samples,)` integers; samples of a group depend on each other. Permutations and errors then go by
             groups, and results are `undersampled` if most samples share their cells with their own group alone. None:
-            equal rows are copies of one sample (`distinct_rows.copies`).
+            equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above, or a bin number needs more than 63 bits.
@@ -98,7 +98,7 @@ def binning_information(
     cells = row_identities(read, len(activations), words, activations.device)
     occupied, classes, pairs = (_occupied(part) for part in (cells, labels, pair_identities(cells, labels)))
     rows = distinct_rows(activations, cells)  # equal rows share a cell: those alone in their cells need no comparison
-    groups = checked_groups(groups, lambda: rows, len(labels))
+    groups = checked_groups(groups, lambda: rows, labels)
     permuted = label_permutations(labels, permutations, generator=generator, groups=groups)
     singletons = (_size(cells) == 1).double().mean().item()
     alone = (_groups_of(cells, groups) == 1).double().mean().item()

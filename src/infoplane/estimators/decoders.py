@@ -79,6 +79,12 @@ class HeldOutInformation(Estimate):
 
     accuracy: float  # share of held-out examples that the decoders classify correctly
 
+    @property
+    def terms(self) -> Tensor:
+        """The influence terms, `(samples,)` float64."""
+        assert self.influences is not None
+        return self.influences
+
 
 @with_short_repr
 @dataclass(frozen=True, kw_only=True)

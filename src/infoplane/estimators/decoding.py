@@ -78,7 +78,7 @@ def decoded_information(
             "mlp" also tries a hidden layer, at several times the cost.
         shortfall: whether to fit the two decoders on half of the examples, which takes a fifth more time.
         groups: `(samples,)` integers; samples of a group depend on each other, so they are held out together, also from
-            choice and calibration. None: equal rows are copies of one sample (`distinct_rows.copies`).
+            choice and calibration. None: equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -92,7 +92,7 @@ def decoded_information(
     check_at_least(len(labels), 2 * folds, name="the number of samples, with two for each fold,")
     families = _families(decoder)
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), labels)
     distinct = len(labels) - copied(groups)
     check_at_least(distinct, 2 * folds, name="the number of distinct samples, with two for each fold,")
     parts = stratified_parts(classes, 2 * folds, generator, groups)  # two in each fold
@@ -136,9 +136,9 @@ def _shortfall(
         for rows in (first, second)
     ]
     others = [(~first).nonzero().squeeze(1), first.nonzero().squeeze(1)]
-    lost = found.influences - judged(fitted, others, activations, classes).influences
+    lost = found.terms - judged(fitted, others, activations, classes).terms
     bias, error = lost.mean().item(), standard_error(lost, groups)
-    return {"shortfall": bias, "undersampled": standing.undersampled(bias, found.error, error)}
+    return {"shortfall": bias, "undersampled": standing.undersampled(bias, found.error or 0.0, error)}
 
 
 def fit_decoder(
@@ -170,7 +170,7 @@ def fit_decoder(
     check_at_least(len(labels), 2, name="the number of samples")
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
     rows = torch.arange(len(labels))
-    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), labels)
     return fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator, groups=groups)
 
 

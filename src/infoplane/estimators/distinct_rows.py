@@ -9,6 +9,7 @@ from torch import Tensor
 from infoplane.checks import check_labels
 
 MOST_COPIES = 10  # rows that repeat more often are values of a discrete layer, e.g. of dead units, and no copies
+AGREEING = 0.95  # least share of repeated rows with one label only, if they are copies
 _HASH_SEED = 20170719  # fixed: equal input gives equal identities on every machine
 
 
@@ -80,17 +81,25 @@ def first_appearances(identities: Tensor) -> Tensor:
     return firsts.scatter_reduce(0, places, torch.arange(len(places)), "amin")[places]
 
 
-def copies(identities: Tensor) -> Tensor:
+def copies(identities: Tensor, labels: Tensor) -> Tensor:
     """Return one integer per sample, `(samples,)` int64, equal exactly where samples are copies of one sample.
 
-    Copies depend on each other: a decoder that was fitted on one knows the label of the other. Rows that occur more
-    than `MOST_COPIES` times count as independent samples of equal value, as a layer with few values has them.
+    Copies depend on each other: a decoder that was fitted on one knows the label of the other. A layer with few values
+    has equal rows too, of independent samples. Those are no copies: rows that occur more than `MOST_COPIES` times, and
+    all rows if less than `AGREEING` of the rows that occur more than once have one label only.
 
     Args:
         identities: `(samples,)` integers, equal exactly where rows are equal.
+        labels: `(samples,)` integers.
     """
-    names, counts = torch.unique(identities.cpu(), return_inverse=True, return_counts=True)[1:]
-    return torch.where(counts[names] <= MOST_COPIES, first_appearances(identities), torch.arange(len(names)))
+    alone = torch.arange(len(identities))
+    places, counts = torch.unique(identities.cpu(), return_inverse=True, return_counts=True)[1:]
+    repeated = (counts > 1) & (counts <= MOST_COPIES)
+    pairs = torch.unique(torch.stack([places, labels.cpu().long()]), dim=1)
+    of_one_label = torch.bincount(pairs[0], minlength=len(counts)) == 1
+    if not repeated.any() or of_one_label[repeated].double().mean() < AGREEING:
+        return alone
+    return torch.where(repeated[places], first_appearances(places), alone)
 
 
 def copied(groups: Tensor) -> int:
@@ -98,15 +107,15 @@ def copied(groups: Tensor) -> int:
     return len(groups) - len(torch.unique(groups))
 
 
-def checked_groups(groups: Tensor | None, identities: Callable[[], Tensor], samples: int) -> Tensor:
+def checked_groups(groups: Tensor | None, identities: Callable[[], Tensor], labels: Tensor) -> Tensor:
     """Return the groups of dependent samples: those given, or else copies.
 
     Raises:
         ValueError: `groups` does not hold one integer per sample.
     """
     if groups is None:
-        return copies(identities())
-    check_labels(groups, samples, name="groups")
+        return copies(identities(), labels)
+    check_labels(groups, len(labels), name="groups")
     return groups.cpu().long()
 
 

@@ -120,7 +120,7 @@ def kde_information(
         group: processes that share the work, each called with the same arguments and an equally seeded generator; all
             get the same result.
         groups: `(samples,)` integers; samples of a group depend on each other. Permutations and errors then go by
-            groups. None: equal rows are copies of one sample (`distinct_rows.copies`).
+            groups. None: equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -171,7 +171,7 @@ def kde_sweep(
         check_positive(variance, name="noise_variances")
     names, classes = torch.unique(labels.cpu(), return_inverse=True)
     identities = row_identities(pieces)
-    groups = checked_groups(groups, lambda: identities, pieces.samples)
+    groups = checked_groups(groups, lambda: identities, labels)
     permuted = label_permutations(classes, permutations, generator=generator, groups=groups)
     # Samples of a class lie together, often far from the others: their blocks alone then need float64.
     order = torch.argsort(classes, stable=True)

@@ -78,7 +78,7 @@ def learning_curve(
     names, classes = torch.unique(labels, return_inverse=True)
     doublings = min(_DOUBLINGS, int(math.log2(len(labels) / max(_FEWEST, 2 * len(names)))))
     check_at_least(doublings, 1, name="the number of samples, with four for each class: doublings of the sizes")
-    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), labels)
     parts = stratified_parts(classes, 2**doublings, generator, groups)
     codelength = int((parts < 1).sum()) * math.log(len(names))
     sizes, points = [], []
@@ -88,7 +88,7 @@ def learning_curve(
         others = activations[rest.to(activations.device)]
         point = judged([fitted], [torch.arange(len(rest))], others, classes[rest], groups[rest])
         frequencies = torch.bincount(classes[rest], minlength=len(names)).double() / len(rest)
-        code = -(point.influences + frequencies[classes[rest]].log())  # -ln q(y|t), as influences are ln q - ln p
+        code = -(point.terms + frequencies[classes[rest]].log())  # -ln q(y|t), as influences are ln q - ln p
         codelength += code[parts[rest] < 2 ** (doubling + 1)].sum().item()
         sizes.append(len(rows))
         points.append(replace(point, estimator=DECODED, quantity=FEWER_INFORMATION, rows=rest))

@@ -77,7 +77,7 @@ def noisy_information(
         generator: source of the permutations and of the noise, which does not depend on their number.
         permutations: number of permuted label sets for the null, which uses the same noise.
         groups: `(samples,)` integers; samples of a group depend on each other. Permutations, errors and halves then go
-            by groups. None: equal rows are copies of one sample (`distinct_rows.copies`).
+            by groups. None: equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -92,7 +92,7 @@ def noisy_information(
     # Permutations equal those of other estimators with an equally seeded generator; the noise has a seed of its own,
     # so that asking for a null leaves the values as they were.
     identities = row_identities(pieces)
-    groups = checked_groups(groups, lambda: identities, pieces.samples)
+    groups = checked_groups(groups, lambda: identities, labels)
     permuted = label_permutations(classes, permutations, generator=generator.clone_state(), groups=groups)
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))

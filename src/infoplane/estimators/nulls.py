@@ -104,13 +104,13 @@ def permutation_null(
         permutations: number of permutations, at least 1.
         generator: source of the permutations.
         groups: `(samples,)` integers; samples of a group depend on each other and keep their labels together. None:
-            equal rows are copies of one sample (`distinct_rows.copies`).
+            equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: `permutations` is below 1.
     """
     check_at_least(permutations, 1, name="permutations")
-    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), len(labels))
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), labels)
     permuted = label_permutations(labels, permutations, generator=generator, groups=groups)
     return null_from([float(estimate(activations, one)) for one in permuted])
 

@@ -129,6 +129,6 @@ def estimate_activations(
         settings=settings,
         due=due(thorough=True, final=True),
         examples_seed=seed,
-        copies=copies(row_identities(feature_pieces(activations))),
+        copies=copies(row_identities(feature_pieces(activations)), labels),
     )
     return measurement_table(measure_layer(outputs, facts).measurements)
