@@ -58,7 +58,7 @@ def test_copies_are_counted_and_bounds_of_the_mixture_are_called_so(tmp_path):
     lines = [" ".join(line.split()) for line in infoplane("estimate", tmp_path / "twice.npz").stdout.splitlines()]
     text = " ".join(lines)
     assert "200 samples (100 are copies of others" in text
-    for estimator in ("KDE (mixed) lower of the mixture", "KDE (mixed) upper of the mixture"):
+    for estimator in ("KDE (mixed) lower, mixture", "KDE (mixed) upper, mixture"):
         (line,) = [line for line in lines if line.startswith(f"I(T;Y) {estimator}") and "relative" not in line]
         assert "≤" in line  # permuted labels of distinct rows reach it
 

@@ -8,7 +8,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records.tables import CLASS_ENTROPY, ESTIMATE, FEWER_INFORMATION, FIXED_NOISE, MIXTURE, RELATIVE_NOISE
+from infoplane.records.tables import (
+    CLASS_ENTROPY,
+    ESTIMATE,
+    FEWER_INFORMATION,
+    FIXED_NOISE,
+    LABEL_INFORMATION,
+    MIXTURE,
+    RELATIVE_NOISE,
+)
 from infoplane.report.bits import in_bits
 from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
 from infoplane.report.summary import in_terminal, show_number
@@ -26,14 +34,16 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption="lower, upper: a proved bound; of the mixture: of the measured samples with their noise, not of the "
-        f"distribution that they are from. sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value "
-        "does not exceed what permuted labels reach (95 % quantile).",
+        caption="lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
+        f"distribution that they are from. n: examples that decoders are fitted on. sat: {SAT}. "
+        f"†: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what permuted labels "
+        "reach (95 % quantile). ~ before a null: permuted labels give more than half of the value on average. "
+        "above null: value less the null's mean.",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
         table.add_column(name)
-    for name in ("value", "ceiling", "null"):
+    for name in ("value", "ceiling", "null", "above null"):
         table.add_column(name, justify="right")
     for row in sorted(rows.to_dicts(), key=_order):
         shown = show_number(row)
@@ -41,14 +51,15 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         if row["class_index"] is not None:
             quantity = quantity.replace("|y", f"|y={row['class_index']}")
         if quantity == FEWER_INFORMATION:
-            quantity = quantity.replace("fewer", f"{row['samples']:,}")
+            quantity = f"{LABEL_INFORMATION}, n={row['samples']:,}"
         table.add_row(
             Text(quantity),
             estimator_label(row["estimator"]),
-            row["kind"] + (" of the mixture" if row["distribution"] == MIXTURE and row["kind"] != ESTIMATE else ""),
+            row["kind"] + (", mixture" if row["distribution"] == MIXTURE and row["kind"] != ESTIMATE else ""),
             in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
-            f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
+            f"{shown.null_sign} {shown.null}".strip() if shown.null else "-",
+            shown.excess or "-",
         )
     return table
 

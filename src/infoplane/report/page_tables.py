@@ -82,7 +82,8 @@ def information_html(measurements: pl.DataFrame) -> str:
     note = (
         f'<p class="note"><em>sat</em>: {SAT}. <em>undersampled</em>: {UNDERSAMPLED}. '
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
-        "reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
+        "reach (95 % quantile). <em>~</em> before a null: permuted labels give more than half of the value on average. "
+        "Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
         "bounds. On adversarial examples, refitted decoders also read the label that the attack leaks into the image; "
         "decoders trained on clean examples do not.</p>"
     )
@@ -90,6 +91,7 @@ def information_html(measurements: pl.DataFrame) -> str:
 
 
 _TRUSTED = "trust these first"
+NULL_HEADS = '<th scope="col">null</th><th scope="col">value &minus; null mean</th>'
 
 
 def _groups(noisy: str) -> dict[str, Callable[[str, str], bool]]:
@@ -118,12 +120,12 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
     for quantity, own in columns.items():
         ceiling = ceiling_bits(measurements, quantity)
         title = quantity if ceiling is None else f"{quantity}, ceiling {ceiling:.2f}"
-        span = len(own) + sum((key in with_null) + _has_interval(key) for key in own)
+        span = len(own) + sum(2 * (key in with_null) + _has_interval(key) for key in own)
         groups += f'<th scope="colgroup" colspan="{span}" class="group part">{escape(title)}</th>' if own else ""
         for key in own:
             heads += f'<th scope="col"{_part(key, own)}>{escape(_column_label(key))}</th>'
             heads += '<th scope="col">95 % interval</th>' if _has_interval(key) else ""
-            heads += '<th scope="col">null</th>' if key in with_null else ""
+            heads += NULL_HEADS if key in with_null else ""
     lines = []
     before = None
     for one in summaries:
@@ -174,11 +176,11 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
         shown: the number; None if nothing was measured.
         part: HTML attribute of the first cell.
         with_interval: whether to add a cell for the 95 % interval.
-        with_null: whether to add a cell for the null's 95 % quantile.
+        with_null: whether to add cells for the null's 95 % quantile and for the value less the null's mean.
     """
     if shown is None:
-        return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + with_null)
-    poor = ' class="poor"' if shown.saturated or shown.null_like or shown.undersampled else ""
+        return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + 2 * with_null)
+    poor = ' class="poor"' if shown.poor else ""
     first = ' class="part poor"' if part and poor else part or poor
     value = escape(shown.value)
     for mark in (" sat", " undersampled"):
@@ -190,8 +192,8 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
     if with_interval:
         cells += f"<td{poor}>{shown.interval or '-'}</td>"
     if with_null:
-        sign = '<span class="mark">≤</span> ' if shown.null_like else ""
-        cells += f"<td{poor}>{sign}{shown.null or '-'}</td>"
+        sign = f'<span class="mark">{shown.null_sign}</span> ' if shown.null_sign else ""
+        cells += f"<td{poor}>{sign}{shown.null or '-'}</td><td{poor}>{shown.excess or '-'}</td>"
     return cells
 
 

@@ -15,7 +15,7 @@ from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estima
 class Shown(NamedTuple):
     """One number as text: "11.02±.03", "12.29 sat" or "8.21 undersampled", with its 95 % interval and its null.
 
-    The null is the 95 % quantile over permuted labels.
+    The null is the 95 % quantile over permuted labels, the excess is the value less their mean.
     """
 
     value: str
@@ -24,6 +24,18 @@ class Shown(NamedTuple):
     null_like: bool
     saturated: bool
     undersampled: bool
+    excess: str = ""
+    mostly_null: bool = False
+
+    @property
+    def poor(self) -> bool:
+        """Whether the number has a mark."""
+        return self.saturated or self.null_like or self.mostly_null or self.undersampled
+
+    @property
+    def null_sign(self) -> str:
+        """Sign before the null: "≤" of null-like values, "~" of values that are mostly null, or ""."""
+        return "≤" if self.null_like else "~" if self.mostly_null else ""
 
 
 class LayerSummary(NamedTuple):
@@ -51,7 +63,9 @@ def show_number(row: Mapping[str, Any]) -> Shown:
         value += show_error(row["error_bits"])
     null = "" if row["null_bits"] is None else show_bits(row["null_bits"])
     interval = "" if row["low_bits"] is None else f"{show_bits(row['low_bits'])} to {show_bits(row['high_bits'])}"
-    return Shown(value, interval, null, row["null_like"], row["saturated"], row["undersampled"])
+    excess = "" if row["excess_bits"] is None else show_bits(row["excess_bits"])
+    marks = (row["null_like"], row["saturated"], row["undersampled"])
+    return Shown(value, interval, null, *marks, excess, row["mostly_null"])
 
 
 def in_terminal(value: str) -> str:
