@@ -30,7 +30,8 @@ def test_the_most_trustworthy_estimates_come_first_and_classes_last(rows):
     label = [line for line in lines if line.startswith("I(T;Y)")]
     assert label[0] == "I(T;Y) Decoded lower 3.14±.04 3.32 0.03 3.12"
     assert "relative" in label[-1]
-    named = [line for line in lines if line.startswith(("I(", "H("))]
+    table = lines[: next(place for place, line in enumerate(lines) if line.startswith("lower, upper:"))]
+    named = [line for line in table if line.startswith(("I(", "H("))]
     assert [line.startswith("H(") for line in named] == sorted(line.startswith("H(") for line in named)
     assert named[-1].startswith("H(T|y=9)")
 
