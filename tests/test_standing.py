@@ -11,6 +11,7 @@ from infoplane.records.standing import NEAR_NATS, NUMERICAL_ERROR, null_like, sa
 from infoplane.records.sweeps import SweepMeasurement, sweep_table
 from infoplane.records.tables import (
     DECODED,
+    DECODED_BEST,
     DECODED_TRANSFER,
     INPUT_INFORMATION,
     KDE_BD,
@@ -102,9 +103,18 @@ def test_a_value_of_which_permuted_labels_give_more_than_half_is_mostly_null(val
     assert Estimate(**facts, value=value).mostly_null is None
 
 
+@pytest.mark.parametrize(
+    ("estimator", "low", "expected"),
+    [(DECODED, -0.01, True), (DECODED, 0.02, False), (DECODED_BEST, -0.01, False), (DECODED_TRANSFER, -0.5, False)],
+)
+def test_a_linear_decoder_that_finds_nothing_is_marked(estimator, low, expected):
+    rows = measurement_table([measured(estimator, LABEL_INFORMATION, low + 0.01, 2.3, interval_low=low)])
+    assert with_standing(rows)["linear_zero"].to_list() == [expected]
+
+
 def test_what_was_not_recorded_does_not_hold():
     table = with_standing(measurement_table([measured(KDE_BD, LABEL_INFORMATION, 1.0, None)]))
-    for mark in ("saturated", "null_like", "mostly_null", "undersampled"):
+    for mark in ("saturated", "null_like", "mostly_null", "linear_zero", "undersampled"):
         assert table[mark].to_list() == [False]
 
 

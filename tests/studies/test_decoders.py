@@ -14,6 +14,7 @@ from infoplane.measuring.to_records import record
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
     DECODED,
+    DECODED_BEST,
     DECODED_TRANSFER,
     FEWER_INFORMATION,
     LABEL_INFORMATION,
@@ -45,14 +46,14 @@ def versions(labels, mistaken_for):
     return {"original": places[labels] + noise[0], "adversarial": places[mistaken_for] + noise[1]}
 
 
-def rows_of(labels, versions, mistaken_for, *, permutations=2, **changes):
+def rows_of(labels, versions, mistaken_for, *, permutations=2, decoders=("linear",), **changes):
     """Rows of all versions; the null is that of the last epoch."""
     settings = {"due": due(thorough=True, final=permutations > 0), "examples_seed": SEED, **changes}
     outputs = LayerOutputs(
         versions=versions,
         labels=labels,
         groups=torch.arange(len(labels)) // CLASSES % 20,
-        settings=MeasurementConfig(decoder_permutations=permutations),
+        settings=MeasurementConfig(decoder_permutations=permutations, decoders=decoders),
         predicted={"adversarial": mistaken_for},
         **settings,
     )
@@ -136,6 +137,17 @@ def test_decoders_of_undistorted_originals_read_every_version_where_none_are_ref
         ("adversarial", MISTAKEN_INFORMATION, DECODED_TRANSFER),
         ("adversarial", TRUE_INFORMATION, DECODED_TRANSFER),
     }
+
+
+def test_the_best_of_several_families_is_measured_where_asked_for():
+    labels = torch.arange(300) % 2
+    points = torch.randn(300, 4, generator=torch.Generator().manual_seed(0)) * (1 + 2 * labels[:, None])
+    versions = {"original": points, "adversarial": points + 1}
+    rows = rows_of(labels, versions, labels, permutations=0, decoders=("linear", "best"))
+    found = {(row.examples, row.estimator): row for row in rows}
+    assert found["original", DECODED].interval_low < 0.02
+    for examples in versions:
+        assert found[examples, DECODED_BEST].value_nats > 0.3
 
 
 @pytest.mark.parametrize("wrong", [0, MISTAKES - 1, MISTAKES])

@@ -35,6 +35,7 @@ class Decoder:
 
     classes: Tensor  # (classes,) the labels of its fit, ascending
     log_prior: Tensor  # (classes,)
+    family: str  # the family of classifiers that was chosen; "" for the class prior alone
     standardisation: Standardisation  # of activations, from the examples of the fit
     scores: Scores
     calibration: Calibration

@@ -41,6 +41,11 @@ class Family(NamedTuple):
     steps: int
     patience: int  # after this many steps without progress on other examples, the rest is not tried
 
+    @property
+    def name(self) -> str:
+        """Name of the kind of classifier, e.g. "softmax regression"."""
+        return self.fit.__name__.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Linear:

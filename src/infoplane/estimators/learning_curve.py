@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least, check_labels, check_positive
+from infoplane.estimators.decoder_families import DecoderName
 from infoplane.estimators.decoders import HeldOutInformation, judged
 from infoplane.estimators.decoding import fit_rows, stratified_parts
 from infoplane.estimators.distinct_rows import checked_groups
@@ -50,7 +50,7 @@ def learning_curve(
     labels: Tensor,
     *,
     generator: torch.Generator,
-    decoder: Literal["linear", "mlp"] = "linear",
+    decoder: DecoderName = "linear",
     groups: Tensor | None = None,
 ) -> LearningCurve:
     """Fit decoders on 1/64, 1/32 ... 1/2 of the examples, and let each decode all examples after its own.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from infoplane.measuring.layer_outputs import Version, When
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
 
+BEST: Final = "best"  # decoder, chosen for each layer
 LEARNABLE = 100  # least number of examples for a learning curve
 MISTAKES = 50  # least number of misclassified examples; a decoder learns nothing from fewer
 
@@ -31,6 +32,8 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     readers = layer.decoders_of_originals
     if When.THOROUGH_EPOCHS in layer.due:
         yield _with_null(readers if original else layer.fitted(activations, layer.labels)), {}
+        if BEST in version.settings.decoders:
+            yield _with_null(layer.fitted(activations, layer.labels, decoder=BEST)), {}
     if original and When.LAST_EPOCH in layer.due and len(layer.labels) >= LEARNABLE:
         yield from _learning_curve(version)
     if readers and not original:

@@ -4,13 +4,20 @@ import torch
 from torch import Tensor
 
 from infoplane.estimators import DecodedInformation, decoded_information, label_permutations
+from infoplane.estimators.decoder_families import DecoderName
 from infoplane.randomness import seeded_generator
 
 DECODABLE = 10  # least number of examples: two for each fold of the decoders
 
 
 def fitted_decoders(
-    activations: Tensor, labels: Tensor, *, groups: Tensor, examples_seed: int, permutations: int
+    activations: Tensor,
+    labels: Tensor,
+    *,
+    groups: Tensor,
+    examples_seed: int,
+    permutations: int,
+    decoder: DecoderName = "linear",
 ) -> list[DecodedInformation]:
     """Fit decoders to the labels, then to `permutations` permuted ones, which have no shortfall.
 
@@ -20,6 +27,7 @@ def fitted_decoders(
         groups: `(samples,)` integers, equal where examples depend on each other.
         examples_seed: seed of folds and permutations.
         permutations: number of permuted label sets, at least 0.
+        decoder: as in `decoded_information`.
     """
     return [
         decoded_information(
@@ -28,6 +36,7 @@ def fitted_decoders(
             generator=seeded_generator(examples_seed, "decoder"),
             shortfall=number == 0,
             groups=groups,
+            decoder=decoder,
         )
         for number, one in enumerate(label_sets(labels, groups, permutations, examples_seed))
     ]

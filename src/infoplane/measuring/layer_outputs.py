@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import DecodedInformation, mean_unit_variance
+from infoplane.estimators.decoder_families import DecoderName
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
@@ -102,7 +103,12 @@ class LayerOutputs:
         return torch.arange(len(self.labels)) if self.copies is None else self.copies.cpu()
 
     def fitted(
-        self, activations: Tensor, labels: Tensor, among: Tensor | slice = slice(None)
+        self,
+        activations: Tensor,
+        labels: Tensor,
+        among: Tensor | slice = slice(None),
+        *,
+        decoder: DecoderName = "linear",
     ) -> list[DecodedInformation]:
         """Fit a decoder to the labels; at the last epoch, and for distorted examples, also to permuted labels.
 
@@ -110,6 +116,7 @@ class LayerOutputs:
             activations: `(samples, features)` of the examples.
             labels: their labels.
             among: which of all examples they are.
+            decoder: as in `decoded_information`.
         """
         null = When.LAST_EPOCH in self.due or (self.undistorted and When.THOROUGH_EPOCHS in self.due)
         return fitted_decoders(
@@ -118,6 +125,7 @@ class LayerOutputs:
             groups=self.dependent[among],
             examples_seed=self.examples_seed,
             permutations=self.settings.decoder_permutations if null else 0,
+            decoder=decoder,
         )
 
 

@@ -10,6 +10,8 @@ wherever it is shown.
 - null-like: the value is no higher than the 95 % quantile of permuted labels.
 - mostly null: permuted labels give more than half of the value on average. The value exceeds them, but most of it is
   what the estimator memorises.
+- linear zero: a linear decoder finds nothing, since the 95 % interval of its value reaches 0. The layer may still
+  encode the label in another way, which `DECODED_BEST` may find.
 - undersampled: the estimator shows that samples are too few, e.g. its value changes when half of them are dropped.
 """
 
@@ -17,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.records.tables import DECODED, DECODED_TRANSFER, FIXED_NOISE, INPUT_INFORMATION, NOISY
+from infoplane.records.tables import DECODED, DECODED_BEST, DECODED_TRANSFER, FIXED_NOISE, INPUT_INFORMATION, NOISY
 
 NUMERICAL_ERROR = 1e-3  # nats: largest rounding error of the estimators; smaller differences mean nothing
 SATURATED_SHARE = 0.95  # of the ceiling
@@ -27,7 +29,11 @@ NEAR_NATS = 3.0  # a Monte Carlo I(X;T) this near to its ceiling is too low, bec
 # error states. For Monte Carlo values the bias with half of the samples is 1.4 to 2 times that with all (measured for
 # Gaussian layers of 2 to 2,000 features up to 2 nats below log N).
 NOTICED = 0.5
-HELD_OUT = (DECODED, DECODED_TRANSFER)  # estimators whose values come from examples that they were not fitted on
+HELD_OUT = (
+    DECODED,
+    DECODED_BEST,
+    DECODED_TRANSFER,
+)  # estimators whose values come from examples that they were not fitted on
 MONTE_CARLO = (NOISY, INPUT_INFORMATION)
 
 
@@ -79,19 +85,20 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         rows: columns of `records.MEASUREMENT_SCHEMA` or of `sweeps.SWEEP_SCHEMA`.
 
     Returns:
-        The same columns. `saturated`, `null_like`, `mostly_null` and `undersampled` are booleans; what was not recorded
-        is false. A null-like value is not mostly null too.
+        The same columns. `saturated`, `null_like`, `mostly_null`, `linear_zero` and `undersampled` are booleans; what
+        was not recorded is false. A null-like value is not mostly null too.
         `estimator` ends in "@" and the mode of the noise if that is not fixed, so that "kde-kl" never selects values
         at relative or swept noise.
     """
     value, ceiling, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
-    mean = _known(rows, "null_mean_nats", pl.Float64())
+    mean, low = (_known(rows, name, pl.Float64()) for name in ("null_mean_nats", "interval_low"))
     monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
     full = _fills(value, ceiling) | (monte_carlo & _is_near(value, ceiling))
     rows = rows.filter(value.is_finite())
     return rows.with_columns(
         saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
         null_like=_is_reached(value, quantile).fill_null(value=False),
+        linear_zero=((pl.col("estimator") == DECODED) & (low <= NUMERICAL_ERROR)).fill_null(value=False),
         mostly_null=(_is_filled_by(value, mean) & ~_is_reached(value, quantile)).fill_null(value=False),
         undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
         estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),

@@ -34,6 +34,7 @@ BINNING = "binning"
 NOISY = "noisy"  # Monte Carlo estimate over the noise; it lies between the KDE bounds
 KSG = "ksg"  # nearest-neighbour estimate for continuous variables
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
+DECODED_BEST = "decoded-best"  # the same by the best of several families of decoders
 DECODED_TRANSFER = "decoded-transfer"  # decoders trained on clean examples, applied to versions of other examples
 
 # The distribution that a number is about. In wide layers the first two say little about the third.

@@ -18,7 +18,7 @@ from infoplane.records.tables import (
     RELATIVE_NOISE,
 )
 from infoplane.report.bits import in_bits
-from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
+from infoplane.report.labels import LINEAR_ZERO, SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
 from infoplane.report.summary import in_terminal, show_number
 
 
@@ -35,7 +35,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_style="bold",
         box=box.SIMPLE_HEAD,
         caption="lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
-        f"distribution that they are from. n: examples that decoders are fitted on. sat: {SAT}. "
+        f"distribution that they are from. n: examples that decoders are fitted on. sat: {SAT}. lin: {LINEAR_ZERO}. "
         f"†: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). ~ before a null: permuted labels give more than half of the value on average. "
         "above null: value less the null's mean.",

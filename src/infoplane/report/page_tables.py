@@ -8,15 +8,15 @@ from typing import Any
 
 import polars as pl
 
+from infoplane.records.standing import HELD_OUT
 from infoplane.records.tables import (
-    DECODED,
-    DECODED_TRANSFER,
     INPUT_INFORMATION,
     KDE_MIXED,
     LABEL_INFORMATION,
 )
 from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
 from infoplane.report.labels import (
+    LINEAR_ZERO,
     NOISY_RELATIVE,
     RELATIVE,
     SAT,
@@ -80,7 +80,7 @@ def information_html(measurements: pl.DataFrame) -> str:
             state = "" if first else " open"
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
-        f'<p class="note"><em>sat</em>: {SAT}. <em>undersampled</em>: {UNDERSAMPLED}. '
+        f'<p class="note"><em>sat</em>: {SAT}. <em>linear</em>: {LINEAR_ZERO}. <em>undersampled</em>: {UNDERSAMPLED}. '
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). <em>~</em> before a null: permuted labels give more than half of the value on average. "
         "Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
@@ -96,7 +96,7 @@ NULL_HEADS = '<th scope="col">null</th><th scope="col">value &minus; null mean</
 
 def _groups(noisy: str) -> dict[str, Callable[[str, str], bool]]:
     """Return the (quantity, estimator) pairs of each table; the first table has I(X;T) by `noisy`."""
-    headline = {(INPUT_INFORMATION, noisy), (LABEL_INFORMATION, DECODED), (LABEL_INFORMATION, DECODED_TRANSFER)}
+    headline = {(INPUT_INFORMATION, noisy), *((LABEL_INFORMATION, decoded) for decoded in HELD_OUT)}
 
     def others(quantity: str, estimator: str, *, relative: bool) -> bool:
         shown = quantity in (INPUT_INFORMATION, LABEL_INFORMATION) and (quantity, estimator) not in headline
@@ -162,7 +162,7 @@ def _column_label(key: tuple[str, str, str]) -> str:
 
 def _has_interval(key: tuple[str, str, str]) -> bool:
     """Whether the interval is about all examples of the kind, not only the measured ones."""
-    return key[1] in (DECODED, DECODED_TRANSFER)
+    return key[1] in HELD_OUT
 
 
 def _part(key: tuple[str, str, str], own: Sequence[tuple[str, str, str]]) -> str:
@@ -183,7 +183,7 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
     poor = ' class="poor"' if shown.poor else ""
     first = ' class="part poor"' if part and poor else part or poor
     value = escape(shown.value)
-    for mark in (" sat", " undersampled"):
+    for mark in (" sat", " linear", " undersampled"):
         value = value.replace(mark, f' <span class="mark">{mark.strip()}</span>')
     if "±" in value:
         number, _, error = value.partition("±")

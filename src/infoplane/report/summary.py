@@ -53,10 +53,12 @@ class LayerSummary(NamedTuple):
 
 
 def show_number(row: Mapping[str, Any]) -> Shown:
-    """Format one row of `in_bits`: raw value, then "sat", "undersampled" or its standard error."""
+    """Format one row of `in_bits`: raw value, then "sat", "linear", "undersampled" or its standard error."""
     value = show_bits(row["value_bits"])
     if row["saturated"]:
         value += " sat"
+    elif row["linear_zero"]:
+        value += " linear"
     elif row["undersampled"]:
         value += " undersampled"
     elif row["error_bits"] is not None:
@@ -69,8 +71,8 @@ def show_number(row: Mapping[str, Any]) -> Shown:
 
 
 def in_terminal(value: str) -> str:
-    """Replace "undersampled" by a dagger, which the legend of the terminal tables explains."""
-    return value.replace("undersampled", "†")
+    """Replace "undersampled" and "linear" by the short marks that the legend of the terminal tables explains."""
+    return value.replace("undersampled", "†").replace("linear", "lin")
 
 
 def show_bits(value: float) -> str:

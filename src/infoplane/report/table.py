@@ -24,7 +24,7 @@ from infoplane.records.tables import (
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
 from infoplane.report.examples import examples_order, short_names
-from infoplane.report.labels import RELATIVE, SAT, curve_label, estimator_label, estimator_order
+from infoplane.report.labels import LINEAR_ZERO, RELATIVE, SAT, curve_label, estimator_label, estimator_order
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -207,6 +207,8 @@ def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, st
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, which is no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(f"sat: {SAT}.")
+    if any(one.value.endswith(" linear") for one in shown):
+        lines.append(f"lin: {LINEAR_ZERO}.")
     if any(one.undersampled and not one.saturated for one in shown):
         lines.append("†: undersampled. The estimate changes when half of the examples are dropped.")
     if any(one.null_like for one in shown):
