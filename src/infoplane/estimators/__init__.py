@@ -1,5 +1,6 @@
 """Estimators of mutual information, in nats, from tensors of activations and labels."""
 
+from infoplane.estimators.added_information import AddedInformation, added_information
 from infoplane.estimators.binning import BinningInformation, binning_information
 from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles
 from infoplane.estimators.cca import CCAInformation, cca_information
@@ -28,6 +29,7 @@ from infoplane.estimators.ross import ross_information
 from infoplane.records.standing import saturated
 
 __all__ = [
+    "AddedInformation",
     "BinningInformation",
     "CCAInformation",
     "CentredKernelAlignment",
@@ -49,6 +51,7 @@ __all__ = [
     "Null",
     "UnitQuantiles",
     "activation_norm",
+    "added_information",
     "binning_information",
     "cca_information",
     "class_clustering_index",

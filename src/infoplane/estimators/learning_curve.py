@@ -12,7 +12,7 @@ from infoplane.checks import check_activations, check_at_least, check_labels, ch
 from infoplane.estimators.decoder_families import DecoderName
 from infoplane.estimators.decoders import HeldOutInformation, judged
 from infoplane.estimators.decoding import fit_rows, stratified_parts
-from infoplane.estimators.distinct_rows import checked_groups
+from infoplane.estimators.distinct_rows import checked_groups, copied
 from infoplane.estimators.features import feature_pieces, row_identities
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import DECODED, FEWER_INFORMATION
@@ -76,9 +76,10 @@ def learning_curve(
     check_at_least(len(labels), 2 * _FEWEST, name="the number of samples")
     labels = labels.cpu().long()
     names, classes = torch.unique(labels, return_inverse=True)
-    doublings = min(_DOUBLINGS, int(math.log2(len(labels) / max(_FEWEST, 2 * len(names)))))
-    check_at_least(doublings, 1, name="the number of samples, with four for each class: doublings of the sizes")
     groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), labels)
+    distinct = len(labels) - copied(groups)
+    doublings = min(_DOUBLINGS, int(math.log2(distinct / max(_FEWEST, 2 * len(names)))))
+    check_at_least(doublings, 1, name="the number of samples, with four for each class: doublings of the sizes")
     parts = stratified_parts(classes, 2**doublings, generator, groups)
     codelength = int((parts < 1).sum()) * math.log(len(names))
     sizes, points = [], []

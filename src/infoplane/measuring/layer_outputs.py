@@ -161,8 +161,8 @@ class Version(NamedTuple):
 
     @property
     def decodable(self) -> bool:
-        """Whether there are enough examples to fit decoders."""
-        return len(self.labels) >= DECODABLE
+        """Whether there are enough distinct examples to fit decoders."""
+        return len(torch.unique(self.layer.dependent)) >= DECODABLE
 
     @property
     def noises(self) -> list[Noise]:

@@ -19,7 +19,15 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.records.tables import DECODED, DECODED_BEST, DECODED_TRANSFER, FIXED_NOISE, INPUT_INFORMATION, NOISY
+from infoplane.records.tables import (
+    DECODED,
+    DECODED_BEST,
+    DECODED_TRANSFER,
+    FIXED_NOISE,
+    INPUT_INFORMATION,
+    LABEL_INFORMATION,
+    NOISY,
+)
 
 NUMERICAL_ERROR = 1e-3  # nats: largest rounding error of the estimators; smaller differences mean nothing
 SATURATED_SHARE = 0.95  # of the ceiling
@@ -92,13 +100,14 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
     """
     value, ceiling, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
     mean, low = (_known(rows, name, pl.Float64()) for name in ("null_mean_nats", "interval_low"))
+    linear = (pl.col("estimator") == DECODED) & (pl.col("quantity") == LABEL_INFORMATION)
     monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
     full = _fills(value, ceiling) | (monte_carlo & _is_near(value, ceiling))
     rows = rows.filter(value.is_finite())
     return rows.with_columns(
         saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
         null_like=_is_reached(value, quantile).fill_null(value=False),
-        linear_zero=((pl.col("estimator") == DECODED) & (low <= NUMERICAL_ERROR)).fill_null(value=False),
+        linear_zero=(linear & (low <= NUMERICAL_ERROR)).fill_null(value=False),
         mostly_null=(_is_filled_by(value, mean) & ~_is_reached(value, quantile)).fill_null(value=False),
         undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
         estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),

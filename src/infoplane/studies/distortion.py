@@ -290,18 +290,18 @@ def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor])
         ValueError: a layer's outputs are not finite.
     """
     settings, seed = network.config.measurement, network.config.data.seed
-    found = {}
+    found, copies = {}, distinct_images(versions[ORIGINAL])
     with evaluation_mode(network.model), torch.autocast(network.images.device.type, enabled=False):
         recorded_names(network.model, versions.values(), network.layers)
         passes = [layer_activations(network.model, images, network.layers) for images in versions.values()]
         for recorded in zip(*passes, strict=True):
             outputs = {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)}
             decoders = []
-            if len(network.labels) >= DECODABLE:
+            if len(torch.unique(copies)) >= DECODABLE:
                 decoders = fitted_decoders(
                     outputs[ORIGINAL],
                     network.labels,
-                    groups=distinct_images(versions[ORIGINAL]),
+                    groups=copies,
                     examples_seed=seed,
                     permutations=settings.decoder_permutations,
                 )
