@@ -49,7 +49,9 @@ def test_chance_alone_hardly_ever_makes_a_decoder_leave_the_prior(generator):
     departed = 0
     for _ in range(30):
         points, labels = torch.randn(100, 6, generator=generator), torch.arange(100) % 4
-        decoders = decode(points, labels, int(torch.randint(99, (1,), generator=generator)), folds=3).decoders
+        decoders = decode(
+            points, labels, int(torch.randint(99, (1,), generator=generator)), folds=3, shortfall=False
+        ).decoders
         departed += sum(decoder.calibration.ignorance < 1 for decoder in decoders)
     # Each of about four candidates gains 4 nats of evidence in 1 of 400 cases: 1 of 90 decoders. If any gain were
     # enough, more than half would leave it.
@@ -66,7 +68,7 @@ def test_the_interval_covers_the_decoders_own_value_on_the_population(informativ
         labels, fresh_labels = task.labels, fresh.labels
         if not informative:
             labels, fresh_labels = shuffled(labels, generator), shuffled(fresh_labels, generator)
-        decoded = decoded_information(task.activations, labels, generator=generator, folds=3)
+        decoded = decoded_information(task.activations, labels, generator=generator, folds=3, shortfall=False)
         own = [decoder.information(fresh.activations, fresh_labels).value for decoder in decoded.decoders]
         covered += decoded.low <= sum(own) / len(own) <= decoded.high
     # Binomial(100, 0.95): outside 89 to 99 in 1.7 % of cases; 100, so an interval that is too wide, in 0.6 %.

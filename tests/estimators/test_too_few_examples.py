@@ -112,6 +112,15 @@ def test_a_curve_that_does_not_bend_does_not_say_how_many_would_be_enough(values
     assert enough_examples([40, 80, 160, 320][: len(values)], values, tolerance=0.05) is None
 
 
+def test_the_limit_is_at_most_the_entropy_of_the_labels():
+    sizes = [40, 80, 160, 320]
+    values = [0.69 - 0.4 * (40 / size) ** 0.5 for size in sizes]
+    steeper = [value + 0.03 * place for place, value in enumerate(values)]  # bends less, towards a limit of 1 and more
+    assert enough_examples(sizes, steeper, ceiling=0.693) < 3000
+    free = enough_examples(sizes, steeper)
+    assert free is None or free > 3000
+
+
 def test_a_flat_curve_has_enough():
     assert enough_examples([40, 80, 160], [0.7, 0.7, 0.7]) <= 40
     with pytest.raises(ValueError, match="tolerance must be positive"):

@@ -21,7 +21,7 @@ TOLERANCE = 0.05  # nats that the value from enough examples may lack of its lim
 _DOUBLINGS = 6
 _FEWEST = 20  # least number of examples that the first decoder is fitted on; also two per class
 _POWERS = np.arange(0.3, 1.55, 0.1)  # of the curve's decay
-_FITTED = 4  # points, the largest sizes: before them, decoders may find nothing, and the curve is no power law
+_FITTED = 5  # points, the largest sizes: before them, decoders may find nothing, and the curve is no power law
 _REACH = 16  # extrapolation ends at this many times the largest size
 
 
@@ -42,7 +42,10 @@ class LearningCurve:
 
     def enough(self, *, tolerance: float = TOLERANCE) -> int | None:
         """Return `enough_examples` of this curve."""
-        return enough_examples(self.sizes, [point.value for point in self.points], tolerance=tolerance)
+        values, ceiling = [point.value for point in self.points], self.points[-1].ceiling
+        return enough_examples(
+            self.sizes, values, ceiling=math.inf if ceiling is None else ceiling, tolerance=tolerance
+        )
 
 
 def learning_curve(
@@ -101,20 +104,23 @@ def learning_curve(
     )
 
 
-def enough_examples(sizes: Sequence[int], values: Sequence[float], *, tolerance: float = TOLERANCE) -> int | None:
+def enough_examples(
+    sizes: Sequence[int], values: Sequence[float], *, ceiling: float = math.inf, tolerance: float = TOLERANCE
+) -> int | None:
     """Return how many examples would bring the value to within `tolerance` of its limit, by extrapolation.
 
-    The last four points are fitted by limit - cost x examples^-power, with a power of 0.3 to 1.5. The answer is a rough
-    guide: the power is poorly known from four points.
+    The last five points are fitted by limit - cost x examples^-power, with a power of 0.3 to 1.5 and a limit of at most
+    the ceiling. The answer is a rough guide: few points hardly determine the power.
 
     Args:
         sizes: examples that decoders were fitted on, ascending.
         values: what they find, in nats.
+        ceiling: entropy of the labels, in nats.
         tolerance: in nats.
 
     Returns:
-        A number of examples to fit on; None if the curve does not tell: there are fewer than three points, the last
-        doubling gains more than the one before, or the answer is above 16 times the largest size.
+        A number of examples to fit on; None if the curve does not tell: there are fewer than three points, or the
+        answer is above 16 times the largest size, as it is for a curve that does not bend yet.
 
     Raises:
         ValueError: `tolerance` is not positive.
@@ -123,15 +129,14 @@ def enough_examples(sizes: Sequence[int], values: Sequence[float], *, tolerance:
     examples, found = (np.asarray(part[-_FITTED:], dtype=float) for part in (sizes, values))
     if len(examples) < 3:
         return None
-    gains = np.diff(found) / np.diff(np.log(examples))
-    if gains[-1] > max(gains[-2], 0) and gains[-1] * math.log(2) > tolerance:
-        return None
 
     def fit(power: float) -> tuple[float, float, float]:
         """Return the squared error, the power and the cost of the best curve with this power."""
-        design = np.stack([np.ones_like(examples), -(examples**-power)], axis=1)
-        (limit, cost), *_ = np.linalg.lstsq(design, found, rcond=None)
-        return float(np.square(limit - cost * examples**-power - found).sum()), power, float(cost)
+        decay = examples**-power
+        (limit, cost), *_ = np.linalg.lstsq(np.stack([np.ones_like(decay), -decay], axis=1), found, rcond=None)
+        if limit > ceiling:
+            limit, cost = ceiling, decay @ (ceiling - found) / (decay @ decay)
+        return float(np.square(limit - cost * decay - found).sum()), power, float(cost)
 
     _, power, cost = min(map(fit, _POWERS))
     enough = (max(cost, 0) / tolerance) ** (1 / power)

@@ -1,5 +1,6 @@
 """Table of the page: does the number of examples suffice for decoders? One row per layer."""
 
+import math
 from html import escape
 
 import polars as pl
@@ -57,7 +58,9 @@ def _line(layer: str, rows: pl.DataFrame, sizes: list[int]) -> str:
     whole = rows.filter(pl.col("quantity") == LABEL_INFORMATION)
     every = [(size, value) for size, value in curve.select("samples", "value_nats").iter_rows()]
     every += [(round(_FOLDED * n), value) for n, value in whole.select("samples", "value_nats").iter_rows()]
-    enough = enough_examples(*zip(*every, strict=True)) if every else None
+    ceiling = whole["ceiling_nats"][0] if len(whole) else None
+    limit = math.inf if ceiling is None else ceiling
+    enough = enough_examples(*zip(*every, strict=True), ceiling=limit) if every else None
     cells = [f"{rows['features'][0]:,}", *(show_bits(found[size]) if size in found else "-" for size in sizes)]
     cells += [show_bits(whole["value_bits"][0]) if len(whole) else "-", "-" if enough is None else f"{enough:,}"]
     return f'<tr><th scope="row">{escape(layer)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
