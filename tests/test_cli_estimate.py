@@ -51,6 +51,18 @@ def test_json_parses_and_holds_the_estimators_numbers(file, arrays):
     assert value("binning", "I(T;Y)") == pytest.approx(binned.label.value)
 
 
+def test_copies_are_counted_and_bounds_of_the_mixture_are_called_so(tmp_path):
+    source = np.random.default_rng(0)
+    points, labels = source.normal(size=(100, 30)).astype(np.float32), np.arange(100) % 10
+    np.savez(tmp_path / "twice.npz", activations=np.tile(points, (2, 1)), labels=np.tile(labels, 2))
+    lines = [" ".join(line.split()) for line in infoplane("estimate", tmp_path / "twice.npz").stdout.splitlines()]
+    text = " ".join(lines)
+    assert "200 samples (100 are copies of others" in text
+    for estimator in ("KDE (mixed) lower, mixture", "KDE (mixed) upper, mixture"):
+        (line,) = [line for line in lines if line.startswith(f"I(T;Y) {estimator}") and "relative" not in line]
+        assert "≤" in line  # permuted labels of distinct rows reach it
+
+
 def test_safetensors_and_more_dimensions_work_too(arrays, tmp_path):
     tensors = {name: torch.as_tensor(array) for name, array in zip(("activations", "labels"), arrays, strict=True)}
     tensors["activations"] = tensors["activations"].reshape(200, 2, 2)

@@ -69,3 +69,9 @@ def test_methods_are_named_once(methods):
 def test_an_attack_must_be_able_to_reach_its_boundary():
     with pytest.raises(ValidationError, match=r"steps = 2 of step_size = 0\.01 cannot reach"):
         AttackConfig(epsilon=0.1, step_size=0.01, steps=2)
+
+
+def test_findings_need_linear_decoders():
+    assert MeasurementConfig(decoders=("linear", "best")).decoders == ("linear", "best")
+    with pytest.raises(ValidationError, match="must contain linear, which findings rest on, got best"):
+        MeasurementConfig(decoders=("best",))

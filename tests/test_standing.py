@@ -5,11 +5,13 @@ import math
 import polars as pl
 import pytest
 
+from infoplane.estimators import Estimate, Null
 from infoplane.findings.curves import read_curves
 from infoplane.records.standing import NEAR_NATS, NUMERICAL_ERROR, null_like, saturated, with_standing
 from infoplane.records.sweeps import SweepMeasurement, sweep_table
 from infoplane.records.tables import (
     DECODED,
+    DECODED_BEST,
     DECODED_TRANSFER,
     INPUT_INFORMATION,
     KDE_BD,
@@ -81,9 +83,38 @@ def test_a_value_must_exceed_its_null_by_more_than_the_numerical_error(beyond, e
     assert with_standing(table)["null_like"].to_list() == [expected]
 
 
+@pytest.mark.parametrize(
+    ("value", "mean", "quantile", "expected"),
+    [
+        (1.43, 1.42, 1.425, True),  # BD-BD of 200 sparse units, of which the labels give 0.965
+        (1.43, 0.7, 0.72, False),
+        (1.43, 1.42, 1.45, False),  # null-like
+        (0.3, 0.0001, 0.01, False),
+        (-0.2, -0.3, -0.25, False),  # a mixed bound
+    ],
+)
+def test_a_value_of_which_permuted_labels_give_more_than_half_is_mostly_null(value, mean, quantile, expected):
+    nulls = {"null_mean_nats": mean, "null_quantile95_nats": quantile}
+    rows = with_standing(measurement_table([measured(KDE_BD, LABEL_INFORMATION, value, 2.3, **nulls)]))
+    assert rows["mostly_null"].to_list() == [expected]
+    facts = {"quantity": LABEL_INFORMATION, "kind": "estimate", "distribution": "mixture", "estimator": KDE_BD}
+    estimate = Estimate(**facts, value=value, null=Null(mean, quantile, ()))
+    assert estimate.mostly_null is expected
+    assert Estimate(**facts, value=value).mostly_null is None
+
+
+@pytest.mark.parametrize(
+    ("estimator", "low", "expected"),
+    [(DECODED, -0.01, True), (DECODED, 0.02, False), (DECODED_BEST, -0.01, False), (DECODED_TRANSFER, -0.5, False)],
+)
+def test_a_linear_decoder_that_finds_nothing_is_marked(estimator, low, expected):
+    rows = measurement_table([measured(estimator, LABEL_INFORMATION, low + 0.01, 2.3, interval_low=low)])
+    assert with_standing(rows)["linear_zero"].to_list() == [expected]
+
+
 def test_what_was_not_recorded_does_not_hold():
     table = with_standing(measurement_table([measured(KDE_BD, LABEL_INFORMATION, 1.0, None)]))
-    for mark in ("saturated", "null_like", "undersampled"):
+    for mark in ("saturated", "null_like", "mostly_null", "linear_zero", "undersampled"):
         assert table[mark].to_list() == [False]
 
 

@@ -168,9 +168,19 @@ class MeasurementConfig(_Frozen):
     """Permuted label sets behind the null of every I(T;Y)."""
     decoder_permutations: int = Field(5, ge=0)
     """Decoders are refitted to this many permuted label sets, at the last epoch."""
+    decoders: tuple[Literal["linear", "best"], ...] = ("linear",)
+    """Decoders of the label: linear ones, which findings rest on, and for each layer the best of several families, at
+    some ten times the cost."""
     thorough_epochs: int = Field(12, ge=0)
     """Decoders and the Monte Carlo value between the KDE bounds, which cost more, are taken at about this many epochs:
     0, logarithmically spaced ones, and the last."""
+
+    @field_validator("decoders")
+    @classmethod
+    def _has_linear_decoders(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "linear" not in names:
+            raise ValueError(f"must contain linear, which findings rest on, got {' '.join(names) or 'nothing'}")
+        return _each_once(names, "decoder")
 
 
 class DistortionConfig(_Frozen):

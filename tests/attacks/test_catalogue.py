@@ -70,11 +70,30 @@ def test_fgsm_goes_one_step_along_the_sign_of_the_gradient():
     torch.testing.assert_close(attacked(catalogue.attack_named("fgsm"), settings(), model), expected)
 
 
+def test_a_random_target_is_the_label_of_another_image_and_no_function_of_the_own_one():
+    model, (images, labels) = network().eval(), batch()
+    spec, seen = catalogue.attack_named("random-target"), []
+
+    def recording(model, images, labels, *, generator, target):
+        seen.append(target)
+        return images
+
+    attack = replace(spec.build(settings()), attack=recording)
+    attack(model, images, labels, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(seen[0], labels[order])
+    attack(model, images, labels, generator=torch.Generator(), target=labels)
+    assert torch.equal(seen[1], labels)
+    found = attacked(spec, settings(), model)
+    lower = F.cross_entropy(model(found), labels[order]), F.cross_entropy(model(images), labels[order])
+    assert lower[0] < lower[1]
+
+
 def test_all_attacks_together_have_names_of_their_own():
     names = [spec.name for spec in ATTACKS if "linf" in spec.norms]
     chosen = attacks_named(names, "linf")
     assert [spec.name for spec in chosen.values()] == names
-    assert list(chosen) == ["adversarial", "fgsm"]
+    assert list(chosen) == ["adversarial", "fgsm", "random-target"]
     assert len({spec.name for spec in ATTACKS}) == len(ATTACKS)
 
 
@@ -84,10 +103,14 @@ def test_all_attacks_together_have_names_of_their_own():
         (
             ["fgms"],
             "linf",
-            r"^unknown attack 'fgms', did you mean 'fgsm'\?; attacks are pgd, fgsm, package.module:func",
+            r"^unknown attack 'fgms', did you mean 'fgsm'\?; attacks are pgd, fgsm, random-target, package.module:func",
         ),
-        (["zzz"], "linf", "^unknown attack 'zzz'; attacks are pgd, fgsm, package.module:function$"),
-        (["pgd", "fgsm"], "l2", "^the attack fgsm is defined for the norm linf, not for l2; choose from pgd$"),
+        (["zzz"], "linf", "^unknown attack 'zzz'; attacks are pgd, fgsm, random-target, package.module:function$"),
+        (
+            ["pgd", "fgsm"],
+            "l2",
+            "^the attack fgsm is defined for the norm linf, not for l2; choose from pgd, random-target$",
+        ),
         (["pgd", "pgd"], "linf", "records would call its examples 'adversarial', as those of the attack pgd"),
         (
             ["a:f", "b:f"],

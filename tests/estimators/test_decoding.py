@@ -50,7 +50,9 @@ def test_chance_alone_hardly_ever_makes_a_decoder_leave_the_prior(generator):
     departed = 0
     for _ in range(30):
         points, labels = torch.randn(100, 6, generator=generator), torch.arange(100) % 4
-        decoders = decode(points, labels, int(torch.randint(99, (1,), generator=generator)), folds=3).decoders
+        decoders = decode(
+            points, labels, int(torch.randint(99, (1,), generator=generator)), folds=3, shortfall=False
+        ).decoders
         departed += sum(decoder.calibration.ignorance < 1 for decoder in decoders)
     # Each of about four candidates gains 4 nats of evidence in 1 of 400 cases: 1 of 90 decoders. If any gain were
     # enough, more than half would leave it.
@@ -67,11 +69,25 @@ def test_the_interval_covers_the_decoders_own_value_on_the_population(informativ
         labels, fresh_labels = task.labels, fresh.labels
         if not informative:
             labels, fresh_labels = shuffled(labels, generator), shuffled(fresh_labels, generator)
-        decoded = decoded_information(task.activations, labels, generator=generator, folds=3)
+        decoded = decoded_information(task.activations, labels, generator=generator, folds=3, shortfall=False)
         own = [decoder.information(fresh.activations, fresh_labels).value for decoder in decoded.decoders]
         covered += decoded.low <= sum(own) / len(own) <= decoded.high
     # Binomial(100, 0.95): outside 89 to 99 in 1.7 % of cases; 100, so an interval that is too wide, in 0.6 %.
     assert 89 <= covered <= 99
+
+
+def test_the_interval_covers_where_hardly_any_mistake_is_expected():
+    generator = torch.Generator().manual_seed(0)
+    covered = 0
+    for _ in range(25):
+        # Two classes 4.1 sqrt(2) apart: 0.6 mistakes are expected in 300 examples.
+        task = labelled_gaussians(300, 2, classes=2, spread=4.1, generator=generator)
+        fresh = labelled_gaussians(10_000, 2, classes=2, spread=4.1, generator=generator)
+        decoded = decoded_information(task.activations, task.labels, generator=generator, folds=3, shortfall=False)
+        own = [decoder.information(fresh.activations, fresh.labels).value for decoder in decoded.decoders]
+        covered += decoded.low <= sum(own) / len(own) <= decoded.high
+    # Without the pseudo-example about 17 of 25 are covered. Binomial(25, 0.95): below 21 in 3 % of cases.
+    assert covered >= 21
 
 
 def test_a_hidden_layer_decodes_what_no_linear_decoder_can(generator):
@@ -106,8 +122,10 @@ def test_the_value_is_the_mean_of_held_out_terms_with_their_error_and_interval(g
         assert decoded.influences[rows].tolist() == pytest.approx(own.tolist(), abs=1e-5)
     assert decoded.value == pytest.approx(decoded.influences.mean().item())
     # In quadrature the second-order term of ten class frequencies: chi-square with 9 degrees of freedom, whose mean
-    # square is 9^2 + 2 x 9, over 2 x 300.
-    error = math.hypot(decoded.influences.std().item() / math.sqrt(300), math.sqrt(99) / 600)
+    # square is 9^2 + 2 x 9, over 2 x 300. And one pseudo-example at the smallest share of the prior.
+    floor = math.log(min(decoder.calibration.ignorance for decoder in decoded.decoders))
+    known = decoded.influences.std().item() / math.sqrt(300)
+    error = math.sqrt(known**2 + 99 / 600**2 + ((decoded.value - floor) / 300) ** 2)
     assert decoded.error == pytest.approx(error)
     assert [decoded.low, decoded.high] == pytest.approx(
         [decoded.value - 1.96 * error, decoded.value + 1.96 * error], abs=1e-4
@@ -151,7 +169,7 @@ def assert_standardised(decoder, fitted):
 @pytest.fixture
 def fixed_folds(monkeypatch):
     """Folds that do not depend on labels, so that only the fits can see these."""
-    monkeypatch.setattr(decoding, "_stratified_folds", lambda classes, folds, _: torch.arange(len(classes)) % folds)
+    monkeypatch.setattr(decoding, "stratified_parts", lambda classes, parts, *_: torch.arange(len(classes)) % parts)
 
 
 def test_a_decoder_never_sees_the_labels_of_the_examples_it_decodes(generator, fixed_folds):

@@ -100,7 +100,7 @@ def test_the_page_has_a_section_with_figures_and_tables(run, tmp_path):
     assert "I(X;T), Monte Carlo, relative noise" in rows[0]
     # noisy: (0.9 - 0.15 - 0.2) 0.8 0.9 ln(400) nats
     assert rows[1][:7] == ["2", "normal", "original", "90.00 %", "0.1", "3.42&thinsp;±.07", "4.36&thinsp;±.07"]
-    assert rows[1][10:12] == ["0.72&thinsp;±.07", "0.58 to 0.86"]
+    assert rows[1][11:13] == ["0.72&thinsp;±.07", "0.58 to 0.86"]
     assert rows[12][:3] == ["adversarial", "adversarial", "42.00 %"]
     assert len(rows[0]) == len(rows[1]) == len(rows[12]) + 1
 

@@ -97,7 +97,7 @@ def test_the_summary_gives_bits_marks_and_proved_bounds(full_page):
     assert '9.97 <span class="mark">sat</span>' in full_page
     assert '1.75<span class="error">&thinsp;±.03</span>' in full_page
     assert '<span class="mark">≤</span> 2.99' in full_page
-    assert "proved lower bound" in full_page
+    assert "lower bound for the mixture" in full_page
     assert "KDE estimate (KL-KL)" in full_page
     assert "5.18 %" in full_page
 
@@ -113,15 +113,16 @@ def test_what_to_trust_first_comes_with_interval_and_null(full_page):
     caption = "Normal training, seed 3, epoch 10: information in bits, trust these first"
     rows = cells(full_page, caption)
     assert rows[1][2:] == [
-        "Monte Carlo estimate, relative noise", "Decoded lower bound", "95 % interval", "null",
-        "Decoded lower bound (decoders trained on clean)", "95 % interval", "null",
+        "Monte Carlo estimate, relative noise",
+        "Decoded lower bound", "95 % interval", "null", "value &minus; null mean",
+        "Decoded lower bound (decoders trained on clean)", "95 % interval", "null", "value &minus; null mean",
     ]  # fmt: skip
     # The formulas of the run: 0.2 + 0.75 (1 - exp(-5)) of log2 10 bits, 1.96 errors of 0.03 nats either side.
     assert rows[-2] == [
-        "fc3", "original", "6.92 sat", "3.14&thinsp;±.04", "3.05 to 3.22", "0.03", "-", "-", "-",
+        "fc3", "original", "6.92 sat", "3.14&thinsp;±.04", "3.05 to 3.22", "0.03", "3.12", "-", "-", "-", "-",
     ]  # fmt: skip
-    assert rows[-1][4:7] == ["0.03", "-1.85&thinsp;±.12", "-2.08 to -1.62"]
-    assert rows[-1][7].replace(" ", "") == "≤0.03"
+    assert rows[-1][4:8] == ["0.03", "2.78", "-1.85&thinsp;±.12", "-2.08 to -1.62"]
+    assert [cell.replace(" ", "") for cell in rows[-1][8:]] == ["≤0.03", "-1.87"]
 
 
 def test_relative_noise_has_a_table_of_its_own(full_page):

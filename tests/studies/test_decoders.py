@@ -13,14 +13,20 @@ from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, Version
 from infoplane.measuring.to_records import record
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
+    ADDED_INFORMATION,
     DECODED,
+    DECODED_BEST,
     DECODED_TRANSFER,
+    FEWER_INFORMATION,
     LABEL_INFORMATION,
     MISTAKEN_INFORMATION,
+    REMOVED_INFORMATION,
+    SHARED_INFORMATION,
     TRUE_INFORMATION,
     Measurement,
 )
 
+NOT_ALONE = {FEWER_INFORMATION, ADDED_INFORMATION, REMOVED_INFORMATION, SHARED_INFORMATION}
 SAMPLES, CLASSES, SEED = 900, 3, 4
 
 
@@ -44,14 +50,14 @@ def versions(labels, mistaken_for):
     return {"original": places[labels] + noise[0], "adversarial": places[mistaken_for] + noise[1]}
 
 
-def rows_of(labels, versions, mistaken_for, *, permutations=2, **changes):
+def rows_of(labels, versions, mistaken_for, *, permutations=2, decoders=("linear",), **changes):
     """Rows of all versions; the null is that of the last epoch."""
     settings = {"due": due(thorough=True, final=permutations > 0), "examples_seed": SEED, **changes}
     outputs = LayerOutputs(
         versions=versions,
         labels=labels,
         groups=torch.arange(len(labels)) // CLASSES % 20,
-        settings=MeasurementConfig(decoder_permutations=permutations),
+        settings=MeasurementConfig(decoder_permutations=permutations, decoders=decoders),
         predicted={"adversarial": mistaken_for},
         **settings,
     )
@@ -74,9 +80,32 @@ def test_mistakes_alone_can_be_refitted(labels, versions, mistaken_for):
 
 @pytest.fixture(scope="module")
 def found(labels, versions, mistaken_for):
-    rows = rows_of(labels, versions, mistaken_for)
+    rows = [row for row in rows_of(labels, versions, mistaken_for) if row.quantity not in NOT_ALONE]
     assert len(rows) == len({(row.examples, row.quantity, row.estimator) for row in rows}) == 7
     return {(row.examples, row.quantity, row.estimator): row for row in rows}
+
+
+def test_the_last_epoch_has_a_learning_curve_of_the_originals(labels, versions, mistaken_for):
+    def sizes(**changes):
+        rows = rows_of(labels, versions, mistaken_for, **changes)
+        return [(row.examples, row.samples) for row in rows if row.quantity == FEWER_INFORMATION]
+
+    # 32 parts, of which the first four have 29 examples and all others 28
+    assert sizes(permutations=1) == [("original", size) for size in (29, 58, 116, 228, 452)]
+    assert sizes(permutations=0) == []
+
+
+def test_the_last_epoch_compares_attacked_examples_with_originals(labels, versions, mistaken_for):
+    rows = rows_of(labels, versions, mistaken_for, permutations=1)
+    found = {row.quantity: row for row in rows if row.quantity in NOT_ALONE and row.examples == "adversarial"}
+    assert set(found) == NOT_ALONE - {FEWER_INFORMATION}
+    # Originals tell the label; attacked examples show another class, which says of the label no more than they know.
+    assert abs(found[ADDED_INFORMATION].value_nats) < 0.02
+    assert found[REMOVED_INFORMATION].interval_low > 0.8
+    original = next(row for row in rows if (row.examples, row.quantity) == ("original", LABEL_INFORMATION))
+    shared = found[SHARED_INFORMATION].value_nats
+    assert shared + found[REMOVED_INFORMATION].value_nats == pytest.approx(original.value_nats, abs=0.01)
+    assert rows_of(labels, versions, mistaken_for, permutations=0)[-1].quantity not in NOT_ALONE
 
 
 def test_a_layer_that_shows_the_mistaken_class_tells_it_and_of_the_label_only_what_the_mistake_does(found):
@@ -125,6 +154,17 @@ def test_decoders_of_undistorted_originals_read_every_version_where_none_are_ref
         ("adversarial", MISTAKEN_INFORMATION, DECODED_TRANSFER),
         ("adversarial", TRUE_INFORMATION, DECODED_TRANSFER),
     }
+
+
+def test_the_best_of_several_families_is_measured_where_asked_for():
+    labels = torch.arange(300) % 2
+    points = torch.randn(300, 4, generator=torch.Generator().manual_seed(0)) * (1 + 2 * labels[:, None])
+    versions = {"original": points, "adversarial": points + 1}
+    rows = rows_of(labels, versions, labels, permutations=0, decoders=("linear", "best"))
+    found = {(row.examples, row.estimator): row for row in rows}
+    assert found["original", DECODED].interval_low < 0.02
+    for examples in versions:
+        assert found[examples, DECODED_BEST].value_nats > 0.3
 
 
 @pytest.mark.parametrize("wrong", [0, MISTAKES - 1, MISTAKES])

@@ -43,6 +43,19 @@ def test_all_layers_are_measured_on_original_and_adversarial_examples():
     assert records.performance[1].loss > records.performance[0].loss
 
 
+def test_copies_of_images_are_counted_and_tell_nothing_about_labels_without_a_relation():
+    source = torch.Generator().manual_seed(0)
+    images, labels = torch.rand(150, 1, 28, 28, generator=source), torch.arange(150) % 10
+    twice = InformationPlane(images.repeat(2, 1, 1, 1), labels.repeat(2), layers=["fc1"], settings=SETTINGS)
+    rows = twice.measure(construct(LeNet5, seed=0), epoch=0, final=True).measurements
+    assert {row.copies for row in rows} == {150}
+    labelled = [row for row in rows if row.quantity == LABEL_INFORMATION]
+    assert len(labelled) > 5
+    for row in labelled:
+        reached = 0 if row.estimator == "decoded" else row.null_quantile95_nats
+        assert (row.interval_low if row.estimator == "decoded" else row.value_nats) <= reached + 1e-3
+
+
 def test_a_plain_function_is_an_attack():
     def darkened(model, images, labels, *, generator, target=None):
         return images / 2

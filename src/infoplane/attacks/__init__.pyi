@@ -9,4 +9,5 @@ from .pgd import PGD as PGD
 from .pgd import LinfPGD as LinfPGD
 from .pgd import pgd_attack as pgd_attack
 from .protocol import Attack as Attack
+from .random_target import RandomTarget as RandomTarget
 from .spec import AttackSpec as AttackSpec

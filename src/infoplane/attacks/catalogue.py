@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from infoplane.attacks.fgsm import FGSM_SPEC
 from infoplane.attacks.own import own_attack
 from infoplane.attacks.pgd import PGD_SPEC
+from infoplane.attacks.random_target import RANDOM_TARGET_SPEC
 from infoplane.attacks.spec import AttackSpec
 from infoplane.errors import UserError, unknown_name
 
 # The attacks that there are.
-ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC]
+ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC, RANDOM_TARGET_SPEC]
 OWN_FORM = "package.module:function"
 
 

@@ -106,7 +106,7 @@ def _binned(task: LabelTask, generator: torch.Generator, *, name: str) -> Iterab
 
 def _decoded(task: LabelTask, generator: torch.Generator, **settings: Any) -> Iterable[Estimate]:
     result = decoded_information(task.activations, task.labels, generator=generator, **settings)
-    return (replace(result, ceiling=None),)  # a held-out bound is never flagged
+    return (replace(result, ceiling=None),)  # a held-out bound is never saturated
 
 
 def _ross(task: LabelTask, generator: torch.Generator, **settings: Any) -> Iterable[Estimate]:

@@ -1,16 +1,12 @@
 """Estimators of mutual information, in nats, from tensors of activations and labels."""
 
+from infoplane.estimators.added_information import AddedInformation, added_information
 from infoplane.estimators.binning import BinningInformation, binning_information
 from infoplane.estimators.bins import EqualBins, LayerQuantiles, UnitQuantiles
 from infoplane.estimators.cca import CCAInformation, cca_information
 from infoplane.estimators.copula import CopulaInformation, copula_information
-from infoplane.estimators.decoding import (
-    DecodedInformation,
-    Decoder,
-    HeldOutInformation,
-    decoded_information,
-    fit_decoder,
-)
+from infoplane.estimators.decoders import DecodedInformation, Decoder, HeldOutInformation
+from infoplane.estimators.decoding import decoded_information, fit_decoder
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import (
@@ -22,6 +18,7 @@ from infoplane.estimators.geometry import (
 )
 from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kde import ClassEntropy, KDEInformation, kde_information, kde_sweep
+from infoplane.estimators.learning_curve import LearningCurve, enough_examples, learning_curve
 from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
 from infoplane.estimators.noisy import NoisyInformation, noisy_information
@@ -32,6 +29,7 @@ from infoplane.estimators.ross import ross_information
 from infoplane.records.standing import saturated
 
 __all__ = [
+    "AddedInformation",
     "BinningInformation",
     "CCAInformation",
     "CentredKernelAlignment",
@@ -45,6 +43,7 @@ __all__ = [
     "HeldOutInformation",
     "KDEInformation",
     "LayerQuantiles",
+    "LearningCurve",
     "MatrixEntropy",
     "NeuralEstimate",
     "NeuralInformation",
@@ -52,17 +51,20 @@ __all__ = [
     "Null",
     "UnitQuantiles",
     "activation_norm",
+    "added_information",
     "binning_information",
     "cca_information",
     "class_clustering_index",
     "copula_information",
     "decoded_information",
+    "enough_examples",
     "fit_decoder",
     "group_means",
     "kde_information",
     "kde_sweep",
     "ksg_information",
     "label_permutations",
+    "learning_curve",
     "linear_cka",
     "matrix_entropy_information",
     "mean_unit_variance",

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from infoplane.checks import check_activations, check_labels, check_positive
 from infoplane.estimators.bins import Bins, Read
-from infoplane.estimators.distinct_rows import distinct_rows, multiplicity_entropy, pair_identities, row_identities
+from infoplane.estimators.distinct_rows import (
+    checked_groups,
+    distinct_rows,
+    first_appearances,
+    multiplicity_entropy,
+    pair_identities,
+    row_identities,
+)
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.nulls import Null, label_permutations, null_from
@@ -49,6 +56,7 @@ def binning_information(
     bins: Bins | None = None,
     permutations: int = 0,
     generator: torch.Generator | None = None,
+    groups: Tensor | None = None,
 ) -> BinningInformation:
     """Estimate I(X;Q) and I(Q;Y), where Q is the whole row of the bin numbers of all units.
 
@@ -63,6 +71,9 @@ def binning_information(
         bins: `EqualBins`, `UnitQuantiles` or `LayerQuantiles`; `None` where `bin_width` is given.
         permutations: number of permuted label sets for the null of the label information; they use the same bins.
         generator: source of the permutations.
+        groups: `(samples,)` integers; samples of a group depend on each other. Permutations and errors then go by
+            groups, and results are `undersampled` if most samples share their cells with their own group alone. None:
+            equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above, or a bin number needs more than 63 bits.
@@ -76,7 +87,6 @@ def binning_information(
     check_activations(activations)
     check_labels(labels, len(activations))
     activations, labels = activations.detach(), labels.cpu()
-    permuted = label_permutations(labels, permutations, generator=generator)
     if bins is not None and bin_width is None:
         read, words = bins.reader(activations), activations.shape[1]
     elif bin_width is not None and bins is None:
@@ -87,7 +97,11 @@ def binning_information(
 
     cells = row_identities(read, len(activations), words, activations.device)
     occupied, classes, pairs = (_occupied(part) for part in (cells, labels, pair_identities(cells, labels)))
+    rows = distinct_rows(activations, cells)  # equal rows share a cell: those alone in their cells need no comparison
+    groups = checked_groups(groups, lambda: rows, labels)
+    permuted = label_permutations(labels, permutations, generator=generator, groups=groups)
     singletons = (_size(cells) == 1).double().mean().item()
+    alone = (_groups_of(cells, groups) == 1).double().mean().item()
     surprise = _surprise(cells)
     null_values = [(surprise - _class_surprise(cells, row)).mean().item() for row in permuted]
 
@@ -98,16 +112,15 @@ def binning_information(
             distribution=BINNED,
             estimator=BINNING,
             value=influences.mean().item(),
-            error=standard_error(influences),
+            error=standard_error(influences, groups),
             ceiling=ceiling,
             null=null,
-            undersampled=singletons > 0.5,
+            undersampled=alone > 0.5,
             influences=influences,
         )
 
     return BinningInformation(
-        # Equal rows share a cell, so rows that are alone in their cells need no comparison.
-        input=estimate(INPUT_INFORMATION, surprise, multiplicity_entropy(distinct_rows(activations, cells))),
+        input=estimate(INPUT_INFORMATION, surprise, multiplicity_entropy(rows)),
         label=estimate(
             LABEL_INFORMATION,
             surprise - _class_surprise(cells, labels),
@@ -155,6 +168,13 @@ def _size(identities: Tensor) -> Tensor:
     _, inverse, counts = torch.unique(identities, return_inverse=True, return_counts=True)
     sizes: Tensor = counts[inverse].double()
     return sizes
+
+
+def _groups_of(cells: Tensor, groups: Tensor) -> Tensor:
+    """Return how many groups are in each sample's cell, `(samples,)`."""
+    pairs = first_appearances(pair_identities(cells, groups)) == torch.arange(len(cells))
+    places = torch.unique(cells, return_inverse=True)[1]
+    return torch.bincount(places, weights=pairs.double())[places]
 
 
 def _occupied(identities: Tensor) -> int:

@@ -1,39 +1,24 @@
 """Choose the decoder of each task among candidates, and calibrate it, on examples that did not fit it."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from infoplane.estimators.decoders import Calibration
 from infoplane.estimators.decoding_tasks import Tasks
-from infoplane.estimators.hidden_layer import EPOCHS, one_hidden_layer
-from infoplane.estimators.label_scores import Family, Linear, OneByOne, Scores
-from infoplane.estimators.shrunken_means import ShrunkenMeans
-from infoplane.estimators.softmax_regression import PENALTIES, SoftmaxRegression
-
-LINEAR = (
-    Family(ShrunkenMeans, steps=1, patience=1),
-    Family(SoftmaxRegression, steps=len(PENALTIES), patience=1),
-)
-MLP = (*LINEAR, Family(partial(OneByOne, one_hidden_layer), steps=EPOCHS, patience=4))
+from infoplane.estimators.label_scores import Family, Linear, Scores
 
 _EVIDENCE = 4.0  # least gain over the prior, in nats over all judged examples; by chance in about 1 of 400 cases
 _PROGRESS = 0.003  # nats that a more flexible candidate must gain before the next one is tried
 _LARGEST = 2**24  # numbers in a table of the calibration
 
 
-class Calibration(NamedTuple):
-    """q = (1 - ignorance) softmax(sharpness x scores + log prior) + ignorance x prior."""
-
-    sharpness: float  # one over the temperature
-    ignorance: float
-
-
 class Choice(NamedTuple):
     """The decoder of one task."""
 
+    family: str  # name of the family; "" for the class prior alone
     scores: Scores  # fitted to all examples of the task
     calibration: Calibration
 
@@ -42,7 +27,7 @@ def chosen_decoders(tasks: Tasks, families: Sequence[Family]) -> list[Choice]:
     """For each task, choose the candidate with the largest gain on the examples that judge, and fit it to all."""
     samples, features = tasks.judging.sum(dim=1), tasks.points.shape[1]
     silent = Linear(tasks.points.new_zeros(tasks.classes, features), tasks.points.new_zeros(tasks.classes))
-    choices = [Choice(silent, Calibration(sharpness=0.0, ignorance=1.0))] * len(tasks)
+    choices = [Choice("", silent, Calibration(sharpness=0.0, ignorance=1.0))] * len(tasks)
     # Without enough evidence the prior is kept: the best of several candidates always gains a little by chance.
     best_gain = _EVIDENCE / samples.double()
     best = [(-1, -1)] * len(tasks)  # family and step
@@ -57,7 +42,7 @@ def chosen_decoders(tasks: Tasks, families: Sequence[Family]) -> list[Choice]:
             for task, gain, found in zip(going.tolist(), gains.tolist(), calibrations, strict=True):
                 if gain > best_gain[task]:
                     best_gain[task], best[task] = gain, (number, step)
-                    choices[task] = Choice(silent, found)
+                    choices[task] = Choice(family.name, silent, found)
             # Each step gains less than the one before, so after a small gain the rest cannot reach the best.
             needed = ((best_gain[going] - gains) / max(1, family.steps - step - 1)).clamp(min=_PROGRESS)
             progress = gains > standing[going] + needed

@@ -6,6 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from infoplane.checks import check_labels
+
+MOST_COPIES = 10  # rows that repeat more often are values of a discrete layer, e.g. of dead units, and no copies
+AGREEING = 0.95  # least share of repeated rows with one label only, if they are copies
 _HASH_SEED = 20170719  # fixed: equal input gives equal identities on every machine
 
 
@@ -68,6 +72,51 @@ def distinct_rows(activations: Tensor, suspects: Tensor) -> Tensor:
 
         hashed[shared] = row_identities(read_words, len(shared), words, activations.device)
     return pair_identities(suspects, hashed)
+
+
+def first_appearances(identities: Tensor) -> Tensor:
+    """Return for each sample the index of the first sample with the same identity, `(samples,)` int64."""
+    names, places = torch.unique(identities.cpu(), return_inverse=True)
+    firsts = torch.full((len(names),), len(places))
+    return firsts.scatter_reduce(0, places, torch.arange(len(places)), "amin")[places]
+
+
+def copies(identities: Tensor, labels: Tensor) -> Tensor:
+    """Return one integer per sample, `(samples,)` int64, equal exactly where samples are copies of one sample.
+
+    Copies depend on each other: a decoder that was fitted on one knows the label of the other. A layer with few values
+    has equal rows too, of independent samples. Those are no copies: rows that occur more than `MOST_COPIES` times, and
+    all rows if less than `AGREEING` of the rows that occur more than once have one label only.
+
+    Args:
+        identities: `(samples,)` integers, equal exactly where rows are equal.
+        labels: `(samples,)` integers.
+    """
+    alone = torch.arange(len(identities))
+    places, counts = torch.unique(identities.cpu(), return_inverse=True, return_counts=True)[1:]
+    repeated = (counts > 1) & (counts <= MOST_COPIES)
+    pairs = torch.unique(torch.stack([places, labels.cpu().long()]), dim=1)
+    of_one_label = torch.bincount(pairs[0], minlength=len(counts)) == 1
+    if not repeated.any() or of_one_label[repeated].double().mean() < AGREEING:
+        return alone
+    return torch.where(repeated[places], first_appearances(places), alone)
+
+
+def copied(groups: Tensor) -> int:
+    """Return how many samples are further copies, or further members of the group, of an earlier one."""
+    return len(groups) - len(torch.unique(groups))
+
+
+def checked_groups(groups: Tensor | None, identities: Callable[[], Tensor], labels: Tensor) -> Tensor:
+    """Return the groups of dependent samples: those given, or else copies.
+
+    Raises:
+        ValueError: `groups` does not hold one integer per sample.
+    """
+    if groups is None:
+        return copies(identities(), labels)
+    check_labels(groups, len(labels), name="groups")
+    return groups.cpu().long()
 
 
 def multiplicity_entropy(identities: Tensor) -> float:

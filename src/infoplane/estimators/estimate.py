@@ -9,8 +9,8 @@ from torch import Tensor
 
 from infoplane.estimators.influence import NORMAL_QUANTILE
 from infoplane.estimators.nulls import Null, null_like
+from infoplane.records import standing
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.standing import saturated
 
 
 @with_short_repr
@@ -51,12 +51,19 @@ class Estimate:
     @property
     def saturated(self) -> bool:
         """Whether the value is so near its ceiling that it reflects the number of samples, not the layer."""
-        return saturated(self.value, self.ceiling, estimator=self.estimator, quantity=self.quantity)
+        return standing.saturated(self.value, self.ceiling, estimator=self.estimator, quantity=self.quantity)
 
     @property
     def null_like(self) -> bool | None:
         """Whether permuted labels reach the value; None without a null."""
         return None if self.null is None else null_like(self.value, self.null)
+
+    @property
+    def mostly_null(self) -> bool | None:
+        """Whether permuted labels give more than half of the value on average, but not all; None without a null."""
+        if self.null is None:
+            return None
+        return standing.mostly_null(self.value, self.null.mean) and not null_like(self.value, self.null)
 
     def estimates(self) -> tuple[Estimate, ...]:
         """Return all estimates of the result: this one."""

@@ -8,14 +8,25 @@ from torch import Tensor
 NORMAL_QUANTILE = 1.959964  # 97.5 % quantile: a 95 % interval reaches this many standard errors to either side
 
 
-def standard_error(influences: Tensor) -> float:
-    """Return the standard error of the mean of `influences`, `(samples,)`; 0 for a single sample.
+def standard_error(influences: Tensor, groups: Tensor | None = None) -> float:
+    """Return the standard error of the mean of `influences`, `(samples,)`; 0 for a single sample or group.
 
-    Source: Hampel (1974), J. Amer. Statist. Assoc. 69, 383 (the influence curve and its variance).
+    Args:
+        influences: one term per sample.
+        groups: `(samples,)` integers; only samples of different groups are independent. None: all are.
+
+    Source: Hampel (1974), J. Amer. Statist. Assoc. 69, 383 (the influence curve and its variance); Liang & Zeger
+    (1986), Biometrika 73, 13 (the variance from sums over groups).
     """
-    if len(influences) == 1:
+    terms = influences.double()
+    if groups is not None:
+        places = torch.unique(groups, return_inverse=True)[1].to(terms.device)
+        sums = torch.zeros(int(places.max()) + 1, dtype=torch.double, device=terms.device)
+        # Scaled so that the standard error of the mean of these terms is that of the sums over the samples.
+        terms = sums.index_add_(0, places, terms - terms.mean()) * (len(sums) / len(terms))
+    if len(terms) == 1:
         return 0.0
-    return influences.double().std().item() / math.sqrt(len(influences))
+    return terms.std().item() / math.sqrt(len(terms))
 
 
 def group_means(influences: Tensor, groups: Tensor, number_of_groups: int) -> Tensor:

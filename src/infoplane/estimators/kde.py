@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infoplane.checks import check_labels, check_positive
 from infoplane.distributed.team import ALONE, RankedTeam, check_equal
-from infoplane.estimators.distinct_rows import multiplicity_entropy
+from infoplane.estimators.distinct_rows import checked_groups, multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.influence import standard_error
@@ -96,6 +96,7 @@ def kde_information(
     permutations: int = 0,
     generator: torch.Generator | None = None,
     group: ProcessGroup | None = None,
+    groups: Tensor | None = None,
 ) -> KDEInformation:
     """Bound I(X;T), and estimate and bound I(T;Y), for layer outputs observed through Gaussian noise.
 
@@ -118,6 +119,8 @@ def kde_information(
         generator: source of the permutations.
         group: processes that share the work, each called with the same arguments and an equally seeded generator; all
             get the same result.
+        groups: `(samples,)` integers; samples of a group depend on each other. Permutations and errors then go by
+            groups. None: equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -132,6 +135,7 @@ def kde_information(
         permutations=permutations,
         generator=generator,
         group=group,
+        groups=groups,
     )[0]
 
 
@@ -143,13 +147,14 @@ def kde_sweep(
     permutations: int = 0,
     generator: torch.Generator | None = None,
     group: ProcessGroup | None = None,
+    groups: Tensor | None = None,
 ) -> list[KDEInformation]:
     """Compute `kde_information` at several noise variances, from the same distances.
 
     If one variance needs a block of distances in float64, all variances use it. Nulls share the permutations.
 
     Args:
-        activations, labels, permutations, generator, group: as in `kde_information`.
+        activations, labels, permutations, generator, group, groups: as in `kde_information`.
         noise_variances: at least one, each positive, in squared activation units.
 
     Returns:
@@ -165,7 +170,9 @@ def kde_sweep(
     for variance in noise_variances:
         check_positive(variance, name="noise_variances")
     names, classes = torch.unique(labels.cpu(), return_inverse=True)
-    permuted = label_permutations(classes, permutations, generator=generator)
+    identities = row_identities(pieces)
+    groups = checked_groups(groups, lambda: identities, labels)
+    permuted = label_permutations(classes, permutations, generator=generator, groups=groups)
     # Samples of a class lie together, often far from the others: their blocks alone then need float64.
     order = torch.argsort(classes, stable=True)
     team = ALONE if group is None else RankedTeam(group)
@@ -174,8 +181,7 @@ def kde_sweep(
     with torch.no_grad(), exact_products(pieces.device):
         blocks = KernelBlocks(pieces, order, noise_variances, team)
         terms = kernel_terms(blocks, classes[order], permuted[:, order])
-        identities = row_identities(pieces)
-    samples = _Samples(names, classes, order, identities)
+    samples = _Samples(names, classes, order, identities, groups)
     return [_information(part, samples) for part in terms]
 
 
@@ -196,10 +202,11 @@ class _Samples(NamedTuple):
     classes: Tensor  # (samples,) index of each sample's label in `names`
     order: Tensor  # (samples,) order of the samples in the kernel terms
     identities: Tensor  # (samples,) integers, equal where rows are equal
+    groups: Tensor  # (samples,) integers, equal where samples depend on each other
 
 
 def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
-    names, classes, order, identities = samples
+    names, classes, order, identities, groups = samples
     whole, own = torch.empty_like(terms.all), torch.empty_like(terms.own_class)
     whole[:, order], own[:, order] = terms.all, terms.own_class
     if len(names) == 1:  # a constant label has an information of exactly 0, without rounding
@@ -207,7 +214,7 @@ def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
     values = [whole[kind].mean().item() for kind in (_LOWER, _UPPER)]
     ceiling, label_ceiling = multiplicity_entropy(identities), multiplicity_entropy(classes)
     of_inputs = {
-        name: _estimate(INPUT_INFORMATION, kind, estimator, whole[place], ceiling=ceiling)
+        name: _estimate(INPUT_INFORMATION, kind, estimator, whole[place], groups, ceiling=ceiling)
         for name, place, estimator, kind in (
             ("input_lower", _LOWER, KDE_BD, LOWER),
             ("input_upper", _UPPER, KDE_KL, UPPER),
@@ -219,6 +226,7 @@ def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
             kind,
             estimator,
             whole[k] - own[within],
+            groups,
             ceiling=label_ceiling if kind == ESTIMATE else None,
             null=null_from((values[k] - terms.permuted[within]).tolist()) if terms.permuted.shape[1] else None,
         )
@@ -228,30 +236,32 @@ def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
         **of_inputs,
         **of_labels,
         class_entropies={
-            int(name): _class_entropy(int(name), own, identities, (classes == index).nonzero().squeeze(1))
+            int(name): _class_entropy(int(name), own, samples, (classes == index).nonzero().squeeze(1))
             for index, name in enumerate(names)
         },
     )
 
 
-def _class_entropy(name: int, own: Tensor, identities: Tensor, rows: Tensor) -> ClassEntropy:
-    ceiling = multiplicity_entropy(identities[rows])
+def _class_entropy(name: int, own: Tensor, samples: _Samples, rows: Tensor) -> ClassEntropy:
+    ceiling, groups = multiplicity_entropy(samples.identities[rows]), samples.groups[rows]
     return ClassEntropy(
         *(
-            _estimate(CLASS_ENTROPY, kind, estimator, own[place][rows], ceiling=ceiling, class_index=name, rows=rows)
+            _estimate(
+                CLASS_ENTROPY, kind, estimator, own[place][rows], groups, ceiling=ceiling, class_index=name, rows=rows
+            )
             for place, estimator, kind in ((_LOWER, KDE_BD, LOWER), (_UPPER, KDE_KL, UPPER))
         )
     )
 
 
-def _estimate(quantity: str, kind: str, estimator: str, influences: Tensor, **more: Any) -> Estimate:
+def _estimate(quantity: str, kind: str, estimator: str, influences: Tensor, groups: Tensor, **more: Any) -> Estimate:
     return Estimate(
         quantity=quantity,
         kind=kind,
         distribution=MIXTURE,
         estimator=estimator,
         value=influences.mean().item(),
-        error=standard_error(influences),
+        error=standard_error(influences, groups),
         influences=influences,
         **more,
     )

@@ -30,6 +30,7 @@ class Fits(Protocol):
 class Family(NamedTuple):
     """Classifiers in order of flexibility, the stiffest first. Each fit starts from the one before."""
 
+    name: str
     begin: Callable[[Tasks], Fits]
     steps: int
     patience: int  # after this many steps without progress on other examples, the rest is not tried
@@ -76,11 +77,11 @@ class OneByOne:
 
     def advance(self, going: Tensor) -> Tensor:
         """Fit the next candidate of each task in turn."""
-        judges, _ = self._tasks.judges
+        judges, _ = self._tasks.some(going).judges
         scores = []
-        for task in going.tolist():
+        for task, rows in zip(going.tolist(), judges, strict=True):
             self._found[task].append(next(self._candidates[task]))
-            scores.append(self._found[task][-1].scores(self._tasks.points[judges[task]]).T)
+            scores.append(self._found[task][-1].scores(self._tasks.points[rows]).T)
         return torch.stack(scores)
 
     def refitted(self, chosen: Tensor, steps: Sequence[int]) -> list[Scores]:

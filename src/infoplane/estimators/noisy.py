@@ -9,21 +9,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoplane.checks import check_labels, check_positive
-from infoplane.estimators.distinct_rows import multiplicity_entropy
+from infoplane.estimators.distinct_rows import checked_groups, first_appearances, multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks, sums_of_own_class
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.propagation import log_ratios
+from infoplane.records import standing
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.standing import NUMERICAL_ERROR
 from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 
-# The bias against the population is 1.4 to 2 times larger with half of the samples than with all (measured for Gaussian
-# layers of 2 to 2,000 features up to 2 nats below log N). If the two values differ by more than half a standard error,
-# the bias is larger than what the error states.
-NOTICED = 0.5
 COLUMN_BYTES = 64 * 2**20  # size of the one-hot columns of permutations, per product
 
 
@@ -55,6 +51,7 @@ def noisy_information(
     noise_variance: float,
     generator: torch.Generator,
     permutations: int = 0,
+    groups: Tensor | None = None,
 ) -> NoisyInformation:
     """Estimate I(X;T) and I(T;Y) of layer outputs observed through Gaussian noise, without bias for these samples.
 
@@ -79,6 +76,8 @@ def noisy_information(
         noise_variance: positive, in squared activation units.
         generator: source of the permutations and of the noise, which does not depend on their number.
         permutations: number of permuted label sets for the null, which uses the same noise.
+        groups: `(samples,)` integers; samples of a group depend on each other. Permutations, errors and halves then go
+            by groups. None: equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -92,13 +91,14 @@ def noisy_information(
     classes = torch.unique(labels.cpu(), return_inverse=True)[1]
     # Permutations equal those of other estimators with an equally seeded generator; the noise has a seed of its own,
     # so that asking for a null leaves the values as they were.
-    permuted = label_permutations(classes, permutations, generator=generator.clone_state())
+    identities = row_identities(pieces)
+    groups = checked_groups(groups, lambda: identities, labels)
+    permuted = label_permutations(classes, permutations, generator=generator.clone_state(), groups=groups)
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
     with torch.no_grad():
         blocks = log_ratios(pieces, noise_variance, noise)
-        terms = _mixture_terms(blocks, classes, permuted, pieces.device)
-        identities = row_identities(pieces)
+        terms = _mixture_terms(blocks, classes, permuted, pieces.device, halves(classes, groups))
 
     of_inputs, of_labels = terms.all, terms.all - terms.own_class
     value = of_inputs.mean().item()
@@ -106,15 +106,17 @@ def noisy_information(
     excess = (terms.halved[0] - terms.halved[1]).item() - of_labels.mean().item()
     null = null_from((value - terms.permuted).tolist()) if permutations else None
     return NoisyInformation(
-        input=_estimate(INPUT_INFORMATION, of_inputs, multiplicity_entropy(identities), shortfall, None),
-        label=_estimate(LABEL_INFORMATION, of_labels, multiplicity_entropy(classes), excess, null),
+        input=_estimate(INPUT_INFORMATION, of_inputs, multiplicity_entropy(identities), shortfall, None, groups),
+        label=_estimate(LABEL_INFORMATION, of_labels, multiplicity_entropy(classes), excess, null, groups),
         input_shortfall=shortfall,
         label_excess=excess,
     )
 
 
-def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None) -> Estimate:
-    error = standard_error(influences)
+def _estimate(
+    quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None, groups: Tensor
+) -> Estimate:
+    error = standard_error(influences, groups)
     return Estimate(
         quantity=quantity,
         kind=ESTIMATE,
@@ -124,7 +126,7 @@ def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, nu
         error=error,
         ceiling=ceiling,
         null=null,
-        undersampled=bias > max(NOTICED * error, NUMERICAL_ERROR),
+        undersampled=standing.undersampled(bias, error),
         influences=influences,
     )
 
@@ -139,7 +141,7 @@ class _MixtureTerms(NamedTuple):
 
 
 def _mixture_terms(
-    blocks: Iterator[tuple[slice, Tensor]], classes: Tensor, permuted: Tensor, device: torch.device
+    blocks: Iterator[tuple[slice, Tensor]], classes: Tensor, permuted: Tensor, device: torch.device, half: Tensor
 ) -> _MixtureTerms:
     """Compute I and its influence terms for all samples, for each class, and for permuted classes.
 
@@ -149,7 +151,7 @@ def _mixture_terms(
     within a class.
     """
     samples, counts = len(classes), torch.bincount(classes).to(device)
-    own, half, labels = (part.to(device) for part in (classes, halves(classes), permuted.T.contiguous()))
+    own, half, labels = (part.to(device) for part in (classes, half, permuted.T.contiguous()))
     one_hot = F.one_hot(own, len(counts)).double()
     quarters = F.one_hot(2 * own + half, 2 * len(counts)).double()  # halves of each class
     sums, half_sums = torch.empty((2, 2, samples), dtype=torch.double, device=device)  # each (all | class, samples)
@@ -190,10 +192,15 @@ def _all_and_own(by_class: Tensor, own: Tensor) -> Tensor:
     return torch.stack([by_class.sum(dim=1), by_class.gather(1, own[:, None]).squeeze(1)])
 
 
-def halves(classes: Tensor) -> Tensor:
-    """Split samples at random, each class evenly, into halves 0 and 1. Equal classes give equal halves."""
-    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(0))
+def halves(classes: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Split samples at random, each class evenly, into halves 0 and 1. Equal classes give equal halves.
+
+    Samples of a group, `(samples,)` integers, get the same half. None: each sample is a group.
+    """
+    members = torch.arange(len(classes)) if groups is None else first_appearances(groups)
+    firsts = torch.unique(members)
+    order = firsts[torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))]
     order = order[torch.argsort(classes[order], stable=True)]
     half = torch.empty_like(classes)
-    half[order] = torch.arange(len(classes)) % 2
-    return half
+    half[order] = torch.arange(len(order)) % 2
+    return half[members]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from infoplane.checks import check_at_least
+from infoplane.estimators.distinct_rows import checked_groups
+from infoplane.estimators.features import feature_pieces, row_identities
 from infoplane.records import standing
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.standing import NUMERICAL_ERROR as NUMERICAL_ERROR  # for those who judge estimates against nulls
@@ -42,13 +44,17 @@ def null_from(values: Sequence[float]) -> Null:
     return Null(mean=float(np.mean(values)), quantile95=float(np.sort(values)[rank]), values=tuple(values))
 
 
-def label_permutations(labels: Tensor, permutations: int, *, generator: torch.Generator | None) -> Tensor:
+def label_permutations(
+    labels: Tensor, permutations: int, *, generator: torch.Generator | None, groups: Tensor | None = None
+) -> Tensor:
     """Permute labels at random: equally seeded generators give equal permutations for every layer and estimator.
 
     Args:
         labels: `(samples,)` integers.
         permutations: number of permutations; may be 0.
         generator: source of the draws; needed unless `permutations` is 0.
+        groups: `(samples,)` integers; groups of equal size exchange their labels as a whole, so that copies keep equal
+            labels. None: each sample is a group.
 
     Returns:
         `(permutations, samples)`, each row the labels in another order, on the device of `labels`.
@@ -61,8 +67,23 @@ def label_permutations(labels: Tensor, permutations: int, *, generator: torch.Ge
         return labels.new_empty((0, len(labels)))
     if generator is None:
         raise ValueError(f"a null of {permutations} permutations needs a seeded torch.Generator, got generator=None")
-    orders = [torch.randperm(len(labels), generator=generator, device=generator.device) for _ in range(permutations)]
-    return labels[torch.stack(orders).to(labels.device)]
+    if groups is None:
+        groups = torch.arange(len(labels))
+    return labels[torch.stack([_order(groups, generator) for _ in range(permutations)]).to(labels.device)]
+
+
+def _order(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a random order of the samples, `(samples,)`, in which groups of equal size change places."""
+    places, sizes = torch.unique(groups.cpu(), return_inverse=True, return_counts=True)[1:]
+    members = torch.argsort(places, stable=True)  # group by group
+    starts = sizes.cumsum(dim=0) - sizes
+    order = torch.empty_like(members)
+    for size in torch.unique(sizes).tolist():
+        first = starts[sizes == size]
+        shuffled = torch.randperm(len(first), generator=generator, device=generator.device).cpu()
+        within = torch.arange(size)
+        order[members[first[:, None] + within]] = members[first[shuffled][:, None] + within]
+    return order
 
 
 def permutation_null(
@@ -72,6 +93,7 @@ def permutation_null(
     *,
     permutations: int,
     generator: torch.Generator,
+    groups: Tensor | None = None,
 ) -> Null:
     """Compute the null of any estimator, by calling it again for each set of permuted labels.
 
@@ -81,17 +103,16 @@ def permutation_null(
         labels: `(samples,)` integers.
         permutations: number of permutations, at least 1.
         generator: source of the permutations.
+        groups: `(samples,)` integers; samples of a group depend on each other and keep their labels together. None:
+            equal rows of one label are copies (`distinct_rows.copies`).
 
     Raises:
         ValueError: `permutations` is below 1.
     """
     check_at_least(permutations, 1, name="permutations")
-    return null_from(
-        [
-            float(estimate(activations, permuted))
-            for permuted in label_permutations(labels, permutations, generator=generator)
-        ]
-    )
+    groups = checked_groups(groups, lambda: row_identities(feature_pieces(activations)), labels)
+    permuted = label_permutations(labels, permutations, generator=generator, groups=groups)
+    return null_from([float(estimate(activations, one)) for one in permuted])
 
 
 def null_like(value: float, null: Null) -> bool:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 _FEW = 1024  # with at most this many samples or features, all axes are computed
 _LEADING = 64  # axes that are computed otherwise
-_PASSES = 2  # of subspace iteration
+_OVERSAMPLED = 8  # further directions while the leading ones are searched
+_PASSES = 3  # of subspace iteration
 _FLAT = 1e-6  # of the largest variance; along axes of less, no weight changes a score
 
 
@@ -33,7 +34,8 @@ class Coordinates:
         """Choose coordinates for centred examples, `(samples, features)` float32."""
         samples, features = points.shape
         if min(samples, features) > _FEW:
-            leading, variances = _leading(points)
+            # Their only use is to make fits faster, so the draws are always the same.
+            leading, variances = leading_directions(points, _LEADING, torch.Generator().manual_seed(0))
             return cls(points, None, leading, variances, float(variances[-1]))
         by_rows = samples <= features
         products = points @ points.T if by_rows else points.T @ points
@@ -70,15 +72,23 @@ class Coordinates:
         return torch.cat([changed, bias / spread], dim=-1)
 
 
-def _leading(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return directions of the largest variance, `(features, k)` orthonormal, and the variances, descending.
+def leading_directions(points: Tensor, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return orthonormal directions of about the largest variance, and the variances along them, the largest first.
+
+    Args:
+        points: `(samples, features)`, of mean 0.
+        number: of directions; fewer if there are fewer samples or features.
+        generator: source of the start.
+
+    Returns:
+        `(features, directions)` and `(directions,)`.
 
     Source: Halko, Martinsson & Tropp (2011), SIAM Review 53(2), 217, Algorithms 4.4 and 5.1.
     """
-    # Their only use is to make fits faster, so the draws are always the same.
-    draws = torch.Generator().manual_seed(0)
-    basis = torch.randn(points.shape[1], _LEADING, generator=draws).to(points.device)
+    searched = min(number + _OVERSAMPLED, *points.shape)
+    basis = torch.randn(points.shape[1], searched, generator=generator, device=generator.device).to(points)
     for _ in range(_PASSES):
         basis, _ = torch.linalg.qr(points.T @ (points @ basis))
     _, spreads, within = torch.linalg.svd(points @ basis, full_matrices=False)
-    return basis @ within.T, spreads.square() / len(points)
+    directions: Tensor = basis @ within[:number].T
+    return directions, spreads[:number].square() / len(points)

@@ -76,7 +76,7 @@ def ross_information(
     if reduction == "none":
         pieces = [(_centred(activations), classes)]
     else:
-        decoded = decoded_information(activations, labels, generator=generator, folds=folds)
+        decoded = decoded_information(activations, labels, generator=generator, folds=folds, shortfall=False)
         pieces = [
             ((decoder.log_probabilities(activations[rows.to(activations.device)]) / 2).exp(), classes[rows])
             for decoder, rows in zip(decoded.decoders, decoded.held_out, strict=True)

@@ -14,6 +14,7 @@ from infoplane.measuring.layer_outputs import Version, When
 from infoplane.records.tables import (
     BINNING,
     DECODED,
+    DECODED_BEST,
     DECODED_TRANSFER,
     FIXED_NOISE,
     INPUT_INFORMATION,
@@ -83,9 +84,14 @@ def _binned(version: Version) -> Taken:
 # Readers see the instruments in this order: the most reliable one first.
 INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(
-        labels={DECODED: "Decoded", DECODED_TRANSFER: "Decoded (decoders trained on clean)"},
+        labels={
+            DECODED: "Decoded",
+            DECODED_BEST: "Decoded (best of family)",
+            DECODED_TRANSFER: "Decoded (decoders trained on clean)",
+        },
         labels_of={
             (DECODED, LABEL_INFORMATION): "Decoded lower bound",
+            (DECODED_BEST, LABEL_INFORMATION): "Decoded lower bound (best of family)",
             (DECODED_TRANSFER, LABEL_INFORMATION): "Decoded lower bound (decoders trained on clean)",
         },
         when=When.EVERY_EPOCH,  # of distorted examples; decoders are refitted at thorough measurements

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 from torch import Tensor
 
 from infoplane.estimators import Estimate, activation_norm, class_clustering_index, linear_cka
-from infoplane.estimators.distinct_rows import multiplicity_entropy
+from infoplane.estimators.distinct_rows import copied, multiplicity_entropy
 from infoplane.measuring import instruments
 from infoplane.measuring.layer_outputs import LayerOutputs, Version
 from infoplane.measuring.to_records import record
@@ -50,14 +50,15 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
     Raises:
         ValueError: an estimator refuses the activations or labels.
     """
-    records = LayerRecords([], [])
+    records, copies = LayerRecords([], []), copied(outputs.dependent)
     for examples, activations in outputs.versions.items():
         own = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
         for instrument in instruments.INSTRUMENTS:
             if instrument.when in outputs.due:
                 for estimate, columns in instrument.measure(Version(outputs, examples, instrument.noises)):
                     below = _below_inputs(estimate, outputs.inputs.get(examples))
-                    records.measurements.append(record(Measurement, below, {**own, **columns}, outputs.groups))
+                    row = record(Measurement, below, {**own, "copies": copies, **columns}, outputs.groups)
+                    records.measurements.append(row)
         records.geometry.append(_geometry(Version(outputs, examples), own))
     return records
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import DecodedInformation, mean_unit_variance
+from infoplane.estimators.decoder_families import DecoderName
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
@@ -62,6 +63,8 @@ class LayerOutputs:
         inputs: by version `(samples,)` integers, equal exactly where the inputs are. They give the ceilings of I(X;T)
             and H(T|y). Without them distinct activations give the ceilings, and a layer that maps all inputs to a few
             points looks saturated.
+        copies: `(samples,)` integers, equal exactly where examples are copies of one another. Copies share folds and
+            permutations. None: no example is a copy.
         predicted: for some versions, `(samples,)` classes that the network predicts. What the layer encodes about the
             wrong ones is measured too.
         undistorted: for distorted examples, the results of the same layer without distortion. Relative noise is scaled
@@ -77,6 +80,7 @@ class LayerOutputs:
     due: frozenset[When] = field(default_factory=due)
     examples_seed: int = 0
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    copies: Tensor | None = None
     predicted: Mapping[str, Tensor] = field(default_factory=dict)
     undistorted: Undistorted | None = None
     every_mistake: bool = False
@@ -93,14 +97,35 @@ class LayerOutputs:
             return self.undistorted.decoders
         return self.fitted(self.versions[ORIGINAL], self.labels) if When.THOROUGH_EPOCHS in self.due else ()
 
-    def fitted(self, activations: Tensor, labels: Tensor) -> list[DecodedInformation]:
-        """Fit a decoder to the labels; at the last epoch, and for distorted examples, also to permuted labels."""
+    @cached_property
+    def dependent(self) -> Tensor:
+        """`(samples,)` integers, equal where examples depend on each other."""
+        return torch.arange(len(self.labels)) if self.copies is None else self.copies.cpu()
+
+    def fitted(
+        self,
+        activations: Tensor,
+        labels: Tensor,
+        among: Tensor | slice = slice(None),
+        *,
+        decoder: DecoderName = "linear",
+    ) -> list[DecodedInformation]:
+        """Fit a decoder to the labels; at the last epoch, and for distorted examples, also to permuted labels.
+
+        Args:
+            activations: `(samples, features)` of the examples.
+            labels: their labels.
+            among: which of all examples they are.
+            decoder: as in `decoded_information`.
+        """
         null = When.LAST_EPOCH in self.due or (self.undistorted and When.THOROUGH_EPOCHS in self.due)
         return fitted_decoders(
             activations,
             labels.cpu(),
+            groups=self.dependent[among],
             examples_seed=self.examples_seed,
             permutations=self.settings.decoder_permutations if null else 0,
+            decoder=decoder,
         )
 
 
@@ -136,8 +161,8 @@ class Version(NamedTuple):
 
     @property
     def decodable(self) -> bool:
-        """Whether there are enough examples to fit decoders."""
-        return len(self.labels) >= DECODABLE
+        """Whether there are enough distinct examples to fit decoders."""
+        return len(torch.unique(self.layer.dependent)) >= DECODABLE
 
     @property
     def noises(self) -> list[Noise]:
@@ -150,7 +175,7 @@ class Version(NamedTuple):
     def null_settings(self) -> dict[str, Any]:
         """Return the arguments of estimators that take their null from the same pass."""
         generator = seeded_generator(self.layer.examples_seed, "permutations")
-        return {"permutations": self.settings.permutations, "generator": generator}
+        return {"permutations": self.settings.permutations, "generator": generator, "groups": self.layer.dependent}
 
 
 def stratified_groups(labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -73,7 +73,8 @@ class InformationPlane:
     """Measures models repeatedly on the same examples with the same permutations, so that results are paired.
 
     Call `measure` at each epoch of your training loop. `measurements`, `geometry` and `performance` hold all rows so
-    far. If an epoch is measured again, e.g. by running a notebook cell twice, the new rows replace the old ones.
+    far. If an epoch is measured again, e.g. by running a notebook cell twice, the new rows replace the old ones. Copies
+    of an image share folds and permutations; the column `copies` says how many there are.
 
     Args:
         images: `(n, channels, height, width)` float32 in [0, 1]. All are measured; they are not modified.
@@ -118,6 +119,7 @@ class InformationPlane:
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
         self._examples_seed, self._team = examples_seed, team
+        self._copies = distinct_images(images)
         self._groups = stratified_groups(self._labels, seeded_generator(examples_seed, "groups"))
         self._records: dict[tuple[str, int, str, float], PlaneRecords] = {}  # of each epoch, and of each distortion
 
@@ -208,7 +210,7 @@ class InformationPlane:
             # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.
             names = recorded_names(model, versions.values(), layers)
             passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
-            inputs = {examples: _distinct(images) for examples, images in versions.items()}
+            inputs = {examples: distinct_images(images) for examples, images in versions.items()}
 
             def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
                 layer = recorded[0][0]
@@ -232,6 +234,7 @@ class InformationPlane:
                     due=due(thorough=thorough and (distorted is None or layer == layers[-1]), final=final),
                     examples_seed=self._examples_seed,
                     inputs=inputs,
+                    copies=self._copies,
                     predicted=mistaken_for,
                     undistorted=distorted.undistorted[layer] if distorted else None,
                     every_mistake=distorted is not None and distorted.every_mistake,
@@ -274,6 +277,6 @@ def _share(predicted: Tensor, classes: Tensor | None) -> float | None:
     return None if classes is None else (predicted == classes.cpu()).double().mean().item()
 
 
-def _distinct(images: Tensor) -> Tensor:
+def distinct_images(images: Tensor) -> Tensor:
     """Return one integer per image, `(n,)`, equal exactly where the images are equal."""
     return distinct_rows(images.flatten(start_dim=1), torch.zeros(len(images), dtype=torch.long))

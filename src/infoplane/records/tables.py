@@ -10,7 +10,7 @@ from polars import selectors
 
 from infoplane.records.short_repr import with_short_repr
 
-SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+SCHEMA_VERSION = 3  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
@@ -21,6 +21,10 @@ LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # kinds of numbers: a pro
 
 INPUT_INFORMATION = "I(X;T)"
 LABEL_INFORMATION = "I(T;Y)"
+FEWER_INFORMATION = "I(T;Y) from fewer examples"  # by decoders fitted on `samples` of them: the learning curve
+ADDED_INFORMATION = "I(T';Y|T)"  # of attacked examples T', beyond the same examples T without the attack
+REMOVED_INFORMATION = "I(T;Y|T')"  # of the examples without the attack, beyond the attacked ones
+SHARED_INFORMATION = "I(T;Y)-I(T;Y|T')"  # what both tell
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that they are misclassified as
 TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
 CLASS_ENTROPY = "H(T|y)-h(noise)"
@@ -33,6 +37,7 @@ BINNING = "binning"
 NOISY = "noisy"  # Monte Carlo estimate over the noise; it lies between the KDE bounds
 KSG = "ksg"  # nearest-neighbour estimate for continuous variables
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
+DECODED_BEST = "decoded-best"  # the same by the best of several families of decoders
 DECODED_TRANSFER = "decoded-transfer"  # decoders trained on clean examples, applied to versions of other examples
 
 # The distribution that a number is about. In wide layers the first two say little about the third.
@@ -76,6 +81,7 @@ class Measurement:
     saturated: bool
     undersampled: bool | None = None  # whether samples were too few; None where the estimator cannot tell
     samples: int
+    copies: int | None = None  # samples that are further copies of another one; they count as one where it matters
     features: int
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
     noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise

@@ -38,11 +38,11 @@ def bits(nats: pl.Expr) -> pl.Expr:
 def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.DataFrame:
     """Return the measurements of undistorted test examples, or of distorted ones, in bits.
 
-    `estimator`, `saturated`, `null_like` and `undersampled` are those of `standing.with_standing`.
+    `estimator`, `saturated`, `null_like`, `mostly_null` and `undersampled` are those of `standing.with_standing`.
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None if saturated), `low_bits` and `high_bits` (95 % interval; None if saturated),
-    `ceiling_bits` and `null_bits` (95 % quantile over permuted labels).
+    `ceiling_bits`, `null_bits` (95 % quantile over permuted labels) and `excess_bits` (value less the null's mean).
     """
     saturated = pl.col("saturated")
     # values that are not finite are dropped, so that a diverged network still gets a report
@@ -53,6 +53,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
         high_bits=pl.when(~saturated).then(bits(pl.col("interval_high"))),
         ceiling_bits=bits(pl.col("ceiling_nats")),
         null_bits=bits(pl.col("null_quantile95_nats")),
+        excess_bits=bits(pl.col("value_nats") - pl.col("null_mean_nats")),
     )
     bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # no ceiling, no upper limit
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(

@@ -8,9 +8,17 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records.tables import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
+from infoplane.records.tables import (
+    CLASS_ENTROPY,
+    ESTIMATE,
+    FEWER_INFORMATION,
+    FIXED_NOISE,
+    LABEL_INFORMATION,
+    MIXTURE,
+    RELATIVE_NOISE,
+)
 from infoplane.report.bits import in_bits
-from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
+from infoplane.report.labels import LINEAR_ZERO, SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
 from infoplane.report.summary import in_terminal, show_number
 
 
@@ -26,26 +34,32 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption=f"sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what "
-        "permuted labels reach (95 % quantile).",
+        caption="lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
+        f"distribution that they are from. n: examples that decoders are fitted on. sat: {SAT}. lin: {LINEAR_ZERO}. "
+        f"†: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what permuted labels "
+        "reach (95 % quantile). ~ before a null: permuted labels give more than half of the value on average. "
+        "above null: value less the null's mean.",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
         table.add_column(name)
-    for name in ("value", "ceiling", "null"):
+    for name in ("value", "ceiling", "null", "above null"):
         table.add_column(name, justify="right")
     for row in sorted(rows.to_dicts(), key=_order):
         shown = show_number(row)
         quantity = row["quantity"]
         if row["class_index"] is not None:
             quantity = quantity.replace("|y", f"|y={row['class_index']}")
+        if quantity == FEWER_INFORMATION:
+            quantity = f"{LABEL_INFORMATION}, n={row['samples']:,}"
         table.add_row(
             Text(quantity),
             estimator_label(row["estimator"]),
-            row["kind"],
+            row["kind"] + (", mixture" if row["distribution"] == MIXTURE and row["kind"] != ESTIMATE else ""),
             in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
-            f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
+            f"{shown.null_sign} {shown.null}".strip() if shown.null else "-",
+            shown.excess or "-",
         )
     return table
 
@@ -53,7 +67,10 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
 def _facts(rows: pl.DataFrame) -> str:
     """Return what was measured and with which settings; the rows of a class have its own number of samples."""
     first = rows.filter(pl.col("class_index").is_null()).row(0, named=True)
-    facts = [f"{first['samples']:,} samples", f"{first['features']:,} features"]
+    samples = f"{first['samples']:,} samples"
+    if first["copies"]:
+        samples += f" ({first['copies']:,} are copies of others, and share folds and permutations with them)"
+    facts = [samples, f"{first['features']:,} features"]
     for mode, name in ((FIXED_NOISE, "noise variance"), (RELATIVE_NOISE, "relative")):
         facts += [f"{name} {one:.3g}" for one in rows.filter(noise_mode=mode)["noise_variance"].unique()]
     facts += [f"bin width {width:g}" for width in rows["bin_width"].drop_nulls().unique()]

@@ -19,8 +19,10 @@ from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_html, findings_json
+from infoplane.report.page_added import added_html
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
+from infoplane.report.page_examples import examples_html
 from infoplane.report.page_images import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.subject import Subject, subject_of
@@ -141,7 +143,7 @@ def report_html(
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
         + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
-        information=information_html(measurements),
+        information=information_html(measurements) + examples_html(measurements) + added_html(measurements),
         findings=findings_html(findings),
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
@@ -175,6 +177,7 @@ def _facts(subject: Subject, rows: pl.DataFrame, performance: pl.DataFrame) -> s
         "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
         "Layers": str(len(layers_of(rows)) or ""),
         "Examples measured": ", ".join(str(count) for count in informations["samples"].unique().sort()),
+        "Copies among them": str(informations["copies"].max() or ""),
     }
     shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
     return f'<dl class="facts">{shown}</dl>' if shown else ""

@@ -24,6 +24,7 @@ SAT = (
     f"above {100 * SATURATED_SHARE:g} % of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
     "the estimator ran out of examples or labels"
 )
+LINEAR_ZERO = "no linear decoder finds anything; another one may (--measurement.decoders linear best)"
 UNDERSAMPLED = "the estimate changes when half of the examples are dropped, or most examples are alone in their bins"
 
 STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's figure

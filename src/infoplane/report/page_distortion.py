@@ -16,7 +16,7 @@ from infoplane.report.bits import (
     trainings_of,
 )
 from infoplane.report.labels import RELATIVE
-from infoplane.report.page_tables import number_cells, scrollable
+from infoplane.report.page_tables import NULL_HEADS, number_cells, scrollable
 from infoplane.report.summary import show_number
 
 # quantity, estimator, heading, whether it has an interval and a null; Monte Carlo I(X;T) comes before these
@@ -96,9 +96,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
                 f'<th scope="row">{escape(condition[1])}</th><th scope="row">{escape(condition[2])}</th>{cells}</tr>'
             )
     heads = "".join(
-        f'<th scope="col">{escape(text)}</th>'
-        + '<th scope="col">95 % interval</th>' * interval
-        + '<th scope="col">null</th>' * null
+        f'<th scope="col">{escape(text)}</th>' + '<th scope="col">95 % interval</th>' * interval + NULL_HEADS * null
         for _, _, text, interval, null in columns
     )
     known = distortion_named(name)

@@ -8,15 +8,15 @@ from typing import Any
 
 import polars as pl
 
+from infoplane.records.standing import HELD_OUT
 from infoplane.records.tables import (
-    DECODED,
-    DECODED_TRANSFER,
     INPUT_INFORMATION,
     KDE_MIXED,
     LABEL_INFORMATION,
 )
 from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
 from infoplane.report.labels import (
+    LINEAR_ZERO,
     NOISY_RELATIVE,
     RELATIVE,
     SAT,
@@ -80,9 +80,10 @@ def information_html(measurements: pl.DataFrame) -> str:
             state = "" if first else " open"
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
-        f'<p class="note"><em>sat</em>: {SAT}. <em>undersampled</em>: {UNDERSAMPLED}. '
+        f'<p class="note"><em>sat</em>: {SAT}. <em>linear</em>: {LINEAR_ZERO}. <em>undersampled</em>: {UNDERSAMPLED}. '
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
-        "reach (95 % quantile). Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
+        "reach (95 % quantile). <em>~</em> before a null: permuted labels give more than half of the value on average. "
+        "Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
         "bounds. On adversarial examples, refitted decoders also read the label that the attack leaks into the image; "
         "decoders trained on clean examples do not.</p>"
     )
@@ -90,11 +91,12 @@ def information_html(measurements: pl.DataFrame) -> str:
 
 
 _TRUSTED = "trust these first"
+NULL_HEADS = '<th scope="col">null</th><th scope="col">value &minus; null mean</th>'
 
 
 def _groups(noisy: str) -> dict[str, Callable[[str, str], bool]]:
     """Return the (quantity, estimator) pairs of each table; the first table has I(X;T) by `noisy`."""
-    headline = {(INPUT_INFORMATION, noisy), (LABEL_INFORMATION, DECODED), (LABEL_INFORMATION, DECODED_TRANSFER)}
+    headline = {(INPUT_INFORMATION, noisy), *((LABEL_INFORMATION, decoded) for decoded in HELD_OUT)}
 
     def others(quantity: str, estimator: str, *, relative: bool) -> bool:
         shown = quantity in (INPUT_INFORMATION, LABEL_INFORMATION) and (quantity, estimator) not in headline
@@ -118,12 +120,12 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
     for quantity, own in columns.items():
         ceiling = ceiling_bits(measurements, quantity)
         title = quantity if ceiling is None else f"{quantity}, ceiling {ceiling:.2f}"
-        span = len(own) + sum((key in with_null) + _has_interval(key) for key in own)
+        span = len(own) + sum(2 * (key in with_null) + _has_interval(key) for key in own)
         groups += f'<th scope="colgroup" colspan="{span}" class="group part">{escape(title)}</th>' if own else ""
         for key in own:
             heads += f'<th scope="col"{_part(key, own)}>{escape(_column_label(key))}</th>'
             heads += '<th scope="col">95 % interval</th>' if _has_interval(key) else ""
-            heads += '<th scope="col">null</th>' if key in with_null else ""
+            heads += NULL_HEADS if key in with_null else ""
     lines = []
     before = None
     for one in summaries:
@@ -152,7 +154,7 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
 def _column_label(key: tuple[str, str, str]) -> str:
     quantity, estimator, kind = key
     if estimator.partition("@")[0] == KDE_MIXED:
-        return f"proved {kind} bound"
+        return f"{kind} bound for the mixture"
     if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # among decoders, which have no noise
         return estimator_label(estimator, quantity)
     return estimator_label(estimator.removesuffix(RELATIVE), quantity)
@@ -160,7 +162,7 @@ def _column_label(key: tuple[str, str, str]) -> str:
 
 def _has_interval(key: tuple[str, str, str]) -> bool:
     """Whether the interval is about all examples of the kind, not only the measured ones."""
-    return key[1] in (DECODED, DECODED_TRANSFER)
+    return key[1] in HELD_OUT
 
 
 def _part(key: tuple[str, str, str], own: Sequence[tuple[str, str, str]]) -> str:
@@ -174,14 +176,14 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
         shown: the number; None if nothing was measured.
         part: HTML attribute of the first cell.
         with_interval: whether to add a cell for the 95 % interval.
-        with_null: whether to add a cell for the null's 95 % quantile.
+        with_null: whether to add cells for the null's 95 % quantile and for the value less the null's mean.
     """
     if shown is None:
-        return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + with_null)
-    poor = ' class="poor"' if shown.saturated or shown.null_like or shown.undersampled else ""
+        return f"<td{part}>-</td>" + "<td>-</td>" * (with_interval + 2 * with_null)
+    poor = ' class="poor"' if shown.poor else ""
     first = ' class="part poor"' if part and poor else part or poor
     value = escape(shown.value)
-    for mark in (" sat", " undersampled"):
+    for mark in (" sat", " linear", " undersampled"):
         value = value.replace(mark, f' <span class="mark">{mark.strip()}</span>')
     if "±" in value:
         number, _, error = value.partition("±")
@@ -190,8 +192,8 @@ def number_cells(shown: Shown | None, part: str, *, with_interval: bool, with_nu
     if with_interval:
         cells += f"<td{poor}>{shown.interval or '-'}</td>"
     if with_null:
-        sign = '<span class="mark">≤</span> ' if shown.null_like else ""
-        cells += f"<td{poor}>{sign}{shown.null or '-'}</td>"
+        sign = f'<span class="mark">{shown.null_sign}</span> ' if shown.null_sign else ""
+        cells += f"<td{poor}>{sign}{shown.null or '-'}</td><td{poor}>{shown.excess or '-'}</td>"
     return cells
 
 

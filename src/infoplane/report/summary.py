@@ -15,7 +15,7 @@ from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estima
 class Shown(NamedTuple):
     """One number as text: "11.02±.03", "12.29 sat" or "8.21 undersampled", with its 95 % interval and its null.
 
-    The null is the 95 % quantile over permuted labels.
+    The null is the 95 % quantile over permuted labels, the excess is the value less their mean.
     """
 
     value: str
@@ -24,6 +24,18 @@ class Shown(NamedTuple):
     null_like: bool
     saturated: bool
     undersampled: bool
+    excess: str = ""
+    mostly_null: bool = False
+
+    @property
+    def poor(self) -> bool:
+        """Whether the number has a mark."""
+        return self.saturated or self.null_like or self.mostly_null or self.undersampled
+
+    @property
+    def null_sign(self) -> str:
+        """Sign before the null: "≤" of null-like values, "~" of values that are mostly null, or ""."""
+        return "≤" if self.null_like else "~" if self.mostly_null else ""
 
 
 class LayerSummary(NamedTuple):
@@ -41,22 +53,26 @@ class LayerSummary(NamedTuple):
 
 
 def show_number(row: Mapping[str, Any]) -> Shown:
-    """Format one row of `in_bits`: raw value, then "sat", "undersampled" or its standard error."""
+    """Format one row of `in_bits`: raw value, then "sat", "linear", "undersampled" or its standard error."""
     value = show_bits(row["value_bits"])
     if row["saturated"]:
         value += " sat"
+    elif row["linear_zero"]:
+        value += " linear"
     elif row["undersampled"]:
         value += " undersampled"
     elif row["error_bits"] is not None:
         value += show_error(row["error_bits"])
     null = "" if row["null_bits"] is None else show_bits(row["null_bits"])
     interval = "" if row["low_bits"] is None else f"{show_bits(row['low_bits'])} to {show_bits(row['high_bits'])}"
-    return Shown(value, interval, null, row["null_like"], row["saturated"], row["undersampled"])
+    excess = "" if row["excess_bits"] is None else show_bits(row["excess_bits"])
+    marks = (row["null_like"], row["saturated"], row["undersampled"])
+    return Shown(value, interval, null, *marks, excess, row["mostly_null"])
 
 
 def in_terminal(value: str) -> str:
-    """Replace "undersampled" by a dagger, which the legend of the terminal tables explains."""
-    return value.replace("undersampled", "†")
+    """Replace "undersampled" and "linear" by the short marks that the legend of the terminal tables explains."""
+    return value.replace("undersampled", "†").replace("linear", "lin")
 
 
 def show_bits(value: float) -> str:

@@ -24,7 +24,7 @@ from infoplane.records.tables import (
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
 from infoplane.report.examples import examples_order, short_names
-from infoplane.report.labels import RELATIVE, SAT, curve_label, estimator_label, estimator_order
+from infoplane.report.labels import LINEAR_ZERO, RELATIVE, SAT, curve_label, estimator_label, estimator_order
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -173,18 +173,15 @@ def _number(summary: LayerSummary, quantity: str, estimator: str) -> Shown:
 
 
 def _stack(numbers: list[Shown]) -> Text:
-    lines = [
-        Text(in_terminal(one.value), style="dim" if one.saturated or one.null_like or one.undersampled else "")
-        for one in numbers
-    ]
+    lines = [Text(in_terminal(one.value), style="dim" if one.poor else "") for one in numbers]
     return Text("\n").join(lines)
 
 
 def _stack_nulls(numbers: list[Shown]) -> Text:
     # The sign continues the value before it: "3.32 sat ≤3.32" means that the value does not exceed its null.
-    lines = [Text(f"{'≤' if one.null_like else '>'}{one.null}" if one.null else one.value and "-") for one in numbers]
+    lines = [Text(f"{one.null_sign or '>'}{one.null}" if one.null else one.value and "-") for one in numbers]
     for line, one in zip(lines, numbers, strict=True):
-        line.stylize("yellow" if one.null_like else "dim")
+        line.stylize("yellow" if one.null_sign else "dim")
     return Text("\n").join(lines)
 
 
@@ -210,8 +207,12 @@ def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, st
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, which is no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(f"sat: {SAT}.")
+    if any(one.value.endswith(" linear") for one in shown):
+        lines.append(f"lin: {LINEAR_ZERO}.")
     if any(one.undersampled and not one.saturated for one in shown):
         lines.append("†: undersampled. The estimate changes when half of the examples are dropped.")
     if any(one.null_like for one in shown):
         lines.append("≤null: no higher than with permuted labels (95 % quantile), so no evidence about the label.")
+    if any(one.mostly_null for one in shown):
+        lines.append("~null: mostly null. Permuted labels give more than half of the value on average.")
     return Text("\n" + "\n".join(lines), style="dim")

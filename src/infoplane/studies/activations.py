@@ -13,6 +13,8 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
+from infoplane.estimators.distinct_rows import copies
+from infoplane.estimators.features import feature_pieces, row_identities
 from infoplane.measuring.layer import LayerFacts, measure_layer
 from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
 from infoplane.randomness import seeded_generator
@@ -127,5 +129,6 @@ def estimate_activations(
         settings=settings,
         due=due(thorough=True, final=True),
         examples_seed=seed,
+        copies=copies(row_identities(feature_pieces(activations)), labels),
     )
     return measurement_table(measure_layer(outputs, facts).measurements)

@@ -32,7 +32,7 @@ from infoplane.estimators import mean_unit_variance
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.layer_outputs import Undistorted
-from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords
+from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords, distinct_images
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
@@ -290,17 +290,18 @@ def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor])
         ValueError: a layer's outputs are not finite.
     """
     settings, seed = network.config.measurement, network.config.data.seed
-    found = {}
+    found, copies = {}, distinct_images(versions[ORIGINAL])
     with evaluation_mode(network.model), torch.autocast(network.images.device.type, enabled=False):
         recorded_names(network.model, versions.values(), network.layers)
         passes = [layer_activations(network.model, images, network.layers) for images in versions.values()]
         for recorded in zip(*passes, strict=True):
             outputs = {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)}
             decoders = []
-            if len(network.labels) >= DECODABLE:
+            if len(torch.unique(copies)) >= DECODABLE:
                 decoders = fitted_decoders(
                     outputs[ORIGINAL],
                     network.labels,
+                    groups=copies,
                     examples_seed=seed,
                     permutations=settings.decoder_permutations,
                 )

@@ -12,6 +12,7 @@ _ORDINARY = 12  # per example, of all layers: 10 and 17
 _THOROUGH = 75  # decoders and the Monte Carlo estimate per example, of all layers: 62 and 83
 _SWEPT = 1.5  # KDE at one more noise: 20 for 13 of them
 _DECODER = 25  # decoders of one set of labels at all layers: 25
+_BEST = 10 * _DECODER  # the same with the best of several families: 8 to 12 times the time
 _LAYERS = 5  # number of layers of LeNet-5
 _MISTAKES = 2  # sets of labels of attacked examples that are decoded at the last epoch: wrong class, true class
 
@@ -20,6 +21,8 @@ def measuring_work(config: FlowConfig, *, thorough: bool, final: bool) -> float:
     """Return the work of measuring one example at one epoch, without an attack and under each attack."""
     settings, attacks = config.measurement, len(config.attacks)
     work = attacking_work(config) + (1 + attacks) * (_ORDINARY + thorough * _THOROUGH)
+    if "best" in settings.decoders:
+        work += (1 + attacks) * (thorough + final * settings.decoder_permutations) * _BEST
     if final:
         work += (1 + attacks) * (_SWEPT * len(settings.noise_sweep) + settings.decoder_permutations * _DECODER)
         work += attacks * _MISTAKES * (1 + settings.decoder_permutations) * _DECODER

@@ -76,5 +76,5 @@ def sweep_rows(draw: Draw, seed: int, permutations: int, common: dict[str, Any])
         for estimate in binning_information(*data, bin_width=width, **null()).estimates():
             yield row(estimate, draw.binned, bin_width=width)
     if draw.decoded:
-        decoded = decoded_information(*data, generator=seeded_generator(*seeds, "decoder"))
+        decoded = decoded_information(*data, generator=seeded_generator(*seeds, "decoder"), shortfall=False)
         yield row(decoded, UNKNOWN._replace(label=draw.label))
