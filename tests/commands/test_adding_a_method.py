@@ -13,6 +13,9 @@ from tests.toys.method import TOY
 import infoplane.report.html as html
 from infoplane.commands.cli import main
 from infoplane.records.tables import ADVERSARIAL_TRAINING, NORMAL_TRAINING
+from infoplane.report import figure_files
+from infoplane.report.comparison_figure import COMPARISON
+from infoplane.report.flow_figure import INFORMATION_FLOW
 from infoplane.report.summary import missing_parts
 from infoplane.runs.folder import RunFolder
 from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
@@ -53,6 +56,7 @@ def test_help_and_errors_name_the_method_and_its_settings(capsys):
 @pytest.mark.usefixtures("added")
 def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figure_files, "FIGURES", (INFORMATION_FLOW, COMPARISON))  # of a training, and of all
     assert (
         main([*FLOW, "--run", "run", "--methods", "normal", "toy", "toy+awp", *SMALL, "--method.toy-share=0.25"]) == 0
     )
@@ -65,6 +69,7 @@ def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, caps
     passes = {name: number / 60 for name, number in spent.agg(pl.col("gradient_evaluations").max()).rows()}
     assert passes == {"normal": 1, "toy": 4 + 2, "toy+awp": 4 + 2 + 2}
     assert "toy training" in (tmp_path / "run/report.html").read_text()
+    assert (tmp_path / "run/figures/information-flow-toy+awp-s0.png").is_file()
 
 
 def test_the_list_and_its_help_are_read_without_torch():

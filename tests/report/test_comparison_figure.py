@@ -1,4 +1,5 @@
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.labels import STUDY_ESTIMATORS
+from infoplane.runs.folder import RunFolder
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 ESTIMATORS = {
@@ -26,9 +28,14 @@ def panels(figure):
     return dict(zip(keys, figure.axes, strict=True))
 
 
+@cache
+def measurements(path):
+    return RunFolder(path).measurements()
+
+
 def recorded(run, *, estimator, **key):
     name, _, mode = estimator.partition("@")
-    rows = run.measurements().filter(estimator=name, **key)
+    rows = measurements(run.path).filter(estimator=name, **key)
     if name not in ("decoded", "decoded-transfer", "binning"):
         rows = rows.filter(noise_mode=mode or "fixed")
     return rows.sort("epoch")

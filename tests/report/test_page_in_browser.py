@@ -1,14 +1,22 @@
 import re
 import shutil
+from functools import cache
 
 import pytest
 
 from infoplane.report.html import report_html
+from infoplane.runs.folder import RunFolder
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HEADS = "document.getElementById('plane-chart').data.filter(trace => trace.meta === 'head').map(trace => trace.name)"
 TRAIL = "document.getElementById('plane-chart').data.find(trace => trace.name === '{}' && trace.meta === 'trail')"
+
+
+@cache
+def page_of(path):
+    run = RunFolder(path)
+    return report_html(run.read_config(), run.measurements(), run.geometry(), run.performance(), [])
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +37,7 @@ def open_page(browser, tmp_path):
 
     def open_page(run, *, plane=None, **settings):
         path = tmp_path / "report.html"
-        path.write_text(report_html(run.read_config(), run.measurements(), run.geometry(), run.performance(), []))
+        path.write_text(page_of(run.path))
         contexts.append(browser.new_context(offline=True, **settings))
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))

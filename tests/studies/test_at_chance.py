@@ -1,7 +1,7 @@
 """A dead network is noticed, not measured further, marked in the records, and no finding rests on it."""
 
 import pytest
-from tests.studies.test_information_flow import Listener
+from tests.studies.test_information_flow import Listener, changed
 
 from infoplane.config import FlowConfig, ModelConfig
 from infoplane.errors import UserError
@@ -114,7 +114,8 @@ def test_a_network_that_dies_in_the_last_planned_epoch_ended_there_and_can_be_me
 def test_a_warm_up_that_does_not_fit_is_said(small_flow):
     listener = Listener()
     training = small_flow.training.model_copy(update={"epochs": 1, "warmup_epochs": 3.0})
-    information_flow(small_flow.model_copy(update={"training": training, "methods": ("normal",)}), progress=listener)
+    config = changed(small_flow, measurement={"layers": ("fc3",), "thorough_epochs": 0}, methods=("normal",))
+    information_flow(config.model_copy(update={"training": training}), progress=listener)
     assert listener.lines[0].startswith("note: the warm-up takes 3 epochs and training 1")
 
 
