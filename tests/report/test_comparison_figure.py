@@ -1,5 +1,4 @@
 import math
-from functools import cache
 
 import numpy as np
 import pytest
@@ -8,7 +7,6 @@ from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import in_bits, plane_points
 from infoplane.report.comparison_figure import comparison_figure
 from infoplane.report.labels import STUDY_ESTIMATORS
-from infoplane.runs.folder import RunFolder
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 ESTIMATORS = {
@@ -28,14 +26,9 @@ def panels(figure):
     return dict(zip(keys, figure.axes, strict=True))
 
 
-@cache
-def measurements(path):
-    return RunFolder(path).measurements()
-
-
 def recorded(run, *, estimator, **key):
     name, _, mode = estimator.partition("@")
-    rows = measurements(run.path).filter(estimator=name, **key)
+    rows = run.measurements().filter(estimator=name, **key)
     if name not in ("decoded", "decoded-transfer", "binning"):
         rows = rows.filter(noise_mode=mode or "fixed")
     return rows.sort("epoch")
