@@ -70,13 +70,13 @@ def test_the_slider_moves_the_plane_through_the_epochs(full_run, open_page):
     assert page.inner_text("#epoch-value") == "3"
 
 
-def test_play_runs_to_the_last_epoch_and_stops(full_run, open_page):
-    page = open_page(full_run, plane="kde-kl")
+def test_play_runs_to_the_last_epoch_and_stops(make_run, tmp_path, open_page):
+    page = open_page(make_run(tmp_path / "run", epochs=(0, 1, 4), layers=("fc3",)), plane="kde-kl")
     page.click("#play")
     assert page.inner_text("#play") == "Pause"
     sync_api.expect(page.locator("#play")).to_have_text("Play", timeout=30_000)
-    assert page.inner_text("#epoch-value") == "10"
-    assert page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x.length") == 11
+    assert page.inner_text("#epoch-value") == "4"
+    assert page.evaluate(f"{TRAIL.format('fc3/normal/original')}.x.length") == 3
 
 
 def test_the_selectors_choose_estimator_training_examples_and_layers(full_run, open_page):
