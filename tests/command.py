@@ -10,10 +10,11 @@ from pathlib import Path
 
 ENTRY = Path(sys.executable).with_name("infoplane")
 DRAWING_LITTLE = Path(__file__).with_name("drawing_little.py")
+UNRENDERED = ("unrendered",)  # for `drawn`: all figures are made from the records, and none becomes a file
 
 
 def entry(drawn: Sequence[str] | None = None) -> list[str]:
-    """Return how the command is started: with `drawn`, the kinds of figures, it draws only these (`drawing`)."""
+    """Return how the command is started with `drawn`, as in `infoplane`, in the environment of `drawing`."""
     return [str(ENTRY)] if drawn is None else [sys.executable, str(DRAWING_LITTLE)]
 
 
@@ -27,8 +28,9 @@ def infoplane(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, away from this folder's data.
 
-    Figures take longer than everything else in a small run. Tests about something else give `drawn`, the kinds of
-    figures that they look at, or none; records, findings and page are made in any case.
+    Rendering figures takes longer than everything else in a small run. Tests about something else give `drawn`: the
+    kinds of figures that are rendered while all others are only made from the records (`UNRENDERED`: all of them), or
+    () for no figures. Records, findings and page are written in any case.
     """
     return subprocess.run(
         [*entry(drawn), *map(str, arguments)],

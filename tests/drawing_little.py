@@ -1,16 +1,32 @@
-"""The command, drawing only the kinds of figures that DRAWN_FIGURES names; a script, so that it can start others."""
+"""The command, rendering only the kinds of figures that DRAWN_FIGURES names; a script, so that it can start others."""
 
 import os
 import sys
+from collections.abc import Callable
 
+import infoplane.report.figure as figures
 import infoplane.report.html as html
 from infoplane.commands.cli import main
-from infoplane.report import figure_files
+from infoplane.report.style import save_figure
+from infoplane.runs.whole_files import write_whole
 
-if drawn := os.environ["DRAWN_FIGURES"].split():
-    figure_files.FIGURES = tuple(spec for spec in figure_files.FIGURES if spec.kind in drawn)
-else:
-    html.write_figures = lambda run, output=None: []  # nor a process for their PDFs
+
+def rendering_only(*kinds: str) -> Callable[..., None]:
+    """Return a `save_figure` that renders these kinds; all other figures are made, and their files are empty."""
+
+    def save(figure, stem, pdfs=None):
+        if stem.name.startswith(kinds):
+            save_figure(figure, stem, pdfs)
+            return
+        for suffix in (".png", ".pdf"):
+            write_whole(stem.with_name(f"{stem.name}{suffix}"), b"")
+
+    return save
+
 
 if __name__ == "__main__":
+    if kinds := os.environ["DRAWN_FIGURES"].split():
+        figures.save_figure = rendering_only(*kinds)
+    else:
+        html.write_figures = lambda run, output=None: []
     sys.exit(main(sys.argv[1:]))

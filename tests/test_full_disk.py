@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import assert_one_clear_line, drawing, entry
+from tests.command import UNRENDERED, assert_one_clear_line, drawing, entry
 
 from infoplane.runs.folder import RunFolder
 
@@ -34,9 +34,9 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def flow(run: Path, *code: str):
-    command = [sys.executable, "-c", *code] if code else entry(drawn=())
+    command = [sys.executable, "-c", *code] if code else entry(UNRENDERED)
     command += ["flow", *SETTINGS, "--run", str(run)]
-    return subprocess.run(command, capture_output=True, text=True, env=drawing(()), timeout=240, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=drawing(UNRENDERED), timeout=240, check=False)
 
 
 def records(run: Path) -> pl.DataFrame:

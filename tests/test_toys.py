@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.drawing_little import rendering_only
 from tests.toys.dataset import TOY_DATASET
 from tests.toys.distortion import TOY_DISTORTION
 from tests.toys.model import TOY_MODEL
@@ -16,10 +17,6 @@ from infoplane.commands.option_names import option_names
 from infoplane.data import DATASETS
 from infoplane.distortions import DISTORTIONS
 from infoplane.models import MODELS
-from infoplane.report import figure_files
-from infoplane.report.distortion_figure import DISTORTION, DISTORTION_LAYERS
-from infoplane.report.distortion_sheet import DISTORTION_SHEET
-from infoplane.report.flow_figure import INFORMATION_FLOW
 from infoplane.runs.folder import RunFolder
 
 FLOW = ("flow", "digits-lenet5", "--data.name", "toy-squares", "--model", "toy-layers", "--device", "cpu")
@@ -99,7 +96,7 @@ def test_the_settings_of_all_networks_are_options():
 
 
 def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(figure_files, "FIGURES", ())  # until all is recorded
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only())
     assert printed(capsys, "data", "toy-squares") == "ok toy squares comes with infoplane"
     run = str(tmp_path / "run")
     assert main([*FLOW, *SMALL, "--model.hidden-units", "5", "--run", run, "--quiet"]) == 0
@@ -108,8 +105,7 @@ def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_p
     assert settings["model"]["settings"] == {"hidden_units": 5}
     assert main([*FLOW, *SMALL, "--model.hidden-units", "5", "--run", run, "--quiet"]) == 0  # continued
     assert "model.settings.hidden_units = 5" in refused(capsys, *FLOW, *SMALL, "--run", run, "--quiet")
-    # the figures in which layers, classes, distortions and levels are named
-    monkeypatch.setattr(figure_files, "FIGURES", (INFORMATION_FLOW, DISTORTION, DISTORTION_LAYERS, DISTORTION_SHEET))
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only("information-flow", "distortion"))
     assert main(["distortion", run, "--distortions", "toy-fading", "--toy-fading", "0.25", "1", "--quiet"]) == 0
     levels = RunFolder(tmp_path / "run").performance().filter(distortion="toy-fading", examples="original")["level"]
     assert levels.to_list() == [0, 0.25, 1]

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.drawing_little import rendering_only
 from tests.toys.method import TOY
 
 import infoplane.report.html as html
 from infoplane.commands.cli import main
 from infoplane.records.tables import ADVERSARIAL_TRAINING, NORMAL_TRAINING
-from infoplane.report import figure_files
-from infoplane.report.comparison_figure import COMPARISON
-from infoplane.report.flow_figure import INFORMATION_FLOW
 from infoplane.report.summary import missing_parts
 from infoplane.runs.folder import RunFolder
 from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
@@ -57,7 +55,8 @@ def test_help_and_errors_name_the_method_and_its_settings(capsys):
 @pytest.mark.usefixtures("added")
 def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(figure_files, "FIGURES", (INFORMATION_FLOW, COMPARISON))  # of a training, and of all
+    rendered = rendering_only("information-flow", "comparison")  # of a training, and of all
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendered)
     assert (
         main([*FLOW, "--run", "run", "--methods", "normal", "toy", "toy+awp", *SMALL, "--method.toy-share=0.25"]) == 0
     )

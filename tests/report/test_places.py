@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 from tests.command import assert_one_clear_line, drawing, entry, infoplane
+from tests.drawing_little import rendering_only
 
 from infoplane.commands.cli import main
 from infoplane.errors import UserError
-from infoplane.report import figure_files
-from infoplane.report.flow_figure import INFORMATION_FLOW
 from infoplane.report.html import write_report
 from infoplane.runs.folder import RunFolder
 
-ONE = (INFORMATION_FLOW.kind,)
+ONE = ("information-flow",)
 NAMES = ["lr[01]", "lr*", "lr?", "~", "file:lr0", "s3:lr0", "%41", os.fsdecode(b"lr\xff"), "a b\nc"]
 
 
@@ -65,8 +64,8 @@ def test_the_command_prints_the_place_of_a_report_whose_name_is_no_text(small, t
 
 @pytest.fixture
 def one_figure(monkeypatch):
-    """Drawing all takes long, and they all are written in the same way."""
-    monkeypatch.setattr(figure_files, "FIGURES", (INFORMATION_FLOW,))
+    """All are made, and one is rendered, which takes long."""
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only(*ONE))
 
 
 @pytest.mark.usefixtures("one_figure")
