@@ -28,9 +28,9 @@ def infoplane(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, away from this folder's data.
 
-    Rendering figures takes longer than everything else in a small run. Tests about something else give `drawn`: the
-    kinds of figures that are rendered while all others are only made from the records (`UNRENDERED`: all of them), or
-    () for no figures. Records, findings and page are written in any case.
+    Drawing figures takes longer than everything else in a small run. Tests about something else give `drawn`: the
+    kinds of figures that they look at, () for none, or `UNRENDERED`. Records, findings and page are written in any
+    case.
     """
     return subprocess.run(
         [*entry(drawn), *map(str, arguments)],

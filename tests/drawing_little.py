@@ -1,4 +1,4 @@
-"""The command, rendering only the kinds of figures that DRAWN_FIGURES names; a script, so that it can start others."""
+"""The command, drawing only the kinds of figures that DRAWN_FIGURES names; a script, so that it can start others."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import infoplane.report.figure as figures
 import infoplane.report.html as html
 from infoplane.commands.cli import main
+from infoplane.report import figure_files
 from infoplane.report.style import save_figure
 from infoplane.runs.whole_files import write_whole
 
@@ -25,8 +26,11 @@ def rendering_only(*kinds: str) -> Callable[..., None]:
 
 
 if __name__ == "__main__":
-    if kinds := os.environ["DRAWN_FIGURES"].split():
-        figures.save_figure = rendering_only(*kinds)
+    kinds = os.environ["DRAWN_FIGURES"].split()
+    if kinds == ["unrendered"]:
+        figures.save_figure = rendering_only()
+    elif kinds:
+        figure_files.FIGURES = tuple(spec for spec in figure_files.FIGURES if spec.kind in kinds)
     else:
         html.write_figures = lambda run, output=None: []
     sys.exit(main(sys.argv[1:]))
