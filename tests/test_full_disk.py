@@ -15,7 +15,7 @@ ROOM = 130_000  # bytes: checkpoints of LeNet-5 need more
 SETTINGS = (
     "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20", "--methods",
     "normal", "--measurement.layers", "fc3", "--measurement.thorough-epochs=0", "--measurement.permutations=1",
-    "--measurement.noise-sweep=1", "--measurement.decoder-permutations=0",
+    "--measurement.noise-sweep=1",
     "--training.epochs=2", "--measure-every=1", "--deterministic", "--quiet",
 )  # fmt: skip
 # Files of more than so many bytes cannot be written, from the checkpoint of epoch 1 on: a disk fills up like this.

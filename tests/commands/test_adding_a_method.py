@@ -22,7 +22,6 @@ FLOW = ["flow", "digits-lenet5"]
 SMALL = [
     "--data.train-examples=60", "--data.test-examples=40", "--training.epochs=1", "--measurement.layers=fc3",
     "--measurement.permutations=2", "--measurement.thorough-epochs=0", "--measurement.noise-sweep=1",
-    "--measurement.decoder-permutations=0",
     "--device=cpu", "--deterministic", "--attack.steps=4",
 ]  # fmt: skip
 

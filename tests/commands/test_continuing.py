@@ -17,7 +17,6 @@ OPTIONS = [
     "--measurement.layers=fc3",
     "--measurement.permutations=2",
     "--measurement.thorough-epochs=0",
-    "--measurement.decoder-permutations=0",
     "--measurement.noise-sweep=1",
     "--methods=normal",
 ]

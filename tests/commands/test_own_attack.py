@@ -14,7 +14,6 @@ from infoplane.runs.folder import RunFolder
 OPTIONS = [
     "--data.train-examples=50", "--data.test-examples=40", "--training.epochs=0", "--measurement.layers=fc3",
     "--measurement.permutations=2", "--measurement.thorough-epochs=0", "--measurement.noise-sweep=1",
-    "--measurement.decoder-permutations=0",
     "--methods=normal", "--device=cpu", "--quiet",
 ]  # fmt: skip
 CODE = """

@@ -21,7 +21,6 @@ SMALL = [
     "--methods=normal",
     "--measurement.permutations=2",
     "--measurement.thorough-epochs=0",
-    "--measurement.decoder-permutations=0",
     "--measurement.noise-sweep=1",
 ]
 RNG = np.random.default_rng(0)

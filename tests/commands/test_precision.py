@@ -18,7 +18,7 @@ SETTINGS = (
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
     "--measurement.layers", "fc3", "--measurement.thorough-epochs=0", "--methods", "normal", "--quiet",
     "--measurement.permutations=1", "--measurement.noise-sweep=1",
-    "--measurement.decoder-permutations=0", "--run", "run",
+    "--run", "run",
 )  # fmt: skip
 
 

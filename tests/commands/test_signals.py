@@ -13,7 +13,6 @@ from infoplane.runs.folder import RunFolder
 SETTINGS = [
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
     "--methods", "normal", "--measurement.layers", "fc3", "--measurement.thorough-epochs=0",
-    "--measurement.decoder-permutations=0",
     "--measurement.permutations=1", "--measurement.noise-sweep=1", "--measure-every=1", "--deterministic",
     "--device=cpu", "--training.warmup-epochs=0",
 ]  # fmt: skip

@@ -12,7 +12,6 @@ from infoplane.commands.cli import main
 OPTIONS = [
     "--data.train-examples=50", "--data.test-examples=40", "--training.epochs=0", "--measurement.layers=1",
     "--measurement.permutations=2", "--measurement.thorough-epochs=0", "--measurement.noise-sweep=1",
-    "--measurement.decoder-permutations=0",
     "--methods=normal", "--device=cpu",
 ]  # fmt: skip
 CODE = """

@@ -54,11 +54,13 @@ def run_of(folder: Path, *arguments: str, settings: list[str] = SETTINGS) -> Run
 
 def test_records_agree_with_one_process(tmp_path):
     one = run_of(tmp_path / "one", "--training.epochs=2")
-    done = infoplane(*SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2, drawn=["trusted"])
+    done = infoplane(
+        *SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2, drawn=["class-entropies"]
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     two = RunFolder(tmp_path / "two")
     assert (two.path / "report.html").is_file()
-    assert (two.path / "figures" / "trusted-adversarial-s0.pdf").is_file()
+    assert (two.path / "figures" / "class-entropies-adversarial-s0.pdf").is_file()
     assert not list(two.path.rglob("*rank*"))
     both = one.performance().join(two.performance(), on=ROWS, suffix="_two")
     assert len(both) == len(one.performance()) == len(two.performance())
