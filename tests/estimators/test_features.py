@@ -90,7 +90,7 @@ def test_blocks_computed_again_share_the_reading(monkeypatch, distance, ways):
     labels = torch.arange(200) % 4
     points = distance * torch.randn(4, 1000, generator=generator).double()[labels]
     points += 0.01 * torch.randn(200, 1000, generator=generator)
-    monkeypatch.setattr("infoplane.estimators.pairwise.BLOCK", 20)  # classes of 50 share blocks
+    monkeypatch.setattr("infoplane.estimators.row_products.BLOCK", 20)  # classes of 50 share blocks
     monkeypatch.setattr(CHUNK, 8 * 200 * 100)
     reader = Reader(points)
     kde_information(reader.pieces, labels, noise_variance=0.1)

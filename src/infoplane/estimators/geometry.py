@@ -11,6 +11,7 @@ from infoplane.checks import check_activations, check_labels
 from infoplane.estimators.features import FeaturePieces, feature_pieces
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
+from infoplane.estimators.row_products import RowProducts, SharedPieces
 from infoplane.records.short_repr import with_short_repr
 from infoplane.text import with_field_help
 
@@ -33,12 +34,13 @@ class CentredKernelAlignment(NamedTuple):
     debiased: float
 
 
-def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
+def linear_cka(x: Tensor | SharedPieces, y: Tensor | SharedPieces) -> CentredKernelAlignment:
     """Compare the linear kernels of two layers. The result does not depend on rotation, offset or scale of either.
 
     With K = X X^T and L = Y Y^T of centred features, CKA = <K, L> / (|K| |L|) in Frobenius products. The debiased
     value replaces each product by the unbiased estimator of HSIC. If both layers have fewer features than samples, the
-    products are computed between features, otherwise between samples.
+    products are computed between features, otherwise between samples. If other estimators have left the products
+    between samples in `SharedPieces`, these are used: they are float32, which changes the values by less than 1e-5.
 
     Args:
         x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; at least 4 samples.
@@ -50,6 +52,8 @@ def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
     Source: Kornblith, Norouzi, Lee & Hinton (2019), arXiv:1905.00414, Section 3; unbiased HSIC: Song et al. (2012),
     JMLR 13, 1393, Equation 4, as in Nguyen, Raghu & Kornblith (2021), arXiv:2010.15327, Section 2.
     """
+    kept = x.kept_with(y) if isinstance(x, SharedPieces) and isinstance(y, SharedPieces) else None
+    x, y = (part.activations if isinstance(part, SharedPieces) else part for part in (x, y))
     check_activations(x, name="x")
     check_activations(y, name="y")
     if len(x) != len(y) or len(x) < LEAST_SAMPLES:
@@ -59,8 +63,11 @@ def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
     if mean_unit_variance(x) == 0 or mean_unit_variance(y) == 0:
         return CentredKernelAlignment(math.nan, math.nan)
     with exact_products(x.device):
-        products = _by_features if max(x.shape[1], y.shape[1]) < len(x) else _by_samples
-        cross, own_x, own_y = products(x, y)
+        if kept is not None:
+            cross, own_x, own_y = _by_kept_products(*kept)
+        else:
+            products = _by_features if max(x.shape[1], y.shape[1]) < len(x) else _by_samples
+            cross, own_x, own_y = products(x, y)
     return CentredKernelAlignment(
         linear=_ratio(cross.biased, own_x.biased, own_y.biased),
         debiased=_ratio(cross.unbiased, own_x.unbiased, own_y.unbiased),
@@ -164,6 +171,32 @@ def _by_samples(x: Tensor, y: Tensor) -> tuple[_Product, _Product, _Product]:
         return _product((first.ravel() @ second.ravel()).item(), first.diagonal(), second.diagonal())
 
     return product(kernel_x, kernel_y), product(kernel_x, kernel_x), product(kernel_y, kernel_y)
+
+
+def _by_kept_products(x: RowProducts, y: RowProducts) -> tuple[_Product, _Product, _Product]:
+    sums_x, sums_y = x.row_sums(), y.row_sums()
+    norms_x, norms_y = (_centred_diagonal(one, sums) for one, sums in ((x, sums_x), (y, sums_y)))
+
+    def product(first: RowProducts, second: RowProducts, sums: Tensor, other_sums: Tensor) -> float:
+        """Return <HKH, HLH>, with H what centres: float32 leaves small sums of the rows."""
+        whole = sum(
+            (1 if i == j else 2) * (block * second.products[i, j]).sum(dtype=torch.double).item()
+            for (i, j), block in first.products.items()
+        )
+        samples = len(sums)
+        return whole - 2 / samples * (sums @ other_sums).item() + (sums.sum() * other_sums.sum()).item() / samples**2
+
+    return (
+        _product(product(x, y, sums_x, sums_y), norms_x, norms_y),
+        _product(product(x, x, sums_x, sums_x), norms_x, norms_x),
+        _product(product(y, y, sums_y, sums_y), norms_y, norms_y),
+    )
+
+
+def _centred_diagonal(products: RowProducts, sums: Tensor) -> Tensor:
+    blocks = range(len(products.blocks))
+    diagonal = torch.cat([products.products[block, block].diagonal() for block in blocks]).double()
+    return diagonal - 2 / len(sums) * sums + sums.sum() / len(sums) ** 2
 
 
 def _product(biased: float, norms: Tensor, other_norms: Tensor) -> _Product:

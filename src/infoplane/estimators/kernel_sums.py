@@ -1,14 +1,16 @@
 """Sum pair kernels over all samples, over classes and over permuted classes, in one pass over the blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from infoplane.estimators.pairwise import KernelBlocks, fourth_power
+from infoplane.estimators.pairwise import KernelBlocks, Kind, fourth_power
 
 PRODUCT_COLUMNS = 4096  # one-hot columns per product, so that many permutations of many classes fit memory
+INDICATOR_BYTES = 64 * 2**20  # one-hot columns of all samples that are kept between blocks
+NEGLIGIBLE = 1e-6  # of a sample's own kernel: sums below it, of one block, are left out of the null
 
 
 class KernelTerms(NamedTuple):
@@ -42,34 +44,28 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
 
     kinds = 2 * len(blocks.noise_variances)
     sums = torch.zeros((kinds, *sizes.shape), dtype=torch.double, device=device)
-    permuted_sums = torch.zeros((kinds, *labels.shape), dtype=torch.double, device=device)
-    for rows, columns, kernels in _all_kinds(blocks):
+    null = _PermutedSums(labels, len(counts), kinds)
+    for rows, columns, parts in blocks.summed():
         same = _same_class(own, rows, columns)
-        for kind, kernel in enumerate(kernels):
-            _add(sums[kind, 0], rows, columns, kernel.sum(dim=1), kernel.sum(dim=0))
+        for kind, part in enumerate(parts):
+            _add(sums[kind, 0], rows, columns, part.row_sums, part.column_sums)
             if same is not None:
-                within = kernel * same
+                within = part.kernel * same
                 _add(sums[kind, 1], rows, columns, within.sum(dim=1), within.sum(dim=0))
-        for part in permutation_chunks(labels.shape[1], len(counts)):
-            x, y = labels[rows, part], labels[columns, part]
-            one_hot_x, one_hot_y = (one_hot_columns(side, len(counts), torch.float) for side in (x, y))
-            for kind, kernel in enumerate(kernels):
-                permuted_sums[kind, rows, part] += sums_of_own_class(kernel, x, one_hot_y)
-                if rows != columns:
-                    permuted_sums[kind, columns, part] += sums_of_own_class(kernel.T, y, one_hot_x)
+        null.add(rows, columns, parts)
     mean_kernels = blocks.team.add_(sums) / sizes
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels
     components = torch.zeros_like(sums)
-    for rows, columns, kernels in _all_kinds(blocks):
+    for rows, columns, kernels in blocks:
         same = _same_class(own, rows, columns)
-        for kind, kernel in enumerate(kernels):
+        for kind, kernel in enumerate(one for lower in kernels for one in (lower, fourth_power(lower))):
             whole, within_class = inverses[kind]
             _add(components[kind, 0], rows, columns, kernel @ whole[columns], whole[rows] @ kernel)
             if same is not None:
                 within = kernel * same
                 _add(components[kind, 1], rows, columns, within @ within_class[columns], within_class[rows] @ within)
     terms = ((1 - blocks.team.add_(components) / sizes) - mean_kernels.log()).cpu()
-    permuted_means = blocks.team.add_(permuted_sums) / counts[labels]
+    permuted_means = blocks.team.add_(null.sums) / counts[labels]
     permuted_terms = -permuted_means.log().mean(dim=1).cpu()
     return [
         KernelTerms(all=terms[kind, 0], own_class=terms[kind, 1], permuted=permuted_terms[kind])
@@ -77,10 +73,44 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
     ]
 
 
-def _all_kinds(blocks: KernelBlocks) -> Iterator[tuple[slice, slice, list[Tensor]]]:
-    """Yield both kinds of kernels at the first noise variance, both at the second, and so on."""
-    for rows, columns, kernels in blocks:
-        yield rows, columns, [kind for kernel in kernels for kind in (kernel, fourth_power(kernel))]
+class _PermutedSums:
+    """Sums of each sample's kernels over its own class, for permuted labels.
+
+    Args:
+        labels: `(samples, permutations)` class numbers.
+        classes: number of classes.
+        kinds: number of kernels of each pair of samples.
+    """
+
+    def __init__(self, labels: Tensor, classes: int, kinds: int) -> None:
+        self._labels, self._classes = labels, classes
+        self.sums = torch.zeros((kinds, *labels.shape), dtype=torch.double, device=labels.device)
+        self._indicators: Tensor | None = None  # (samples, permutations, classes)
+        if 4 * labels.numel() * classes <= INDICATOR_BYTES:
+            self._indicators = one_hot_columns(labels, classes, torch.float).view(*labels.shape, classes)
+
+    def add(self, rows: slice, columns: slice, parts: Sequence[Kind]) -> None:
+        """Add the sums of one block, and of its mirror image below the diagonal."""
+        own = float(rows == columns)  # a sample's own kernel is in its class
+        for chosen in permutation_chunks(self._labels.shape[1], self._classes):
+            for kind, part in enumerate(parts):
+                self._add(kind, rows, columns, chosen, part.kernel, part.row_sums, own)
+                if rows != columns:
+                    self._add(kind, columns, rows, chosen, part.kernel.T, part.column_sums, own)
+
+    def _add(
+        self, kind: int, rows: slice, columns: slice, chosen: slice, kernel: Tensor, totals: Tensor, own: float
+    ) -> None:
+        if totals.max().item() - own <= NEGLIGIBLE:
+            self.sums[kind, rows, chosen] += own
+        else:
+            indicators = self._of(columns, chosen)
+            self.sums[kind, rows, chosen] += sums_of_own_class(kernel, self._labels[rows, chosen], indicators)
+
+    def _of(self, rows: slice, chosen: slice) -> Tensor:
+        if self._indicators is None:
+            return one_hot_columns(self._labels[rows, chosen], self._classes, torch.float)
+        return self._indicators[rows, chosen].flatten(start_dim=1)
 
 
 def _same_class(classes: Tensor, rows: slice, columns: slice) -> Tensor | None:
