@@ -15,9 +15,9 @@ from infoplane.estimators.distinct_rows import multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces, row_identities
 from infoplane.estimators.influence import group_means, standard_error
-from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks, sums_of_own_class
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.estimators.pairwise import NARROW
+from infoplane.estimators.permuted_sums import PermutedSums
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import log_ratios
 from infoplane.estimators.row_products import SharedPieces
@@ -29,7 +29,6 @@ from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMAT
 # layers of 2 to 2,000 features up to 2 nats below log N). If the two values differ by more than half a standard error,
 # the bias is larger than what the error states.
 NOTICED = 0.5
-COLUMN_BYTES = 64 * 2**20  # size of the one-hot columns of permutations, per product
 LARGEST_EXPONENT = 40.0  # exp(-40) is negligible beside a sample's own 1
 
 
@@ -211,7 +210,7 @@ class _Mixture:
     def __init__(self, samples: _Samples) -> None:
         self._of, number, device = samples, len(samples.own), samples.own.device
         self._sums, self._half_sums = torch.empty((2, 2, number), dtype=torch.double, device=device)  # each (all|class)
-        self._permuted = torch.empty(samples.labels.shape, dtype=torch.double, device=device)
+        self._null = PermutedSums(samples.labels, len(samples.counts), 1)
         self._components = torch.zeros((1 + len(samples.counts), number), dtype=torch.double, device=device)
 
     def add(self, rows: slice, ratios: Tensor) -> None:
@@ -225,9 +224,7 @@ class _Mixture:
         sums = self._sums[:, rows] = _all_and_own(by_half.sum(dim=2), of.own[rows])
         in_own_half = by_half.gather(2, of.half[rows, None, None].expand(-1, classes, 1)).squeeze(2)
         self._half_sums[:, rows] = _all_and_own(in_own_half, of.own[rows])
-        for part in permutation_chunks(of.labels.shape[1], classes, COLUMN_BYTES // (4 * len(of.own))):
-            columns = one_hot_columns(of.labels[:, part], classes, kernel.dtype)
-            self._permuted[rows, part] = sums_of_own_class(kernel, of.labels[rows, part], columns).double()
+        self._null.add(0, rows, slice(0, len(of.own)), kernel, float(sums[0].max()) - 1)
         weights = torch.cat([sums[0, :, None].reciprocal(), of.one_hot[rows] / sums[1, :, None]], dim=1)
         self._components += weights.T @ kernel
 
@@ -247,7 +244,7 @@ class _Mixture:
             all=whole[back],
             own_class=(whole if len(counts) == 1 else within)[back],
             halved=(half_sizes.double().log() - self._half_sums.log()).mean(dim=1).cpu(),
-            permuted=-(self._permuted / counts[self._of.labels]).log().mean(dim=0).cpu(),
+            permuted=-(self._null.of_own_class(sums[:1])[0] / counts[self._of.labels]).log().mean(dim=0).cpu(),
         )
 
 
