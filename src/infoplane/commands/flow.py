@@ -208,21 +208,6 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
     return own, f"{run.path} is continued with its own settings: {', '.join(differing)}" if differing else ""
 
 
-def _with_epochs_of_budget(config: FlowConfig, run: "RunFolder") -> FlowConfig:
-    """Use the measured epochs that the same budget gave when the run began."""
-    from infoplane.studies import STUDY
-    from infoplane.studies.finished import flow_config
-
-    budget = config.measurement.budget
-    if budget is None or not run.exists() or run.study() != STUDY or not run.has_results():
-        return config
-    own = flow_config(run)
-    if own.measurement.budget != budget:
-        return config  # refused later, when the run begins
-    measurement = config.measurement.model_copy(update={"thorough_epochs": own.measurement.thorough_epochs})
-    return config.model_copy(update={"measure_every": own.measure_every, "measurement": measurement})
-
-
 def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     """Return the settings of `own` that differ from `recipe`, e.g. "training.epochs = 6"."""
     from infoplane.runs.config_file import flat_settings
@@ -312,13 +297,15 @@ def _lead(
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
     from infoplane.studies import STUDY, information_flow
+    from infoplane.studies.flow.costs import with_epochs_of_run
     from infoplane.training import DivergedError
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
         typed = config
         config, own = _with_own_settings(config, run)
-        config = _with_epochs_of_budget(config, run)
+        if config.measurement.budget is not None and run.exists() and run.study() == STUDY:
+            config = with_epochs_of_run(config, run) or config
         check_code_is_trusted(
             config,
             run,

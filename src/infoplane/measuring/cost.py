@@ -97,7 +97,10 @@ def _of_layers(
     rates = []
     for features in (min(NARROW, first.shape[1]), first.shape[1]):
         taken = [
-            _seconds(lambda n=n, features=features: _measure(first[:n, :features], labels[:n], settings, thorough))
+            _seconds(
+                lambda n=n, features=features: _measure(first[:n, :features], labels[:n], settings, thorough),
+                calls=1 if thorough else 2,
+            )
             for n in numbers
         ]
         rates.append((features, *_linear_and_square(numbers, taken)))
@@ -131,10 +134,10 @@ def _measure(activations: Tensor, labels: Tensor, settings: MeasurementConfig, t
     measure_layer(outputs, _FACTS)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """Return the shorter time of two calls: the first may load code."""
+def _seconds(work: Callable[[], object], calls: int = 2) -> float:
+    """Return the shortest time of some calls: the first may load code."""
     taken = []
-    for _ in range(2):
+    for _ in range(calls):
         began = time.perf_counter()
         work()
         if torch.cuda.is_initialized():

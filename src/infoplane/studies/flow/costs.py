@@ -17,6 +17,7 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
+from infoplane.studies.finished import flow_config
 from infoplane.studies.flow.work import FlowWork
 from infoplane.studies.flow.work_estimate import measuring_work
 from infoplane.studies.parts import Images
@@ -145,12 +146,25 @@ def with_chosen_epochs(
         return config
     progress.doing("estimating the time of measuring")
     costs = probed_costs(config, images, choices)
-    begun = run is not None and run.exists() and run.has_results()
-    if config.measurement.budget is not None and not begun:
-        config, line = within_budget(config, costs)
-        progress.say(line)
-        if run is not None and run.exists():
-            content = run.read_config()
-            run.write_config(content["study"], config.model_dump(mode="json"), content["environment"])
+    if config.measurement.budget is not None:
+        kept = None if run is None else with_epochs_of_run(config, run)
+        if kept is not None:
+            config = kept
+        else:
+            config, line = within_budget(config, costs)
+            progress.say(line)
+            if run is not None and run.exists():
+                content = run.read_config()
+                run.write_config(content["study"], config.model_dump(mode="json"), content["environment"])
     progress.say(estimate_line(config, costs))
     return config
+
+
+def with_epochs_of_run(config: FlowConfig, run: RunFolder) -> FlowConfig | None:
+    """Return the settings with the epochs that their budget gave when the run began; None if it has no results yet."""
+    if not run.exists() or not run.has_results():
+        return None
+    own = flow_config(run)
+    if own.measurement.budget != config.measurement.budget:
+        return None
+    return _with_epochs(config, own.measure_every, own.measurement.thorough_epochs)
