@@ -24,6 +24,7 @@ _plain: ContextVar[bool] = ContextVar("plain", default=False)
 class _Known(NamedTuple):
     state: Any  # modules and attributes when it was traced
     accelerated: AcceleratedNetwork | None  # None where tracing is wrong or not worth it
+    layout: torch.memory_format
     traces: int
 
 
@@ -40,8 +41,10 @@ def computed_as_chosen() -> Iterator[None]:
         _plain.reset(token)
 
 
-def for_attack(network: nn.Module, images: Tensor, steps: int) -> nn.Module:
+def for_attack(network: nn.Module, images: Tensor, steps: int) -> tuple[nn.Module, Tensor]:
     """Return a network that computes the same in float32 with faster gradients to the images, or `network` itself.
+
+    The images are returned in the memory format in which that network is fastest.
 
     The faster network is a traced program (docs/acceleration.md). It is used on a CPU, in evaluation mode, for float32
     images and weights, without autocast and hooks, where most of the network's operations have one in the program, and
@@ -63,15 +66,19 @@ def for_attack(network: nn.Module, images: Tensor, steps: int) -> nn.Module:
         or not all(map(_is_float32_on_cpu, network.parameters()))
         or any(module.training or _has_hooks(module) for module in network.modules())
     ):
-        return network
+        return network, images
     state = _state(network)
     known = _known.get(network)
     if known is None or (known.state != state and known.traces < MOST_TRACES):
-        known = _Known(state, _traced(network, images), 1 if known is None else known.traces + 1)
+        known = _Known(state, *_traced(network, images), 1 if known is None else known.traces + 1)
         _known[network] = known
-    if known.accelerated is None or known.state != state or not _agrees(network, known.accelerated, images):
-        return network
-    return known.accelerated
+    if (
+        known.accelerated is None
+        or known.state != state
+        or not _agrees(network, known.accelerated, known.layout, images)
+    ):
+        return network, images
+    return known.accelerated, images.contiguous(memory_format=known.layout)
 
 
 def _is_float32_on_cpu(tensor: Tensor) -> bool:
@@ -95,27 +102,31 @@ def _state(network: nn.Module) -> Any:
     ]
 
 
-def _traced(network: nn.Module, images: Tensor) -> AcceleratedNetwork | None:
+def _traced(network: nn.Module, images: Tensor) -> tuple[AcceleratedNetwork | None, torch.memory_format]:
     from infoplane.acceleration.inner.convolution_timing import with_small_convolutions
     from infoplane.acceleration.inner.trace_check import traces_correctly
     from infoplane.acceleration.inner.tracing import is_mostly_convolutions, poolable_convolutions
 
+    layout = torch.channels_last
     if not traces_correctly(network, images[:CHECKED]) or not is_mostly_convolutions(network):
-        return None
+        return None, layout
     # A copy that shares all modules and tensors: a reference to the network itself would keep it alive.
     shared = copy.copy(network)
     choices = with_small_convolutions(Choices(traced=True), shared, images[:1], poolable_convolutions(shared))
-    return AcceleratedNetwork(shared, choices)
+    found = AcceleratedNetwork(shared, choices)
+    if not _agrees(network, found, layout, images):  # e.g. a network that flattens with `view`
+        layout = torch.contiguous_format
+    return found, layout
 
 
-def _agrees(network: nn.Module, accelerated: AcceleratedNetwork, images: Tensor) -> bool:
+def _agrees(network: nn.Module, accelerated: AcceleratedNetwork, layout: torch.memory_format, images: Tensor) -> bool:
     """Compare logits of a few images: the path through `forward` may depend on what `_state` does not see."""
     pixels = images[:CHECKED].detach()
     try:
         with torch.no_grad():
             expected = network(pixels.clone())
         with torch.enable_grad(), accelerated.frozen_weights():
-            found = accelerated(pixels.clone().requires_grad_()).detach()
+            found = accelerated(pixels.clone(memory_format=layout).requires_grad_()).detach()
         return bool((expected - found).abs().max() <= LOGIT_TOLERANCE * expected.abs().max())
     except Exception:  # noqa: BLE001  # the network has changed in any way; used as it is, it says what is wrong
         return False

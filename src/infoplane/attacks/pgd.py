@@ -89,9 +89,7 @@ class PGD:
             check_labels(target, len(images), name="target")
         with model_left_as_found(model, generator, images.device):
             originals = _usable_by_autograd(images.detach())
-            working = for_attack(model, originals, self.steps)
-            if working is not model:
-                originals = originals.contiguous(memory_format=torch.channels_last)
+            working, originals = for_attack(model, originals, self.steps)
             region = self.region(originals)
             start = region.random_point(generator) if self.random_start else originals.clone()
             if target is None:

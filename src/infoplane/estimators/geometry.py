@@ -15,6 +15,7 @@ from infoplane.estimators.row_products import RowProducts, SharedPieces
 from infoplane.records.short_repr import with_short_repr
 from infoplane.text import with_field_help
 
+CACHED = 2**17  # numbers of rows that are computed in float64 at a time
 LEAST_SAMPLES = 4  # with fewer, the unbiased estimator divides by zero
 
 
@@ -101,14 +102,18 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     counts = torch.bincount(classes).double()
     if len(counts) == len(classes):
         return math.nan
-    within = total = 0.0
-    for part in _centred_pieces(activations):
-        total += part.square().sum().item()
-        own = classes.to(part.device)
-        sums = torch.zeros((len(counts), part.shape[1]), dtype=torch.double, device=part.device)
-        means = sums.index_add_(0, own, part) / counts.to(part.device)[:, None]
+    within = between = 0.0
+    order, counts = torch.argsort(classes, stable=True).to(activations.device), counts.to(activations.device)
+    members = order.split([int(count) for count in counts])
+    for piece in _wide_pieces(activations):
+        first = piece[0].double()
+        means = torch.stack([_mean(piece, first, rows) for rows in members])
         # From differences: sums of squares less squares of means would lose tight classes to rounding.
-        within += (part - means[own]).square().sum().item()
+        for mean, rows in zip(means, members, strict=True):
+            within += sum(part.sub_(mean).square_().sum().item() for part in _shifted(piece, first, rows))
+        centre = counts @ means / len(classes)
+        between += (counts @ (means - centre).square()).sum().item()
+    total = within + between
     if total == 0:
         return math.nan
     return 1 - (within / (len(classes) - len(counts))) / (total / (len(classes) - 1))
@@ -126,7 +131,8 @@ def activation_norm(activations: Tensor) -> float:
     Source: definition.
     """
     check_activations(activations)
-    return math.sqrt(sum(part.square().sum().item() for part in _wide_pieces(activations)) / len(activations))
+    squares = (part.square_().sum().item() for piece in _wide_pieces(activations) for part in _shifted(piece))
+    return math.sqrt(sum(squares) / len(activations))
 
 
 def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
@@ -143,8 +149,10 @@ def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
     pieces, total = feature_pieces(activations), 0.0
     for _, piece in pieces.chunks(value_bytes=8):
         # Differences from a sample, not from the mean, are exactly 0 in a constant unit.
-        total += (piece.double() - piece[0].double()).var(dim=0, correction=0).sum().item()
-    return total / pieces.features
+        first = piece[0].double()
+        mean = _mean(piece, first)
+        total += sum(part.sub_(mean).square_().sum().item() for part in _shifted(piece, first))
+    return total / (pieces.samples * pieces.features)
 
 
 class _Product(NamedTuple):
@@ -218,11 +226,26 @@ def _ratio(cross: float, own: float, other: float) -> float:
 
 def _wide_pieces(activations: Tensor) -> Iterator[Tensor]:
     for _, piece in feature_pieces(activations).chunks(value_bytes=8):
-        yield piece.double()
+        yield piece
+
+
+def _shifted(piece: Tensor, first: Tensor | None = None, rows: Tensor | None = None) -> Iterator[Tensor]:
+    """Yield rows in float64, less the first sample, a few at a time: then they stay in the cache between operations."""
+    step = max(1, CACHED // piece.shape[1])
+    for start in range(0, len(piece) if rows is None else len(rows), step):
+        chosen = slice(start, start + step)
+        part = (piece[chosen] if rows is None else piece.index_select(0, rows[chosen])).to(torch.double, copy=True)
+        yield part if first is None else part.sub_(first)
+
+
+def _mean(piece: Tensor, first: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Return the mean of these rows, less the first sample, `(features,)`."""
+    number = len(piece) if rows is None else len(rows)
+    return torch.stack([part.sum(dim=0) for part in _shifted(piece, first, rows)]).sum(dim=0) / number
 
 
 def _centred_pieces(activations: Tensor) -> Iterator[Tensor]:
     for piece in _wide_pieces(activations):
         # The mean of equal numbers can have a rounding error; less its first sample, a constant unit is exactly 0.
-        shifted = piece - piece[0]
+        shifted = piece.double() - piece[0].double()
         yield shifted - shifted.mean(dim=0)
