@@ -45,14 +45,14 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
         same = _same_class(own, rows, columns)
         for kind, part in enumerate(parts):
             _add(sums[kind, 0], rows, columns, part.row_sums, part.column_sums)
-            null.add(kind, rows, columns, part.kernel, part.row_sums.max().item() - float(rows == columns))
+            null.add(kind, rows, columns, part.kernel, part.row_sums)
             if rows != columns:
-                null.add(kind, columns, rows, part.kernel.T, part.column_sums.max().item())
+                null.add(kind, columns, rows, part.kernel.T, part.column_sums)
             if same is not None:
                 within = part.kernel * same
                 _add(sums[kind, 1], rows, columns, within.sum(dim=1), within.sum(dim=0))
     mean_kernels = blocks.team.add_(sums) / sizes
-    blocks.team.add_(null.found)
+    blocks.team.add_(null.others)
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels
     components = torch.zeros_like(sums)
     for rows, columns, kernels in blocks:
@@ -64,7 +64,7 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
                 within = kernel * same
                 _add(components[kind, 1], rows, columns, within @ within_class[columns], within_class[rows] @ within)
     terms = ((1 - blocks.team.add_(components) / sizes) - mean_kernels.log()).cpu()
-    permuted_means = null.of_own_class(sums[:, 0]) / counts[labels]
+    permuted_means = null.of_own_class() / counts[labels]
     permuted_terms = -permuted_means.log().mean(dim=1).cpu()
     return [
         KernelTerms(all=terms[kind, 0], own_class=terms[kind, 1], permuted=permuted_terms[kind])
