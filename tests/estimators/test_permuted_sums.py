@@ -28,10 +28,10 @@ def neighbours(number: int, value: float) -> Tensor:
 KERNELS = {
     "dense": (lambda: torch.rand(SAMPLES, SAMPLES, generator=seeded()), 1e-4),
     "all equal": (lambda: torch.full((SAMPLES, SAMPLES), 0.7), 1e-6),
-    "one neighbour": (lambda: neighbours(1, 0.7), 5e-4),
-    "three neighbours": (lambda: neighbours(3, 0.7), 5e-4),
-    "seven neighbours": (lambda: neighbours(7, 0.123), 5e-4),
-    "tight clusters": (lambda: neighbours(99, 0.999), 5e-4),
+    "one neighbour": (lambda: neighbours(1, 0.7), 1e-3),
+    "three neighbours": (lambda: neighbours(3, 0.7), 1e-3),
+    "seven neighbours": (lambda: neighbours(7, 0.123), 1e-3),
+    "tight clusters": (lambda: neighbours(99, 0.999), 1e-3),
     "small": (lambda: 1e-3 * torch.rand(SAMPLES, SAMPLES, generator=seeded()), 1e-5),
     "of all sizes": (lambda: torch.exp(-20 * torch.rand(SAMPLES, SAMPLES, generator=seeded())), 1e-4),
     "above 1": (lambda: torch.exp(3 * torch.randn(SAMPLES, SAMPLES, generator=seeded())).clamp(max=500), 2e-4),
@@ -45,7 +45,7 @@ def summed(kernel: Tensor, permuted: Tensor, classes: int, blocks: int = 1) -> T
     for rows in parts:
         for columns in parts:
             part = kernel[rows, columns]
-            sums.add(0, rows, columns, part, part.sum(dim=1))
+            sums.add(rows, columns, [part], [part.sum(dim=1)])
     return sums.of_own_class()[0]
 
 

@@ -45,12 +45,12 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
         same = _same_class(own, rows, columns)
         for kind, part in enumerate(parts):
             _add(sums[kind, 0], rows, columns, part.row_sums, part.column_sums)
-            null.add(kind, rows, columns, part.kernel, part.row_sums)
-            if rows != columns:
-                null.add(kind, columns, rows, part.kernel.T, part.column_sums)
             if same is not None:
                 within = part.kernel * same
                 _add(sums[kind, 1], rows, columns, within.sum(dim=1), within.sum(dim=0))
+        null.add(rows, columns, [part.kernel for part in parts], [part.row_sums for part in parts])
+        if rows != columns:
+            null.add(columns, rows, [part.kernel.T for part in parts], [part.column_sums for part in parts])
     mean_kernels = blocks.team.add_(sums) / sizes
     blocks.team.add_(null.others)
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels

@@ -224,7 +224,7 @@ class _Mixture:
         sums = self._sums[:, rows] = _all_and_own(by_half.sum(dim=2), of.own[rows])
         in_own_half = by_half.gather(2, of.half[rows, None, None].expand(-1, classes, 1)).squeeze(2)
         self._half_sums[:, rows] = _all_and_own(in_own_half, of.own[rows])
-        self._null.add(0, rows, slice(0, len(of.own)), kernel, sums[0].float())
+        self._null.add(rows, slice(0, len(of.own)), [kernel], [sums[0].float()])
         weights = torch.cat([sums[0, :, None].reciprocal(), of.one_hot[rows] / sums[1, :, None]], dim=1)
         self._components += weights.T @ kernel
 
