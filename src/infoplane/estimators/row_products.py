@@ -12,6 +12,7 @@ from infoplane.checks import check_activations
 from infoplane.estimators.features import FeaturePieces
 
 BLOCK = 512  # samples; larger blocks waste more of the diagonal, smaller ones slow the products down
+STEPS = 4  # in which blocks on the diagonal are computed: each leaves out what an earlier one has
 CACHED = 2**17  # numbers of rows that are centred at a time
 STORAGE_BYTES = 256 * 2**20  # for numbers kept between passes, and the same again for current products
 
@@ -134,11 +135,24 @@ def products_of_rows(
     for columns, piece in pieces.chunks():
         part = centred_rows(piece, order[first:], norms)
         for i, j in pairs:
+            x, y = part[sides[i]], part[sides[j]]
             if columns.start == 0:
-                products[i, j] = part[sides[i]] @ part[sides[j]].T
-            else:
-                products[i, j].addmm_(part[sides[i]], part[sides[j]].T)
+                products[i, j] = x.new_zeros((len(x), len(y))) if i == j else x @ y.T
+            elif i != j:
+                products[i, j].addmm_(x, y.T)
+            if i == j:
+                _add_upper_part(products[i, j], x)
+    for i, j in pairs:
+        if i == j:
+            products[i, j] = products[i, j].triu() + products[i, j].triu(1).T
     return RowProducts(order, list(blocks), products, norms)
+
+
+def _add_upper_part(products: Tensor, rows: Tensor) -> None:
+    """Add the products of rows with each other on and above the diagonal, and some below it."""
+    step = max(1, math.ceil(len(rows) / STEPS))
+    for start in range(0, len(rows), step):
+        products[start : start + step, start:].addmm_(rows[start : start + step], rows[start:].T)
 
 
 def centred_rows(piece: Tensor, order: Tensor, norms: Tensor | None = None) -> Tensor:
