@@ -7,6 +7,7 @@ from torch import Tensor
 
 from infoplane.estimators.pairwise import KernelBlocks, fourth_power
 from infoplane.estimators.permuted_sums import PermutedSums
+from infoplane.estimators.precision import fastest_type
 
 
 class KernelTerms(NamedTuple):
@@ -40,7 +41,7 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
 
     kinds = 2 * len(blocks.noise_variances)
     sums = torch.zeros((kinds, *sizes.shape), dtype=torch.double, device=device)
-    null = PermutedSums(labels, len(counts), kinds)
+    null = PermutedSums(labels, len(counts), kinds, fastest_type(device))
     for rows, columns, parts in blocks.summed():
         same = _same_class(own, rows, columns)
         for kind, part in enumerate(parts):

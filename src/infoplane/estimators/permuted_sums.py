@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from infoplane.estimators.precision import fastest_type
-
 PRODUCT_COLUMNS = 4096  # one-hot columns per product, so that many permutations of many classes fit memory
 INDICATOR_BYTES = 64 * 2**20  # one-hot columns of all samples that are kept between blocks
 NEGLIGIBLE = 1e-6  # of a sample's own kernel: sums below it, of one block, are left out
@@ -15,8 +13,8 @@ NEGLIGIBLE = 1e-6  # of a sample's own kernel: sums below it, of one block, are 
 class PermutedSums:
     """Sums of each sample's kernels over its own class, for permuted labels.
 
-    Where the processor multiplies bfloat16 faster, kernels are rounded to it. Only their differences from the mean of
-    a row of the block are: the mean counts as often as the own class has samples in the block, a sample's own kernel of
+    Kernels of at most 1 may be rounded to bfloat16, which some processors multiply faster. Only their differences from
+    the mean of a row of the block are: the mean counts as often as the own class has samples in the block, a sample's own kernel of
     1 is added exactly, and the rounding of the differences, whose sum is 0, is taken off in equal shares. The mean over
     samples of the logarithms of the sums changes by less than 1e-4 nats where kernels differ, and by less than 1e-3 in
     the worst case, many samples with a few equal kernels.
@@ -25,11 +23,11 @@ class PermutedSums:
         labels: `(samples, permutations)` class numbers.
         classes: number of classes.
         kinds: number of kernels of each pair of samples.
+        dtype: of the products.
     """
 
-    def __init__(self, labels: Tensor, classes: int, kinds: int) -> None:
-        self._labels, self._classes = labels, classes
-        self._type = fastest_type(labels.device)
+    def __init__(self, labels: Tensor, classes: int, kinds: int, dtype: torch.dtype = torch.float) -> None:
+        self._labels, self._classes, self._type = labels, classes, dtype
         self.others = torch.zeros((kinds, *labels.shape), dtype=torch.double, device=labels.device)
         self._counted: dict[tuple[int, int, int], Tensor] = {}
         self._indicators: Tensor | None = None  # (samples, permutations, classes)

@@ -76,22 +76,23 @@ def _by_products(
         2.0**-24 * (ROUNDING * largest / one + PROJECTION_ROUNDING * math.sqrt(largest / one))
         for one in noise_variances
     ]
+    everyone, drawn = slice(0, pieces.samples), generator.get_state()
     for group in _groups_of_blocks(products.blocks, pieces.samples):
-        began = generator.get_state()
         start, stop = products.blocks[group[0]].start, products.blocks[group[-1]].stop
         projections = torch.zeros((stop - start, pieces.samples), device=pieces.device)
+        generator.set_state(drawn)  # the noise of a sample does not depend on the order
         for _, piece in pieces.chunks():
             part = centred_rows(piece, order)
-            projections.addmm_(_normal(slice(start, stop), part.shape[1], part.dtype, part.device, generator), part.T)
+            noise = _normal(everyone, part.shape[1], part.dtype, part.device, generator)
+            projections.addmm_(noise[order[start:stop]], part.T)
         for block in group:
             rows = products.blocks[block]
             squared = products.rows(block).mul_(-2).add_(norms[rows, None].float()).add_(norms.float())
             along = projections[rows.start - start : rows.stop - start]
             ratios = _log_ratios(rows, squared, along, noise_variances)
             if not all(map(_harmless, ratios, errors)):
-                replay = generator.clone_state()
-                replay.set_state(began)
-                ratios = _precisely(pieces, order, rows, slice(start, stop), norms, noise_variances, replay)
+                generator.set_state(drawn)
+                ratios = _precisely(pieces, order, rows, noise_variances, generator)
             yield rows, ratios
 
 
@@ -107,25 +108,19 @@ def _groups_of_blocks(blocks: Sequence[slice], samples: int) -> Iterator[list[in
 
 
 def _precisely(
-    pieces: FeaturePieces,
-    order: Tensor,
-    rows: slice,
-    group: slice,
-    norms: Tensor,
-    noise_variances: Sequence[float],
-    replay: torch.Generator,
+    pieces: FeaturePieces, order: Tensor, rows: slice, noise_variances: Sequence[float], generator: torch.Generator
 ) -> list[Tensor]:
-    """Return in float64 what `_by_products` returns for a block, with the noise that it drew for the whole group."""
+    """Return in float64 what `_by_products` returns for a block, with the same noise."""
     products, projections = _zeros(rows, pieces), _zeros(rows, pieces)
-    exact = torch.zeros_like(norms)
+    norms = torch.zeros(pieces.samples, dtype=torch.double, device=pieces.device)
     for _, piece in pieces.chunks():
         part = piece.index_select(0, order).double()
         part -= part.mean(dim=0)
-        noise = _normal(group, part.shape[1], torch.float, part.device, replay)
+        noise = _normal(slice(0, pieces.samples), part.shape[1], torch.float, part.device, generator)
         products.addmm_(part[rows], part.T)
-        projections.addmm_(noise[rows.start - group.start : rows.stop - group.start].double(), part.T)
-        exact += part.square().sum(dim=1)
-    return _log_ratios(rows, _squared(rows, products, exact), projections, noise_variances)
+        projections.addmm_(noise[order[rows]].double(), part.T)
+        norms += part.square().sum(dim=1)
+    return _log_ratios(rows, _squared(rows, products, norms), projections, noise_variances)
 
 
 def _harmless(ratios: Tensor, error: float) -> bool:
