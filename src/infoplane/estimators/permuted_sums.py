@@ -14,10 +14,10 @@ class PermutedSums:
     """Sums of each sample's kernels over its own class, for permuted labels.
 
     Kernels of at most 1 may be rounded to bfloat16, which some processors multiply faster. Only their differences from
-    the mean of a row of the block are: the mean counts as often as the own class has samples in the block, a sample's own kernel of
-    1 is added exactly, and the rounding of the differences, whose sum is 0, is taken off in equal shares. The mean over
-    samples of the logarithms of the sums changes by less than 1e-4 nats where kernels differ, and by less than 1e-3 in
-    the worst case, many samples with a few equal kernels.
+    the mean of a row of the block are rounded. That mean counts as often as the own class has samples in the block, a
+    sample's own kernel of 1 is added exactly, and the rounding of the differences, whose sum is 0, is taken off in
+    equal shares. The mean over samples of the logarithms of the sums changes by less than 1e-4 nats where kernels
+    differ, and by less than 1e-3 in the worst case, many samples with a few equal kernels.
 
     Args:
         labels: `(samples, permutations)` class numbers.
