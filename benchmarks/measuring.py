@@ -3,7 +3,8 @@
     INFOPLANE_DATA=... python benchmarks/measuring.py [epoch] [thorough] [attacks] [kde] [--without-decoders]
 
 Without a name, all parts. Every number is a ratio to M, one float32 product `x @ x.T` of 5,000 x 16,384 in the same
-process. Each part takes turns with M, and the least time of `TURNS` turns counts.
+process. Each part takes turns with M, and the least time of `TURNS` turns counts. With OMP_NUM_THREADS=1, times are
+processor times, which other work on the machine changes little.
 
 - epoch, thorough: `InformationPlane.measure` of LeNet-5 on 5,000 test images of MNIST, original and attacked by PGD-7,
   five layers, after `UPDATES` updates of normal training; split by instrument.
@@ -36,11 +37,16 @@ from infoplane.models import LeNet5, construct
 EXAMPLES, UPDATES, TURNS, BATCH = 5_000, 200, 3, 250
 
 
+def now() -> float:
+    """Wall time; of a single thread its processor time, which other work on the machine changes little."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Wall time of a call."""
-    began = time.perf_counter()
+    began = now()
     work()
-    return time.perf_counter() - began
+    return now() - began
 
 
 class Clock:
@@ -52,9 +58,9 @@ class Clock:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Add the time of the block to a part."""
-        began = time.perf_counter()
+        began = now()
         yield
-        self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began
+        self.spent[name] = self.spent.get(name, 0.0) + now() - began
 
     def function(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, timed."""
