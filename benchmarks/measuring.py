@@ -1,10 +1,10 @@
 """Time what measuring costs: an epoch of the MNIST study by instrument, attacks, and KDE, in one process.
 
-    INFOPLANE_DATA=... python benchmarks/measuring.py [epoch] [thorough] [attacks] [kde] [--without-decoders]
+    INFOPLANE_DATA=... python benchmarks/measuring.py [epoch] [thorough] [attacks] [kde] [--without-decoders] [--quick]
 
-Without a name, all parts. Every number is a ratio to M, one float32 product `x @ x.T` of 5,000 x 16,384 in the same
-process. Each part takes turns with M, and the least time of `TURNS` turns counts. With OMP_NUM_THREADS=1, times are
-processor times, which other work on the machine changes little.
+Without a name, all parts; quick takes one turn. Every number is a ratio to M, one float32 product `x @ x.T` of
+5,000 x 16,384 in the same process. Each part takes turns with M, and the least time of `TURNS` turns counts. With
+OMP_NUM_THREADS=1, times are processor times, which other work on the machine changes little.
 
 - epoch, thorough: `InformationPlane.measure` of LeNet-5 on 5,000 test images of MNIST, original and attacked by PGD-7,
   five layers, after `UPDATES` updates of normal training; split by instrument.
@@ -35,6 +35,7 @@ from infoplane.measuring import layer as measured_layer
 from infoplane.models import LeNet5, construct
 
 EXAMPLES, UPDATES, TURNS, BATCH = 5_000, 200, 3, 250
+QUICK = "--quick" in sys.argv[1:]
 
 
 def now() -> float:
@@ -134,7 +135,7 @@ def epochs(product: Callable[[], float], *, thorough: bool, decoders: bool) -> N
         decoding = instruments.INSTRUMENTS[0]
         instruments.INSTRUMENTS = (replace(decoding, measure=lambda _: iter(())), *instruments.INSTRUMENTS[1:])
     least: dict[str, float] = {}
-    for turn in range(TURNS - thorough):
+    for turn in range(1 if QUICK else TURNS - thorough):
         clock = Clock()
         measured = plane.InformationPlane(images, labels, attack=attack)
         with split_by_instrument(clock), clock.part("all"):
@@ -172,7 +173,7 @@ def attacks(name: str) -> None:
     }
     losses = {way: F.cross_entropy(model(torch.cat(work())), labels).item() for way, work in ways.items()}
     least = dict.fromkeys(ways, float("inf"))
-    for _ in range(5):
+    for _ in range(2 if QUICK else 5):
         for way, work in ways.items():
             least[way] = min(least[way], seconds(work))
     print(f"\n{name}: PGD-{STEPS} on {len(images)} images, {BATCH} at a time")
@@ -184,7 +185,7 @@ def kde(product: Callable[[], float]) -> None:
     """Print the cost of KDE."""
     points, labels = layer(EXAMPLES, 16_384)
     least = unit = float("inf")
-    for _ in range(TURNS):
+    for _ in range(1 if QUICK else TURNS):
         unit = min(unit, product())
         least = min(least, seconds(lambda: kde_information(points, labels, noise_variance=0.1)))
     print(f"\nkde, 5,000 x 16,384: {least / unit:.2f} M")
