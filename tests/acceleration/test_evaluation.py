@@ -47,8 +47,10 @@ def test_attacked_images_agree_with_the_plain_way(attack, model, size, channels)
     fast = attack(network, images, labels, generator=seeded())
     plain = plainly(attack, network, images, labels)
     changes = [(one - images).flatten(1).double() for one in (fast, plain)]
-    # Rounding turns the sign of some gradients near 0: the directions agree as those of training do.
-    assert F.cosine_similarity(*changes).min() > 0.99
+    # Rounding turns the sign of some gradients near 0, and later steps follow: as for the ways of training, 0.9.
+    cosines = F.cosine_similarity(*changes)
+    assert cosines.min() > 0.9
+    assert cosines.median() > 0.9999
     losses = [F.cross_entropy(network(one), labels).item() for one in (fast, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
     assert fast.stride() == images.stride()

@@ -104,7 +104,7 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
         return math.nan
     within = between = 0.0
     order, counts = torch.argsort(classes, stable=True).to(activations.device), counts.to(activations.device)
-    members = order.split([int(count) for count in counts])
+    members = order.tensor_split(counts.cumsum(dim=0)[:-1].long().tolist())
     for piece in _wide_pieces(activations):
         first = piece[0].double()
         means = torch.stack([_mean(piece, first, rows) for rows in members])

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -71,11 +72,11 @@ def estimated_seconds(
     few, own = images[drawn], labels[drawn]
     batch, known = as_pixels(few[:BATCH], memory_format(model)), own[:BATCH]
     one_image = gather_activations(model, batch[:1], layers, batch_size=1)
-    passes = 2 * (1 + len(attacks)) * _seconds(lambda: gather_activations(model, batch, layers, batch_size=BATCH))
+    timed = partial(_seconds, images.device)
+    passes = 2 * (1 + len(attacks)) * timed(partial(gather_activations, model, batch, layers, batch_size=BATCH))
     draws = seeded_generator(0, "cost", device=images.device)
     attacking = sum(
-        _seconds(lambda attack=attack: apply_attack(attack, model, batch, known, generator=draws))
-        for attack in attacks.values()
+        timed(partial(apply_attack, attack, model, batch, known, generator=draws)) for attack in attacks.values()
     )
     by_batch = (passes + attacking) * len(images) / len(batch)
     _, first = next(layer_activations(model, few, layers[:1]))
@@ -98,7 +99,8 @@ def _of_layers(
     for features in (min(NARROW, first.shape[1]), first.shape[1]):
         taken = [
             _seconds(
-                lambda n=n, features=features: _measure(first[:n, :features], labels[:n], settings, thorough),
+                first.device,
+                partial(_measure, first[:n, :features], labels[:n], settings, thorough),
                 calls=1 if thorough else 2,
             )
             for n in numbers
@@ -134,14 +136,14 @@ def _measure(activations: Tensor, labels: Tensor, settings: MeasurementConfig, t
     measure_layer(outputs, _FACTS)
 
 
-def _seconds(work: Callable[[], object], calls: int = 2) -> float:
+def _seconds(device: torch.device, work: Callable[[], object], calls: int = 2) -> float:
     """Return the shortest time of some calls: the first may load code."""
     taken = []
     for _ in range(calls):
         began = time.perf_counter()
         work()
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - began)
     return min(taken)
 
