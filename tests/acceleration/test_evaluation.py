@@ -117,7 +117,8 @@ def test_a_replaced_layer_is_used():
     network, (images, labels) = lenet(), digits()
     attack = LinfPGD(epsilon=0.1, steps=STEPS)
     attack(network, images, labels, generator=seeded())
-    network.fc3 = construct(lambda: nn.Linear(84, 10), seed=5)
+    network.fc3 = construct(lambda: nn.Linear(84, 10), seed=5).eval()
+    assert is_faster(network, images)
     attacked = attack(network, images, labels, generator=seeded())
     torch.testing.assert_close(attacked, plainly(attack, network, images, labels), atol=0.02, rtol=0)
 

@@ -41,7 +41,7 @@ def linear_cka(x: Tensor | SharedPieces, y: Tensor | SharedPieces) -> CentredKer
     With K = X X^T and L = Y Y^T of centred features, CKA = <K, L> / (|K| |L|) in Frobenius products. The debiased
     value replaces each product by the unbiased estimator of HSIC. If both layers have fewer features than samples, the
     products are computed between features, otherwise between samples. If other estimators have left the products
-    between samples in `SharedPieces`, these are used: they are float32, which changes the values by less than 1e-5.
+    between samples in `SharedPieces`, these are used: they are float32, which changes the values by less than 1e-6.
 
     Args:
         x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; at least 4 samples.
