@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infoplane.estimators.pairwise import KernelBlocks, fourth_power
+from infoplane.estimators.pairwise import KernelBlocks
 from infoplane.estimators.permuted_sums import PermutedSums
 from infoplane.estimators.precision import fastest_type
 
@@ -56,9 +56,9 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
     blocks.team.add_(null.others)
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels
     components = torch.zeros_like(sums)
-    for rows, columns, kernels in blocks:
+    for rows, columns, kernels in blocks.both_kinds():
         same = _same_class(own, rows, columns)
-        for kind, kernel in enumerate(one for lower in kernels for one in (lower, fourth_power(lower))):
+        for kind, kernel in enumerate(kernels):
             whole, within_class = inverses[kind]
             _add(components[kind, 0], rows, columns, kernel @ whole[columns], whole[rows] @ kernel)
             if same is not None:

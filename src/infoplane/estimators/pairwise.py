@@ -12,7 +12,7 @@ from infoplane.estimators import row_products
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.row_products import ROUNDING, Pair, SharedPieces, blocks_of, pairs_of, products_of_rows
 
-NARROW = 256  # up to this many features, float64 costs almost nothing
+NARROW = 32  # up to this many features, float64 costs almost nothing
 TOLERANCE = 5e-4  # nats: largest mean change of the samples' log-sums by the rounding of one block
 # exp(-21.5) is negligible beside a sample's own 1, and its fourth power is no denormal number, which would be slow.
 LARGEST_EXPONENT = 21.5
@@ -70,30 +70,35 @@ class KernelBlocks:
         # Exponents are those of the smallest noise variance; larger ones scale them down.
         self._width = 8 * min(noise_variances)
         self._shrinking = [min(noise_variances) / variance for variance in noise_variances]
-        self._stored: dict[Pair, list[Tensor]] = {}  # kernels at each noise variance, or the exponents alone
+        self._stored: dict[Pair, list[Tensor]] = {}  # kernels of both kinds at each noise variance, or exponents alone
 
     def __iter__(self) -> Iterator[tuple[slice, slice, list[Tensor]]]:
+        for rows, columns, kernels in self.both_kinds():
+            yield rows, columns, kernels[::2]
+
+    def both_kinds(self) -> Iterator[tuple[slice, slice, list[Tensor]]]:
+        """Yield rows, columns and both kinds of kernels at the first noise variance, at the second, and so on."""
         if not self._stored:
             for rows, columns, kinds in self.summed():
-                yield rows, columns, [kind.kernel for kind in kinds[::2]]
+                yield rows, columns, [kind.kernel for kind in kinds]
             return
-        exponents_alone = len(self._shrinking) > 1 and len(next(iter(self._stored.values()))) == 1
         for (i, j), stored in self._stored.items():
             kernels = stored
-            if exponents_alone:
-                kernels = [_kernel(stored[0], factor, diagonal=i == j) for factor in self._shrinking]
+            if len(stored) == 1:
+                lower = [_kernel(stored[0], factor, diagonal=i == j) for factor in self._shrinking]
+                kernels = [kind for kernel in lower for kind in (kernel, fourth_power(kernel))]
             yield self.blocks[i], self.blocks[j], kernels
 
     def summed(self) -> Iterator[tuple[slice, slice, list[Kind]]]:
-        """Yield rows, columns and both kinds of kernels at the first noise variance, at the second, and so on."""
+        """Yield what `both_kinds` does, with the sums of rows and columns."""
         triangle = sum(4 * self._size(pair) for pair in self.pairs)
-        keep_kernels = len(self._shrinking) * triangle <= row_products.STORAGE_BYTES
+        keep_kernels = 2 * len(self._shrinking) * triangle <= row_products.STORAGE_BYTES
         keep = triangle <= row_products.STORAGE_BYTES
         fresh: dict[Pair, list[Tensor]] = {}
         ways: list[tuple[int, Exponents]] = [(4, self._products), (8, self._precise_products), (8, self._differences)]
         for pair, exponents, kinds in self._settled(self.pairs, ways[self.pieces.features <= NARROW :]):
             if keep:
-                fresh[pair] = [kind.kernel for kind in kinds[::2]] if keep_kernels else [exponents]
+                fresh[pair] = [kind.kernel for kind in kinds] if keep_kernels else [exponents]
             yield self.blocks[pair[0]], self.blocks[pair[1]], kinds
         self._stored = fresh
 
@@ -159,17 +164,18 @@ class KernelBlocks:
 
     def _precise_products(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Tensor, float]]:
         """Yield exponents from float64 products of rows, each block around its own centre."""
-        products = self._zeros(pairs)
-        norms = {
-            pair: [torch.zeros_like(matrix[:, 0]), torch.zeros_like(matrix[0])] for pair, matrix in products.items()
-        }
+        products: dict[Pair, Tensor] = {}
+        norms: dict[Pair, list[Tensor]] = {}
         for _, piece in self.pieces.chunks():
             for pair in pairs:
                 x, y = self._sides(piece, pair)
                 centre = (x.mean(dim=0) + y.mean(dim=0)) / 2
-                for norm, side in zip(norms[pair], (x, y), strict=True):
-                    norm += side.sub_(centre).square().sum(dim=1)
-                products[pair].addmm_(x, y.T)
+                own = [side.sub_(centre).square().sum(dim=1) for side in (x, y)]
+                if pair not in products:
+                    products[pair], norms[pair] = x @ y.T, own
+                else:
+                    products[pair].addmm_(x, y.T)
+                    norms[pair] = [norm + more for norm, more in zip(norms[pair], own, strict=True)]
         for pair in pairs:
             x_norms, y_norms = norms[pair]
             error = ROUNDING * 2.0**-53 * (x_norms.max().item() + y_norms.max().item()) / self._width
