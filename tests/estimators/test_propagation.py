@@ -24,10 +24,9 @@ def in_order(samples: int) -> Tensor:
     return torch.arange(samples)
 
 
-def by_products(pieces: FeaturePieces, noise_variances, generator, order):
+def by_products(pieces: SharedPieces, noise_variances, generator, order):
     """As for layers that are wider than `NARROW`."""
-    shared = SharedPieces(pieces.piece(slice(0, pieces.features)))
-    return propagation._by_products(shared, shared.row_products(order), noise_variances, generator)
+    return propagation._by_products(pieces, pieces.row_products(order), noise_variances, generator)
 
 
 def information(points: Tensor, noise_variance: float = 1.0, seed: int = 0):
@@ -57,7 +56,7 @@ def test_ratios_have_the_moments_of_a_propagated_sample(way, features):
     """For z ~ N(0, I), row i is normal with means -d_ij / 2s^2 and covariances (h_i - h_j).(h_i - h_k) / s^2."""
     points = torch.randn(6, features, generator=seeded(1), dtype=torch.double) * (2 / features) ** 0.5
     noise_variance, draws, generator = 0.7, 4000, seeded(2)
-    given = feature_pieces(points), [noise_variance]
+    given = SharedPieces(points), [noise_variance]
     ratios = torch.stack([all_ratios(way(*given, generator, in_order(6))) for _ in range(draws)]).double()
     differences = points[:, None] - points
     squared = differences.square().sum(dim=2)
