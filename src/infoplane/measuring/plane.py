@@ -203,14 +203,11 @@ class InformationPlane:
                 called equally often for all images, or has an output that is not finite. The message names the layer.
         """
         records = PlaneRecords([], [], [])
-        decided = self._team.tell(
-            self._budget.decide(
-                epoch,
-                thorough=thorough,
-                needed=final or distorted is not None,
-                estimate=lambda: self.estimate(model),
-            )
+        decided = self._budget.decide(
+            epoch, thorough=thorough, needed=final or distorted is not None, estimate=lambda: self.estimate(model)
         )
+        if self._budget.share is not None:
+            decided = self._team.tell(decided)
         if decided is None:
             return records
         thorough = decided
