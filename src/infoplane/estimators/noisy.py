@@ -78,8 +78,9 @@ def noisy_information(
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces, read
-            once or, with fewer features than samples, once more for every block of at most 512 samples. At most 20,000
-            samples if there are as many features or more: two `(samples, samples)` float64 matrices are held then.
+            twice for up to 11,000 samples; for more samples once or, with fewer features than samples, once more for
+            every block of at most 512 samples. At most 20,000 samples if there are as many features or more: two
+            `(samples, samples)` float64 matrices are held then.
         labels: `(samples,)` integers.
         noise_variance: positive, in squared activation units.
         generator: source of the permutations and of the noise, which does not depend on their number.
@@ -129,8 +130,8 @@ def noisy_sweep(
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
     # KDE takes samples in the order of their classes: then the products of wide layers serve both.
-    shared = isinstance(pieces, SharedPieces) and pieces.features > NARROW
-    order = torch.argsort(classes, stable=True) if shared else torch.arange(pieces.samples)
+    narrow = pieces.features <= NARROW
+    order = torch.arange(pieces.samples) if narrow else torch.argsort(classes, stable=True)
     samples = _Samples(classes[order], halves(classes)[order], permuted[:, order], pieces.device)
     mixtures = [_Mixture(samples) for _ in noise_variances]
     with torch.no_grad(), exact_products(pieces.device):

@@ -10,7 +10,15 @@ from torch import Tensor
 from infoplane.distributed.team import ALONE, Team
 from infoplane.estimators import row_products
 from infoplane.estimators.features import FeaturePieces
-from infoplane.estimators.row_products import ROUNDING, Pair, SharedPieces, blocks_of, pairs_of, products_of_rows
+from infoplane.estimators.row_products import (
+    ROUNDING,
+    Pair,
+    SharedPieces,
+    blocks_of,
+    fits,
+    pairs_of,
+    products_of_rows,
+)
 
 NARROW = 32  # up to this many features, float64 costs almost nothing
 TOLERANCE = 5e-4  # nats: largest mean change of the samples' log-sums by the rounding of one block
@@ -143,13 +151,11 @@ class KernelBlocks:
 
     def _products(self, pairs: list[Pair]) -> Iterator[tuple[Pair, Tensor, float]]:
         """Yield exponents from float32 products of rows around their common centre."""
-        found = None
-        if isinstance(self.pieces, SharedPieces) and self.team is ALONE:
-            found = self.pieces.row_products(self.order)
-        if shared := found is not None:
-            first = 0
+        first = 0
+        if isinstance(self.pieces, SharedPieces) and self.team is ALONE and fits(self.samples):
+            found, shared = self.pieces.row_products(self.order), True
         else:
-            found = products_of_rows(self.pieces, self.order, self.blocks, pairs)
+            found, shared = products_of_rows(self.pieces, self.order, self.blocks, pairs), False
             first = self.blocks[pairs[0][0]].start
         norms = found.norms / self._width
         sides = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from infoplane.estimators import row_products
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.pairwise import NARROW, TOLERANCE
-from infoplane.estimators.row_products import ROUNDING, RowProducts, SharedPieces, centred_rows
+from infoplane.estimators.row_products import ROUNDING, RowProducts, SharedPieces, all_products, centred_rows, fits
 
 BLOCK = 512  # samples propagated at a time
 BLOCK_BYTES = 64 * 2**20  # size of one float64 matrix of such a block and all samples
@@ -31,13 +31,14 @@ def log_ratios(
     G = H H^T, the centred Gram matrix. One draw of z serves all noise variances. Each sample has its own draw: one
     draw shared by all samples is unbiased too, but its error is ten times as large.
 
-    For `SharedPieces` of more than `NARROW` features, products are float32 where rounding changes the log of a sample's
-    sum by at most `TOLERANCE` on average over a block, else float64. Other pieces are computed in float64: with fewer
-    features than samples from z itself, otherwise from g_i ~ N(0, G), drawn as L xi with G = L L^T.
+    For more than `NARROW` features and up to 11,000 samples, whose products fit, products are float32 where rounding
+    changes the log of a sample's sum by at most `TOLERANCE` on average over a block, else float64. All else is computed
+    in float64: with fewer features than samples from z itself, otherwise from g_i ~ N(0, G), drawn as L xi with
+    G = L L^T.
 
     Args:
-        pieces: activations `(samples, features)`; read once if there are at least as many features as samples, else
-            once for each slice.
+        pieces: activations `(samples, features)`; read twice where the products fit; else once if there are at least as
+            many features as samples, or once for each slice.
         noise_variances: positive, in squared activation units.
         generator: source of the noise.
         order: `(samples,)` a permutation of the samples.
@@ -47,14 +48,12 @@ def log_ratios(
         order, `(rows, samples)`, until all samples are done.
 
     Raises:
-        ValueError: the products of `SharedPieces` do not fit, and there are more than `LARGEST_GRAM` samples and at
-            least as many features.
+        ValueError: there are more than `LARGEST_GRAM` samples and at least as many features.
     """
     order = order.to(pieces.device)
-    if isinstance(pieces, SharedPieces) and pieces.features > NARROW:
-        products = pieces.row_products(order)
-        if products is not None:
-            return _by_products(pieces, products, noise_variances, generator)
+    if pieces.features > NARROW and fits(pieces.samples):
+        products = pieces.row_products(order) if isinstance(pieces, SharedPieces) else all_products(pieces, order)
+        return _by_products(pieces, products, noise_variances, generator)
     if pieces.features >= pieces.samples > LARGEST_GRAM:
         raise ValueError(
             f"activations must have at most {LARGEST_GRAM} samples, or fewer features than samples, for exact noise, "

@@ -86,14 +86,14 @@ class SharedPieces(FeaturePieces):
         """Return the features `columns`, `(samples, width)`. Do not modify the result."""
         return self.activations[:, columns]  # checked as a whole
 
-    def row_products(self, order: Tensor) -> RowProducts | None:
-        """Return all products in this order; None if they do not fit."""
-        if 2 * self.samples * self.samples > STORAGE_BYTES:
-            return None
-        if self._kept is None or not torch.equal(self._kept.order, order):
-            blocks = blocks_of(self.samples)
-            object.__setattr__(self, "_kept", products_of_rows(self, order, blocks, pairs_of(blocks)))
-        return self._kept
+    def row_products(self, order: Tensor) -> RowProducts:
+        """Return all products in this order; keep them if they fit."""
+        if self._kept is not None and torch.equal(self._kept.order, order):
+            return self._kept
+        found = all_products(self, order)
+        if fits(self.samples):
+            object.__setattr__(self, "_kept", found)
+        return found
 
     def forget_products(self) -> None:
         """Free the memory of the products."""
@@ -103,6 +103,17 @@ class SharedPieces(FeaturePieces):
         """Return the products that both keep, if they do, of the same samples in one order."""
         one, two = self._kept, other._kept
         return (one, two) if one is not None and two is not None and torch.equal(one.order, two.order) else None
+
+
+def fits(samples: int) -> bool:
+    """Return whether all products of so many samples fit `STORAGE_BYTES`."""
+    return 2 * samples * samples <= STORAGE_BYTES
+
+
+def all_products(pieces: FeaturePieces, order: Tensor) -> RowProducts:
+    """Return the products of all pairs of rows in this order."""
+    blocks = blocks_of(pieces.samples)
+    return products_of_rows(pieces, order, blocks, pairs_of(blocks))
 
 
 def blocks_of(samples: int) -> list[slice]:
