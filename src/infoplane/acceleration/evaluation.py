@@ -44,8 +44,6 @@ def computed_as_chosen() -> Iterator[None]:
 def for_attack(network: nn.Module, images: Tensor, steps: int) -> tuple[nn.Module, Tensor]:
     """Return a network that computes the same in float32 with faster gradients to the images, or `network` itself.
 
-    The images are returned in the memory format in which that network is fastest.
-
     The faster network is a traced program (docs/acceleration.md). It is used on a CPU, in evaluation mode, for float32
     images and weights, without autocast and hooks, where most of the network's operations have one in the program, and
     where the program agrees with the network on a few images. Which convolutions it computes row by row follows from
@@ -55,6 +53,9 @@ def for_attack(network: nn.Module, images: Tensor, steps: int) -> tuple[nn.Modul
         network: any module from images to logits; left as it was.
         images: `(batch, channels, height, width)`.
         steps: number of input gradients of each image.
+
+    Returns:
+        The network, and the images in the memory format in which it is fastest.
     """
     if (
         _plain.get()
@@ -110,10 +111,13 @@ def _traced(network: nn.Module, images: Tensor) -> tuple[AcceleratedNetwork | No
     layout = torch.channels_last
     if not traces_correctly(network, images[:CHECKED]) or not is_mostly_convolutions(network):
         return None, layout
-    # A copy that shares all modules and tensors: a reference to the network itself would keep it alive.
-    shared = copy.copy(network)
-    choices = with_small_convolutions(Choices(traced=True), shared, images[:1], poolable_convolutions(shared))
-    found = AcceleratedNetwork(shared, choices)
+    try:
+        # A copy that shares all modules and tensors: a reference to the network itself would keep it alive.
+        shared = copy.copy(network)
+        choices = with_small_convolutions(Choices(traced=True), shared, images[:1], poolable_convolutions(shared))
+        found = AcceleratedNetwork(shared, choices)
+    except Exception:  # noqa: BLE001  # a network may refuse to be copied in any way
+        return None, layout
     if not _agrees(network, found, layout, images):  # e.g. a network that flattens with `view`
         layout = torch.contiguous_format
     return found, layout
