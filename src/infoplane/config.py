@@ -174,6 +174,9 @@ class MeasurementConfig(_Frozen):
     thorough_epochs: int = Field(12, ge=0)
     """Decoders and the Monte Carlo value between the KDE bounds, which cost more, are taken at about this many epochs:
     0, logarithmically spaced ones, and the last."""
+    budget: Annotated[float, Field(gt=0)] | None = None
+    """Largest share of the time of training that measuring may take, say 0.25: fewer epochs are measured, evenly spaced
+    by a short timing at the start. By default epochs are measured however long that takes."""
 
     @field_validator("decoders")
     @classmethod

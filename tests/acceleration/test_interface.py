@@ -36,8 +36,16 @@ def names_from(room: str, source: str) -> set[str]:
     return {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
 
 
-def test_the_interface_is_candidates_and_wrap_with_their_types():
-    assert set(acceleration.__all__) == {"PLAIN", "AcceleratedNetwork", "Choices", "candidates", "wrap"}
+def test_the_interface_is_the_ways_of_computing_with_their_types():
+    assert set(acceleration.__all__) == {
+        "PLAIN",
+        "AcceleratedNetwork",
+        "Choices",
+        "candidates",
+        "computed_as_chosen",
+        "for_attack",
+        "wrap",
+    }
     assert all(getattr(acceleration, name) is not None for name in acceleration.__all__)
 
 

@@ -7,7 +7,7 @@ import sys
 import torch
 from torch import distributed
 
-from infoplane.estimators import pairwise
+from infoplane.estimators import pairwise, row_products
 from infoplane.estimators.kde import kde_information, kde_sweep
 
 
@@ -32,7 +32,7 @@ def estimates(group: distributed.ProcessGroup | None = None) -> list:
 
 
 def main(rank: int, rendezvous: str, results: str) -> None:
-    pairwise.BLOCK = 60  # 10 rows of blocks, 55 blocks
+    row_products.BLOCK = 60  # 10 rows of blocks, 55 blocks
     distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     world = distributed.group.WORLD
     computed = []

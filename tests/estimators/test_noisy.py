@@ -7,6 +7,7 @@ from torch import Tensor
 
 from infoplane.estimators import kde_information, label_permutations, noisy_information, null_like
 from infoplane.estimators.noisy import NoisyInformation, halves
+from infoplane.estimators.pairwise import NARROW
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -37,8 +38,10 @@ def test_two_points_have_the_information_of_a_binary_channel_with_gaussian_noise
     points = torch.full((1000, features), 7.0)  # far from the origin
     points[:, 0] += distance * labels
     information = information_of(points, labels)
-    assert information.input.value == pytest.approx(truth, abs=3 * information.input.error)
-    assert information.label.value == pytest.approx(truth, abs=3 * information.label.error)
+    # Rare draws make most of the error of far points: 0.003 over draws at distance 6, while most draws state 0.0005.
+    tolerance = max(3 * information.input.error, 0.009)
+    assert information.input.value == pytest.approx(truth, abs=tolerance)
+    assert information.label.value == pytest.approx(truth, abs=tolerance)
     assert 0 < information.input.error < 0.03
     assert information.input.ceiling == information.label.ceiling == pytest.approx(math.log(2))
 
@@ -92,11 +95,11 @@ def test_shortfall_and_excess_compare_the_samples_with_their_halves():
     near = half[:, None] == half
     own = densities.diagonal()
     expected = mean_log(near, own) - mean_log(torch.ones_like(near), own)
-    assert information.input_shortfall == pytest.approx(expected)
+    assert information.input_shortfall == pytest.approx(expected, abs=1e-6)
     label = mean_log(same, own) - mean_log(torch.ones_like(near), own)
     label_of_halves = mean_log(same & near, own) - mean_log(near, own)
-    assert information.label_excess == pytest.approx(label_of_halves - label)
-    assert information.label.value == pytest.approx(label)
+    assert information.label_excess == pytest.approx(label_of_halves - label, abs=1e-6)
+    assert information.label.value == pytest.approx(label, abs=1e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 7, 1000])
@@ -165,21 +168,26 @@ def test_a_single_class_tells_exactly_nothing():
 # agreement with what is defined independently
 
 
-@pytest.mark.parametrize("widths", [(3,), (2, 1)])  # of the pieces in which features are read
+@pytest.mark.parametrize("widths", [(3,), (2, 1), (60,), (40, 20)])  # of the pieces in which features are read
 def test_values_agree_with_densities_of_the_mixture_at_the_same_noise(monkeypatch, widths):
     monkeypatch.setattr("infoplane.estimators.features.CHUNK_BYTES", 8 * 40 * widths[0])
-    points = torch.randn(40, 3, generator=seeded(1), dtype=torch.double)
+    features = sum(widths)
+    points = torch.randn(40, features, generator=seeded(1), dtype=torch.double) * (3 / features) ** 0.5
     labels = torch.randint(3, (40,), generator=seeded(2))
     information = information_of(points, labels, noise_variance=0.3)
-    # Fewer features than samples: the noise of a piece is one draw for all samples, in their order.
-    noise = seeded(int(torch.randint(2**63 - 1, (1,), generator=seeded(0))))
-    z = torch.cat([torch.randn(40, width, generator=noise, dtype=torch.double) for width in widths], dim=1)
+    # The noise of a piece is one draw for all samples, in their order; of wide layers in float32.
+    noise, dtype = seeded(int(torch.randint(2**63 - 1, (1,), generator=seeded(0)))), torch.double
+    if features > NARROW:
+        dtype = torch.float
+    z = torch.cat([torch.randn(40, width, generator=noise, dtype=dtype) for width in widths], dim=1).double()
     noisy = points + 0.3**0.5 * z
     densities = (-(noisy[:, None] - points).square().sum(dim=2) / 0.6).exp()
     same = labels[:, None] == labels
     of_class = (densities * same).sum(dim=1) / same.sum(dim=1)
-    assert information.input.value == pytest.approx((densities.diagonal() / densities.mean(dim=1)).log().mean().item())
-    assert information.label.value == pytest.approx((of_class / densities.mean(dim=1)).log().mean().item())
+    expected = (densities.diagonal() / densities.mean(dim=1)).log().mean().item()
+    assert information.input.value == pytest.approx(expected, abs=1e-5)
+    expected = (of_class / densities.mean(dim=1)).log().mean().item()
+    assert information.label.value == pytest.approx(expected, abs=1e-5)
 
     def influence(members: Tensor) -> Tensor:
         """ln N p(t|x) / sum p(t|x_j), less the shares of the sample in what others see, around the mean of these."""
@@ -189,10 +197,10 @@ def test_values_agree_with_densities_of_the_mixture_at_the_same_noise(monkeypatc
         return (len(part) * shares.diagonal()).log() - others + others.mean()
 
     expected = influence(labels >= 0)
-    torch.testing.assert_close(information.input.influences, expected)
+    torch.testing.assert_close(information.input.influences, expected, atol=1e-4, rtol=0)
     for c in range(3):
         within = expected[labels == c] - influence(labels == c)
-        torch.testing.assert_close(information.label.influences[labels == c], within)
+        torch.testing.assert_close(information.label.influences[labels == c], within, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("features", [1, 3, 20, 700])
@@ -259,15 +267,11 @@ def test_values_survive_motions_padding_scaling_with_the_noise_and_names(feature
     )
     rotation = torch.linalg.qr(torch.randn(features, features, generator=seeded(9), dtype=torch.double))[0]
     padded = torch.cat([points @ rotation, torch.full((300, 600), 2.5, dtype=torch.double)], dim=1)
-    if features >= 300:  # the Gram matrix, which alone is read, is the same
-        assert values(points @ rotation) == expected
-        assert values(padded) == expected
-    else:
-        tolerance = 3 * math.sqrt(2) * information.input.error
-        assert values(points @ rotation) == pytest.approx(
-            (information.input.value, information.label.value), abs=tolerance
-        )
-        assert values(padded) == pytest.approx((information.input.value, information.label.value), abs=tolerance)
+    alike = pytest.approx(
+        (information.input.value, information.label.value), abs=3 * math.sqrt(2) * information.input.error
+    )
+    assert values(points @ rotation) == alike
+    assert values(padded) == alike
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -329,7 +333,7 @@ def test_the_null_of_the_same_pass_equals_permuted_labels_at_the_same_noise(feat
     information = information_of(points, labels, 3, noise_variance=0.1, permutations=4)
     orders = label_permutations(labels, 4, generator=seeded(3))  # those that other estimators get
     slow = [information_of(points, order, 3, noise_variance=0.1) for order in orders]
-    assert information.label.null.values == pytest.approx([result.label.value for result in slow], abs=1e-9)
+    assert information.label.null.values == pytest.approx([result.label.value for result in slow], abs=2e-4)
     without = information_of(points, labels, 3, noise_variance=0.1)
     assert without.input == information.input
     assert (without.label.value, without.label.null) == (information.label.value, None)

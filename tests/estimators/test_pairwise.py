@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from infoplane.estimators import kde_information, pairwise
+from infoplane.estimators import kde_information, pairwise, row_products
 from infoplane.estimators.features import feature_pieces
 from infoplane.estimators.kde import kde_sweep
 from infoplane.estimators.pairwise import KernelBlocks
@@ -37,7 +37,7 @@ def test_a_large_mean_costs_no_precision(dense_kde, kde_values, generator, featu
 
 @pytest.mark.parametrize("spread", [5.0, 0.1])
 def test_far_class_means_cost_no_precision(dense_kde, kde_values, generator, monkeypatch, spread):
-    monkeypatch.setattr(pairwise, "BLOCK", 20)  # some blocks within a class, some between classes
+    monkeypatch.setattr(row_products, "BLOCK", 20)  # some blocks within a class, some between classes
     labels = torch.arange(60) % 5
     points = tight(60, 65_536, generator) + spread * torch.randn(5, 65_536, generator=generator)[labels]
     permuted = labels[torch.randperm(60, generator=generator)]
@@ -48,7 +48,7 @@ def test_far_class_means_cost_no_precision(dense_kde, kde_values, generator, mon
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("features", [20, 300, 4000])
 def test_tight_clusters_far_apart_cost_no_precision(dense_kde, kde_values, generator, monkeypatch, features, dtype):
-    monkeypatch.setattr(pairwise, "BLOCK", 100)
+    monkeypatch.setattr(row_products, "BLOCK", 100)
     clusters = torch.randint(10, (300,), generator=generator)
     centres = 200 * torch.rand(10, features, generator=generator) - 100
     points = (centres[clusters].to(dtype) + 0.005 * torch.randn(300, features, generator=generator)).to(dtype)
@@ -152,8 +152,8 @@ def test_kernels_never_exceed_one(generator, features):
 
 
 def test_kernels_of_both_kinds_hold_no_denormal_numbers():
-    exponents = torch.linspace(0, 200, 4001, dtype=torch.double)[None]
-    similar = pairwise._kernel(exponents, diagonal=False)
+    exponents = torch.linspace(0, 200, 4001)[None]
+    similar = pairwise._kernel(exponents, 1.0, diagonal=False)
     for kernel in (similar, pairwise.fourth_power(similar)):
         assert kernel.min() >= torch.finfo(torch.float32).tiny
 
@@ -170,7 +170,7 @@ def test_results_without_room_for_the_triangle_are_the_same(generator, monkeypat
     points = torch.randn(1500, features, generator=generator) / features**0.5
     labels = torch.randint(3, (1500,), generator=generator)
     stored = kde_information(points, labels, noise_variance=NOISE)
-    monkeypatch.setattr(pairwise, "STORAGE_BYTES", 4 * 1500 * 600)
+    monkeypatch.setattr(row_products, "STORAGE_BYTES", 4 * 1500 * 600)
     monkeypatch.setattr("infoplane.estimators.features.CHUNK_BYTES", 4 * 1500 * 70)
     streamed = kde_information(points, labels, noise_variance=NOISE)
     for one, other in zip(streamed.estimates(), stored.estimates(), strict=True):
@@ -180,5 +180,5 @@ def test_results_without_room_for_the_triangle_are_the_same(generator, monkeypat
 def test_kernels_are_kept_only_where_the_triangle_fits(generator, monkeypatch):
     points = torch.randn(100, 5, generator=generator)
     assert blocks_of(points)._stored
-    monkeypatch.setattr(pairwise, "STORAGE_BYTES", 4 * 100**2 - 1)
+    monkeypatch.setattr(row_products, "STORAGE_BYTES", 4 * 100**2 - 1)
     assert not blocks_of(points)._stored

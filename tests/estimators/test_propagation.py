@@ -1,4 +1,5 @@
 import math
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from infoplane.estimators import noisy_information, propagation
 from infoplane.estimators.features import FeaturePieces, feature_pieces
 from infoplane.estimators.propagation import centred_gram, gram_factor, log_ratios
+from infoplane.estimators.row_products import SharedPieces
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -14,7 +16,17 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def all_ratios(blocks) -> Tensor:
-    return torch.cat([ratios for _, ratios in blocks])
+    """Of the first noise variance."""
+    return torch.cat([ratios[0] for _, ratios in blocks])
+
+
+def in_order(samples: int) -> Tensor:
+    return torch.arange(samples)
+
+
+def by_products(pieces: SharedPieces, noise_variances, generator, order):
+    """As for layers that are wider than `NARROW`."""
+    return propagation._by_products(pieces, pieces.row_products(order), noise_variances, generator)
 
 
 def information(points: Tensor, noise_variance: float = 1.0, seed: int = 0):
@@ -35,14 +47,17 @@ PAIRS_TRUTH = math.log(2) + 0.336831
 
 
 @pytest.mark.parametrize(
-    "way", [propagation._by_features, propagation._by_gram, propagation._by_differences], ids=lambda way: way.__name__
+    "way",
+    [propagation._by_features, propagation._by_gram, propagation._by_differences, by_products],
+    ids=lambda way: way.__name__,
 )
 @pytest.mark.parametrize("features", [5, 90])
 def test_ratios_have_the_moments_of_a_propagated_sample(way, features):
     """For z ~ N(0, I), row i is normal with means -d_ij / 2s^2 and covariances (h_i - h_j).(h_i - h_k) / s^2."""
     points = torch.randn(6, features, generator=seeded(1), dtype=torch.double) * (2 / features) ** 0.5
     noise_variance, draws, generator = 0.7, 4000, seeded(2)
-    ratios = torch.stack([all_ratios(way(feature_pieces(points), noise_variance, generator)) for _ in range(draws)])
+    given = SharedPieces(points), [noise_variance]
+    ratios = torch.stack([all_ratios(way(*given, generator, in_order(6))) for _ in range(draws)]).double()
     differences = points[:, None] - points
     squared = differences.square().sum(dim=2)
     covariances = differences @ differences.transpose(1, 2) / noise_variance
@@ -63,9 +78,9 @@ def test_blocks_cover_all_samples_in_order_and_a_sample_is_itself(samples, monke
     monkeypatch.setattr(propagation, "BLOCK_BYTES", 8 * samples * 300)
     for features in (3, 1400):
         points = torch.randn(samples, features, generator=seeded(1))
-        blocks = list(log_ratios(feature_pieces(points), 1.0, seeded(0)))
+        blocks = list(log_ratios(feature_pieces(points), [1.0], seeded(0), in_order(samples)))
         assert [row for rows, _ in blocks for row in range(rows.start, rows.stop)] == list(range(samples))
-        assert all(ratios.shape == (rows.stop - rows.start, samples) for rows, ratios in blocks)
+        assert all(ratios.shape == (rows.stop - rows.start, samples) for rows, (ratios,) in blocks)
         assert all_ratios(blocks).diagonal().abs().max().item() == 0
 
 
@@ -134,12 +149,63 @@ def test_samples_are_propagated_with_noise_of_their_own(features):
     assert stated == pytest.approx(spread, rel=0.28)  # three times 1 / sqrt(2 * 59)
 
 
+# float32
+
+
+@pytest.mark.parametrize("noise_variance", [0.02, 0.1, 1.0])
+def test_float32_agrees_with_float64_on_the_same_noise(noise_variance, monkeypatch):
+    labels = torch.arange(400) % 4
+    points = torch.randn(400, 1000, generator=seeded(1)) / 30 + torch.randn(4, 1000, generator=seeded(2))[labels] / 20
+
+    def values() -> list[float]:
+        result = noisy_information(points, labels, noise_variance=noise_variance, generator=seeded(0), permutations=3)
+        return [result.input.value, result.label.value, result.input_shortfall, *result.label.null.values]
+
+    single = values()
+    monkeypatch.setattr(propagation, "_harmless", lambda *_: False)
+    assert single == pytest.approx(values(), abs=5e-5)
+
+
+def test_float32_is_left_before_it_errs(monkeypatch):
+    labels = torch.arange(400) % 4
+    near = torch.randn(400, 3, generator=seeded(1)) @ torch.randn(3, 1000, generator=seeded(2)) / 55
+    left, errors = [], []
+    for size in (1, 10, 1000):  # how far the groups of near samples lie apart
+        points = near + size * torch.randn(8, 1000, generator=seeded(3))[torch.arange(400) % 8] / 30
+        precisely = Mock(wraps=propagation._precisely)
+        with monkeypatch.context() as patch:
+            patch.setattr(propagation, "_precisely", precisely)
+            value = noisy_information(points, labels, noise_variance=0.1, generator=seeded(0)).input.value
+        left.append(precisely.called)
+        with monkeypatch.context() as patch:
+            patch.setattr(propagation, "_harmless", lambda *_: False)
+            expected = noisy_information(points, labels, noise_variance=0.1, generator=seeded(0)).input.value
+        with monkeypatch.context() as patch:
+            patch.setattr(propagation, "_harmless", lambda *_: True)
+            careless = noisy_information(points, labels, noise_variance=0.1, generator=seeded(0)).input.value
+        assert value == pytest.approx(expected, abs=5e-4)
+        errors.append(abs(careless - expected))
+    assert left == [False, True, True]
+    assert errors[0] < 5e-5
+    assert errors[-1] > 1e-2
+
+
+def test_the_noise_of_a_sample_depends_on_neither_labels_nor_memory(monkeypatch):
+    points = torch.randn(700, 400, generator=seeded(1)) * (3 / 400) ** 0.5
+    whole = information(points)
+    other = noisy_information(points, torch.arange(700) // 100, noise_variance=1.0, generator=seeded(0))
+    assert other.input.value == pytest.approx(whole.input.value, abs=1e-5)
+    monkeypatch.setattr("infoplane.estimators.row_products.STORAGE_BYTES", 2 * 700 * 700)  # rows in two groups
+    assert information(points).input.value == pytest.approx(whole.input.value, abs=1e-5)
+
+
 # sizes
 
 
-def test_the_ways_agree_on_the_same_samples():
+def test_the_ways_agree_on_the_same_samples(monkeypatch):
     points = torch.randn(500, 450, generator=seeded(1), dtype=torch.double) * (3 / 450) ** 0.5
     direct = information(points)
+    monkeypatch.setattr("infoplane.estimators.row_products.STORAGE_BYTES", 0)  # products are not kept
     padded = information(torch.cat([points, torch.zeros(500, 200, dtype=torch.double)], dim=1))  # read by Gram
     assert direct.input.value != padded.input.value
     tolerance = 3 * math.hypot(direct.input.error, padded.input.error)
@@ -163,6 +229,6 @@ def test_too_many_samples_of_too_many_features_are_refused():
 
     rule = r"activations must have at most 20000 samples, or fewer features than samples, .* got 20001 samples"
     with pytest.raises(ValueError, match=rule):
-        log_ratios(sized(20001, 20001), 1.0, seeded(0))
-    log_ratios(sized(20001, 20000), 1.0, seeded(0))
-    log_ratios(sized(20000, 20000), 1.0, seeded(0))
+        log_ratios(sized(20001, 20001), [1.0], seeded(0), in_order(20001))
+    log_ratios(sized(20001, 20000), [1.0], seeded(0), in_order(20001))
+    log_ratios(sized(20000, 20000), [1.0], seeded(0), in_order(20000))

@@ -30,7 +30,7 @@ def ranks(tmp_path_factory) -> list[dict]:
 
 
 def test_every_rank_gets_the_result_of_a_single_process(ranks, monkeypatch):
-    monkeypatch.setattr("infoplane.estimators.pairwise.BLOCK", 60)
+    monkeypatch.setattr("infoplane.estimators.row_products.BLOCK", 60)
     alone = sharded.estimates()
     assert 0.5 < alone[0].class_entropies[0].upper.value < alone[1].class_entropies[0].upper.value < 5
     for rank in ranks:

@@ -122,12 +122,14 @@ CHANNEL_FITS: dict[str, Fit[ChannelTask]] = {
         names=_KDE_NAMES,
         estimates=lambda task, generator: _kde(task, task.noise_variance, generator),
         settings=f"noise variance of the task, {_PERMUTATIONS} permutations",
+        version=2,
         seconds=lambda n, d: 2e-8 * n**2 * (1 + d / 1500),
     ),
     "noisy": Fit(
         names=_NOISY_NAMES,
         estimates=lambda task, generator: _noisy(task, task.noise_variance, generator),
         settings=f"noise variance of the task, {_PERMUTATIONS} permutations",
+        version=2,
         seconds=lambda n, d: 2.5e-8 * n**2 * (1 + d / 280),
     ),
 }
@@ -136,12 +138,14 @@ LABEL_FITS: dict[str, Fit[LabelTask]] = {
         names=_KDE_NAMES,
         estimates=lambda task, generator: _kde(task, _NOISE_VARIANCE, generator),
         settings=f"noise variance {_NOISE_VARIANCE}, {_PERMUTATIONS} permutations",
+        version=2,
         seconds=lambda n, d: 2e-8 * n**2 * (1 + d / 1500),
     ),
     "noisy": Fit(
         names=_NOISY_NAMES,
         estimates=lambda task, generator: _noisy(task, _NOISE_VARIANCE, generator),
         settings=f"noise variance {_NOISE_VARIANCE}, {_PERMUTATIONS} permutations",
+        version=2,
         seconds=lambda n, d: 2.5e-8 * n**2 * (1 + d / 280),
         most_features=600,  # beyond them it goes with KDE: both have long since memorised the labels
     ),

@@ -297,12 +297,15 @@ def _lead(
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
     from infoplane.studies import STUDY, information_flow
+    from infoplane.studies.flow.costs import with_epochs_of_run
     from infoplane.training import DivergedError
 
     console, run = open_console(), RunFolder(path)
     with run.locked():
         typed = config
         config, own = _with_own_settings(config, run)
+        if config.measurement.budget is not None and run.exists() and run.study() == STUDY:
+            config = with_epochs_of_run(config, run) or config
         check_code_is_trusted(
             config,
             run,

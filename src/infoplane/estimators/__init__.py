@@ -21,7 +21,7 @@ from infoplane.estimators.kde import ClassEntropy, KDEInformation, kde_informati
 from infoplane.estimators.learning_curve import LearningCurve, enough_examples, learning_curve
 from infoplane.estimators.neighbours import ksg_information, mixed_ksg_information
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
-from infoplane.estimators.noisy import NoisyInformation, noisy_information
+from infoplane.estimators.noisy import NoisyInformation, noisy_information, noisy_sweep
 from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null
 from infoplane.estimators.relative_noise import relative_noise_variance
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
@@ -71,6 +71,7 @@ __all__ = [
     "mixed_ksg_information",
     "neural_information",
     "noisy_information",
+    "noisy_sweep",
     "null_from",
     "null_like",
     "permutation_null",

@@ -11,9 +11,11 @@ from infoplane.checks import check_activations, check_labels
 from infoplane.estimators.features import FeaturePieces, feature_pieces
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
+from infoplane.estimators.row_products import RowProducts, SharedPieces
 from infoplane.records.short_repr import with_short_repr
 from infoplane.text import with_field_help
 
+CACHED = 2**17  # numbers of rows that are computed in float64 at a time
 LEAST_SAMPLES = 4  # with fewer, the unbiased estimator divides by zero
 
 
@@ -33,12 +35,13 @@ class CentredKernelAlignment(NamedTuple):
     debiased: float
 
 
-def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
+def linear_cka(x: Tensor | SharedPieces, y: Tensor | SharedPieces) -> CentredKernelAlignment:
     """Compare the linear kernels of two layers. The result does not depend on rotation, offset or scale of either.
 
     With K = X X^T and L = Y Y^T of centred features, CKA = <K, L> / (|K| |L|) in Frobenius products. The debiased
     value replaces each product by the unbiased estimator of HSIC. If both layers have fewer features than samples, the
-    products are computed between features, otherwise between samples.
+    products are computed between features, otherwise between samples. If other estimators have left the products
+    between samples in `SharedPieces`, these are used: they are float32, which changes the values by less than 1e-6.
 
     Args:
         x: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; at least 4 samples.
@@ -50,6 +53,8 @@ def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
     Source: Kornblith, Norouzi, Lee & Hinton (2019), arXiv:1905.00414, Section 3; unbiased HSIC: Song et al. (2012),
     JMLR 13, 1393, Equation 4, as in Nguyen, Raghu & Kornblith (2021), arXiv:2010.15327, Section 2.
     """
+    kept = x.kept_with(y) if isinstance(x, SharedPieces) and isinstance(y, SharedPieces) else None
+    x, y = (part.activations if isinstance(part, SharedPieces) else part for part in (x, y))
     check_activations(x, name="x")
     check_activations(y, name="y")
     if len(x) != len(y) or len(x) < LEAST_SAMPLES:
@@ -59,8 +64,11 @@ def linear_cka(x: Tensor, y: Tensor) -> CentredKernelAlignment:
     if mean_unit_variance(x) == 0 or mean_unit_variance(y) == 0:
         return CentredKernelAlignment(math.nan, math.nan)
     with exact_products(x.device):
-        products = _by_features if max(x.shape[1], y.shape[1]) < len(x) else _by_samples
-        cross, own_x, own_y = products(x, y)
+        if kept is not None:
+            cross, own_x, own_y = _by_kept_products(*kept)
+        else:
+            products = _by_features if max(x.shape[1], y.shape[1]) < len(x) else _by_samples
+            cross, own_x, own_y = products(x, y)
     return CentredKernelAlignment(
         linear=_ratio(cross.biased, own_x.biased, own_y.biased),
         debiased=_ratio(cross.unbiased, own_x.unbiased, own_y.unbiased),
@@ -94,14 +102,18 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     counts = torch.bincount(classes).double()
     if len(counts) == len(classes):
         return math.nan
-    within = total = 0.0
-    for part in _centred_pieces(activations):
-        total += part.square().sum().item()
-        own = classes.to(part.device)
-        sums = torch.zeros((len(counts), part.shape[1]), dtype=torch.double, device=part.device)
-        means = sums.index_add_(0, own, part) / counts.to(part.device)[:, None]
+    within = between = 0.0
+    order, counts = torch.argsort(classes, stable=True).to(activations.device), counts.to(activations.device)
+    members = order.tensor_split(counts.cumsum(dim=0)[:-1].long().tolist())
+    for piece in _wide_pieces(activations):
+        first = piece[0].double()
+        means = torch.stack([_mean(piece, first, rows) for rows in members])
         # From differences: sums of squares less squares of means would lose tight classes to rounding.
-        within += (part - means[own]).square().sum().item()
+        for mean, rows in zip(means, members, strict=True):
+            within += sum(part.sub_(mean).square_().sum().item() for part in _shifted(piece, first, rows))
+        centre = counts @ means / len(classes)
+        between += (counts @ (means - centre).square()).sum().item()
+    total = within + between
     if total == 0:
         return math.nan
     return 1 - (within / (len(classes) - len(counts))) / (total / (len(classes) - 1))
@@ -119,7 +131,8 @@ def activation_norm(activations: Tensor) -> float:
     Source: definition.
     """
     check_activations(activations)
-    return math.sqrt(sum(part.square().sum().item() for part in _wide_pieces(activations)) / len(activations))
+    squares = (part.square_().sum().item() for piece in _wide_pieces(activations) for part in _shifted(piece))
+    return math.sqrt(sum(squares) / len(activations))
 
 
 def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
@@ -136,8 +149,10 @@ def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
     pieces, total = feature_pieces(activations), 0.0
     for _, piece in pieces.chunks(value_bytes=8):
         # Differences from a sample, not from the mean, are exactly 0 in a constant unit.
-        total += (piece.double() - piece[0].double()).var(dim=0, correction=0).sum().item()
-    return total / pieces.features
+        first = piece[0].double()
+        mean = _mean(piece, first)
+        total += sum(part.sub_(mean).square_().sum().item() for part in _shifted(piece, first))
+    return total / (pieces.samples * pieces.features)
 
 
 class _Product(NamedTuple):
@@ -166,6 +181,32 @@ def _by_samples(x: Tensor, y: Tensor) -> tuple[_Product, _Product, _Product]:
     return product(kernel_x, kernel_y), product(kernel_x, kernel_x), product(kernel_y, kernel_y)
 
 
+def _by_kept_products(x: RowProducts, y: RowProducts) -> tuple[_Product, _Product, _Product]:
+    sums_x, sums_y = x.row_sums(), y.row_sums()
+    norms_x, norms_y = (_centred_diagonal(one, sums) for one, sums in ((x, sums_x), (y, sums_y)))
+
+    def product(first: RowProducts, second: RowProducts, sums: Tensor, other_sums: Tensor) -> float:
+        """Return <HKH, HLH>, with H what centres: float32 leaves small sums of the rows."""
+        whole = sum(
+            (1 if i == j else 2) * (block * second.products[i, j]).sum(dtype=torch.double).item()
+            for (i, j), block in first.products.items()
+        )
+        samples = len(sums)
+        return whole - 2 / samples * (sums @ other_sums).item() + (sums.sum() * other_sums.sum()).item() / samples**2
+
+    return (
+        _product(product(x, y, sums_x, sums_y), norms_x, norms_y),
+        _product(product(x, x, sums_x, sums_x), norms_x, norms_x),
+        _product(product(y, y, sums_y, sums_y), norms_y, norms_y),
+    )
+
+
+def _centred_diagonal(products: RowProducts, sums: Tensor) -> Tensor:
+    blocks = range(len(products.blocks))
+    diagonal = torch.cat([products.products[block, block].diagonal() for block in blocks]).double()
+    return diagonal - 2 / len(sums) * sums + sums.sum() / len(sums) ** 2
+
+
 def _product(biased: float, norms: Tensor, other_norms: Tensor) -> _Product:
     """Remove the diagonals, `norms` and `other_norms`, from <K, L>.
 
@@ -185,11 +226,26 @@ def _ratio(cross: float, own: float, other: float) -> float:
 
 def _wide_pieces(activations: Tensor) -> Iterator[Tensor]:
     for _, piece in feature_pieces(activations).chunks(value_bytes=8):
-        yield piece.double()
+        yield piece
+
+
+def _shifted(piece: Tensor, first: Tensor | None = None, rows: Tensor | None = None) -> Iterator[Tensor]:
+    """Yield rows in float64, less the first sample, a few at a time: then they stay in the cache between operations."""
+    step = max(1, CACHED // piece.shape[1])
+    for start in range(0, len(piece) if rows is None else len(rows), step):
+        chosen = slice(start, start + step)
+        part = (piece[chosen] if rows is None else piece.index_select(0, rows[chosen])).to(torch.double, copy=True)
+        yield part if first is None else part.sub_(first)
+
+
+def _mean(piece: Tensor, first: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Return the mean of these rows, less the first sample, `(features,)`."""
+    number = len(piece) if rows is None else len(rows)
+    return torch.stack([part.sum(dim=0) for part in _shifted(piece, first, rows)]).sum(dim=0) / number
 
 
 def _centred_pieces(activations: Tensor) -> Iterator[Tensor]:
     for piece in _wide_pieces(activations):
         # The mean of equal numbers can have a rounding error; less its first sample, a constant unit is exactly 0.
-        shifted = piece - piece[0]
+        shifted = piece.double() - piece[0].double()
         yield shifted - shifted.mean(dim=0)

@@ -1,14 +1,13 @@
 """Sum pair kernels over all samples, over classes and over permuted classes, in one pass over the blocks."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from infoplane.estimators.pairwise import KernelBlocks, fourth_power
-
-PRODUCT_COLUMNS = 4096  # one-hot columns per product, so that many permutations of many classes fit memory
+from infoplane.estimators.pairwise import KernelBlocks
+from infoplane.estimators.permuted_sums import PermutedSums
+from infoplane.estimators.precision import fastest_type
 
 
 class KernelTerms(NamedTuple):
@@ -42,25 +41,22 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
 
     kinds = 2 * len(blocks.noise_variances)
     sums = torch.zeros((kinds, *sizes.shape), dtype=torch.double, device=device)
-    permuted_sums = torch.zeros((kinds, *labels.shape), dtype=torch.double, device=device)
-    for rows, columns, kernels in _all_kinds(blocks):
+    null = PermutedSums(labels, len(counts), kinds, fastest_type(device))
+    for rows, columns, parts in blocks.summed():
         same = _same_class(own, rows, columns)
-        for kind, kernel in enumerate(kernels):
-            _add(sums[kind, 0], rows, columns, kernel.sum(dim=1), kernel.sum(dim=0))
+        for kind, part in enumerate(parts):
+            _add(sums[kind, 0], rows, columns, part.row_sums, part.column_sums)
             if same is not None:
-                within = kernel * same
+                within = part.kernel * same
                 _add(sums[kind, 1], rows, columns, within.sum(dim=1), within.sum(dim=0))
-        for part in permutation_chunks(labels.shape[1], len(counts)):
-            x, y = labels[rows, part], labels[columns, part]
-            one_hot_x, one_hot_y = (one_hot_columns(side, len(counts), torch.float) for side in (x, y))
-            for kind, kernel in enumerate(kernels):
-                permuted_sums[kind, rows, part] += sums_of_own_class(kernel, x, one_hot_y)
-                if rows != columns:
-                    permuted_sums[kind, columns, part] += sums_of_own_class(kernel.T, y, one_hot_x)
+        null.add(rows, columns, [part.kernel for part in parts], [part.row_sums for part in parts])
+        if rows != columns:
+            null.add(columns, rows, [part.kernel.T for part in parts], [part.column_sums for part in parts])
     mean_kernels = blocks.team.add_(sums) / sizes
+    blocks.team.add_(null.others)
     inverses = mean_kernels.reciprocal().float()  # at most N: float32 is enough, as for the kernels
     components = torch.zeros_like(sums)
-    for rows, columns, kernels in _all_kinds(blocks):
+    for rows, columns, kernels in blocks.both_kinds():
         same = _same_class(own, rows, columns)
         for kind, kernel in enumerate(kernels):
             whole, within_class = inverses[kind]
@@ -69,18 +65,12 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
                 within = kernel * same
                 _add(components[kind, 1], rows, columns, within @ within_class[columns], within_class[rows] @ within)
     terms = ((1 - blocks.team.add_(components) / sizes) - mean_kernels.log()).cpu()
-    permuted_means = blocks.team.add_(permuted_sums) / counts[labels]
+    permuted_means = null.of_own_class() / counts[labels]
     permuted_terms = -permuted_means.log().mean(dim=1).cpu()
     return [
         KernelTerms(all=terms[kind, 0], own_class=terms[kind, 1], permuted=permuted_terms[kind])
         for kind in (slice(first, first + 2) for first in range(0, kinds, 2))
     ]
-
-
-def _all_kinds(blocks: KernelBlocks) -> Iterator[tuple[slice, slice, list[Tensor]]]:
-    """Yield both kinds of kernels at the first noise variance, both at the second, and so on."""
-    for rows, columns, kernels in blocks:
-        yield rows, columns, [kind for kernel in kernels for kind in (kernel, fourth_power(kernel))]
 
 
 def _same_class(classes: Tensor, rows: slice, columns: slice) -> Tensor | None:
@@ -95,27 +85,3 @@ def _add(sums: Tensor, rows: slice, columns: slice, row_sums: Tensor, column_sum
     sums[rows] += row_sums
     if rows != columns:
         sums[columns] += column_sums
-
-
-def permutation_chunks(permutations: int, classes: int, columns: int = PRODUCT_COLUMNS) -> Iterator[slice]:
-    """Split permutations so that the one-hot columns of a part are at most `columns`, or those of one permutation."""
-    step = max(1, columns // classes)
-    for start in range(0, permutations, step):
-        yield slice(start, min(start + step, permutations))
-
-
-def one_hot_columns(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """Convert class numbers, `(samples, labellings)`, to indicators, `(samples, labellings * classes)`."""
-    return (labels[:, :, None] == torch.arange(classes, device=labels.device)).flatten(start_dim=1).to(dtype)
-
-
-def sums_of_own_class(kernel: Tensor, labels: Tensor, one_hot: Tensor) -> Tensor:
-    """Sum each row over the columns of its own class, for every labelling: `(rows, labellings)`.
-
-    Args:
-        kernel: `(rows, samples)`.
-        labels: `(rows, labellings)` class numbers of the rows.
-        one_hot: indicators of the columns, as `one_hot_columns` returns them.
-    """
-    by_class = (kernel @ one_hot).view(*labels.shape, -1)
-    return by_class.gather(2, labels[:, :, None]).squeeze(2)

@@ -1,6 +1,8 @@
 """Monte Carlo estimator: information of noisy layer outputs, from samples of the noise."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,16 +13,19 @@ from torch.nn import functional as F
 from infoplane.checks import check_labels, check_positive
 from infoplane.estimators.distinct_rows import checked_groups, first_appearances, multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
-from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
+from infoplane.estimators.features import FeaturePieces, row_identities
 from infoplane.estimators.influence import group_means, standard_error
-from infoplane.estimators.kernel_sums import one_hot_columns, permutation_chunks, sums_of_own_class
 from infoplane.estimators.nulls import Null, label_permutations, null_from
+from infoplane.estimators.pairwise import NARROW
+from infoplane.estimators.permuted_sums import PermutedSums
+from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import log_ratios
+from infoplane.estimators.row_products import SharedPieces
 from infoplane.records import standing
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 
-COLUMN_BYTES = 64 * 2**20  # size of the one-hot columns of permutations, per product
+LARGEST_EXPONENT = 40.0  # exp(-40) is negligible beside a sample's own 1
 
 
 @with_short_repr
@@ -70,8 +75,9 @@ def noisy_information(
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces, read
-            once or, with fewer features than samples, once more for every block of at most 512 samples. At most 20,000
-            samples if there are as many features or more: two `(samples, samples)` float64 matrices are held then.
+            twice for up to 11,000 samples; for more samples once or, with fewer features than samples, once more for
+            every block of at most 512 samples. At most 20,000 samples if there are as many features or more: two
+            `(samples, samples)` float64 matrices are held then.
         labels: `(samples,)` integers.
         noise_variance: positive, in squared activation units.
         generator: source of the permutations and of the noise, which does not depend on their number.
@@ -85,9 +91,43 @@ def noisy_information(
     Source: Goldfeld et al. (ICML 2019), arXiv:1810.05728, the sample-propagation estimator and its Monte Carlo
     integral; rates of its error: Goldfeld, Greenewald, Polyanskiy & Weed (2020), arXiv:1905.13576.
     """
-    pieces = feature_pieces(activations)
+    return noisy_sweep(
+        activations,
+        labels,
+        noise_variances=[noise_variance],
+        generator=generator,
+        permutations=permutations,
+        groups=groups,
+    )[0]
+
+
+def noisy_sweep(
+    activations: Tensor | FeaturePieces,
+    labels: Tensor,
+    *,
+    noise_variances: Sequence[float],
+    generator: torch.Generator,
+    permutations: int = 0,
+    groups: Tensor | None = None,
+) -> list[NoisyInformation]:
+    """Compute `noisy_information` at several noise variances, from the same propagation scaled by each.
+
+    Args:
+        activations, labels, generator, permutations, groups: as in `noisy_information`.
+        noise_variances: at least one, each positive, in squared activation units.
+
+    Returns:
+        One result per noise variance, in their order.
+
+    Raises:
+        ValueError: an argument is outside the description.
+    """
+    pieces = activations if isinstance(activations, FeaturePieces) else SharedPieces(activations)
     check_labels(labels, pieces.samples)
-    check_positive(noise_variance, name="noise_variance")
+    if len(noise_variances) == 0:
+        raise ValueError("noise_variances must hold at least one number, got none")
+    for variance in noise_variances:
+        check_positive(variance, name="noise_variance")
     classes = torch.unique(labels.cpu(), return_inverse=True)[1]
     # Permutations equal those of other estimators with an equally seeded generator; the noise has a seed of its own,
     # so that asking for a null leaves the values as they were.
@@ -96,18 +136,28 @@ def noisy_information(
     permuted = label_permutations(classes, permutations, generator=generator.clone_state(), groups=groups)
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
-    with torch.no_grad():
-        blocks = log_ratios(pieces, noise_variance, noise)
-        terms = _mixture_terms(blocks, classes, permuted, pieces.device, halves(classes, groups))
+    # KDE takes samples in the order of their classes: then the products of wide layers serve both.
+    narrow = pieces.features <= NARROW
+    order = torch.arange(pieces.samples) if narrow else torch.argsort(classes, stable=True)
+    samples = _Samples(classes[order], halves(classes, groups)[order], permuted[:, order], pieces.device)
+    mixtures = [_Mixture(samples) for _ in noise_variances]
+    with torch.no_grad(), exact_products(pieces.device):
+        for rows, ratios in log_ratios(pieces, noise_variances, noise, order):
+            for mixture, one in zip(mixtures, ratios, strict=True):
+                mixture.add(rows, one)
+    ceilings, back = (multiplicity_entropy(identities), multiplicity_entropy(classes)), torch.argsort(order)
+    return [_information(mixture.terms(back), *ceilings, groups) for mixture in mixtures]
 
+
+def _information(terms: _MixtureTerms, ceiling: float, label_ceiling: float, groups: Tensor) -> NoisyInformation:
     of_inputs, of_labels = terms.all, terms.all - terms.own_class
     value = of_inputs.mean().item()
     shortfall = value - terms.halved[0].item()
     excess = (terms.halved[0] - terms.halved[1]).item() - of_labels.mean().item()
-    null = null_from((value - terms.permuted).tolist()) if permutations else None
+    null = null_from((value - terms.permuted).tolist()) if len(terms.permuted) else None
     return NoisyInformation(
-        input=_estimate(INPUT_INFORMATION, of_inputs, multiplicity_entropy(identities), shortfall, None, groups),
-        label=_estimate(LABEL_INFORMATION, of_labels, multiplicity_entropy(classes), excess, null, groups),
+        input=_estimate(INPUT_INFORMATION, of_inputs, ceiling, shortfall, None, groups),
+        label=_estimate(LABEL_INFORMATION, of_labels, label_ceiling, excess, null, groups),
         input_shortfall=shortfall,
         label_excess=excess,
     )
@@ -140,9 +190,24 @@ class _MixtureTerms(NamedTuple):
     permuted: Tensor  # (permutations,) sum_c p_c I(class c) for permuted labels
 
 
-def _mixture_terms(
-    blocks: Iterator[tuple[slice, Tensor]], classes: Tensor, permuted: Tensor, device: torch.device, half: Tensor
-) -> _MixtureTerms:
+class _Samples:
+    """Labels of the samples, the same for all noise variances, in the order of the log ratios.
+
+    Args:
+        classes: `(samples,)` class numbers.
+        half: `(samples,)` 0 or 1.
+        permuted: `(permutations, samples)` class numbers in permuted orders.
+        device: of the log ratios.
+    """
+
+    def __init__(self, classes: Tensor, half: Tensor, permuted: Tensor, device: torch.device) -> None:
+        self.counts = torch.bincount(classes).to(device)
+        self.own, self.half, self.labels = (part.to(device) for part in (classes, half, permuted.T.contiguous()))
+        self.one_hot = F.one_hot(self.own, len(self.counts)).float()
+        self.quarters = F.one_hot(2 * self.own + self.half, 2 * len(self.counts)).float()  # halves of each class
+
+
+class _Mixture:
     """Compute I and its influence terms for all samples, for each class, and for permuted classes.
 
     With K_ij = p(t_i|x_j) / p(t_i|x_i) and S_i = sum_j K_ij, I = mean_i ln(N / S_i). The influence of sample k is
@@ -150,41 +215,46 @@ def _mixture_terms(
     for other samples (the first-order jackknife). The constant makes the mean of a_k equal to I. The same holds
     within a class.
     """
-    samples, counts = len(classes), torch.bincount(classes).to(device)
-    own, half, labels = (part.to(device) for part in (classes, half, permuted.T.contiguous()))
-    one_hot = F.one_hot(own, len(counts)).double()
-    quarters = F.one_hot(2 * own + half, 2 * len(counts)).double()  # halves of each class
-    sums, half_sums = torch.empty((2, 2, samples), dtype=torch.double, device=device)  # each (all | class, samples)
-    permuted_sums = torch.empty(labels.shape, dtype=torch.double, device=device)
-    components = torch.zeros((1 + len(counts), samples), dtype=torch.double, device=device)
-    for rows, ratios in blocks:
-        # No maximum must be subtracted. K_ij <= exp(xi^2 / 2), with xi the standard normal noise along h_j - h_i, so
-        # nothing overflows. Every sum, also over a permuted class, contains K_ii = 1, so none vanishes.
-        kernel = ratios.exp_()
-        by_half = (kernel @ quarters).view(len(kernel), -1, 2)
-        sums[:, rows] = _all_and_own(by_half.sum(dim=2), own[rows])
-        in_own_half = by_half.gather(2, half[rows, None, None].expand(-1, len(counts), 1)).squeeze(2)
-        half_sums[:, rows] = _all_and_own(in_own_half, own[rows])
-        for part in permutation_chunks(labels.shape[1], len(counts), COLUMN_BYTES // (8 * samples)):
-            columns = one_hot_columns(labels[:, part], len(counts), kernel.dtype)
-            permuted_sums[rows, part] = sums_of_own_class(kernel, labels[rows, part], columns)
-        weights = torch.cat([sums[0, rows, None].reciprocal(), one_hot[rows] / sums[1, rows, None]], dim=1)
-        components.addmm_(weights.T, kernel)
 
-    others = torch.stack([components[0], components[1:].gather(0, own[None])[0]]) - sums.reciprocal()
-    groups = torch.stack([torch.zeros_like(own), own])
-    centres = torch.stack([torch.full_like(own, samples), counts[own]]).double().log() - sums.log()
-    whole, within = (
-        (centre - part).cpu() + group_means(part, group, len(counts))[group.cpu()]
-        for centre, part, group in zip(centres, others, groups, strict=True)
-    )
-    half_sizes = torch.stack([half.bincount()[half], (2 * own + half).bincount()[2 * own + half]])
-    return _MixtureTerms(
-        all=whole,
-        own_class=whole if len(counts) == 1 else within,
-        halved=(half_sizes.double().log() - half_sums.log()).mean(dim=1).cpu(),
-        permuted=-(permuted_sums / counts[labels]).log().mean(dim=0).cpu(),
-    )
+    def __init__(self, samples: _Samples) -> None:
+        self._of, number, device = samples, len(samples.own), samples.own.device
+        self._sums, self._half_sums = torch.empty((2, 2, number), dtype=torch.double, device=device)  # each (all|class)
+        self._null = PermutedSums(samples.labels, len(samples.counts), 1)
+        self._components = torch.zeros((1 + len(samples.counts), number), dtype=torch.double, device=device)
+
+    def add(self, rows: slice, ratios: Tensor) -> None:
+        """Add the log ratios of some samples, `(rows, samples)`, which are overwritten."""
+        of, classes = self._of, len(self._of.counts)
+        # No maximum must be subtracted. K_ij <= exp(xi^2 / 2), with xi the standard normal noise along h_j - h_i, so
+        # nothing overflows. Every sum, also over a permuted class, contains K_ii = 1, so none vanishes, and float32 is
+        # precise enough for kernels and sums. Denormal numbers would be slow.
+        kernel = ratios.float().clamp_(min=-LARGEST_EXPONENT).exp_()
+        by_half = (kernel @ of.quarters).view(len(kernel), -1, 2)
+        sums = self._sums[:, rows] = _all_and_own(by_half.sum(dim=2), of.own[rows])
+        in_own_half = by_half.gather(2, of.half[rows, None, None].expand(-1, classes, 1)).squeeze(2)
+        self._half_sums[:, rows] = _all_and_own(in_own_half, of.own[rows])
+        self._null.add(rows, slice(0, len(of.own)), [kernel], [sums[0].float()])
+        weights = torch.cat([sums[0, :, None].reciprocal(), of.one_hot[rows] / sums[1, :, None]], dim=1)
+        self._components += weights.T @ kernel
+
+    def terms(self, back: Tensor) -> _MixtureTerms:
+        """Return the results. `back` are the places of the samples in the order of the log ratios."""
+        own, half, counts, sums = self._of.own, self._of.half, self._of.counts, self._sums
+        of_own_class = self._components[1:].gather(0, own[None])[0]
+        others = torch.stack([self._components[0], of_own_class]) - sums.reciprocal()
+        groups = torch.stack([torch.zeros_like(own), own])
+        centres = torch.stack([torch.full_like(own, len(own)), counts[own]]).double().log() - sums.log()
+        whole, within = (
+            (centre - part).cpu() + group_means(part, group, len(counts))[group.cpu()]
+            for centre, part, group in zip(centres, others, groups, strict=True)
+        )
+        half_sizes = torch.stack([half.bincount()[half], (2 * own + half).bincount()[2 * own + half]])
+        return _MixtureTerms(
+            all=whole[back],
+            own_class=(whole if len(counts) == 1 else within)[back],
+            halved=(half_sizes.double().log() - self._half_sums.log()).mean(dim=1).cpu(),
+            permuted=-(self._null.of_own_class()[0] / counts[self._of.labels]).log().mean(dim=0).cpu(),
+        )
 
 
 def _all_and_own(by_class: Tensor, own: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Matrix products at the full precision of their operands, without TF32 or autocast."""
+"""Precision of matrix products: that of their operands, without TF32 or autocast, and the fastest one."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,3 +25,9 @@ def exact_products(device: torch.device) -> Iterator[None]:
             stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
             torch.set_float32_matmul_precision("highest")
         yield
+
+
+def fastest_type(device: torch.device) -> torch.dtype:
+    """Return bfloat16 on a CPU that has instructions for it, else float32."""
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if device.type == "cpu" and fast else torch.float

@@ -10,9 +10,9 @@ from torch import Tensor
 from infoplane.checks import check_activations, check_labels, check_positive
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import feature_pieces
-from infoplane.estimators.pairwise import BLOCK
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.propagation import centred_gram
+from infoplane.estimators.row_products import BLOCK
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ESTIMATE, MIXTURE
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infoplane.estimators import Estimate, binning_information, kde_sweep, noisy_information
+from infoplane.estimators import Estimate, binning_information, kde_sweep, noisy_sweep
 from infoplane.measuring.decoders import decode
 from infoplane.measuring.layer_outputs import Version, When
 from infoplane.records.tables import (
@@ -51,10 +51,14 @@ class Instrument:
 
 
 def _noisy(version: Version) -> Taken:
-    for noise in version.noises:
-        noisy = noisy_information(
-            version.activations, version.labels, noise_variance=noise.variance, **version.null_settings()
-        )
+    noises = version.noises
+    found = noisy_sweep(
+        version.pieces,
+        version.labels,
+        noise_variances=[noise.variance for noise in noises],
+        **version.null_settings(),
+    )
+    for noise, noisy in zip(noises, found, strict=True):
         for estimate in noisy.estimates():
             yield estimate, noise.columns()
 
@@ -63,7 +67,7 @@ def _kde(version: Version) -> Taken:
     """Yield all quantities at every noise; the entropies of single classes at the fixed noise only."""
     noises = version.noises
     kdes = kde_sweep(
-        version.activations,
+        version.pieces,
         version.labels,
         noise_variances=[noise.variance for noise in noises],
         **version.null_settings(),

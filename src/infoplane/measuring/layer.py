@@ -9,6 +9,7 @@ from torch import Tensor
 
 from infoplane.estimators import Estimate, activation_norm, class_clustering_index, linear_cka
 from infoplane.estimators.distinct_rows import copied, multiplicity_entropy
+from infoplane.estimators.row_products import SharedPieces
 from infoplane.measuring import instruments
 from infoplane.measuring.layer_outputs import LayerOutputs, Version
 from infoplane.measuring.to_records import record
@@ -60,6 +61,8 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
                     row = record(Measurement, below, {**own, "copies": copies, **columns}, outputs.groups)
                     records.measurements.append(row)
         records.geometry.append(_geometry(Version(outputs, examples), own))
+        if examples != ORIGINAL:
+            outputs.pieces[examples].forget_products()
     return records
 
 
@@ -73,18 +76,18 @@ def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
 
 def _geometry(version: Version, facts: Mapping[str, Any]) -> Geometry:
     """Return scale, clustering, and the similarity of the outputs to those for the originals."""
-    originals = version.layer.versions.get(ORIGINAL) if version.examples != ORIGINAL else None
+    originals = version.layer.pieces.get(ORIGINAL) if version.examples != ORIGINAL else None
     return Geometry(
         **facts,
         activation_norm=activation_norm(version.activations),
         mean_unit_variance=version.layer.unit_variances[version.examples],
         class_clustering_index=class_clustering_index(version.activations, version.labels),
-        cka_with_original=_similarity(originals, version.activations),
+        cka_with_original=_similarity(originals, version.pieces),
     )
 
 
-def _similarity(originals: Tensor | None, activations: Tensor) -> float | None:
-    if originals is None or len(originals) < COMPARABLE:
+def _similarity(originals: SharedPieces | None, outputs: SharedPieces) -> float | None:
+    if originals is None or originals.samples < COMPARABLE:
         return None
-    similarity = linear_cka(originals, activations).debiased
+    similarity = linear_cka(originals, outputs).debiased
     return None if math.isnan(similarity) else similarity

@@ -12,6 +12,7 @@ from torch import Tensor
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import DecodedInformation, mean_unit_variance
 from infoplane.estimators.decoder_families import DecoderName
+from infoplane.estimators.row_products import SharedPieces
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
@@ -86,6 +87,11 @@ class LayerOutputs:
     every_mistake: bool = False
 
     @cached_property
+    def pieces(self) -> dict[str, SharedPieces]:
+        """The outputs of each version for estimators that share the products of their rows."""
+        return {examples: SharedPieces(activations) for examples, activations in self.versions.items()}
+
+    @cached_property
     def unit_variances(self) -> dict[str, float]:
         """Mean variance per unit of each version."""
         return {examples: mean_unit_variance(activations) for examples, activations in self.versions.items()}
@@ -148,6 +154,11 @@ class Version(NamedTuple):
     def activations(self) -> Tensor:
         """`(samples, features)`."""
         return self.layer.versions[self.examples]
+
+    @property
+    def pieces(self) -> SharedPieces:
+        """The activations, for estimators that share the products of their rows."""
+        return self.layer.pieces[self.examples]
 
     @property
     def labels(self) -> Tensor:

@@ -14,6 +14,8 @@ from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team, together
 from infoplane.estimators.distinct_rows import distinct_rows
 from infoplane.measuring.attacked_versions import attacks_by_name, versions_of
+from infoplane.measuring.budget import Budget
+from infoplane.measuring.cost import FEW, LONG_SECONDS, MeasuringSeconds, estimated_seconds, in_words, seems_long
 from infoplane.measuring.evaluate import (
     check_classifies,
     evaluate,
@@ -93,9 +95,13 @@ class InformationPlane:
         split: name of the images' split in the records.
         team: processes that measure together, each with the same arguments. They share batches and layers, and all get
             the same records.
+        budget: largest share of the time of training, say 0.25, that measuring may take; by default that of the
+            settings, or no limit. The time between calls of `measure` counts as training. The first call measures, and
+            so does one with `final`; others leave out decoders and the Monte Carlo estimate, or the whole epoch, where
+            they would take more. A warning says so once, and `left_out` lists these epochs.
 
     Raises:
-        ValueError: images, labels or `attack` are not as described.
+        ValueError: images, labels, `attack` or `budget` are not as described.
     """
 
     def __init__(
@@ -111,6 +117,7 @@ class InformationPlane:
         study: str = "information-flow",
         split: str = "test",
         team: Team = ALONE,
+        budget: float | None = None,
     ) -> None:
         check_images(images)
         check_labels(labels, len(images))
@@ -122,6 +129,8 @@ class InformationPlane:
         self._copies = distinct_images(images)
         self._groups = stratified_groups(self._labels, seeded_generator(examples_seed, "groups"))
         self._records: dict[tuple[str, int, str, float], PlaneRecords] = {}  # of each epoch, and of each distortion
+        self._budget = Budget(budget if budget is not None else self._settings.budget)
+        self._cost: MeasuringSeconds | None = None
 
     def __repr__(self) -> str:
         rows = sum(len(records.measurements) for records in self._records.values())
@@ -129,6 +138,24 @@ class InformationPlane:
             f"InformationPlane({len(self._images):,} examples, seed {self._seed}, measured {len(self._records)} times: "
             f"{rows:,} measurements)"
         )
+
+    @property
+    def left_out(self) -> list[int]:
+        """Epochs that were not measured, to keep the budget."""
+        return self._budget.left_out
+
+    def estimate(self, model: nn.Module) -> MeasuringSeconds:
+        """Estimate the seconds of one measurement of the model, from short measurements of its first layer.
+
+        Raises:
+            ValueError: as `measure`.
+        """
+        if self._cost is None:
+            with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
+                check_classifies(model, self._images, self._labels)
+                layers = self._layers or self._running_layers(model)
+                self._cost = estimated_seconds(model, self._images, self._labels, layers, self._attacks, self._settings)
+        return self._cost
 
     @property
     def measurements(self) -> pl.DataFrame:
@@ -178,6 +205,15 @@ class InformationPlane:
                 called equally often for all images, or has an output that is not finite. The message names the layer.
         """
         records = PlaneRecords([], [], [])
+        decided = self._budget.decide(
+            epoch, thorough=thorough, needed=final or distorted is not None, estimate=lambda: self.estimate(model)
+        )
+        if self._budget.share is not None:
+            decided = self._team.tell(decided)
+        if decided is None:
+            return records
+        thorough = decided
+        self._warn_of_a_long_measurement(model, thorough=thorough)
         with evaluation_mode(model), torch.autocast(self._images.device.type, enabled=False):
             check_classifies(model, self._images, self._labels)
             layers = self._layers or self._running_layers(model)
@@ -245,7 +281,27 @@ class InformationPlane:
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
+        self._budget.measured(thorough=thorough)
         return records
+
+    def _warn_of_a_long_measurement(self, model: nn.Module, *, thorough: bool) -> None:
+        """Warn before the first measurement if it takes minutes and no time was asked for or limited."""
+        asked = self._cost is not None or self._budget.share is not None
+        if self._records or asked or self._team.size > 1 or len(self._images) < FEW:
+            return
+        with evaluation_mode(model), torch.no_grad(), torch.autocast(self._images.device.type, enabled=False):
+            check_classifies(model, self._images, self._labels)
+            layers = self._layers or self._running_layers(model)
+            if not seems_long(model, self._images, layers, versions=1 + len(self._attacks)):
+                return
+        expected = self.estimate(model)
+        if (expected.thorough if thorough else expected.ordinary) >= LONG_SECONDS:
+            warnings.warn(
+                f"one measurement of {len(self._images):,} examples and {len(layers)} layers takes about "
+                f"{in_words(expected.ordinary)}, with decoders and the Monte Carlo estimate about "
+                f"{in_words(expected.thorough)}; fewer examples or layers, or budget=0.25, take less",
+                stacklevel=3,
+            )
 
     def _running_layers(self, model: nn.Module) -> tuple[str, ...]:
         """Return the layers that the model names, or else the layers with weights that run; warn of the others."""

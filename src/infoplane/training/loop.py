@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from infoplane.acceleration import PLAIN, Choices, wrap
+from infoplane.acceleration import PLAIN, Choices, computed_as_chosen, wrap
 from infoplane.attacks import merged_attack_warnings
 from infoplane.config import TrainingConfig
 from infoplane.distributed.team import ALONE, Team, add_gradients_
@@ -147,7 +147,7 @@ class Trainer:
         self._working.train()
         rank = [self._team.rank] * (self._team.rank > 0)  # other processes draw other masks
         dropout_seed = stable_seed(self._seed, "dropout", self._training, self.epoch, *rank)
-        with isolated_global_generator(dropout_seed, device), merged_attack_warnings():
+        with isolated_global_generator(dropout_seed, device), merged_attack_warnings(), computed_as_chosen():
             for number, batch in enumerate(batches):
                 images = as_pixels(self._images[batch])
                 if self._augmentation is not None:

@@ -70,6 +70,17 @@ def poolable_convolutions(network: nn.Module) -> tuple[str, ...]:
     return tuple(found)
 
 
+def is_mostly_convolutions(network: nn.Module) -> bool:
+    """Return whether the program has at least as many convolutions as nodes that run under autograd.
+
+    Raises:
+        TracingError: as `trace` does.
+    """
+    operations = [step.operation for step in trace(network).steps]
+    convolutions = sum(isinstance(operation, Convolution) for operation in operations)
+    return convolutions > 0 and convolutions >= sum(isinstance(one, AutogradFallback) for one in operations)
+
+
 def plain_attributes(network: nn.Module) -> list[tuple[int, str, Any]]:
     """Return numbers, strings and flags of the traced modules: a change may mean another path through `forward`."""
     return [

@@ -32,6 +32,7 @@ from infoplane.runs.state_tensors import split_state
 from infoplane.runs.training_state import check_network, misfit, read_state, write_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.flow.attack_record import keep_attacks, try_attacks
+from infoplane.studies.flow.costs import with_chosen_epochs
 from infoplane.studies.flow.data_record import keep_data
 from infoplane.studies.flow.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
 from infoplane.studies.flow.follower import Order, Start
@@ -107,6 +108,7 @@ def information_flow(
             f"note: the warm-up takes {warmup:g} epochs and training {epochs}, so the learning rate and epsilon do not "
             "stay at their full values; --training.warmup-epochs shortens it"
         )
+    config = with_chosen_epochs(config, images, choices, run, progress)
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the memory
     trainings = [(own, training) for own in config.of_each_seed() for training in methods]
     team.tell(Start(config, device, choices))

@@ -10,6 +10,7 @@ from infoplane.acceleration import Choices
 from infoplane.config import FlowConfig
 from infoplane.distributed.team import Team
 from infoplane.measuring.attacked_versions import measured_attacks
+from infoplane.measuring.cost import MeasuringSeconds
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import InformationPlane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
@@ -49,7 +50,7 @@ class FlowWork:
             images.test.labels[images.measured],
             layers=probed.names,
             attack=self.attacks,
-            settings=config.measurement,
+            settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
             seed=config.seed,
             examples_seed=config.data.seed,
             study=STUDY,
@@ -60,6 +61,10 @@ class FlowWork:
     def network(self) -> nn.Module:
         """The measured network."""
         return self.trainer.network if self.trainer else self.model
+
+    def estimate(self) -> MeasuringSeconds:
+        """Estimate the seconds of one measurement."""
+        return self._plane.estimate(self.network)
 
     def begin(self, sources: Sequence[Mapping[str, Tensor]]) -> None:
         """Build the trainer, if anything is trained; `sources` are the weights that ensemble training attacks."""

@@ -1,0 +1,155 @@
+"""Estimate the seconds of one measurement from short measurements of the first layer."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from infoplane.attacks import Attack, apply_attack
+from infoplane.config import MeasurementConfig
+from infoplane.measuring.evaluate import BATCH, layer_activations
+from infoplane.measuring.layer import LayerFacts, measure_layer
+from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
+from infoplane.measuring.probes import gather_activations
+from infoplane.networks.memory_format import as_pixels, memory_format
+from infoplane.randomness import seeded_generator
+from infoplane.records.tables import ORIGINAL
+from infoplane.text import with_field_help
+
+FEW = 1000  # examples; fewer are measured in seconds, and no estimate is made unless asked for
+PROBED = 900  # examples; a third of them is measured too
+NARROW, WIDE = 16, 1024  # features; first layers with fewer than the latter are repeated
+LONG_SECONDS = 60.0  # of one measurement: a user is warned of more
+_LONG_WORK = 1e12  # multiplications of all pairs of examples: some 20 s on two cores; the probe costs seconds itself
+_FACTS = LayerFacts(study="", seed=0, training="", epoch=0, split="", layer_index=0, layer="")
+
+
+@with_field_help
+class MeasuringSeconds(NamedTuple):
+    """Estimated seconds of one measurement, correct to a factor of about two.
+
+    Attributes:
+        ordinary: at most epochs.
+        thorough: with decoders and the Monte Carlo estimate.
+    """
+
+    ordinary: float
+    thorough: float
+
+
+def seems_long(model: nn.Module, images: Tensor, layers: Sequence[str], *, versions: int) -> bool:
+    """Return whether a measurement takes so long that estimating its seconds is worth some seconds."""
+    one_image = gather_activations(model, as_pixels(images[:1], memory_format(model)), layers, batch_size=1)
+    return versions * len(images) ** 2 * sum(record.shape[1] for record in one_image.values()) > _LONG_WORK
+
+
+def estimated_seconds(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    layers: Sequence[str],
+    attacks: Mapping[str, Attack],
+    settings: MeasurementConfig,
+) -> MeasuringSeconds:
+    """Measure few examples of the first layer at two numbers of examples and two widths, and extrapolate.
+
+    The time is taken as n (a + b D) + n^2 (c + d D) for n examples and D features. Attacks and passes through the
+    network are timed on one batch.
+
+    Args:
+        model: in evaluation mode.
+        images: `(n, channels, height, width)` floats in [0, 1].
+        labels: `(n,)` integers.
+        layers: names of the probed modules.
+        attacks: by the names of their examples.
+        settings: of the measurement.
+    """
+    drawn = torch.randperm(len(images), generator=seeded_generator(0, "cost"))[:PROBED].to(images.device)
+    few, own = images[drawn], labels[drawn]
+    batch, known = as_pixels(few[:BATCH], memory_format(model)), own[:BATCH]
+    one_image = gather_activations(model, batch[:1], layers, batch_size=1)
+    timed = partial(_seconds, images.device)
+    passes = 2 * (1 + len(attacks)) * timed(partial(gather_activations, model, batch, layers, batch_size=BATCH))
+    draws = seeded_generator(0, "cost", device=images.device)
+    attacking = sum(
+        timed(partial(apply_attack, attack, model, batch, known, generator=draws)) for attack in attacks.values()
+    )
+    by_batch = (passes + attacking) * len(images) / len(batch)
+    _, first = next(layer_activations(model, few, layers[:1]))
+    first = first.repeat(1, math.ceil(WIDE / first.shape[1])) if first.shape[1] < WIDE else first
+    widths = [record.shape[1] for record in one_image.values()]
+    return MeasuringSeconds(
+        *(
+            by_batch + (1 + len(attacks)) * _of_layers(first, own, len(images), widths, settings, thorough=thorough)
+            for thorough in (False, True)
+        )
+    )
+
+
+def _of_layers(
+    first: Tensor, labels: Tensor, samples: int, widths: Sequence[int], settings: MeasurementConfig, *, thorough: bool
+) -> float:
+    """Return the seconds of measuring one version of the examples at layers of these widths."""
+    numbers = [max(2, len(first) // 3), len(first)]
+    rates = []
+    for features in (min(NARROW, first.shape[1]), first.shape[1]):
+        taken = [
+            _seconds(
+                first.device,
+                partial(_measure, first[:n, :features], labels[:n], settings, thorough),
+                calls=1 if thorough else 2,
+            )
+            for n in numbers
+        ]
+        rates.append((features, *_linear_and_square(numbers, taken)))
+    (narrow, *low), (wide, *high) = rates
+    total = 0.0
+    for width in widths:
+        share = (width - narrow) / max(1, wide - narrow)
+        linear, square = (max(one, one + share * (other - one)) for one, other in zip(low, high, strict=True))
+        total += linear * samples + square * samples**2
+    return total
+
+
+def _linear_and_square(numbers: Sequence[int], taken: Sequence[float]) -> tuple[float, float]:
+    """Solve t = a n + b n^2 for two times; neither part is negative."""
+    (few, many), (short, long) = numbers, taken
+    square = (long / many - short / few) / (many - few) if many > few else 0.0
+    linear = short / few - square * few
+    if square <= 0:
+        return long / many, 0.0
+    return (linear, square) if linear >= 0 else (0.0, long / many**2)
+
+
+def _measure(activations: Tensor, labels: Tensor, settings: MeasurementConfig, thorough: bool) -> None:
+    outputs = LayerOutputs(
+        versions={ORIGINAL: activations},
+        labels=labels,
+        groups=stratified_groups(labels, seeded_generator(0, "groups")),
+        settings=settings,
+        due=due(thorough=thorough),
+    )
+    measure_layer(outputs, _FACTS)
+
+
+def _seconds(device: torch.device, work: Callable[[], object], calls: int = 2) -> float:
+    """Return the shortest time of some calls: the first may load code."""
+    taken = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as people say it, e.g. "20 s", "3 min" or "1.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,238 @@
+"""A budget thins the measured epochs, says so, and the time of a measurement is estimated from its first layer."""
+
+import pytest
+import torch
+
+from infoplane.acceleration import PLAIN
+from infoplane.attacks import LinfPGD
+from infoplane.config import FlowConfig, MeasurementConfig, TrainingConfig
+from infoplane.measuring import budget as budgets
+from infoplane.measuring import cost
+from infoplane.measuring.cost import MeasuringSeconds, in_words
+from infoplane.models import LeNet5, construct
+from infoplane.runs.folder import RunFolder
+from infoplane.studies import STUDY, InformationPlane
+from infoplane.studies.flow import costs
+from infoplane.studies.flow.costs import Costs, estimate_line, probed_costs, within_budget
+from infoplane.studies.flow.information_flow import information_flow
+from infoplane.studies.parts import load_images
+
+
+class Clock:
+    """A clock that stands still until time passes."""
+
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def examples(number: int = 40):
+    return torch.rand(number, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(number) % 10
+
+
+def plane(**more) -> InformationPlane:
+    settings = MeasurementConfig(permutations=2, layers=(), **more.pop("settings", {}))
+    return InformationPlane(*examples(), layers=("fc3",), settings=settings, **more)
+
+
+# in a user's own loop
+
+
+@pytest.mark.parametrize("given", [{"budget": 0.25}, {"settings": {"budget": 0.25}}])
+def test_measuring_takes_at_most_its_share_of_training(monkeypatch, given):
+    clock, model = Clock(), construct(LeNet5, seed=0)
+    monkeypatch.setattr(budgets, "time", clock)
+    measured = plane(**given)
+    decide = measured._budget.measured
+
+    def two_seconds(*, thorough: bool) -> None:
+        clock.now += 2
+        decide(thorough=thorough)
+
+    monkeypatch.setattr(measured._budget, "measured", two_seconds)
+    measured.measure(model, epoch=0, thorough=False)
+    clock.now += 3
+    with pytest.warns(UserWarning, match="epoch 1 is not measured: measuring has taken 2 s beside 3 s of training"):
+        measured.measure(model, epoch=1, thorough=False)
+    for epoch in range(2, 31):
+        clock.now += 3
+        measured.measure(model, epoch=epoch, thorough=False, final=epoch == 30)
+    found = sorted({*measured.measurements["epoch"]})
+    # 2 s at epoch 0, and at most a quarter of 3 s an epoch: after 6 epochs 18 s allow 4.5, after 8 epochs 24 s allow 6
+    assert found == [0, 6, 8, 11, 14, 16, 19, 22, 24, 27, 30]
+    assert measured.left_out == [epoch for epoch in range(31) if epoch not in found]
+
+
+def test_decoders_are_left_out_before_a_whole_epoch():
+    clock = Clock()
+    budget = budgets.Budget(0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budgets, "time", clock)
+        decided = []
+        for epoch in range(4):
+            given = {"thorough": True, "needed": False, "estimate": lambda: MeasuringSeconds(1.0, 10.0)}
+            if epoch == 1:
+                with pytest.warns(UserWarning, match="without decoders and the Monte Carlo estimate"):
+                    decided.append(budget.decide(epoch, **given))
+            else:
+                decided.append(budget.decide(epoch, **given))
+            clock.now += 10 if decided[-1] else 1
+            if decided[-1] is not None:
+                budget.measured(thorough=decided[-1])
+            clock.now += 30
+    assert decided == [True, False, True, True]
+
+
+def test_without_a_budget_every_epoch_is_measured():
+    measured, model = plane(), construct(LeNet5, seed=0)
+    for epoch in range(3):
+        measured.measure(model, epoch=epoch, thorough=False)
+    assert measured.left_out == []
+    assert sorted({*measured.measurements["epoch"]}) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, float("nan")])
+def test_a_budget_must_be_positive(share):
+    with pytest.raises(ValueError, match="budget must be positive and finite"):
+        plane(budget=share)
+
+
+# the estimate
+
+
+def test_the_time_of_all_layers_follows_from_four_measurements(monkeypatch):
+    """Planted times n (a + b D) + n^2 (c + d D) are found again, at any number of examples and width."""
+    clock = Clock()
+
+    def takes(n: int, width: int) -> float:
+        return n * (1e-3 + 2e-6 * width) + n**2 * (3e-7 + 4e-10 * width)
+
+    def measure(activations, labels, settings, thorough):
+        clock.now += takes(*activations.shape) * (5 if thorough else 1)
+
+    monkeypatch.setattr(cost, "time", clock)
+    monkeypatch.setattr(cost, "_measure", measure)
+    first, labels = torch.zeros(900, 2000), torch.zeros(900, dtype=torch.long)
+    for thorough, factor in ((False, 1), (True, 5)):
+        found = cost._of_layers(first, labels, 5000, [3456, 120, 16], MeasurementConfig(), thorough=thorough)
+        assert found == pytest.approx(factor * sum(takes(5000, width) for width in (3456, 120, 16)), rel=1e-6)
+
+
+def test_times_that_grow_slower_than_they_can_give_no_negative_part():
+    assert cost._linear_and_square([300, 900], [2.0, 3.0]) == (3.0 / 900, 0.0)
+    assert cost._linear_and_square([300, 900], [1.0, 27.0]) == (0.0, 27.0 / 900**2)
+
+
+def test_an_estimate_leaves_the_model_and_the_records_alone():
+    measured, model = plane(attack=LinfPGD(epsilon=0.1, steps=2)), construct(LeNet5, seed=0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    seconds = measured.estimate(model)
+    assert 0 < seconds.ordinary < 100
+    assert measured.measurements.is_empty()
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert measured.estimate(model) is seconds  # not timed again
+
+
+def test_a_first_measurement_of_minutes_is_announced(monkeypatch):
+    images, labels = examples(1200)
+    measured = InformationPlane(images, labels, layers=("fc3",), settings=MeasurementConfig(permutations=0))
+    monkeypatch.setattr(cost, "_LONG_WORK", 0.0)
+    monkeypatch.setattr(
+        "infoplane.measuring.plane.estimated_seconds", lambda *_: MeasuringSeconds(ordinary=187.0, thorough=400.0)
+    )
+    model = construct(LeNet5, seed=0)
+    with pytest.warns(UserWarning, match=r"1,200 examples and 1 layers takes about 3 min, .* about 7 min; .*budget="):
+        measured.measure(model, epoch=0, thorough=False)
+    measured.measure(model, epoch=1, thorough=False)  # says it once
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.0, "59 s"), (187.0, "3 min"), (5400.0, "90 min"), (12_000.0, "3.3 h")]
+)
+def test_times_in_words(seconds, words):
+    assert in_words(seconds) == words
+
+
+# in study one
+
+
+def planted(training: float = 720.0, ordinary: float = 7.0, thorough: float = 24.0, final: float = 80.0) -> Costs:
+    return Costs(training=training, measuring=MeasuringSeconds(ordinary, thorough), final=final)
+
+
+def long_study(share: float = 0.25, **more) -> FlowConfig:
+    return FlowConfig(training=TrainingConfig(epochs=200), measurement=MeasurementConfig(budget=share, **more))
+
+
+def test_the_study_measures_as_often_as_its_budget_allows():
+    config, found = long_study(), planted()
+    assert found.measuring_all(config) == pytest.approx(201 * 7 + 12 * 17 + 56)
+    thinned, line = within_budget(config, found)
+    assert thinned.measurement.thorough_epochs == 5  # half of 180 s for decoders and Monte Carlo: 5 x 17 s
+    assert found.measuring_all(thinned) <= 0.25 * 720
+    more_often = thinned.model_copy(update={"measure_every": thinned.measure_every - 1})
+    assert found.measuring_all(more_often) > 0.25 * 720
+    assert {0, 200} <= set(thinned.measured_epochs())
+    assert f"of 201 epochs (--measure-every {thinned.measure_every})" in line
+    assert f"{len(thinned.thorough_epochs())} of them with decoders" in line
+
+
+def test_a_budget_below_the_first_and_last_epoch_is_said():
+    thinned, line = within_budget(long_study(0.01), planted())
+    assert thinned.measured_epochs() == [0, 200]
+    assert thinned.thorough_epochs() == [0, 200]
+    assert "the budget of 1% is less than the first and the last epoch take" in line
+
+
+def test_a_wide_budget_changes_nothing():
+    thinned, _ = within_budget(long_study(3.0), planted())
+    assert thinned == long_study(3.0)
+
+
+def test_the_estimate_names_all_trainings():
+    line = estimate_line(long_study(), planted())
+    assert line == (
+        "estimate: measuring 201 epochs of 2 trainings takes about 56 min (7 s each, 24 s with decoders and the Monte "
+        "Carlo estimate), training about 24 min"
+    )
+
+
+def test_a_probe_of_the_study_gives_seconds(small_flow):
+    config = small_flow.model_copy(update={"measurement": MeasurementConfig(examples=60, layers=("fc3",))})
+    found = probed_costs(config, load_images(config, "cpu"), PLAIN)
+    assert 0 < found.measuring.ordinary < 100
+    assert 0 < found.training < 100
+    assert found.final > found.measuring.thorough
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def begin(self, work: float) -> None: ...
+    def advance(self, work: float) -> None: ...
+    def doing(self, activity: str) -> None: ...
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_study_keeps_the_epochs_that_its_budget_gave(small_flow, monkeypatch, tmp_path):
+    settings = small_flow.model_dump() | {"methods": ("normal",)}
+    settings["training"] |= {"epochs": 4}
+    settings["measurement"] |= {"examples": 40, "layers": ("fc3",), "budget": 0.5, "thorough_epochs": 0}
+    config = FlowConfig.model_validate(settings)
+    run = RunFolder(tmp_path / "run")
+    run.begin(STUDY, config.model_dump(mode="json"), {"device": "cpu"})
+    monkeypatch.setattr(costs, "probed_costs", lambda *_: planted(training=60.0, ordinary=10.0))
+    lines = Lines()
+    records = information_flow(config, run=run, progress=lines)
+    assert sorted({*records.measurements["epoch"]}) == [0, 2, 4]
+    assert run.read_config()["settings"]["measure_every"] == 2
+    assert any(line.startswith("budget: measuring 3 of 5 epochs (--measure-every 2)") for line in lines.lines)
+    monkeypatch.setattr(costs, "probed_costs", lambda *_: planted(training=60.0, ordinary=1.0))
+    again = information_flow(config, run=run, progress=lines)  # another timing changes no epoch of a run
+    assert sorted({*again.measurements["epoch"]}) == [0, 2, 4]
