@@ -53,7 +53,9 @@ def test_copies_of_images_are_counted_and_tell_nothing_about_labels_without_a_re
     assert len(labelled) > 5
     for row in labelled:
         reached = 0 if row.estimator == "decoded" else row.null_quantile95_nats
-        assert (row.interval_low if row.estimator == "decoded" else row.value_nats) <= reached + 1e-3
+        # Decoders have no null here, and the Monte Carlo estimate has draws of its own.
+        told = row.interval_low if row.estimator in {"decoded", "noisy"} else row.value_nats
+        assert told <= reached + 1e-3
 
 
 def test_a_plain_function_is_an_attack():
