@@ -17,6 +17,7 @@ optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
 plane = InformationPlane(
     as_floats(test.images)[:300],
     test.labels[:300],
+    layers=["conv2", "fc2"],
     attack=LinfPGD(epsilon=45 / 255, step_size=8 / 255, steps=7),
     settings=MeasurementConfig(permutations=20),
 )

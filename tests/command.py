@@ -4,18 +4,38 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 ENTRY = Path(sys.executable).with_name("infoplane")
+DRAWING_LITTLE = Path(__file__).with_name("drawing_little.py")
+UNRENDERED = ("unrendered",)  # for `drawn`: all figures are made from the records, and none becomes a file
 
 
-def infoplane(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does, away from this folder's data."""
+def entry(drawn: Sequence[str] | None = None) -> list[str]:
+    """Return how the command is started with `drawn`, as in `infoplane`, in the environment of `drawing`."""
+    return [str(ENTRY)] if drawn is None else [sys.executable, str(DRAWING_LITTLE)]
+
+
+def drawing(drawn: Sequence[str] | None = None, **more: str) -> dict[str, str]:
+    """Return the environment of a command that was started as `entry` says, with one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "DRAWN_FIGURES": " ".join(drawn or ()), **more}
+
+
+def infoplane(
+    *arguments: object, cwd: Path | None = None, drawn: Sequence[str] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, away from this folder's data.
+
+    Drawing figures takes longer than everything else in a small run. Tests about something else give `drawn`: the
+    kinds of figures that they look at, () for none, or `UNRENDERED`. Records, findings and page are written in any
+    case.
+    """
     return subprocess.run(
-        [ENTRY, *map(str, arguments)],
+        [*entry(drawn), *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **environment},
+        env=drawing(drawn, COLUMNS="120", **environment),
         capture_output=True,
         text=True,
         timeout=240,

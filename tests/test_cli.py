@@ -1,10 +1,11 @@
 """The command line, through the installed entry point."""
 
 import json
-import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.command import ENTRY, assert_one_clear_line, infoplane
+from tests.command import ENTRY, UNRENDERED, assert_one_clear_line, drawing, infoplane
 
 import infoplane as infoplane_package
+from infoplane.commands.cli import main
 from infoplane.recipes import RECIPES
 from infoplane.runs.folder import RunFolder
 
@@ -24,6 +26,7 @@ SMALL = [
     "--data.test-examples=60",
     "--training.epochs=1",
     "--measurement.permutations=3",
+    "--measurement.noise-sweep=0.1",
     "--measurement.thorough-epochs=1",
     "--measurement.decoder-permutations=0",
     "--device=cpu",
@@ -89,8 +92,18 @@ def test_the_studys_settings_are_the_defaults_of_its_recipes():
         (["data", "imagenet"], ["imagenet", "mnist"]),
     ],
 )
-def test_a_users_mistake_is_one_clear_line_and_status_2(arguments, words, tmp_path):
-    assert_one_clear_line(infoplane(*arguments, cwd=tmp_path), *words)
+def test_a_users_mistake_is_one_clear_line_and_status_2(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("infoplane: ")
+    assert all(word in line for word in words), line
+
+
+def test_a_users_mistake_is_one_line_of_the_installed_command(tmp_path):
+    done = infoplane("flow", "digits-lenet5", "--model", "nowhere:make", cwd=tmp_path)
+    assert_one_clear_line(done, "no module 'nowhere'")
 
 
 def test_missing_data_says_how_to_get_it(tmp_path):
@@ -133,27 +146,32 @@ def test_the_run_folder_keeps_settings_and_environment(finished):
 
 def test_a_finished_run_is_not_run_again(finished):
     before = {path: path.stat().st_mtime_ns for path in finished[0].glob("*/*.parquet")}
-    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0])
+    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0], drawn=())
     assert "normal: complete" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in finished[0].glob("*/*.parquet")} == before
 
 
-def test_a_differing_setting_is_an_error_that_names_it(finished):
-    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0], "--measurement.bin-width", 0.25)
-    assert_one_clear_line(done, "measurement.bin_width = 0.5", "0.25", "--run")
+def test_a_differing_setting_is_an_error_that_names_it(finished, capsys):
+    arguments = ["flow", "digits-lenet5", *SMALL, "--run", str(finished[0]), "--measurement.bin-width", "0.25"]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(word in line for word in ("measurement.bin_width = 0.5", "0.25", "--run")), line
 
 
 def test_quiet_is_quiet(finished):
-    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0], "--quiet")
+    done = infoplane("flow", "digits-lenet5", *SMALL, "--run", finished[0], "--quiet", drawn=["class-entropies"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_report_can_be_drawn_again(finished):
+    figure = finished[0] / "figures" / "class-entropies-normal-s0.pdf"
+    figure.unlink()
     (finished[0] / "report.html").unlink()
-    done = infoplane("report", finished[0])
+    done = infoplane("report", finished[0], drawn=["class-entropies"])
     lines = done.stdout.splitlines()
     assert lines[-1] == str(finished[0] / "report.html")
     assert (finished[0] / "report.html").is_file()
+    assert figure.is_file()
     for claim in range(1, 7):
         assert (
             len([line for line in lines if re.match(rf"\s*{claim} .* (supported|contradicted|undecided) ", line)]) == 1
@@ -161,12 +179,17 @@ def test_a_report_can_be_drawn_again(finished):
 
 
 def test_figures_are_drawn_from_a_notebook_whose_backend_is_not_installed_here(finished):
-    done = infoplane("report", finished[0], MPLBACKEND="module://matplotlib_inline.backend_inline")
+    figures = [finished[0] / "figures" / f"class-entropies-normal-s0.{suffix}" for suffix in ("png", "pdf")]
+    for figure in figures:
+        figure.unlink()
+    backend = "module://matplotlib_inline.backend_inline"
+    done = infoplane("report", finished[0], drawn=["class-entropies"], MPLBACKEND=backend)
     assert (done.returncode, done.stderr) == (0, "")
+    assert all(figure.is_file() for figure in figures)
 
 
 def test_a_report_gives_the_findings_as_json(finished):
-    done = infoplane("report", finished[0], "--json")
+    done = infoplane("report", finished[0], "--json", drawn=())
     assert json.loads(done.stdout) == json.loads((finished[0] / "findings.json").read_text())
 
 
@@ -177,9 +200,10 @@ def test_two_runs_never_share_a_folder(finished):
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_continue(tmp_path):
-    command = [ENTRY, "flow", "digits-lenet5", "--run", str(tmp_path / "run"), "--device", "cpu"]
+    settings = [option for option in SMALL if not option.startswith("--training.epochs")]
+    arguments = ["flow", "digits-lenet5", *settings, "--training.epochs=200", "--run", str(tmp_path / "run")]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [ENTRY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=drawing()
     )
     for _ in range(2400):
         if list((tmp_path / "run").glob("performance/*.parquet")) or process.poll() is not None:
@@ -189,12 +213,13 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_continue(tmp_path):
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130, complaint
     assert "Traceback" not in complaint
-    assert f"To continue: infoplane flow digits-lenet5 --run {tmp_path / 'run'} --device cpu" in complaint
+    assert f"To continue: {shlex.join(['infoplane', *arguments])}" in complaint
 
 
 def test_a_diverging_run_is_one_line_with_advice(tmp_path):
     done = infoplane(
-        "flow", "digits-lenet5", *SMALL, "--training.learning-rate", 1e20, "--run", tmp_path / "run", "--quiet"
+        *["flow", "digits-lenet5", *SMALL, "--training.learning-rate", 1e20, "--measurement.layers", "fc3"],
+        *["--run", tmp_path / "run", "--quiet"],
     )
     assert_one_clear_line(done, "normal training diverged in epoch 1", "lower learning rate")
 
@@ -228,6 +253,7 @@ def test_ones_own_images_and_model(tmp_path):
         *["--training.epochs", 1, "--measurement.permutations", 3, "--measurement.thorough-epochs", 0],
         *["--run", "run", "--device", "cpu"],
         cwd=tmp_path,
+        drawn=UNRENDERED,
     )
     assert done.returncode == 0, done.stderr
     measured = RunFolder(tmp_path / "run").measurements()
@@ -250,8 +276,9 @@ def test_data_that_is_there_is_verified(real_data):
 def test_a_fragment_of_stl10_is_measured_at_96_pixels_and_reported_as_incomplete(real_data, tmp_path):
     done = infoplane(
         *["flow", "stl10-wrn", "--training.epochs", 0, "--methods", "normal", "--measurement.permutations", 3],
-        *["--measurement.thorough-epochs", 0, "--measurement.noise-sweep", 1],
-        *["--run", tmp_path / "run", "--device", "cpu"],
+        *["--measurement.thorough-epochs", 0, "--measurement.noise-sweep", 1, "--measurement.layers", "stem"],
+        *["--attack.steps", 2, "--run", tmp_path / "run", "--device", "cpu"],
+        drawn=UNRENDERED,
         INFOPLANE_DATA=str(real_data),
     )
     assert done.returncode == 0, done.stderr

@@ -1,14 +1,13 @@
 """A run on a full disk ends with one clear line, keeps what was written before, and continues when there is room."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import assert_one_clear_line
+from tests.command import UNRENDERED, assert_one_clear_line, drawing, entry
 
 from infoplane.runs.folder import RunFolder
 
@@ -16,6 +15,7 @@ ROOM = 130_000  # bytes: checkpoints of LeNet-5 need more
 SETTINGS = (
     "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20", "--methods",
     "normal", "--measurement.layers", "fc3", "--measurement.thorough-epochs=0", "--measurement.permutations=1",
+    "--measurement.noise-sweep=1",
     "--training.epochs=2", "--measure-every=1", "--deterministic", "--quiet",
 )  # fmt: skip
 # Files of more than so many bytes cannot be written, from the checkpoint of epoch 1 on: a disk fills up like this.
@@ -33,10 +33,10 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def flow(run: Path, code: str = "import sys, infoplane.commands.cli as cli; sys.exit(cli.main(sys.argv[1:]))"):
-    command = [sys.executable, "-c", code, "flow", *SETTINGS, "--run", str(run)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+def flow(run: Path, *code: str):
+    command = [sys.executable, "-c", *code] if code else entry(UNRENDERED)
+    command += ["flow", *SETTINGS, "--run", str(run)]
+    return subprocess.run(command, capture_output=True, text=True, env=drawing(UNRENDERED), timeout=240, check=False)
 
 
 def records(run: Path) -> pl.DataFrame:

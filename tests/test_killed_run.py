@@ -4,45 +4,39 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from tests.command import drawing, entry
 
 from infoplane.runs.folder import RunFolder
 
 SETTINGS = [
     "digits-lenet5",
     "--data.train-examples=150",
-    "--data.test-examples=100",
+    "--data.test-examples=60",
     "--training.epochs=5",
     "--measure-every=1",
     "--training.batch-size=16",
     "--training.learning-rate=0.02",
     "--attack.steps=4",
     "--attack.step-size=0.1",
-    "--measurement.permutations=3",
-    "--measurement.thorough-epochs=3",
+    *("--measurement.layers", "conv2", "fc3"),
+    "--measurement.permutations=2",
+    "--measurement.thorough-epochs=2",
+    "--measurement.noise-sweep=1",
     "--measurement.decoder-permutations=1",
 ]
-# The report is drawn after the records are complete; without it the test spends its time where kills can hurt.
-CODE = """
-import sys
-import infoplane.commands.cli as cli
-import infoplane.report.html as html
-html.write_report = lambda run, found: run.path / "report.html"
-sys.exit(cli.main(sys.argv[1:]))
-"""
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", CODE, "flow", *SETTINGS, "--run", str(folder), "--device", "cpu"]
+    # Without figures, the test spends its time where kills can hurt.
+    command = [*entry(drawn=()), "flow", *SETTINGS, "--run", str(folder), "--device", "cpu"]
     command.append("--deterministic")  # a probe may choose otherwise at another time
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=drawing(()))
 
 
 def finish(process: subprocess.Popen[bytes]) -> str:
@@ -79,7 +73,7 @@ def test_three_kills_at_random_moments_lose_nothing(tmp_path):
         # wait until this sitting has added something, then a random while longer: kills fall into the work
         while files_written(broken) <= before and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.4))
+        time.sleep(chance.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"

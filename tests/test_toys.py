@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.drawing_little import rendering_only
 from tests.toys.dataset import TOY_DATASET
 from tests.toys.distortion import TOY_DISTORTION
 from tests.toys.model import TOY_MODEL
@@ -94,7 +95,8 @@ def test_the_settings_of_all_networks_are_options():
     assert {"--model.depth", "--model.widen-factor", "--model.hidden-units"} <= set(option_names(FlowOptions))
 
 
-def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_path):
+def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only())
     assert printed(capsys, "data", "toy-squares") == "ok toy squares comes with infoplane"
     run = str(tmp_path / "run")
     assert main([*FLOW, *SMALL, "--model.hidden-units", "5", "--run", run, "--quiet"]) == 0
@@ -103,12 +105,15 @@ def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_p
     assert settings["model"]["settings"] == {"hidden_units": 5}
     assert main([*FLOW, *SMALL, "--model.hidden-units", "5", "--run", run, "--quiet"]) == 0  # continued
     assert "model.settings.hidden_units = 5" in refused(capsys, *FLOW, *SMALL, "--run", run, "--quiet")
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only("information-flow", "distortion"))
     assert main(["distortion", run, "--distortions", "toy-fading", "--toy-fading", "0.25", "1", "--quiet"]) == 0
     levels = RunFolder(tmp_path / "run").performance().filter(distortion="toy-fading", examples="original")["level"]
     assert levels.to_list() == [0, 0.25, 1]
     page = (tmp_path / "run" / "report.html").read_text()
     assert "toy-layers on toy-squares" in page
     assert "destroys contrast" in page
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.pdf")}
+    assert {"information-flow-normal-s0", "distortion-s0", "distortion-sheet-toy-fading-s0"} <= drawn
 
 
 def test_the_lists_need_no_torch():

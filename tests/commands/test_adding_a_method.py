@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.drawing_little import rendering_only
 from tests.toys.method import TOY
 
 import infoplane.report.html as html
@@ -53,6 +54,8 @@ def test_help_and_errors_name_the_method_and_its_settings(capsys):
 @pytest.mark.usefixtures("added")
 def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    rendered = rendering_only("information-flow", "comparison")  # of a training, and of all
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendered)
     assert (
         main([*FLOW, "--run", "run", "--methods", "normal", "toy", "toy+awp", *SMALL, "--method.toy-share=0.25"]) == 0
     )
@@ -65,6 +68,7 @@ def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, caps
     passes = {name: number / 60 for name, number in spent.agg(pl.col("gradient_evaluations").max()).rows()}
     assert passes == {"normal": 1, "toy": 4 + 2, "toy+awp": 4 + 2 + 2}
     assert "toy training" in (tmp_path / "run/report.html").read_text()
+    assert (tmp_path / "run/figures/information-flow-toy+awp-s0.png").is_file()
 
 
 def test_the_list_and_its_help_are_read_without_torch():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.drawing_little import rendering_only
 
 import infoplane.report.html as html
 from infoplane.commands.cli import main
@@ -193,7 +194,10 @@ def test_names_that_are_no_text_reach_figures_and_page(monkeypatch):
     assert flow("--data", root, "--model", "mine:make", "--run", "run") == 0
     assert main(["distortion", "run", "--distortions", "saturation", "--model", "mine:make"]) == 0
     monkeypatch.setattr(html, "write_figures", write_figures)
+    named = rendering_only("class-entropies", "transfer", "distortion-sheet")  # in which classes are named
+    monkeypatch.setattr("infoplane.report.figure.save_figure", named)
     assert main(["report", "run"]) == 0
+    assert Path("run/figures/distortion-sheet-saturation-s0.pdf").stat().st_size > 1000
     content = Path("run/report.html").read_bytes().decode()
     assert "Information in the layers: mine:make on p\ufffdts<" in content
     kept = RunFolder("run").read_config()["environment"]["data"]

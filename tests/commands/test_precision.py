@@ -17,7 +17,8 @@ from infoplane.studies.flow import choose_acceleration as choose
 SETTINGS = (
     "flow", "digits-lenet5", "--data.train-examples=60", "--data.test-examples=40", "--measurement.examples=20",
     "--measurement.layers", "fc3", "--measurement.thorough-epochs=0", "--methods", "normal", "--quiet",
-    "--measurement.permutations=1", "--run", "run",
+    "--measurement.permutations=1", "--measurement.noise-sweep=1",
+    "--run", "run",
 )  # fmt: skip
 
 

@@ -1,13 +1,12 @@
 """What ends a command from outside, and what does not: signals, and a reader of its output that goes away."""
 
-import os
 import shlex
 import signal
 import subprocess
 import sys
 
 import pytest
-from tests.command import ENTRY
+from tests.command import ENTRY, drawing, entry
 
 from infoplane.runs.folder import RunFolder
 
@@ -17,14 +16,6 @@ SETTINGS = [
     "--measurement.permutations=1", "--measurement.noise-sweep=1", "--measure-every=1", "--deterministic",
     "--device=cpu", "--training.warmup-epochs=0",
 ]  # fmt: skip
-# Drawing the figures is no part of what is tested here, and takes longer than all the rest.
-CODE = """
-import sys
-import infoplane.commands.cli as cli
-import infoplane.report.html as html
-html.write_report = lambda run, found: run.path / "report.html"
-sys.exit(cli.main(sys.argv[1:]))
-"""
 
 
 def hear_signals() -> None:
@@ -32,13 +23,16 @@ def hear_signals() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def start(*arguments: object, entry=(ENTRY,), preexec_fn=hear_signals) -> subprocess.Popen[str]:
+UNDRAWN = entry(drawn=())
+
+
+def start(*arguments: object, command=(ENTRY,), preexec_fn=hear_signals) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*map(str, entry), *map(str, arguments)],
+        [*command, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=drawing(()),
         preexec_fn=preexec_fn,
     )
 
@@ -63,7 +57,7 @@ def test_a_training_that_is_asked_to_end_says_how_to_continue(number, tmp_path):
 def test_a_command_without_a_run_says_that_it_was_interrupted(tmp_path):
     code = "import os, signal, infoplane.commands.cli as cli, sys; cli._dispatch = lambda _: os.kill(os.getpid(), 15); "
     code += "sys.exit(cli.main(sys.argv[1:]))"
-    process = start("recipes", entry=(sys.executable, "-c", code))
+    process = start("recipes", command=(sys.executable, "-c", code))
     _, complaint = process.communicate(timeout=60)
     assert (process.returncode, complaint) == (143, "infoplane: interrupted; to begin again: infoplane recipes\n")
 
@@ -71,7 +65,7 @@ def test_a_command_without_a_run_says_that_it_was_interrupted(tmp_path):
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
     process = start(
         *[*SETTINGS, "--training.epochs=1", "--run", tmp_path / "run"],
-        entry=(sys.executable, "-c", CODE),
+        command=UNDRAWN,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # as nohup does
     )
     assert "epoch 0/1" in process.stdout.readline()
@@ -81,9 +75,7 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
 
 
 def test_a_training_goes_on_when_nobody_reads_its_output(tmp_path):
-    with start(
-        *SETTINGS, "--training.epochs=3", "--run", tmp_path / "run", entry=(sys.executable, "-c", CODE)
-    ) as process:
+    with start(*SETTINGS, "--training.epochs=3", "--run", tmp_path / "run", command=UNDRAWN) as process:
         assert "epoch 0/3" in process.stdout.readline()
         process.stdout.close()  # as `| head -1` does
         complaint = process.stderr.read()
@@ -96,9 +88,11 @@ def test_a_training_goes_on_when_nobody_reads_its_output(tmp_path):
 
 def test_a_training_goes_on_when_nobody_reads_its_errors_either(tmp_path):
     command = [*SETTINGS, "--training.epochs=2", "--run", tmp_path / "run"]
-    typed = shlex.join(map(str, [sys.executable, "-c", CODE, *command]))
+    typed = shlex.join(map(str, [*UNDRAWN, *command]))
     line = f"{typed} 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=120, check=True, env=drawing(())
+    )
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr == ""
     assert set(RunFolder(tmp_path / "run").measurements()["epoch"]) == {0, 1, 2}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -345,4 +346,7 @@ def make_run() -> Callable[..., RunFolder]:
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Two trainings, five layers, every estimator, epochs 0 to 10; only to be read."""
-    return synthetic_run(tmp_path_factory.mktemp("run") / "full")
+    run = synthetic_run(tmp_path_factory.mktemp("run") / "full")
+    for table in ("measurements", "geometry", "performance"):
+        setattr(run, table, cache(getattr(run, table)))  # read once, not again for every curve that is looked at
+    return run

@@ -8,13 +8,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.command import ENTRY, assert_one_clear_line, infoplane
+from tests.command import assert_one_clear_line, drawing, entry
+from tests.drawing_little import rendering_only
 
 from infoplane.commands.cli import main
 from infoplane.errors import UserError
 from infoplane.report.html import write_report
 from infoplane.runs.folder import RunFolder
 
+ONE = ("information-flow",)
 NAMES = ["lr[01]", "lr*", "lr?", "~", "file:lr0", "s3:lr0", "%41", os.fsdecode(b"lr\xff"), "a b\nc"]
 
 
@@ -46,18 +48,26 @@ def test_a_name_that_looks_like_a_pattern_or_an_address_is_a_name(name, small, o
     assert json.loads(capsys.readouterr().out)
 
 
-def test_the_command_prints_the_place_of_a_report_whose_name_is_no_text(small, tmp_path):
+def test_the_command_prints_the_place_of_a_report_whose_name_is_no_text(small, tmp_path, capsys):
     run = tmp_path / os.fsdecode(b"r\xff[0]")
     shutil.copytree(small.path, run)
-    done = subprocess.run([ENTRY, "report", run], capture_output=True, check=False, timeout=240)
+    command = [*entry(ONE), "report", os.fsencode(run)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=240, env=drawing(ONE))
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().splitlines()[-1] == f"{tmp_path}/r?[0]/report.html"
+    assert (run / "figures" / "information-flow-normal-s3.pdf").is_file()
     (run / "config.json").write_text("{}")
-    done = subprocess.run([ENTRY, "report", run], capture_output=True, check=False, timeout=240)
-    assert done.returncode == 2
-    assert len(done.stderr.decode().splitlines()) == 1
+    assert main(["report", str(run)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.fixture
+def one_figure(monkeypatch):
+    """All are made, and one is rendered, which takes long."""
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only(*ONE))
+
+
+@pytest.mark.usefixtures("one_figure")
 def test_a_report_goes_elsewhere_and_leaves_the_run_as_it_was(small, tmp_path):
     before = {path: path.read_bytes() for path in small.path.rglob("*") if path.is_file()}
     path = write_report(small, output=tmp_path / "else" / "where")
@@ -98,19 +108,21 @@ def test_somebody_elses_folder_is_reported_elsewhere(small, tmp_path):
         folder.chmod(0o755)
     (tmp_path / "mine").mkdir()
     shutil.chown(tmp_path / "mine", 65534, 65534)
-    entry = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ENTRY]
+    somebody = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *entry(ONE)]
     more = {"capture_output": True, "text": True, "check": False, "timeout": 240, "cwd": tmp_path}
-    more["env"] = {**os.environ, "HOME": str(tmp_path / "mine"), "MPLCONFIGDIR": str(tmp_path / "mine")}
-    if subprocess.run([*entry, "--version"], **more).returncode:
+    more["env"] = drawing(ONE, HOME=str(tmp_path / "mine"), MPLCONFIGDIR=str(tmp_path / "mine"))
+    if subprocess.run([*somebody, "--version"], **more).returncode:
         pytest.skip("somebody else cannot start this Python")
-    assert_one_clear_line(subprocess.run([*entry, "report", "run"], **more), "Permission denied", "--output FOLDER")
-    done = subprocess.run([*entry, "report", "run", "--output", "mine/report"], **more)
+    assert_one_clear_line(subprocess.run([*somebody, "report", "run"], **more), "Permission denied", "--output FOLDER")
+    done = subprocess.run([*somebody, "report", "run", "--output", "mine/report"], **more)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "report" / "report.html").is_file()
-    line = subprocess.run([*entry, "flow", "digits-lenet5", "--run", "run"], **more)
+    assert (tmp_path / "mine" / "report" / "figures" / "information-flow-normal-s3.png").is_file()
+    line = subprocess.run([*somebody, "flow", "digits-lenet5", "--run", "run"], **more)
     assert_one_clear_line(line, "run cannot be written to (Permission denied); choose another folder with --run")
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_drawn_files_are_in_the_manifest(small, tmp_path):
     shutil.copytree(small.path, tmp_path / "run")
     write_report(RunFolder(tmp_path / "run"))
@@ -118,10 +130,13 @@ def test_drawn_files_are_in_the_manifest(small, tmp_path):
         ["sha256sum", "--check", "--strict", "--quiet", "manifest.sha256"], cwd=tmp_path / "run", check=False
     )
     assert done.returncode == 0
+    assert (tmp_path / "run" / "figures" / "information-flow-normal-s3.png").is_file()
     listed = {line.split("  ")[1] for line in (tmp_path / "run" / "manifest.sha256").read_text().splitlines()}
     there = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert there - listed == {"manifest.sha256"}
 
 
-def test_reports_of_nothing_are_named(tmp_path):
-    assert_one_clear_line(infoplane("report", tmp_path / "no[thing]"), "no[thing] is no run folder")
+def test_reports_of_nothing_are_named(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "no[thing]")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no[thing] is no run folder" in line

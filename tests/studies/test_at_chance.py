@@ -1,7 +1,7 @@
 """A dead network is noticed, not measured further, marked in the records, and no finding rests on it."""
 
 import pytest
-from tests.studies.test_information_flow import Listener
+from tests.studies.test_information_flow import Listener, changed
 
 from infoplane.config import FlowConfig, ModelConfig
 from infoplane.errors import UserError
@@ -28,7 +28,9 @@ def few_updates():
 def dead_flow(small_flow) -> FlowConfig:
     """120 updates an epoch, and no warm-up: dead after the first epoch of three."""
     training = small_flow.training.model_copy(update={"epochs": 3, "batch_size": 1, "warmup_epochs": 0.0})
+    measurement = small_flow.measurement.model_copy(update={"permutations": 2, "noise_sweep": (1.0,)})
     update = {"model": ModelConfig(name=PATH), "training": training, "methods": ("adversarial",)}
+    update["measurement"] = measurement
     return small_flow.model_copy(update=update)
 
 
@@ -114,7 +116,8 @@ def test_a_network_that_dies_in_the_last_planned_epoch_ended_there_and_can_be_me
 def test_a_warm_up_that_does_not_fit_is_said(small_flow):
     listener = Listener()
     training = small_flow.training.model_copy(update={"epochs": 1, "warmup_epochs": 3.0})
-    information_flow(small_flow.model_copy(update={"training": training, "methods": ("normal",)}), progress=listener)
+    config = changed(small_flow, measurement={"layers": ("fc3",), "thorough_epochs": 0}, methods=("normal",))
+    information_flow(config.model_copy(update={"training": training}), progress=listener)
     assert listener.lines[0].startswith("note: the warm-up takes 3 epochs and training 1")
 
 

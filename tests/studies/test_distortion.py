@@ -205,7 +205,8 @@ def test_the_strongest_level_stands_last_whatever_the_order_asked_for(own_run):
 
 
 def test_cue_conflicts_say_how_many_decisions_follow_the_texture(own_run):
-    distortion_study(own_run, DistortionConfig(distortions=("texture-exchange", "noise")))
+    few = {"texture-exchange": (2,), "noise": (0.1,)}
+    distortion_study(own_run, DistortionConfig(distortions=("texture-exchange", "noise"), levels=few))
     performance = own_run.performance().filter(pl.col("study") == study.STUDY)
     lent = performance.filter(pl.col("distortion") == "texture-exchange", pl.col("level") > 0)
     assert performance.filter(pl.col("texture_accuracy").is_not_null()).equals(lent)
@@ -384,10 +385,13 @@ def test_a_layer_that_is_not_finite_is_the_users_to_mend(own_run, monkeypatch):
 
 
 def test_other_distortions_are_measured_on_request(own_whole):
-    config = DistortionConfig(distortions=("high-pass", "texture-exchange"))
+    finished, config = FinishedRun(own_whole), DistortionConfig(distortions=("high-pass", "texture-exchange"))
+    plan = planned_levels(config, finished.images, finished.labels)
+    assert plan == {"high-pass": (math.inf, 4, 2, 1, 0.5), "texture-exchange": (0, 0.5, 1, 2, 4)}
+    config = config.model_copy(update={"levels": {"high-pass": (4, 0.5), "texture-exchange": (1,)}})
     performance = distortion_study(own_whole, config).performance.filter(training="normal", examples="original")
-    assert performance.filter(distortion="high-pass")["level"].to_list() == [math.inf, 4, 2, 1, 0.5]
-    assert performance.filter(distortion="texture-exchange")["level"].to_list() == [0, 0.5, 1, 2, 4]
+    assert performance.filter(distortion="high-pass")["level"].to_list() == [math.inf, 4, 0.5]
+    assert performance.filter(distortion="texture-exchange")["level"].to_list() == [0, 1]
     undistorted = performance.filter(pl.col("level").is_infinite() | (pl.col("level") == 0))
     assert len(set(undistorted["loss"])) == 1
 

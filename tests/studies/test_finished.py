@@ -137,9 +137,9 @@ def test_a_torn_checkpoint_is_named_before_any_network_is_measured(own_run):
 
 
 def test_an_untrained_run_is_finished_at_epoch_0(small_flow, tmp_path):
-    config = FlowConfig.model_validate(
-        small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"], "measurement": {"examples": 20}}
-    )
+    settings = small_flow.model_dump() | {"training": {"epochs": 0}, "methods": ["normal"]}
+    settings["measurement"] |= {"examples": 20, "layers": ("fc3",)}
+    config = FlowConfig.model_validate(settings)
     run = RunFolder(tmp_path / "run")
     run.begin("information-flow", config.model_dump(mode="json"), {})
     information_flow(config, run=run)

@@ -60,6 +60,12 @@ class Listener:
 
 
 @pytest.fixture(scope="module")
+def small_flow(small_flow) -> FlowConfig:
+    """Of two layers: what continues, is repeated or is left out does not depend on how many there are."""
+    return changed(small_flow, measurement={"layers": ("conv2", "fc3")})
+
+
+@pytest.fixture(scope="module")
 def unbroken(small_flow) -> FlowRecords:
     return information_flow(small_flow)
 
@@ -76,11 +82,19 @@ def test_every_epoch_training_condition_and_layer_is_measured(unbroken):
         for training in ("normal", "adversarial")
         for epoch in (0, 1, 2)
         for examples in ("original", "adversarial")
-        for layer in ("conv1", "conv2", "fc1", "fc2", "fc3")
+        for layer in ("conv2", "fc3")
     }
     assert table["samples"].unique().to_list() == [60]
     places = set(unbroken.geometry.select("training", "epoch", "examples", "layer").rows())
     assert places == found
+
+
+def test_all_layers_of_the_network_are_measured_unless_some_are_chosen(small_flow):
+    records = information_flow(
+        changed(small_flow, measurement={"layers": ()}, training={"epochs": 0}, methods=("normal",))
+    )
+    for table in (records.measurements, records.geometry):
+        assert set(table["layer"]) == {"conv1", "conv2", "fc1", "fc2", "fc3"}
 
 
 def test_noise_is_swept_and_decoders_are_refitted_to_permuted_labels_at_the_last_epoch(unbroken):
@@ -191,18 +205,31 @@ def test_a_run_stopped_in_training_continues_to_the_same_records(calls, small_fl
     assert_same_records(information_flow(small_flow, run=run), unbroken)
 
 
-def test_a_finished_run_does_nothing_more(small_flow, unbroken, tmp_path, monkeypatch):
-    run, listener = RunFolder(tmp_path), Listener()
-    information_flow(small_flow, run=run)
+@pytest.fixture(scope="module")
+def finished(small_flow, tmp_path_factory) -> tuple[RunFolder, Listener]:
+    """A finished run in a folder, and what was said meanwhile: look, do not write."""
+    run, listener = RunFolder(tmp_path_factory.mktemp("finished") / "run"), Listener()
+    information_flow(small_flow, run=run, progress=listener)
+    return run, listener
+
+
+@pytest.fixture
+def own_finished(finished, tmp_path) -> RunFolder:
+    """A copy."""
+    shutil.copytree(finished[0].path, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_finished_run_does_nothing_more(small_flow, unbroken, own_finished, monkeypatch):
+    run, listener = own_finished, Listener()
     monkeypatch.setattr(Trainer, "train_epoch", None)
     assert_same_records(information_flow(small_flow, run=run, progress=listener), unbroken)
     assert listener.lines == ["normal: complete", "adversarial: complete"]
 
 
-def test_records_lost_from_the_middle_are_made_again(small_flow, unbroken, tmp_path):
-    run = RunFolder(tmp_path)
-    information_flow(small_flow, run=run)
-    (tmp_path / "measurements" / f"{STUDY}-s0-normal-e0001.parquet").unlink()
+def test_records_lost_from_the_middle_are_made_again(small_flow, unbroken, own_finished):
+    run = own_finished
+    (run.path / "measurements" / f"{STUDY}-s0-normal-e0001.parquet").unlink()
     assert_same_records(information_flow(small_flow, run=run), unbroken)
 
 
@@ -213,9 +240,8 @@ def test_checkpoints_are_kept_as_asked(keep, epochs, small_flow, tmp_path):
     assert run.checkpoint_epochs(0, "normal") == epochs
 
 
-def test_the_work_announced_is_the_work_done(small_flow, tmp_path):
-    listener = Listener()
-    information_flow(small_flow, run=RunFolder(tmp_path), progress=listener)
+def test_the_work_announced_is_the_work_done(finished):
+    _, listener = finished
     assert listener.done == pytest.approx(listener.work)
     assert len([line for line in listener.lines if "measured in" in line]) == 6
 
@@ -258,7 +284,13 @@ def test_a_diverging_run_says_so(small_flow):
 
 
 def test_images_of_another_size_reach_the_network_resized(small_flow):
-    config = changed(small_flow, data={"image_size": 32}, training={"epochs": 0}, methods=("normal",))
+    config = changed(
+        small_flow,
+        data={"image_size": 32},
+        training={"epochs": 0},
+        methods=("normal",),
+        measurement={"layers": ("conv1",)},
+    )
     conv1 = information_flow(config).measurements.filter(pl.col("layer") == "conv1")
     assert conv1["features"].unique().to_list() == [6 * 28 * 28]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import assert_one_clear_line, infoplane
+from tests.command import assert_one_clear_line, drawing, entry, infoplane
 
 from infoplane.runs.folder import RunFolder
 
@@ -21,8 +21,11 @@ SETTINGS = [
     "--training.batch-size=16",
     "--attack.steps=4",
     "--attack.step-size=0.1",
+    "--measurement.examples=60",
+    *("--measurement.layers", "conv2", "fc2", "fc3"),
     "--measurement.permutations=3",
     "--measurement.thorough-epochs=0",
+    "--measurement.noise-sweep=1",
     "--measurement.decoder-permutations=1",
     "--precision=32",
     "--device=cpu",
@@ -31,17 +34,14 @@ SETTINGS = [
 ROWS = ["training", "epoch", "split", "examples"]
 
 
-SCRIPT = Path(__file__).with_name("flow_without_report.py")
-
-
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Start the study without its figures."""
     return subprocess.Popen(
-        [sys.executable, SCRIPT, *map(str, arguments)],
+        [*entry(drawn=()), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=drawing(()),
     )
 
 
@@ -54,10 +54,13 @@ def run_of(folder: Path, *arguments: str, settings: list[str] = SETTINGS) -> Run
 
 def test_records_agree_with_one_process(tmp_path):
     one = run_of(tmp_path / "one", "--training.epochs=2")
-    done = infoplane(*SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2)
+    done = infoplane(
+        *SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2, drawn=["class-entropies"]
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     two = RunFolder(tmp_path / "two")
     assert (two.path / "report.html").is_file()
+    assert (two.path / "figures" / "class-entropies-adversarial-s0.pdf").is_file()
     assert not list(two.path.rglob("*rank*"))
     both = one.performance().join(two.performance(), on=ROWS, suffix="_two")
     assert len(both) == len(one.performance()) == len(two.performance())
@@ -78,15 +81,15 @@ def test_records_agree_with_one_process(tmp_path):
 def ranks_of(folder: Path) -> dict[int, int]:
     """Process by local rank."""
     found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            environment = (entry / "environ").read_bytes().split(b"\0")
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            environment = (process / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
         if str(folder).encode() in words and b"flow" in words:
             ranks = [int(one.removeprefix(b"LOCAL_RANK=")) for one in environment if one.startswith(b"LOCAL_RANK=")]
-            found[ranks[0] if ranks else 0] = int(entry.name)
+            found[ranks[0] if ranks else 0] = int(process.name)
     return found
 
 
@@ -132,8 +135,9 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, vic
 
 
 def test_another_number_of_processes_is_refused(tmp_path):
-    run_of(tmp_path / "run", "--training.epochs=0")
-    again = infoplane(*SETTINGS, "--training.epochs=0", "--run", tmp_path / "run", "--devices", "2")
+    settings = [*SETTINGS, "--training.epochs=0", "--methods=normal"]
+    run_of(tmp_path / "run", settings=settings)
+    again = infoplane(*settings, "--run", tmp_path / "run", "--devices", "2")
     assert_one_clear_line(again, "began with 1 process, got 2", "--devices")
 
 
@@ -143,9 +147,10 @@ def test_nonsense_is_refused():
 
 def test_torchrun_starts_the_processes(tmp_path):
     torchrun = Path(sys.executable).with_name("torchrun")
-    own = [*SETTINGS, "--training.epochs=1", "--run", str(tmp_path / "run")]
-    command = [torchrun, "--nproc-per-node=2", "--master-port=0", "--standalone", "--", SCRIPT, *own]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    own = [*SETTINGS, "--training.epochs=1", "--methods=normal", "--run", str(tmp_path / "run")]
+    _, script = entry(drawn=())
+    command = [torchrun, "--nproc-per-node=2", "--master-port=0", "--standalone", "--", script, *own]
+    environment = drawing(())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done
     run = RunFolder(tmp_path / "run")

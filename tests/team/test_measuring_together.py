@@ -25,11 +25,21 @@ def measured(team: Team) -> tuple[list[dict[str, object]], ...]:
     return plane.measurements.to_dicts(), plane.geometry.to_dicts(), plane.performance.to_dicts()
 
 
-def test_records_are_those_of_one_process(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory):
+    """What both tests look at: starting processes takes longer than their work."""
+    return on_processes(everything, 2, tmp_path_factory.mktemp("team"))
+
+
+def everything(team: Team) -> tuple[tuple[list[dict[str, object]], ...], str]:
+    return measured(team), error_of(team)
+
+
+def test_records_are_those_of_one_process(on_two, monkeypatch):
     monkeypatch.setattr(evaluating, "BATCH", 50)
     alone = measured(ALONE)
     assert {row["layer"] for row in alone[0]} == {"conv1", "conv2", "fc1", "fc2", "fc3"}
-    for theirs in on_processes(measured, 2, tmp_path):
+    for theirs, _ in on_two:
         for own, expected in zip(theirs, alone, strict=True):
             assert repr(own) == repr(expected)  # NaN is equal to itself here
 
@@ -57,8 +67,8 @@ def error_of(team: Team) -> str:
     return "none"
 
 
-def test_an_error_on_one_process_is_one_on_both(tmp_path):
-    said = on_processes(error_of, 2, tmp_path)
+def test_an_error_on_one_process_is_one_on_both(on_two):
+    said = [error for _, error in on_two]
     assert said[0] == said[1]
     assert "second" in said[0]
 

@@ -1,5 +1,7 @@
 """Two processes train as one: the same images in the same places, the same draws, the same weights."""
 
+from typing import Any
+
 import pytest
 import torch
 from tests.team.processes import on_processes
@@ -56,13 +58,15 @@ def trained(
     )
 
 
-def all_trained(team: Team) -> dict[str, object]:
-    return {name: trained(name, team) for name in NAMES}
+def everything(team: Team) -> dict[str, Any]:
+    """What all tests of two processes look at: starting processes takes longer than their work."""
+    results: dict[str, Any] = {name: trained(name, team) for name in NAMES}
+    return results | {work.__name__: work(team) for work in (seen, one_image, normalised, continued)}
 
 
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
-    return on_processes(all_trained, 2, tmp_path_factory.mktemp("team"))
+    return on_processes(everything, 2, tmp_path_factory.mktemp("team"))
 
 
 @pytest.mark.filterwarnings("ignore::infoplane.attacks.AttackWarning")
@@ -110,9 +114,9 @@ def seen(team: Team) -> tuple[list[Tensor], list[Tensor], list[Tensor], float]:
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_places_of_a_batch_are_dealt_out_without_overlap(processes, tmp_path):
+def test_places_of_a_batch_are_dealt_out_without_overlap(processes, on_two, tmp_path):
     whole = seen(ALONE)
-    parts = on_processes(seen, processes, tmp_path)
+    parts = [rank["seen"] for rank in on_two] if processes == 2 else on_processes(seen, processes, tmp_path)
     assert [len(batch) for batch in whole[0]] == [32, 32, 8]
     for kind in range(3):
         for number, batch in enumerate(whole[kind]):
@@ -121,9 +125,9 @@ def test_places_of_a_batch_are_dealt_out_without_overlap(processes, tmp_path):
     assert [part[3] for part in parts] == [1] * processes
 
 
-def test_a_batch_smaller_than_the_team_is_everybodys(tmp_path):
+def test_a_batch_smaller_than_the_team_is_everybodys(on_two):
     alone = one_image(ALONE)
-    for theirs in on_processes(one_image, 2, tmp_path):
+    for theirs in (rank["one_image"] for rank in on_two):
         assert theirs[1:] == pytest.approx(alone[1:])
         assert all(torch.allclose(theirs[0][key], value, atol=1e-12) for key, value in alone[0].items())
 
@@ -155,8 +159,8 @@ def normalised(team: Team) -> dict[str, Tensor]:
     return dict(model.state_dict())
 
 
-def test_batch_statistics_are_each_process_own_and_the_leaders_are_kept(tmp_path):
-    first, second = on_processes(normalised, 2, tmp_path)
+def test_batch_statistics_are_each_process_own_and_the_leaders_are_kept(on_two):
+    first, second = (rank["normalised"] for rank in on_two)
     assert all(torch.equal(first[key], second[key]) for key in first)
     expected = nn.BatchNorm2d(1)
     for images in seen(ALONE)[0]:
@@ -188,6 +192,6 @@ def continued(team: Team) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return dict(unbroken.model.state_dict()), dict(after.model.state_dict())
 
 
-def test_the_leaders_state_continues_all(tmp_path):
-    for unbroken, after in on_processes(continued, 2, tmp_path):
+def test_the_leaders_state_continues_all(on_two):
+    for unbroken, after in (rank["continued"] for rank in on_two):
         assert all(torch.equal(unbroken[key], after[key]) for key in unbroken)
