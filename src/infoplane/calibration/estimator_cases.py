@@ -159,18 +159,21 @@ LABEL_FITS: dict[str, Fit[LabelTask]] = {
         names={DECODED: "decoded, linear"},
         estimates=partial(_decoded, decoder="linear"),
         settings="linear, 5 folds",
+        version=2,
         seconds=lambda n, d: 6e-5 * n * (1 + d / 700),
     ),
     "decoded-mlp": Fit(
         names={DECODED: "decoded, mlp"},
         estimates=partial(_decoded, decoder="mlp"),
         settings="mlp, 5 folds",
+        version=2,
         seconds=lambda n, d: 4e-4 * n * (1 + d / 700),
     ),
     "ross": Fit(
         names={"ross": "Ross, decoder"},
         estimates=partial(_ross, reduction="decoder"),
         settings="10 neighbours, among outputs of decoders fitted on the other 4 of 5 folds",
+        version=2,
         seconds=lambda n, d: 1.4e-4 * n * (1 + d / 1500),
     ),
     "ross-raw": Fit(

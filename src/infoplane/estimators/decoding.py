@@ -4,34 +4,29 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from infoplane.checks import check_activations, check_at_least, check_labels
+from infoplane.estimators.decoder_choice import LINEAR, MLP, Calibration, chosen_decoders
+from infoplane.estimators.decoding_tasks import Tasks
 from infoplane.estimators.distinct_rows import multiplicity_entropy
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.influence import standard_error
-from infoplane.estimators.label_scores import LINEAR, MLP, Candidate, Family, Linear, Scores
+from infoplane.estimators.label_scores import Family, Scores
 from infoplane.estimators.precision import exact_products
 from infoplane.estimators.threads import one_thread
-from infoplane.estimators.units import Origin, Standardisation, moments, pooled
+from infoplane.estimators.units import Origin, Standardisation, moments
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, LABEL_INFORMATION, LOWER, POPULATION
 
 _FAMILIES = {"linear": LINEAR, "mlp": MLP}
 _INNER_FOLDS = 4  # one of them chooses and calibrates the decoder, the others fit it
-_EVIDENCE = 4.0  # least gain over the prior, in nats over all judged examples; by chance in about 1 of 400 cases
-_PROGRESS = 0.003  # nats that a more flexible candidate must gain before the next one is tried
-
-
-class _Calibration(NamedTuple):
-    """q = (1 - ignorance) softmax(sharpness x scores + log prior) + ignorance x prior."""
-
-    sharpness: float  # one over the temperature
-    ignorance: float
+_LARGE = 2**20  # numbers in activations; products with fewer are faster on one thread
+_TOGETHER = 2**22  # weights of all decoders that are fitted together; a fit needs about 26 numbers for each
 
 
 @with_short_repr
@@ -41,9 +36,9 @@ class Decoder:
 
     classes: Tensor  # (classes,) the labels of its fit, ascending
     log_prior: Tensor  # (classes,)
-    standardisation: Standardisation  # of activations, from the examples of the fit
+    standardisation: Standardisation  # of activations, from all examples that were given, without their labels
     scores: Scores
-    calibration: _Calibration
+    calibration: Calibration
 
     def log_probabilities(self, activations: Tensor) -> Tensor:
         """Return ln q(y|t), `(samples, classes)` float64, in the order of `classes`.
@@ -54,7 +49,7 @@ class Decoder:
         check_activations(activations)
         if activations.shape[1] != (features := len(self.standardisation.mean)):
             raise ValueError(f"activations must have the decoder's {features} features, got {activations.shape[1]}")
-        with _numerics(activations.device):
+        with _numerics(activations):
             rows = torch.arange(len(activations))
             scores = self.scores(self.standardisation(activations.detach(), rows)).double()
             sharpness, ignorance = self.calibration
@@ -149,7 +144,8 @@ def decoded_information(
     among the candidates and sets a temperature and a share of the class prior. The chosen candidate is then fitted
     again on all of them. If no candidate gains 4 nats over the prior, summed over the examples that choose, q is the
     prior. So the value is about 0 for a layer that is not predictive of the label, and may be for one of less than
-    about 4 / (samples / 5) nats.
+    about 4 / (samples / 5) nats. Units are standardised by all examples, those held out as well. This uses no label:
+    given all activations, the held-out labels are independent of the decoder, so the bound holds.
 
     The interval is the value +- 1.96 standard errors. The error combines, in quadrature, that of the per-example terms,
     which includes H(Y), and about classes / (2 samples), the second-order error of the class frequencies, which is all
@@ -175,24 +171,53 @@ def decoded_information(
     Source: Barber & Agakov (2003), NeurIPS 16, Eq. 3; Xu et al. (2020), arXiv:2002.10689, Definition 2 (optional
     ignorance); Guo et al. (2017), arXiv:1706.04599, Section 4.2 (temperature).
     """
+    return decode_label_sets(activations, [labels], generators=[generator], folds=folds, decoder=decoder)[0]
+
+
+def decode_label_sets(
+    activations: Tensor,
+    label_sets: Sequence[Tensor],
+    *,
+    generators: Sequence[torch.Generator],
+    folds: int = 5,
+    decoder: Literal["linear", "mlp"] = "linear",
+) -> list[DecodedInformation]:
+    """Compute `decoded_information` for several sets of labels of the same examples, e.g. permuted ones, together.
+
+    Args:
+        activations, folds, decoder: as in `decoded_information`.
+        label_sets: at least one, each `(samples,)` integers.
+        generators: one for each set.
+
+    Raises:
+        ValueError: an argument is outside the description above.
+    """
     check_activations(activations)
-    check_labels(labels, len(activations))
+    for labels in label_sets:
+        check_labels(labels, len(activations))
     check_at_least(folds, 2, name="folds")
-    check_at_least(len(labels), 2 * folds, name="the number of samples, with two for each fold,")
+    check_at_least(len(activations), 2 * folds, name="the number of samples, with two for each fold,")
     families = _families(decoder)
-    names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    fold_of = _stratified_folds(classes, folds, generator)
-    held_out = [(fold_of == fold).nonzero().squeeze(1) for fold in range(folds)]
-    decoders = []
-    with _numerics(activations.device):
-        origin = Origin.of(activations.detach())
-        parts = [moments(activations.detach(), rows, origin) for rows in held_out]
-        for fold in range(folds):
-            rest = (fold_of != fold).nonzero().squeeze(1)
-            standardisation = Standardisation.by(reduce(pooled, parts[:fold] + parts[fold + 1 :]), origin)
-            decoders.append(_fit(activations.detach(), rest, standardisation, classes, names, families, generator))
-    judged = _judged(decoders, held_out, activations, classes)
-    own = vars(judged) | {"estimator": DECODED}
+    names, classes = torch.unique(torch.stack([one.cpu().long() for one in label_sets]), return_inverse=True)
+    assigned = [_stratified_folds(own, folds, one) for own, one in zip(classes, generators, strict=True)]
+    held_out = [[(of == fold).nonzero().squeeze(1) for fold in range(folds)] for of in assigned]
+    fits = [
+        _Fit(own, torch.ones(len(own), dtype=torch.bool).index_fill_(0, rows, value=False), generator)
+        for own, rows_of, generator in zip(classes, held_out, generators, strict=True)
+        for rows in rows_of
+    ]
+    with _numerics(activations):
+        decoders = _decoders(activations.detach(), fits, names, families)
+    return [
+        _cross_fitted(decoders[place * folds : (place + 1) * folds], rows_of, activations, own)
+        for place, (rows_of, own) in enumerate(zip(held_out, classes, strict=True))
+    ]
+
+
+def _cross_fitted(
+    decoders: Sequence[Decoder], held_out: Sequence[Tensor], activations: Tensor, classes: Tensor
+) -> DecodedInformation:
+    own = vars(_judged(decoders, held_out, activations, classes)) | {"estimator": DECODED}
     return DecodedInformation(**own, decoders=tuple(decoders), held_out=tuple(held_out))
 
 
@@ -220,11 +245,9 @@ def fit_decoder(
     check_at_least(len(labels), 2, name="the number of samples")
     families = _families(decoder)
     names, classes = torch.unique(labels.cpu().long(), return_inverse=True)
-    with _numerics(activations.device):
-        points, rows = activations.detach(), torch.arange(len(labels))
-        origin = Origin.of(points)
-        standardisation = Standardisation.by(moments(points, rows, origin), origin)
-        return _fit(points, rows, standardisation, classes, names, families, generator)
+    fit = _Fit(classes, torch.ones(len(labels), dtype=torch.bool), generator)
+    with _numerics(activations):
+        return _decoders(activations.detach(), [fit], names, families)[0]
 
 
 def _families(decoder: str) -> tuple[Family, ...]:
@@ -234,13 +257,14 @@ def _families(decoder: str) -> tuple[Family, ...]:
 
 
 @contextmanager
-def _numerics(device: torch.device) -> Iterator[None]:
+def _numerics(activations: Tensor) -> Iterator[None]:
     with ExitStack() as stack:
         # The hidden layer needs gradients, which the caller's inference mode would forbid.
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(exact_products(device))
-        stack.enter_context(one_thread())
+        stack.enter_context(exact_products(activations.device))
+        if activations.numel() < _LARGE:
+            stack.enter_context(one_thread())
         yield
 
 
@@ -257,84 +281,56 @@ def _log(share: float) -> float:
     return math.log(share) if share > 0 else -math.inf
 
 
-def _fit(
-    activations: Tensor,
-    rows: Tensor,
-    standardisation: Standardisation,
-    classes: Tensor,
-    names: Tensor,
-    families: tuple[Family, ...],
-    generator: torch.Generator,
-) -> Decoder:
-    """Choose and calibrate a candidate on an inner split of these rows, and fit it again on all of them."""
-    device = activations.device
-    inner = _stratified_folds(classes[rows], _INNER_FOLDS, generator)
-    rows = rows[torch.argsort((inner == 0).int(), stable=True)]  # the examples that judge come last
-    fitting = int((inner != 0).sum())
-    own = classes[rows].to(device)
-    log_prior = (torch.bincount(own, minlength=len(names)) + 0.5).float()
-    log_prior = (log_prior / log_prior.sum()).log()
-    points = standardisation(activations, rows)
+class _Fit(NamedTuple):
+    """What one decoder is fitted to."""
 
-    best, calibration = _chosen(points, own, fitting, log_prior, families, generator)
-    silent = Linear(points.new_zeros(len(names), points.shape[1]), torch.zeros_like(log_prior))
-    return Decoder(
-        classes=names,
-        log_prior=log_prior.double(),
-        standardisation=standardisation,
-        scores=best.refit(points, own) if best else silent,
-        calibration=calibration,
+    classes: Tensor  # (samples,) index of each label
+    rows: Tensor  # (samples,) booleans: the examples whose labels it may see
+    generator: torch.Generator
+
+
+def _decoders(activations: Tensor, fits: Sequence[_Fit], names: Tensor, families: Sequence[Family]) -> list[Decoder]:
+    """Choose and calibrate the candidate of each fit on an inner split of its rows, and fit it again on all of them."""
+    everything = torch.arange(len(activations))
+    origin = Origin.of(activations)
+    standardisation = Standardisation.by(moments(activations, everything, origin), origin)
+    points = standardisation(activations, everything)
+    together = max(1, _TOGETHER // (len(names) * (points.shape[1] + 1)))
+    decoders = []
+    for start in range(0, len(fits), together):
+        tasks = _tasks(points, fits[start : start + together], len(names))
+        decoders += [
+            Decoder(
+                classes=names,
+                log_prior=log_prior.double(),
+                standardisation=standardisation,
+                scores=choice.scores,
+                calibration=choice.calibration,
+            )
+            for choice, log_prior in zip(chosen_decoders(tasks, families), tasks.log_prior, strict=True)
+        ]
+    return decoders
+
+
+def _tasks(points: Tensor, fits: Sequence[_Fit], number_of_classes: int) -> Tasks:
+    judging = torch.stack([_judging(fit) for fit in fits])
+    rows, classes = torch.stack([fit.rows for fit in fits]), torch.stack([fit.classes for fit in fits])
+    counts = (F.one_hot(classes, number_of_classes) * rows[..., None]).sum(dim=1) + 0.5
+    return Tasks(
+        points=points,
+        labels=classes.to(points.device),
+        fitting=(rows & ~judging).to(points.device),
+        judging=judging.to(points.device),
+        log_prior=(counts / counts.sum(dim=1, keepdim=True)).float().log().to(points.device),
+        generators=[fit.generator for fit in fits],
     )
 
 
-def _chosen(
-    points: Tensor,
-    classes: Tensor,
-    fitting: int,
-    log_prior: Tensor,
-    families: tuple[Family, ...],
-    generator: torch.Generator,
-) -> tuple[Candidate | None, _Calibration]:
-    """Fit candidates on the first `fitting` examples, and choose the one with the largest gain on the others."""
-    judged_points, judged_classes = points[fitting:], classes[fitting:]
-    # Without enough evidence the prior is kept: the best of several candidates always gains a little by chance.
-    best_gain = _EVIDENCE / len(judged_classes)
-    best, calibration = None, _Calibration(sharpness=0.0, ignorance=1.0)
-    for family in families:
-        standing, failures = -math.inf, 0
-        candidates = family.fit(points[:fitting], classes[:fitting], log_prior, generator)
-        for step, candidate in enumerate(candidates, start=1):
-            gain, calibrated = _calibrated(candidate.scores(judged_points), judged_classes, log_prior)
-            if gain > best_gain:
-                best_gain, best, calibration = gain, candidate, calibrated
-            # Each step gains less than the one before, so after a small gain the rest cannot reach the best.
-            if gain > standing + max(_PROGRESS, (best_gain - gain) / max(1, family.steps - step)):
-                standing, failures = gain, 0
-            else:
-                failures += 1
-            if failures == family.patience:
-                break
-    return best, calibration
-
-
-def _calibrated(scores: Tensor, classes: Tensor, log_prior: Tensor) -> tuple[float, _Calibration]:
-    """Return the largest gain over the prior, in nats, with its temperature and share of the prior."""
-    scores, log_prior, device = scores.double(), log_prior.double(), scores.device
-    sharpness = 2 ** torch.arange(-8, 6.25, 0.25, dtype=torch.double, device=device)
-    # After n examples without an error, at least one error in n + 1 is assumed, so that a later error stays finite.
-    shares = torch.logspace(-math.log10(len(classes) + 1), 0, 13, dtype=torch.double, device=device)[:, None]
-    own = scores.gather(1, classes[:, None]).squeeze(1)
-    gains = []
-    for some in torch.split(sharpness, max(1, 2**15 // scores.numel())):  # many together if the scores are few
-        evidence = (some[:, None, None] * scores + log_prior).logsumexp(dim=2)
-        ratios = (some[:, None] * own - evidence).exp()[:, None]
-        gains.append(((1 - shares) * ratios + shares).log().mean(dim=2))
-    table = torch.cat(gains)
-    place = int(table.argmax())
-    gain = table.flatten()[place].item()
-    if gain <= 0:
-        return 0.0, _Calibration(sharpness=0.0, ignorance=1.0)
-    return gain, _Calibration(sharpness[place // len(shares)].item(), shares[place % len(shares)].item())
+def _judging(fit: _Fit) -> Tensor:
+    """Choose the examples of a fit that judge its candidates, `(samples,)` booleans."""
+    rows = fit.rows.nonzero().squeeze(1)
+    inner = _stratified_folds(fit.classes[rows], _INNER_FOLDS, fit.generator)
+    return torch.zeros_like(fit.rows).index_fill_(0, rows[inner == 0], value=True)
 
 
 def _places(names: Tensor, labels: Tensor) -> Tensor:

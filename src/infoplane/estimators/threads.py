@@ -12,9 +12,9 @@ from threadpoolctl import ThreadpoolController
 def one_thread() -> Iterator[None]:
     """Run the CPU operations of torch, numpy and scipy inside the block on one thread; then restore the settings.
 
-    Threads wait for each other at the end of every operation. Fitting a decoder takes some thousand operations on small
-    matrices. Two threads save a fifth of the time at best, at 5,000 x 16,384. If the system runs both on one core, they
-    take up to 15 times as long. The waiting threads of scipy's linear algebra also occupy a core.
+    Threads wait for each other at the end of every operation. Fitting a decoder takes some thousand operations, on
+    small matrices if there are few examples. If the system runs two threads on one core, they take up to 15 times as
+    long. The waiting threads of scipy's linear algebra also occupy a core.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from infoplane.estimators import DecodedInformation, decoded_information, label_permutations
+from infoplane.estimators import DecodedInformation, label_permutations
+from infoplane.estimators.decoding import decode_label_sets
 from infoplane.randomness import seeded_generator
 
 DECODABLE = 10  # least number of examples: two for each fold of the decoders
@@ -20,10 +21,8 @@ def fitted_decoders(
         examples_seed: seed of folds and permutations.
         permutations: number of permuted label sets, at least 0.
     """
-    return [
-        decoded_information(activations, one, generator=seeded_generator(examples_seed, "decoder"))
-        for one in label_sets(labels, permutations, examples_seed)
-    ]
+    sets = label_sets(labels, permutations, examples_seed)
+    return decode_label_sets(activations, sets, generators=[seeded_generator(examples_seed, "decoder") for _ in sets])
 
 
 def label_sets(labels: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:
