@@ -15,7 +15,7 @@ from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.tables import ORIGINAL
+from infoplane.records.tables import ORIGINAL, RANDOM
 from infoplane.text import with_field_help
 
 GROUPS = 20
@@ -111,7 +111,7 @@ class Version(NamedTuple):
 
     Attributes:
         layer: its outputs and settings.
-        examples: "original", "adversarial" or the name of an attack.
+        examples: "original", "adversarial", the name of an attack, or "random".
         noise_modes: of the instrument.
     """
 
@@ -141,9 +141,9 @@ class Version(NamedTuple):
 
     @property
     def noises(self) -> list[Noise]:
-        """The noises to measure at. Swept noise is used at the last epoch only."""
+        """The noises to measure at. Swept noise is used at the last epoch only, and not for the random control."""
         scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
-        swept = When.LAST_EPOCH in self.layer.due
+        swept = When.LAST_EPOCH in self.layer.due and self.examples != RANDOM
         found = chosen_noises(self.settings, features=self.activations.shape[1], scale=scale, swept=swept)
         return [noise for noise in found if noise.mode in self.noise_modes]
 

@@ -13,7 +13,7 @@ from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team, together
 from infoplane.estimators.distinct_rows import distinct_rows
-from infoplane.measuring.attacked_versions import attacks_by_name, versions_of
+from infoplane.measuring.attacked_versions import attacks_by_name, randomly_perturbed, versions_of
 from infoplane.measuring.evaluate import (
     check_classifies,
     evaluate,
@@ -29,7 +29,6 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import (
-    ORIGINAL,
     Geometry,
     Measurement,
     Performance,
@@ -166,7 +165,9 @@ class InformationPlane:
                 cost. For distorted examples this is done at the last layer only; decoders of undistorted originals
                 are applied at every layer.
             final: the last epoch: also sweep the noise, refit the decoders to permuted labels, and decode the classes
-                that attacked examples are misclassified as.
+                that attacked examples are misclassified as. Controls of the attack are then measured too: examples
+                under a random perturbation of its size, and the classes that these and the originals are
+                misclassified as.
             distorted: measured in place of the original and attacked examples.
             gradient_evaluations: used by training so far, for the records.
             seconds: used by training so far, for the records.
@@ -180,11 +181,11 @@ class InformationPlane:
             check_classifies(model, self._images, self._labels)
             layers = self._layers or self._running_layers(model)
             recorded_names(model, [self._images], layers)  # raises an error that names the layer
-            versions = distorted.versions if distorted else self._versions(model, training, epoch)
+            versions = distorted.versions if distorted else self._versions(model, training, epoch, final=final)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
                 found = evaluate(model, images, self._labels, self._team)
-                if final and not distorted and examples != ORIGINAL:
+                if final and not distorted and self._attacks:
                     mistaken_for[examples] = found.predicted
                 records.performance.append(
                     Performance(
@@ -256,9 +257,9 @@ class InformationPlane:
             raise ValueError(f"none of the layers {', '.join(layers)} runs when the model classifies; name the layers")
         return running
 
-    def _versions(self, model: nn.Module, training: str, epoch: int) -> dict[str, Tensor]:
-        """Return the examples by name: the originals, and those attacked in this state of the model."""
-        return versions_of(
+    def _versions(self, model: nn.Module, training: str, epoch: int, *, final: bool) -> dict[str, Tensor]:
+        """Return the examples by name: the originals, those attacked in this state of the model, and the control."""
+        versions = versions_of(
             self._images,
             self._labels,
             model,
@@ -268,6 +269,8 @@ class InformationPlane:
             epoch=epoch,
             team=self._team,
         )
+        control = randomly_perturbed(self._images, self._attacks, examples_seed=self._examples_seed) if final else {}
+        return versions | control
 
 
 def _share(predicted: Tensor, classes: Tensor | None) -> float | None:

@@ -44,6 +44,7 @@ from .tables import ORIGINAL as ORIGINAL
 from .tables import PAIR_INFORMATION as PAIR_INFORMATION
 from .tables import PERFORMANCE_SCHEMA as PERFORMANCE_SCHEMA
 from .tables import POPULATION as POPULATION
+from .tables import RANDOM as RANDOM
 from .tables import RELATIVE_NOISE as RELATIVE_NOISE
 from .tables import SCHEMA_VERSION as SCHEMA_VERSION
 from .tables import SWEPT_NOISE as SWEPT_NOISE

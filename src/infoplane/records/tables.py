@@ -14,6 +14,7 @@ SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
+RANDOM = "random"  # examples under a random perturbation of the attack's size: the control for what an attack does
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
@@ -55,7 +56,7 @@ class Measurement:
     training: str  # "normal", "adversarial" ...
     epoch: int  # completed epochs
     split: str  # "test", "train"
-    examples: str  # "original", "adversarial" or an attack's name
+    examples: str  # "original", "adversarial", an attack's name, or "random"
     distortion: str | None = None
     level: float | None = None
     layer_index: int

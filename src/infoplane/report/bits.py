@@ -15,6 +15,7 @@ from infoplane.records.tables import (
     NOISY,
     NORMAL_TRAINING,
     ORIGINAL,
+    RANDOM,
     RELATIVE_NOISE,
 )
 from infoplane.report.examples import examples_order
@@ -150,9 +151,14 @@ def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
     return rows.select("layer_index", "layer").unique().sort("layer_index", "layer").rows()
 
 
-def examples_of(rows: pl.DataFrame) -> list[str]:
-    """Return the kinds of examples: original ones, those of the recipe's attack, then other attacks by name."""
-    return sorted(rows["examples"].unique(), key=examples_order)
+def examples_of(rows: pl.DataFrame, *, control: bool = False) -> list[str]:
+    """Return the kinds of examples: original ones, those of the recipe's attack, then other attacks by name.
+
+    Args:
+        rows: with a column `examples`.
+        control: also return the randomly perturbed ones, last. They are measured at the last epoch only.
+    """
+    return sorted((name for name in rows["examples"].unique() if control or name != RANDOM), key=examples_order)
 
 
 def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:

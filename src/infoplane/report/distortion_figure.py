@@ -116,7 +116,7 @@ def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str)
     columns = [(name, f"{name}: destroys {distortion_named(name).destroys}") for name in levels]
     panels = _panels(rows)
     figure, axes = _grid(title, [head for _, head in columns], 2 + len(panels))
-    keys = _Keys(trainings_of(performance), examples_of(performance))
+    keys = _Keys(trainings_of(performance), examples_of(performance, control=True))
     for column, (name, _) in enumerate(columns):
         own = performance.filter(pl.col("distortion") == name)
         _draw_performance(axes[0, column], own, levels[name], keys, "accuracy")
@@ -145,7 +145,7 @@ def distortion_layers_figure(rows: pl.DataFrame, distortion: str, title: str) ->
     rows = rows.filter(pl.col("distortion") == distortion)
     levels, layers = distortions_of(rows)[distortion], layers_of(rows)
     figure, axes = _grid(title, [""] * len(layers), len(_OF_ALL_LAYERS))
-    keys = _Keys(trainings_of(rows), examples_of(rows))
+    keys = _Keys(trainings_of(rows), examples_of(rows, control=True))
     for column, (index, layer) in enumerate(layers):
         title_layer(axes[0, column], layer)
         measured = rows.filter(pl.col("layer_index") == index)

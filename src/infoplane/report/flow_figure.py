@@ -95,7 +95,9 @@ def information_flow_figure(points: pl.DataFrame, performance: pl.DataFrame, tit
     _draw_over_depth(first[3], points, "label", norm)
     _draw_planes([grid[1 + row] for row in range(rows)], points, STUDY_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, 0.45))
-    figure.legend(handles=plane_legend(examples_of(points)), loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(
+        handles=plane_legend(examples_of(points, control=True)), loc="lower center", ncol=5, columnspacing=1.6
+    )
     return figure
 
 
@@ -114,7 +116,9 @@ def relative_noise_figure(points: pl.DataFrame, title: str) -> Figure:
     grid = figure.add_gridspec(rows, 1, hspace=0.5, **edges)
     _draw_planes([grid[row] for row in range(rows)], points, RELATIVE_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, edges["top"] - edges["bottom"]))
-    figure.legend(handles=plane_legend(examples_of(points)), loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(
+        handles=plane_legend(examples_of(points, control=True)), loc="lower center", ncol=5, columnspacing=1.6
+    )
     return figure
 
 
@@ -135,7 +139,7 @@ def _draw_planes(
         axes = spec.subgridspec(1, across, wspace=0.12).subplots(squeeze=False)[0]
         name = estimator_label(estimator).replace(", ", ",\n")
         chosen = points.filter(pl.col("estimator") == estimator)
-        draw_plane_row(axes, chosen, layers[begin : begin + across], norm, name, examples_of(points))
+        draw_plane_row(axes, chosen, layers[begin : begin + across], norm, name, examples_of(points, control=True))
         if estimator == estimators[-1]:
             for plane in axes:
                 plane.set_xlabel("I(X;T), bits")
@@ -195,7 +199,7 @@ def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normaliz
     lines.set_array(epochs.to_numpy())
     axes.add_collection(lines)
     last = chosen.filter(pl.col("epoch") == chosen["epoch"].max())
-    for rank, name in enumerate(examples_of(points)):
+    for rank, name in enumerate(examples_of(points, control=True)):
         own = last.filter(pl.col("examples") == name)
         axes.scatter(
             own["layer_index"], own[column], c=own["epoch"], cmap=epoch_colours(), norm=norm,

@@ -76,7 +76,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         conditions = [
             (level, training, examples)
             for _, training in trainings_of(performance)
-            for examples in examples_of(performance)
+            for examples in examples_of(performance, control=True)
             if (level, training, examples) in performed
         ]
         for condition in conditions:

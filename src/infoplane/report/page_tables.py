@@ -213,7 +213,7 @@ def geometry_html(geometry: pl.DataFrame) -> str:
     rows = last_epoch(geometry)
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
-        order = {name: rank for rank, name in enumerate(examples_of(own))}
+        order = {name: rank for rank, name in enumerate(examples_of(own, control=True))}
         lines = []
         for row in sorted(own.to_dicts(), key=lambda row: (row["layer_index"], order[row["examples"]])):
             cells = "".join(

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM
 from infoplane.report.examples import attacks_of, examples_look
 from infoplane.report.labels import examples_label
 from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, plain, say_missing, title_layer
@@ -140,7 +140,7 @@ def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:
 def plane_legend(examples: Sequence[str]) -> list[Line2D | Patch]:
     """Return the legend handles of the planes."""
     grey: dict[str, Any] = {"color": "#333333", "linestyle": "none", "markersize": 4.5}
-    kinds = [ORIGINAL, *(attacks_of(examples) or [ADVERSARIAL])]
+    kinds = [ORIGINAL, *(attacks_of(examples) or [ADVERSARIAL]), *([RANDOM] if RANDOM in examples else [])]
     return [
         *(
             Line2D([], [], marker=examples_look(rank).marker, label=plain(examples_label(name)), **grey)

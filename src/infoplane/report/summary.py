@@ -78,7 +78,7 @@ def layer_summaries(measurements: pl.DataFrame) -> list[LayerSummary]:
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
         for _, layer in layers_of(own):
             of_layer = own.filter(pl.col("layer") == layer)
-            for examples in examples_of(of_layer):
+            for examples in examples_of(of_layer, control=True):
                 chosen = of_layer.filter(pl.col("examples") == examples)
                 numbers = {
                     (row["quantity"], row["estimator"], row["kind"]): show_number(row) for row in chosen.to_dicts()
