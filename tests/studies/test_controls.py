@@ -10,9 +10,12 @@ from polars.testing import assert_frame_equal
 from infoplane.attacks import L2PGD, LinfPGD
 from infoplane.attacks.balls import random_perturbation
 from infoplane.config import DistortionConfig, MeasurementConfig
+from infoplane.estimators import decoded_information
+from infoplane.findings import find
 from infoplane.measuring.attacked_versions import randomly_perturbed
 from infoplane.measuring.evaluate import evaluate
 from infoplane.models import LeNet5, construct
+from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
     ADVERSARIAL,
     DECODED,
@@ -21,6 +24,8 @@ from infoplane.records.tables import (
     LABEL_INFORMATION,
     MISTAKEN_INFORMATION,
     ORIGINAL,
+    PIXELS,
+    PIXELS_INDEX,
     RANDOM,
 )
 from infoplane.studies import InformationPlane
@@ -167,3 +172,42 @@ def test_the_random_control_is_saturated_and_no_other_distortion_has_it(flow_run
         assert set(own.select("level", "layer", "samples").rows()) == {
             (level, layer, counted) for level in (2.0, 8.0) for layer in ("conv2", "fc3")
         }
+
+
+# baselines
+
+
+def test_the_raw_pixels_are_measured_as_a_layer_at_the_last_epoch_only():
+    ordinary, last = measured(ATTACK, final=False), measured(ATTACK)
+    assert PIXELS not in set(ordinary.measurements["layer"])
+    rows = last.measurements.filter(layer=PIXELS)
+    assert set(rows.select("layer_index", "features").rows()) == {(PIXELS_INDEX, 784)}
+    assert kinds(rows) == {ORIGINAL, ADVERSARIAL, RANDOM}
+    decoder = seeded_generator(0, "decoder")
+    expected = decoded_information(IMAGES.flatten(start_dim=1), LABELS, generator=decoder).value
+    assert rows.filter(estimator=DECODED, examples=ORIGINAL, quantity=LABEL_INFORMATION)["value_nats"][0] == expected
+    others = set(last.measurements.filter(pl.col("layer") != PIXELS).select("layer_index", "layer").rows())
+    assert others == {(0, "fc2"), (1, "fc3")}
+
+
+def test_a_layer_of_that_name_is_measured_and_no_baseline():
+    from torch import nn
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pixels = nn.Linear(784, 10)
+
+        def forward(self, images):
+            return self.pixels(images.flatten(start_dim=1))
+
+    plane = InformationPlane(IMAGES, LABELS, layers=["pixels"], settings=SETTINGS)
+    plane.measure(construct(Model, seed=0), epoch=0, final=True)
+    assert set(plane.measurements.select("layer_index", "features").rows()) == {(0, 10)}
+
+
+def test_claims_are_about_layers_and_not_about_pixels():
+    plane = measured(ATTACK)
+    rows, performance = plane.measurements, plane.performance
+    without = rows.filter(pl.col("layer") != PIXELS)
+    assert find(rows, performance) == find(without, performance)

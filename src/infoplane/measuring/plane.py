@@ -1,7 +1,7 @@
 """Information plane: measure all layers of a model on one fixed set of examples, original and attacked."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -29,6 +29,8 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import (
+    PIXELS,
+    PIXELS_INDEX,
     Geometry,
     Measurement,
     Performance,
@@ -167,7 +169,7 @@ class InformationPlane:
             final: the last epoch: also sweep the noise, refit the decoders to permuted labels, and decode the classes
                 that attacked examples are misclassified as. Controls of the attack are then measured too: examples
                 under a random perturbation of its size, and the classes that these and the originals are
-                misclassified as.
+                misclassified as. The raw pixels are measured as a layer, "pixels", a baseline of all layers.
             distorted: measured in place of the original and attacked examples.
             gradient_evaluations: used by training so far, for the records.
             seconds: used by training so far, for the records.
@@ -208,12 +210,15 @@ class InformationPlane:
                 )
             # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.
             names = recorded_names(model, versions.values(), layers)
-            passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
+            baseline = [PIXELS] if final and not distorted and PIXELS not in names else []
+            places = {name: place for place, name in enumerate(names)} | dict.fromkeys(baseline, PIXELS_INDEX)
+            own = self._team.deal([*baseline, *layers])
+            passes = [_outputs(model, images, own, baseline) for images in versions.values()]
             inputs = {examples: _distinct(images) for examples, images in versions.items()}
 
             def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
                 layer = recorded[0][0]
-                index = names.index(layer)
+                index = places[layer]
                 facts = LayerFacts(
                     study=self._study,
                     seed=self._seed,
@@ -271,6 +276,14 @@ class InformationPlane:
         )
         control = randomly_perturbed(self._images, self._attacks, examples_seed=self._examples_seed) if final else {}
         return versions | control
+
+
+def _outputs(
+    model: nn.Module, images: Tensor, names: Sequence[str], baseline: Sequence[str]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield name and outputs of each layer, `(n, features)`; those of a baseline are the pixels themselves."""
+    yield from ((name, images.flatten(start_dim=1)) for name in names if name in baseline)
+    yield from layer_activations(model, images, [name for name in names if name not in baseline])
 
 
 def _share(predicted: Tensor, classes: Tensor | None) -> float | None:

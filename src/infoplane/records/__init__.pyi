@@ -43,6 +43,8 @@ from .tables import NORMAL_TRAINING as NORMAL_TRAINING
 from .tables import ORIGINAL as ORIGINAL
 from .tables import PAIR_INFORMATION as PAIR_INFORMATION
 from .tables import PERFORMANCE_SCHEMA as PERFORMANCE_SCHEMA
+from .tables import PIXELS as PIXELS
+from .tables import PIXELS_INDEX as PIXELS_INDEX
 from .tables import POPULATION as POPULATION
 from .tables import RANDOM as RANDOM
 from .tables import RELATIVE_NOISE as RELATIVE_NOISE

@@ -15,6 +15,7 @@ SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
 RANDOM = "random"  # examples under a random perturbation of the attack's size: the control for what an attack does
+PIXELS, PIXELS_INDEX = "pixels", -1  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 

@@ -15,6 +15,7 @@ from infoplane.records.tables import (
     NOISY,
     NORMAL_TRAINING,
     ORIGINAL,
+    PIXELS_INDEX,
     RANDOM,
     RELATIVE_NOISE,
 )
@@ -146,9 +147,15 @@ def last_epoch(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("epoch") == pl.col("epoch").max().over("seed", "training"))
 
 
-def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
-    """Return (index, name) of each measured layer, from input to output."""
-    return rows.select("layer_index", "layer").unique().sort("layer_index", "layer").rows()
+def layers_of(rows: pl.DataFrame, *, pixels: bool = False) -> list[tuple[int, str]]:
+    """Return (index, name) of each measured layer, from input to output.
+
+    Args:
+        rows: with columns `layer_index` and `layer`.
+        pixels: also return the raw pixels, first. They are measured at the last epoch only.
+    """
+    own = rows if pixels else rows.filter(pl.col("layer_index") != PIXELS_INDEX)
+    return own.select("layer_index", "layer").unique().sort("layer_index", "layer").rows()
 
 
 def examples_of(rows: pl.DataFrame, *, control: bool = False) -> list[str]:

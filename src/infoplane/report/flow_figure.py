@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import LogLocator, NullLocator
 
-from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL, PIXELS_INDEX
 from infoplane.report.bits import examples_of, layers_of, relative_noise_text
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec
@@ -48,8 +48,9 @@ INFORMATION_FLOW = FigureSpec[Recorded](
         "Top row: loss, accuracy and both informations against the index of the layer; crosses are attacked examples "
         "at the last epoch. Below: one information plane per layer and estimator. Circles are original examples, "
         "crosses attacked ones, and colour is the epoch. Dashed lines are ceilings; the shaded band is what permuted "
-        "labels reach. All planes of one estimator share their axes. A path to the right means that the layer keeps "
-        "more inputs apart, a path upwards that it keeps more labels apart."
+        "labels reach. Two baselines: a diamond around epoch 0, whose weights are random, and a star for the raw "
+        "pixels as a layer. All planes of one estimator share their axes. A path to the right means that the layer "
+        "keeps more inputs apart, a path upwards that it keeps more labels apart."
     ),
     draw=lambda own: information_flow_figure(own.points, own.performance, f"Information flow, {own.where}"),
 )
@@ -95,9 +96,7 @@ def information_flow_figure(points: pl.DataFrame, performance: pl.DataFrame, tit
     _draw_over_depth(first[3], points, "label", norm)
     _draw_planes([grid[1 + row] for row in range(rows)], points, STUDY_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, 0.45))
-    figure.legend(
-        handles=plane_legend(examples_of(points, control=True)), loc="lower center", ncol=5, columnspacing=1.6
-    )
+    figure.legend(handles=plane_legend(points), loc="lower center", ncol=5, columnspacing=1.6)
     return figure
 
 
@@ -116,9 +115,7 @@ def relative_noise_figure(points: pl.DataFrame, title: str) -> Figure:
     grid = figure.add_gridspec(rows, 1, hspace=0.5, **edges)
     _draw_planes([grid[row] for row in range(rows)], points, RELATIVE_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, edges["top"] - edges["bottom"]))
-    figure.legend(
-        handles=plane_legend(examples_of(points, control=True)), loc="lower center", ncol=5, columnspacing=1.6
-    )
+    figure.legend(handles=plane_legend(points), loc="lower center", ncol=5, columnspacing=1.6)
     return figure
 
 
@@ -210,4 +207,6 @@ def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normaliz
         axes.axhline(ceiling, **CEILING)  # type: ignore[arg-type]
     axes.autoscale_view()
     axes.margins(x=0.06)
-    axes.set(xlabel="layer index", ylabel="bits", xticks=chosen["layer_index"].unique().sort())
+    places = chosen["layer_index"].unique().sort().to_list()
+    axes.set(xlabel="layer index", ylabel="bits")
+    axes.set_xticks(places, ["pixels" if place == PIXELS_INDEX else str(place) for place in places])

@@ -19,6 +19,7 @@ from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_html, findings_json
+from infoplane.report.page_baselines import baselines_html
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
 from infoplane.report.page_images import figures_html
@@ -141,7 +142,7 @@ def report_html(
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
         + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
-        information=information_html(measurements),
+        information=information_html(measurements) + baselines_html(rows),
         findings=findings_html(findings),
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,

@@ -223,7 +223,7 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
 
 
 def _layers(axes: Axes, rows: pl.DataFrame, label: str) -> None:
-    layers = [name for _, name in layers_of(rows)]
+    layers = [name for _, name in layers_of(rows, pixels=True)]
     # in two lines, split at the last dot, so that names like group1.0.activation1 do not overlap
     ticks = [plain(".\n".join(name.rsplit(".", 1))) for name in layers]
     _curves(axes, rows, "layer", layers, ticks, label)

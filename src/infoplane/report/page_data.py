@@ -26,7 +26,7 @@ def page_data(rows: pl.DataFrame, performance: pl.DataFrame) -> dict[str, Any]:
         performance: undistorted rows.
     """
     points = plane_points(rows)
-    layers = layers_of(points)
+    layers = layers_of(points, pixels=True)
     trainings = trainings_of(points, performance)
     curves = performance.select("split", "examples").unique().rows()
     return {

@@ -76,7 +76,7 @@ def layer_summaries(measurements: pl.DataFrame) -> list[LayerSummary]:
     summaries = []
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
-        for _, layer in layers_of(own):
+        for _, layer in layers_of(own, pixels=True):
             of_layer = own.filter(pl.col("layer") == layer)
             for examples in examples_of(of_layer, control=True):
                 chosen = of_layer.filter(pl.col("examples") == examples)

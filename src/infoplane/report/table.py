@@ -20,6 +20,7 @@ from infoplane.records.tables import (
     LABEL_INFORMATION,
     NOISY,
     ORIGINAL,
+    RANDOM,
     trainings_at_chance,
 )
 from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
@@ -56,7 +57,8 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     if not performance.is_empty():
         parts.append(_accuracy_table(performance))
         parts += [Text(line, style="bold red") for line in at_chance_lines(performance)]
-    summaries, dead = layer_summaries(measurements), trainings_at_chance(performance)
+    summaries = [one for one in layer_summaries(measurements) if one.examples != RANDOM]  # the report shows these
+    dead = trainings_at_chance(performance)
     rows = in_bits(measurements)
     noise = noisy_name(rows).removeprefix(NOISY)
     names = short_names(sorted({one.examples for one in summaries}, key=examples_order))
