@@ -158,8 +158,8 @@ class MeasurementConfig(_Frozen):
     noise_variance: float = Field(0.1, gt=0)
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
     noise_ratio: Annotated[float, Field(gt=0)] | None = None
-    """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default a 32nd of its
-    number of units: noise of a 32nd of the layer's total variance, so that wide layers do not all stand at log N."""
+    """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default the noise is
+    1 / (2 (log N - 3)) of the layer's total variance: N examples then resolve I(X;T) of any layer."""
     noise_sweep: tuple[Annotated[float, Field(gt=0)], ...] = tuple(10 ** (half / 2) for half in range(-4, 9))
     """Such shares that the last epoch is measured at as well, from few to very many features worth of noise."""
     bin_width: float = Field(0.5, gt=0)

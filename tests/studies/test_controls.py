@@ -124,7 +124,7 @@ def test_misclassified_originals_and_misclassified_random_ones_are_decoded_like_
         name: sorted(rows.filter(examples=name).select("layer", "estimator", "kind").rows())
         for name in (ORIGINAL, ADVERSARIAL, RANDOM)
     }
-    expected = [(layer, name) for layer in ("fc2", "fc3") for name in (DECODED, DECODED_TRANSFER)]
+    expected = [(layer, name) for layer in ("fc2", "fc3", PIXELS) for name in (DECODED, DECODED_TRANSFER)]
     assert [row[:2] for row in per_kind[ORIGINAL]] == sorted(expected)
     assert per_kind[ORIGINAL] == per_kind[ADVERSARIAL] == per_kind[RANDOM]
     model = construct(LeNet5, seed=0).eval()

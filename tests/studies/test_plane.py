@@ -69,7 +69,7 @@ def test_the_classes_that_attacked_examples_are_taken_for_are_recorded_and_final
     assert sum(cell["n"] for cell in predictions) == len(labels)
     decoded = [row for row in records.measurements if row.quantity in (MISTAKEN_INFORMATION, TRUE_INFORMATION)]
     attacked = [row.samples for row in decoded if row.examples == "adversarial"]
-    assert attacked == [wrong] * (20 if final else 0)  # two classes, two decoders, five layers
+    assert attacked == [wrong] * (24 if final else 0)  # two classes, two decoders, five layers and the pixels
 
 
 def test_the_model_is_left_in_its_modes_with_its_buffers():

@@ -24,7 +24,30 @@ from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMAT
 # layers of 2 to 2,000 features up to 2 nats below log N). If the two values differ by more than half a standard error,
 # the bias is larger than what the error states.
 NOTICED = 0.5
+ALLOWED = 2.0  # differences between all samples and half of them by which the interval is longer
 COLUMN_BYTES = 64 * 2**20  # size of the one-hot columns of permutations, per product
+
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True)
+class NoisyEstimate(Estimate):
+    """A Monte Carlo estimate, whose interval also allows for the bias that two halves of the samples show.
+
+    The bias falls at most as 1 / N, and slower near the ceiling. So it is between one and about two differences of the
+    value from all samples and that from half of them. The interval is longer by two, on the side of the bias.
+    """
+
+    missing: float = 0.0  # nats that all samples give more than half of them
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval, also for the bias that the halves show."""
+        return None if super().low is None else super().low + min(0.0, ALLOWED * self.missing)
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval, likewise."""
+        return None if super().high is None else super().high + max(0.0, ALLOWED * self.missing)
 
 
 @with_short_repr
@@ -38,12 +61,12 @@ class NoisyInformation:
     of its standard error: so few samples memorise their labels.
     """
 
-    input: Estimate
-    label: Estimate
+    input: NoisyEstimate
+    label: NoisyEstimate
     input_shortfall: float  # value from all samples less that from half; the population has more by at least this
     label_excess: float  # value from half of the samples less that from all; the population has less by at least this
 
-    def estimates(self) -> tuple[Estimate, ...]:
+    def estimates(self) -> tuple[NoisyEstimate, ...]:
         """Return both estimates."""
         return (self.input, self.label)
 
@@ -67,7 +90,7 @@ def noisy_information(
     noise I(X;T) lies between the bounds of `kde_information`. The errors cover the draws of the noise and of the
     samples, not the bias against the population: more samples give more I(X;T), and less I(T;Y), since more labels are
     harder to memorise. `input_shortfall` and `label_excess` show that bias by comparison with the same samples in two
-    halves. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5 nats below log N. In many
+    halves, and the intervals allow for it. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5 nats below log N. In many
     dimensions any labels reach H(Y), and then `label_excess` shows nothing, so compare I(T;Y) with its null. Values are
     not clipped.
 
@@ -113,9 +136,9 @@ def noisy_information(
     )
 
 
-def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None) -> Estimate:
+def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None) -> NoisyEstimate:
     error = standard_error(influences)
-    return Estimate(
+    return NoisyEstimate(
         quantity=quantity,
         kind=ESTIMATE,
         distribution=MIXTURE,
@@ -125,6 +148,7 @@ def _estimate(quantity: str, influences: Tensor, ceiling: float, bias: float, nu
         ceiling=ceiling,
         null=null,
         undersampled=bias > max(NOTICED * error, NUMERICAL_ERROR),
+        missing=bias if quantity == INPUT_INFORMATION else -bias,
         influences=influences,
     )
 

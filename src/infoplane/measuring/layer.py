@@ -57,6 +57,8 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
             if instrument.when in outputs.due:
                 for estimate, columns in instrument.measure(Version(outputs, examples, instrument.noises)):
                     below = _below_inputs(estimate, outputs.inputs.get(examples))
+                    if estimate.quantity == INPUT_INFORMATION and (noise := columns.get("noise_variance")):
+                        columns |= {"gaussian_ceiling_nats": outputs.spectra[examples].gaussian_ceiling(noise)}
                     records.measurements.append(record(Measurement, below, {**own, **columns}, outputs.groups))
         records.geometry.append(_geometry(Version(outputs, examples), own))
     return records
@@ -78,6 +80,7 @@ def _geometry(version: Version, facts: Mapping[str, Any]) -> Geometry:
         activation_norm=activation_norm(version.activations),
         mean_unit_variance=version.layer.unit_variances[version.examples],
         class_clustering_index=class_clustering_index(version.activations, version.labels),
+        participation_ratio=version.layer.spectra[version.examples].participation_ratio,
         cka_with_original=_similarity(originals, version.activations),
     )
 

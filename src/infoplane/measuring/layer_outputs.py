@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infoplane.config import MeasurementConfig
-from infoplane.estimators import DecodedInformation, mean_unit_variance
+from infoplane.estimators import CovarianceSpectrum, DecodedInformation, covariance_spectrum, mean_unit_variance
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
@@ -87,6 +87,11 @@ class LayerOutputs:
         return {examples: mean_unit_variance(activations) for examples, activations in self.versions.items()}
 
     @cached_property
+    def spectra(self) -> dict[str, CovarianceSpectrum]:
+        """Variances of each version along its leading directions."""
+        return {examples: covariance_spectrum(activations) for examples, activations in self.versions.items()}
+
+    @cached_property
     def decoders_of_originals(self) -> Sequence[DecodedInformation]:
         """Decoders fitted on undistorted originals to the labels, then to permuted ones; may be empty."""
         if self.undistorted:
@@ -144,7 +149,8 @@ class Version(NamedTuple):
         """The noises to measure at. Swept noise is used at the last epoch only, and not for the random control."""
         scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
         swept = When.LAST_EPOCH in self.layer.due and self.examples != RANDOM
-        found = chosen_noises(self.settings, features=self.activations.shape[1], scale=scale, swept=swept)
+        samples, features = self.activations.shape
+        found = chosen_noises(self.settings, samples=samples, features=features, scale=scale, swept=swept)
         return [noise for noise in found if noise.mode in self.noise_modes]
 
     def null_settings(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from polars import selectors
 
 from infoplane.records.short_repr import with_short_repr
 
-SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
+SCHEMA_VERSION = 3  # of a run's records and checkpoints: raised when older runs can no longer be read or continued
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
@@ -82,6 +82,7 @@ class Measurement:
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
     noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise
     noise_variance: float | None = None
+    gaussian_ceiling_nats: float | None = None  # of I(X;T): proved for the mixture, whatever the number of samples
     bin_width: float | None = None
     singleton_fraction: float | None = None
     group_means: Sequence[float | None] | None = None  # influence terms averaged over fixed groups of examples
@@ -107,6 +108,7 @@ class Geometry:
     activation_norm: float  # root mean square over examples
     mean_unit_variance: float  # variance over examples, averaged over units
     class_clustering_index: float
+    participation_ratio: float  # effective number of directions of the outputs' covariance
     cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
 
 

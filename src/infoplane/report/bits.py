@@ -5,7 +5,6 @@ import math
 import polars as pl
 
 from infoplane import distortions
-from infoplane.estimators.relative_noise import NOISE_SHARE
 from infoplane.records.standing import with_standing
 from infoplane.records.tables import (
     DECODED,
@@ -92,7 +91,7 @@ def trusted_planes(points: pl.DataFrame) -> tuple[str, str] | None:
 
 
 def relative_noise_text(rows: pl.DataFrame) -> str:
-    """Say how large the relative noise is, e.g. "1/32 of the layer's total variance".
+    """Say how large the relative noise is, e.g. "1/11.0 of the layer's total variance".
 
     Args:
         rows: as `in_bits` returns them.
@@ -101,8 +100,8 @@ def relative_noise_text(rows: pl.DataFrame) -> str:
     if found.is_empty():
         return "not measured"
     shares = found["noise_ratio"] / found["features"]
-    if ((shares - NOISE_SHARE).abs() < 1e-9).all():
-        return f"1/{1 / NOISE_SHARE:g} of the layer's total variance"
+    if shares.max() - shares.min() < 1e-9:  # type: ignore[operator]
+        return f"1/{1 / shares[0]:.1f} of the layer's total variance"
     ratios = sorted({f"{ratio:.4g}" for ratio in found["noise_ratio"]}, key=float)
     span = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
     return f"{span} times the layer's mean variance per unit"
