@@ -86,13 +86,13 @@ def noisy_information(
 
         I(X;T) = mean_i [ln p(t_i|x_i) - ln p(t_i)]        I(T;Y) = mean_i [ln p(t_i|y_i) - ln p(t_i)]
 
-    with p(t) and p(t|y) the exact densities of the mixture and of its part in the class. In expectation over the
-    noise I(X;T) lies between the bounds of `kde_information`. The errors cover the draws of the noise and of the
-    samples, not the bias against the population: more samples give more I(X;T), and less I(T;Y), since more labels are
-    harder to memorise. `input_shortfall` and `label_excess` show that bias by comparison with the same samples in two
-    halves, and the intervals allow for it. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5 nats below log N. In many
-    dimensions any labels reach H(Y), and then `label_excess` shows nothing, so compare I(T;Y) with its null. Values are
-    not clipped.
+    with p(t) and p(t|y) the exact densities of the mixture and of its part in the class. In expectation over the noise
+    I(X;T) lies between the bounds of `kde_information`. The errors cover the draws of the noise and of the samples,
+    not the bias against the population: more samples give more I(X;T), and less I(T;Y), since more labels are harder
+    to memorise. `input_shortfall` and `label_excess` show that bias by comparison with the same samples in two halves,
+    and the intervals allow for it. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5
+    nats below log N. In many dimensions any labels reach H(Y), and then `label_excess` shows nothing, so compare
+    I(T;Y) with its null. Values are not clipped.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces, read

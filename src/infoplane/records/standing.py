@@ -8,6 +8,7 @@ Records, findings, tables and figures use these functions, so that a value has t
   saturated: they are lower bounds on examples that the decoder has not seen, and valid also near H(Y).
 - null-like: the value is no higher than the 95 % quantile of permuted labels.
 - undersampled: the estimator shows that samples are too few, e.g. its value changes when half of them are dropped.
+- resolved: an upper bound keeps I(X;T) at this noise away from its ceiling by `NEAR_NATS`, whatever the estimate is.
 """
 
 from typing import Any
@@ -55,7 +56,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         rows: columns of `records.MEASUREMENT_SCHEMA` or of `sweeps.SWEEP_SCHEMA`.
 
     Returns:
-        The same columns. `saturated`, `null_like` and `undersampled` are booleans; what was not recorded is false.
+        The same columns, and `resolved`. All marks are booleans; what was not recorded is false.
         `estimator` ends in "@" and the mode of the noise if that is not fixed, so that "kde-kl" never selects values
         at relative or swept noise.
     """
@@ -67,6 +68,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
         null_like=_is_reached(value, quantile).fill_null(value=False),
         undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
+        resolved=(_known(rows, "gaussian_ceiling_nats", pl.Float64()) <= ceiling - NEAR_NATS).fill_null(value=False),
         estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),
     )
 

@@ -5,7 +5,7 @@ import math
 import polars as pl
 
 from infoplane import distortions
-from infoplane.records.standing import with_standing
+from infoplane.records.standing import NEAR_NATS, with_standing
 from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
@@ -43,7 +43,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None if saturated), `low_bits` and `high_bits` (95 % interval; None if saturated),
-    `ceiling_bits` and `null_bits` (95 % quantile over permuted labels).
+    `ceiling_bits`, `null_bits` (95 % quantile over permuted labels) and `at_most_bits` (Gaussian ceiling of I(X;T)).
     """
     saturated = pl.col("saturated")
     # values that are not finite are dropped, so that a diverged network still gets a report
@@ -54,6 +54,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
         high_bits=pl.when(~saturated).then(bits(pl.col("interval_high"))),
         ceiling_bits=bits(pl.col("ceiling_nats")),
         null_bits=bits(pl.col("null_quantile95_nats")),
+        at_most_bits=bits(pl.col("gaussian_ceiling_nats")),
     )
     bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # no ceiling, no upper limit
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(
@@ -105,6 +106,22 @@ def relative_noise_text(rows: pl.DataFrame) -> str:
     ratios = sorted({f"{ratio:.4g}" for ratio in found["noise_ratio"]}, key=float)
     span = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
     return f"{span} times the layer's mean variance per unit"
+
+
+def resolution_text(rows: pl.DataFrame) -> str:
+    """Say in which layers the relative noise keeps I(X;T) away from log N, e.g. "300 examples resolve every layer".
+
+    Args:
+        rows: as `in_bits` returns them.
+    """
+    own = last_epoch(rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION))
+    if own.is_empty():
+        return ""
+    examples, unresolved = own["samples"].max(), own.filter(~pl.col("resolved"))
+    if unresolved.is_empty():
+        return f"{examples} examples resolve every layer"
+    names = ", ".join(name for _, name in layers_of(unresolved, pixels=True))
+    return f"{examples} examples may not resolve {names}: there I(X;T) can come within {NEAR_NATS:g} nats of log N"
 
 
 def plane_points(rows: pl.DataFrame) -> pl.DataFrame:

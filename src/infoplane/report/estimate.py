@@ -26,13 +26,14 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption=f"sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what "
+        caption="at most: a proved bound of I(X;T) at this noise, from the covariance of the layer. "
+        f"sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what "
         "permuted labels reach (95 % quantile).",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
         table.add_column(name)
-    for name in ("value", "ceiling", "null"):
+    for name in ("value", "ceiling", "at most", "null"):
         table.add_column(name, justify="right")
     for row in sorted(rows.to_dicts(), key=_order):
         shown = show_number(row)
@@ -45,6 +46,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             row["kind"],
             in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
+            shown.at_most or "-",
             f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
         )
     return table

@@ -92,8 +92,8 @@ def information_flow_figure(points: pl.DataFrame, performance: pl.DataFrame, tit
     first = grid[0].subgridspec(1, 4, wspace=0.32).subplots(squeeze=False)[0]
     draw_performance(first[0], performance, "loss")
     draw_performance(first[1], performance, "accuracy")
-    _draw_over_depth(first[2], points, "input", norm)
-    _draw_over_depth(first[3], points, "label", norm)
+    draw_over_depth(first[2], points, "input", norm)
+    draw_over_depth(first[3], points, "label", norm)
     _draw_planes([grid[1 + row] for row in range(rows)], points, STUDY_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, 0.45))
     figure.legend(handles=plane_legend(points), loc="lower center", ncol=5, columnspacing=1.6)
@@ -178,7 +178,7 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
         axes.legend(loc="upper left", ncol=columns, handlelength=2.2, borderpad=0, columnspacing=1.2)
 
 
-def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize) -> None:
+def draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize, *, ceilings: bool = True) -> None:
     """Draw one information against layer index, a line per epoch; markers show all examples at the last epoch."""
     quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
     measured = [name for name in STUDY_ESTIMATORS if name in set(points["estimator"])]
@@ -203,7 +203,7 @@ def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normaliz
             marker=examples_look(rank).marker, s=12, linewidths=0.9, zorder=3,
         )  # fmt: skip
     ceiling = chosen[f"{side}_ceiling_bits"].max()
-    if ceiling is not None:
+    if ceiling is not None and ceilings:
         axes.axhline(ceiling, **CEILING)  # type: ignore[arg-type]
     axes.autoscale_view()
     axes.margins(x=0.06)

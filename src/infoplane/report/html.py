@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
-from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
+from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
 from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
@@ -198,7 +198,7 @@ def _noise(rows: pl.DataFrame) -> str:
     if variances:
         parts.append(f"noise variance {_span(variances)}")
     if RELATIVE_NOISE in rows["noise_mode"]:
-        parts.append(f"relative noise {relative_noise_text(rows)}")
+        parts.append(f"relative noise {relative_noise_text(rows)} ({resolution_text(rows)})")
     if widths:
         parts.append(f"bin width {_span(widths)}")
     return f" (here: {', '.join(parts)})" if parts else ""

@@ -15,7 +15,7 @@ from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estima
 class Shown(NamedTuple):
     """One number as text: "11.02±.03", "12.29 sat" or "8.21 undersampled", with its 95 % interval and its null.
 
-    The null is the 95 % quantile over permuted labels.
+    The null is the 95 % quantile over permuted labels. `at_most` is the Gaussian ceiling of an I(X;T) under noise.
     """
 
     value: str
@@ -24,6 +24,7 @@ class Shown(NamedTuple):
     null_like: bool
     saturated: bool
     undersampled: bool
+    at_most: str = ""
 
 
 class LayerSummary(NamedTuple):
@@ -51,7 +52,8 @@ def show_number(row: Mapping[str, Any]) -> Shown:
         value += show_error(row["error_bits"])
     null = "" if row["null_bits"] is None else show_bits(row["null_bits"])
     interval = "" if row["low_bits"] is None else f"{show_bits(row['low_bits'])} to {show_bits(row['high_bits'])}"
-    return Shown(value, interval, null, row["null_like"], row["saturated"], row["undersampled"])
+    at_most = "" if row["at_most_bits"] is None else show_bits(row["at_most_bits"])
+    return Shown(value, interval, null, row["null_like"], row["saturated"], row["undersampled"], at_most)
 
 
 def in_terminal(value: str) -> str:
