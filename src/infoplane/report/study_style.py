@@ -70,7 +70,7 @@ DISTORTED = FigureSpec[Recorded](
 )
 CLOUDS = FigureSpec[Sweeps](
     kind="figure-6",
-    caption="The study's Figure 6: four clouds of points of the same classes, with the study's three estimates in bits.",
+    caption="The study's Figure 6: four clouds of points of the same classes, with its three estimates in bits.",
     draw=lambda sweeps: clouds(sweeps.measurements, sweeps.clouds),
 )
 NOISE_LIMITS = FigureSpec[pl.DataFrame](
