@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from infoplane.attacks import L2PGD, LinfPGD
 from infoplane.attacks.balls import random_perturbation
 from infoplane.config import DistortionConfig, MeasurementConfig
-from infoplane.estimators import decoded_information
+from infoplane.estimators import decoded_information, noisy_information
 from infoplane.findings import find
 from infoplane.measuring.attacked_versions import randomly_perturbed
 from infoplane.measuring.evaluate import evaluate
@@ -18,11 +18,13 @@ from infoplane.models import LeNet5, construct
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
     ADVERSARIAL,
+    ALL_SPLITS,
     DECODED,
     DECODED_TRANSFER,
     INPUT_INFORMATION,
     LABEL_INFORMATION,
     MISTAKEN_INFORMATION,
+    NOISY,
     ORIGINAL,
     PIXELS,
     PIXELS_INDEX,
@@ -30,6 +32,8 @@ from infoplane.records.tables import (
 )
 from infoplane.studies import InformationPlane
 from infoplane.studies.distortion import distortion_study
+from infoplane.studies.flow.work import _further_inputs
+from infoplane.studies.parts import load_images
 
 IMAGES, LABELS = torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 10
 ATTACK = LinfPGD(epsilon=0.1, steps=2)
@@ -211,3 +215,39 @@ def test_claims_are_about_layers_and_not_about_pixels():
     rows, performance = plane.measurements, plane.performance
     without = rows.filter(pl.col("layer") != PIXELS)
     assert find(rows, performance) == find(without, performance)
+
+
+# more inputs
+
+
+def test_more_inputs_give_input_information_at_the_noise_of_the_examples():
+    further = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(5))
+    plane = measured(None, inputs=further)
+    (row,) = plane.measurements.filter(split=ALL_SPLITS, layer="fc3").to_dicts()
+    own = plane.measurements.filter(
+        split="test", layer="fc3", estimator=NOISY, noise_mode="relative", quantity=INPUT_INFORMATION
+    )
+    assert (row["noise_variance"], row["noise_ratio"]) == own.select("noise_variance", "noise_ratio").row(0)
+    assert (row["samples"], row["ceiling_nats"]) == (100, pytest.approx(math.log(100)))
+    model = construct(LeNet5, seed=0).eval()
+    with torch.no_grad():
+        outputs = model(torch.cat([IMAGES, further]))
+    expected = noisy_information(
+        outputs,
+        torch.zeros(100).long(),
+        noise_variance=row["noise_variance"],
+        generator=seeded_generator(0, "permutations"),
+    )
+    assert row["value_nats"] == pytest.approx(expected.input.value, abs=1e-5)
+    assert set(plane.measurements.filter(split=ALL_SPLITS)["layer"]) == {"fc2", "fc3"}
+    assert ALL_SPLITS not in set(measured(None, inputs=further, final=False).measurements["split"])
+
+
+def test_a_study_takes_test_images_first_and_then_training_images(small_flow):
+    images = load_images(small_flow, "cpu")
+    assert (len(images.measured), len(images.test), len(images.train)) == (60, 80, 120)
+    others = [place for place in range(80) if place not in images.measured.tolist()]
+    found = (_further_inputs(images, 90) * 255).round().byte()
+    assert torch.equal(found, torch.cat([images.test.images[others], images.train.images[:10]]))
+    assert len(_further_inputs(images, 10_000)) == 140
+    assert _further_inputs(images, 60) is None

@@ -24,6 +24,7 @@ from infoplane.measuring.evaluate import (
 )
 from infoplane.measuring.layer import LayerFacts, LayerRecords, measure_layer
 from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, due, stratified_groups
+from infoplane.measuring.more_inputs import input_rows, relative_noises
 from infoplane.models import chosen_layers, default_layers
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
@@ -85,6 +86,8 @@ class InformationPlane:
             e.g. `{"adversarial": LinfPGD(...), "mine": my_attack}`, is measured in one plane, each attack under its
             name in the column `examples`. `attacks.apply_attack` checks what an attack returns and restores what it
             changes in the model. None measures original examples only.
+        inputs: further images, `(m, channels, height, width)` float32 in [0, 1], without labels. At the last epoch,
+            I(X;T) is also measured on all images together.
         settings: noise, bins and permutations.
         seed: seed of the training, for the records and the attack's draws.
         examples_seed: seed of permutations and groups. Use the same one for all training seeds, so that results are
@@ -105,6 +108,7 @@ class InformationPlane:
         *,
         layers: Sequence[str] = (),
         attack: Attack | Mapping[str, Attack] | None = None,
+        inputs: Tensor | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
         examples_seed: int = 0,
@@ -114,7 +118,9 @@ class InformationPlane:
     ) -> None:
         check_images(images)
         check_labels(labels, len(images))
-        self._images, self._labels = images, labels.long()
+        if inputs is not None:
+            check_images(inputs)
+        self._images, self._labels, self._inputs = images, labels.long(), inputs
         self._layers, self._attacks = tuple(layers), attacks_by_name(attack)
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
@@ -247,6 +253,12 @@ class InformationPlane:
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
+            if final and not distorted and self._inputs is not None:
+                shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
+                noises = relative_noises(records.measurements)
+                outputs = layer_activations(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
+                rows = input_rows(outputs, noises, places, shared, examples_seed=self._examples_seed)
+                records.measurements.extend(row for _, row in together(rows, self._team))
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
         return records
 

@@ -20,6 +20,7 @@ from .sweeps import SweepMeasurement as SweepMeasurement
 from .sweeps import sweep_table as sweep_table
 from .tables import ADVERSARIAL as ADVERSARIAL
 from .tables import ADVERSARIAL_TRAINING as ADVERSARIAL_TRAINING
+from .tables import ALL_SPLITS as ALL_SPLITS
 from .tables import BINNED as BINNED
 from .tables import BINNING as BINNING
 from .tables import CLASS_ENTROPY as CLASS_ENTROPY

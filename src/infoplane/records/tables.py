@@ -14,6 +14,7 @@ SCHEMA_VERSION = 3  # of a run's records and checkpoints: raised when older runs
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
+ALL_SPLITS = "all"  # split of an I(X;T) that test and training images give together
 RANDOM = "random"  # examples under a random perturbation of the attack's size: the control for what an attack does
 PIXELS, PIXELS_INDEX = "pixels", -1  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
 NORMAL_TRAINING = "normal"  # trainings are named after their method
@@ -56,7 +57,7 @@ class Measurement:
     seed: int
     training: str  # "normal", "adversarial" ...
     epoch: int  # completed epochs
-    split: str  # "test", "train"
+    split: str  # "test"; "all" of inputs from any split, where no labels are needed
     examples: str  # "original", "adversarial", an attack's name, or "random"
     distortion: str | None = None
     level: float | None = None

@@ -142,7 +142,7 @@ def report_html(
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
         + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
-        information=information_html(measurements) + baselines_html(rows),
+        information=information_html(measurements) + baselines_html(measurements),
         findings=findings_html(findings),
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,

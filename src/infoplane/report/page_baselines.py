@@ -4,19 +4,23 @@ from html import escape
 
 import polars as pl
 
-from infoplane.records.tables import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL, RANDOM
-from infoplane.report.bits import last_epoch, layers_of, noisy_name, trainings_of
+from infoplane.records.tables import ALL_SPLITS, DECODED, INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL, RANDOM
+from infoplane.report.bits import in_bits, last_epoch, layers_of, noisy_name, trainings_of
 from infoplane.report.labels import estimator_label, training_label
 from infoplane.report.page_tables import number_cells, scrollable
 from infoplane.report.summary import show_number
 
 
-def baselines_html(rows: pl.DataFrame) -> str:
+def baselines_html(measurements: pl.DataFrame) -> str:
     """Return one table per training that compares its last epoch with the baselines, layer by layer.
 
+    The last column is I(X;T) from more inputs than the measured examples, where that was measured.
+
     Args:
-        rows: as `bits.in_bits` returns them.
+        measurements: columns of `records.MEASUREMENT_SCHEMA`.
     """
+    rows = in_bits(measurements)
+    more = in_bits(measurements.filter(split=ALL_SPLITS).with_columns(split=pl.lit("test")))
     noisy = noisy_name(rows)
     tables = []
     for seed, training in trainings_of(rows):
@@ -34,6 +38,9 @@ def baselines_html(rows: pl.DataFrame) -> str:
             for quantity, estimator in keys
             for part in parts
         )
+        inputs = more.filter(pl.col("seed") == seed, pl.col("training") == training)
+        if len(inputs):
+            heads += f'<th scope="col">{INPUT_INFORMATION} from {inputs["samples"].max():,} inputs</th>'
         lines = []
         for _, layer in layers_of(own, pixels=True):
             cells = ""
@@ -42,6 +49,11 @@ def baselines_html(rows: pl.DataFrame) -> str:
                     found = part.filter(layer=layer, quantity=quantity, estimator=estimator).to_dicts()
                     shown = show_number(found[0]) if found else None
                     cells += number_cells(shown, "", with_interval=False, with_null=False)
+            if len(inputs):
+                found = inputs.filter(layer=layer).to_dicts()
+                cells += number_cells(
+                    show_number(found[0]) if found else None, "", with_interval=False, with_null=False
+                )
             lines.append(f'<tr><th scope="row">{escape(layer)}</th>{cells}</tr>')
         tables.append(
             scrollable(
@@ -53,6 +65,7 @@ def baselines_html(rows: pl.DataFrame) -> str:
     note = (
         '<p class="note">The row <em>pixels</em> is the image itself, measured like a layer. A linear decoder of a '
         "layer that reads no more than that of the pixels gains nothing from the layers before it. Epoch 0 is the "
-        "network of random weights.</p>"
+        "network of random weights. I(X;T) needs no labels: it is also given from more inputs, test and training images, "
+        "at the same noise. It is the same where the examples resolve it.</p>"
     )
     return f"<details><summary>Baselines</summary>{''.join(tables)}{note}</details>" if tables else ""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from infoplane.acceleration import Choices
@@ -13,6 +14,7 @@ from infoplane.measuring.attacked_versions import measured_attacks
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import InformationPlane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels
 from infoplane.records.tables import ORIGINAL, Performance
 from infoplane.studies.flow.trainers import build_trainer
 from infoplane.studies.parts import Images, build_model, probed_layers
@@ -49,6 +51,7 @@ class FlowWork:
             images.test.labels[images.measured],
             layers=probed.names,
             attack=self.attacks,
+            inputs=_further_inputs(images, config.measurement.inputs),
             settings=config.measurement,
             seed=config.seed,
             examples_seed=config.data.seed,
@@ -134,3 +137,17 @@ class FlowWork:
     def end(self) -> None:
         """Free the memory of the trainer: its optimiser and averages."""
         self.trainer = None
+
+
+def _further_inputs(images: Images, inputs: int) -> Tensor | None:
+    """Return images beside the measured ones, to make up `inputs`: other test images, then training images."""
+    wanted = inputs - len(images.measured)
+    if wanted <= 0:
+        return None
+    others = torch.ones(len(images.test), dtype=torch.bool, device=images.measured.device)
+    others[images.measured] = False
+    found = [images.test.images[others][:wanted]]
+    if images.train is not None and (missing := wanted - len(found[0])) > 0:
+        found.append(images.train.images[:missing])
+    further = torch.cat(found)
+    return as_pixels(further) if len(further) else None
