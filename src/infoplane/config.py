@@ -154,8 +154,8 @@ class MeasurementConfig(_Frozen):
     examples: Annotated[int, tyro.conf.arg(aliases=("--examples",))] = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
     inputs: int = Field(2000, ge=0, le=20_000)
-    """I(X;T) needs no labels: at the last epoch it is also measured on so many original images (the measured ones, other
-    test images, training images), if these are more than the examples. 0 leaves it out."""
+    """I(X;T) needs no labels: at the last epoch it is also measured on so many original images (the measured, other
+    test and training images), if these are more than the examples. 0 leaves it out."""
     layers: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: the model's own choice)")] = ()
     """Probed layers by module name."""
     noise_variance: float = Field(0.1, gt=0)

@@ -65,7 +65,7 @@ def baselines_html(measurements: pl.DataFrame) -> str:
     note = (
         '<p class="note">The row <em>pixels</em> is the image itself, measured like a layer. A linear decoder of a '
         "layer that reads no more than that of the pixels gains nothing from the layers before it. Epoch 0 is the "
-        "network of random weights. I(X;T) needs no labels: it is also given from more inputs, test and training images, "
-        "at the same noise. It is the same where the examples resolve it.</p>"
+        "network of random weights. I(X;T) needs no labels: it is also given from more inputs, test and training "
+        "images, at the same noise. It is the same where the examples resolve it.</p>"
     )
     return f"<details><summary>Baselines</summary>{''.join(tables)}{note}</details>" if tables else ""
