@@ -16,7 +16,8 @@ ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
 ALL_SPLITS = "all"  # split of an I(X;T) that test and training images give together
 RANDOM = "random"  # examples under a random perturbation of the attack's size: the control for what an attack does
-PIXELS, PIXELS_INDEX = "pixels", -1  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
+PIXELS = "pixels"  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
+PIXELS_INDEX = -1  # their layer index
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
