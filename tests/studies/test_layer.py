@@ -145,7 +145,7 @@ def test_relative_noise_goes_by_the_mean_variance_of_the_units(everything, activ
 
 
 def test_by_default_relative_noise_is_a_share_of_the_total_variance(labels, groups):
-    share = 1 / (2 * (math.log(len(labels)) - 3))
+    share = 1 / (2 * max(math.log(len(labels)) - 4, 0.5))
     for width in (3, 96):
         points = 5 * torch.randn(len(labels), width, generator=torch.Generator().manual_seed(1))
         rows = measure_layer({"original": points}, labels, groups, MeasurementConfig(permutations=0))

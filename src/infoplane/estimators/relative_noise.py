@@ -7,8 +7,8 @@ from torch import Tensor
 from infoplane.checks import check_at_least, check_positive
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import mean_unit_variance
+from infoplane.records.standing import RESOLVED_NATS
 
-BELOW_LOG_N = 3.0  # nats between log N and the most that a layer can have at the resolved share
 LEAST_NATS = 0.5  # that the noise leaves a layer, however few samples there are
 
 
@@ -20,9 +20,10 @@ def resolved_noise_share(samples: int) -> float:
 
         I(X;T) <= 1/2 sum_i ln(1 + l_i / s2) <= 1/2 sum_i l_i / s2 = 1 / (2 share)
 
-    for a layer of any width and any distribution. The returned share makes the right side log N - 3, so that every
-    layer lies at least 3 nats below the ceiling of N samples. It depends on N alone, so that layers, epochs and
-    trainings are compared at the same share. With fewer than 34 samples, the right side is 1/2 nat.
+    for a layer of any width and any distribution. The returned share makes the right side log N - 4, so that every
+    layer lies at least 4 nats below the ceiling of N samples: from there down their bias is small against their error
+    (`benchmarks/resolution.py`). The share depends on N alone, so that layers, epochs and trainings are compared at the
+    same share. With fewer than 91 samples, the right side is 1/2 nat.
 
     Args:
         samples: N, at least 1.
@@ -33,7 +34,7 @@ def resolved_noise_share(samples: int) -> float:
     Source: the maximum entropy of the Gaussian, Cover & Thomas (2006), Theorem 8.6.5; ln(1 + x) <= x.
     """
     check_at_least(samples, 1, name="samples")
-    return 1 / (2 * max(math.log(samples) - BELOW_LOG_N, LEAST_NATS))
+    return 1 / (2 * max(math.log(samples) - RESOLVED_NATS, LEAST_NATS))
 
 
 def relative_noise_variance(activations: Tensor | FeaturePieces, ratio: float) -> float:

@@ -9,8 +9,8 @@ from infoplane.checks import check_positive
 from infoplane.estimators.features import FeaturePieces, feature_pieces
 from infoplane.records.short_repr import with_short_repr
 
-DIRECTIONS = 128  # leading directions; the rest of the variance enters the bound as if it were spread evenly
-_PASSES = 2  # over the activations, to find the directions: a second one leaves less variance outside them
+COMPLETE = 256  # up to so many features the whole spectrum is computed
+DIRECTIONS = 64  # of wider layers; the rest of the variance enters the bound as if it were spread evenly
 
 
 @with_short_repr
@@ -75,8 +75,8 @@ class CovarianceSpectrum:
 def covariance_spectrum(activations: Tensor | FeaturePieces) -> CovarianceSpectrum:
     """Return the variances of layer outputs along their leading directions.
 
-    With up to 128 features or samples the spectrum is complete. Beyond that, 128 directions are found by a randomised
-    range finder with power iteration, in time that is linear in the number of features. Its draws are fixed.
+    With up to 256 features or 64 samples the spectrum is complete. Beyond that, 64 directions are found by a randomised
+    range finder with a power iteration, in time that is linear in the number of features. Its draws are fixed.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
@@ -93,24 +93,21 @@ def covariance_spectrum(activations: Tensor | FeaturePieces) -> CovarianceSpectr
 
 def _spectrum(pieces: FeaturePieces) -> CovarianceSpectrum:
     samples, features = pieces.samples, pieces.features
-    directions = min(DIRECTIONS, features, samples)
+    directions = features if features <= COMPLETE else min(DIRECTIONS, samples)
     means, total = _moments(pieces)
     if directions == features:
-        (columns, piece), *_ = pieces.chunks(value_bytes=8)
+        (columns, piece), *_ = pieces.chunks(value_bytes=8, most=COMPLETE)
         found = piece.double() - means[columns]
     else:
         draws = torch.Generator().manual_seed(0)
         basis = torch.randn(features, directions, generator=draws, dtype=torch.float32).to(pieces.device)
-        for _ in range(_PASSES if directions < samples else 1):
-            basis = torch.linalg.qr(_backward(pieces, means, _forward(pieces, means, basis).float())).Q
+        basis = torch.linalg.qr(_backward(pieces, means, _forward(pieces, means, basis).float())).Q
         found = _forward(pieces, means, basis)
     variances = torch.linalg.eigvalsh(found.T @ found / samples).flip(0).clamp(min=0).cpu()
-    # Rounding can leave a little less or more than nothing outside a complete set of directions.
-    rest = max(0.0, total - variances.sum().item())
     remaining = max(0, min(features, samples - 1) - directions)
-    return CovarianceSpectrum(
-        variances=variances, rest=rest if remaining else 0.0, rest_directions=remaining, samples=samples
-    )
+    # Rounding can leave a little less or more than nothing outside a complete set of directions.
+    rest = max(0.0, total - variances.sum().item()) if remaining else 0.0
+    return CovarianceSpectrum(variances=variances, rest=rest, rest_directions=remaining, samples=samples)
 
 
 def _moments(pieces: FeaturePieces) -> tuple[Tensor, float]:
@@ -118,9 +115,9 @@ def _moments(pieces: FeaturePieces) -> tuple[Tensor, float]:
     means = torch.empty(pieces.features, dtype=torch.double, device=pieces.device)
     total = 0.0
     for columns, piece in pieces.chunks(value_bytes=8):
-        exact = piece.double()
-        means[columns] = exact.mean(dim=0)
-        total += exact.sub_(means[columns]).square_().mean(dim=0).sum().item()
+        means[columns] = piece.mean(dim=0, dtype=torch.double)
+        squares = (piece - means[columns].to(piece.dtype)).float().square_()
+        total += squares.mean(dim=0, dtype=torch.double).sum().item()
     return means, total
 
 

@@ -5,7 +5,7 @@ import math
 import polars as pl
 
 from infoplane import distortions
-from infoplane.records.standing import NEAR_NATS, with_standing
+from infoplane.records.standing import RESOLVED_NATS, with_standing
 from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
@@ -92,7 +92,7 @@ def trusted_planes(points: pl.DataFrame) -> tuple[str, str] | None:
 
 
 def relative_noise_text(rows: pl.DataFrame) -> str:
-    """Say how large the relative noise is, e.g. "1/11.0 of the layer's total variance".
+    """Say how large the relative noise is, e.g. "1/9.0 of the layer's total variance".
 
     Args:
         rows: as `in_bits` returns them.
@@ -121,7 +121,7 @@ def resolution_text(rows: pl.DataFrame) -> str:
     if unresolved.is_empty():
         return f"{examples} examples resolve every layer"
     names = ", ".join(name for _, name in layers_of(unresolved, pixels=True))
-    return f"{examples} examples may not resolve {names}: there I(X;T) can come within {NEAR_NATS:g} nats of log N"
+    return f"{examples} examples may not resolve {names}: there I(X;T) can come within {RESOLVED_NATS:g} nats of log N"
 
 
 def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
