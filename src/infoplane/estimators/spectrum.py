@@ -96,8 +96,7 @@ def _spectrum(pieces: FeaturePieces) -> CovarianceSpectrum:
     directions = features if features <= COMPLETE else min(DIRECTIONS, samples)
     means, total = _moments(pieces)
     if directions == features:
-        (columns, piece), *_ = pieces.chunks(value_bytes=8, most=COMPLETE)
-        found = piece.double() - means[columns]
+        found = torch.cat([piece.double() - means[columns] for columns, piece in pieces.chunks(value_bytes=8)], dim=1)
     else:
         draws = torch.Generator().manual_seed(0)
         basis = torch.randn(features, directions, generator=draws, dtype=torch.float32).to(pieces.device)
@@ -116,7 +115,8 @@ def _moments(pieces: FeaturePieces) -> tuple[Tensor, float]:
     total = 0.0
     for columns, piece in pieces.chunks(value_bytes=8):
         means[columns] = piece.mean(dim=0, dtype=torch.double)
-        squares = (piece - means[columns].to(piece.dtype)).float().square_()
+        precise = piece if piece.dtype == torch.double else piece.float()
+        squares = (precise - means[columns].to(precise.dtype)).square_()
         total += squares.mean(dim=0, dtype=torch.double).sum().item()
     return means, total
 

@@ -64,6 +64,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
     value, ceiling, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
     monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
     full = _fills(value, ceiling) | (monte_carlo & _is_near(value, ceiling))
+    at_most = _known(rows, "gaussian_ceiling_nats", pl.Float64())
     rows = rows.filter(value.is_finite())
     return rows.with_columns(
         saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
