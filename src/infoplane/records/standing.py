@@ -70,9 +70,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
         null_like=_is_reached(value, quantile).fill_null(value=False),
         undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
-        resolved=(_known(rows, "gaussian_ceiling_nats", pl.Float64()) <= ceiling - RESOLVED_NATS).fill_null(
-            value=False
-        ),
+        resolved=(at_most <= ceiling - RESOLVED_NATS).fill_null(value=False),
         estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),
     )
 
