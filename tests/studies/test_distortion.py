@@ -142,7 +142,7 @@ def test_images_are_attacked_first_and_distorted_then(whole):
 
 
 def test_the_undistorted_level_repeats_the_last_epoch_of_study_one(flow_run, whole):
-    before = flow_run.measurements().filter(pl.col("epoch") == 1, pl.col("noise_mode").ne_missing("sweep"))
+    before = flow_run.measurements().filter(pl.col("noise_mode").ne_missing("sweep"), epoch=1, split="test")
     keyed = {tuple(row[name] for name in PLANE): row for row in before.iter_rows(named=True)}
     compared = 0
     for name in LEVELS:

@@ -76,7 +76,7 @@ def test_every_epoch_training_condition_and_layer_is_measured(unbroken):
         for training in ("normal", "adversarial")
         for epoch in (0, 1, 2)
         for examples in ("original", "adversarial", *(["random"] if epoch == 2 else []))
-        for layer in ("conv1", "conv2", "fc1", "fc2", "fc3")
+        for layer in ("conv1", "conv2", "fc1", "fc2", "fc3", *(["pixels"] if epoch == 2 else []))
     }
     assert table["samples"].unique().to_list() == [60]
     places = set(unbroken.geometry.select("training", "epoch", "examples", "layer").rows())
