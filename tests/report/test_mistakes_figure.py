@@ -1,3 +1,5 @@
+import math
+
 import polars as pl
 import pytest
 
