@@ -256,7 +256,7 @@ class InformationPlane:
             if final and not distorted and self._inputs is not None:
                 shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
                 noises = relative_noises(records.measurements)
-                outputs = layer_activations(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
+                outputs = _outputs(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
                 rows = input_rows(outputs, noises, places, shared, examples_seed=self._examples_seed)
                 records.measurements.extend(row for _, row in together(rows, self._team))
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
@@ -291,11 +291,12 @@ class InformationPlane:
 
 
 def _outputs(
-    model: nn.Module, images: Tensor, names: Sequence[str], baseline: Sequence[str]
+    model: nn.Module, images: Tensor, names: Sequence[str], baseline: Sequence[str] = ()
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield name and outputs of each layer, `(n, features)`; those of a baseline are the pixels themselves."""
     yield from ((name, images.flatten(start_dim=1)) for name in names if name in baseline)
-    yield from layer_activations(model, images, [name for name in names if name not in baseline])
+    if layers := [name for name in names if name not in baseline]:  # a process of a large team may have none
+        yield from layer_activations(model, images, layers)
 
 
 def _share(predicted: Tensor, classes: Tensor | None) -> float | None:
