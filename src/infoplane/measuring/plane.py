@@ -253,9 +253,9 @@ class InformationPlane:
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
-            if final and not distorted and self._inputs is not None:
+            noises = relative_noises(records.measurements) if final and not distorted else {}
+            if noises and self._inputs is not None:
                 shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
-                noises = relative_noises(records.measurements)
                 outputs = _outputs(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
                 rows = input_rows(outputs, noises, places, shared, examples_seed=self._examples_seed)
                 records.measurements.extend(row for _, row in together(rows, self._team))
