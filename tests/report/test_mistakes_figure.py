@@ -170,7 +170,7 @@ def test_controls_without_the_attack_are_drawn_beside_it():
     table = measurement_table(rows)
     figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
     (axes,) = figure.axes
-    drawn = {line.get_label(): line.get_ydata() * math.log(2) for line in axes.lines}
+    drawn = {line.get_label(): [bits * math.log(2) for bits in line.get_ydata()] for line in axes.lines}
     for examples, value in (("original", 0.5), ("random", 0.3)):
         name = f"wrong class of misclassified {examples} examples, decoders trained on clean"
         assert drawn[name] == pytest.approx([value, value + 1])

@@ -39,7 +39,8 @@ def test_planes_show_raw_values_of_the_three_estimators_without_ceilings_or_null
                 own.filter(quantity=quantity, kind=own.filter(quantity=quantity)["kind"][0])["value_bits"].to_list()
                 for quantity in ("I(X;T)", "I(T;Y)")
             ]
-            assert np.asarray(axes.collections[place].get_offsets()).T == pytest.approx(np.array(expected))
+            offsets = np.asarray(axes.collections[place].get_offsets())
+            assert offsets == pytest.approx(np.array(expected).T)
 
 
 def test_figure_5_is_drawn_by_the_lower_estimate_of_kde(run):
