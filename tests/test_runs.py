@@ -82,6 +82,7 @@ def geometry(epoch=0):
                 activation_norm=1.5,
                 mean_unit_variance=0.5,
                 class_clustering_index=0.25,
+                participation_ratio=2.5,
             )
         ]
     )

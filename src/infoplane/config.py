@@ -153,13 +153,16 @@ class MeasurementConfig(_Frozen):
 
     examples: Annotated[int, tyro.conf.arg(aliases=("--examples",))] = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
+    inputs: int = Field(2000, ge=0, le=20_000)
+    """I(X;T) needs no labels: at the last epoch it is also measured on so many original images (the measured, other
+    test and training images), if these are more than the examples. 0 leaves it out."""
     layers: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: the model's own choice)")] = ()
     """Probed layers by module name."""
     noise_variance: float = Field(0.1, gt=0)
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
     noise_ratio: Annotated[float, Field(gt=0)] | None = None
-    """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default a 32nd of its
-    number of units: noise of a 32nd of the layer's total variance, so that wide layers do not all stand at log N."""
+    """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default the noise is
+    1 / (2 (log N - 4)) of the layer's total variance: N examples then resolve I(X;T) of any layer."""
     noise_sweep: tuple[Annotated[float, Field(gt=0)], ...] = tuple(10 ** (half / 2) for half in range(-4, 9))
     """Such shares that the last epoch is measured at as well, from few to very many features worth of noise."""
     bin_width: float = Field(0.5, gt=0)

@@ -366,3 +366,59 @@ def test_the_smallest_number_of_samples_is_enough():
     for estimate in (ksg, mixed):
         for units in (1, 8):
             assert math.isfinite(estimate(*normal(20, 0.5, units=units), neighbours=3).error)
+
+
+# margins
+
+
+def gamma_exponential(samples: int, shape: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """X of a gamma distribution, Y exponential at the rate X: I(X;Y) = psi(shape + 1) - ln(shape).
+
+    Source: Darbellay & Vajda (2000), IEEE Trans. Inf. Theory 46, 709; used in Kraskov et al. (2004), Section III.
+    """
+    draws = np.random.default_rng(seed)
+    rate = draws.gamma(shape, size=samples)
+    both = np.stack([rate, draws.exponential(size=samples) / rate])
+    return tuple(torch.from_numpy(one)[:, None] for one in both)
+
+
+def test_normal_scores_find_the_information_of_units_with_long_tails():
+    truth = float(digamma(1.5) - math.log(0.5))
+    assert truth == pytest.approx(0.7296, abs=1e-4)
+    values = {margins: [] for margins in ("standardised", "normal")}
+    for seed in range(5):
+        x, y = gamma_exponential(300, 0.5, seed)
+        for margins, found in values.items():
+            generator = torch.Generator().manual_seed(seed)
+            found.append(float(ksg_information(x, y, margins=margins, error=False, generator=generator)))
+    means = {margins: np.mean(found) for margins, found in values.items()}
+    # the mean of five draws scatters by about 0.03
+    assert means["normal"] == pytest.approx(truth, abs=0.1)
+    assert means["standardised"] < 0.45
+
+
+@pytest.mark.parametrize("estimate", [ksg_information, mixed_ksg_information])
+def test_normal_scores_do_not_see_increasing_maps_of_a_unit(estimate, generator):
+    x = torch.randn(200, 1, generator=generator, dtype=torch.double)
+    y = x + torch.randn(200, 1, generator=generator, dtype=torch.double)
+    seeded = torch.Generator().manual_seed
+    before = estimate(x, y, margins="normal", error=False, generator=seeded(0))
+    after = estimate(x.exp(), y**3, margins="normal", error=False, generator=seeded(0))
+    assert after.value == pytest.approx(before.value, abs=1e-12)
+
+
+@pytest.mark.parametrize("estimate", [ksg_information, mixed_ksg_information])
+def test_the_value_is_the_same_without_its_error(estimate, generator):
+    x, y = torch.randn(2, 100, 1, generator=generator, dtype=torch.double)
+    seeded = torch.Generator().manual_seed
+    plain, quick = (estimate(x, y, error=error, generator=seeded(0)) for error in (True, False))
+    assert quick.value == plain.value
+    assert quick.error is None
+    assert quick.low is None
+    assert plain.error > 0
+
+
+def test_margins_are_checked(generator):
+    x = torch.randn(100, 1, generator=generator)
+    with pytest.raises(ValueError, match="margins must be 'standardised' or 'normal', got 'ranks'"):
+        ksg_information(x, x, margins="ranks", generator=generator)

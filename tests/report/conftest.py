@@ -264,6 +264,7 @@ def synthetic_geometry(
                     features=64,
                     activation_norm=8 * math.sqrt(variance),
                     mean_unit_variance=variance,
+                    participation_ratio=3.0 + index,
                     class_clustering_index=0.1 + 0.08 * index * slow * epoch / 10 - 0.03 * attacked,
                     cka_with_original=1 - 0.15 * index * slow if attacked else None,
                 )

@@ -140,7 +140,7 @@ def test_decoded_information_stands_against_the_noisy_one_at_relative_noise_wher
 @pytest.mark.parametrize(
     ("ratios", "expected"),
     [
-        ([(64, 2.0), (96, 3.0)], "1/32 of the layer's total variance"),
+        ([(64, 2.0), (96, 3.0)], "1/32.0 of the layer's total variance"),
         ([(64, 0.2), (96, 0.2)], "0.2 times the layer's mean variance per unit"),
         ([(64, 2.0), (96, 0.25)], "0.25 to 2 times the layer's mean variance per unit"),
     ],

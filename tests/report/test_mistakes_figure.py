@@ -1,3 +1,5 @@
+import math
+
 import polars as pl
 import pytest
 
@@ -157,3 +159,18 @@ def test_the_axes_of_the_matrix_name_the_classes():
     assert shown == [label.get_text() for label in axes.get_xticklabels()]
     assert shown
     assert all(text.startswith(r"kind \$") for text in shown)
+
+
+def test_controls_without_the_attack_are_drawn_beside_it():
+    rows = [
+        mistakes("normal", value + layer, layer=layer, examples=examples, estimator=DECODED_TRANSFER)
+        for layer in range(2)
+        for examples, value in (("adversarial", 0.9), ("original", 0.5), ("random", 0.3))
+    ]
+    table = measurement_table(rows)
+    figure = mistakes_figure(in_bits(table), in_bits(table, of_distorted=True), "title")
+    (axes,) = figure.axes
+    drawn = {line.get_label(): [bits * math.log(2) for bits in line.get_ydata()] for line in axes.lines}
+    for examples, value in (("original", 0.5), ("random", 0.3)):
+        name = f"wrong class of misclassified {examples} examples, decoders trained on clean"
+        assert drawn[name] == pytest.approx([value, value + 1])

@@ -125,7 +125,7 @@ def test_the_legend_says_how_large_the_relative_noise_is(full_run, figure):
     rows = rows.with_columns(features=64 * (1 + pl.col("layer_index")))
     moved = pl.when(noise_mode="relative").then(pl.col("features") / 32).otherwise("noise_ratio")
     default = noise_sweep_figure(rows.with_columns(noise_ratio=moved), "title")
-    assert legend(default)[-1] == "relative noise, 1/32 of the layer's total variance"
+    assert legend(default)[-1] == "relative noise, 1/32.0 of the layer's total variance"
 
 
 def test_ceilings_are_drawn(figure):

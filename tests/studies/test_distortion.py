@@ -88,7 +88,7 @@ def test_every_network_level_version_and_layer_is_measured_once(whole):
         for training in ("normal", "adversarial")
         for name, levels in LEVELS.items()
         for level in levels
-        for examples in ("original", "adversarial")
+        for examples in ("original", "adversarial", *(["random"] if name == "saturation" else []))
     }
     performed = found.performance.select("training", "distortion", "level", "examples").rows()
     assert len(performed) == len(conditions)
@@ -142,7 +142,7 @@ def test_images_are_attacked_first_and_distorted_then(whole):
 
 
 def test_the_undistorted_level_repeats_the_last_epoch_of_study_one(flow_run, whole):
-    before = flow_run.measurements().filter(pl.col("epoch") == 1, pl.col("noise_mode").ne_missing("sweep"))
+    before = flow_run.measurements().filter(pl.col("noise_mode").ne_missing("sweep"), epoch=1, split="test")
     keyed = {tuple(row[name] for name in PLANE): row for row in before.iter_rows(named=True)}
     compared = 0
     for name in LEVELS:
@@ -183,7 +183,7 @@ def test_decoders_of_originals_read_the_distorted_outputs_of_examples_they_never
 def test_at_every_level_the_same_mistakes_are_decoded_those_made_before_the_distortion(own_run, monkeypatch):
     monkeypatch.setattr("infoplane.measuring.decoders.MISTAKES", 10)
     distortion_study(own_run, CONFIG)
-    mistaken = own_run.measurements().filter(pl.col("quantity") == MISTAKEN_INFORMATION, pl.col("study") == study.STUDY)
+    mistaken = own_run.measurements().filter(quantity=MISTAKEN_INFORMATION, study=study.STUDY, examples="adversarial")
     performance = own_run.performance()
     for training in ("normal", "adversarial"):
         last = performance.filter(training=training, examples="adversarial", study="information-flow", epoch=1)
@@ -299,7 +299,7 @@ def test_more_levels_are_added_to_those_that_are_there(own_whole, monkeypatch):
         (training, float(level), examples)
         for training in ("normal", "adversarial")
         for level in (2, 8, 64, 1024)
-        for examples in ("original", "adversarial")
+        for examples in ("original", "adversarial", "random")
     )
     images, facts = own_whole.read_examples("distortion", SEED, "normal", "saturation")
     assert (

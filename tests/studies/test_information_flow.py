@@ -81,8 +81,8 @@ def test_every_epoch_training_condition_and_layer_is_measured(unbroken):
         (training, epoch, examples, layer)
         for training in ("normal", "adversarial")
         for epoch in (0, 1, 2)
-        for examples in ("original", "adversarial")
-        for layer in ("conv2", "fc3")
+        for examples in ("original", "adversarial", *(["random"] if epoch == 2 else []))
+        for layer in ("conv2", "fc3", *(["pixels"] if epoch == 2 else []))
     }
     assert table["samples"].unique().to_list() == [60]
     places = set(unbroken.geometry.select("training", "epoch", "examples", "layer").rows())
@@ -125,7 +125,12 @@ def test_performance_is_taken_on_train_test_and_attacked_examples(unbroken):
     assert set(rows) == {
         (training, *row)
         for training in ("normal", "adversarial")
-        for row in (("train", "original", 120), ("test", "original", 80), ("test", "adversarial", 60))
+        for row in (
+            ("train", "original", 120),
+            ("test", "original", 80),
+            ("test", "adversarial", 60),
+            ("test", "random", 60),
+        )
     }
 
 

@@ -84,6 +84,24 @@ def region_around(images: Tensor, norm: Norm, epsilon: float) -> Region:
     return LinfRegion(images, epsilon) if norm == "linf" else L2Region(images, epsilon)
 
 
+def random_perturbation(images: Tensor, norm: Norm, epsilon: float, generator: torch.Generator) -> Tensor:
+    """Move each image as far as an attack may, in a random direction, then clamp it to [0, 1].
+
+    In the L-infinity ball each pixel moves by `epsilon`, up or down at random. In the L2 ball the direction is uniform
+    on the sphere, and the distance is `epsilon` before the clamping.
+
+    Args:
+        images: `(n, channels, height, width)` in [0, 1].
+        norm: of the ball.
+        epsilon: radius of the ball.
+        generator: source of the draws.
+    """
+    direction = draw_per_image(torch.randn, images.shape, generator, dtype=images.dtype).to(images.device)
+    if norm == "linf":
+        return (images + epsilon * direction.sign()).clamp_(0, 1)
+    return (images + _scaled(direction, torch.full_like(_lengths(direction), epsilon))).clamp_(0, 1)
+
+
 def _lengths(tensor: Tensor) -> Tensor:
     lengths: Tensor = torch.linalg.vector_norm(tensor.flatten(start_dim=1), dim=1)
     return lengths

@@ -39,10 +39,10 @@ def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
         UserError: there is no such attack, it is not defined for the norm, or two kinds of examples would have one
             name.
     """
-    from infoplane.records.tables import ORIGINAL  # here, since polars loads slowly
+    from infoplane.records.tables import ORIGINAL, RANDOM  # here, since polars loads slowly
 
     shipped = {spec.examples: f"those of the attack {spec.name}" for spec in ATTACKS}
-    taken = {ORIGINAL: "examples without an attack"}
+    taken = {ORIGINAL: "examples without an attack", RANDOM: "examples under a random perturbation"}
     chosen: dict[str, AttackSpec] = {}
     for name in names:
         spec = attack_named(name)

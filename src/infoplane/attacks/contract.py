@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from infoplane.attacks.balls import Norm
 from infoplane.attacks.pgd import PGD
 from infoplane.attacks.protocol import Attack
 from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
 _ROUNDING = 1e-6  # tolerance for float32 rounding at the radius of a ball; relative for radii above 1
-_ORDERS = {"linf": "linf", "inf": "linf", "l_inf": "linf", "l2": "l2", "l_2": "l2", "2": "l2", "2.0": "l2"}
+_LINF, _L2 = ("linf", "inf", "l_inf"), ("l2", "l_2", "2", "2.0")  # how attacks write the norm of their ball
+_ORDERS: dict[str, Norm] = dict.fromkeys(_LINF, "linf") | dict.fromkeys(_L2, "l2")
 
 
 def apply_attack(
@@ -107,10 +109,26 @@ def _checked(result: object, images: Tensor, attack: Any) -> Tensor:
     return attacked
 
 
-def _check_ball(change: Tensor, attack: Any, name: str) -> None:
+class Ball(NamedTuple):
+    """The ball that an attack states."""
+
+    norm: Norm
+    epsilon: float
+
+
+def stated_ball(attack: Any) -> Ball | None:
+    """Return the ball that an attack states by its attributes `epsilon` and `norm`, or None if it states none."""
     epsilon, norm = getattr(attack, "epsilon", None), _ORDERS.get(str(getattr(attack, "norm", "")).lower())
     if norm is None or isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
+        return None
+    return Ball(norm, epsilon)
+
+
+def _check_ball(change: Tensor, attack: Any, name: str) -> None:
+    ball = stated_ball(attack)
+    if ball is None:
         return
+    norm, epsilon = ball
     order = float("inf") if norm == "linf" else 2
     farthest = torch.linalg.vector_norm(change.double().flatten(start_dim=1), ord=order, dim=1).max().item()
     if farthest > epsilon + _ROUNDING * max(1.0, epsilon):

@@ -1,7 +1,7 @@
 """Command `infoplane report`: make figures, report and findings of a run again."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -15,6 +15,8 @@ class ReportOptions(Options):
     """Folder of the run."""
     output: Path | None = None
     """Write figures, findings and report to this folder; the folder of the run may then be read-only."""
+    style: Literal["infoplane", "study"] = "infoplane"
+    """study: also draw the study's Figures 4 to 7 in its layout and with its estimators, beside ours."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the findings as JSON, in nats, instead of a table in bits."""
 
@@ -27,10 +29,15 @@ def report(options: ReportOptions) -> int:
 
     run = RunFolder(options.run)
     found = run_findings(run)
-    path = write_report(run, found, options.output)
+    paths = [write_report(run, found, options.output)]
+    if options.style == "study":
+        from infoplane.report.study_export import write_study_style
+
+        paths.append(write_study_style(run, options.output))
     if options.json_output:
         print(findings_json(found), end="")
         return 0
     open_console().print(findings_table(found))
-    print(path)
+    for path in paths:
+        print(path)
     return 0

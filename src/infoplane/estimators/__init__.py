@@ -23,9 +23,10 @@ from infoplane.estimators.neighbours import ksg_information, mixed_ksg_informati
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
 from infoplane.estimators.noisy import NoisyInformation, noisy_information, noisy_sweep
 from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null
-from infoplane.estimators.relative_noise import relative_noise_variance
+from infoplane.estimators.relative_noise import relative_noise_variance, resolved_noise_share
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
 from infoplane.estimators.ross import ross_information
+from infoplane.estimators.spectrum import CovarianceSpectrum, covariance_spectrum
 from infoplane.records.standing import saturated
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "CentredKernelAlignment",
     "ClassEntropy",
     "CopulaInformation",
+    "CovarianceSpectrum",
     "DecodedInformation",
     "Decoder",
     "EqualBins",
@@ -56,6 +58,7 @@ __all__ = [
     "cca_information",
     "class_clustering_index",
     "copula_information",
+    "covariance_spectrum",
     "decoded_information",
     "enough_examples",
     "fit_decoder",
@@ -76,6 +79,7 @@ __all__ = [
     "null_like",
     "permutation_null",
     "relative_noise_variance",
+    "resolved_noise_share",
     "ross_information",
     "saturated",
     "standard_error",

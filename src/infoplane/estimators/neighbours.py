@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from infoplane.checks import check_activations, check_at_least
+from infoplane.estimators.copula import normal_scores
 from infoplane.estimators.estimate import Estimate
 from infoplane.records.tables import ESTIMATE, KSG, PAIR_INFORMATION, POPULATION
 
@@ -22,7 +23,18 @@ _BLOCK_BYTES = 32 * 2**20  # of distances at a time; larger blocks leave the pro
 _ROUNDING = 1e-12  # relative tolerance for equal distances: those of a lattice differ in their last bits
 
 
-def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: torch.Generator) -> Estimate:
+Margins = Literal["standardised", "normal"]
+
+
+def ksg_information(
+    x: Tensor,
+    y: Tensor,
+    *,
+    neighbours: int = 3,
+    margins: Margins = "standardised",
+    error: bool = True,
+    generator: torch.Generator,
+) -> Estimate:
     """Estimate I(X;Y) of two continuous variables from nearest neighbours in the joint space.
 
     Distances are the largest difference over all units of x and y. With n_x and n_y the numbers of other samples
@@ -30,7 +42,10 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
 
         I(X;Y) = psi(k) + psi(N) - mean_i [psi(n_x + 1) + psi(n_y + 1)].
 
-    Units are standardised, and constant units are left out. If none is left, the information is exactly 0. Ties, e.g.
+    Units are standardised, or replaced by their normal scores, and constant units are left out. An increasing map of a
+    unit leaves I(X;Y) as it is, and with it the value from normal scores. The value from standardised units is far too
+    low for units with long tails, most of whose samples lie close together. For gamma-exponential variables of 0.730
+    nats and 300 samples it is 0.29, from normal scores 0.74. If none is left, the information is exactly 0. Ties, e.g.
     the zeros of rectified units, are broken by noise of 1e-10 standard deviations. Samples at one point are thus
     treated as a narrow continuous distribution; `mixed_ksg_information` treats them as equal. The number of samples
     needed grows exponentially with the information and fast with the number of units: with more than a few units the
@@ -40,6 +55,8 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
         x: `(samples, p)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, q)`, likewise.
         neighbours: k; more give less spread and more bias.
+        margins: "standardised" or "normal" (scores).
+        error: whether to compute the standard error, which takes several times as long as the value.
         generator: source of the noise and of the subsamples that the error comes from.
 
     Returns:
@@ -56,10 +73,19 @@ def ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 3, generator: tor
     # The noise has a seed of its own. From a generator seeded like the data's, it could repeat the data's draws.
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
-    return _estimate(_jittered(x, noise), _jittered(y, noise), neighbours, _digamma, generator, KSG)
+    own = [_margins(_jittered(units, noise), margins) for units in (x, y)]
+    return _estimate(*own, neighbours, _digamma, generator if error else None, KSG)
 
 
-def mixed_ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 5, generator: torch.Generator) -> Estimate:
+def mixed_ksg_information(
+    x: Tensor,
+    y: Tensor,
+    *,
+    neighbours: int = 5,
+    margins: Margins = "standardised",
+    error: bool = True,
+    generator: torch.Generator,
+) -> Estimate:
     """Estimate I(X;Y) of variables that may each be continuous, discrete, or a mixture within one unit.
 
     As `ksg_information`, but without noise. Several samples may share the k-th distance, e.g. copies at distance 0, or
@@ -79,6 +105,8 @@ def mixed_ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 5, generato
         x: `(samples, p)`, finite, float16 to float64, on CPU or CUDA.
         y: `(samples, q)`, likewise.
         neighbours: k; more give less spread and more bias.
+        margins: as in `ksg_information`. Equal values of a unit share one score.
+        error: as in `ksg_information`.
         generator: source of the subsamples that the error comes from.
 
     Returns:
@@ -90,7 +118,8 @@ def mixed_ksg_information(x: Tensor, y: Tensor, *, neighbours: int = 5, generato
     Source: Gao, Kannan, Oh & Viswanath (NeurIPS 2017), arXiv:1709.06212, Algorithm 1; the error as above.
     """
     _check(x, y, neighbours)
-    return _estimate(standardised(x), standardised(y), neighbours, math.log, generator, "mixed-ksg")
+    own = [_margins(standardised(units), margins) for units in (x, y)]
+    return _estimate(*own, neighbours, math.log, generator if error else None, "mixed-ksg")
 
 
 def standardised(points: Tensor) -> Tensor:
@@ -154,12 +183,23 @@ def _jittered(points: Tensor, generator: torch.Generator) -> Tensor:
     return points + _JITTER * noise.to(points.device)
 
 
+def _margins(points: Tensor, margins: Margins) -> Tensor:
+    if margins not in get_args(Margins):
+        raise ValueError(f"margins must be 'standardised' or 'normal', got {margins!r}")
+    return normal_scores(points, points) if margins == "normal" else points
+
+
 def _digamma(number: float) -> float:
     return torch.digamma(torch.tensor(number, dtype=torch.double)).item()
 
 
 def _estimate(
-    x: Tensor, y: Tensor, neighbours: int, log_number: Callable[[float], float], generator: torch.Generator, name: str
+    x: Tensor,
+    y: Tensor,
+    neighbours: int,
+    log_number: Callable[[float], float],
+    generator: torch.Generator | None,
+    name: str,
 ) -> Estimate:
     def information(rows: Tensor) -> float:
         if x.shape[1] == 0 or y.shape[1] == 0:
@@ -175,7 +215,7 @@ def _estimate(
         distribution=POPULATION,
         estimator=name,
         value=information(torch.arange(len(x))),
-        error=subsampling_error(information, len(x), generator),
+        error=subsampling_error(information, len(x), generator) if generator else None,
     )
 
 

@@ -26,6 +26,29 @@ from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ESTIMATE, INPUT_INFORMATION, LABEL_INFORMATION, MIXTURE, NOISY
 
 LARGEST_EXPONENT = 40.0  # exp(-40) is negligible beside a sample's own 1
+ALLOWED = 2.0  # differences between all samples and half of them by which the interval is longer
+
+
+@with_short_repr
+@dataclass(frozen=True, kw_only=True)
+class NoisyEstimate(Estimate):
+    """A Monte Carlo estimate, whose interval also allows for the bias that two halves of the samples show.
+
+    The bias falls at most as 1 / N, and slower near the ceiling. So it is between one and about two differences of the
+    value from all samples and that from half of them. The interval is longer by two, on the side of the bias.
+    """
+
+    missing: float = 0.0  # nats that all samples give more than half of them
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval, also for the bias that the halves show."""
+        return None if super().low is None else super().low + min(0.0, ALLOWED * self.missing)
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval, likewise."""
+        return None if super().high is None else super().high + max(0.0, ALLOWED * self.missing)
 
 
 @with_short_repr
@@ -39,12 +62,12 @@ class NoisyInformation:
     of its standard error: so few samples memorise their labels.
     """
 
-    input: Estimate
-    label: Estimate
+    input: NoisyEstimate
+    label: NoisyEstimate
     input_shortfall: float  # value from all samples less that from half; the population has more by at least this
     label_excess: float  # value from half of the samples less that from all; the population has less by at least this
 
-    def estimates(self) -> tuple[Estimate, ...]:
+    def estimates(self) -> tuple[NoisyEstimate, ...]:
         """Return both estimates."""
         return (self.input, self.label)
 
@@ -65,13 +88,13 @@ def noisy_information(
 
         I(X;T) = mean_i [ln p(t_i|x_i) - ln p(t_i)]        I(T;Y) = mean_i [ln p(t_i|y_i) - ln p(t_i)]
 
-    with p(t) and p(t|y) the exact densities of the mixture and of its part in the class. In expectation over the
-    noise I(X;T) lies between the bounds of `kde_information`. The errors cover the draws of the noise and of the
-    samples, not the bias against the population: more samples give more I(X;T), and less I(T;Y), since more labels are
-    harder to memorise. `input_shortfall` and `label_excess` show that bias by comparison with the same samples in two
-    halves. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5 nats below log N. In many
-    dimensions any labels reach H(Y), and then `label_excess` shows nothing, so compare I(T;Y) with its null. Values are
-    not clipped.
+    with p(t) and p(t|y) the exact densities of the mixture and of its part in the class. In expectation over the noise
+    I(X;T) lies between the bounds of `kde_information`. The errors cover the draws of the noise and of the samples,
+    not the bias against the population: more samples give more I(X;T), and less I(T;Y), since more labels are harder
+    to memorise. `input_shortfall` and `label_excess` show that bias by comparison with the same samples in two halves,
+    and the intervals allow for it. For a Gaussian layer and 1,500 samples, `input_shortfall` shows it from about 4.5
+    nats below log N. In many dimensions any labels reach H(Y), and then `label_excess` shows nothing, so compare
+    I(T;Y) with its null. Values are not clipped.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces, read
@@ -165,9 +188,9 @@ def _information(terms: _MixtureTerms, ceiling: float, label_ceiling: float, gro
 
 def _estimate(
     quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None, groups: Tensor
-) -> Estimate:
+) -> NoisyEstimate:
     error = standard_error(influences, groups)
-    return Estimate(
+    return NoisyEstimate(
         quantity=quantity,
         kind=ESTIMATE,
         distribution=MIXTURE,
@@ -177,6 +200,7 @@ def _estimate(
         ceiling=ceiling,
         null=null,
         undersampled=standing.undersampled(bias, error),
+        missing=bias if quantity == INPUT_INFORMATION else -bias,
         influences=influences,
     )
 

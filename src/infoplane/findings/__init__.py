@@ -12,7 +12,7 @@ from infoplane.findings.curves import read_curves
 from infoplane.findings.finding import Finding, Number, Verdict
 from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.verdict import ClaimVerdict, claim_verdict
-from infoplane.records.tables import ADVERSARIAL_TRAINING, trainings_at_chance
+from infoplane.records.tables import ADVERSARIAL_TRAINING, PIXELS_INDEX, trainings_at_chance
 from infoplane.text import with_field_help
 
 __all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
@@ -65,6 +65,7 @@ def find(
         ValueError: `training` was not recorded.
     """
     dead = trainings_at_chance(performance)
+    measurements = measurements.filter(pl.col("layer_index") != PIXELS_INDEX)  # a baseline and no layer
     measurements, performance = (_without(table, dead) for table in (measurements, performance))
     trainings = chosen_trainings(measurements, performance, training)
     attacks = chosen_attack(measurements, performance)

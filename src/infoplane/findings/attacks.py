@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM
 
 
 class Attacks(NamedTuple):
@@ -36,6 +36,7 @@ def chosen_attack(measurements: pl.DataFrame, performance: pl.DataFrame) -> Atta
         performance: columns of `records.PERFORMANCE_SCHEMA`.
     """
     columns = (table["examples"].unique(maintain_order=True) for table in (measurements, performance))
-    others = [name for name in dict.fromkeys(name for column in columns for name in column) if name != ORIGINAL]
+    others = list(dict.fromkeys(name for column in columns for name in column))
+    others = [name for name in others if name not in (ORIGINAL, RANDOM)]
     judged = others[0] if others and ADVERSARIAL not in others else ADVERSARIAL
     return Attacks(judged, tuple(name for name in others if name != judged))

@@ -1,4 +1,4 @@
-"""Versions of the measured examples: the originals, and those that each named attack makes of them."""
+"""Versions of the measured examples: the originals, those of each named attack, and a random control."""
 
 import re
 from collections.abc import Mapping
@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from infoplane.attacks import Attack, attacks_named
+from infoplane.attacks.balls import random_perturbation
+from infoplane.attacks.contract import stated_ball
 from infoplane.config import FlowConfig
 from infoplane.distributed.team import ALONE, Team
 from infoplane.measuring.evaluate import attack_images
 from infoplane.randomness import seeded_generator
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM
 
 _NAME = re.compile(r"[\w.+-]+")
 
@@ -29,7 +31,7 @@ def attacks_by_name(attack: Attack | Mapping[str, Attack] | None) -> dict[str, A
     """Return attacks by the names of their examples in the records. A single attack gets the name "adversarial".
 
     Raises:
-        ValueError: a name is "original" or not a word, or an attack is not callable.
+        ValueError: a name is "original", "random" or not a word, or an attack is not callable.
     """
     if attack is None:
         return {}
@@ -39,6 +41,8 @@ def attacks_by_name(attack: Attack | Mapping[str, Attack] | None) -> dict[str, A
             raise ValueError(f"an attack's name must consist of letters, digits and . _ + -, got {name!r}")
         if name == ORIGINAL:
             raise ValueError(f"an attack cannot be called {ORIGINAL!r}, the name of examples without an attack")
+        if name == RANDOM:
+            raise ValueError(f"an attack cannot be called {RANDOM!r}, the name of randomly perturbed examples")
         if not callable(one):
             raise ValueError(f"the attack {name} must be a function like attacks.Attack, got {type(one).__name__}")
     return attacks
@@ -78,3 +82,20 @@ def versions_of(
         draws = seeded_generator(seed, "measuring attack", training, epoch, *filter(None, [own]), device=images.device)
         versions[name] = attack_images(model, attack, images, labels, generator=draws, team=team, name=own)
     return versions
+
+
+def randomly_perturbed(images: Tensor, attacks: Mapping[str, Attack], *, examples_seed: int) -> dict[str, Tensor]:
+    """Return the control of an attack: the images under a random perturbation of the attack's size, under its name.
+
+    The size is the ball of the first attack that states one (`epsilon` and `norm`); if none does, the result is empty.
+    The draws are the same for every network, epoch and training seed, so that comparisons are paired.
+
+    Args:
+        images: `(n, channels, height, width)` floats in [0, 1].
+        attacks: by the names of their examples.
+        examples_seed: seed of the draws.
+    """
+    ball = next(filter(None, map(stated_ball, attacks.values())), None)
+    if ball is None:
+        return {}
+    return {RANDOM: random_perturbation(images, *ball, seeded_generator(examples_seed, "random perturbation"))}

@@ -58,6 +58,8 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
             if instrument.when in outputs.due:
                 for estimate, columns in instrument.measure(Version(outputs, examples, instrument.noises)):
                     below = _below_inputs(estimate, outputs.inputs.get(examples))
+                    if estimate.quantity == INPUT_INFORMATION and (noise := columns.get("noise_variance")):
+                        columns |= {"gaussian_ceiling_nats": outputs.spectra[examples].gaussian_ceiling(noise)}
                     row = record(Measurement, below, {**own, "copies": copies, **columns}, outputs.groups)
                     records.measurements.append(row)
         records.geometry.append(_geometry(Version(outputs, examples), own))
@@ -82,6 +84,7 @@ def _geometry(version: Version, facts: Mapping[str, Any]) -> Geometry:
         activation_norm=activation_norm(version.activations),
         mean_unit_variance=version.layer.unit_variances[version.examples],
         class_clustering_index=class_clustering_index(version.activations, version.labels),
+        participation_ratio=version.layer.spectra[version.examples].participation_ratio,
         cka_with_original=_similarity(originals, version.pieces),
     )
 

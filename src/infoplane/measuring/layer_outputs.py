@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from infoplane.config import MeasurementConfig
-from infoplane.estimators import DecodedInformation, mean_unit_variance
+from infoplane.estimators import CovarianceSpectrum, DecodedInformation, covariance_spectrum, mean_unit_variance
 from infoplane.estimators.decoder_families import DecoderName
 from infoplane.estimators.row_products import SharedPieces
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.tables import ORIGINAL
+from infoplane.records.tables import ORIGINAL, RANDOM
 from infoplane.text import with_field_help
 
 GROUPS = 20
@@ -97,6 +97,11 @@ class LayerOutputs:
         return {examples: mean_unit_variance(activations) for examples, activations in self.versions.items()}
 
     @cached_property
+    def spectra(self) -> dict[str, CovarianceSpectrum]:
+        """Variances of each version along its leading directions."""
+        return {examples: covariance_spectrum(activations) for examples, activations in self.versions.items()}
+
+    @cached_property
     def decoders_of_originals(self) -> Sequence[DecodedInformation]:
         """Decoders fitted on undistorted originals to the labels, then to permuted ones; may be empty."""
         if self.undistorted:
@@ -142,7 +147,7 @@ class Version(NamedTuple):
 
     Attributes:
         layer: its outputs and settings.
-        examples: "original", "adversarial" or the name of an attack.
+        examples: "original", "adversarial", the name of an attack, or "random".
         noise_modes: of the instrument.
     """
 
@@ -177,10 +182,11 @@ class Version(NamedTuple):
 
     @property
     def noises(self) -> list[Noise]:
-        """The noises to measure at. Swept noise is used at the last epoch only."""
+        """The noises to measure at. Swept noise is used at the last epoch only, and not for the random control."""
         scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
-        swept = When.LAST_EPOCH in self.layer.due
-        found = chosen_noises(self.settings, features=self.activations.shape[1], scale=scale, swept=swept)
+        swept = When.LAST_EPOCH in self.layer.due and self.examples != RANDOM
+        samples, features = self.activations.shape
+        found = chosen_noises(self.settings, samples=samples, features=features, scale=scale, swept=swept)
         return [noise for noise in found if noise.mode in self.noise_modes]
 
     def null_settings(self) -> dict[str, Any]:

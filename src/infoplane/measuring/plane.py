@@ -1,7 +1,7 @@
 """Information plane: measure all layers of a model on one fixed set of examples, original and attacked."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -13,7 +13,7 @@ from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team, together
 from infoplane.estimators.distinct_rows import distinct_rows
-from infoplane.measuring.attacked_versions import attacks_by_name, versions_of
+from infoplane.measuring.attacked_versions import attacks_by_name, randomly_perturbed, versions_of
 from infoplane.measuring.budget import Budget
 from infoplane.measuring.cost import FEW, LONG_SECONDS, MeasuringSeconds, estimated_seconds, in_words, seems_long
 from infoplane.measuring.evaluate import (
@@ -26,12 +26,14 @@ from infoplane.measuring.evaluate import (
 )
 from infoplane.measuring.layer import LayerFacts, LayerRecords, measure_layer
 from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, due, stratified_groups
+from infoplane.measuring.more_inputs import input_rows, relative_noises
 from infoplane.models import chosen_layers, default_layers
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import (
-    ORIGINAL,
+    PIXELS,
+    PIXELS_INDEX,
     Geometry,
     Measurement,
     Performance,
@@ -87,6 +89,8 @@ class InformationPlane:
             e.g. `{"adversarial": LinfPGD(...), "mine": my_attack}`, is measured in one plane, each attack under its
             name in the column `examples`. `attacks.apply_attack` checks what an attack returns and restores what it
             changes in the model. None measures original examples only.
+        inputs: further images, `(m, channels, height, width)` float32 in [0, 1], without labels. At the last epoch,
+            I(X;T) is also measured on all images together.
         settings: noise, bins and permutations.
         seed: seed of the training, for the records and the attack's draws.
         examples_seed: seed of permutations and groups. Use the same one for all training seeds, so that results are
@@ -111,6 +115,7 @@ class InformationPlane:
         *,
         layers: Sequence[str] = (),
         attack: Attack | Mapping[str, Attack] | None = None,
+        inputs: Tensor | None = None,
         settings: MeasurementConfig | None = None,
         seed: int = 0,
         examples_seed: int = 0,
@@ -121,7 +126,9 @@ class InformationPlane:
     ) -> None:
         check_images(images)
         check_labels(labels, len(images))
-        self._images, self._labels = images, labels.long()
+        if inputs is not None:
+            check_images(inputs)
+        self._images, self._labels, self._inputs = images, labels.long(), inputs
         self._layers, self._attacks = tuple(layers), attacks_by_name(attack)
         self._settings = settings or MeasurementConfig()
         self._seed, self._study, self._split = seed, study, split
@@ -195,7 +202,9 @@ class InformationPlane:
                 cost. For distorted examples this is done at the last layer only; decoders of undistorted originals
                 are applied at every layer.
             final: the last epoch: also sweep the noise, refit the decoders to permuted labels, and decode the classes
-                that attacked examples are misclassified as.
+                that attacked examples are misclassified as. Controls of the attack are then measured too: examples
+                under a random perturbation of its size, and the classes that these and the originals are
+                misclassified as. The raw pixels are measured as a layer, "pixels", a baseline of all layers.
             distorted: measured in place of the original and attacked examples.
             gradient_evaluations: used by training so far, for the records.
             seconds: used by training so far, for the records.
@@ -218,11 +227,11 @@ class InformationPlane:
             check_classifies(model, self._images, self._labels)
             layers = self._layers or self._running_layers(model)
             recorded_names(model, [self._images], layers)  # raises an error that names the layer
-            versions = distorted.versions if distorted else self._versions(model, training, epoch)
+            versions = distorted.versions if distorted else self._versions(model, training, epoch, final=final)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
                 found = evaluate(model, images, self._labels, self._team)
-                if final and not distorted and examples != ORIGINAL:
+                if final and not distorted and self._attacks:
                     mistaken_for[examples] = found.predicted
                 records.performance.append(
                     Performance(
@@ -245,12 +254,15 @@ class InformationPlane:
                 )
             # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.
             names = recorded_names(model, versions.values(), layers)
-            passes = [layer_activations(model, images, self._team.deal(layers)) for images in versions.values()]
+            baseline = [PIXELS] if final and not distorted and PIXELS not in names else []
+            places = {name: place for place, name in enumerate(names)} | dict.fromkeys(baseline, PIXELS_INDEX)
+            own = self._team.deal([*baseline, *layers])
+            passes = [_outputs(model, images, own, baseline) for images in versions.values()]
             inputs = {examples: distinct_images(images) for examples, images in versions.items()}
 
             def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
                 layer = recorded[0][0]
-                index = names.index(layer)
+                index = places[layer]
                 facts = LayerFacts(
                     study=self._study,
                     seed=self._seed,
@@ -280,6 +292,12 @@ class InformationPlane:
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
+            noises = relative_noises(records.measurements) if final and not distorted else {}
+            if noises and self._inputs is not None:
+                shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
+                outputs = _outputs(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
+                rows = input_rows(outputs, noises, places, shared, examples_seed=self._examples_seed)
+                records.measurements.extend(row for _, row in together(rows, self._team))
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
         self._budget.measured(thorough=thorough)
         return records
@@ -315,9 +333,9 @@ class InformationPlane:
             raise ValueError(f"none of the layers {', '.join(layers)} runs when the model classifies; name the layers")
         return running
 
-    def _versions(self, model: nn.Module, training: str, epoch: int) -> dict[str, Tensor]:
-        """Return the examples by name: the originals, and those attacked in this state of the model."""
-        return versions_of(
+    def _versions(self, model: nn.Module, training: str, epoch: int, *, final: bool) -> dict[str, Tensor]:
+        """Return the examples by name: the originals, those attacked in this state of the model, and the control."""
+        versions = versions_of(
             self._images,
             self._labels,
             model,
@@ -327,6 +345,17 @@ class InformationPlane:
             epoch=epoch,
             team=self._team,
         )
+        control = randomly_perturbed(self._images, self._attacks, examples_seed=self._examples_seed) if final else {}
+        return versions | control
+
+
+def _outputs(
+    model: nn.Module, images: Tensor, names: Sequence[str], baseline: Sequence[str] = ()
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield name and outputs of each layer, `(n, features)`; those of a baseline are the pixels themselves."""
+    yield from ((name, images.flatten(start_dim=1)) for name in names if name in baseline)
+    if layers := [name for name in names if name not in baseline]:  # a process of a large team may have none
+        yield from layer_activations(model, images, layers)
 
 
 def _share(predicted: Tensor, classes: Tensor | None) -> float | None:

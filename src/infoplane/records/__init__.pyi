@@ -20,6 +20,7 @@ from .sweeps import SweepMeasurement as SweepMeasurement
 from .sweeps import sweep_table as sweep_table
 from .tables import ADVERSARIAL as ADVERSARIAL
 from .tables import ADVERSARIAL_TRAINING as ADVERSARIAL_TRAINING
+from .tables import ALL_SPLITS as ALL_SPLITS
 from .tables import BINNED as BINNED
 from .tables import BINNING as BINNING
 from .tables import CLASS_ENTROPY as CLASS_ENTROPY
@@ -43,7 +44,10 @@ from .tables import NORMAL_TRAINING as NORMAL_TRAINING
 from .tables import ORIGINAL as ORIGINAL
 from .tables import PAIR_INFORMATION as PAIR_INFORMATION
 from .tables import PERFORMANCE_SCHEMA as PERFORMANCE_SCHEMA
+from .tables import PIXELS as PIXELS
+from .tables import PIXELS_INDEX as PIXELS_INDEX
 from .tables import POPULATION as POPULATION
+from .tables import RANDOM as RANDOM
 from .tables import RELATIVE_NOISE as RELATIVE_NOISE
 from .tables import SCHEMA_VERSION as SCHEMA_VERSION
 from .tables import SWEPT_NOISE as SWEPT_NOISE

@@ -13,6 +13,7 @@ wherever it is shown.
 - linear zero: a linear decoder finds nothing, since the 95 % interval of its value reaches 0. The layer may still
   encode the label in another way, which `DECODED_BEST` may find.
 - undersampled: the estimator shows that samples are too few, e.g. its value changes when half of them are dropped.
+- resolved: an upper bound keeps I(X;T) at this noise `RESOLVED_NATS` below its ceiling, whatever the estimate is.
 """
 
 from typing import Any
@@ -42,6 +43,7 @@ HELD_OUT = (
     DECODED_BEST,
     DECODED_TRANSFER,
 )  # estimators whose values come from examples that they were not fitted on
+RESOLVED_NATS = 4.0  # below its ceiling the bias of a Monte Carlo I(X;T) is small against its error
 MONTE_CARLO = (NOISY, INPUT_INFORMATION)
 
 
@@ -93,8 +95,8 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         rows: columns of `records.MEASUREMENT_SCHEMA` or of `sweeps.SWEEP_SCHEMA`.
 
     Returns:
-        The same columns. `saturated`, `null_like`, `mostly_null`, `linear_zero` and `undersampled` are booleans; what
-        was not recorded is false. A null-like value is not mostly null too.
+        The same columns, and `mostly_null`, `linear_zero` and `resolved`. All marks are booleans; what was not
+        recorded is false. A null-like value is not mostly null too.
         `estimator` ends in "@" and the mode of the noise if that is not fixed, so that "kde-kl" never selects values
         at relative or swept noise.
     """
@@ -103,6 +105,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
     linear = (pl.col("estimator") == DECODED) & (pl.col("quantity") == LABEL_INFORMATION)
     monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
     full = _fills(value, ceiling) | (monte_carlo & _is_near(value, ceiling))
+    at_most = _known(rows, "gaussian_ceiling_nats", pl.Float64())
     rows = rows.filter(value.is_finite())
     return rows.with_columns(
         saturated=(pl.col("saturated") | full.fill_null(value=False)) & ~pl.col("estimator").is_in(HELD_OUT),
@@ -110,6 +113,7 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         linear_zero=(linear & (low <= NUMERICAL_ERROR)).fill_null(value=False),
         mostly_null=(_is_filled_by(value, mean) & ~_is_reached(value, quantile)).fill_null(value=False),
         undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
+        resolved=(at_most <= ceiling - RESOLVED_NATS).fill_null(value=False),
         estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),
     )
 

@@ -14,6 +14,10 @@ SCHEMA_VERSION = 3  # of a run's records and checkpoints: raised when older runs
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
+ALL_SPLITS = "all"  # split of an I(X;T) that test and training images give together
+RANDOM = "random"  # examples under a random perturbation of the attack's size: the control for what an attack does
+PIXELS = "pixels"  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
+PIXELS_INDEX = -1  # their layer index
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
@@ -59,8 +63,8 @@ class Measurement:
     seed: int
     training: str  # "normal", "adversarial" ...
     epoch: int  # completed epochs
-    split: str  # "test", "train"
-    examples: str  # "original", "adversarial" or an attack's name
+    split: str  # "test"; "all" of inputs from any split, where no labels are needed
+    examples: str  # "original", "adversarial", an attack's name, or "random"
     distortion: str | None = None
     level: float | None = None
     layer_index: int
@@ -86,6 +90,7 @@ class Measurement:
     noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
     noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise
     noise_variance: float | None = None
+    gaussian_ceiling_nats: float | None = None  # of I(X;T): proved for the mixture, whatever the number of samples
     bin_width: float | None = None
     singleton_fraction: float | None = None
     group_means: Sequence[float | None] | None = None  # influence terms averaged over fixed groups of examples
@@ -111,6 +116,7 @@ class Geometry:
     activation_norm: float  # root mean square over examples
     mean_unit_variance: float  # variance over examples, averaged over units
     class_clustering_index: float
+    participation_ratio: float  # effective number of directions of the outputs' covariance
     cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
 
 

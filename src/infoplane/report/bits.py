@@ -5,8 +5,7 @@ import math
 import polars as pl
 
 from infoplane import distortions
-from infoplane.estimators.relative_noise import NOISE_SHARE
-from infoplane.records.standing import with_standing
+from infoplane.records.standing import RESOLVED_NATS, with_standing
 from infoplane.records.tables import (
     DECODED,
     DECODED_TRANSFER,
@@ -15,6 +14,8 @@ from infoplane.records.tables import (
     NOISY,
     NORMAL_TRAINING,
     ORIGINAL,
+    PIXELS_INDEX,
+    RANDOM,
     RELATIVE_NOISE,
 )
 from infoplane.report.examples import examples_order
@@ -42,7 +43,8 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None if saturated), `low_bits` and `high_bits` (95 % interval; None if saturated),
-    `ceiling_bits`, `null_bits` (95 % quantile over permuted labels) and `excess_bits` (value less the null's mean).
+    `ceiling_bits`, `null_bits` (95 % quantile over permuted labels), `excess_bits` (value less the null's mean) and
+    `at_most_bits` (Gaussian ceiling of I(X;T)).
     """
     saturated = pl.col("saturated")
     # values that are not finite are dropped, so that a diverged network still gets a report
@@ -54,6 +56,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
         ceiling_bits=bits(pl.col("ceiling_nats")),
         null_bits=bits(pl.col("null_quantile95_nats")),
         excess_bits=bits(pl.col("value_nats") - pl.col("null_mean_nats")),
+        at_most_bits=bits(pl.col("gaussian_ceiling_nats")),
     )
     bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # no ceiling, no upper limit
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(
@@ -91,7 +94,7 @@ def trusted_planes(points: pl.DataFrame) -> tuple[str, str] | None:
 
 
 def relative_noise_text(rows: pl.DataFrame) -> str:
-    """Say how large the relative noise is, e.g. "1/32 of the layer's total variance".
+    """Say how large the relative noise is, e.g. "1/9.0 of the layer's total variance".
 
     Args:
         rows: as `in_bits` returns them.
@@ -100,11 +103,27 @@ def relative_noise_text(rows: pl.DataFrame) -> str:
     if found.is_empty():
         return "not measured"
     shares = found["noise_ratio"] / found["features"]
-    if ((shares - NOISE_SHARE).abs() < 1e-9).all():
-        return f"1/{1 / NOISE_SHARE:g} of the layer's total variance"
+    if shares.max() - shares.min() < 1e-9:  # type: ignore[operator]
+        return f"1/{1 / shares[0]:.1f} of the layer's total variance"
     ratios = sorted({f"{ratio:.4g}" for ratio in found["noise_ratio"]}, key=float)
     span = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
     return f"{span} times the layer's mean variance per unit"
+
+
+def resolution_text(rows: pl.DataFrame) -> str:
+    """Say in which layers the relative noise keeps I(X;T) away from log N, e.g. "300 examples resolve every layer".
+
+    Args:
+        rows: as `in_bits` returns them.
+    """
+    own = last_epoch(rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION))
+    if own.is_empty():
+        return ""
+    examples, unresolved = own["samples"].max(), own.filter(~pl.col("resolved"))
+    if unresolved.is_empty():
+        return f"{examples} examples resolve every layer"
+    names = ", ".join(name for _, name in layers_of(unresolved, pixels=True))
+    return f"{examples} examples may not resolve {names}: there I(X;T) can come within {RESOLVED_NATS:g} nats of log N"
 
 
 def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
@@ -146,14 +165,25 @@ def last_epoch(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("epoch") == pl.col("epoch").max().over("seed", "training"))
 
 
-def layers_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
-    """Return (index, name) of each measured layer, from input to output."""
-    return rows.select("layer_index", "layer").unique().sort("layer_index", "layer").rows()
+def layers_of(rows: pl.DataFrame, *, pixels: bool = False) -> list[tuple[int, str]]:
+    """Return (index, name) of each measured layer, from input to output.
+
+    Args:
+        rows: with columns `layer_index` and `layer`.
+        pixels: also return the raw pixels, first. They are measured at the last epoch only.
+    """
+    own = rows if pixels else rows.filter(pl.col("layer_index") != PIXELS_INDEX)
+    return own.select("layer_index", "layer").unique().sort("layer_index", "layer").rows()
 
 
-def examples_of(rows: pl.DataFrame) -> list[str]:
-    """Return the kinds of examples: original ones, those of the recipe's attack, then other attacks by name."""
-    return sorted(rows["examples"].unique(), key=examples_order)
+def examples_of(rows: pl.DataFrame, *, control: bool = False) -> list[str]:
+    """Return the kinds of examples: original ones, those of the recipe's attack, then other attacks by name.
+
+    Args:
+        rows: with a column `examples`.
+        control: also return the randomly perturbed ones, last. They are measured at the last epoch only.
+    """
+    return sorted((name for name in rows["examples"].unique() if control or name != RANDOM), key=examples_order)
 
 
 def distortions_of(rows: pl.DataFrame) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.distortions import distortion_named
-from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import distortions_of, examples_of, layers_of, level_label, noisy_name, trainings_of
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec
@@ -42,9 +42,9 @@ class _Panel(NamedTuple):
 
 
 _OF_ALL_LAYERS = (
-    _Panel(INPUT_INFORMATION, KDE_KL, "KDE (KL)"),
-    _Panel(INPUT_INFORMATION, KDE_KL + RELATIVE, "KDE (KL),\nrelative noise"),
-    _Panel(LABEL_INFORMATION, KDE_KL, "KDE (KL-KL)"),
+    _Panel(INPUT_INFORMATION, KDE_BD, "KDE (BD)"),
+    _Panel(INPUT_INFORMATION, KDE_BD + RELATIVE, "KDE (BD),\nrelative noise"),
+    _Panel(LABEL_INFORMATION, KDE_BD, "KDE (BD-BD)"),
     _Panel(LABEL_INFORMATION, DECODED_TRANSFER, "decoded,\ntrained on\nundistorted", signed=True),
 )
 
@@ -70,11 +70,11 @@ DISTORTION_LAYERS = FigureSpec[Recorded](
     per="distortion",
     section="distortion",
     caption=(
-        "Both informations over the levels of a distortion, layer by layer: the KL estimate at fixed and at relative "
-        "noise (relative to the undistorted examples, so the noise is the same at every level), and what decoders "
-        "trained on undistorted clean examples read from distorted examples that they were not fitted on. A level that "
-        "spreads the outputs of a layer raises I(X;T) and the KL-KL estimate of I(T;Y) without making the layer more "
-        "predictive of the label, so compare them with the null and the decoders."
+        "Both informations over the levels of a distortion, layer by layer: the lower bound of KDE, which the study "
+        "drew, at fixed and at relative noise (relative to the undistorted examples, so the noise is the same at every "
+        "level), and what decoders trained on undistorted clean examples read from distorted examples that they were "
+        "not fitted on. A level that spreads the outputs of a layer raises I(X;T) and the BD-BD estimate of I(T;Y) "
+        "without making the layer more predictive of the label, so compare them with the null and the decoders."
     ),
     draw=lambda own: _distortion_layers(own),
 )
@@ -116,7 +116,7 @@ def distortion_figure(rows: pl.DataFrame, performance: pl.DataFrame, title: str)
     columns = [(name, f"{name}: destroys {distortion_named(name).destroys}") for name in levels]
     panels = _panels(rows)
     figure, axes = _grid(title, [head for _, head in columns], 2 + len(panels))
-    keys = _Keys(trainings_of(performance), examples_of(performance))
+    keys = _Keys(trainings_of(performance), examples_of(performance, control=True))
     for column, (name, _) in enumerate(columns):
         own = performance.filter(pl.col("distortion") == name)
         _draw_performance(axes[0, column], own, levels[name], keys, "accuracy")
@@ -145,7 +145,7 @@ def distortion_layers_figure(rows: pl.DataFrame, distortion: str, title: str) ->
     rows = rows.filter(pl.col("distortion") == distortion)
     levels, layers = distortions_of(rows)[distortion], layers_of(rows)
     figure, axes = _grid(title, [""] * len(layers), len(_OF_ALL_LAYERS))
-    keys = _Keys(trainings_of(rows), examples_of(rows))
+    keys = _Keys(trainings_of(rows), examples_of(rows, control=True))
     for column, (index, layer) in enumerate(layers):
         title_layer(axes[0, column], layer)
         measured = rows.filter(pl.col("layer_index") == index)

@@ -27,7 +27,7 @@ def distortion_table(performance: pl.DataFrame) -> Group:
 
 
 def _accuracies(performance: pl.DataFrame, title: str) -> Table:
-    trainings, kinds = [training for _, training in trainings_of(performance)], examples_of(performance)
+    trainings, kinds = [training for _, training in trainings_of(performance)], examples_of(performance, control=True)
     table = Table(
         title=Text(f"\n{title}"), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
     )  # fmt: skip

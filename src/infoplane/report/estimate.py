@@ -34,7 +34,8 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption="lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
+        caption="at most: a proved bound of I(X;T) at this noise, from the covariance of the layer. "
+        "lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
         f"distribution that they are from. n: examples that decoders are fitted on. sat: {SAT}. lin: {LINEAR_ZERO}. "
         f"†: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). ~ before a null: permuted labels give more than half of the value on average. "
@@ -43,7 +44,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
     )
     for name in ("quantity", "estimator", "kind"):
         table.add_column(name)
-    for name in ("value", "ceiling", "null", "above null"):
+    for name in ("value", "ceiling", "at most", "null", "above null"):
         table.add_column(name, justify="right")
     for row in sorted(rows.to_dicts(), key=_order):
         shown = show_number(row)
@@ -58,6 +59,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             row["kind"] + (", mixture" if row["distribution"] == MIXTURE and row["kind"] != ESTIMATE else ""),
             in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
+            shown.at_most or "-",
             f"{shown.null_sign} {shown.null}".strip() if shown.null else "-",
             shown.excess or "-",
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from typing import Any, NamedTuple
 
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM
 from infoplane.report.style import COLOURS
 
 _LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (9, 2)))
@@ -46,14 +46,14 @@ def transferred_look(rank: int) -> Look:
     )
 
 
-def examples_order(examples: str) -> tuple[bool, bool, str]:
-    """Sort key that puts original examples first, then those of the recipe's attack, then others by name."""
-    return (examples != ORIGINAL, examples != ADVERSARIAL, examples)
+def examples_order(examples: str) -> tuple[bool, bool, bool, str]:
+    """Sort key that puts originals first, then the recipe's attack, others by name, and the random control last."""
+    return (examples != ORIGINAL, examples == RANDOM, examples != ADVERSARIAL, examples)
 
 
 def attacks_of(examples: Iterable[str]) -> list[str]:
     """Return the attacks among kinds of examples, in order."""
-    return sorted({name for name in examples if name != ORIGINAL}, key=examples_order)
+    return sorted({name for name in examples if name not in (ORIGINAL, RANDOM)}, key=examples_order)
 
 
 def short_names(examples: Sequence[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import LogLocator, NullLocator
 
-from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL, PIXELS_INDEX
 from infoplane.report.bits import examples_of, layers_of, relative_noise_text
 from infoplane.report.examples import examples_look
 from infoplane.report.figure import FigureSpec
@@ -48,8 +48,9 @@ INFORMATION_FLOW = FigureSpec[Recorded](
         "Top row: loss, accuracy and both informations against the index of the layer; crosses are attacked examples "
         "at the last epoch. Below: one information plane per layer and estimator. Circles are original examples, "
         "crosses attacked ones, and colour is the epoch. Dashed lines are ceilings; the shaded band is what permuted "
-        "labels reach. All planes of one estimator share their axes. A path to the right means that the layer keeps "
-        "more inputs apart, a path upwards that it keeps more labels apart."
+        "labels reach. Two baselines: a diamond around epoch 0, whose weights are random, and a star for the raw "
+        "pixels as a layer. All planes of one estimator share their axes. A path to the right means that the layer "
+        "keeps more inputs apart, a path upwards that it keeps more labels apart."
     ),
     draw=lambda own: information_flow_figure(own.points, own.performance, f"Information flow, {own.where}"),
 )
@@ -91,11 +92,11 @@ def information_flow_figure(points: pl.DataFrame, performance: pl.DataFrame, tit
     first = grid[0].subgridspec(1, 4, wspace=0.32).subplots(squeeze=False)[0]
     draw_performance(first[0], performance, "loss")
     draw_performance(first[1], performance, "accuracy")
-    _draw_over_depth(first[2], points, "input", norm)
-    _draw_over_depth(first[3], points, "label", norm)
+    draw_over_depth(first[2], points, "input", norm)
+    draw_over_depth(first[3], points, "label", norm)
     _draw_planes([grid[1 + row] for row in range(rows)], points, STUDY_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, 0.45))
-    figure.legend(handles=plane_legend(examples_of(points)), loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(handles=plane_legend(points), loc="lower center", ncol=5, columnspacing=1.6)
     return figure
 
 
@@ -114,7 +115,7 @@ def relative_noise_figure(points: pl.DataFrame, title: str) -> Figure:
     grid = figure.add_gridspec(rows, 1, hspace=0.5, **edges)
     _draw_planes([grid[row] for row in range(rows)], points, RELATIVE_ESTIMATORS, lines, norm)
     epoch_bar(figure, norm, (0.935, edges["bottom"], 0.012, edges["top"] - edges["bottom"]))
-    figure.legend(handles=plane_legend(examples_of(points)), loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(handles=plane_legend(points), loc="lower center", ncol=5, columnspacing=1.6)
     return figure
 
 
@@ -135,7 +136,7 @@ def _draw_planes(
         axes = spec.subgridspec(1, across, wspace=0.12).subplots(squeeze=False)[0]
         name = estimator_label(estimator).replace(", ", ",\n")
         chosen = points.filter(pl.col("estimator") == estimator)
-        draw_plane_row(axes, chosen, layers[begin : begin + across], norm, name, examples_of(points))
+        draw_plane_row(axes, chosen, layers[begin : begin + across], norm, name, examples_of(points, control=True))
         if estimator == estimators[-1]:
             for plane in axes:
                 plane.set_xlabel("I(X;T), bits")
@@ -177,7 +178,7 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
         axes.legend(loc="upper left", ncol=columns, handlelength=2.2, borderpad=0, columnspacing=1.2)
 
 
-def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize) -> None:
+def draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normalize, *, ceilings: bool = True) -> None:
     """Draw one information against layer index, a line per epoch; markers show all examples at the last epoch."""
     quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
     measured = [name for name in STUDY_ESTIMATORS if name in set(points["estimator"])]
@@ -195,15 +196,17 @@ def _draw_over_depth(axes: Axes, points: pl.DataFrame, side: str, norm: Normaliz
     lines.set_array(epochs.to_numpy())
     axes.add_collection(lines)
     last = chosen.filter(pl.col("epoch") == chosen["epoch"].max())
-    for rank, name in enumerate(examples_of(points)):
+    for rank, name in enumerate(examples_of(points, control=True)):
         own = last.filter(pl.col("examples") == name)
         axes.scatter(
             own["layer_index"], own[column], c=own["epoch"], cmap=epoch_colours(), norm=norm,
             marker=examples_look(rank).marker, s=12, linewidths=0.9, zorder=3,
         )  # fmt: skip
     ceiling = chosen[f"{side}_ceiling_bits"].max()
-    if ceiling is not None:
+    if ceiling is not None and ceilings:
         axes.axhline(ceiling, **CEILING)  # type: ignore[arg-type]
     axes.autoscale_view()
     axes.margins(x=0.06)
-    axes.set(xlabel="layer index", ylabel="bits", xticks=chosen["layer_index"].unique().sort())
+    places = chosen["layer_index"].unique().sort().to_list()
+    axes.set(xlabel="layer index", ylabel="bits")
+    axes.set_xticks(places, ["pixels" if place == PIXELS_INDEX else str(place) for place in places])

@@ -14,12 +14,13 @@ from plotly.offline import get_plotlyjs
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
-from infoplane.report.bits import in_bits, layers_of, relative_noise_text, trainings_of, undistorted
+from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
 from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_added import added_html
+from infoplane.report.page_baselines import baselines_html
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
 from infoplane.report.page_examples import examples_html
@@ -143,7 +144,10 @@ def report_html(
         missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
         + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
         accuracy=accuracy_html(performance),
-        information=information_html(measurements) + examples_html(measurements) + added_html(measurements),
+        information=information_html(measurements)
+        + baselines_html(measurements)
+        + examples_html(measurements)
+        + added_html(measurements),
         findings=findings_html(findings),
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
@@ -200,7 +204,7 @@ def _noise(rows: pl.DataFrame) -> str:
     if variances:
         parts.append(f"noise variance {_span(variances)}")
     if RELATIVE_NOISE in rows["noise_mode"]:
-        parts.append(f"relative noise {relative_noise_text(rows)}")
+        parts.append(f"relative noise {relative_noise_text(rows)} ({resolution_text(rows)})")
     if widths:
         parts.append(f"bin width {_span(widths)}")
     return f" (here: {', '.join(parts)})" if parts else ""

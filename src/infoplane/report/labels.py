@@ -94,7 +94,7 @@ def curve_label(split: str, examples: str) -> str:
     return split if examples == ORIGINAL else f"{split}, {examples}"
 
 
-def curve_order(split: str, examples: str) -> tuple[bool, bool, bool, str]:
+def curve_order(split: str, examples: str) -> tuple[bool, bool, bool, bool, str]:
     """Sort key that puts train first, then test on original examples, then each attack."""
     return (split != "train", *examples_order(examples))
 

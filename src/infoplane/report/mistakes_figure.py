@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,14 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from infoplane.distortions import distortion_named
-from infoplane.records.tables import DECODED, DECODED_TRANSFER, MISTAKEN_INFORMATION, ORIGINAL, TRUE_INFORMATION
+from infoplane.records.tables import (
+    DECODED,
+    DECODED_TRANSFER,
+    MISTAKEN_INFORMATION,
+    ORIGINAL,
+    RANDOM,
+    TRUE_INFORMATION,
+)
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
 from infoplane.report.examples import attacks_of
 from infoplane.report.figure import FigureSpec
@@ -30,6 +37,8 @@ _CURVES = (  # quantity, estimator, label, line, marker, filled
 )
 _NULL = "refitted to permuted classes, 95 % quantile"
 _NULL_LOOK: dict[str, Any] = {"color": "#222222", "marker": "_", "linestyle": "none", "markersize": 9}
+_CONTROL = "wrong class of misclassified {} examples, decoders trained on clean"
+_CONTROL_LOOK: dict[str, Any] = {"color": "#777777", "linestyle": ":", "markersize": 3.5, "linewidth": 0.9}
 _ACROSS = 4  # trainings side by side
 _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 
@@ -57,7 +66,8 @@ MISTAKES = FigureSpec[Recorded](
         "saturation. Refitted decoders use anything that goes with the class, traces of the attack too. Decoders "
         "trained on clean examples use only what the class looks like in clean examples, and fall below 0 where that "
         "misleads them (a triangle: off the scale). The examples are selected by being misclassified, so in the last "
-        "layers much information about the wrong class is certain."
+        "layers much information about the wrong class is certain. Grey: controls without the attack, original and "
+        "randomly perturbed examples that the network misclassifies."
     ),
     draw=lambda own: mistakes_figure(
         own.rows,
@@ -104,7 +114,7 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
         hspace=0.2 + room / 3.6,
     )
     images = []
-    for number, (name, own) in enumerate(panels):
+    for number, (name, own, _) in enumerate(panels):
         row = rows.filter(own).row(0, named=True)
         axes = figure.add_subplot(grid[number // across, number % across])
         images.append(_matrix(axes, row["predictions"], class_names, turned=room > 0))
@@ -120,14 +130,21 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
     return figure
 
 
-def _panels(*tables: pl.DataFrame) -> list[tuple[str, pl.Expr]]:
-    """Return a title and the rows of each training and attack; the attack is named where there are several."""
+class _Panel(NamedTuple):
+    name: str  # of the training; of the attack too where there are several
+    own: pl.Expr  # the rows of this training and attack
+    controls: pl.Expr  # those of the same training without the attack
+
+
+def _panels(*tables: pl.DataFrame) -> list[_Panel]:
+    """Return a panel for each training and attack."""
     attacks = attacks_of(name for table in tables for name in table["examples"])
     found = {pair for table in tables for pair in table.select("training", "examples").unique().rows()}
     return [
-        (
+        _Panel(
             plain(training_label(training) + (f", {attack}" if len(attacks) > 1 else "")),
             (pl.col("training") == training) & (pl.col("examples") == attack),
+            (pl.col("training") == training) & pl.col("examples").is_in([ORIGINAL, RANDOM]),
         )
         for _, training in trainings_of(*tables)
         for attack in attacks
@@ -198,17 +215,16 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     for number in range(len(panels), lines * across):
         for unused in axes[(1 + below) * (number // across) :, number % across]:
             unused.set_visible(False)
-    for number, (name, chosen) in enumerate(panels):
+    for number, (name, chosen, controls) in enumerate(panels):
         column, first = number % across, (1 + below) * (number // across)
         own = rows.filter(chosen)
-        _layers(axes[first, column], own, "layer")
+        _layers(axes[first, column], own, "layer", rows.filter(controls))
         count = f": {own['samples'][0]} mistakes" if len(own) else ""
         axes[first, column].set_title(f"{name}{count}", loc="left", fontweight="bold")
         if below:
             own = strongest.filter(chosen)
-            _layers(
-                axes[first + 1, column], own, f"layer, at saturation {level_label(own['level'][0])}" if len(own) else ""
-            )
+            label = f"layer, at saturation {level_label(own['level'][0])}" if len(own) else ""
+            _layers(axes[first + 1, column], own, label, strongest.filter(controls))
             own = last.filter(chosen)
             levels = sorted(own["level"].unique())
             name = f"saturation level, {own['layer'][0]}" if len(own) else ""
@@ -222,11 +238,17 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     return figure
 
 
-def _layers(axes: Axes, rows: pl.DataFrame, label: str) -> None:
-    layers = [name for _, name in layers_of(rows)]
+def _layers(axes: Axes, rows: pl.DataFrame, label: str, controls: pl.DataFrame) -> None:
+    layers = [name for _, name in layers_of(rows, pixels=True)]
     # in two lines, split at the last dot, so that names like group1.0.activation1 do not overlap
     ticks = [plain(".\n".join(name.rsplit(".", 1))) for name in layers]
     _curves(axes, rows, "layer", layers, ticks, label)
+    for examples, marker in ((ORIGINAL, "x"), (RANDOM, "^")):
+        own = controls.filter(examples=examples, quantity=MISTAKEN_INFORMATION, estimator=DECODED_TRANSFER)
+        own = own.filter(pl.col("layer").is_in(layers)).sort("layer_index")
+        if not own.is_empty():
+            places = [layers.index(layer) for layer in own["layer"]]
+            axes.plot(places, own["value_bits"], label=_CONTROL.format(examples), marker=marker, **_CONTROL_LOOK)
 
 
 def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], ticks: Sequence[str], label: str) -> None:

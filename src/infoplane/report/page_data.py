@@ -26,7 +26,7 @@ def page_data(rows: pl.DataFrame, performance: pl.DataFrame) -> dict[str, Any]:
         performance: undistorted rows.
     """
     points = plane_points(rows)
-    layers = layers_of(points)
+    layers = layers_of(points, pixels=True)
     trainings = trainings_of(points, performance)
     curves = performance.select("split", "examples").unique().rows()
     return {
@@ -34,7 +34,7 @@ def page_data(rows: pl.DataFrame, performance: pl.DataFrame) -> dict[str, Any]:
         "layers": [name for _, name in layers],
         "seeds": sorted({seed for seed, _ in trainings}),
         "trainings": list(dict.fromkeys(training for _, training in trainings)),
-        "examples": examples_of(points),
+        "examples": examples_of(points, control=True),
         "estimators": sorted(points["estimator"].unique(), key=estimator_order),
         "labels": {name: estimator_label(name) for name in points["estimator"].unique().sort()},
         "curves": [curve_label(*curve) for curve in sorted(curves, key=lambda curve: curve_order(*curve))],
@@ -69,7 +69,7 @@ def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]]) -> list[d
                 "n": _flags(own["label_null_like"]),
             }
         )
-    order = {name: rank for rank, name in enumerate(examples_of(points))}
+    order = {name: rank for rank, name in enumerate(examples_of(points, control=True))}
     return sorted(series, key=lambda one: (*_training_order(one), order[one["examples"]]))
 
 

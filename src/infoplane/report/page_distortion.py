@@ -5,7 +5,7 @@ from html import escape
 import polars as pl
 
 from infoplane.distortions import distortion_named
-from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_KL, LABEL_INFORMATION, NOISY
+from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, NOISY
 from infoplane.report.bits import (
     distorted,
     distortions_of,
@@ -21,9 +21,9 @@ from infoplane.report.summary import show_number
 
 # quantity, estimator, heading, whether it has an interval and a null; Monte Carlo I(X;T) comes before these
 _COLUMNS = (
-    (INPUT_INFORMATION, KDE_KL, "I(X;T), KDE (KL)", False, False),
-    (INPUT_INFORMATION, KDE_KL + RELATIVE, "I(X;T), KDE (KL), relative noise", False, False),
-    (LABEL_INFORMATION, KDE_KL, "I(T;Y), KDE (KL-KL)", False, True),
+    (INPUT_INFORMATION, KDE_BD, "I(X;T), KDE (BD)", False, False),
+    (INPUT_INFORMATION, KDE_BD + RELATIVE, "I(X;T), KDE (BD), relative noise", False, False),
+    (LABEL_INFORMATION, KDE_BD, "I(T;Y), KDE (BD-BD)", False, True),
     (LABEL_INFORMATION, DECODED, "I(T;Y), decoded, refitted", True, False),
     (LABEL_INFORMATION, DECODED_TRANSFER, "I(T;Y), decoders trained on undistorted clean", True, True),
 )
@@ -76,7 +76,7 @@ def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) 
         conditions = [
             (level, training, examples)
             for _, training in trainings_of(performance)
-            for examples in examples_of(performance)
+            for examples in examples_of(performance, control=True)
             if (level, training, examples) in performed
         ]
         for condition in conditions:

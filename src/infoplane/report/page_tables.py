@@ -13,6 +13,7 @@ from infoplane.records.tables import (
     INPUT_INFORMATION,
     KDE_MIXED,
     LABEL_INFORMATION,
+    NOISY,
 )
 from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
 from infoplane.report.labels import (
@@ -81,6 +82,7 @@ def information_html(measurements: pl.DataFrame) -> str:
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
         f'<p class="note"><em>sat</em>: {SAT}. <em>linear</em>: {LINEAR_ZERO}. <em>undersampled</em>: {UNDERSAMPLED}. '
+        "<em>at most</em>: a proved upper bound of I(X;T) at this noise, from the covariance of the layer. "
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). <em>~</em> before a null: permuted labels give more than half of the value on average. "
         "Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
@@ -116,16 +118,18 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
         for quantity in (INPUT_INFORMATION, LABEL_INFORMATION)
     }
     with_null = {key for one in summaries for key, shown in one.numbers.items() if shown.null}
+    bounded = {key for one in summaries for key, shown in one.numbers.items() if shown.at_most and _is_monte_carlo(key)}
     groups, heads = "", ""
     for quantity, own in columns.items():
         ceiling = ceiling_bits(measurements, quantity)
         title = quantity if ceiling is None else f"{quantity}, ceiling {ceiling:.2f}"
-        span = len(own) + sum(2 * (key in with_null) + _has_interval(key) for key in own)
+        span = len(own) + sum(2 * (key in with_null) + _has_interval(key) + (key in bounded) for key in own)
         groups += f'<th scope="colgroup" colspan="{span}" class="group part">{escape(title)}</th>' if own else ""
         for key in own:
             heads += f'<th scope="col"{_part(key, own)}>{escape(_column_label(key))}</th>'
             heads += '<th scope="col">95 % interval</th>' if _has_interval(key) else ""
             heads += NULL_HEADS if key in with_null else ""
+            heads += '<th scope="col">at most</th>' if key in bounded else ""
     lines = []
     before = None
     for one in summaries:
@@ -137,6 +141,7 @@ def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataF
             number_cells(
                 one.numbers.get(key), _part(key, own), with_interval=_has_interval(key), with_null=key in with_null
             )
+            + (f"<td>{one.numbers[key].at_most or '-' if key in one.numbers else '-'}</td>" if key in bounded else "")
             for own in columns.values()
             for key in own
         )
@@ -158,6 +163,11 @@ def _column_label(key: tuple[str, str, str]) -> str:
     if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # among decoders, which have no noise
         return estimator_label(estimator, quantity)
     return estimator_label(estimator.removesuffix(RELATIVE), quantity)
+
+
+def _is_monte_carlo(key: tuple[str, str, str]) -> bool:
+    """Whether it is a Monte Carlo I(X;T), which comes with the most that the layer can have at this noise."""
+    return key[0] == INPUT_INFORMATION and key[1].partition("@")[0] == NOISY
 
 
 def _has_interval(key: tuple[str, str, str]) -> bool:
@@ -201,6 +211,7 @@ _GEOMETRY_COLUMNS = {
     "activation_norm": "Activation norm",
     "mean_unit_variance": "Mean variance per unit",
     "class_clustering_index": "Class clustering index",
+    "participation_ratio": "Participation ratio",
     "cka_with_original": "CKA with original",
 }
 
@@ -215,7 +226,7 @@ def geometry_html(geometry: pl.DataFrame) -> str:
     rows = last_epoch(geometry)
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
-        order = {name: rank for rank, name in enumerate(examples_of(own))}
+        order = {name: rank for rank, name in enumerate(examples_of(own, control=True))}
         lines = []
         for row in sorted(own.to_dicts(), key=lambda row: (row["layer_index"], order[row["examples"]])):
             cells = "".join(

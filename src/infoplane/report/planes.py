@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, PIXELS_INDEX, RANDOM
 from infoplane.report.examples import attacks_of, examples_look
 from infoplane.report.labels import examples_label
 from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, plain, say_missing, title_layer
@@ -23,20 +23,29 @@ _CLIPPED: dict[str, Any] = {
     "linewidths": 0.8,
     "zorder": 5,
 }
+_OPEN: dict[str, Any] = {"facecolors": "none", "edgecolors": "#222222", "linewidths": 0.7, "zorder": 5}
+_RANDOM_WEIGHTS: dict[str, Any] = {**_OPEN, "marker": "D", "s": 40}
+_PIXELS: dict[str, Any] = {**_OPEN, "marker": "*", "s": 48}
 _HALO = [withStroke(linewidth=1.6, foreground="white")]
 
 
-def draw_plane(axes: Axes, points: pl.DataFrame, norm: Normalize, examples: Sequence[str]) -> None:
+def draw_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Normalize, examples: Sequence[str]) -> None:
     """Draw one layer's path under one estimator: original examples as circles, then a marker for each attack.
 
+    Baselines are a diamond around epoch 0, whose weights are random, and a star for the raw pixels.
+
     Args:
-        points: rows of `bits.plane_points` of one seed, training, layer and estimator.
+        points: rows of `bits.plane_points` of one seed, training and estimator.
+        index: of the layer.
         norm: from epochs to colours.
         examples: all kinds of examples in the figure, in order.
     """
+    pixels = points.filter(pl.col("layer_index") == PIXELS_INDEX)
+    points = points.filter(pl.col("layer_index") == index)
     if points.is_empty():
         say_missing(axes, "not measured")
         return
+    _draw_baselines(axes, points, pixels)
     _draw_null(axes, points)
     _draw_ceilings(axes, points)
     for rank, name in enumerate(examples):
@@ -87,13 +96,21 @@ def draw_plane_row(
             axes.set_axis_off()
             continue
         index, layer = layers[column] if layers else (0, "no layer")
-        draw_plane(axes, points.filter(pl.col("layer_index") == index), norm, examples)
+        draw_plane(axes, points, index, norm, examples)
         title_layer(axes, layer)
         if column == 0:
             axes.set_ylabel(f"{name}\nI(T;Y), bits")
         if not points.is_empty():
             axes.set(xlim=plane_limits(points, "input"), ylim=plane_limits(points, "label"))
             axes.tick_params(labelleft=column == 0)
+
+
+def _draw_baselines(axes: Axes, points: pl.DataFrame, pixels: pl.DataFrame) -> None:
+    """Mark the random network of epoch 0 and the raw pixels, on original examples."""
+    random = points.filter(pl.col("epoch") == 0)
+    for rows, look, label in ((random, _RANDOM_WEIGHTS, "random weights"), (pixels, _PIXELS, "pixels")):
+        own = rows.filter(pl.col("examples") == ORIGINAL)
+        axes.scatter(own["input_drawn_bits"], own["label_drawn_bits"], **look, label=label, clip_on=False)
 
 
 def _draw_null(axes: Axes, points: pl.DataFrame) -> None:
@@ -137,15 +154,26 @@ def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:
     return (low - margin, high + (3 * margin if side == "label" else margin))
 
 
-def plane_legend(examples: Sequence[str]) -> list[Line2D | Patch]:
-    """Return the legend handles of the planes."""
+def baseline_legend() -> list[Line2D]:
+    """Return the legend handles of the baselines in a plane."""
+    return [
+        Line2D([], [], marker=look["marker"], color=look["edgecolors"], markerfacecolor="none", linestyle="none",
+               markersize=look["s"] ** 0.5 * 0.9, markeredgewidth=look["linewidths"], label=label)
+        for look, label in ((_RANDOM_WEIGHTS, "epoch 0: random weights"), (_PIXELS, "raw pixels"))
+    ]  # fmt: skip
+
+
+def plane_legend(points: pl.DataFrame) -> list[Line2D | Patch]:
+    """Return the legend handles of the planes of `bits.plane_points`."""
     grey: dict[str, Any] = {"color": "#333333", "linestyle": "none", "markersize": 4.5}
-    kinds = [ORIGINAL, *(attacks_of(examples) or [ADVERSARIAL])]
+    examples = set(points["examples"])
+    kinds = [ORIGINAL, *(attacks_of(examples) or [ADVERSARIAL]), *([RANDOM] if RANDOM in examples else [])]
     return [
         *(
             Line2D([], [], marker=examples_look(rank).marker, label=plain(examples_label(name)), **grey)
             for rank, name in enumerate(kinds)
         ),
+        *baseline_legend(),
         Line2D([], [], label="ceiling", **CEILING),
         Patch(color=NULL_COLOUR, alpha=0.5, linewidth=0, label="within the null of I(T;Y) (dark: at every epoch)"),
         Line2D([], [], marker="s", color="#C0392B", markerfacecolor="none", linestyle="none", label="drawn clipped"),

@@ -15,7 +15,8 @@ from infoplane.report.labels import STUDY_ESTIMATORS, SWEPT, curve_order, estima
 class Shown(NamedTuple):
     """One number as text: "11.02±.03", "12.29 sat" or "8.21 undersampled", with its 95 % interval and its null.
 
-    The null is the 95 % quantile over permuted labels, the excess is the value less their mean.
+    The null is the 95 % quantile over permuted labels, the excess is the value less their mean. `at_most` is the
+    Gaussian ceiling of an I(X;T) under noise.
     """
 
     value: str
@@ -24,6 +25,7 @@ class Shown(NamedTuple):
     null_like: bool
     saturated: bool
     undersampled: bool
+    at_most: str = ""
     excess: str = ""
     mostly_null: bool = False
 
@@ -66,8 +68,9 @@ def show_number(row: Mapping[str, Any]) -> Shown:
     null = "" if row["null_bits"] is None else show_bits(row["null_bits"])
     interval = "" if row["low_bits"] is None else f"{show_bits(row['low_bits'])} to {show_bits(row['high_bits'])}"
     excess = "" if row["excess_bits"] is None else show_bits(row["excess_bits"])
+    at_most = "" if row["at_most_bits"] is None else show_bits(row["at_most_bits"])
     marks = (row["null_like"], row["saturated"], row["undersampled"])
-    return Shown(value, interval, null, *marks, excess, row["mostly_null"])
+    return Shown(value, interval, null, *marks, at_most, excess, row["mostly_null"])
 
 
 def in_terminal(value: str) -> str:
@@ -92,9 +95,9 @@ def layer_summaries(measurements: pl.DataFrame) -> list[LayerSummary]:
     summaries = []
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
-        for _, layer in layers_of(own):
+        for _, layer in layers_of(own, pixels=True):
             of_layer = own.filter(pl.col("layer") == layer)
-            for examples in examples_of(of_layer):
+            for examples in examples_of(of_layer, control=True):
                 chosen = of_layer.filter(pl.col("examples") == examples)
                 numbers = {
                     (row["quantity"], row["estimator"], row["kind"]): show_number(row) for row in chosen.to_dicts()

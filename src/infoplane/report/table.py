@@ -20,9 +20,10 @@ from infoplane.records.tables import (
     LABEL_INFORMATION,
     NOISY,
     ORIGINAL,
+    RANDOM,
     trainings_at_chance,
 )
-from infoplane.report.bits import in_bits, noisy_name, relative_noise_text
+from infoplane.report.bits import in_bits, noisy_name, relative_noise_text, resolution_text
 from infoplane.report.examples import examples_order, short_names
 from infoplane.report.labels import LINEAR_ZERO, RELATIVE, SAT, curve_label, estimator_label, estimator_order
 from infoplane.report.summary import (
@@ -56,7 +57,8 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     if not performance.is_empty():
         parts.append(_accuracy_table(performance))
         parts += [Text(line, style="bold red") for line in at_chance_lines(performance)]
-    summaries, dead = layer_summaries(measurements), trainings_at_chance(performance)
+    summaries = [one for one in layer_summaries(measurements) if one.examples != RANDOM]  # the report shows these
+    dead = trainings_at_chance(performance)
     rows = in_bits(measurements)
     noise = noisy_name(rows).removeprefix(NOISY)
     names = short_names(sorted({one.examples for one in summaries}, key=examples_order))
@@ -69,7 +71,8 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
     if not summaries:
         parts.append(Text("No information has been measured yet."))
     else:
-        parts.append(_legend(summaries, f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else "", names))
+        relative = f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else ""
+        parts.append(_legend(summaries, relative, resolution_text(rows) if relative else "", names))
     return Group(*parts)
 
 
@@ -185,7 +188,7 @@ def _stack_nulls(numbers: list[Shown]) -> Text:
     return Text("\n").join(lines)
 
 
-def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, str]) -> Text:
+def _legend(summaries: list[LayerSummary], relative: str, resolution: str, names: Mapping[str, str]) -> Text:
     shown = [number for one in summaries for number in one.numbers.values()]
     estimators = {estimator for one in summaries for _, estimator, _ in one.numbers}
     lines = []
@@ -204,6 +207,8 @@ def _legend(summaries: list[LayerSummary], relative: str, names: Mapping[str, st
         lines.append(f"Short names of attacks: {', '.join(cut)}.")
     if relative:
         lines.append(f"Noise under I(X;T): {relative}.")
+    if resolution:
+        lines.append(f"At this noise {resolution}.")
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, which is no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(f"sat: {SAT}.")

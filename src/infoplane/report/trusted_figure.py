@@ -28,7 +28,7 @@ from infoplane.report.examples import attacks_of, examples_look, transferred_loo
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import RELATIVE
 from infoplane.report.labels import TRUSTED as TRUSTED_PLANE
-from infoplane.report.planes import draw_plane, interval_ends, plane_limits
+from infoplane.report.planes import baseline_legend, draw_plane, interval_ends, plane_limits
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
@@ -118,8 +118,8 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
 
 
 def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Normalize, examples: Sequence[str]) -> None:
+    draw_plane(axes, points, index, norm, examples)
     own = points.filter(pl.col("layer_index") == index)
-    draw_plane(axes, own, norm, examples)
     if own.is_empty():
         return
     colours = epoch_colours()(norm(own["epoch"].to_numpy()))
@@ -217,6 +217,7 @@ def _legend(examples: Sequence[str], noise: str) -> list[Line2D | Patch]:
     ]
     return [
         *handles,
+        *baseline_legend(),
         Patch(label="undersampled: too low", **_SHORT),
         Line2D([], [], label="ceiling", **CEILING),
         Patch(color=NULL_COLOUR, alpha=0.6, linewidth=0, label="within the null (last epoch)"),

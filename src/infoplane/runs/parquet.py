@@ -15,6 +15,7 @@ from infoplane.records.tables import (
     GEOMETRY_SCHEMA,
     MEASUREMENT_SCHEMA,
     PERFORMANCE_SCHEMA,
+    PIXELS_INDEX,
     Geometry,
     Measurement,
     Performance,
@@ -45,7 +46,7 @@ class _Place(BaseModel):
 
     seed: Annotated[int, Field(ge=0)] = 0  # sweeps have none
     epoch: Annotated[int, Field(ge=0)] = 0
-    layer_index: Annotated[int, Field(ge=0)] = 0
+    layer_index: Annotated[int, Field(ge=PIXELS_INDEX)] = 0
     samples: Annotated[int, Field(ge=1)] = 1
     n: Annotated[int, Field(ge=1)] = 1
 

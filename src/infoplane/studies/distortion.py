@@ -6,17 +6,20 @@ At every layer and level the study takes KDE, binning, and decoders trained on u
 held-out examples (`decoded-transfer`). These decoders show how much of the label the network still encodes as before;
 they take little time. Decoders refitted to distorted examples show whether the layer is predictive of the label in any
 linear code. They and the Monte Carlo estimate between the KDE bounds take as long as all the rest together, so they are
-taken at the last layer alone, which the study's figure and claims are about. For attacked examples that the network
+taken at the last layer alone, which the study's figure and claims are about. For examples that the network
 misclassifies before any distortion, the wrong class is also decoded at every level. At the strongest level, decoders of
 the wrong class are refitted at every layer, for comparison with the undistorted ones in study one's last epoch. The
 null of a decoder comes from refits to permuted labels; decoders of wrong classes at inner layers have none.
+
+Two controls show what is due to the attack: the misclassified originals, and, along saturation, examples under a random
+perturbation of the attack's size.
 
 Relative noise is relative to the same examples before the distortion, with the same variance as in study one's last
 epoch. So the noise is the same at every level, and only the outputs change.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -29,6 +32,7 @@ from infoplane.config import DistortionConfig
 from infoplane.distortions import distortion_named, texture_donors
 from infoplane.errors import UserError
 from infoplane.estimators import mean_unit_variance
+from infoplane.measuring.attacked_versions import randomly_perturbed
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.layer_outputs import Undistorted
@@ -36,7 +40,7 @@ from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords,
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
-from infoplane.records.tables import ORIGINAL, geometry_table, measurement_table, performance_table
+from infoplane.records.tables import ORIGINAL, RANDOM, geometry_table, measurement_table, performance_table
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress, Silence
 from infoplane.studies.attack_warnings import attack_warnings_said
@@ -45,6 +49,7 @@ from infoplane.studies.finished import FinishedNetwork, FinishedRun
 from infoplane.studies.flow.work_estimate import level_work, reading_work
 
 STUDY = "distortion"
+CONTROLLED = "saturation"  # the distortion along which the randomly perturbed examples are measured
 
 Tables = dict[str, pl.DataFrame]
 
@@ -171,14 +176,18 @@ class _Sitting:
         try:
             with attack_warnings_said(self._training, self._progress, self._log):
                 versions = network.versions()
+            if self._ahead.get(CONTROLLED):
+                seed = network.config.data.seed
+                versions |= randomly_perturbed(network.images, network.attacks, examples_seed=seed)
             undistorted = undistorted_layers(network, versions)
-            attacked = {name: images for name, images in versions.items() if name != ORIGINAL}
-            mistaken_for = {name: _predicted(network, images) for name, images in attacked.items()}
+            measured = versions if network.attacks else {}
+            mistaken_for = {name: _predicted(network, images) for name, images in measured.items()}
             under = partial(Distorted, undistorted=undistorted, mistaken_for=mistaken_for)
             self._progress.advance(self._beginning_work())
             for name, levels in self._ahead.items():
                 if levels:
-                    self._distort(name, levels, network, versions, under)
+                    own = versions if name == CONTROLLED else without_control(versions)
+                    self._distort(name, levels, network, own, under)
         except ValueError as error:  # e.g. activations of the user's network or attack that are not finite
             raise UserError(f"{self._who()}: {error}") from error
 
@@ -202,11 +211,12 @@ class _Sitting:
                 examples: distorted(name, images, network.labels, level, network.config.data.seed)
                 for examples, images in versions.items()
             }
-            sheet.add(level, changed)
+            sheet.add(level, without_control(changed))
             if level in self._measured_levels(name):
                 self._progress.advance(self._level_work())
                 continue
-            known = self._known_undistorted(name) if level == distortion_named(name).identity else None
+            identity = distortion_named(name).identity
+            known = self._known_undistorted(name, set(versions)) if level == identity else None
             strongest = level == self._strongest[name]
             textures = lent_textures(name, network.labels, level, network.config.data.seed)
             parts.append(
@@ -242,12 +252,18 @@ class _Sitting:
         )
         return _tables(records)
 
-    def _known_undistorted(self, name: str) -> Tables | None:
-        """Return existing records of the undistorted level, renamed: they are the same for all distortions."""
+    def _known_undistorted(self, name: str, versions: Set[str]) -> Tables | None:
+        """Return existing records of the undistorted level, renamed: they are the same for all distortions.
+
+        Args:
+            name: of the distortion.
+            versions: names of the examples that must be among them; others are left out.
+        """
         for other, tables in self._recorded.items():
             identity = distortion_named(other).identity
-            own = {folder: table.filter(pl.col("level") == identity) for folder, table in tables.items()}
-            if not own["measurements"].is_empty():
+            wanted = (pl.col("level") == identity) & pl.col("examples").is_in(versions)
+            own = {folder: table.filter(wanted) for folder, table in tables.items()}
+            if versions <= set(own["measurements"]["examples"]):
                 level = float(distortion_named(name).identity)
                 relabelled = {"distortion": pl.lit(name), "level": pl.lit(level)}
                 return {folder: table.with_columns(**relabelled) for folder, table in own.items()}
@@ -255,6 +271,11 @@ class _Sitting:
 
     def _log(self, event: str, **facts: object) -> None:
         self._run.log(event, training=self._training, seed=self._seed, **facts)
+
+
+def without_control(versions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the examples by name, without the randomly perturbed ones."""
+    return {name: images for name, images in versions.items() if name != RANDOM}
 
 
 def _predicted(network: FinishedNetwork, images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from infoplane.acceleration import Choices
@@ -14,6 +15,7 @@ from infoplane.measuring.cost import MeasuringSeconds
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import InformationPlane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels
 from infoplane.records.tables import ORIGINAL, Performance
 from infoplane.studies.flow.trainers import build_trainer
 from infoplane.studies.parts import Images, build_model, probed_layers
@@ -51,6 +53,7 @@ class FlowWork:
             layers=probed.names,
             attack=self.attacks,
             settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
+            inputs=_further_inputs(images, config.measurement.inputs),
             seed=config.seed,
             examples_seed=config.data.seed,
             study=STUDY,
@@ -139,3 +142,17 @@ class FlowWork:
     def end(self) -> None:
         """Free the memory of the trainer: its optimiser and averages."""
         self.trainer = None
+
+
+def _further_inputs(images: Images, inputs: int) -> Tensor | None:
+    """Return images beside the measured ones, to make up `inputs`: other test images, then training images."""
+    wanted = inputs - len(images.measured)
+    if wanted <= 0:
+        return None
+    others = torch.ones(len(images.test), dtype=torch.bool, device=images.measured.device)
+    others[images.measured] = False
+    found = [images.test.images[others][:wanted]]
+    if images.train is not None and (missing := wanted - len(found[0])) > 0:
+        found.append(images.train.images[:missing])
+    further = torch.cat(found)
+    return as_pixels(further) if len(further) else None

@@ -20,11 +20,13 @@ _MISTAKES = 2  # sets of labels of attacked examples that are decoded at the las
 def measuring_work(config: FlowConfig, *, thorough: bool, final: bool) -> float:
     """Return the work of measuring one example at one epoch, without an attack and under each attack."""
     settings, attacks = config.measurement, len(config.attacks)
-    work = attacking_work(config) + (1 + attacks) * (_ORDINARY + thorough * _THOROUGH)
+    control = int(final and attacks > 0)  # the randomly perturbed examples
+    work = attacking_work(config) + (1 + attacks + control) * (_ORDINARY + thorough * _THOROUGH)
     if "best" in settings.decoders:
-        work += (1 + attacks) * (thorough + final * settings.decoder_permutations) * _BEST
+        work += (1 + attacks + control) * (thorough + final * settings.decoder_permutations) * _BEST
     if final:
-        work += (1 + attacks) * (_SWEPT * len(settings.noise_sweep) + settings.decoder_permutations * _DECODER)
+        work += (1 + attacks) * _SWEPT * len(settings.noise_sweep)
+        work += (1 + attacks + control) * settings.decoder_permutations * _DECODER
         work += attacks * _MISTAKES * (1 + settings.decoder_permutations) * _DECODER
     return work
 
