@@ -10,7 +10,7 @@ from infoplane.findings.evidence import Evidence
 from infoplane.findings.finding import Statement, against, undecidable
 from infoplane.findings.verdict import claim_verdict
 
-ONE = Claim(number=3, name="one", text="It is so.", trainings=("normal",), statements=lambda at_hand: [])
+ONE = Claim(number="3", name="one", text="It is so.", trainings=("normal",), statements=lambda at_hand: [])
 OF_METHODS = replace(ONE, needs_several_seeds=True)
 
 
@@ -30,9 +30,9 @@ SURE = [statement(part, 9.0) for part in "bcd"]
 
 
 def test_every_part_supports_and_one_contradicts():
-    assert claim_verdict(ONE, SURE)[3:] == ("supported", "every part is supported")
+    assert claim_verdict(ONE, SURE)[3:] == ("supported", "every part is supported", ("b", "c", "d"))
     against_it = claim_verdict(ONE, [statement("a", -9.0), *SURE])
-    assert against_it[3:] == ("contradicted", "the records contradict: a")
+    assert against_it[3:] == ("contradicted", "the records contradict: a", ("a",))
 
 
 def test_a_part_that_contradicts_alone_but_not_among_all_parts_is_said_to():
@@ -64,8 +64,10 @@ def test_undecided_parts_are_named_with_what_each_says():
 def test_claims_about_methods_need_seeds_that_others_do_without():
     for place, verdict in ((9.0, "supported"), (-9.0, "contradicted")):
         parts = [statement(part, place, seeds=1) for part in "ab"]
-        assert {one.finding(3).verdict for one in parts} == {verdict}
-        assert claim_verdict(OF_METHODS, parts)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a, b)")
+        assert {one.finding("3").verdict for one in parts} == {verdict}
+        assert claim_verdict(OF_METHODS, parts)[3:] == (
+            "undecided", "needs at least two seeds: add `--seeds 3` (a, b)", ("a", "b"),
+        )  # fmt: skip
         other = claim_verdict(ONE, parts)
         assert (other.verdict, "one seed: the verdict is about these networks" in other.reason) == (verdict, True)
     # one part of one seed cannot support, and one of several seeds can contradict
@@ -79,7 +81,7 @@ def test_how_much_a_part_rests_on_is_said_whatever_the_verdict():
         one = statement("a", place, 0.01, scope="2 of 10 curves could be judged")
         found = claim_verdict(ONE, [one])
         assert (found.verdict, "2 of 10 curves could be judged" in found.reason) == (verdict, True)
-        assert "2 of 10 curves" in one.finding(3).reason
+        assert "2 of 10 curves" in one.finding("3").reason
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ SCHEMA_VERSION = 2  # of a run's records and checkpoints: raised when older runs
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
+RANDOM = "random"  # examples under a uniformly random perturbation of the attack's size
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
