@@ -343,7 +343,7 @@ def compute(path: Path, claims: list[str], seeds: list[int], sets: int, seconds:
         null, model = CASES[claim][name]
         counted: Counter[str] = Counter()
         done = 0
-        while done < (sets if null else sets // 2) and time.monotonic() < end + 30:
+        while done < (sets if null else sets // 2) and time.monotonic() < end + 25:
             generator = np.random.default_rng([done, number, *map(ord, claim + name)])
             counted[verdict(claim, model(generator, number))] += 1
             done += 1

@@ -51,7 +51,7 @@ def test_the_first_other_attack_stands_for_them_where_they_are_not(attack):
 
 
 def of_ten_classes():
-    return flow(rule, seeds=(0,), layers=("fc",), epochs=(0,))
+    return flow(rule, seeds=(0,), layers=("fc",), epochs=(0,), examples=("original",))
 
 
 def test_accuracies_are_judged_of_the_same_attack():

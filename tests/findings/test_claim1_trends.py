@@ -70,22 +70,25 @@ def test_correlations_and_errors_are_those_of_scipy_and_of_the_definition():
 SPACED = (0, 1, 2, 3, 4, 6, 8, 12, 18, 28, 45, 70)
 
 
-def test_residuals_are_distances_from_the_line_between_neighbours():
+def test_residuals_are_distances_from_the_cubic_through_four_neighbours():
     place = np.log1p(np.array(SPACED, dtype=float))
-    assert residuals(2 + 3 * place, SPACED) == pytest.approx(np.zeros(10), abs=1e-12)
+    assert residuals(2 + place - 3 * place**2 + place**3, SPACED) == pytest.approx(np.zeros(8), abs=1e-9)
     values = np.random.default_rng(0).standard_normal(12)
-    expected = [values[i] - np.interp(place[i], place[[i - 1, i + 1]], values[[i - 1, i + 1]]) for i in range(1, 11)]
-    assert residuals(values, SPACED) == pytest.approx(expected)
+    for row, found in enumerate(residuals(values, SPACED)):
+        near = [row, row + 1, row + 3, row + 4]
+        cubic = np.polynomial.Polynomial.fit(place[near], values[near], 3)
+        assert found == pytest.approx(values[row + 2] - cubic(place[row + 2]))
 
 
-@pytest.mark.parametrize("speed", [2.0, 5.0, 10.0])
+@pytest.mark.parametrize("speed", [1.0, 2.0, 3.0])
 def test_independent_jitter_on_one_trend_correlates_in_first_differences_and_not_in_residuals(speed):
-    """5 % jitter on 1 - exp(-epoch / speed) at spaced epochs: the old statistic had a median of .97."""
+    """5 % jitter on 1 - exp(-epoch / speed) at spaced epochs."""
     generator = np.random.default_rng(0)
     trend = 1 - np.exp(-np.array(SPACED) / speed)
     first, second = trend + 0.05 * generator.standard_normal((2, 500, 12))
-    assert np.median(correlation(np.diff(first), np.diff(second))) > 0.7
-    assert abs(np.median(correlation(residuals(first, SPACED), residuals(second, SPACED)))) < 0.2
+    assert np.median(correlation(np.diff(first), np.diff(second))) > 0.6
+    # the median of 500 correlations of spread .5 has a spread of .03
+    assert abs(np.median(correlation(residuals(first, SPACED), residuals(second, SPACED)))) < 0.1
 
 
 def test_independent_jitter_on_one_trend_does_not_support_the_claim():
@@ -171,7 +174,7 @@ def test_curves_of_one_trend_that_lie_far_apart_are_left_undecided_by_their_dist
         return shared(1.0)(examples="original", **place) + (3.0 if examples == "adversarial" else 0.0)
 
     table = flow(rule, seeds=SEEDS)
-    assert verdicts(table, RESIDUALS) == {"supported"}
+    assert {one.verdict for one in findings(table, RESIDUALS) if one.part} == {"supported"}
     # 3 nats apart, of a range of 3 to 7: no farther apart than the curves of different seeds, which lie as far apart
     assert verdicts(table, ERROR) == {"undecided"}
 
@@ -188,8 +191,8 @@ def test_curves_that_mirror_each_other_are_contradicted():
 
 def test_a_trend_that_all_seeds_share_and_attacks_turn_round_is_contradicted_though_crossed_seeds_do_the_same():
     def rule(*, seed, examples, epoch, **facts):
-        value = epoch + 0.4 * np.sin(2 * epoch) + 0.02 * bends(seed, examples, *map(str, facts.items()))[epoch]
-        return value if examples == "original" else 9 - value
+        value = 0.5 * epoch + 0.4 * np.sin(2 * epoch) + 0.02 * bends(seed, examples, *map(str, facts.items()))[epoch]
+        return value if examples == "original" else 6 - value
 
     means = [one for one in findings(flow(rule, seeds=SEEDS), RESIDUALS) if one.part]
     assert {one.verdict for one in means} == {"contradicted"}
@@ -261,10 +264,10 @@ def test_each_seed_stands_against_all_crossed_pairs_that_it_is_in():
 
 def test_saturated_epochs_are_left_out_and_saturated_curves_undecided():
     table = flow(shared(1.0), seeds=SEEDS)
-    late = table.with_columns(saturated=pl.col("epoch") >= 6)
+    late = table.with_columns(saturated=pl.col("epoch") >= 9)
     one = findings(late, RESIDUALS, layer="fc1", quantity=INPUT_INFORMATION)[0]
-    assert {number.name: number.value for number in one.numbers}["epochs"] == 6
-    early = table.with_columns(saturated=pl.col("epoch") >= 3)
+    assert {number.name: number.value for number in one.numbers}["epochs"] == 9
+    early = table.with_columns(saturated=pl.col("epoch") >= 6)
     found = findings(early, RESIDUALS, quantity=INPUT_INFORMATION)
     assert {(one.verdict, one.reason.partition(":")[0]) for one in found} == {("undecided", "saturated")}
     assert verdicts(early, RESIDUALS, quantity=LABEL_INFORMATION) == {"supported"}  # decoded
@@ -272,9 +275,11 @@ def test_saturated_epochs_are_left_out_and_saturated_curves_undecided():
 
 def test_null_like_curves_are_undecided():
     table = flow(shared(1.0), seeds=SEEDS).with_columns(null_quantile95_nats=pl.lit(99.0))
-    found = findings(table, ERROR)
+    found = [one for one in findings(table, ERROR) if one.estimator != DECODED_TRANSFER]
     assert {one.verdict for one in found} == {"undecided"}
     assert any("null-like" in one.reason for one in found)
+    # what decoders of clean examples read from attacked ones is a result, however low it is
+    assert verdicts(table, ERROR, estimator=DECODED_TRANSFER) == {"supported"}
 
 
 def test_curves_that_do_not_move_beyond_their_error_are_undecided():
@@ -284,11 +289,11 @@ def test_curves_that_do_not_move_beyond_their_error_are_undecided():
     assert "changes by less than its error" in found[0].reason
 
 
-@pytest.mark.parametrize("epochs", [(0, 1, 2, 3, 4), (0,)])
-def test_five_epochs_are_too_few(epochs):
+@pytest.mark.parametrize("epochs", [tuple(range(7)), (0,)])
+def test_seven_epochs_are_too_few(epochs):
     found = findings(flow(shared(1.0), seeds=SEEDS, epochs=epochs), RESIDUALS)
     assert {one.verdict for one in found} == {"undecided"}
-    assert "fewer than 6 epochs" in found[0].reason
+    assert "fewer than 8 epochs" in found[0].reason
 
 
 def test_originals_alone_are_missing_the_others():

@@ -7,7 +7,7 @@ import pytest
 
 from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import Evidence
-from infoplane.findings.finding import Statement, against, undecidable
+from infoplane.findings.finding import Statement, against, all_of, undecidable
 from infoplane.findings.verdict import claim_verdict
 
 ONE = Claim(number="3", name="one", text="It is so.", trainings=("normal",), statements=lambda at_hand: [])
@@ -72,7 +72,7 @@ def test_claims_about_methods_need_seeds_that_others_do_without():
         assert (other.verdict, "one seed: the verdict is about these networks" in other.reason) == (verdict, True)
     # one part of one seed cannot support, and one of several seeds can contradict
     mixed = [statement("a", 9.0, seeds=1), statement("b", 9.0)]
-    assert claim_verdict(OF_METHODS, mixed)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a)")
+    assert claim_verdict(OF_METHODS, mixed)[3:5] == ("undecided", "needs at least two seeds: add `--seeds 3` (a)")
     assert claim_verdict(OF_METHODS, [mixed[0], statement("b", -9.0)]).reason == "the records contradict: b"
 
 
@@ -95,3 +95,21 @@ def test_how_much_a_part_rests_on_is_said_whatever_the_verdict():
 )
 def test_a_margin_is_named(place, reason):
     assert against(at(place), above=True, margin=1e-3)(0.05).reason.partition(";")[0] == reason
+
+
+def test_an_undecided_finding_says_how_many_seeds_would_decide():
+    def of(values):
+        return against(Evidence(values=np.array(values), over_examples=lambda _: (np.mean(values),) * 2), above=True)
+
+    assert of([0.0, 1.0, 2.0])(0.05).reason.partition(";")[0] == "the interval spans 0, 7 such seeds would decide"
+    assert ", and 100 such seeds would not decide" in of([-1.0, 0.01, 1.0])(0.05).reason
+    assert "would" not in of([0.9, 1.0, 1.1])(0.05).reason  # decided
+
+
+def test_several_conditions_support_together_and_the_first_alone_contradicts():
+    up, down, open_one = (against(at(place, error), above=True) for place, error in ((9.0, 0), (-9.0, 0), (0.0, 1.0)))
+    assert all_of([up, up])(0.05).verdict == "supported"
+    assert all_of([down, up])(0.05).verdict == "contradicted"
+    found = all_of([up, open_one])(0.05)
+    assert (found.verdict, found.reason.partition(";")[0], found.low) == ("undecided", "the interval spans 0", 9.0)
+    assert all_of([up, down])(0.05).verdict == "undecided"

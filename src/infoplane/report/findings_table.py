@@ -28,7 +28,7 @@ def findings_table(found: Findings) -> Table:
     table = Table(
         title="\nThe study's claims, tested", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
         show_edge=False, pad_edge=False, caption_justify="left",
-        caption="value [95 % interval] of one part that decides the verdict, or why nothing is decided;\n"
+        caption="value [95 % interval] of a part that decides, or why nothing is decided;\n"
         "the claims in words, and all parts: findings in report.html, findings.json",
     )  # fmt: skip
     table.add_column("claim", no_wrap=True)
