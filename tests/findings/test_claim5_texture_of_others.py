@@ -118,7 +118,8 @@ def test_a_rise_to_chance_is_no_support(start, end, n):
     one = [one.finding("5") for one in texture_statements(MORE, table) if one.part == GAIN][-1]
     assert one.value == pytest.approx(end - start)
     assert one.low > 0  # a rise that is certain
-    assert (one.verdict, one.reason) == ("undecided", "not certainly above chance, 10.0%")
+    assert one.verdict == "undecided"
+    assert one.reason.startswith("not certainly above chance, 10.0%")
     assert verdict(MORE, table).verdict == "undecided"
 
 
@@ -148,8 +149,22 @@ def test_a_linear_classifier_of_gaussian_features_under_noise_supports_nothing()
 def test_a_gain_no_larger_than_on_the_controls_is_no_support():
     table = gaining(0.2, 0.2, 0.2, 0.2, seeds=SEEDS, controls=0.25)
     one = [one.finding("5") for one in texture_statements(MORE, table) if one.part == GAIN][-1]
-    assert (one.verdict, one.reason) == ("undecided", "not certainly more than on original examples")
+    assert one.verdict == "undecided"
+    assert one.reason.startswith("not certainly more than on original examples, ")
     assert verdict(MORE, gaining(0.2, 0.2, 0.2, 0.2, seeds=SEEDS, controls=0.1)).verdict == "supported"
+
+
+def test_chance_is_the_share_of_the_largest_class_where_predictions_tell_it():
+    predictions = [
+        {"label": label, "predicted": predicted, "n": n, "confidence": 0.5}
+        for label, predicted, n in ((0, 0, 300), (0, 1, 300), (1, 1, 400))
+    ]
+    table = gaining(0.35, 0.35, 0.35, 0.35, seeds=SEEDS)
+    told = table.with_columns(predictions=pl.Series([predictions] * len(table), dtype=table.schema["predictions"]))
+    for rows, chance, verdict_of_gain in ((table, 0.1, "supported"), (told, 0.6, "undecided")):
+        one = [one.finding("5") for one in texture_statements(MORE, rows) if one.part == GAIN][-1]
+        assert {number.name: number.value for number in one.numbers}["chance"] == pytest.approx(chance)
+        assert one.verdict == verdict_of_gain
 
 
 GAINS = gaining(0.2, 0.2, 0.2, 0.2, seeds=SEEDS)

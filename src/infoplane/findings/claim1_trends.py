@@ -48,6 +48,7 @@ from infoplane.findings.finding import (
     Statement,
     against,
     basis_of,
+    needed,
     undecidable,
 )
 from infoplane.findings.layers import (
@@ -349,7 +350,8 @@ def _judge(closeness: _Closeness, statistic: _Statistic) -> Judge:
         if statistic.closer > 0 and interval.high < 0:  # curves of different seeds then do so too
             verdict, reason = CONTRADICTED, "the two curves move in opposite directions"
         elif gained.low <= 0 <= gained.high:
-            verdict, reason = UNDECIDED, "no closer than curves of different seeds"
+            more = needed(closeness.advantage.evidence())
+            verdict, reason = UNDECIDED, f"no closer than curves of different seeds{more}"
         elif gained.high < 0:
             verdict, reason = CONTRADICTED, "farther apart than curves of different seeds"
         else:

@@ -48,6 +48,7 @@ from infoplane.findings.finding import (
     Statement,
     against,
     all_of,
+    needed,
     undecidable,
 )
 from infoplane.findings.layers import difference, paired
@@ -129,7 +130,7 @@ def _gain(like: Statement, gain: _Change, controls: Mapping[str, _Change | None]
     above_chance = normal_evidence(gain.after - chance, gain.errors[1])
     judges = [
         against(gain.evidence(), above=True),
-        noted_if_not_supported(against(above_chance, above=True), f"not certainly above chance, {chance:.1%}"),
+        _above_zero(above_chance, f"not certainly above chance, {chance:.1%}"),
     ]
     numbers = [Number("unsaturated", float(gain.before.mean())), Number("saturated", float(gain.after.mean()))]
     numbers.append(Number("chance", chance))
@@ -139,8 +140,7 @@ def _gain(like: Statement, gain: _Change, controls: Mapping[str, _Change | None]
             numbers.append(Number(f"gain on {examples} examples", own.value))
             errors = np.sqrt((gain.errors**2).sum(axis=0) + (control.errors**2).sum(axis=0))
             more = normal_evidence(gain.evidence().values - own.values, errors)
-            text = f"not certainly more than on {examples} examples"
-            judges.append(noted_if_not_supported(against(more, above=True), text))
+            judges.append(_above_zero(more, f"not certainly more than on {examples} examples"))
     if chance <= 0:
         judges = [undecidable("missing: accuracy by chance is not known, neither H(Y) nor predictions are recorded")]
     return replace(
@@ -148,14 +148,17 @@ def _gain(like: Statement, gain: _Change, controls: Mapping[str, _Change | None]
     )
 
 
-def noted_if_not_supported(judge: Judge, reason: str) -> Judge:
-    """Judge likewise, and give another reason where it is not supported."""
+def _above_zero(evidence: Evidence, otherwise: str) -> Judge:
+    """Judge whether a condition is above 0, with a reason of its own where that is not certain."""
+    judge_against = against(evidence, above=True)
 
-    def judge_with_reason(alpha: float) -> Judgement:
-        found = judge(alpha)
-        return found if found.verdict == SUPPORTED else found._replace(reason=reason)
+    def judge(alpha: float) -> Judgement:
+        found = judge_against(alpha)
+        if found.verdict == SUPPORTED:
+            return found
+        return found._replace(reason=otherwise + (needed(evidence) if found.verdict == UNDECIDED else ""))
 
-    return judge_with_reason
+    return judge
 
 
 def _beyond_controls(rows: pl.DataFrame) -> list[Statement]:
