@@ -25,7 +25,7 @@ from infoplane.records.tables import (
 SATURATION = (2.0, 8.0, 16.0, 64.0, 1024.0)
 NOTHING = measurement_table([])
 GAIN, ORIGINALS, RANDOMS = (
-    "accuracy under saturation", "beyond original examples", "beyond random examples",
+    "accuracy under saturation", "wrong class beyond original examples", "wrong class beyond random examples",
 )  # fmt: skip
 SEEDS = (0, 1, 2)
 

@@ -180,7 +180,7 @@ def _beyond_controls(rows: pl.DataFrame) -> list[Statement]:
         )
         control = _undistorted(rows.filter(pl.col("examples") == examples))
         found = _differences(like, attacked, control, (ADVERSARIAL, examples), above=True)
-        part = f"beyond {examples} examples"
+        part = f"wrong class beyond {examples} examples"
         by_place = {(one.layer, one.estimator): one for one in found}
         one = by_place.pop((deciding, DECODED_TRANSFER), like)
         statements += [replace(one, part=part, judge=_only_support(one.judge)), *by_place.values()]
