@@ -347,11 +347,11 @@ def compute(path: Path, claims: list[str], seeds: list[int], sets: int, seconds:
         null, model = CASES[claim][name]
         counted: Counter[str] = Counter()
         done = 0
-        while done < (sets if null else sets // 2) and time.monotonic() < end + 25:
+        while done < (sets if null else sets // 4) and time.monotonic() < end + 25:
             generator = np.random.default_rng([done, number, *map(ord, claim + name)])
             counted[verdict(claim, model(generator, number))] += 1
             done += 1
-        if done < (sets if null else sets // 2):
+        if done < (sets if null else sets // 4):
             return
         line = {"claim": claim, "case": name, "null": null, "seeds": number, "sets": done, **counted}
         with path.open("a") as file:

@@ -109,6 +109,7 @@ def test_curves_without_a_fall_support_the_claim():
     assert (share.low, share.high) == (0, 0)
     assert [number.value for number in share.numbers] == [6, 6]  # two trainings, three layers
     assert verdict(table).verdict == "supported"
+    assert "up to epoch 10" in verdict(table).reason
 
 
 def test_planted_compression_contradicts_it_and_is_found_where_it_is():

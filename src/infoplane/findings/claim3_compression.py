@@ -110,6 +110,7 @@ def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINI
                 for layer in curves.layers
             }
             known = {key: one for key, one in found.items() if one is not None}
+            until = f"up to epoch {max(one.epoch for one in known.values())}" if known else ""
             like = Statement(
                 statement=f"at most {RARE:.0%} of all curves show compression ({examples} examples)",
                 statistic="",
@@ -117,7 +118,7 @@ def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINI
                 estimator=" with ".join(dict.fromkeys(estimators)),
                 quantity=f"{INPUT_INFORMATION}, {LABEL_INFORMATION}",
                 judge=undecidable("missing: not recorded by these estimators"),
-                scope=ONE_NOISE if primary else "",
+                scope="; ".join(filter(None, (until, ONE_NOISE))) if primary else "",
             )
             where = f"{examples} examples{reach(known.values())}"
             layers = [_layer(f"{layer[1]}, {training}", one) for (training, layer), one in known.items()]
