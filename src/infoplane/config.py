@@ -1,5 +1,6 @@
 """Settings of studies, as frozen, validated data that can be written to and read from JSON. Imports no torch."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -27,6 +28,8 @@ def parse_fraction(text: str) -> float:
         raise ValueError(f"{text} divides by zero")
     return float(numerator) / float(denominator) if slash else float(numerator)
 
+
+ONE_CYCLE_PEAK = 0.4  # rise of a one-cycle schedule, as a share of all epochs
 
 # Papers write pixel steps as fractions of 255, and rounding them would change the threat model.
 Fraction = Annotated[
@@ -122,6 +125,17 @@ class TrainingConfig(_Frozen):
         if self.patience is not None and self.validation_fraction == 0:
             raise ValueError("patience needs held-out images; set validation_fraction above 0")
         return self
+
+    @property
+    def first_drop(self) -> int | None:
+        """Completed epochs at which the learning rate begins to fall from its highest value; None if it never does."""
+        match self.schedule:
+            case "multi-step":
+                return min(self.milestones, default=None) if self.gamma < 1 else None
+            case "cosine":
+                return math.ceil(self.warmup_epochs)
+            case "one-cycle":
+                return math.ceil(ONE_CYCLE_PEAK * self.epochs)
 
 
 class AttackConfig(_Frozen):

@@ -23,6 +23,7 @@ LAYERS = ("conv1", "fc1", "fc2")
 EPOCHS = tuple(range(11))
 RELATIVE = f"{KDE_BD}@{RELATIVE_NOISE}"
 ERROR = 0.01  # nats, of every value
+NOISE_SHARES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # of the total variance, that the last epoch is swept over
 
 
 def strays(*key: object) -> np.ndarray:
@@ -86,6 +87,23 @@ def flow(
                                 for estimator in estimators
                             ]  # fmt: skip
     return pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)
+
+
+def swept(table: pl.DataFrame, change: Callable[..., float] = lambda **_: 0.0) -> pl.DataFrame:
+    """The records with a noise sweep of I(X;T) at the last epoch, `change(share=, training=, layer=)` nats off."""
+    last = table.filter(
+        pl.col("epoch") == pl.col("epoch").max().over("seed", "training"),
+        pl.col("noise_mode") == RELATIVE_NOISE,
+        pl.col("estimator") == KDE_BD,
+        pl.col("quantity") == INPUT_INFORMATION,
+    )
+    rows = []
+    for row in last.iter_rows(named=True):
+        for share in NOISE_SHARES:
+            by = change(share=share, training=row["training"], layer=row["layer_index"])
+            moved = {"value_nats": row["value_nats"] + by, "group_means": [mean + by for mean in row["group_means"]]}
+            rows.append({**row, **moved, "noise_mode": "sweep", "noise_ratio": share * row["features"]})
+    return pl.concat([table, pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)])
 
 
 def exact(table: pl.DataFrame) -> pl.DataFrame:

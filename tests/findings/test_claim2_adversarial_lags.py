@@ -3,11 +3,14 @@
 import numpy as np
 import polars as pl
 import pytest
-from tests.findings.constructed import EPOCHS, GROUPS, RELATIVE, exact, flow
+from tests.findings import constructed
+from tests.findings.constructed import EPOCHS, GROUPS, RELATIVE, exact, swept
 
 from infoplane.findings.claim2_adversarial_lags import ADVERSARIAL_LAGS, level_statements, reached
 from infoplane.findings.curves import Curve, read_curves
 from infoplane.findings.finding import ALL_LAYERS
+from infoplane.findings.noise_range import SHARES, read_profiles
+from infoplane.findings.plan import Plan
 from infoplane.findings.verdict import claim_verdict
 from infoplane.records.tables import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, measurement_table
 
@@ -30,17 +33,24 @@ def planted(*, lag=3, gap=0.2):
     return rule
 
 
-def statements(table):
-    return level_statements(read_curves(table))
+NO_PLAN = Plan()
 
 
-def findings(table, statistic, **facts):
-    found = [one.finding(2) for one in statements(table) if one.statistic == statistic]
+def flow(rule, **facts):
+    return swept(constructed.flow(rule, **facts))
+
+
+def statements(table, plan=NO_PLAN):
+    return level_statements(read_curves(table), plan=plan, profiles=read_profiles(table))
+
+
+def findings(table, statistic, *, plan=NO_PLAN, **facts):
+    found = [one.finding("2") for one in statements(table, plan) if one.statistic == statistic]
     return [one for one in found if all(getattr(one, name) == value for name, value in facts.items())]
 
 
-def primary(table, statistic, quantity=LABEL_INFORMATION):
-    (one,) = [one for one in findings(table, statistic, quantity=quantity) if one.part]
+def primary(table, statistic, quantity=LABEL_INFORMATION, plan=NO_PLAN):
+    (one,) = [one for one in findings(table, statistic, plan=plan, quantity=quantity) if one.part]
     return one
 
 
@@ -161,7 +171,7 @@ def saturated(table, where):
 def test_saturated_layers_are_left_out_and_named():
     table = saturated(flow(planted()), pl.col("layer") == "conv1")
     one = primary(table, FINAL, INPUT_INFORMATION)
-    assert (one.verdict, [name for name, *_ in one.numbers]) == ("supported", ["fc1", "fc2"])
+    assert (one.verdict, [name for name, *_ in one.numbers][:2]) == ("supported", ["fc1", "fc2"])
     assert "left out: saturated: conv1" in one.reason
     assert "rests on 2 of 3 layers: fc1, fc2" in one.reason
     # decoded values, read from held-out examples, are real close to H(Y) too
@@ -210,10 +220,80 @@ def test_one_training_alone_is_missing_the_other():
     assert "missing" in primary(table, FINAL).reason
 
 
-def test_unfinished_trainings_are_compared_at_the_last_epoch_of_both():
+def crossing(*, training, epoch, **_):
+    """Adversarial training is behind at epoch 5 and ends higher at epoch 10."""
+    end, at = (1.5, 2) if training == "normal" else (1.8, 8)
+    return rising(0.5, end, at)(epoch)
+
+
+@pytest.mark.parametrize("quantity", [INPUT_INFORMATION, LABEL_INFORMATION])
+def test_a_training_that_ends_higher_is_not_said_to_end_lower_while_it_is_under_way(quantity):
+    assert primary(flow(crossing, seeds=SEEDS), FINAL, quantity).verdict == "contradicted"
+    half = flow(crossing, seeds=SEEDS, epochs=range(6))
+    assert primary(half, FINAL, quantity).verdict == "supported"  # nothing says that it was to go on
+    for statistic in (FINAL, LAG):
+        one = primary(half, statistic, quantity, plan=Plan(epochs=10))
+        assert (one.verdict, one.low) == ("undecided", None)
+        assert one.reason.startswith("unfinished: compared at epoch 5 of 10")
+    assert claim_verdict(ADVERSARIAL_LAGS, statements(half, Plan(epochs=10))).verdict == "undecided"
+
+
+def test_trainings_that_were_measured_for_different_times_are_unfinished_whatever_was_planned():
     table = flow(planted()).filter((pl.col("training") == "normal") | (pl.col("epoch") <= 4))
     one = findings(table, FINAL, layer="fc1", estimator=DECODED)[0]
     assert [number.name for number in one.numbers] == ["normal, epoch 4", "adversarial, epoch 4"]
+    assert one.verdict == "undecided"
+    assert one.reason == "unfinished: one training is measured to epoch 4, the other to epoch 10"
+
+
+@pytest.mark.parametrize(
+    ("drop", "verdict"), [(10, "undecided"), (20, "undecided"), (9, "supported"), (None, "supported")]
+)
+def test_nothing_is_decided_before_the_learning_rate_falls(drop, verdict):
+    for statistic in (FINAL, LAG):
+        one = primary(flow(planted(), seeds=SEEDS), statistic, plan=Plan(epochs=10, first_drop=drop))
+        assert one.verdict == verdict
+        if verdict == "undecided":
+            assert one.reason.startswith("too early: epoch 10 is before the learning rate first falls (epoch ")
+
+
+def test_verdicts_name_their_epoch():
+    for gap in (0.2, 0.0, -0.2):
+        assert "at epoch 10" in claim_verdict(ADVERSARIAL_LAGS, statements(flow(planted(gap=gap), seeds=SEEDS))).reason
+
+
+def flipping(*, share, training, **_):
+    """NT - AT is -1.06 at a share of .0012, -.05 at 1/32 and .09 at .12, as in a study of MNIST; linear between."""
+    gap = np.interp(np.log(share), np.log([0.0012, 1 / 32, 0.12]), [-1.06, -0.05, 0.09])
+    return (0.5 if training == "normal" else -0.5) * (gap + 0.05)
+
+
+def test_a_difference_whose_sign_changes_with_the_noise_is_undecided_and_the_table_shows_the_range():
+    table = swept(constructed.flow(planted(gap=-0.05), seeds=SEEDS), flipping)
+    one = primary(table, FINAL, INPUT_INFORMATION)
+    assert (one.verdict, one.value) == ("undecided", pytest.approx(-0.05))
+    assert one.reason.startswith("depends on the noise: contradicted at relative noise, by share of the variance ")
+    assert "supported at 0.1" in one.reason
+    shown = {number.name: number.value for number in one.numbers if number.name.startswith("at noise share")}
+    assert list(shown) == [f"at noise share {share:g}" for share in SHARES]
+    assert shown["at noise share 0.001"] == pytest.approx(-1.06)
+    assert shown["at noise share 0.1"] == pytest.approx(0.07, abs=0.005)
+
+
+def test_a_difference_of_one_sign_at_all_noises_is_decided_and_without_a_sweep_it_is_not():
+    table = swept(constructed.flow(planted(), seeds=SEEDS))
+    one = primary(table, FINAL, INPUT_INFORMATION)
+    assert one.verdict == "supported"
+    assert "the same at noise shares 0.001, 0.003, 0.01, 0.03, 0.1" in one.reason
+    without = primary(constructed.flow(planted(), seeds=SEEDS), FINAL, INPUT_INFORMATION)
+    assert (without.verdict, without.reason.partition(":")[0]) == ("undecided", "missing")
+
+
+def test_saturated_noises_are_left_out_of_the_range():
+    low = (pl.col("noise_mode") == "sweep") & (pl.col("noise_ratio") < 4 * 0.005)
+    one = primary(saturated(flow(planted(), seeds=SEEDS), low), FINAL, INPUT_INFORMATION)
+    assert one.verdict == "supported"
+    assert "the same at noise shares 0.01, 0.03, 0.1" in one.reason
 
 
 @pytest.mark.parametrize("cut", [0, 3])
@@ -260,13 +340,14 @@ def test_the_claim_wants_lower_levels_and_lags_of_both_informations():
     assert "lag of I(X;T)" in verdict(planted(lag=0)).reason
     against = verdict(planted(gap=-0.2))
     assert against.verdict == "contradicted"
-    assert against.reason == "the records contradict: final I(X;T), final I(T;Y)"
+    assert against.reason.startswith("the records contradict: final I(X;T), final I(T;Y); ")
+    assert against.rests_on == ("final I(X;T)", "final I(T;Y)")
 
 
 @pytest.mark.parametrize("gap", [0.2, -0.2])
 def test_one_seed_decides_findings_and_not_the_claim(gap):
     found = statements(flow(planted(gap=gap)))
-    finals = [one.finding(2) for one in found if one.part.startswith("final")]
+    finals = [one.finding("2") for one in found if one.part.startswith("final")]
     assert {one.verdict for one in finals} == {"supported" if gap > 0 else "contradicted"}
     claim = claim_verdict(ADVERSARIAL_LAGS, found)
     assert claim.verdict == "undecided"
@@ -278,7 +359,8 @@ def test_the_claim_says_how_few_layers_it_rests_on():
     few = saturated(table, pl.col("layer").is_in(["conv1", "fc1"]))
     found = claim_verdict(ADVERSARIAL_LAGS, statements(few))
     assert found.verdict == "supported"
-    assert "final I(X;T), lag of I(X;T): rests on 1 of 3 layers: fc2" in found.reason
+    assert "final I(X;T): at epoch 10; rests on 1 of 3 layers: fc2" in found.reason
+    assert "lag of I(X;T): at epoch 10; rests on 1 of 3 layers: fc2" in found.reason
     assert "rests on" not in claim_verdict(ADVERSARIAL_LAGS, statements(table)).reason
 
 

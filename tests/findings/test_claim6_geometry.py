@@ -33,7 +33,7 @@ def sweep(values, *, name="spread", quantity=INPUT_INFORMATION, replicates=5, no
 
 def only(table, directions=SPREAD):
     (one,) = sweep_statements(table, directions)
-    return one.finding(6)
+    return one.finding("6")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_one_replicate_has_no_error():
 def test_every_estimator_is_a_part_of_its_own():
     other = sweep([2.0, 1.0, 0.5]).with_columns(estimator=pl.lit("binning"))
     statements = sweep_statements(pl.concat([sweep([0.5, 1.0, 2.0]), other]), SPREAD)
-    assert {one.estimator: one.finding(6).verdict for one in statements} == {
+    assert {one.estimator: one.finding("6").verdict for one in statements} == {
         "binning": "contradicted",
         "kde-kl": "supported",
     }
@@ -107,7 +107,7 @@ def test_every_estimator_is_a_part_of_its_own():
 
 @pytest.mark.parametrize("table", [None, sweep([0.5, 1.0], name="something-else")])
 def test_sweeps_that_were_not_run_are_missing(table):
-    found = [one.finding(6) for one in sweep_statements(table)]
+    found = [one.finding("6") for one in sweep_statements(table)]
     assert len(found) == len(DIRECTIONS)
     assert all((one.verdict, one.reason.partition(":")[0]) == ("undecided", "missing") for one in found)
 
@@ -130,6 +130,6 @@ def test_every_claim_gets_a_verdict_from_any_run():
 
 def test_findings_hold_the_primary_ones_first():
     found = find(flow(lambda *, epoch, **_: 0.1 * epoch), performance_table([]))
-    flags = [bool(one.part) for one in found.about(2)]
+    flags = [bool(one.part) for one in found.about("2")]
     assert flags == sorted(flags, reverse=True)
-    assert {one.quantity for one in found.about(2)} == {INPUT_INFORMATION, LABEL_INFORMATION}
+    assert {one.quantity for one in found.about("2")} == {INPUT_INFORMATION, LABEL_INFORMATION}

@@ -167,3 +167,25 @@ def test_the_jackknife_of_a_square_has_the_error_of_its_derivative():
     low, high, _ = jackknifed(rows[0], rows[1:]).evidence().interval()
     plain = Paired(values=groups.mean(axis=1), groups=groups).evidence().interval()
     assert high - low == pytest.approx(6 * (plain.high - plain.low), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "margin", "needed"),
+    [
+        # mean 1, spread 1. Student's t at 97.5 %: 2.571 / sqrt(6) = 1.05 with 5 degrees, 2.447 / sqrt(7) = .92 with 6
+        ([0.0, 1.0, 2.0], 0.0, 7),
+        ([0.9, 1.0, 1.1], 0.0, 2),  # 12.71 * .1 / sqrt(2) = .90
+        ([0.0, 1.0, 2.0], 0.5, 18),  # 2.120 / sqrt(17) = .51, 2.110 / sqrt(18) = .497
+        ([-1.0, 0.0, 1.0], 0.0, None),
+        ([1.0], 0.0, None),
+    ],
+)
+def test_the_number_of_seeds_that_would_decide_follows_from_their_spread(values, margin, needed):
+    evidence = Paired(values=np.array(values), groups=np.zeros((len(values), 20))).evidence()
+    assert evidence.seeds_needed(margin) == needed
+
+
+def test_no_number_of_seeds_decides_what_the_examples_leave_open():
+    evidence = Evidence(values=np.array([1.0, 1.0]), over_examples=lambda _: (-0.5, 2.5))
+    assert evidence.seeds_needed() is None
+    assert evidence.less(0.4).over_examples(0.05) == pytest.approx((-0.9, 2.1))

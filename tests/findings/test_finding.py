@@ -7,10 +7,10 @@ import pytest
 
 from infoplane.findings.claim import Claim
 from infoplane.findings.evidence import Evidence
-from infoplane.findings.finding import Statement, against, undecidable
+from infoplane.findings.finding import Statement, against, all_of, undecidable
 from infoplane.findings.verdict import claim_verdict
 
-ONE = Claim(number=3, name="one", text="It is so.", trainings=("normal",), statements=lambda at_hand: [])
+ONE = Claim(number="3", name="one", text="It is so.", trainings=("normal",), statements=lambda at_hand: [])
 OF_METHODS = replace(ONE, needs_several_seeds=True)
 
 
@@ -30,9 +30,9 @@ SURE = [statement(part, 9.0) for part in "bcd"]
 
 
 def test_every_part_supports_and_one_contradicts():
-    assert claim_verdict(ONE, SURE)[3:] == ("supported", "every part is supported")
+    assert claim_verdict(ONE, SURE)[3:] == ("supported", "every part is supported", ("b", "c", "d"))
     against_it = claim_verdict(ONE, [statement("a", -9.0), *SURE])
-    assert against_it[3:] == ("contradicted", "the records contradict: a")
+    assert against_it[3:] == ("contradicted", "the records contradict: a", ("a",))
 
 
 def test_a_part_that_contradicts_alone_but_not_among_all_parts_is_said_to():
@@ -64,13 +64,15 @@ def test_undecided_parts_are_named_with_what_each_says():
 def test_claims_about_methods_need_seeds_that_others_do_without():
     for place, verdict in ((9.0, "supported"), (-9.0, "contradicted")):
         parts = [statement(part, place, seeds=1) for part in "ab"]
-        assert {one.finding(3).verdict for one in parts} == {verdict}
-        assert claim_verdict(OF_METHODS, parts)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a, b)")
+        assert {one.finding("3").verdict for one in parts} == {verdict}
+        assert claim_verdict(OF_METHODS, parts)[3:] == (
+            "undecided", "needs at least two seeds: add `--seeds 3` (a, b)", ("a", "b"),
+        )  # fmt: skip
         other = claim_verdict(ONE, parts)
         assert (other.verdict, "one seed: the verdict is about these networks" in other.reason) == (verdict, True)
     # one part of one seed cannot support, and one of several seeds can contradict
     mixed = [statement("a", 9.0, seeds=1), statement("b", 9.0)]
-    assert claim_verdict(OF_METHODS, mixed)[3:] == ("undecided", "needs at least two seeds: add `--seeds 3` (a)")
+    assert claim_verdict(OF_METHODS, mixed)[3:5] == ("undecided", "needs at least two seeds: add `--seeds 3` (a)")
     assert claim_verdict(OF_METHODS, [mixed[0], statement("b", -9.0)]).reason == "the records contradict: b"
 
 
@@ -79,7 +81,7 @@ def test_how_much_a_part_rests_on_is_said_whatever_the_verdict():
         one = statement("a", place, 0.01, scope="2 of 10 curves could be judged")
         found = claim_verdict(ONE, [one])
         assert (found.verdict, "2 of 10 curves could be judged" in found.reason) == (verdict, True)
-        assert "2 of 10 curves" in one.finding(3).reason
+        assert "2 of 10 curves" in one.finding("3").reason
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,21 @@ def test_how_much_a_part_rests_on_is_said_whatever_the_verdict():
 )
 def test_a_margin_is_named(place, reason):
     assert against(at(place), above=True, margin=1e-3)(0.05).reason.partition(";")[0] == reason
+
+
+def test_an_undecided_finding_says_how_many_seeds_would_decide():
+    def of(values):
+        return against(Evidence(values=np.array(values), over_examples=lambda _: (np.mean(values),) * 2), above=True)
+
+    assert of([0.0, 1.0, 2.0])(0.05).reason.partition(";")[0] == "the interval spans 0, 7 such seeds would decide"
+    assert ", and 100 such seeds would not decide" in of([-1.0, 0.01, 1.0])(0.05).reason
+    assert "would" not in of([0.9, 1.0, 1.1])(0.05).reason  # decided
+
+
+def test_several_conditions_support_together_and_the_first_alone_contradicts():
+    up, down, open_one = (against(at(place, error), above=True) for place, error in ((9.0, 0), (-9.0, 0), (0.0, 1.0)))
+    assert all_of([up, up])(0.05).verdict == "supported"
+    assert all_of([down, up])(0.05).verdict == "contradicted"
+    found = all_of([up, open_one])(0.05)
+    assert (found.verdict, found.reason.partition(";")[0], found.low) == ("undecided", "the interval spans 0", 9.0)
+    assert all_of([up, down])(0.05).verdict == "undecided"

@@ -21,7 +21,7 @@ NASTY = "<b>&"
 
 def finding(**facts):
     plain = {
-        "claim": 2, "part": "final I(T;Y)", "statement": "normal ends with more", "statistic": "final level",
+        "claim": "2", "part": "final I(T;Y)", "statement": "normal ends with more", "statistic": "final level",
         "layer": "fc", "estimator": "kde-bd@relative", "quantity": "I(X;T)", "value": math.log(2), "low": 0.0,
         "high": 2 * math.log(2), "unit": "nats", "seeds": 3, "verdict": "supported", "reason": "it lies above 0",
         "numbers": (Number("normal, epoch 3", 2 * math.log(2), "nats"), Number("curves", 6.0)),
@@ -29,9 +29,9 @@ def finding(**facts):
     return Finding(**{**plain, **facts})
 
 
-def claim(number, verdict="undecided", reason="nothing"):
-    own = CLAIMS[number - 1]
-    return ClaimVerdict(number, own.name, own.text, verdict, reason)
+def claim(number, verdict="undecided", reason="nothing", rests_on=()):
+    (own,) = [one for one in CLAIMS if one.number == number]
+    return ClaimVerdict(number, own.name, own.text, verdict, reason, rests_on)
 
 
 def rows(page, caption):
@@ -41,8 +41,10 @@ def rows(page, caption):
 
 
 def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
-    page = findings_html(Findings([claim(2, "supported", "every part")], [finding()]))
-    assert rows(page, "Claims of the study")[1] == ["2", "supported", CLAIMS[1].text, "every part"]
+    page = findings_html(Findings([claim("2", "supported", "every part", ("final I(T;Y)",))], [finding()]))
+    assert rows(page, "Claims of the study")[1] == [
+        "2", "supported", CLAIMS[1].text, "1.000 bits [0.000, 2.000] final I(T;Y): final level", "every part",
+    ]  # fmt: skip
     head, row, below = rows(page, "Claim 2: what the verdict rests on")
     assert dict(zip(head, row, strict=True)) == {
         "Verdict": "supported",
@@ -67,7 +69,7 @@ def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
     ],
 )
 def test_units_are_kept_and_only_information_becomes_bits(facts, value, interval):
-    page = findings_html(Findings([claim(2)], [finding(**facts)]))
+    page = findings_html(Findings([claim("2")], [finding(**facts)]))
     assert rows(page, "Claim 2: what the verdict rests on")[1][4:6] == [value, interval]
 
 
@@ -75,7 +77,7 @@ def test_findings_that_decide_nothing_are_folded_away_and_counted():
     others = [
         finding(part="", estimator="kde-kl", verdict=verdict) for verdict in ("supported", "supported", "undecided")
     ]
-    page = findings_html(Findings([claim(2)], [*others, finding(part="", layer="conv"), finding()]))
+    page = findings_html(Findings([claim("2")], [*others, finding(part="", layer="conv"), finding()]))
     counts = rows(page, "Claim 2, counted")
     assert ["final level", "I(X;T)", "KDE (KL)", "2", "0", "1"] in counts
     assert [
@@ -95,34 +97,34 @@ def test_the_reasons_of_many_undecided_parts_are_counted():
         *(finding(part=f"level {number}", reason=LONG, **undecided) for number in range(3)),
         finding(part="lag", verdict="supported"),
     ]  # fmt: skip
-    found = Findings([claim(2, reason="eleven lines")], parts)
-    assert rows(findings_html(found), "Claims of the study")[1][3] == (
+    found = Findings([claim("2", reason="eleven lines")], parts)
+    assert rows(findings_html(found), "Claims of the study")[1][4] == (
         "8 parts: 4 undecided (one seed: nothing to compare), 3 undecided (missing: measured at fewer than 4 epochs), "
         "1 supported"
     )
-    few = Findings([claim(2, reason="few parts")], parts[3:5])
-    assert rows(findings_html(few), "Claims of the study")[1][3] == "few parts"
-    decided = Findings([claim(2, "contradicted", "it says why")], parts)
-    assert rows(findings_html(decided), "Claims of the study")[1][3] == "it says why"
+    few = Findings([claim("2", reason="few parts")], parts[3:5])
+    assert rows(findings_html(few), "Claims of the study")[1][4] == "few parts"
+    decided = Findings([claim("2", "contradicted", "it says why")], parts)
+    assert rows(findings_html(decided), "Claims of the study")[1][4] == "it says why"
 
 
 def test_names_are_escaped():
     one = finding(layer=NASTY, statement=NASTY, estimator=NASTY, reason=NASTY, numbers=(Number(NASTY, 1.0),))
-    assert NASTY not in findings_html(Findings([claim(2, reason=NASTY)], [one, finding(part="", layer=NASTY)]))
+    assert NASTY not in findings_html(Findings([claim("2", reason=NASTY)], [one, finding(part="", layer=NASTY)]))
 
 
 def test_what_stands_between_backticks_is_code_on_the_page():
-    found = Findings([claim(2, reason="add `--seeds <3>`")], [])
+    found = Findings([claim("2", reason="add `--seeds <3>`")], [])
     assert 'add <code style="white-space: nowrap">--seeds &lt;3&gt;</code></td>' in findings_html(found)
 
 
 def test_the_json_holds_nats_and_no_number_that_is_none():
-    text = findings_json(Findings([claim(2)], [finding(low=-math.inf, high=math.nan)]))
+    text = findings_json(Findings([claim("2")], [finding(low=-math.inf, high=math.nan)]))
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert content["unit"] == "nats"
     assert content["claims"][0] == {
-        "claim": 2, "name": "adversarial lags", "statement": CLAIMS[1].text,
-        "verdict": "undecided", "reason": "nothing",
+        "claim": "2", "name": "adversarial lags", "statement": CLAIMS[1].text,
+        "verdict": "undecided", "reason": "nothing", "rests_on": [],
     }  # fmt: skip
     (one,) = content["findings"]
     assert (one["value"], one["low"], one["high"]) == (math.log(2), None, None)
@@ -142,24 +144,49 @@ def test_the_terminal_shows_every_claim_on_one_line_with_its_verdict(width):
     found = find(flow(lambda *, epoch, **_: 0.2 * epoch, epochs=(0, 1, 2)), performance_table([]))
     lines = printed(found, width)
     assert max(map(len, lines)) <= width
-    told = [line for line in lines if re.match(r"[1-6] [a-z ]+  (supported|contradicted|undecided) ", line)]
-    assert [line[0] for line in told] == list("123456")
+    told = [line for line in lines if re.match(r"[1-6][ab]? [a-z ]+  (supported|contradicted|undecided) ", line)]
+    assert [line.split()[0] for line in told] == ["1", "2", "3a", "3b", "4", "5", "6"]
     assert any("missing" in line for line in told)
     assert all(line.endswith("…") for line in told if len(line) == width)  # cut, and it shows
-    assert len(lines) <= 6 + 6  # claims; title, head, caption
+    assert len(lines) <= 7 + 6  # claims; title, head, caption
 
 
-def test_the_number_in_the_terminal_is_one_that_the_verdict_rests_on():
+def test_the_number_in_the_terminal_is_one_that_decides_the_verdict():
     parts = [
         finding(part="lag", value=2.0, low=1.0, high=3.5, unit="epochs", statistic="lag"),
         finding(part="final I(X;T)", verdict="contradicted", value=-math.log(2), low=-2 * math.log(2), high=0.0),
         finding(part="final I(T;Y)", verdict="contradicted"),
     ]
-    reason = "the records contradict: final I(T;Y)"
-    (line,) = [one for one in printed(Findings([claim(2, "contradicted", reason)], parts), 120) if one.startswith("2")]
-    assert line.split("  ")[-1].strip() == "1.000 bits [0.000, 2.000] final I(T;Y): final level"
-    (line,) = [one for one in printed(Findings([claim(2, "supported")], parts), 120) if one.startswith("2")]
-    assert line.split("  ")[-1].strip() == "2 epochs [1, 3.500] lag"
+
+    def told(verdict, rests_on, reason="why"):
+        found = Findings([claim("2", verdict, reason, rests_on)], parts)
+        (line,) = [one for one in printed(found, 160) if one.startswith("2")]
+        (row,) = rows(findings_html(found), "Claims of the study")[1:]
+        return line.split("  ")[-1].strip(), row[3]
+
+    assert told("contradicted", ("final I(T;Y)",)) == ("1.000 bits [0.000, 2.000] final I(T;Y): final level",) * 2
+    assert told("supported", ("lag",)) == ("2 epochs [1, 3.500] lag",) * 2
+
+
+def test_an_undecided_verdict_stands_beside_the_undecided_number_and_never_beside_a_decided_one():
+    """The terminal once said "undecided 1.991 [1.795, 2.187]", the number of a part that was supported."""
+    decided = finding(part="wrong class", value=1.991 * math.log(2), low=1.795 * math.log(2), high=2.187 * math.log(2))
+    spanning = {"value": math.log(2), "low": -math.log(2), "high": 3 * math.log(2)}
+    open_one = finding(part="gain", verdict="undecided", reason="the interval spans 0; more", **spanning)
+    missing = finding(part="gain", verdict="undecided", reason="missing: it", value=None, low=None, high=None)
+
+    def told(parts, reason):
+        found = Findings([claim("2", "undecided", reason, ("gain",))], parts)
+        (line,) = [one for one in printed(found, 160) if one.startswith("2")]
+        (row,) = rows(findings_html(found), "Claims of the study")[1:]
+        return line.split("  ")[-1].strip(), row[3]
+
+    number = "1.000 bits [-1.000, 3.000] gain: final level"
+    assert told([decided, open_one], "the interval spans 0 (gain)") == (f"{number}: the interval spans 0", number)
+    assert told([decided, missing], "missing: it (gain)") == ("missing: it (gain)", "-")
+    # a part that is decided for these networks, and not for others for want of seeds
+    lone = finding(part="gain", verdict="supported", seeds=1)
+    assert told([decided, lone], "needs at least two seeds (gain)") == ("needs at least two seeds (gain)", "-")
 
 
 def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkeypatch):
@@ -169,7 +196,7 @@ def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkey
     content = json.loads((run.path / "findings.json").read_text())
     assert [one["claim"] for one in content["claims"]] == [claim.number for claim in CLAIMS]
     for one in content["claims"]:
-        assert [str(one["claim"]), one["verdict"]] in [row[:2] for row in rows(text, "Claims of the study")]
+        assert [one["claim"], one["verdict"]] in [row[:2] for row in rows(text, "Claims of the study")]
 
 
 def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run, tmp_path, monkeypatch):
@@ -189,7 +216,7 @@ def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run,
     ]  # fmt: skip
     RunFolder(run.path / "sweeps").write_table(run.path / "sweeps" / "records.parquet", sweep_table(rows))
     write_report(run)
-    (claim,) = [one for one in json.loads((run.path / "findings.json").read_text())["claims"] if one["claim"] == 6]
+    (claim,) = [one for one in json.loads((run.path / "findings.json").read_text())["claims"] if one["claim"] == "6"]
     assert claim["verdict"] == "supported"
     (run.path / "sweeps" / "records.parquet").write_bytes(b"torn")
     with pytest.raises(UserError, match=r"sweeps/records.parquet was changed .* delete it and run"):

@@ -28,7 +28,7 @@ def _statements(at_hand: AtHand) -> list[Statement]:
 
 
 TOY = Claim(
-    number=7,
+    number="7",
     name="toy claim",
     text="A toy claim: something is learnt.",
     trainings=(NORMAL_TRAINING,),

@@ -10,12 +10,14 @@ from infoplane.findings.claim import AtHand, Claim
 from infoplane.findings.claims import CLAIMS
 from infoplane.findings.curves import read_curves
 from infoplane.findings.finding import Finding, Number, Verdict
+from infoplane.findings.noise_range import read_profiles
+from infoplane.findings.plan import Plan, plan_of
 from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.verdict import ClaimVerdict, claim_verdict
 from infoplane.records.tables import ADVERSARIAL_TRAINING, PIXELS_INDEX, trainings_at_chance
 from infoplane.text import with_field_help
 
-__all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Verdict", "find"]
+__all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Plan", "Verdict", "find", "plan_of"]
 
 
 @with_field_help
@@ -34,7 +36,7 @@ class Findings(NamedTuple):
         lines = [f"  {one.claim} {one.verdict}: {one.statement}" for one in self.claims]
         return "\n".join([f"Findings({len(self.findings)} findings about {len(self.claims)} claims)", *lines])
 
-    def about(self, claim: int) -> list[Finding]:
+    def about(self, claim: str) -> list[Finding]:
         """Return the findings about one claim, those that its verdict rests on first."""
         return sorted((one for one in self.findings if one.claim == claim), key=lambda one: not one.part)
 
@@ -45,6 +47,7 @@ def find(
     sweeps: pl.DataFrame | None = None,
     *,
     training: str | None = None,
+    plan: Plan | None = None,
 ) -> Findings:
     """Test every claim on the records of a run. A claim whose records are missing is undecided.
 
@@ -60,6 +63,8 @@ def find(
         sweeps: columns of `sweeps.SWEEP_SCHEMA`, of study three; None if it was not run.
         training: that is judged as adversarial training; by default the one called "adversarial", otherwise the first
             besides "normal" in the records.
+        plan: when each training was to end, and when its learning rate first falls (`plan_of` the settings of a run).
+            Without it, a training counts as finished unless another one was measured for longer.
 
     Raises:
         ValueError: `training` was not recorded.
@@ -76,6 +81,8 @@ def find(
         performance=performance,
         sweeps=sweeps,
         adversarial=trainings.adversarial,
+        plan=plan or Plan(),
+        profiles=read_profiles(measurements),
     )
     left_out = ", ".join(f"{name} training of seed {seed}" for seed, name in dead)
     claims, findings = [], []

@@ -7,6 +7,8 @@ import polars as pl
 
 from infoplane.findings.curves import Curves
 from infoplane.findings.finding import Statement
+from infoplane.findings.noise_range import Profiles
+from infoplane.findings.plan import Plan
 from infoplane.records.short_repr import with_short_repr
 
 
@@ -21,6 +23,8 @@ class AtHand:
         performance: columns of `records.PERFORMANCE_SCHEMA`, likewise.
         sweeps: columns of `sweeps.SWEEP_SCHEMA`; None where study three was not run.
         adversarial: the training that is judged as adversarial training.
+        plan: how long each training was to go on.
+        profiles: I(X;T) over the noise, where the sweep was measured.
     """
 
     curves: Curves
@@ -28,6 +32,8 @@ class AtHand:
     performance: pl.DataFrame
     sweeps: pl.DataFrame | None
     adversarial: str
+    plan: Plan
+    profiles: Profiles
 
 
 @with_short_repr
@@ -38,7 +44,7 @@ class Claim:
     To add one, write a file with its `Claim` and add it to `findings.claims.CLAIMS`.
 
     Args:
-        number: in the order of the study, from 1.
+        number: in the order of the study, from "1"; "3a" and "3b" are the two halves of its third claim.
         name: at most 18 characters, for tables.
         text: the claim as one sentence.
         trainings: which kinds of training take part, of `NORMAL_TRAINING` and `ADVERSARIAL_TRAINING` in `records`; the
@@ -48,7 +54,7 @@ class Claim:
         statements: from the records to what the claim says about them; statements with a `part` decide the claim.
     """
 
-    number: int
+    number: str
     name: str
     text: str
     trainings: tuple[str, ...]

@@ -1,7 +1,13 @@
 """Claim 2: adversarial training lags, and ends lower.
 
-The final level is that of the last epoch at which both trainings of a seed were measured. Seeds that did not come as
-far as the furthest one are left out and named.
+The final level is that of the last epoch at which both trainings of a seed were measured, so that they are compared
+after equally many epochs. Seeds that did not come as far as the furthest one are left out and named. A training that
+lags may end higher, so nothing is decided before its end: levels and lags are undecided where the plan of the trainings
+goes on, where one training is measured for longer than the other, and before the learning rate first falls (`Plan`).
+
+The verdict on the final I(X;T) must be the same over a range of noise (`noise_range`), because the sign of the
+difference can change with the noise. The noise is swept at the last epoch only, so the lag of I(X;T) is known at
+relative noise alone.
 
 The lag compares the first epoch at which a curve reaches initial + 0.9 (final - initial). Nothing is interpolated. A
 curve that is below this threshold at one measured epoch and above it at the next reached it at one of the epochs after
@@ -22,7 +28,7 @@ from numpy.typing import NDArray
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.claim import Claim
 from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Finished, Series, reach
-from infoplane.findings.evidence import LEVEL, Evidence, Paired, average_bounds, t_ends
+from infoplane.findings.evidence import LEVEL, Evidence, average_bounds, t_ends
 from infoplane.findings.finding import Judge, Number, Statement, against, undecidable
 from infoplane.findings.layers import (
     InLayer,
@@ -30,21 +36,30 @@ from infoplane.findings.layers import (
     contrast,
     difference,
     layer_statements,
-    mean_of_paired,
     mean_statement,
     paired,
 )
-from infoplane.records.tables import ADVERSARIAL, ADVERSARIAL_TRAINING, NORMAL_TRAINING, ORIGINAL
+from infoplane.findings.noise_range import ONE_NOISE, OverNoise, Profiles, mean_over_noise, over_noise
+from infoplane.findings.plan import Plan
+from infoplane.records.tables import (
+    ADVERSARIAL,
+    ADVERSARIAL_TRAINING,
+    INPUT_INFORMATION,
+    NORMAL_TRAINING,
+    ORIGINAL,
+)
 
 SHARE = 0.9  # of its change, after which a curve counts as risen
 
 ADVERSARIAL_LAGS = Claim(
-    number=2,
+    number="2",
     name="adversarial lags",
     text="Adversarial training lags: its curves rise later, and its final I(X;T) and I(T;Y) are lower.",
     trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
     needs_several_seeds=True,
-    statements=lambda at_hand: level_statements(at_hand.curves, at_hand.adversarial),
+    statements=lambda at_hand: level_statements(
+        at_hand.curves, at_hand.adversarial, plan=at_hand.plan, profiles=at_hand.profiles
+    ),
 )
 
 
@@ -58,6 +73,8 @@ class _Compared:
     quantity: str
     primary: bool
     pairs: Mapping[str, Finished | None]
+    plan: Plan
+    profiles: Profiles
 
     @property
     def trainings(self) -> tuple[str, str]:
@@ -72,7 +89,9 @@ class _Compared:
         return f"missing: not recorded for both {NORMAL_TRAINING} and {self.adversarial} training"
 
 
-def level_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
+def level_statements(
+    curves: Curves, adversarial: str = ADVERSARIAL_TRAINING, *, plan: Plan, profiles: Profiles
+) -> list[Statement]:
     """Return final differences and lags by every estimator: the mean over layers, then each layer."""
     statements = []
     for quantity in QUANTITIES:
@@ -84,7 +103,7 @@ def level_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) ->
                     both = (NORMAL_TRAINING, adversarial)
                     wanted = [Series(one, examples, layer, estimator, quantity) for one in both]
                     pairs[layer[1]] = curves.finished(*wanted)
-                compared = _Compared(adversarial, examples, estimator, quantity, primary, pairs)
+                compared = _Compared(adversarial, examples, estimator, quantity, primary, pairs, plan, profiles)
                 if primary or any(pairs.values()):
                     statements += [*_final_statements(compared), *_lag_statements(compared)]
     return statements
@@ -102,22 +121,31 @@ def _final_statements(compared: _Compared) -> list[Statement]:
         judge=undecidable(""),
     )
 
-    def judge(one: Paired) -> Judge:
-        return against(one.evidence(), above=True, margin=NUMERICAL_ERROR)
+    def judge(one: OverNoise) -> Judge:
+        return one.judge(above=True)
 
     statements = layer_statements(found, like, judge)
     mean = mean_statement(
         found,
         like,
         part=f"final {quantity}" if compared.primary else "",
-        mean=mean_of_paired,
-        value=lambda one: one.evidence().value,
+        mean=mean_over_noise,
+        value=lambda one: one.value,
         judge=judge,
+        numbers=OverNoise.numbers,
     )
-    return [mean, *statements]
+    return [_at_epoch(mean, compared), *statements]
 
 
-def _final_difference(pair: Finished | None, compared: _Compared) -> InLayer[Paired]:
+def _at_epoch(mean: Statement, compared: _Compared) -> Statement:
+    """Name the epoch in the verdict, and the noise of a lag of I(X;T)."""
+    epochs = [pair.epoch for pair in compared.pairs.values() if pair is not None]
+    one_noise = ONE_NOISE if compared.quantity == INPUT_INFORMATION and mean.unit == "epochs" else ""
+    at = f"at epoch {max(epochs)}" if epochs else ""
+    return replace(mean, scope="; ".join(filter(None, (at, mean.scope, one_noise))))
+
+
+def _final_difference(pair: Finished | None, compared: _Compared) -> InLayer[OverNoise]:
     if pair is None:
         return InLayer(result=None, reason=compared.missing)
     numbers = tuple(
@@ -131,14 +159,20 @@ def _final_difference(pair: Finished | None, compared: _Compared) -> InLayer[Pai
             for normal, adversarial in zip(*pair.curves, strict=True)
         ]
     )
-    known = InLayer[Paired](
-        result=None, seeds=len(pair.seeds), value=result.evidence().value, numbers=numbers, reason="saturated"
+    by_share = over_noise(compared.profiles, pair) if compared.estimator == PRIMARY[INPUT_INFORMATION] else None
+    found = OverNoise(result, by_share)
+    known = InLayer[OverNoise](
+        result=None,
+        seeds=len(pair.seeds),
+        value=found.value,
+        numbers=(*numbers, *found.numbers()),
+        reason=compared.plan.too_early(pair.epoch, pair.lasts) or "saturated",
     )
-    if any(curve.saturated[-1] for curve in both):
+    if known.reason != "saturated" or any(curve.saturated[-1] for curve in both):
         return known
     if any(curve.null_like[-1] for curve in both):
         return replace(known, reason="null-like")
-    return replace(known, result=result, reason="")
+    return replace(known, result=found, reason="")
 
 
 def _lag_statements(compared: _Compared) -> list[Statement]:
@@ -162,13 +196,14 @@ def _lag_statements(compared: _Compared) -> list[Statement]:
         value=lambda one: one.value,
         judge=judge,
     )
-    return [mean, *statements]
+    return [_at_epoch(mean, compared), *statements]
 
 
 def _lag(pair: Finished | None, compared: _Compared) -> InLayer[Evidence]:
     if pair is None:
         return InLayer(result=None, reason=compared.missing)
-    reason = _undefined([curve for own in pair.curves for curve in own])
+    reason = compared.plan.too_early(pair.epoch, pair.lasts)
+    reason = reason or _undefined([curve for own in pair.curves for curve in own])
     if reason:
         return InLayer(result=None, reason=reason, seeds=len(pair.seeds))
     middles = [[float(np.mean(reached(curve, None))) for curve in own] for own in pair.curves]

@@ -1,50 +1,53 @@
-"""Claim 3: compression is almost never seen (this file), and estimates do not always fall with depth (`claim3_depth`).
+"""Claim 3a: a compression phase is almost never seen.
 
-A compression episode is an unbroken fall of I(X;T) over measured epochs during which I(T;Y) stays the same. The fall is
-at least 5 % of the range of its curve and larger than its paired error. An episode is certain only if
+A compression phase is a fall of I(X;T) over epochs during which I(T;Y) does not fall. The largest fall of a single
+noisy curve says little: the highest of many values is too high and the lowest too low, so that every curve falls. So
+each curve is smoothed by the mean of three neighbouring measured epochs, and the two epochs of a fall are chosen on the
+other seeds. They are the epochs between which the mean curve of the other seeds falls most, and the fall between them
+is measured on the seed that was left out. If nothing falls, its mean is 0 or less.
 
-- both of the two measured epochs after its peak lie below the peak by more than the error, so that the curve neither
-  recovers at once nor falls at the last epoch alone;
-- they lie below the peak by four times the jitter of the curve: training moves a curve by a few percent from epoch to
-  epoch, however many examples it is measured on, and errors over examples do not include that;
-- I(T;Y) certainly stays within 5 % of the range of its own curve. That no fall is visible is not enough.
+The fall counts as 0 if I(T;Y) falls too between these epochs, in the other seeds, by more than 5 % of the range of its
+curve. Two statistics decide.
 
-If errors or these rules leave open whether an episode happened, it is possible: a curve has certain and possible
-episodes. A curve that is saturated at some epoch, or has fewer than four epochs, cannot be judged and may have one. A
-fall and recovery between two measured epochs is not seen.
+- The mean fall: the falls of all layers of both trainings, as a share of the ranges of their curves, one number per
+  seed. Its interval is over seeds and over examples. Compression means a fall of 5 %. Smoothing, and epochs that are
+  not the best ones, make a fall of 5 % look like one of 2.5 to 4.5 %. So the claim is supported below 2.5 %, where a
+  fall of 5 % is missed in at most 6 % of simulated runs, and contradicted above 5 %.
+- The share of curves, one for each training and layer, whose fall is above 5 % of the range, by the interval over seeds
+  at the level divided by the number of curves. It must be at most one in ten, a border of ours. Curves that are
+  saturated, null-like, or measured at fewer than four epochs cannot be judged and may have such a fall.
 
-The claim is about curves, one for each seed, training and layer. "Almost never" means at most one of ten, a border of
-ours. The share lies between that of curves with certain episodes and that of curves with possible ones or not judged.
-I(X;T) at relative noise is paired with decoded I(T;Y), at the epochs that have both.
-
-Errors are those of the choice of examples, at the level divided by the number of comparisons. All seeds are counted
-together.
+I(X;T) at relative noise is paired with decoded I(T;Y), at the epochs that have both. A fall and recovery between two
+measured epochs is not seen.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.claim import Claim
-from infoplane.findings.claim3_depth import reversal_statements
-from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Series, common_epochs
-from infoplane.findings.evidence import LEVEL, Floats, t_ends
+from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Finished, Series, reach
+from infoplane.findings.evidence import LEVEL, Evidence, Floats, Paired
 from infoplane.findings.finding import (
     ALL_CURVES,
     CONTRADICTED,
+    NEEDS_SEEDS,
     SUPPORTED,
     UNDECIDED,
+    Judge,
     Judgement,
     Number,
     Statement,
+    basis_of,
+    needed,
     undecidable,
 )
+from infoplane.findings.layers import contrast, paired
+from infoplane.findings.noise_range import ONE_NOISE
 from infoplane.records.tables import (
     ADVERSARIAL,
     ADVERSARIAL_TRAINING,
@@ -60,9 +63,9 @@ from infoplane.records.tables import (
 )
 
 MATERIAL = 0.05  # of the range of a curve
+SMALL = 0.025  # likewise: a measured fall below it is not a true one of `MATERIAL`
 RARE = 0.1  # of all curves
-FEWEST_EPOCHS = 4  # of fewer, no curve can be told from its jitter
-JITTERS = 4  # of 1,000 rising curves of 12 epochs that jitter by 3 to 5 % of their range some 5 pass, of flat ones 40
+FEWEST_EPOCHS = 4
 # The study reads both informations from the same estimator; the first pair is what the verdict rests on.
 PAIRS = (
     (PRIMARY[INPUT_INFORMATION], DECODED),
@@ -73,204 +76,228 @@ PAIRS = (
 )
 
 HARDLY_COMPRESSION = Claim(
-    number=3,
+    number="3a",
     name="no compression",
-    text="A compression phase is almost never seen, and the estimates do not always fall with depth.",
+    text="A compression phase is almost never seen.",
     trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
-    statements=lambda at_hand: [
-        *compression_statements(at_hand.curves, at_hand.adversarial),
-        *reversal_statements(at_hand.curves, at_hand.adversarial),
-    ],
+    needs_several_seeds=True,
+    statements=lambda at_hand: compression_statements(at_hand.curves, at_hand.adversarial),
 )
 
 
-class Count(NamedTuple):
-    """How often something certainly happened, and how often at most."""
+class Fall(NamedTuple):
+    """The fall of I(X;T) in one layer of one training, in nats, and the range of its curve, for each seed."""
 
-    certain: int
-    possible: int
+    falls: Paired
+    ranges: Floats  # (seeds,) of the mean curve of the other seeds
 
 
-class _Both(NamedTuple):
-    """I(X;T) and I(T;Y) of one layer of one network, at the epochs where I(X;T) is not saturated."""
-
-    seed: int
-    inputs: Curve
-    labels: Curve
-    unjudged: str  # why the curve cannot be judged, if it cannot
+class _Layer(NamedTuple):
+    name: str
+    fall: Fall | None
+    unjudged: str  # why the curves cannot be judged, if they cannot
 
 
 def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
-    """Count compression episodes by every pair of estimators, in every layer of every training."""
+    """Measure the fall by every pair of estimators: the mean, the share of curves, then each layer of each training."""
     statements = []
     for estimators in PAIRS:
         for examples in (ORIGINAL, ADVERSARIAL):
             primary = estimators == PAIRS[0] and examples == ORIGINAL
             found = {
-                (training, layer): _both(curves, training, examples, layer, estimators)
+                (training, layer): _finished(curves, training, examples, layer, estimators)
                 for training in (NORMAL_TRAINING, adversarial)
                 for layer in curves.layers
             }
+            known = {key: one for key, one in found.items() if one is not None}
+            until = f"up to epoch {max(one.epoch for one in known.values())}" if known else ""
             like = Statement(
                 statement=f"at most {RARE:.0%} of all curves show compression ({examples} examples)",
-                statistic="share of curves with a compression episode",
+                statistic="",
                 layer=ALL_CURVES,
                 estimator=" with ".join(dict.fromkeys(estimators)),
                 quantity=f"{INPUT_INFORMATION}, {LABEL_INFORMATION}",
                 judge=undecidable("missing: not recorded by these estimators"),
+                scope="; ".join(filter(None, (until, ONE_NOISE))) if primary else "",
             )
-            everything = [one for own in found.values() for one in own]
-            if everything or primary:
-                part = "compression is almost never seen" if primary else ""
-                statements.append(_share(replace(like, part=part), everything))
-            for (training, layer), own in found.items():
-                if own or primary:
-                    text = f"no compression ({training} training, {examples} examples)"
-                    of_layer = replace(like, statement=text, statistic="compression episodes", layer=layer[1])
-                    statements.append(_counted(of_layer, own))
+            where = f"{examples} examples{reach(known.values())}"
+            layers = [_layer(f"{layer[1]}, {training}", one) for (training, layer), one in known.items()]
+            # curves whose seeds ended at another epoch cannot be pooled with the others
+            most = max((one.fall.falls.values.size for one in layers if one.fall), default=0)
+            layers = [
+                one
+                if one.fall is None or one.fall.falls.values.size == most
+                else one._replace(fall=None, unjudged="of fewer seeds")
+                for one in layers
+            ]
+            if known or primary:
+                statements += [
+                    _mean(replace(like, part="mean fall" if primary else ""), layers, where),
+                    _share(replace(like, part="share of curves" if primary else ""), layers, where),
+                ]
+            for ((training, layer), _), own in zip(known.items(), layers, strict=True):
+                text = f"no compression ({training} training, {where})"
+                statements.append(_single(replace(like, statement=text, layer=layer[1], scope=""), own))
     return statements
 
 
-def _both(
+def _finished(
     curves: Curves, training: str, examples: str, layer: tuple[int, str], estimators: tuple[str, str]
-) -> list[_Both]:
-    wanted = [
-        Series(training, examples, layer, estimator, quantity)
-        for estimator, quantity in zip(estimators, QUANTITIES, strict=True)
-    ]
-    found = []
-    for seed in curves.seeds(*wanted):
-        inputs, labels = (curves[seed, one] for one in wanted)
-        common = common_epochs([inputs, labels])
-        full = dict(zip(inputs.epochs, inputs.saturated.tolist(), strict=True))
-        epochs = [epoch for epoch in common if not full[epoch]]
-        few = f"with fewer than {FEWEST_EPOCHS} epochs" if len(common) < FEWEST_EPOCHS else ""
-        unjudged = "saturated" if len(epochs) < len(common) else few
-        found.append(_Both(seed, inputs.at(epochs), labels.at(epochs), unjudged))
-    return found
+) -> Finished | None:
+    pairs = zip(estimators, QUANTITIES, strict=True)
+    return curves.finished(*(Series(training, examples, layer, estimator, quantity) for estimator, quantity in pairs))
 
 
-def compression_episodes(inputs: Curve, labels: Curve, alpha: float) -> Count:
-    """Count the falls of I(X;T) while I(T;Y) stays the same.
-
-    Args:
-        inputs: I(X;T), saturated nowhere.
-        labels: I(T;Y) at the same epochs.
-        alpha: level, for all comparisons together.
-    """
-    steps = len(inputs.epochs) - 1
-    if steps < 1:
-        return Count(0, 0)
-    level = alpha / steps
-    material, tolerance = (max(MATERIAL * float(np.ptp(one.values)), NUMERICAL_ERROR) for one in (inputs, labels))
-    falls = _falls(inputs.values)
-    falling = {step for first, last in falls for step in range(first, last)}
-    spans = np.array([*falls, *((step, step + 1) for step in range(steps) if step not in falling)])
-    moved = inputs.values[spans[:, 1]] - inputs.values[spans[:, 0]]
-    low, high = _changes(inputs, spans, level)
-    label_low, label_high = _changes(labels, spans, level)
-    possible = (low < -material) & (label_high > -tolerance)
-    tells = ~(labels.saturated | labels.null_like)[spans[:, 1]]
-    lasts = np.array([_lasts(inputs, peak, level) for peak in spans[:, 0]])
-    certain = possible & (high < -NUMERICAL_ERROR) & (moved <= -material) & (label_low > -tolerance) & tells & lasts
-    return Count(int(certain.sum()), int(possible.sum()))
+def _layer(name: str, found: Finished) -> _Layer:
+    inputs, labels = found.curves
+    if len(found.seeds) < 2:
+        return _Layer(name, None, "of one seed")
+    if len(inputs[0].epochs) < FEWEST_EPOCHS:
+        return _Layer(name, None, f"with fewer than {FEWEST_EPOCHS} epochs")
+    if any(curve.saturated.any() for curve in inputs) or any(curve.saturated[-1] for curve in labels):
+        return _Layer(name, None, "saturated")
+    if any(curve.null_like[-1] for curve in labels):
+        return _Layer(name, None, "null-like")
+    return _Layer(name, crossed_fall(inputs, labels), "")
 
 
-def _lasts(curve: Curve, peak: int, alpha: float) -> bool:
-    """Whether both of the next two measured epochs lie below a peak, beyond their errors and the curve's jitter."""
-    if len(curve.epochs) < FEWEST_EPOCHS or peak + 2 >= len(curve.epochs):
-        return False
-    _, high = _changes(curve, np.array([(peak, peak + 1), (peak, peak + 2)]), alpha)
-    drop = curve.values[peak] - curve.values[peak + 1 : peak + 3].max()
-    return bool((high < -NUMERICAL_ERROR).all() and drop > JITTERS * training_jitter(curve.values, peak))
-
-
-def training_jitter(values: Floats, peak: int) -> float:
-    """Return the spread of independent jitter around a smooth curve, from second differences but that at a peak.
-
-    Their median keeps the other bends of a curve out; where it bends everywhere, the spread comes out too large.
+def crossed_fall(inputs: Sequence[Curve], labels: Sequence[Curve]) -> Fall:
+    """Measure on each seed the fall whose epochs are chosen on the others.
 
     Args:
-        values: `(epochs,)`, at least 4.
-        peak: position.
-
-    Source: Gasser, Sroka & Jennen-Steinmetz (1986), Biometrika 73, 625, with a median for the mean square.
+        inputs: I(X;T) of at least two seeds, at the same epochs.
+        labels: I(T;Y) likewise.
     """
-    bends = np.abs(np.diff(values, n=2))
-    others = np.delete(bends, peak - 1) if 0 < peak < len(values) - 1 else bends
-    # 1, -2, 1: six times the variance of one value; 1.4826 medians are the spread of a normal variable
-    return 1.4826 * float(np.median(others)) / math.sqrt(6)
+    inputs, labels = ([smoothed(curve) for curve in own] for own in (inputs, labels))
+    falls, ranges = [], []
+    for seed, curve in enumerate(inputs):
+        others, known = (_mean_of_others(own, seed) for own in (inputs, labels))
+        first, last = largest_fall(others)
+        gives_way = known[first] - known[last] > max(MATERIAL * float(np.ptp(known)), NUMERICAL_ERROR)
+        # a fall of 0 if nothing falls, or if I(T;Y) falls too
+        weights = {} if first == last or gives_way else {first: 1.0, last: -1.0}
+        falls.append(contrast(curve, weights))
+        ranges.append(float(np.ptp(others)))
+    return Fall(paired(falls), np.array(ranges))
 
 
-def _changes(curve: Curve, spans: NDArray[np.int_], alpha: float) -> tuple[Floats, Floats]:
-    """Return the ends of intervals of how much a curve rises over each span, `(spans,)`."""
-    first, last = spans.T
-    return t_ends(curve.values[last] - curve.values[first], curve.groups[last] - curve.groups[first], alpha)
+def smoothed(curve: Curve) -> Curve:
+    """Replace each value by the mean of it and its neighbours; of two values at the ends."""
+    number = len(curve.epochs)
+    near = np.abs(np.subtract.outer(np.arange(number), np.arange(number))) <= 1
+    weights = near / near.sum(axis=1, keepdims=True)
+    return replace(curve, values=weights @ curve.values, groups=weights @ curve.groups)
 
 
-def _falls(values: Floats) -> list[tuple[int, int]]:
-    """Return (first, last) position of every longest stretch of values that fall from each to the next."""
-    stretches: list[tuple[int, int]] = []
-    for position in np.flatnonzero(np.diff(values) < 0).tolist():
-        if stretches and stretches[-1][1] == position:
-            stretches[-1] = (stretches[-1][0], position + 1)
+def _mean_of_others(curves: Sequence[Curve], seed: int) -> Floats:
+    mean: Floats = np.mean([curve.values for number, curve in enumerate(curves) if number != seed], axis=0)
+    return mean
+
+
+def largest_fall(values: Floats) -> tuple[int, int]:
+    """Return the positions between which a curve falls most, the first before the last; equal if it never falls."""
+    peaks = np.maximum.accumulate(values)
+    last = int(np.argmax(peaks - values))
+    return int(np.argmax(values[: last + 1])), last
+
+
+def pooled(falls: Sequence[Fall]) -> Evidence:
+    """Return the falls of several curves as a share of their ranges together, for each seed."""
+    ranges = np.maximum(np.sum([one.ranges for one in falls], axis=0), NUMERICAL_ERROR)
+    values = np.sum([one.falls.values for one in falls], axis=0) / ranges
+    sizes = {one.falls.groups.shape[1] for one in falls}
+    groups = np.sum([one.falls.groups for one in falls], axis=0) if len(sizes) == 1 else np.empty((len(values), 0))
+    return Paired(values=values, groups=groups / ranges[:, None]).evidence()
+
+
+def hardly_falls(evidence: Evidence) -> Judge:
+    """Support a fall that is certainly below `SMALL`, and contradict one that is certainly above `MATERIAL`."""
+    open_border = SMALL if evidence.value < SMALL else MATERIAL
+    between = SMALL <= evidence.value <= MATERIAL
+
+    def judge(alpha: float) -> Judgement:
+        interval = evidence.interval(alpha)
+        how_many = "" if between else needed(evidence.less(open_border))
+        if interval.high < SMALL:
+            verdict, place = SUPPORTED, f"the fall is below {SMALL:.1%} of the range"
+        elif interval.low > MATERIAL:
+            verdict, place = CONTRADICTED, f"the fall is above {MATERIAL:.0%} of the range"
         else:
-            stretches.append((position, position + 1))
-    return stretches
+            verdict = UNDECIDED
+            place = f"the fall is neither certainly below {SMALL:.1%} of the range nor above {MATERIAL:.0%}{how_many}"
+        return Judgement(verdict, interval.low, interval.high, f"{place}; {basis_of(evidence, interval)}")
+
+    return judge
 
 
-def _counted(like: Statement, found: Sequence[_Both]) -> Statement:
-    """Judge one layer of one training: no episode in any seed."""
-
-    def judge(counts: Sequence[Count]) -> Judgement:
-        certain = sum(one.certain for one in counts)
-        # a curve that cannot be judged may have at least one
-        possible = sum(max(one.possible, bool(own.unjudged)) for one, own in zip(counts, found, strict=True))
-        verdict = CONTRADICTED if certain else UNDECIDED if possible else SUPPORTED
-        return Judgement(verdict, certain, possible, f"{_REASONS[verdict]}; interval: certain to possible episodes")
-
-    return _judged(like, found, judge)
-
-
-_REASONS = {
-    CONTRADICTED: "I(X;T) falls by more than its jitter while I(T;Y) stays the same",
-    UNDECIDED: "an episode is possible within errors and jitter, or in curves that cannot be judged",
-    SUPPORTED: "no episode is possible within the errors",
-}
-
-
-def _share(like: Statement, found: Sequence[_Both]) -> Statement:
-    """Judge all curves together."""
-
-    def judge(counts: Sequence[Count]) -> Judgement:
-        both = list(zip(counts, found, strict=True))
-        low = sum(one.certain > 0 for one in counts) / len(found)
-        high = sum(one.possible > 0 or bool(own.unjudged) for one, own in both) / len(found)
-        verdict = CONTRADICTED if low > RARE else SUPPORTED if high <= RARE else UNDECIDED
-        words = {CONTRADICTED: "more", SUPPORTED: "no more", UNDECIDED: "possibly more"}[verdict]
-        interval = "from the share of curves with certain episodes to that with possible ones or not judged"
-        return Judgement(verdict, low, high, f"{words} than {RARE:.0%}; interval: {interval}")
-
-    return _judged(like, found, judge)
-
-
-def _judged(like: Statement, found: Sequence[_Both], judge_counts: Callable[[Sequence[Count]], Judgement]) -> Statement:
-    if not found:
-        return like
-
-    def counts(alpha: float) -> list[Count]:
-        return [compression_episodes(one.inputs, one.labels, alpha / len(found)) for one in found]
-
-    # a certain episode counts, whether or not the rest of the curve can be judged
-    why = Counter(own.unjudged for one, own in zip(counts(LEVEL), found, strict=True) if not one.certain)
-    hiding = {reason: number for reason, number in why.items() if reason}
-    judged = len(found) - sum(hiding.values())
-    others = ", ".join(f"{number} {reason}" for reason, number in hiding.items())
+def _mean(like: Statement, layers: Sequence[_Layer], where: str) -> Statement:
+    like = replace(
+        like,
+        statement=f"I(X;T) does not fall while I(T;Y) stays ({where})",
+        statistic="mean fall, as a share of the range of the curves",
+    )
+    falls = {one.name: one.fall for one in layers if one.fall is not None}
+    if not falls:
+        return _unjudged(like, layers)
+    evidence = pooled(list(falls.values()))
     return replace(
         like,
-        judge=lambda alpha: judge_counts(counts(alpha)),
-        value=judge_counts(counts(LEVEL)).low if judged else None,
-        seeds=len({one.seed for one in found}),
-        numbers=(Number("curves", float(len(found))), Number("curves that could be judged", float(judged))),
-        scope=f"{judged} of {len(found)} curves could be judged" + (f", the others not: {others}" if others else ""),
+        value=evidence.value,
+        seeds=len(evidence.values),
+        numbers=tuple(Number(name, pooled([one]).value) for name, one in falls.items()),
+        judge=hardly_falls(evidence),
+        scope="; ".join(filter(None, (_judged(layers), like.scope))),
     )
+
+
+def _share(like: Statement, layers: Sequence[_Layer], where: str) -> Statement:
+    like = replace(
+        like,
+        statement=f"at most {RARE:.0%} of all curves show compression ({where})",
+        statistic="share of curves that certainly fall",
+    )
+    falls = [one.fall for one in layers if one.fall is not None]
+    if not falls:
+        return _unjudged(like, layers)
+
+    def judge(alpha: float) -> Judgement:
+        certain = sum(pooled([one]).interval(alpha / len(falls)).low > MATERIAL for one in falls)
+        low, high = certain / len(layers), (certain + len(layers) - len(falls)) / len(layers)
+        verdict = CONTRADICTED if low > RARE else SUPPORTED if high <= RARE else UNDECIDED
+        words = {CONTRADICTED: "more", SUPPORTED: "no more", UNDECIDED: "possibly more"}[verdict]
+        interval = "from the share of curves that certainly fall to that of these and of the curves not judged"
+        return Judgement(verdict, low, high, f"{words} than {RARE:.0%}; interval: {interval}")
+
+    return replace(
+        like,
+        judge=judge,
+        value=judge(LEVEL).low,
+        seeds=falls[0].falls.values.size,
+        numbers=(Number("curves", float(len(layers))), Number("curves that could be judged", float(len(falls)))),
+        scope="; ".join(filter(None, (_judged(layers), like.scope))),
+    )
+
+
+def _single(like: Statement, one: _Layer) -> Statement:
+    like = replace(like, statistic="fall, as a share of the range of the curve")
+    if one.fall is None:
+        return _unjudged(like, [one])
+    evidence = pooled([one.fall])
+    return replace(like, value=evidence.value, seeds=len(evidence.values), judge=hardly_falls(evidence))
+
+
+def _unjudged(like: Statement, layers: Sequence[_Layer]) -> Statement:
+    """Say why no curve can be judged."""
+    reasons = list(dict.fromkeys(one.unjudged for one in layers))
+    if not reasons:
+        return like
+    if reasons == ["of one seed"]:
+        return replace(like, judge=undecidable(NEEDS_SEEDS), seeds=1)
+    return replace(like, judge=undecidable(f"no curve could be judged: {', '.join(reasons)}"))
+
+
+def _judged(layers: Sequence[_Layer]) -> str:
+    why = Counter(one.unjudged for one in layers if one.unjudged)
+    others = ", ".join(f"{number} {reason}" for reason, number in why.items())
+    judged = len(layers) - sum(why.values())
+    return f"{judged} of {len(layers)} curves could be judged" + (f", the others not: {others}" if others else "")

@@ -1,20 +1,20 @@
-"""Claim 3, second half: the estimates do not always fall with depth.
+"""Claim 3b: the estimates do not always fall with depth.
 
-A depth-order reversal is a layer with more information than the one before it, at the last epoch, by more than the
-paired error and the numerical error of the estimators (`NUMERICAL_ERROR`). Noise is added to each layer separately, so
-the noisy layers form no Markov chain and a reversal violates no inequality. One certain reversal supports the claim. It
-is contradicted if no reversal is possible within the errors.
-
-Errors are those of the choice of examples, at the level divided by the number of comparisons. Saturated and null-like
-values are not compared. All seeds are counted together.
+A depth-order reversal is a layer with more I(X;T) than the one before it, at the last epoch. Noise is added to each
+layer separately, so the noisy layers form no Markov chain and a reversal violates no inequality. One certain reversal
+supports the claim: its interval, over examples and seeds and at the level divided by the number of comparisons, lies
+above the numerical error of the estimators (`NUMERICAL_ERROR`). It must do so at relative noise and at every share of
+the range (`noise_range`), because the order of two layers can depend on the noise. The claim is contradicted if every
+layer certainly has less than the one before it, at all these noises. Saturated and null-like values are not compared.
 """
 
 from dataclasses import replace
 from typing import NamedTuple
 
 from infoplane.estimators.nulls import NUMERICAL_ERROR
+from infoplane.findings.claim import Claim
 from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Series
-from infoplane.findings.evidence import LEVEL, Evidence
+from infoplane.findings.evidence import LEVEL
 from infoplane.findings.finding import (
     ALL_CURVES,
     CONTRADICTED,
@@ -26,22 +26,35 @@ from infoplane.findings.finding import (
     undecidable,
 )
 from infoplane.findings.layers import contrast, difference, paired
+from infoplane.findings.noise_range import OverNoise, Profiles, over_noise
 from infoplane.records.tables import ADVERSARIAL_TRAINING, INPUT_INFORMATION, NORMAL_TRAINING, ORIGINAL
+
+NOT_ALWAYS_FALLING = Claim(
+    number="3b",
+    name="order of depth",
+    text="The estimates do not always fall with depth.",
+    trainings=(NORMAL_TRAINING, ADVERSARIAL_TRAINING),
+    statements=lambda at_hand: reversal_statements(at_hand.curves, at_hand.adversarial, profiles=at_hand.profiles),
+)
 
 
 class _Rise(NamedTuple):
-    seed: int
     name: str
-    evidence: Evidence
+    epoch: int
+    seeds: int
+    difference: OverNoise
 
 
-def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING) -> list[Statement]:
+def reversal_statements(
+    curves: Curves, adversarial: str = ADVERSARIAL_TRAINING, *, profiles: Profiles
+) -> list[Statement]:
     """Count reversals by every estimator in every training; I(X;T) by the primary one decides."""
     statements = []
     for quantity in QUANTITIES:
         for estimator in curves.estimators(quantity):
             found = {
-                training: _rises(curves, training, estimator, quantity) for training in (NORMAL_TRAINING, adversarial)
+                training: _rises(curves, profiles, training, estimator, quantity)
+                for training in (NORMAL_TRAINING, adversarial)
             }
             like = Statement(
                 statement=f"{quantity} does not always fall from layer to layer",
@@ -61,19 +74,21 @@ def reversal_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINING)
     return statements
 
 
-def _rises(curves: Curves, training: str, estimator: str, quantity: str) -> list[_Rise]:
+def _rises(curves: Curves, profiles: Profiles, training: str, estimator: str, quantity: str) -> list[_Rise]:
     """Return how much more each layer has than the one before it, where neither is saturated or null-like."""
     rises = []
     for before, layer in zip(curves.layers[:-1], curves.layers[1:], strict=True):
-        wanted = [Series(training, ORIGINAL, one, estimator, quantity) for one in (before, layer)]
+        wanted = [Series(training, ORIGINAL, one, estimator, quantity) for one in (layer, before)]
         finished = curves.finished(*wanted)
-        if finished is None:
+        if finished is None or not all(_speaks(curve) for own in finished.curves for curve in own):
             continue
-        for seed, shallow, deep in zip(finished.seeds, *finished.curves, strict=True):
-            if _speaks(shallow) and _speaks(deep):
-                rise = difference(contrast(deep, {-1: 1.0}), contrast(shallow, {-1: 1.0}))
-                name = f"{layer[1]} - {before[1]}, {training}, seed {seed}"
-                rises.append(_Rise(seed, name, paired([rise]).evidence()))
+        own = [
+            difference(contrast(deep, {-1: 1.0}), contrast(shallow, {-1: 1.0}))
+            for deep, shallow in zip(*finished.curves, strict=True)
+        ]
+        by_share = over_noise(profiles, finished) if estimator == PRIMARY[INPUT_INFORMATION] else None
+        name = f"{layer[1]} - {before[1]}, {training}"
+        rises.append(_Rise(name, finished.epoch, len(finished.seeds), OverNoise(paired(own), by_share)))
     return rises
 
 
@@ -86,19 +101,39 @@ def _counted(like: Statement, rises: list[_Rise]) -> Statement:
         return like
 
     def judge(alpha: float) -> Judgement:
-        intervals = [one.evidence.interval(alpha / len(rises)) for one in rises]
-        certain = sum(one.low > NUMERICAL_ERROR for one in intervals)
-        possible = sum(one.high > -NUMERICAL_ERROR for one in intervals)
+        level = alpha / len(rises)
+        verdicts = [one.difference.judge(above=True)(level).verdict for one in rises]
+        certain = verdicts.count(SUPPORTED)
+        possible = len(rises) - verdicts.count(CONTRADICTED)
         verdict = SUPPORTED if certain else UNDECIDED if possible else CONTRADICTED
-        return Judgement(verdict, certain, possible, f"{_REASONS[verdict]}; interval: certain to possible reversals")
+        reason = _REASONS[verdict]
+        if verdict == UNDECIDED and any(_at_relative_noise(one, level) for one in rises):
+            reason = "depends on the noise: a reversal is certain at relative noise, not at every noise"
+        return Judgement(verdict, certain, possible, f"{reason}; interval: certain to possible reversals")
 
+    epoch = max(one.epoch for one in rises)
     return replace(
         like,
         judge=judge,
         value=judge(LEVEL).low,
-        seeds=len({one.seed for one in rises}),
-        numbers=tuple(Number(one.name, one.evidence.value, "nats") for one in rises),
+        seeds=max(one.seeds for one in rises),
+        numbers=tuple(number for one in rises for number in _numbers(one)),
+        scope=f"at epoch {epoch}",
     )
+
+
+def _at_relative_noise(rise: _Rise, alpha: float) -> bool:
+    return rise.difference.main.evidence().interval(alpha).low > NUMERICAL_ERROR
+
+
+def _numbers(rise: _Rise) -> list[Number]:
+    """Return the rise at relative noise, and its lowest and highest value over the noise range."""
+    over = sorted(number.value for number in rise.difference.numbers())
+    ends = {"lowest": over[0], "highest": over[-1]} if over else {}
+    return [
+        Number(rise.name, rise.difference.value, "nats"),
+        *(Number(f"{end} over the noise range", value, "nats") for end, value in ends.items()),
+    ]
 
 
 _REASONS = {

@@ -1,10 +1,19 @@
 """Claim 5: adversarial examples carry texture of other classes, so that strong saturation can raise accuracy on them.
 
-The claim has two parts. First, the accuracy of normal training on adversarial examples, saturated less unsaturated:
-that it *can* rise is supported by any level, and contradicted only if it falls at every one. Second, what decoders
-trained on clean examples read about the wrong class, the one that the network predicts for a misclassified adversarial
-example, in the last but one of the probed layers of normal training: texture of a class is what its clean examples
-show. If they read nothing the part is undecided, because a lower bound at 0 does not exclude information.
+The claim has three parts, and all need several seeds.
+
+1. Saturation can raise the accuracy of normal training on adversarial examples. At some level the accuracy must be
+   higher than without saturation, and it must change by more than the accuracy on the controls, original and randomly
+   perturbed examples, does at that level. It must also be above chance: whatever destroys an image moves accuracy
+   towards chance, and from below chance that is a rise. The part is contradicted only if accuracy falls at every level.
+2. Misclassified adversarial examples carry more information about the wrong class than misclassified originals.
+3. They carry more of it than misclassified examples under a random perturbation of the same size.
+
+Parts 2 and 3 compare what decoders trained on clean examples read about the wrong class, the one that the network
+predicts, in the last but one of the probed layers of normal training: texture of a class is what its clean examples
+show. Any misclassified example looks like the wrong class in some way, without any attack. So the information in the
+two controls is subtracted. If no more is read the part is undecided, because a lower bound does not exclude
+information. A control that has too few misclassified examples to be measured leaves its part undecided.
 
 Neither the last layer nor refitted decoders can decide. The examples are those that the network misclassifies, and the
 wrong class is the largest of its own logits. A decoder that is refitted to the logits reads that choice back, from
@@ -13,28 +22,33 @@ made from. A decoder trained on clean examples never saw these examples and depe
 of clean examples. The other decoders and layers are shown beside the deciding one.
 
 Records of accuracy have no groups of examples: two levels then count as independent samples, which overstates the error
-of the gain.
+of the gain. Chance is the share of the largest class, where predictions are recorded, and at least exp(-H(Y)).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from infoplane.distortions import distortion_named
 from infoplane.estimators.nulls import NUMERICAL_ERROR
-from infoplane.findings.accuracies import ACCURACY, SATURATION, accuracy_error
+from infoplane.findings.accuracies import ACCURACY, SATURATION, accuracy_error, chance_of_accuracy, largest_class
 from infoplane.findings.claim import Claim
 from infoplane.findings.curves import group_matrix, rows_to_judge
-from infoplane.findings.evidence import normal_evidence
+from infoplane.findings.evidence import Evidence, Floats, normal_evidence
 from infoplane.findings.finding import (
     CONTRADICTED,
+    SUPPORTED,
     UNDECIDED,
     Judge,
     Judgement,
     Number,
     Statement,
     against,
+    all_of,
+    needed,
     undecidable,
 )
 from infoplane.findings.layers import difference, paired
@@ -43,33 +57,35 @@ from infoplane.records.tables import (
     DECODED_TRANSFER,
     MISTAKEN_INFORMATION,
     NORMAL_TRAINING,
+    ORIGINAL,
+    RANDOM,
     TRUE_INFORMATION,
 )
 
 TEXTURE_OF_OTHERS = Claim(
-    number=5,
+    number="5",
     name="texture of others",
     text="Adversarial examples carry texture of other classes: strong saturation can raise normal training's accuracy.",
     trainings=(NORMAL_TRAINING,),
+    needs_several_seeds=True,
     statements=lambda at_hand: texture_statements(at_hand.measurements, at_hand.performance),
 )
 
 
+CONTROLS = {ORIGINAL: "misclassified originals", RANDOM: "misclassified randomly perturbed examples"}
+
+
 def texture_statements(measurements: pl.DataFrame, performance: pl.DataFrame) -> list[Statement]:
     """Return the gain at every level of saturation, and the information about the wrong class in every layer."""
-    rows = rows_to_judge(measurements).filter(
-        pl.col("examples") == ADVERSARIAL, pl.col("training") == NORMAL_TRAINING, pl.col("split") == "test"
-    )
-    return [*_gains(performance), *_mistaken(rows), *_contrasts(rows)]
+    of_network = (pl.col("training") == NORMAL_TRAINING) & (pl.col("split") == "test")
+    rows, performance = rows_to_judge(measurements).filter(of_network), performance.filter(of_network)
+    attacked = rows.filter(pl.col("examples") == ADVERSARIAL)
+    chance = max(chance_of_accuracy(measurements), largest_class(performance))
+    return [*_gains(performance, chance), *_beyond_controls(rows), *_mistaken(attacked), *_contrasts(attacked)]
 
 
-def _gains(performance: pl.DataFrame) -> list[Statement]:
-    rows = performance.filter(
-        pl.col("distortion") == SATURATION,
-        pl.col("examples") == ADVERSARIAL,
-        pl.col("training") == NORMAL_TRAINING,
-        pl.col("split") == "test",
-    )
+def _gains(performance: pl.DataFrame, chance: float) -> list[Statement]:
+    rows = performance.filter(pl.col("distortion") == SATURATION)
     like = Statement(
         statement="saturation raises the accuracy of normal training on adversarial examples",
         statistic="accuracy, saturated - unsaturated",
@@ -77,29 +93,98 @@ def _gains(performance: pl.DataFrame) -> list[Statement]:
         part="accuracy under saturation",
         judge=undecidable("missing: no records of saturated adversarial examples"),
     )
-    plain = rows.filter(pl.col("level") == distortion_named(SATURATION).identity).sort("seed")
-    statements = []
+    found = []
     for level in rows.filter(pl.col("level") > distortion_named(SATURATION).identity)["level"].unique().sort():
-        both = plain.join(rows.filter(pl.col("level") == level), on="seed", suffix="_saturated").sort("seed")
-        if both.is_empty():
-            continue
-        before, after = both["accuracy"].to_numpy(), both["accuracy_saturated"].to_numpy()
-        errors = [
-            accuracy_error(share, both[name].cast(pl.Float64).to_numpy())
-            for share, name in ((before, "n"), (after, "n_saturated"))
-        ]
-        evidence = normal_evidence(after - before, np.hypot(*errors))
-        statements.append(
-            replace(
-                like,
-                statement=f"{like.statement}, level {level:g}",
-                value=evidence.value,
-                seeds=len(both),
-                numbers=(Number("unsaturated", float(before.mean())), Number("saturated", float(after.mean()))),
-                judge=against(evidence, above=True),
-            )
+        changes = {examples: _change(rows, examples, level) for examples in (ADVERSARIAL, ORIGINAL, RANDOM)}
+        gain = changes.pop(ADVERSARIAL)
+        if gain is not None:
+            found.append(_gain(replace(like, statement=f"{like.statement}, level {level:g}"), gain, changes, chance))
+    return found or [like]
+
+
+class _Change(NamedTuple):
+    """Accuracies of each seed with their errors, `(seeds,)`, without and with saturation."""
+
+    seeds: list[int]
+    before: Floats
+    after: Floats
+    errors: Floats  # (2, seeds)
+
+    def evidence(self) -> Evidence:
+        return normal_evidence(self.after - self.before, np.hypot(*self.errors))
+
+
+def _change(rows: pl.DataFrame, examples: str, level: float) -> _Change | None:
+    own = rows.filter(pl.col("examples") == examples)
+    plain, saturated = (own.filter(pl.col("level") == one) for one in (distortion_named(SATURATION).identity, level))
+    both = plain.join(saturated, on="seed", suffix="_after").sort("seed")
+    if both.is_empty():
+        return None
+    accuracies = [both[name].to_numpy() for name in ("accuracy", "accuracy_after")]
+    sizes = [both[name].cast(pl.Float64).to_numpy() for name in ("n", "n_after")]
+    errors = np.stack([accuracy_error(*one) for one in zip(accuracies, sizes, strict=True)])
+    return _Change(both["seed"].to_list(), accuracies[0], accuracies[1], errors)
+
+
+def _gain(like: Statement, gain: _Change, controls: Mapping[str, _Change | None], chance: float) -> Statement:
+    above_chance = normal_evidence(gain.after - chance, gain.errors[1])
+    judges = [
+        against(gain.evidence(), above=True),
+        _above_zero(above_chance, f"not certainly above chance, {chance:.1%}"),
+    ]
+    numbers = [Number("unsaturated", float(gain.before.mean())), Number("saturated", float(gain.after.mean()))]
+    numbers.append(Number("chance", chance))
+    for examples, control in controls.items():
+        if control is not None and control.seeds == gain.seeds:
+            own = control.evidence()
+            numbers.append(Number(f"gain on {examples} examples", own.value))
+            errors = np.sqrt((gain.errors**2).sum(axis=0) + (control.errors**2).sum(axis=0))
+            more = normal_evidence(gain.evidence().values - own.values, errors)
+            judges.append(_above_zero(more, f"not certainly more than on {examples} examples"))
+    if chance <= 0:
+        judges = [undecidable("missing: accuracy by chance is not known, neither H(Y) nor predictions are recorded")]
+    return replace(
+        like, value=gain.evidence().value, seeds=len(gain.seeds), numbers=tuple(numbers), judge=all_of(judges)
+    )
+
+
+def _above_zero(evidence: Evidence, otherwise: str) -> Judge:
+    """Judge whether a condition is above 0, with a reason of its own where that is not certain."""
+    judge_against = against(evidence, above=True)
+
+    def judge(alpha: float) -> Judgement:
+        found = judge_against(alpha)
+        if found.verdict == SUPPORTED:
+            return found
+        return found._replace(reason=otherwise + (needed(evidence) if found.verdict == UNDECIDED else ""))
+
+    return judge
+
+
+def _beyond_controls(rows: pl.DataFrame) -> list[Statement]:
+    """Compare the information about the wrong class in attacked examples with that in each control."""
+    layers = rows.select("layer_index", "layer").unique().sort("layer_index")["layer"]
+    deciding = str(layers[-2]) if len(layers) > 1 else ""  # the last is the classifier's own choice
+    rows = rows.filter(pl.col("quantity") == MISTAKEN_INFORMATION)
+    attacked = _undistorted(rows.filter(pl.col("examples") == ADVERSARIAL))
+    statements = []
+    for examples, name in CONTROLS.items():
+        like = Statement(
+            statement=f"misclassified adversarial examples carry more of the wrong class than {name} (normal training)",
+            statistic=f"information about the wrong class, adversarial - {examples} examples",
+            estimator=DECODED_TRANSFER,
+            quantity=MISTAKEN_INFORMATION,
+            layer="last but one",
+            unit="nats",
+            judge=undecidable(f"missing: too few {name}, or no decoder of the wrong class before the last layer"),
         )
-    return statements or [like]
+        control = _undistorted(rows.filter(pl.col("examples") == examples))
+        found = _differences(like, attacked, control, (ADVERSARIAL, examples), above=True)
+        part = f"wrong class beyond {examples} examples"
+        by_place = {(one.layer, one.estimator): one for one in found}
+        one = by_place.pop((deciding, DECODED_TRANSFER), like)
+        statements += [replace(one, part=part, judge=_only_support(one.judge)), *by_place.values()]
+    return statements
 
 
 def _undistorted(rows: pl.DataFrame) -> pl.DataFrame:
@@ -117,29 +202,17 @@ def _undistorted(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mistaken(rows: pl.DataFrame) -> list[Statement]:
-    layers = rows["layer_index"].unique().sort()
-    deciding = layers[-2] if len(layers) > 1 else None  # the last is the classifier's own choice
+    """Return the information about the wrong class itself, without a control, which decides nothing."""
     rows = _undistorted(rows.filter(pl.col("quantity") == MISTAKEN_INFORMATION))
     like = Statement(
         statement="layers encode the wrong class that adversarial examples are misclassified as (normal training)",
         statistic="information about the wrong class",
-        estimator=DECODED_TRANSFER,
         quantity=MISTAKEN_INFORMATION,
-        layer="last but one",
         unit="nats",
-        part="information about the wrong class",
-        judge=undecidable("missing: no layer before the last, or no decoder of the wrong class in it"),
+        judge=undecidable("missing"),
     )
-    decided, others = [], []
-    for (index, layer, estimator), own in rows.sort("seed").group_by(
-        "layer_index", "layer", "estimator", maintain_order=True
-    ):
-        one = _of_layer(replace(like, layer=layer, estimator=estimator), own)
-        if index == deciding and estimator == DECODED_TRANSFER:
-            decided.append(one)
-        else:
-            others.append(replace(one, part=""))
-    return [*(decided or [like]), *others]
+    layers = rows.sort("seed").group_by("layer_index", "layer", "estimator", maintain_order=True)
+    return [_of_layer(replace(like, layer=layer, estimator=estimator), own) for (_, layer, estimator), own in layers]
 
 
 def _of_layer(like: Statement, own: pl.DataFrame) -> Statement:
@@ -157,7 +230,7 @@ def _of_layer(like: Statement, own: pl.DataFrame) -> Statement:
         value=evidence.value,
         seeds=len(own),
         numbers=tuple(numbers),
-        judge=_only_support(against(evidence, above=True, margin=NUMERICAL_ERROR)),
+        judge=against(evidence, above=True, margin=NUMERICAL_ERROR),
     )
 
 
@@ -232,7 +305,7 @@ def _only_support(judge: Judge) -> Judge:
         if found.verdict == CONTRADICTED:
             return found._replace(
                 verdict=UNDECIDED,
-                reason="the decoder reads nothing, and a lower bound at 0 does not exclude information",
+                reason="no more is read than in the control, and a lower bound does not exclude information",
             )
         return found
 

@@ -43,7 +43,7 @@ DIRECTIONS: Mapping[tuple[str, str], Direction] = {
 }
 
 GEOMETRY = Claim(
-    number=6,
+    number="6",
     name="geometry",
     text="The estimates are functions of the geometry of the layer's outputs.",
     trainings=(),

@@ -101,18 +101,22 @@ class Curves(dict[tuple[int, Series], Curve]):
         epochs = common_epochs([self[seed, one] for seed in seeds for one in wanted])
         begun = {seed for seed, series in self if series in wanted}
         return Finished(
+            series=wanted,
             curves=[[self[seed, one].at(epochs) for seed in seeds] for one in wanted],
             seeds=seeds,
             left_out=sorted(begun - set(seeds)),
+            lasts=[max(self[seed, one].epochs[-1] for seed in seeds) for one in wanted],
         )
 
 
 class Finished(NamedTuple):
     """Curves of several series, one for each seed that came as far as any, at the epochs that all of them have."""
 
+    series: tuple[Series, ...]
     curves: list[list[Curve]]
     seeds: list[int]
     left_out: list[int]  # seeds that did not come as far
+    lasts: list[int]  # last measured epoch of each series, in any of these seeds
 
     @property
     def epoch(self) -> int:

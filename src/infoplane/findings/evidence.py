@@ -11,6 +11,7 @@ from scipy.special import ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 LEVEL = 0.05  # intervals hold 95 %
+MOST_SEEDS = 100  # nobody trains more
 
 
 class Interval(NamedTuple):
@@ -54,6 +55,33 @@ class Evidence:
         basis: Literal["examples", "seeds"] = "seeds" if 2 * half >= high - low else "examples"
         value = self.value
         return Interval(value - math.hypot(value - low, half), value + math.hypot(high - value, half), basis)
+
+    def less(self, border: float) -> "Evidence":
+        """Return the statistic minus a constant."""
+
+        def over_examples(alpha: float) -> tuple[float, float]:
+            low, high = self.over_examples(alpha)
+            return low - border, high - border
+
+        return Evidence(values=self.values - border, over_examples=over_examples)
+
+    def seeds_needed(self, margin: float = 0.0) -> int | None:
+        """Return how many seeds of this mean and spread would have a 95 % interval beyond `margin`, away from 0.
+
+        None for a single seed, which has no spread, and if more than `MOST_SEEDS` would be needed: then more examples
+        are needed, or there is no difference.
+        """
+        seeds, value = len(self.values), self.value
+        if seeds < 2:
+            return None
+        low, high = self.over_examples(LEVEL)
+        over_examples = value - low if value > 0 else high - value
+        spread = float(self.values.std(ddof=1))
+        for number in range(2, MOST_SEEDS + 1):
+            half = t_quantile(LEVEL, number - 1) * spread / math.sqrt(number)
+            if math.hypot(over_examples, half) < abs(value) - margin:
+                return number
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Findings: statistics about a claim, each with a 95 % interval and a verdict of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from infoplane.findings.evidence import LEVEL, Evidence, Interval
+from infoplane.findings.evidence import LEVEL, MOST_SEEDS, Evidence, Interval
 from infoplane.records.short_repr import with_short_repr
 from infoplane.text import with_field_help
 
@@ -38,7 +38,7 @@ class Number(NamedTuple):
 class Finding:
     """One statistic about a claim, with its verdict. Information is in nats."""
 
-    claim: int
+    claim: str  # its number
     part: str  # of the claim, where the finding is primary; otherwise ""
     statement: str  # what is true if the claim holds
     statistic: str
@@ -84,7 +84,7 @@ class Statement:
     part: str = ""
     scope: str = ""  # which part of the records it rests on, if not all of them
 
-    def finding(self, claim: int) -> Finding:
+    def finding(self, claim: str) -> Finding:
         """Return the finding about a claim, with its 95 % interval."""
         verdict, low, high, reason = noted(self.judge, self.scope)(LEVEL)
         facts = {name: value for name, value in vars(self).items() if name not in ("judge", "scope")}
@@ -104,11 +104,18 @@ def against(evidence: Evidence, *, above: bool, margin: float = 0.0) -> Judge:
         interval = evidence.interval(alpha)
         side = (interval.low > margin) - (interval.high < -margin)
         verdict = UNDECIDED if side == 0 else SUPPORTED if (side > 0) == above else CONTRADICTED
-        return Judgement(
-            verdict, interval.low, interval.high, f"{_place(interval, margin)}; {basis_of(evidence, interval)}"
-        )
+        place = _place(interval, margin) + (needed(evidence, margin) if verdict == UNDECIDED else "")
+        return Judgement(verdict, interval.low, interval.high, f"{place}; {basis_of(evidence, interval)}")
 
     return judge
+
+
+def needed(evidence: Evidence, margin: float = 0.0) -> str:
+    """Say how many seeds of this mean and spread would decide; nothing for one seed."""
+    if len(evidence.values) < 2:
+        return ""
+    number = evidence.seeds_needed(margin)
+    return f", {number} such seeds would decide" if number else f", and {MOST_SEEDS} such seeds would not decide"
 
 
 def _place(interval: Interval, margin: float) -> str:
@@ -130,6 +137,22 @@ def noted(judge: Judge, note: str) -> Judge:
         return found._replace(reason=f"{found.reason}; {note}") if note else found
 
     return judge_with_note
+
+
+def all_of(judges: Sequence[Judge]) -> Judge:
+    """Support what every judge supports, and contradict what the first contradicts; the interval is that of the first.
+
+    An intersection-union test: each judge may use the whole level.
+    """
+
+    def judge(alpha: float) -> Judgement:
+        found = [one(alpha) for one in judges]
+        if found[0].verdict == CONTRADICTED:
+            return found[0]
+        short = next((one for one in found if one.verdict != SUPPORTED), found[0])
+        return found[0]._replace(verdict=SUPPORTED if short.verdict == SUPPORTED else UNDECIDED, reason=short.reason)
+
+    return judge
 
 
 def undecidable(reason: str) -> Judge:

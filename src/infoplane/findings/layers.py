@@ -53,6 +53,7 @@ def mean_statement(
     mean: Callable[[Sequence[T]], T],
     value: Callable[[T], float],
     judge: Callable[[T], Judge],
+    numbers: Callable[[T], tuple[Number, ...]] = lambda _: (),
 ) -> Statement:
     """Return the primary statement: the mean over layers with a result, which have the same seeds.
 
@@ -63,6 +64,7 @@ def mean_statement(
         mean: of several results.
         value: of a result.
         judge: from a result to its judge.
+        numbers: of the mean, that are shown beside those of the layers.
     """
     seeds = max((one.seeds for one in found.values() if one.result is not None), default=0)
     usable = {layer: one for layer, one in found.items() if one.result is not None and one.seeds == seeds}
@@ -80,7 +82,10 @@ def mean_statement(
         part=part,
         value=value(pooled),
         seeds=seeds,
-        numbers=tuple(Number(layer, one.value, like.unit) for layer, one in usable.items() if one.value is not None),
+        numbers=(
+            *(Number(layer, one.value, like.unit) for layer, one in usable.items() if one.value is not None),
+            *numbers(pooled),
+        ),
         judge=noted(judge(pooled), f"left out: {left_out}" if left_out else ""),
         scope=f"rests on {len(usable)} of {len(found)} layers: {', '.join(usable)}" if left_out else "",
     )

@@ -42,13 +42,15 @@ class ClaimVerdict(NamedTuple):
         statement: the claim as a sentence.
         verdict: "supported", "contradicted" or "undecided".
         reason: why the verdict is what it is.
+        rests_on: the parts of the claim that decide it; of an undecided claim, the parts that leave it undecided.
     """
 
-    claim: int
+    claim: str
     name: str
     statement: str
     verdict: Verdict
     reason: str
+    rests_on: tuple[str, ...] = ()
 
 
 def claim_verdict(claim: Claim, statements: Sequence[Statement]) -> ClaimVerdict:
@@ -73,7 +75,7 @@ def claim_verdict(claim: Claim, statements: Sequence[Statement]) -> ClaimVerdict
         reasons += [f"{names}: {scope}" for scope, names in scopes.items() if scope]
         if any(one.seeds == 1 for name in decisive for one in parts[name]):
             reasons.append("one seed: the verdict is about these networks, not about others trained the same way")
-    return ClaimVerdict(claim.number, claim.name, claim.text, verdict, "; ".join(reasons))
+    return ClaimVerdict(claim.number, claim.name, claim.text, verdict, "; ".join(reasons), tuple(decisive))
 
 
 def _scope(statements: Sequence[Statement]) -> str:

@@ -66,8 +66,9 @@ def _shown(value: Any) -> str:
         return f"{{{len(value)} entries}}" if value else "{}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         plain = all(isinstance(one, str | int | float) for one in value)
-        if plain and len(value) <= _LONGEST_LIST:
-            return f"[{', '.join(_shown(one) for one in value)}]"
+        listed = f"[{', '.join(_shown(one) for one in value)}]" if plain and len(value) <= _LONGEST_LIST else ""
+        if listed and len(listed) <= _LONGEST:
+            return listed
         kinds = " or ".join(sorted({type(one).__name__ for one in value}))
         return f"[{len(value)} of {kinds}]" if value else "[]"
     text = f"{value:.4g}" if isinstance(value, float) else " ".join(repr(value).split())

@@ -28,7 +28,7 @@ def findings_table(found: Findings) -> Table:
     table = Table(
         title="\nThe study's claims, tested", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
         show_edge=False, pad_edge=False, caption_justify="left",
-        caption="value [95 % interval] of one part of the claim that its verdict rests on;\n"
+        caption="value [95 % interval] of a part that decides, or why nothing is decided;\n"
         "the claims in words, and all parts: findings in report.html, findings.json",
     )  # fmt: skip
     table.add_column("claim", no_wrap=True)
@@ -40,16 +40,29 @@ def findings_table(found: Findings) -> Table:
     return table
 
 
+def _deciding(claim: ClaimVerdict, found: Findings) -> Finding | None:
+    """Return a finding with a number and with the verdict of the claim, of a part that decides it; None without one."""
+    parts = [one for one in found.about(claim.claim) if one.part and one.part in claim.rests_on]
+    alike = [one for one in parts if one.verdict == claim.verdict]
+    return next((one for one in alike if one.value is not None and math.isfinite(one.value)), None)
+
+
 def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
-    """Return one number that decides the verdict, or why there is none."""
-    parts = [one for one in found.about(claim.claim) if one.part]
-    measured = [one for one in parts if one.value is not None and math.isfinite(one.value)]
-    if not measured:
+    """Return the number that decides the verdict, and the reason if it is undecided; the reason alone without one."""
+    one = _deciding(claim, found)
+    if one is None:
         return _why(claim, found)
-    one = min(measured, key=lambda one: (one.verdict != claim.verdict, one.part not in claim.reason))
+    reason = f": {one.reason.partition(';')[0]}" if claim.verdict == UNDECIDED else ""
+    return f"{_with_interval(one)} {_name(one)}{reason}"
+
+
+def _with_interval(one: Finding) -> str:
     low, high = (_number(end, one.unit, bare=True) for end in (one.low, one.high))
-    name = one.part if one.statistic in one.part else f"{one.part}: {one.statistic}"
-    return f"{_number(one.value, one.unit)} [{low}, {high}] {name}"
+    return f"{_number(one.value, one.unit)} [{low}, {high}]"
+
+
+def _name(one: Finding) -> str:
+    return one.part if one.statistic in one.part else f"{one.part}: {one.statistic}"
 
 
 def _why(claim: ClaimVerdict, found: Findings) -> str:
@@ -97,13 +110,14 @@ def findings_html(found: Findings) -> str:
     """Return the verdicts, the findings that decide them, and the other findings folded away, as HTML in bits."""
     verdicts = "".join(
         f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
-        f'<td class="words">{escape(one.statement)}</td><td class="words">{_with_code(_why(one, found))}</td></tr>'
+        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(_number_of(one, found))}</td>'
+        f'<td class="words">{_with_code(_why(one, found))}</td></tr>'
         for one in found.claims
     )
     parts = [
         _table(
             "Claims of the study",
-            ("Claim", "Verdict", "In words", "Why"),
+            ("Claim", "Verdict", "In words", "Number that decides", "Why"),
             verdicts,
         )
     ]
@@ -118,6 +132,11 @@ def findings_html(found: Findings) -> str:
             tables = _counts(one.claim, others) + _findings(caption, shown)
             parts.append(f'<details class="more"><summary>{name}</summary>{tables}</details>')
     return "".join(parts)
+
+
+def _number_of(claim: ClaimVerdict, found: Findings) -> str:
+    one = _deciding(claim, found)
+    return "-" if one is None else f"{_with_interval(one)} {_name(one)}"
 
 
 _SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the other estimators only means and counts
@@ -142,7 +161,7 @@ def _measured_as(finding: Finding) -> str:
     return "; ".join(filter(None, (finding.statistic, _estimator(finding))))
 
 
-def _counts(claim: int, findings: Sequence[Finding]) -> str:
+def _counts(claim: str, findings: Sequence[Finding]) -> str:
     """Return how often each verdict occurs, per statistic and estimator, over layers, trainings and examples."""
     counted: dict[tuple[str, str, str], Counter[str]] = {}
     for one in findings:

@@ -12,7 +12,7 @@ import polars as pl
 from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
-from infoplane.findings import Findings, find
+from infoplane.findings import Findings, find, plan_of
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
 from infoplane.report.figure import DrawnFigure, Section, paths_of
@@ -44,7 +44,8 @@ def run_findings(run: RunFolder) -> Findings:
     Raises:
         UserError: damaged records.
     """
-    return find(run.measurements(), run.performance(), _sweeps(run))
+    plan = plan_of(run.read_config()["settings"])
+    return find(run.measurements(), run.performance(), _sweeps(run), plan=plan)
 
 
 def write_report(run: RunFolder, found: Findings | None = None, output: Path | None = None) -> Path:
@@ -127,7 +128,7 @@ def report_html(
         for section in get_args(Section)
     }
     distortion = distortion_section(measurements, performance, shown["distortion"])
-    findings = findings or find(measurements, performance)  # seeds of distorted examples too
+    findings = findings or find(measurements, performance, plan=plan_of(settings))  # seeds of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
     rows = in_bits(measurements)
     subject = subject_of(config, str(config.get("study") or "run"))

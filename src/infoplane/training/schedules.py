@@ -2,14 +2,12 @@
 
 import math
 
-from infoplane.config import TrainingConfig
-
-PEAK = 0.4  # rise of a one-cycle schedule, as a share of all epochs
+from infoplane.config import ONE_CYCLE_PEAK, TrainingConfig
 
 
 def warmup_epochs(settings: TrainingConfig) -> float:
     """Return the number of epochs until the learning rate first reaches its highest value."""
-    return PEAK * settings.epochs if settings.schedule == "one-cycle" else settings.warmup_epochs
+    return ONE_CYCLE_PEAK * settings.epochs if settings.schedule == "one-cycle" else settings.warmup_epochs
 
 
 def learning_rate(settings: TrainingConfig, progress: float, *, update: float = 0.0) -> float:
@@ -34,4 +32,4 @@ def learning_rate(settings: TrainingConfig, progress: float, *, update: float = 
         case "cosine":
             return warmup * peak * (1 + math.cos(math.pi * min(share, 1.0))) / 2
         case "one-cycle":
-            return peak * max(0.0, min(share / PEAK, (1 - share) / (1 - PEAK)))
+            return peak * max(0.0, min(share / ONE_CYCLE_PEAK, (1 - share) / (1 - ONE_CYCLE_PEAK)))
