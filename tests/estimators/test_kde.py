@@ -272,7 +272,7 @@ def test_nulls_of_the_same_pass_equal_the_general_way(features):
             generator=torch.Generator().manual_seed(9),
         )
         assert getattr(information, name).null.values == pytest.approx(slow.values, abs=2e-4)
-        assert getattr(information, name).null.quantile95 == pytest.approx(slow.quantile95, abs=1e-5)
+        assert getattr(information, name).null.quantile95 == pytest.approx(slow.quantile95, abs=2e-4)
         assert getattr(information, name).null.mean == pytest.approx(slow.mean, abs=1e-5)
 
 
@@ -285,7 +285,7 @@ def test_many_permutations_pass_in_several_products(monkeypatch):
         return kde_information(points, labels, noise_variance=0.1, permutations=9, generator=seeded).label_upper.null
 
     at_once = null()
-    monkeypatch.setattr("infoplane.estimators.kernel_sums.PRODUCT_COLUMNS", 15)  # two permutations at a time
+    monkeypatch.setattr("infoplane.estimators.permuted_sums.PRODUCT_COLUMNS", 15)  # two permutations at a time
     assert null().values == pytest.approx(at_once.values, abs=1e-6)
 
 
