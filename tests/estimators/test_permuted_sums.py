@@ -32,6 +32,7 @@ KERNELS = {
     "three neighbours": (lambda: neighbours(3, 0.7), 1e-3),
     "seven neighbours": (lambda: neighbours(7, 0.123), 1e-3),
     "tight clusters": (lambda: neighbours(99, 0.999), 1e-3),
+    "few rows": (lambda: neighbours(9, 0.3) * (torch.arange(SAMPLES) % 60 < 20)[:, None], 1e-3),
     "small": (lambda: 1e-3 * torch.rand(SAMPLES, SAMPLES, generator=seeded()), 1e-5),
     "of all sizes": (lambda: torch.exp(-20 * torch.rand(SAMPLES, SAMPLES, generator=seeded())), 1e-4),
 }

@@ -8,6 +8,7 @@ from torch import Tensor
 PRODUCT_COLUMNS = 4096  # one-hot columns per product, so that many permutations of many classes fit memory
 INDICATOR_BYTES = 64 * 2**20  # one-hot columns of all samples that are kept between blocks
 NEGLIGIBLE = 1e-6  # of a sample's own kernel: sums below it, of one block, are left out
+MOST_ROWS = 0.7  # of a block: with more, all rows take less time than a choice of them
 
 
 class PermutedSums:
@@ -45,20 +46,25 @@ class PermutedSums:
         """
         itself = int(columns.start <= rows.start < columns.stop)
         number = columns.stop - columns.start - itself
-        kinds = [kind for kind, one in enumerate(sums) if one.max().item() - itself > NEGLIGIBLE]
+        rest = [one - itself for one in sums]
+        kinds = [kind for kind, one in enumerate(rest) if one.max().item() > NEGLIGIBLE]
         if not (kinds and number and self._labels.shape[1]):
             return
         for part in _chunks(self._labels.shape[1], self._classes):
             own, indicators = self._labels[rows, part, None], self._columns(columns, part)
             members = self._members(columns, part).gather(1, self._labels[rows, part].T).T - itself
             for kind in kinds:
-                mean = (sums[kind] - itself)[:, None] / number
-                differences = (kernels[kind] - mean).to(self._type)
+                some = (rest[kind] > NEGLIGIBLE).nonzero().squeeze(1)
+                chosen = some if len(some) < MOST_ROWS * len(own) else slice(None)
+                mean = rest[kind][chosen, None] / number
+                differences = (kernels[kind][chosen] - mean).to(self._type)
                 if itself:
-                    differences.diagonal(rows.start - columns.start).zero_()
+                    places = torch.arange(rows.start, rows.stop, device=mean.device)[chosen] - columns.start
+                    differences.scatter_(1, places[:, None], 0.0)
                 rounding = differences.sum(dim=1, keepdim=True, dtype=torch.float) / number
-                found = (differences @ indicators).view(len(own), -1, self._classes).gather(2, own).squeeze(2)
-                self.others[kind, rows, part] += found + members * (mean - rounding)
+                by_class = (differences @ indicators).view(len(mean), -1, self._classes)
+                found = by_class.gather(2, own[chosen]).squeeze(2) + members[chosen] * (mean - rounding)
+                self.others[kind, rows, part][chosen] += found
 
     def of_own_class(self) -> Tensor:
         """Return the sums over the own class, `(kinds, samples, permutations)`."""

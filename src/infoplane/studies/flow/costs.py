@@ -94,9 +94,10 @@ def _input_gradient(model: nn.Module, pixels: torch.Tensor) -> None:
 def estimate_line(config: FlowConfig, costs: Costs) -> str:
     """Say how long measuring and training will take."""
     number = len(config.methods) * config.seeds
+    trainings = "1 training" if number == 1 else f"{number} trainings"
     ordinary, thorough = (in_words(seconds) for seconds in costs.measuring)
     return (
-        f"estimate: measuring {len(config.measured_epochs())} epochs of {number} trainings takes about "
+        f"estimate: measuring {len(config.measured_epochs())} epochs of {trainings} takes about "
         f"{in_words(number * costs.measuring_all(config))} ({ordinary} each, {thorough} with decoders and the Monte "
         f"Carlo estimate), training about {in_words(number * costs.training)}"
     )
@@ -140,22 +141,22 @@ def with_chosen_epochs(
 ) -> FlowConfig:
     """Say how long the study will take; with a budget, choose the measured epochs and write them to the run.
 
-    A run that has results keeps its epochs. With few examples a study is short, and nothing is said.
+    A run that has results keeps its epochs, and nothing is timed. With few examples a study is short, and nothing is
+    said.
     """
-    if len(images.measured) < FEW and config.measurement.budget is None:
+    budget = config.measurement.budget
+    if run is not None and run.exists() and run.has_results():
+        return config if budget is None else with_epochs_of_run(config, run) or config
+    if len(images.measured) < FEW and budget is None:
         return config
     progress.doing("estimating the time of measuring")
     costs = probed_costs(config, images, choices)
-    if config.measurement.budget is not None:
-        kept = None if run is None else with_epochs_of_run(config, run)
-        if kept is not None:
-            config = kept
-        else:
-            config, line = within_budget(config, costs)
-            progress.say(line)
-            if run is not None and run.exists():
-                content = run.read_config()
-                run.write_config(content["study"], config.model_dump(mode="json"), content["environment"])
+    if budget is not None:
+        config, line = within_budget(config, costs)
+        progress.say(line)
+        if run is not None and run.exists():
+            content = run.read_config()
+            run.write_config(content["study"], config.model_dump(mode="json"), content["environment"])
     progress.say(estimate_line(config, costs))
     return config
 
