@@ -23,8 +23,11 @@ class Attacks(NamedTuple):
         return "; ".join(said)
 
     def judged_only(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows of original examples and of the judged attack, which are called `ADVERSARIAL` then."""
-        kept = table.filter(pl.col("examples").is_in([ORIGINAL, self.judged]))
+        """Return the rows of the judged attack, called `ADVERSARIAL` then, and of its controls.
+
+        The controls are original and randomly perturbed examples.
+        """
+        kept = table.filter(pl.col("examples").is_in([ORIGINAL, RANDOM, self.judged]))
         return kept.with_columns(examples=pl.col("examples").replace(self.judged, ADVERSARIAL))
 
 
@@ -36,7 +39,7 @@ def chosen_attack(measurements: pl.DataFrame, performance: pl.DataFrame) -> Atta
         performance: columns of `records.PERFORMANCE_SCHEMA`.
     """
     columns = (table["examples"].unique(maintain_order=True) for table in (measurements, performance))
-    others = list(dict.fromkeys(name for column in columns for name in column))
-    others = [name for name in others if name not in (ORIGINAL, RANDOM)]
+    names = dict.fromkeys(name for column in columns for name in column)
+    others = [name for name in names if name not in (ORIGINAL, RANDOM)]
     judged = others[0] if others and ADVERSARIAL not in others else ADVERSARIAL
     return Attacks(judged, tuple(name for name in others if name != judged))
