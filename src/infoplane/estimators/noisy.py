@@ -34,8 +34,8 @@ ALLOWED = 2.0  # differences between all samples and half of them by which the i
 class NoisyEstimate(Estimate):
     """A Monte Carlo estimate, whose interval also allows for the bias that two halves of the samples show.
 
-    The bias falls at most as 1 / N, and slower near the ceiling. So it is between one and about two differences of the
-    value from all samples and that from half of them. The interval is longer by two, on the side of the bias.
+    The bias falls as 1 / N, and slower near the ceiling. So it is one difference of the value from all samples and that
+    from half of them, or up to about two. The interval is longer by two, on the side of the bias.
     """
 
     missing: float = 0.0  # nats that all samples give more than half of them
@@ -43,12 +43,14 @@ class NoisyEstimate(Estimate):
     @property
     def low(self) -> float | None:
         """Lower end of the 95 % interval, also for the bias that the halves show."""
-        return None if super().low is None else super().low + min(0.0, ALLOWED * self.missing)
+        low = super().low
+        return None if low is None else low + min(0.0, ALLOWED * self.missing)
 
     @property
     def high(self) -> float | None:
         """Upper end of the 95 % interval, likewise."""
-        return None if super().high is None else super().high + max(0.0, ALLOWED * self.missing)
+        high = super().high
+        return None if high is None else high + max(0.0, ALLOWED * self.missing)
 
 
 @with_short_repr

@@ -14,12 +14,13 @@ SCHEMA_VERSION = 3  # of a run's records and checkpoints: raised when older runs
 
 ORIGINAL = "original"  # examples as they are
 ADVERSARIAL = "adversarial"  # examples under the attack of the settings; those of other attacks have the attack's name
-ALL_SPLITS = "all"  # split of an I(X;T) that test and training images give together
-RANDOM = "random"  # examples under a random perturbation of the attack's size: the control for what an attack does
-PIXELS = "pixels"  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
-PIXELS_INDEX = -1  # their layer index
+RANDOM = "random"  # examples under a uniformly random perturbation of the attack's size
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
+
+ALL_SPLITS = "all"  # split of an I(X;T) that test and training images give together
+PIXELS = "pixels"  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
+PIXELS_INDEX = -1  # their layer index
 
 LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # kinds of numbers: a proved bound of the quantity, or neither
 
