@@ -85,7 +85,8 @@ def learning_curve(
     check_at_least(doublings, 1, name="the number of samples, with four for each class: doublings of the sizes")
     parts = stratified_parts(classes, 2**doublings, generator, groups)
     codelength = int((parts < 1).sum()) * math.log(len(names))
-    sizes, points = [], []
+    sizes: list[int] = []
+    points: list[HeldOutInformation] = []
     for doubling in range(doublings):
         rows, rest = (chosen.nonzero().squeeze(1) for chosen in (parts < 2**doubling, parts >= 2**doubling))
         fitted = fit_rows(activations, rows, classes, names, decoder=decoder, generator=generator, groups=groups)
