@@ -38,7 +38,8 @@ def leading_directions(points: Tensor, number: int, generator: torch.Generator) 
     for _ in range(3):
         basis = torch.linalg.qr(points.T @ (points @ basis)).Q
     variances, within = torch.linalg.eigh((points @ basis).T @ (points @ basis))
-    return basis @ within[:, variances.argsort(descending=True)[:number]]
+    leading: Tensor = basis @ within[:, variances.argsort(descending=True)[:number]]
+    return leading
 
 
 def products(activations: Tensor, labels: Tensor, log_prior: Tensor, generator: torch.Generator) -> Iterator[Candidate]:
