@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
-from infoplane.records.tables import INPUT_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.runs.folder import RunFolder
 from infoplane.studies import STUDY, FlowRecords
 from infoplane.studies.flow.information_flow import information_flow
@@ -110,7 +110,8 @@ def test_estimators_that_cost_more_are_taken_at_the_thorough_epochs(small_flow, 
     always = information_flow(changed(small_flow, measurement={"thorough_epochs": 12}, methods=("normal",)))
     found = always.measurements.filter(costly)
     assert set(found["epoch"]) == {0, 1, 2}
-    assert set(found.filter(pl.col("estimator") == "decoded").select("epoch", "permutations").rows()) == {
+    decoded = found.filter(estimator="decoded", quantity=LABEL_INFORMATION)
+    assert set(decoded.select("epoch", "permutations").rows()) == {
         (0, None),
         (1, None),
         (2, 1),

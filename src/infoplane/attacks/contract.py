@@ -13,8 +13,11 @@ from infoplane.attacks.protocol import Attack
 from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
 _ROUNDING = 1e-6  # tolerance for float32 rounding at the radius of a ball; relative for radii above 1
-_LINF, _L2 = ("linf", "inf", "l_inf"), ("l2", "l_2", "2", "2.0")  # how attacks write the norm of their ball
-_ORDERS: dict[str, Norm] = dict.fromkeys(_LINF, "linf") | dict.fromkeys(_L2, "l2")
+_WRITTEN: tuple[tuple[Norm, tuple[str, ...]], ...] = (  # how attacks write the norm of their ball
+    ("linf", ("linf", "inf", "l_inf")),
+    ("l2", ("l2", "l_2", "2", "2.0")),
+)
+_ORDERS = {written: norm for norm, forms in _WRITTEN for written in forms}
 
 
 def apply_attack(

@@ -85,7 +85,8 @@ def learning_curve(
     check_at_least(doublings, 1, name="the number of samples, with four for each class: doublings of the sizes")
     parts = stratified_parts(classes, 2**doublings, generator, groups)
     codelength = int((parts < 1).sum()) * math.log(len(names))
-    sizes, points = [], []
+    sizes: list[int] = []
+    points: list[HeldOutInformation] = []
     fits = [Fit(classes, parts < 2**doubling, generator) for doubling in range(doublings)]
     decoders = fit_together(activations, fits, names, decoder=decoder, groups=groups)
     for doubling, (fit, fitted) in enumerate(zip(fits, decoders, strict=True)):

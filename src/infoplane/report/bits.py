@@ -119,7 +119,7 @@ def resolution_text(rows: pl.DataFrame) -> str:
     own = last_epoch(rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION))
     if own.is_empty():
         return ""
-    examples, unresolved = own["samples"].max(), own.filter(~pl.col("resolved"))
+    examples, unresolved = own["samples"].to_numpy().max(), own.filter(~pl.col("resolved"))
     if unresolved.is_empty():
         return f"{examples} examples resolve every layer"
     names = ", ".join(name for _, name in layers_of(unresolved, pixels=True))

@@ -23,7 +23,7 @@ _LEGEND = {
     "above. A correct bound can be far from the true value",
     "n": "number of replicates",
     "flag": "number of replicates above 0.95 of the ceiling of the estimator, which had too few samples or labels. For "
-    "noisy, replicates that it marks as undersampled count too",
+    "noisy and decoders, replicates that they mark as undersampled count too",
     "null": "number of replicates that do not exceed the 95 % quantile of permuted labels. They are no evidence of "
     "information about the labels",
     "s": "median processor time in seconds for one fit on one thread",

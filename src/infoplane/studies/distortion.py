@@ -311,7 +311,8 @@ def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor])
         ValueError: a layer's outputs are not finite.
     """
     settings, seed = network.config.measurement, network.config.data.seed
-    found, copies = {}, distinct_images(versions[ORIGINAL])
+    copies = distinct_images(versions[ORIGINAL])
+    found = {}
     with evaluation_mode(network.model), torch.autocast(network.images.device.type, enabled=False):
         recorded_names(network.model, versions.values(), network.layers)
         passes = [layer_activations(network.model, images, network.layers) for images in versions.values()]
