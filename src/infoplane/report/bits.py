@@ -117,7 +117,8 @@ def resolution_text(rows: pl.DataFrame) -> str:
     Args:
         rows: as `in_bits` returns them.
     """
-    own = last_epoch(rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION))
+    relative = rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION)
+    own = last_epoch(relative.filter(pl.col("at_most_bits").is_not_null()))
     if own.is_empty():
         return ""
     examples, unresolved = own["samples"].max(), own.filter(~pl.col("resolved"))
