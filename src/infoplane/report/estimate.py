@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.records.tables import CLASS_ENTROPY, FIXED_NOISE, RELATIVE_NOISE
+from infoplane.records.tables import CLASS_ENTROPY, FIXED_NOISE, INPUT_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits
 from infoplane.report.labels import SAT, SWEPT, UNDERSAMPLED, estimator_label, estimator_order
 from infoplane.report.summary import in_terminal, show_number
@@ -26,14 +26,13 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption="at most: a proved bound of I(X;T) at this noise, from the covariance of the layer. "
-        f"sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what "
+        caption=f"sat: {SAT}. †: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what "
         "permuted labels reach (95 % quantile).",
         caption_justify="left",
     )
     for name in ("quantity", "estimator", "kind"):
         table.add_column(name)
-    for name in ("value", "ceiling", "at most", "null"):
+    for name in ("value", "ceiling", "null"):
         table.add_column(name, justify="right")
     for row in sorted(rows.to_dicts(), key=_order):
         shown = show_number(row)
@@ -46,7 +45,6 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             row["kind"],
             in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
-            shown.at_most or "-",
             f"{'≤ ' if shown.null_like else ''}{shown.null}" if shown.null else "-",
         )
     return table
@@ -57,7 +55,9 @@ def _facts(rows: pl.DataFrame) -> str:
     first = rows.filter(pl.col("class_index").is_null()).row(0, named=True)
     facts = [f"{first['samples']:,} samples", f"{first['features']:,} features"]
     for mode, name in ((FIXED_NOISE, "noise variance"), (RELATIVE_NOISE, "relative")):
-        facts += [f"{name} {one:.3g}" for one in rows.filter(noise_mode=mode)["noise_variance"].unique()]
+        bounds = rows.filter(noise_mode=mode, quantity=INPUT_INFORMATION).select("noise_variance", "at_most_bits")
+        for variance, bound in bounds.unique().rows():
+            facts.append(f"{name} {variance:.3g}" + ("" if bound is None else f" (I(X;T) at most {bound:.2f})"))
     facts += [f"bin width {width:g}" for width in rows["bin_width"].drop_nulls().unique()]
     return ", ".join(facts) + "; in bits"
 
