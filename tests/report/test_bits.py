@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, Measurement, measurement_table
-from infoplane.report.bits import in_bits, last_epoch, plane_points, relative_noise_text
+from infoplane.report.bits import in_bits, last_epoch, plane_points, relative_noise_text, resolution_text
 
 ROW = Measurement(
     study="flow",
@@ -171,3 +171,23 @@ def test_each_training_has_its_own_last_epoch():
     rows = [replace(ROW, epoch=epoch) for epoch in (0, 3)] + [replace(ROW, training="adversarial", epoch=1)]
     kept = last_epoch(in_bits(measurement_table(rows)))
     assert sorted(kept.select("training", "epoch").rows()) == [("adversarial", 1), ("normal", 3)]
+
+
+def test_layers_that_the_examples_resolve_are_named():
+    ceiling = math.log(1000)
+    row = replace(
+        ROW, estimator="kde-kl", quantity=INPUT_INFORMATION, noise_mode="relative", samples=1000, ceiling_nats=ceiling
+    )
+
+    def said(*bounds):
+        rows = [
+            replace(row, layer=f"fc{index}", layer_index=index, gaussian_ceiling_nats=bound)
+            for index, bound in enumerate(bounds)
+        ]
+        return resolution_text(in_bits(measurement_table(rows)))
+
+    assert said(ceiling - 4.1, ceiling - 5) == "1000 examples resolve every layer"
+    assert said(ceiling - 3.9, ceiling - 5) == (
+        "1000 examples may not resolve fc0: there I(X;T) can come within 4 nats of log N"
+    )
+    assert said(None, None) == ""

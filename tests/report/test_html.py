@@ -157,14 +157,14 @@ def test_the_sweep_is_left_to_its_figure(full_run):
 def test_geometry_is_given_at_the_last_epoch(full_page):
     rows = cells(full_page, "Normal training, seed 3, epoch 10: geometry of layers")
     # unit variance 0.05 2^4 11 = 8.8, norm 8 sqrt(8.8), index 0.1 + 0.32
-    assert rows[-2] == ["fc3", "original", "64", "23.7", "8.8", "0.42", "-"]
-    assert rows[-1] == ["fc3", "adversarial", "64", "27.1", "11.4", "0.39", "0.4"]
+    assert rows[-2] == ["fc3", "original", "64", "23.7", "8.8", "0.42", "7", "-"]
+    assert rows[-1] == ["fc3", "adversarial", "64", "27.1", "11.4", "0.39", "7", "0.4"]
 
 
 def test_layers_without_variance_have_no_clustering_to_show(full_run):
     geometry = full_run.geometry().with_columns(class_clustering_index=pl.lit(math.nan))
     text = report_html({}, full_run.measurements(), geometry, full_run.performance(), [])
-    assert cells(text, "Normal training, seed 3, epoch 10: geometry of layers")[-2][-2:] == ["-", "-"]
+    assert cells(text, "Normal training, seed 3, epoch 10: geometry of layers")[-2][-3:] == ["-", "7", "-"]
 
 
 def test_noise_levels_are_those_of_fixed_and_relative_noise(full_page):

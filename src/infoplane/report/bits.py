@@ -5,6 +5,7 @@ import math
 import polars as pl
 
 from infoplane import distortions
+from infoplane.estimators import resolved_noise_share
 from infoplane.records.standing import RESOLVED_NATS, with_standing
 from infoplane.records.tables import (
     DECODED,
@@ -23,6 +24,7 @@ from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFER
 
 # Numbers are printed with two decimals: smaller clipping is not visible.
 RESOLUTION_BITS = 0.005
+_SAME = 1e-9  # largest difference of two shares that are equal but for rounding
 
 POINT_KEYS = ("seed", "training", "examples", "epoch", "layer_index", "layer", "estimator")
 _SHOWN = (
@@ -102,8 +104,9 @@ def relative_noise_text(rows: pl.DataFrame) -> str:
     found = rows.filter(pl.col("noise_mode") == RELATIVE_NOISE)
     if found.is_empty():
         return "not measured"
-    shares = found["noise_ratio"] / found["features"]
-    if shares.max() - shares.min() < 1e-9:  # type: ignore[operator]
+    shares = (found["noise_ratio"] / found["features"]).to_list()
+    is_default = math.isclose(shares[0], resolved_noise_share(found["samples"][0]))
+    if max(shares) - min(shares) < _SAME and (is_default or found["noise_ratio"].n_unique() > 1):
         return f"1/{1 / shares[0]:.1f} of the layer's total variance"
     ratios = sorted({f"{ratio:.4g}" for ratio in found["noise_ratio"]}, key=float)
     span = ratios[0] if len(ratios) == 1 else f"{ratios[0]} to {ratios[-1]}"
@@ -116,7 +119,8 @@ def resolution_text(rows: pl.DataFrame) -> str:
     Args:
         rows: as `in_bits` returns them.
     """
-    own = last_epoch(rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION))
+    relative = rows.filter(noise_mode=RELATIVE_NOISE, quantity=INPUT_INFORMATION)
+    own = last_epoch(relative.filter(pl.col("at_most_bits").is_not_null()))
     if own.is_empty():
         return ""
     examples, unresolved = own["samples"].to_numpy().max(), own.filter(~pl.col("resolved"))

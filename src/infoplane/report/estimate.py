@@ -13,6 +13,7 @@ from infoplane.records.tables import (
     ESTIMATE,
     FEWER_INFORMATION,
     FIXED_NOISE,
+    INPUT_INFORMATION,
     LABEL_INFORMATION,
     MIXTURE,
     RELATIVE_NOISE,
@@ -34,8 +35,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        caption="at most: a proved bound of I(X;T) at this noise, from the covariance of the layer. "
-        "lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
+        caption="lower, upper: a proved bound; mixture: of the measured samples with their noise, not of the "
         f"distribution that they are from. n: examples that decoders are fitted on. sat: {SAT}. lin: {LINEAR_ZERO}. "
         f"†: undersampled, {UNDERSAMPLED}. ≤ before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). ~ before a null: permuted labels give more than half of the value on average. "
@@ -44,7 +44,7 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
     )
     for name in ("quantity", "estimator", "kind"):
         table.add_column(name)
-    for name in ("value", "ceiling", "at most", "null", "above null"):
+    for name in ("value", "ceiling", "null", "above null"):
         table.add_column(name, justify="right")
     for row in sorted(rows.to_dicts(), key=_order):
         shown = show_number(row)
@@ -59,7 +59,6 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
             row["kind"] + (", mixture" if row["distribution"] == MIXTURE and row["kind"] != ESTIMATE else ""),
             in_terminal(shown.value),
             "-" if row["ceiling_bits"] is None else f"{row['ceiling_bits']:.2f}",
-            shown.at_most or "-",
             f"{shown.null_sign} {shown.null}".strip() if shown.null else "-",
             shown.excess or "-",
         )
@@ -74,7 +73,9 @@ def _facts(rows: pl.DataFrame) -> str:
         samples += f" ({first['copies']:,} are copies of others, and share folds and permutations with them)"
     facts = [samples, f"{first['features']:,} features"]
     for mode, name in ((FIXED_NOISE, "noise variance"), (RELATIVE_NOISE, "relative")):
-        facts += [f"{name} {one:.3g}" for one in rows.filter(noise_mode=mode)["noise_variance"].unique()]
+        bounds = rows.filter(noise_mode=mode, quantity=INPUT_INFORMATION).select("noise_variance", "at_most_bits")
+        for variance, bound in bounds.unique().rows():
+            facts.append(f"{name} {variance:.3g}" + ("" if bound is None else f" (I(X;T) at most {bound:.2f})"))
     facts += [f"bin width {width:g}" for width in rows["bin_width"].drop_nulls().unique()]
     return ", ".join(facts) + "; in bits"
 

@@ -205,7 +205,8 @@ def _noise(rows: pl.DataFrame) -> str:
     if variances:
         parts.append(f"noise variance {_span(variances)}")
     if RELATIVE_NOISE in rows["noise_mode"]:
-        parts.append(f"relative noise {relative_noise_text(rows)} ({resolution_text(rows)})")
+        resolution = resolution_text(rows)
+        parts.append(f"relative noise {relative_noise_text(rows)}" + (f" ({resolution})" if resolution else ""))
     if widths:
         parts.append(f"bin width {_span(widths)}")
     return f" (here: {', '.join(parts)})" if parts else ""

@@ -81,8 +81,8 @@ def information_html(measurements: pl.DataFrame) -> str:
             state = "" if first else " open"
             tables.append(f"<details{state}><summary>{escape(name)}</summary>{''.join(found.values())}</details>")
     note = (
-        f'<p class="note"><em>sat</em>: {SAT}. <em>linear</em>: {LINEAR_ZERO}. <em>undersampled</em>: {UNDERSAMPLED}. '
-        "<em>at most</em>: a proved upper bound of I(X;T) at this noise, from the covariance of the layer. "
+        '<p class="note"><em>at most</em>: a proved upper bound of I(X;T) at this noise, from the covariance of the '
+        f"layer. <em>sat</em>: {SAT}. <em>linear</em>: {LINEAR_ZERO}. <em>undersampled</em>: {UNDERSAMPLED}. "
         "<em>≤</em> before a null: the value does not exceed what permuted labels "
         "reach (95 % quantile). <em>~</em> before a null: permuted labels give more than half of the value on average. "
         "Values are raw: an estimate below 0 is shown as it is. Decoded values are lower "
