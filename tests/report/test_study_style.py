@@ -107,6 +107,12 @@ def test_the_page_shows_ours_beside_the_study_and_names_what_is_missing(run, tmp
     assert {"figure-4-normal-s3.png", "figure-5-s3.png", "information-flow-normal-s3.png"} <= kinds
 
 
-def test_the_command_prints_the_page(run, tmp_path, capsys):
-    assert main(["report", str(run.path), "--style", "study", "--output", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "study-style" / "study.html")
+@pytest.mark.parametrize(
+    ("style", "printed"), [("study", ["report.html", "study.html"]), ("infoplane", ["report.html"])]
+)
+def test_the_command_prints_the_pages_that_it_makes(style, printed, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("infoplane.report.html.write_report", lambda run, found, output: output / "report.html")
+    monkeypatch.setattr("infoplane.report.study_export.write_study_style", lambda run, output: output / "study.html")
+    assert main(["report", str(run.path), "--style", style, "--output", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[-len(printed) :]
+    assert lines == [str(tmp_path / name) for name in printed]
