@@ -13,8 +13,9 @@ from infoplane.attacks.protocol import Attack
 from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
 _ROUNDING = 1e-6  # tolerance for float32 rounding at the radius of a ball; relative for radii above 1
-_LINF, _L2 = ("linf", "inf", "l_inf"), ("l2", "l_2", "2", "2.0")  # how attacks write the norm of their ball
-_ORDERS: dict[str, Norm] = dict.fromkeys(_LINF, "linf") | dict.fromkeys(_L2, "l2")
+# How attacks write the norm of their ball.
+_LINF: dict[str, Norm] = dict.fromkeys(("linf", "inf", "l_inf"), "linf")
+_ORDERS: dict[str, Norm] = {**_LINF, "l2": "l2", "l_2": "l2", "2": "l2", "2.0": "l2"}
 
 
 def apply_attack(

@@ -73,8 +73,8 @@ def ksg_information(
     # The noise has a seed of its own. From a generator seeded like the data's, it could repeat the data's draws.
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device).item()
     noise = torch.Generator(device=generator.device).manual_seed(int(seed))
-    own = [_margins(_jittered(units, noise), margins) for units in (x, y)]
-    return _estimate(*own, neighbours, _digamma, generator if error else None, KSG)
+    own_x, own_y = (_margins(_jittered(units, noise), margins) for units in (x, y))
+    return _estimate(own_x, own_y, neighbours, _digamma, generator if error else None, KSG)
 
 
 def mixed_ksg_information(
@@ -118,8 +118,8 @@ def mixed_ksg_information(
     Source: Gao, Kannan, Oh & Viswanath (NeurIPS 2017), arXiv:1709.06212, Algorithm 1; the error as above.
     """
     _check(x, y, neighbours)
-    own = [_margins(standardised(units), margins) for units in (x, y)]
-    return _estimate(*own, neighbours, math.log, generator if error else None, "mixed-ksg")
+    own_x, own_y = (_margins(standardised(units), margins) for units in (x, y))
+    return _estimate(own_x, own_y, neighbours, math.log, generator if error else None, "mixed-ksg")
 
 
 def standardised(points: Tensor) -> Tensor:

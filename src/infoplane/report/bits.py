@@ -121,7 +121,7 @@ def resolution_text(rows: pl.DataFrame) -> str:
     own = last_epoch(relative.filter(pl.col("at_most_bits").is_not_null()))
     if own.is_empty():
         return ""
-    examples, unresolved = own["samples"].max(), own.filter(~pl.col("resolved"))
+    examples, unresolved = max(own["samples"].to_list()), own.filter(~pl.col("resolved"))
     if unresolved.is_empty():
         return f"{examples} examples resolve every layer"
     names = ", ".join(name for _, name in layers_of(unresolved, pixels=True))

@@ -40,7 +40,7 @@ def baselines_html(measurements: pl.DataFrame) -> str:
         )
         inputs = more.filter(pl.col("seed") == seed, pl.col("training") == training)
         if len(inputs):
-            heads += f'<th scope="col">{INPUT_INFORMATION} from {inputs["samples"].max():,} inputs</th>'
+            heads += f'<th scope="col">{INPUT_INFORMATION} from {max(inputs["samples"].to_list()):,} inputs</th>'
         lines = []
         for _, layer in layers_of(own, pixels=True):
             cells = ""

@@ -6,6 +6,7 @@ points. Figure 7: why noise is needed. They are for comparison with the paper; w
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ from infoplane.report.style import (
 from infoplane.report.sweep_curves import Sweeps
 
 _NAMES = {KDE_KL: "upper", KDE_BD: "lower", BINNING: "binning"}
-_LOOKS = {ORIGINAL: ("o", "-"), ADVERSARIAL: ("x", "--")}
+_LOOKS: dict[str, tuple[str, Any]] = {ORIGINAL: ("o", "-"), ADVERSARIAL: ("x", "--")}
 _DISTORTIONS = ("saturation", "shuffling")
 
 FLOW = FigureSpec[Recorded](
