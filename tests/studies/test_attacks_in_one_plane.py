@@ -144,8 +144,7 @@ def test_its_accuracy_is_said_under_its_name(quick):
 
 def test_the_estimated_work_counts_every_attack(small_flow):
     def work(*attacks: str) -> float:
-        # The last epoch has one more version, the random control, if there is an attack.
-        return measuring_work(changed(small_flow, attacks=attacks), thorough=True, final=False)
+        return measuring_work(changed(small_flow, attacks=attacks), thorough=True, final=True)
 
     alone, pgd, toy, both = work(), work("pgd"), work("toy"), work("pgd", "toy")
     assert 0 < alone < toy
