@@ -257,7 +257,7 @@ def test_ones_own_images_and_model(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     measured = RunFolder(tmp_path / "run").measurements()
-    assert measured["layer"].unique().sort().to_list() == ["first", "last", "second"]
+    assert measured["layer"].unique().sort().to_list() == ["first", "last", "pixels", "second"]
     assert measured["samples"].filter(measured["class_index"].is_null()).unique().to_list() == [24]
     done = infoplane("flow", "digits-lenet5", "--model", "mine:few", "--run", "few", cwd=tmp_path)
     assert_one_clear_line(done, "mine:few must return logits of shape (batch, 10), got (1, 11)")
