@@ -72,9 +72,9 @@ def test_the_example_of_ones_own_loop_runs():
     example = REPOSITORY / "examples" / "own_training_loop.py"
     done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    assert "shape: (10, 3)" in done.stdout
-    assert "shape: (10, 7)" in done.stdout
-    assert "shape: (4, 7)" in done.stdout
+    assert "shape: (11, 3)" in done.stdout
+    assert "shape: (11, 7)" in done.stdout
+    assert "shape: (5, 7)" in done.stdout
 
 
 @pytest.mark.parametrize("name", RECIPES)

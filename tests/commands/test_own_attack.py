@@ -80,13 +80,13 @@ def refused(command, capsys) -> str:
 
 def test_its_examples_are_measured_beside_those_of_pgd_under_its_name():
     performance = RunFolder("run").performance().filter(split="test")
-    assert sorted(performance["examples"]) == ["adversarial", "darker", "original"]
-    assert set(RunFolder("run").measurements()["examples"]) == {"adversarial", "darker", "original"}
+    assert sorted(performance["examples"]) == ["adversarial", "darker", "original", "random"]
+    assert set(RunFolder("run").measurements()["examples"]) == {"adversarial", "darker", "original", "random"}
 
 
 def test_a_class_is_made_with_the_settings_that_it_asks_for():
     assert main([*FLOW, "--run=other", "--attack", "sent:Brighter", "--attack.epsilon=0.1", "--attack.steps=9"]) == 0
-    assert set(RunFolder("other").measurements()["examples"]) == {"Brighter", "original"}
+    assert set(RunFolder("other").measurements()["examples"]) == {"Brighter", "original", "random"}
 
 
 def test_without_a_name_originals_alone_are_measured():
@@ -156,4 +156,4 @@ def test_a_change_that_moves_no_image_otherwise_is_accepted(received):
 def test_the_distortion_study_measures_it_too():
     assert main([*DISTORTION, *BOTH]) == 0
     distorted = RunFolder("run").performance().filter(pl.col("distortion") == "saturation", pl.col("level") == 8)
-    assert sorted(distorted["examples"]) == ["adversarial", "darker", "original"]
+    assert sorted(distorted["examples"]) == ["adversarial", "darker", "original", "random"]

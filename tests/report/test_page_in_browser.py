@@ -183,7 +183,7 @@ def test_in_print_nothing_is_folded_away_or_cut(full_run, open_page):
     heights = page.evaluate(
         "[...document.querySelectorAll('#summary details table, #values table')].map(one => one.clientHeight)"
     )
-    assert len(heights) == 5
+    assert len(heights) == 7
     assert min(heights) > 100
     assert page.evaluate("document.documentElement.scrollWidth") <= 1047
     for selector in (".modebar-container", ".controls", "nav"):

@@ -35,6 +35,15 @@ def swept(run, estimator, quantity, examples, layer):
     return rows["noise_variance"].to_list(), (rows["value_nats"] / math.log(2)).to_list()
 
 
+def test_the_random_control_is_left_out(full_run):
+    rows = last_epoch(in_bits(full_run.measurements())).filter(training="adversarial", seed=0)
+    control = rows.filter(pl.col("examples") == "original").with_columns(examples=pl.lit("random"))
+    drawn = noise_sweep_figure(pl.concat([rows, control]), "")
+    labels = {str(line.get_label()) for axes in drawn.axes for line in axes.lines}
+    assert any(label.endswith("/original") for label in labels)
+    assert not any(label.endswith("/random") for label in labels)
+
+
 @pytest.mark.parametrize("examples", ["original", "adversarial"])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_band_of_each_kind_of_examples_lies_between_its_bounds(full_run, figure, examples, layer):

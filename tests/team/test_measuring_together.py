@@ -38,7 +38,7 @@ def everything(team: Team) -> tuple[tuple[list[dict[str, object]], ...], str]:
 def test_records_are_those_of_one_process(on_two, monkeypatch):
     monkeypatch.setattr(evaluating, "BATCH", 50)
     alone = measured(ALONE)
-    assert {row["layer"] for row in alone[0]} == {"conv1", "conv2", "fc1", "fc2", "fc3"}
+    assert {row["layer"] for row in alone[0]} == {"conv1", "conv2", "fc1", "fc2", "fc3", "pixels"}
     for theirs, _ in on_two:
         for own, expected in zip(theirs, alone, strict=True):
             assert repr(own) == repr(expected)  # NaN is equal to itself here

@@ -44,6 +44,7 @@ def run_findings(run: RunFolder) -> Findings:
     Raises:
         UserError: damaged records.
     """
+    _check_holds_a_run(run)
     plan = plan_of(run.read_config()["settings"])
     return find(run.measurements(), run.performance(), _sweeps(run), plan=plan)
 
@@ -61,11 +62,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
     Raises:
         UserError: the folder holds no run or damaged records, cannot be written to, or `output` is another run.
     """
-    if (study := run.study()) in _NO_RUNS:
-        raise UserError(
-            f"{run.path} holds the study {study!r}, which has figures and tables of its own there; "
-            "infoplane report takes a folder that infoplane flow or demo made"
-        )
+    _check_holds_a_run(run)
     if output is not None and RunFolder(output).study() is not None:
         raise UserError(f"{output} holds a run of its own; choose another folder with --output")
     folder, config = output or run.path, run.read_config()
@@ -90,6 +87,14 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
             "report: infoplane report RUN --output FOLDER"
         ) from None
     return path
+
+
+def _check_holds_a_run(run: RunFolder) -> None:
+    if (study := run.study()) in _NO_RUNS:
+        raise UserError(
+            f"{run.path} holds the study {study!r}, which has figures and tables of its own there; "
+            "infoplane report takes a folder that infoplane flow or demo made"
+        )
 
 
 def _sweeps(run: RunFolder) -> pl.DataFrame | None:

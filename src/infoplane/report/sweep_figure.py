@@ -78,6 +78,7 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
     across = min(len(layers), _ACROSS)
     blocks = math.ceil(len(layers) / across)
     examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
+    rows = rows.filter(pl.col("examples").is_in(examples))  # the noise is not swept for the random control
     legend = _legend(examples, relative_noise_text(rows))
     below = 0.95 + 0.16 * max(0, math.ceil(len(legend) / 5) - 3)
     width, height = PAGE_INCHES[0], 0.25 + below + 3.5 * blocks
