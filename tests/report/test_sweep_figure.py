@@ -36,7 +36,7 @@ def swept(run, estimator, quantity, examples, layer):
 
 
 def test_the_random_control_is_left_out(full_run):
-    rows = last_epoch(in_bits(full_run.measurements())).filter(training="adversarial", seed=0)
+    rows = last_epoch(in_bits(full_run.measurements())).filter(training="adversarial")
     control = rows.filter(pl.col("examples") == "original").with_columns(examples=pl.lit("random"))
     drawn = noise_sweep_figure(pl.concat([rows, control]), "")
     labels = {str(line.get_label()) for axes in drawn.axes for line in axes.lines}
