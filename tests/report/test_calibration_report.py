@@ -28,7 +28,7 @@ ROW = {
 }
 ROWS = [
     ROW,
-    ROW | {"estimator": "KDE Kullback-Leibler", "kind": "estimate", "fit": "kde", "settings": "noise 0.1",
+    ROW | {"estimator": "KDE (KL)", "kind": "estimate", "fit": "kde", "settings": "noise 0.1",
            "mean_error_nats": 0.04976, "intervals_holding": 2, "flagged": 50, "null_like": 47, "seconds": 123.4},
     ROW | {"task": "noisy-labels-0.9", "truth_nats": 0.0, "truth_source": "ln K - H(e)", "estimator": "plain",
            "kind": "upper", "replicates": 5, "stated_error_nats": None, "intervals_holding": None, "flagged": None},
@@ -66,7 +66,7 @@ def test_every_number_stands_in_its_cell_and_says_what_its_interval_was_held_to(
     row = ["lower", "-0.123", "0.012", "0.014", "below", "49/50", "50", "3/50", "-", "1.2"]
     assert words(text, "decoded, linear")[2:] == row
     row = ["estimate", "+0.050", "0.012", "0.014", "covers", "2/50", "50", "50/50", "47/50", "123"]
-    assert words(text, "KDE Kullback-Leibler")[2:] == row
+    assert words(text, "KDE (KL)")[2:] == row
     assert words(text, "plain")[1:] == ["upper", "-0.123", "0.012", "-", "-", "5", "-", "-", "1.2"]
     assert "above 50/50" in text
     assert "+inf" in text
@@ -100,7 +100,7 @@ def test_the_page_holds_all_rows_under_their_question_with_truth_and_counts():
     assert lines == [
         "| gaussians-16384-a4 | 2.2528 | decoded, linear | lower "
         "| -0.123 | 0.012 | 0.014 | below 49/50 | 50 | 3/50 | - | 1.2 |",
-        "|  |  | KDE Kullback-Leibler | estimate | +0.050 | 0.012 | 0.014 | covers 2/50 | 50 | 50/50 | 47/50 | 123 |",
+        "|  |  | KDE (KL) | estimate | +0.050 | 0.012 | 0.014 | covers 2/50 | 50 | 50/50 | 47/50 | 123 |",
         "| noisy-labels-0.9 | 0.0000 | plain | upper | -0.123 | 0.012 | - | - | 5 | - | - | 1.2 |",
     ]
 
@@ -125,7 +125,7 @@ def test_the_page_begins_with_its_facts_and_ends_with_truths_and_settings():
     assert "| processor | a \\| b |" in page
     assert "| gaussians-16384-a4 | E ln(K p(y\\|t)) |" in page
     assert page.count("| noisy-labels-0.9 | ln K - H(e) |") == 1
-    assert "| kde | KDE Kullback-Leibler | noise 0.1 |" in page
+    assert "| kde | KDE (KL) | noise 0.1 |" in page
     assert "| decoded | decoded, linear; plain | 5 folds |" in page
 
 

@@ -50,10 +50,10 @@ def test_kde_states_bounds_of_the_input_and_estimates_and_bounds_of_the_label(fi
     expected = kde_information(task.activations, task.labels, noise_variance=noise_variance)
     found = readings(fits, "kde", task)
     names = {
-        ("KDE Bhattacharyya", "I(X;T)", "lower"): "input_lower",
-        ("KDE Kullback-Leibler", "I(X;T)", "upper"): "input_upper",
-        ("KDE Bhattacharyya", "I(T;Y)", "estimate"): "label_lower",
-        ("KDE Kullback-Leibler", "I(T;Y)", "estimate"): "label_upper",
+        ("KDE (BD)", "I(X;T)", "lower"): "input_lower",
+        ("KDE (KL)", "I(X;T)", "upper"): "input_upper",
+        ("KDE (BD)", "I(T;Y)", "estimate"): "label_lower",
+        ("KDE (KL)", "I(T;Y)", "estimate"): "label_upper",
         ("KDE mixed", "I(T;Y)", "lower"): "label_lower_bound",
         ("KDE mixed", "I(T;Y)", "upper"): "label_upper_bound",
     }

@@ -165,7 +165,7 @@ def pgd_attack(settings: AttackConfig, *, random_start: bool = False) -> PGD:
 
 PGD_SPEC = AttackSpec(
     name="pgd",
-    description="the recipe's own attack: projected gradient ascent (Madry et al. 2018)",
+    description="projected gradient (Madry et al. 2018)",
     settings=("norm", "epsilon", "step_size", "steps"),
     norms=("linf", "l2"),
     build=pgd_attack,

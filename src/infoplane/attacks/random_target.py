@@ -53,7 +53,7 @@ def random_target_attack(settings: "AttackConfig") -> RandomTarget:
 
 RANDOM_TARGET_SPEC = AttackSpec(
     name="random-target",
-    description="PGD towards the labels of random images: a control that does not depend on the label",
+    description="PGD to random labels: a control",
     settings=("norm", "epsilon", "step_size", "steps"),
     norms=("linf", "l2"),
     build=random_target_attack,

@@ -113,7 +113,7 @@ def _ross(task: LabelTask, generator: torch.Generator, **settings: Any) -> Itera
     return ross_information(task.activations, task.labels, generator=generator, **settings).estimates()
 
 
-_KDE_NAMES = {KDE_BD: "KDE Bhattacharyya", KDE_KL: "KDE Kullback-Leibler", KDE_MIXED: "KDE mixed"}
+_KDE_NAMES = {KDE_BD: "KDE (BD)", KDE_KL: "KDE (KL)", KDE_MIXED: "KDE mixed"}
 _NOISY_NAMES = {NOISY: "noisy (SP-MC)"}
 _NEURAL_NAMES = {"dv": "DV", "nwj": "NWJ", "info_nce": "InfoNCE", "smile": "SMILE", "flo": "FLO"}
 

@@ -1,12 +1,13 @@
 """A verdict on I(X;T) must hold over a range of noise, because the sign of a difference can change with the noise.
 
 At the last epoch I(X;T) is measured at many noise variances. A share is the noise variance over the total variance of
-the layer. The range reaches from a thousandth to a tenth (`SHARES`), on both sides of the share of 1/32 that verdicts
-rest on. Between measured shares, values are interpolated along the logarithm of the share, so that layers of different
-width are compared at the same share. Shares at which a layer is saturated, or that were not measured, are left out.
+the layer. The range reaches from a thousandth to a tenth (`SHARES`). Verdicts rest on the relative noise, whose share
+depends on the number of examples (`estimators.resolved_noise_share`). Between measured shares, values are interpolated
+along the logarithm of the share, so that layers of different width are compared at the same share. Shares at which a
+layer is saturated, or that were not measured, are left out.
 
-A verdict holds if it is the same at 1/32 and at every share (an intersection-union test, which needs no correction).
-Otherwise it depends on the noise and is undecided.
+A verdict holds if it is the same at relative noise and at every share (an intersection-union test, which needs no
+correction). Otherwise it depends on the noise and is undecided.
 """
 
 import math
