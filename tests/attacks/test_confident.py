@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from infoplane.attacks import L2PGD, LinfPGD
-from infoplane.attacks.ascent import lower_cross_entropy, raise_cross_entropy
 from infoplane.attacks.balls import L2Region
+from infoplane.attacks.goal import Goal
 from infoplane.models import construct
 from infoplane.training.mart import boosted_cross_entropy
 from infoplane.training.trades import divergence, raise_divergence
@@ -75,9 +75,9 @@ def test_the_direction_is_that_of_the_cross_entropy_in_double_precision(labels, 
     labels = torch.tensor(labels)
     (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), logits)
     unsure = 1 - logits.detach().softmax(dim=1).gather(1, labels[:, None])
-    found = raise_cross_entropy(labels)(logits.detach())
+    found = Goal(labels, targeted=False).cross_entropy(logits.detach())
     torch.testing.assert_close(found, gradient / unsure, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(lower_cross_entropy(labels)(logits.detach()), -found)
+    torch.testing.assert_close(Goal(labels, targeted=True).cross_entropy(logits.detach()), -found)
 
 
 @pytest.mark.parametrize("scale", [1.0, 20.0, 300.0])

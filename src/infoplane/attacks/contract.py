@@ -1,5 +1,6 @@
 """Run any attack, also a user's own: check the result and restore the state that the attack changed."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -8,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.attacks.balls import Norm
-from infoplane.attacks.pgd import PGD
+from infoplane.attacks.oracle import count_evaluations, counting
 from infoplane.attacks.protocol import Attack
+from infoplane.attacks.shipped import ShippedAttack
+from infoplane.networks.logits import logits_of
 from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
 _ROUNDING = 1e-6  # tolerance for float32 rounding at the radius of a ball; relative for radii above 1
@@ -21,11 +24,17 @@ _ORDERS = {written: norm for norm, forms in _WRITTEN for written in forms}
 
 
 def apply_attack(
-    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
+    attack: Attack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    target: Tensor | None = None,
 ) -> Tensor:
     """Return the attacked images, detached and on the device of `images`, and restore everything else.
 
-    `PGD` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
+    A `ShippedAttack` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
     `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
     on copies of the images and labels.
 
@@ -35,13 +44,15 @@ def apply_attack(
         images: `(batch, channels, height, width)`, float32 or float64, in [0, 1].
         labels: `(batch,)` integers.
         generator: source of all random draws.
+        target: `(batch,)` integers, classes that the attack aims at.
 
     Raises:
         ValueError: the attack changed the weights, or its result has another shape, is not float32 or float64, is not
             finite, or leaves [0, 1] or the attack's own ball.
     """
-    if isinstance(attack, PGD):
-        return attack(model, images, labels, generator=generator)
+    if isinstance(attack, ShippedAttack):
+        return attack(model, images, labels, generator=generator, target=target)
+    aim = {} if target is None else {"target": target.clone()}  # an attack of a user need not know targets
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     with (
         _put_back(model),
@@ -49,9 +60,36 @@ def apply_attack(
         isolated_array_generators(seed),
         torch.inference_mode(False),
         torch.enable_grad(),
+        _passes_counted(model),
     ):
-        result: object = attack(model, images.clone(), labels.clone(), generator=generator)
+        result: object = attack(model, images.clone(), labels.clone(), generator=generator, **aim)
     return _checked(result, images, attack)
+
+
+@contextmanager
+def _passes_counted(model: nn.Module) -> Iterator[None]:
+    """Count the passes of an attack that does not count them itself, if somebody counts."""
+    if not counting():
+        yield
+        return
+
+    def count_gradients(gradient: Tensor) -> None:
+        count_evaluations(gradient=len(gradient))
+
+    def count(_module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        if not given or not isinstance(given[0], Tensor):
+            return
+        count_evaluations(forward=len(given[0]))
+        with contextlib.suppress(ValueError):
+            logits = logits_of(output)
+            if logits.requires_grad and given[0].requires_grad:
+                logits.register_hook(count_gradients)  # type: ignore[no-untyped-call]
+
+    handle = model.register_forward_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -113,11 +113,15 @@ class GradientHealth:
             sums_to_one = (outputs.sum(dim=1) - 1).abs() < 1e-3
             self._looks_like_softmax = (sums_to_one & (outputs >= 0).all(dim=1)).all()
 
-    def observe_gradient(self, gradient: Tensor) -> None:
-        """Count the gradient of one step, `(images, ...)`."""
+    def observe_gradient(self, gradient: Tensor, rows: Tensor | None = None) -> None:
+        """Count the gradient of one step, `(images, ...)`; `rows` are the images' places if these are not all."""
         peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
-        self._broken |= ~peak.isfinite()
-        self._never_moved &= peak == 0
+        if rows is None:
+            self._broken |= ~peak.isfinite()
+            self._never_moved &= peak == 0
+        else:
+            self._broken[rows] |= ~peak.isfinite()
+            self._never_moved[rows] &= peak == 0
 
     def warn(self) -> None:
         """Give a warning for each problem that was counted; call it once, at the end."""

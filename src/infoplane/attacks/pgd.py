@@ -5,18 +5,21 @@ from __future__ import annotations  # torch is imported where it is used: the li
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infoplane.attacks.shipped import ShippedAttack
 from infoplane.attacks.spec import AttackSpec
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from infoplane.attacks.balls import Norm, Region
+    from infoplane.attacks.goal import Goal
+    from infoplane.attacks.oracle import Oracle
     from infoplane.config import AttackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD:
+class PGD(ShippedAttack):
     """Base class of `LinfPGD` and `L2PGD`; use one of these."""
 
     norm: ClassVar[Norm]
@@ -29,6 +32,7 @@ class PGD:
     def __post_init__(self) -> None:
         from infoplane.checks import check_at_least, check_positive
 
+        super().__post_init__()
         check_positive(self.epsilon, name="epsilon")
         check_at_least(self.steps, 1, name="steps")
         if self.step_size is None:
@@ -41,8 +45,8 @@ class PGD:
             )
 
     @property
-    def gradient_evaluations(self) -> int:
-        """Number of input gradients per image; each also takes one forward pass."""
+    def most_gradients(self) -> int:
+        """Number of input gradients of one image."""
         return self.steps
 
     def region(self, images: Tensor) -> Region:
@@ -51,59 +55,13 @@ class PGD:
 
         return region_around(images, self.norm, self.epsilon)
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        generator: torch.Generator,
-        target: Tensor | None = None,
-    ) -> Tensor:
-        """Return attacked images in [0, 1], each within `epsilon` of the original.
+    def search(self, oracle: Oracle, images: Tensor, goal: Goal, generator: torch.Generator) -> Tensor:
+        """Return attacked images, each within `epsilon` of the original."""
+        from infoplane.attacks.ascent import ascend
 
-        The caller chooses the mode of `model`. Weights, their gradients, buffers and the global generators stay
-        unchanged. In evaluation mode on a CPU, gradients of convolutional networks are computed by a faster program
-        in the same precision (docs/acceleration.md).
-
-        Args:
-            model: returns logits `(batch, classes)`.
-            images: `(batch, channels, height, width)`, float32 or float64, in [0, 1].
-            labels: `(batch,)` integers, indices of the true classes among the logits; their loss is raised.
-            generator: for the random start.
-            target: `(batch,)` integers, indices of target classes; if given, their loss is lowered instead.
-
-        Raises:
-            ValueError: an argument is outside the description above, or the logits carry no gradient.
-        """
-        import torch
-
-        from infoplane.acceleration import for_attack
-        from infoplane.attacks.ascent import ascend, lower_cross_entropy, raise_cross_entropy
-        from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
-        from infoplane.checks import check_images, check_labels
-
-        check_images(images)
-        check_labels(labels, len(images))
-        if target is not None:
-            check_labels(target, len(images), name="target")
-        with model_left_as_found(model, generator, images.device):
-            originals = _usable_by_autograd(images.detach())
-            working, originals = for_attack(model, originals, self.steps)
-            region = self.region(originals)
-            start = region.random_point(generator) if self.random_start else originals.clone()
-            if target is None:
-                objective = raise_cross_entropy(_usable_by_autograd(labels).long())
-            else:
-                objective = lower_cross_entropy(_usable_by_autograd(target).long())
-            health = GradientHealth(len(images), images.device)
-            attacked = ascend(
-                working, start, region, objective, steps=self.steps, step_size=self.step_size, health=health
-            )
-            if working is not model:
-                attacked = torch.empty_like(images).copy_(attacked)  # in the layout of `images`
-        health.warn()
-        return attacked
+        region = self.region(images)
+        start = region.random_point(generator) if self.random_start else images
+        return ascend(oracle, start, region, goal.cross_entropy, steps=self.steps, step_size=self.step_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +108,6 @@ class L2PGD(PGD):
     """
 
     norm = "l2"
-
-
-def _usable_by_autograd(tensor: Tensor) -> Tensor:
-    """Return the tensor, or a copy if it was made under `torch.inference_mode()`."""
-    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def pgd_attack(settings: AttackConfig, *, random_start: bool = False) -> PGD:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from infoplane.attacks.protocol import Attack
@@ -17,9 +17,15 @@ class AttackSpec:
         name: as typed after `--attack`; "package.module:function" for a user's own attack.
         description: one line, for `--help` and documentation.
         settings: names of the fields of `AttackConfig` that the attack depends on.
-        norms: values of `AttackConfig.norm` for which the attack is defined.
+        norms: values of `AttackConfig.norm` with which the attack can be measured.
         build: function that returns the attack with the given settings.
-        cost: function that returns the number of gradients per image with the given settings.
+        cost: function that returns the largest number of gradients per image with the given settings.
+        threat: what the attacker sees: the network with its weights ("white-box"), its answers alone ("black-box"),
+            another network ("transfer"); "control" is no attack.
+        source: paper and section or equation.
+        queries: largest number of forward passes without a gradient, per image.
+        in_ball: whether the attack stays in the ball of the settings; others look for the smallest perturbation.
+        extra: name of the optional dependencies of infoplane that the attack needs.
         of_recipe: whether this is the recipe's own attack. The records call its examples "adversarial".
     """
 
@@ -29,6 +35,11 @@ class AttackSpec:
     norms: tuple[str, ...]
     build: "Callable[[AttackConfig], Attack]"
     cost: "Callable[[AttackConfig], int]"
+    threat: Literal["white-box", "black-box", "transfer", "control"] = "white-box"
+    source: str = ""
+    queries: int = 0
+    in_ball: bool = True
+    extra: str | None = None
     of_recipe: bool = False
 
     @property

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.attacks import PGD
-from infoplane.attacks.ascent import Objective, ascend
+from infoplane.attacks.ascent import ascend
+from infoplane.attacks.goal import Objective
 from infoplane.attacks.hygiene import GradientHealth, model_left_as_found
+from infoplane.attacks.oracle import Oracle, fast_gradients
 from infoplane.checks import check_positive
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.logits import logits_of
@@ -62,15 +64,11 @@ class DivergenceAttack:
             noise = draw_per_image(torch.randn, images.shape, generator, dtype=images.dtype)
             start = region.projected_(images + START_DEVIATION * noise.to(images.device))
             health = GradientHealth(len(images), images.device)
-            attacked = ascend(
-                model,
-                start,
-                region,
-                raise_divergence(clean),
-                steps=self.like.steps,
-                step_size=self.like.step_size,
-                health=health,
-            )
+            with fast_gradients(model):
+                oracle, objective = Oracle(model, health), raise_divergence(clean)
+                attacked = ascend(
+                    oracle, start, region, objective, steps=self.like.steps, step_size=self.like.step_size
+                )
         health.warn()
         return attacked
 
