@@ -1,0 +1,137 @@
+"""Suites of attacks for `infoplane evaluate`. To add an attack, write one `SuiteAttack` and name it in a suite."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from infoplane.errors import UserError
+from infoplane.records.evaluation import Threat
+
+if TYPE_CHECKING:
+    from infoplane.attacks import Attack
+    from infoplane.attacks.contract import Ball
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteAttack:
+    """One attack with fixed parameters.
+
+    Args:
+        name: in tables and files; another set of parameters has another name.
+        description: parameters and source, in one line.
+        threat: what the attacker sees. A "transfer" attack is run on another network.
+        build: function of the ball that returns the attack.
+        gradients: largest number of gradients per image, each with a forward pass.
+        queries: largest number of forward passes per image without a gradient.
+        norms: of the balls in which the attack can be measured.
+        classes: smallest number of classes that it needs.
+        extra: name of the optional dependencies of infoplane that it needs.
+    """
+
+    name: str
+    description: str
+    threat: Threat
+    build: "Callable[[Ball], Attack]"
+    gradients: int
+    queries: int = 0
+    norms: tuple[str, ...] = ("linf", "l2")
+    classes: int = 2
+    extra: str | None = None
+
+    @property
+    def work(self) -> float:
+        """Largest cost per image, in forward and backward passes; a forward pass alone is a third of both."""
+        return self.gradients + self.queries / 3
+
+
+def _pgd(ball: "Ball", steps: int, *, restarts: int = 1, random_start: bool = True) -> "Attack":
+    from infoplane.attacks import L2PGD, LinfPGD
+
+    kind = LinfPGD if ball.norm == "linf" else L2PGD
+    size = ball.epsilon * (1 if steps == 1 else 2.5 / steps)
+    return kind(epsilon=ball.epsilon, steps=steps, step_size=size, random_start=random_start)
+
+
+def curve_attack(ball: "Ball") -> "Attack":
+    """Return the attack of the curve of accuracy against epsilon."""
+    return _pgd(ball, CURVE_STEPS)
+
+
+CURVE_STEPS = 40
+CURVE_DESCRIPTION = f"PGD, {CURVE_STEPS} steps of 2.5 epsilon / {CURVE_STEPS}, random start"
+
+FGSM = SuiteAttack(
+    name="fgsm",
+    description="one step of length epsilon along the gradient (Goodfellow et al. 2015)",
+    threat="white-box",
+    build=lambda ball: _pgd(ball, 1, random_start=False),
+    gradients=1,
+)
+PGD_20 = SuiteAttack(
+    name="pgd-20",
+    description="PGD, 20 steps of epsilon / 8, random start (Madry et al. 2018)",
+    threat="white-box",
+    build=lambda ball: _pgd(ball, 20),
+    gradients=20,
+)
+PGD_50X10 = SuiteAttack(
+    name="pgd-50x10",
+    description="PGD, 50 steps of epsilon / 20, 10 random starts (Madry et al. 2018)",
+    threat="white-box",
+    build=lambda ball: _pgd(ball, 50, restarts=10),
+    gradients=500,
+)
+TRANSFER = SuiteAttack(
+    name="transfer",
+    description="PGD-20 examples of another network of the run",
+    threat="transfer",
+    build=lambda ball: _pgd(ball, 20),
+    gradients=20,
+)
+
+# Cheap attacks first.
+SUITES: dict[str, tuple[SuiteAttack, ...]] = {
+    "quick": (FGSM, PGD_20, TRANSFER),
+    "standard": (FGSM, PGD_20, TRANSFER, PGD_50X10),
+    "full": (FGSM, PGD_20, TRANSFER, PGD_50X10),
+}
+_MODULES = {"attacks": "art", "autoattack": "pyautoattack"}  # by the optional dependencies that bring them
+
+
+def check_installed(suite: str) -> None:
+    """Refuse a suite of which an attack needs a package that is not installed.
+
+    Raises:
+        UserError: it is not installed; the message says what to install.
+    """
+    for one in SUITES[suite]:
+        if one.extra is not None and find_spec(_MODULES[one.extra]) is None:
+            raise UserError(
+                f"--suite {suite} runs {one.name}, which needs the package {_MODULES[one.extra]}: pip install "
+                f"'infoplane[{one.extra}]', or take --suite quick"
+            )
+
+
+def usable(
+    attacks: Sequence[SuiteAttack], *, norm: str, classes: int, with_source: bool
+) -> tuple[list[SuiteAttack], list[str]]:
+    """Return the attacks that can be run, and a sentence about each of the others.
+
+    Args:
+        attacks: a suite.
+        norm: of the ball.
+        classes: number of classes.
+        with_source: whether there is another network for transfer attacks.
+    """
+    chosen, left_out = [], []
+    for one in attacks:
+        if norm not in one.norms:
+            left_out.append(f"{one.name}: it is defined for the norm {' or '.join(one.norms)}, not for {norm}")
+        elif classes < one.classes:
+            left_out.append(f"{one.name}: it needs {one.classes} classes, and there are {classes}")
+        elif one.threat == "transfer" and not with_source:
+            left_out.append(f"{one.name}: there is no other network to make its examples on")
+        else:
+            chosen.append(one)
+    return chosen, left_out
