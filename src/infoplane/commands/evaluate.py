@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from infoplane.attacks.contract import Ball
+    from infoplane.config import FlowConfig
     from infoplane.records.evaluation import Evaluation
     from infoplane.runs.folder import RunFolder
 
@@ -220,7 +221,7 @@ def _of_weights(options: EvaluateOptions, path: Path) -> int:
     return _print(evaluation, folder, shown, console, quiet=options.quiet)
 
 
-def _config(options: EvaluateOptions) -> Any:
+def _config(options: EvaluateOptions) -> "FlowConfig":
     """Return settings of study one with the model and the data that the options name."""
     from infoplane.config import DataConfig, FlowConfig, ModelConfig
     from infoplane.data.catalogue import own_data, shipped_datasets

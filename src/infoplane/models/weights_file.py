@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ _PICKLED = (".pt", ".pth", ".ckpt")
 _LONGEST_HEADER = 100 * 2**20  # of a safetensors file, by its own reader
 _NESTED = ("state_dict", "model_state_dict", "model")
 _AGAIN = "download it again"
+_ZIP, _OLD_FORM = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # what torch.save writes since 1.6, and before
+_NOT_ALLOWED = ("Unsupported global", "unsupported GLOBAL", "Unsupported class", "unrecognized function")
 
 
 class WeightsFile(NamedTuple):
@@ -73,9 +74,8 @@ def _safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
         raise _truncated(path, len(content), None)
     try:
         header = json.loads(content[8 : 8 + length])
-        whole = (
-            8 + length + max((one["data_offsets"][1] for name, one in header.items() if name[:2] != "__"), default=0)
-        )
+        ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
         if len(content) < whole:
             raise _truncated(path, len(content), whole)
         weights = safetensors.torch.load(content)
@@ -90,25 +90,22 @@ def _safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
 
 
 def _unpickled(path: Path, content: bytes) -> object:
-    is_zip = content[:4] == b"PK\x03\x04"  # as torch.save writes since 1.6
-    if is_zip and not zipfile.is_zipfile(io.BytesIO(content)):
+    if content.startswith(_ZIP) and not zipfile.is_zipfile(io.BytesIO(content)):  # the list of parts is at the end
         raise _truncated(path, len(content), None)
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = _reason(error)
-        if "truncated" in reason:
-            raise _truncated(path, len(content), None) from None
-        if "Unsupported global" in reason or "weights_only" in reason or "Unsupported operand" in reason:
-            raise UserError(
-                f"--weights {path} holds more than tensors, and reading it could run code, so it is refused "
-                f"({_named_global(reason)}); save the weights alone: torch.save(model.state_dict(), path)"
-            ) from None
-        raise UserError(f"--weights {path} is no file of torch.save ({reason})") from None
-    except EOFError:
-        raise _truncated(path, len(content), None) from None
     except Exception as error:  # noqa: BLE001 - a damaged file can raise anything
-        raise UserError(f"--weights {path} cannot be read as a file of torch.save ({_reason(error)})") from None
+        reason = str(error)
+        if any(words in reason for words in _NOT_ALLOWED):
+            _, _, named = reason.partition("GLOBAL ")
+            names = f" (it names {named.split()[0]})" if named else ""
+            raise UserError(
+                f"--weights {path} holds more than tensors{names}, and reading it could run code, so it is refused; "
+                "save the weights alone: torch.save(model.state_dict(), path)"
+            ) from None
+        if content.startswith(_OLD_FORM):  # has no list of parts, so a missing end shows as any error
+            raise _truncated(path, len(content), None) from None
+        raise UserError(f"--weights {path} is no file of torch.save ({type(error).__name__})") from None
 
 
 def _named_tensors(path: Path, found: object) -> dict[str, Tensor]:
@@ -129,12 +126,6 @@ def _named_tensors(path: Path, found: object) -> dict[str, Tensor]:
 def _truncated(path: Path, size: int, whole: int | None) -> UserError:
     of = "" if whole is None else f" of {whole:,}"
     return UserError(f"--weights {path} is truncated, it ends after {size:,}{of} bytes: {_AGAIN}")
-
-
-def _named_global(reason: str) -> str:
-    """Return the part of torch's long message that names what the file asks for."""
-    _, found, rest = reason.partition("GLOBAL ")
-    return f"it names {rest.split()[0]}" if found else reason[:100]
 
 
 def _reason(error: Exception) -> str:

@@ -5,13 +5,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from infoplane.records.evaluation import Evaluation, NetworkEvaluation
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.evaluation_table import ball_text
 from infoplane.report.figure import FigureSpec
 from infoplane.report.recorded import Recorded
-from infoplane.report.style import COLOURS, LINES, PAGE_INCHES, log_axis, new_figure, plain
+from infoplane.report.style import COLOURS, LINES, PAGE_INCHES, new_figure, plain
 
 _CAPTION = (
     "Accuracy under PGD in balls of growing radius, with 95 % intervals (Wilson). Left: networks side by side; the "
@@ -46,11 +47,11 @@ def evaluation_figure(evaluation: Evaluation) -> Figure:
     lines = [line for alarm in alarms for line in textwrap.wrap(alarm, _WRAPPED)]
     title = f"Accuracy against epsilon: {evaluation.subject}, {evaluation.examples} images, {ball_text(evaluation)}"
     names = max(len(one.attacks) for one in evaluation.networks) + 1
-    height = 3.6 + 0.14 * len(lines) + 0.17 * len(evaluation.networks)
+    height = 3.4 + 0.14 * len(lines) + 0.17 * len(evaluation.networks)
     figure = new_figure(title, PAGE_INCHES[0], height)
     for rank, line in enumerate(lines):
         figure.text(0.075, 1 - (0.36 + 0.14 * rank) / height, plain(line), va="top", color="#A00000", fontsize=7)
-    top = 1 - (0.55 + 0.14 * len(lines)) / height
+    top = 1 - (0.45 + 0.14 * len(lines)) / height
     bottom = (0.75 + 0.17 * len(evaluation.networks)) / height
     curve, bars = figure.add_gridspec(
         1, 2, left=0.075, right=0.99, top=top, bottom=bottom, wspace=0.12, width_ratios=(1, 0.35 + 0.1 * names)
@@ -60,7 +61,9 @@ def evaluation_figure(evaluation: Evaluation) -> Figure:
         _draw_attacks(bars, network, rank, len(evaluation.networks))
     curve.axvline(evaluation.epsilon, color="#555555", linewidth=0.8, linestyle=(0, (1, 1.5)))
     curve.set_xscale("log")
-    log_axis(curve.xaxis)
+    epsilons = sorted({point.epsilon for network in evaluation.networks for point in network.curve})
+    curve.set_xticks(epsilons, [f"{epsilon:.2g}" for epsilon in epsilons])
+    curve.xaxis.set_minor_locator(NullLocator())
     curve.set(xlabel="epsilon", ylabel="accuracy in %", ylim=(-2, 102))
     bars.set_xlabel("attack at the epsilon of the dotted line")
     handles, labels = curve.get_legend_handles_labels()

@@ -62,4 +62,4 @@ def survivors(
                 )
             predicted = evaluate(model, attacked, labels[left]).predicted
             left[left.clone()] = predicted.to(labels.device) == labels[left]
-        yield left.cpu()
+        yield left.cpu().clone()  # on a CPU, `left` itself
