@@ -2,15 +2,30 @@
 
 from collections.abc import Sequence
 
+from infoplane.attacks.apgd import APGD_CE_SPEC, APGD_DLR_SPEC
+from infoplane.attacks.bim import BIM_SPEC
 from infoplane.attacks.fgsm import FGSM_SPEC
+from infoplane.attacks.mi_fgsm import MI_FGSM_SPEC
 from infoplane.attacks.own import own_attack
 from infoplane.attacks.pgd import PGD_SPEC
+from infoplane.attacks.r_fgsm import R_FGSM_SPEC
 from infoplane.attacks.random_target import RANDOM_TARGET_SPEC
 from infoplane.attacks.spec import AttackSpec
+from infoplane.attacks.square import SQUARE_SPEC
 from infoplane.errors import UserError, unknown_name
 
 # The attacks that there are.
-ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC, RANDOM_TARGET_SPEC]
+ATTACKS: list[AttackSpec] = [
+    PGD_SPEC,
+    FGSM_SPEC,
+    R_FGSM_SPEC,
+    BIM_SPEC,
+    MI_FGSM_SPEC,
+    APGD_CE_SPEC,
+    APGD_DLR_SPEC,
+    SQUARE_SPEC,
+    RANDOM_TARGET_SPEC,
+]
 OWN_FORM = "package.module:function"
 
 

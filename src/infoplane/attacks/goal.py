@@ -44,6 +44,16 @@ class Goal:
         other = logits.scatter(1, self.classes[:, None], -math.inf).amax(dim=1)
         return own - other if self.targeted else other - own
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Return ln((1 - p_y) / p_y), `(batch,)`, or with targets ln(p_t / (1 - p_t)), in nats.
+
+        It orders images as the cross-entropy that the attack raises or lowers, but never rounds to 0.
+        """
+        check_class_places(self._range, logits.shape[1])
+        own = logits.gather(1, self.classes[:, None]).squeeze(1)
+        rivals = logits.scatter(1, self.classes[:, None], -math.inf).logsumexp(dim=1)
+        return own - rivals if self.targeted else rivals - own
+
     def cross_entropy(self, logits: Tensor) -> Tensor:
         """Return the direction that raises the cross-entropy of the true class, or lowers that of the target.
 
