@@ -99,7 +99,7 @@ def test_code_in_a_file_never_runs(tmp_path, old):
         UserError, match=r"holds more than tensors \(it names \w+.open\), and reading it could run code"
     ):
         read_weights(tmp_path / "w.pt")
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Trap(tmp_path / "ran")))
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Trap(tmp_path / "ran"), protocol=2))
     with pytest.raises(UserError, match=r"holds more than tensors \(it names \w+.open\)"):
         read_weights(tmp_path / "plain.pt")
     assert not (tmp_path / "ran").exists()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +94,9 @@ def _unpickled(path: Path, content: bytes) -> object:
     if content.startswith(_ZIP) and not zipfile.is_zipfile(io.BytesIO(content)):  # the list of parts is at the end
         raise _truncated(path, len(content), None)
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about forms of files; what matters is raised
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file can raise anything
         reason = str(error)
         if any(words in reason for words in _NOT_ALLOWED):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from infoplane.errors import UserError
 from infoplane.records.evaluation import Threat
@@ -48,12 +48,42 @@ class SuiteAttack:
         return 5 + self.gradients + self.queries / 3
 
 
-def _pgd(ball: "Ball", steps: int, *, restarts: int = 1, random_start: bool = True) -> "Attack":
+def _pgd(ball: "Ball", steps: int, *, restarts: int = 1) -> "Attack":
     from infoplane.attacks import L2PGD, LinfPGD
 
     kind = LinfPGD if ball.norm == "linf" else L2PGD
-    size = ball.epsilon * (1 if steps == 1 else 2.5 / steps)
-    return kind(epsilon=ball.epsilon, steps=steps, step_size=size, random_start=random_start)
+    return kind(epsilon=ball.epsilon, steps=steps, random_start=True, restarts=restarts, stop_early=True)
+
+
+def _one_step(ball: "Ball") -> "Attack":
+    from infoplane.attacks import L2PGD, LinfPGD
+
+    kind = LinfPGD if ball.norm == "linf" else L2PGD
+    return kind(epsilon=ball.epsilon, steps=1, step_size=ball.epsilon)
+
+
+def _r_fgsm(ball: "Ball") -> "Attack":
+    from infoplane.attacks import RFGSM
+
+    return RFGSM(epsilon=ball.epsilon)
+
+
+def _mi_fgsm(ball: "Ball") -> "Attack":
+    from infoplane.attacks import MIFGSM
+
+    return MIFGSM(epsilon=ball.epsilon)
+
+
+def _apgd(ball: "Ball", loss: Literal["ce", "dlr"]) -> "Attack":
+    from infoplane.attacks import APGD
+
+    return APGD(epsilon=ball.epsilon, norm=ball.norm, loss=loss, stop_early=True)
+
+
+def _square(ball: "Ball", queries: int) -> "Attack":
+    from infoplane.attacks import Square
+
+    return Square(epsilon=ball.epsilon, queries=queries)
 
 
 def curve_attack(ball: "Ball") -> "Attack":
@@ -68,8 +98,24 @@ FGSM = SuiteAttack(
     name="fgsm",
     description="one step of length epsilon along the gradient (Goodfellow et al. 2015)",
     threat="white-box",
-    build=lambda ball: _pgd(ball, 1, random_start=False),
+    build=_one_step,
     gradients=1,
+)
+R_FGSM = SuiteAttack(
+    name="r+fgsm",
+    description="half of epsilon along a random sign, half along that of the gradient (Tramer et al. 2018)",
+    threat="white-box",
+    build=_r_fgsm,
+    gradients=1,
+    norms=("linf",),
+)
+MI_FGSM = SuiteAttack(
+    name="mi-fgsm-10",
+    description="10 steps of epsilon / 10 along accumulated gradients (Dong et al. 2018)",
+    threat="white-box",
+    build=_mi_fgsm,
+    gradients=10,
+    norms=("linf",),
 )
 PGD_20 = SuiteAttack(
     name="pgd-20",
@@ -87,17 +133,50 @@ PGD_50X10 = SuiteAttack(
 )
 TRANSFER = SuiteAttack(
     name="transfer",
-    description="PGD-20 examples of another network of the run",
+    description="examples that PGD-20 makes on another network of the run",
     threat="transfer",
     build=lambda ball: _pgd(ball, 20),
     gradients=20,
 )
+APGD_CE = SuiteAttack(
+    name="apgd-ce",
+    description="APGD on the cross-entropy, 100 steps (Croce & Hein 2020)",
+    threat="white-box",
+    build=lambda ball: _apgd(ball, "ce"),
+    gradients=100,
+)
+APGD_DLR = SuiteAttack(
+    name="apgd-dlr",
+    description="APGD on the difference of logits ratio, 100 steps (Croce & Hein 2020)",
+    threat="white-box",
+    build=lambda ball: _apgd(ball, "dlr"),
+    gradients=100,
+    classes=3,
+)
+SQUARE_500 = SuiteAttack(
+    name="square-500",
+    description="Square, 500 queries, p 0.8 (Andriushchenko et al. 2020)",
+    threat="black-box",
+    build=lambda ball: _square(ball, 500),
+    gradients=0,
+    queries=500,
+    norms=("linf",),
+)
+SQUARE_5000 = SuiteAttack(
+    name="square-5000",
+    description="Square, 5,000 queries, p 0.8 (Andriushchenko et al. 2020)",
+    threat="black-box",
+    build=lambda ball: _square(ball, 5000),
+    gradients=0,
+    queries=5000,
+    norms=("linf",),
+)
 
 # Cheap attacks first.
 SUITES: dict[str, tuple[SuiteAttack, ...]] = {
-    "quick": (FGSM, PGD_20, TRANSFER),
-    "standard": (FGSM, PGD_20, TRANSFER, PGD_50X10),
-    "full": (FGSM, PGD_20, TRANSFER, PGD_50X10),
+    "quick": (FGSM, PGD_20, TRANSFER, APGD_CE, SQUARE_500),
+    "standard": (FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, SQUARE_5000),
+    "full": (FGSM, R_FGSM, MI_FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, SQUARE_5000),
 }
 _MODULES = {"attacks": "art", "autoattack": "pyautoattack"}  # by the optional dependencies that bring them
 
