@@ -25,14 +25,14 @@ def digits() -> tuple[Tensor, Tensor]:
 def trained(*, adversarially: bool, seed: int = 0) -> nn.Module:
     """Return a multilayer perceptron in evaluation mode."""
     train = load_split("digits", "train")
-    images, labels = as_floats(train.images[:1000]), train.labels[:1000]
+    images, labels = as_floats(train.images[:600]), train.labels[:600]
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
     attack = LinfPGD(epsilon=0.1, steps=3, random_start=True)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.003)
-    for _ in range(15):
+    for _ in range(12):
         for rows in torch.randperm(len(images), generator=generator).split(100):
             pixels, classes = images[rows], labels[rows]
             if adversarially:
