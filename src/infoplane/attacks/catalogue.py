@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from infoplane.attacks.carlini_wagner import CARLINI_WAGNER_SPEC
+from infoplane.attacks.deepfool import DEEPFOOL_SPEC
 from infoplane.attacks.fgsm import FGSM_SPEC
+from infoplane.attacks.lbfgs import LBFGS_SPEC
 from infoplane.attacks.own import own_attack
 from infoplane.attacks.pgd import PGD_SPEC
 from infoplane.attacks.random_target import RANDOM_TARGET_SPEC
@@ -10,7 +13,14 @@ from infoplane.attacks.spec import AttackSpec
 from infoplane.errors import UserError, unknown_name
 
 # The attacks that there are.
-ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC, RANDOM_TARGET_SPEC]
+ATTACKS: list[AttackSpec] = [
+    PGD_SPEC,
+    FGSM_SPEC,
+    DEEPFOOL_SPEC,
+    CARLINI_WAGNER_SPEC,
+    LBFGS_SPEC,
+    RANDOM_TARGET_SPEC,
+]
 OWN_FORM = "package.module:function"
 
 

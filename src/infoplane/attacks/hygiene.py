@@ -103,7 +103,8 @@ class GradientHealth:
 
     def __init__(self, images: int, device: torch.device) -> None:
         self._broken = torch.zeros(images, dtype=torch.bool, device=device)
-        self._never_moved = torch.ones(images, dtype=torch.bool, device=device)
+        self._moved = torch.zeros(images, dtype=torch.bool, device=device)
+        self._observed = torch.zeros(images, dtype=torch.bool, device=device)  # others needed no gradient
         self._looks_like_softmax: Tensor | None = None
 
     def observe_logits(self, logits: Tensor) -> None:
@@ -118,14 +119,16 @@ class GradientHealth:
         peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
         if rows is None:
             self._broken |= ~peak.isfinite()
-            self._never_moved &= peak == 0
+            self._moved |= peak != 0
+            self._observed.fill_(True)
         else:
             self._broken[rows] |= ~peak.isfinite()
-            self._never_moved[rows] &= peak == 0
+            self._moved[rows] |= peak != 0
+            self._observed[rows] = True
 
     def warn(self) -> None:
         """Give a warning for each problem that was counted; call it once, at the end."""
-        broken, never_moved = int(self._broken.sum()), int(self._never_moved.sum())
+        broken, never_moved = int(self._broken.sum()), int((self._observed & ~self._moved).sum())
         total = len(self._broken)
         if broken:
             # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.
