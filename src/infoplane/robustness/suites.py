@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
+from infoplane.attacks.minimum_norm import PASSES_AROUND
 from infoplane.errors import UserError
 from infoplane.records.evaluation import Threat
 
@@ -86,6 +87,18 @@ def _square(ball: "Ball", queries: int) -> "Attack":
     return Square(epsilon=ball.epsilon, queries=queries)
 
 
+def _deepfool(_ball: "Ball") -> "Attack":
+    from infoplane.attacks import DeepFool
+
+    return DeepFool()
+
+
+def _carlini_wagner(_ball: "Ball", searches: int, steps: int, initial_c: float | None) -> "Attack":
+    from infoplane.attacks import CarliniWagner
+
+    return CarliniWagner(searches=searches, steps=steps, initial_c=initial_c)
+
+
 def curve_attack(ball: "Ball") -> "Attack":
     """Return the attack of the curve of accuracy against epsilon."""
     return _pgd(ball, CURVE_STEPS)
@@ -153,6 +166,30 @@ APGD_DLR = SuiteAttack(
     gradients=100,
     classes=3,
 )
+DEEPFOOL = SuiteAttack(
+    name="deepfool",
+    description="DeepFool, the smallest L2 change, 50 steps, 10 classes (Moosavi-Dezfooli et al. 2016)",
+    threat="white-box",
+    build=_deepfool,
+    gradients=450,
+    queries=PASSES_AROUND,
+)
+CW_5X200 = SuiteAttack(
+    name="cw-5x200",
+    description="Carlini-Wagner, the smallest L2 change, 5 searches of 200 steps, first c from the gradient (2017)",
+    threat="white-box",
+    build=lambda ball: _carlini_wagner(ball, 5, 200, None),
+    gradients=1001,
+    queries=PASSES_AROUND,
+)
+CW_9X10000 = SuiteAttack(
+    name="cw-9x10000",
+    description="Carlini-Wagner, the smallest L2 change, 9 searches of 10,000 steps, c from 0.001 (2017)",
+    threat="white-box",
+    build=lambda ball: _carlini_wagner(ball, 9, 10_000, 1e-3),
+    gradients=90_000,
+    queries=PASSES_AROUND,
+)
 SQUARE_500 = SuiteAttack(
     name="square-500",
     description="Square, 500 queries, p 0.8 (Andriushchenko et al. 2020)",
@@ -175,8 +212,20 @@ SQUARE_5000 = SuiteAttack(
 # Cheap attacks first.
 SUITES: dict[str, tuple[SuiteAttack, ...]] = {
     "quick": (FGSM, PGD_20, TRANSFER, APGD_CE, SQUARE_500),
-    "standard": (FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, SQUARE_5000),
-    "full": (FGSM, R_FGSM, MI_FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, SQUARE_5000),
+    "standard": (FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, CW_5X200, SQUARE_5000),
+    "full": (
+        FGSM,
+        R_FGSM,
+        MI_FGSM,
+        PGD_20,
+        TRANSFER,
+        APGD_CE,
+        APGD_DLR,
+        DEEPFOOL,
+        PGD_50X10,
+        SQUARE_5000,
+        CW_9X10000,
+    ),  # fmt: skip
 }
 _MODULES = {"attacks": "art", "autoattack": "pyautoattack"}  # by the optional dependencies that bring them
 
