@@ -225,7 +225,7 @@ SUITES: dict[str, tuple[SuiteAttack, ...]] = {
         PGD_50X10,
         SQUARE_5000,
         CW_9X10000,
-    ),  # fmt: skip
+    ),
 }
 _MODULES = {"attacks": "art", "autoattack": "pyautoattack"}  # by the optional dependencies that bring them
 
