@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.attacks.balls import Norm
+from infoplane.attacks.library import LibraryAttack
 from infoplane.attacks.oracle import count_evaluations, counting
 from infoplane.attacks.protocol import Attack
 from infoplane.attacks.shipped import ShippedAttack
@@ -34,7 +35,7 @@ def apply_attack(
 ) -> Tensor:
     """Return the attacked images, detached and on the device of `images`, and restore everything else.
 
-    A `ShippedAttack` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
+    A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes, buffers, gradients and
     `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
     on copies of the images and labels.
 
@@ -50,7 +51,7 @@ def apply_attack(
         ValueError: the attack changed the weights, or its result has another shape, is not float32 or float64, is not
             finite, or leaves [0, 1] or the attack's own ball.
     """
-    if isinstance(attack, ShippedAttack):
+    if isinstance(attack, ShippedAttack | LibraryAttack):
         return attack(model, images, labels, generator=generator, target=target)
     aim = {} if target is None else {"target": target.clone()}  # an attack of a user need not know targets
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
