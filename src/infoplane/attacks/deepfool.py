@@ -53,7 +53,6 @@ class DeepFool(MinimumNorm):
 
     def approach(self, oracle: Oracle, closest: Closest, goal: Goal, rows: Tensor, logits: Tensor) -> None:
         """Move each image until it crosses a boundary."""
-        from infoplane.attacks.closest import per_image
 
         rivals = logits[rows].topk(min(self.candidates, logits.shape[1]), dim=1).indices[:, 1:]  # the first is its own
         attacked = closest.originals[rows]
