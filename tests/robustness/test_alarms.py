@@ -10,7 +10,7 @@ from tests.robustness.networks import BALL, Cold, Noisy, Quantised, digits, trai
 from infoplane.robustness.alarms import accuracy_left, all_alarms, gradient_free_wins
 from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
-from infoplane.robustness.suites import APGD_CE, FGSM, PGD_20, SQUARE_500, TRANSFER
+from infoplane.robustness.suites import APGD_CE, AUTOATTACK, FGSM, PGD_20, SQUARE_500, TRANSFER
 from infoplane.robustness.transferred import Transferred
 from infoplane.robustness.under_attack import UnderAttack, under_attack
 
@@ -103,6 +103,13 @@ def test_the_comparison_is_paired():
 def test_an_attack_that_is_only_as_strong_raises_no_alarm():
     assert gradient_free_wins({PGD_20: of(50), SQUARE_500: of(50)}) == []
     assert gradient_free_wins({SQUARE_500: of(50)}) == []
+
+
+def test_an_ensemble_that_contains_square_is_no_white_box_attack():
+    """Else AutoAttack would hide that Square is stronger than every attack by gradients."""
+    alarms = gradient_free_wins({PGD_20: of(80), SQUARE_500: of(60), AUTOATTACK: of(60)})
+    assert names(alarms) == ["gradient-free attack wins"]
+    assert gradient_free_wins({PGD_20: of(80), AUTOATTACK: of(60)}) == []
 
 
 def test_a_few_unusable_gradients_are_tolerated():
