@@ -21,7 +21,8 @@ def settings(**more) -> AttackConfig:
 
 def attacked(spec: AttackSpec, given: AttackConfig, model=None) -> torch.Tensor:
     model = model or network().eval()
-    return spec.build(given)(model, *batch(), generator=torch.Generator().manual_seed(0))
+    attack = spec.build(given, model) if spec.needs_source else spec.build(given)
+    return attack(model, *batch(), generator=torch.Generator().manual_seed(0))
 
 
 @each_attack
@@ -93,7 +94,7 @@ def test_all_attacks_together_have_names_of_their_own():
     names = [spec.name for spec in ATTACKS if "linf" in spec.norms]
     chosen = attacks_named(names, "linf")
     assert [spec.name for spec in chosen.values()] == names
-    assert list(chosen) == ["adversarial", "fgsm", "random-target"]
+    assert list(chosen) == ["adversarial", "fgsm", "random-target", "transfer"]
     assert len({spec.name for spec in ATTACKS}) == len(ATTACKS)
 
 
@@ -103,13 +104,13 @@ def test_all_attacks_together_have_names_of_their_own():
         (
             ["fgms"],
             "linf",
-            r"^unknown attack 'fgms', did you mean 'fgsm'\?; attacks are pgd, fgsm, random-target, package.module:func",
+            r"^unknown attack 'fgms', did you mean 'fgsm'\?; attacks are pgd, fgsm, random-target, transfer, package.module:func",
         ),
-        (["zzz"], "linf", "^unknown attack 'zzz'; attacks are pgd, fgsm, random-target, package.module:function$"),
+        (["zzz"], "linf", "^unknown attack 'zzz'; attacks are pgd, fgsm, random-target, transfer, package.module:function$"),
         (
             ["pgd", "fgsm"],
             "l2",
-            "^the attack fgsm is defined for the norm linf, not for l2; choose from pgd, random-target$",
+            "^the attack fgsm is defined for the norm linf, not for l2; choose from pgd, random-target, transfer$",
         ),
         (["pgd", "pgd"], "linf", "records would call its examples 'adversarial', as those of the attack pgd"),
         (

@@ -1,6 +1,7 @@
 from .catalogue import ATTACKS as ATTACKS
 from .catalogue import attacks_named as attacks_named
 from .contract import apply_attack as apply_attack
+from .ensemble_of_sources import EnsembleOfSources as EnsembleOfSources
 from .hygiene import AttackWarning as AttackWarning
 from .hygiene import merged_attack_warnings as merged_attack_warnings
 from .own import OwnAttack as OwnAttack
@@ -11,3 +12,6 @@ from .pgd import pgd_attack as pgd_attack
 from .protocol import Attack as Attack
 from .random_target import RandomTarget as RandomTarget
 from .spec import AttackSpec as AttackSpec
+from .transfer import Transfer as Transfer
+from .universal_perturbation import AddedPerturbation as AddedPerturbation
+from .universal_perturbation import universal_perturbation as universal_perturbation

@@ -7,10 +7,11 @@ from infoplane.attacks.own import own_attack
 from infoplane.attacks.pgd import PGD_SPEC
 from infoplane.attacks.random_target import RANDOM_TARGET_SPEC
 from infoplane.attacks.spec import AttackSpec
+from infoplane.attacks.transfer import TRANSFER_SPEC
 from infoplane.errors import UserError, unknown_name
 
 # The attacks that there are.
-ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC, RANDOM_TARGET_SPEC]
+ATTACKS: list[AttackSpec] = [PGD_SPEC, FGSM_SPEC, RANDOM_TARGET_SPEC, TRANSFER_SPEC]
 OWN_FORM = "package.module:function"
 
 

@@ -14,11 +14,12 @@ class AttackSpec:
     """One attack that a run can measure. Reading a spec imports no torch; `build` does.
 
     Args:
-        name: as typed after `--attack`; "package.module:function" for a user's own attack.
+        name: as typed after `--attacks`; "package.module:function" for a user's own attack.
         description: one line, for `--help` and documentation.
         settings: names of the fields of `AttackConfig` that the attack depends on.
         norms: values of `AttackConfig.norm` with which the attack can be measured.
-        build: function that returns the attack with the given settings.
+        build: function that returns the attack with the given settings; with `needs_source`, its second argument is the
+            source network.
         cost: function that returns the largest number of gradients per image with the given settings.
         threat: what the attacker sees: the network with its weights ("white-box"), its answers alone ("black-box"),
             another network ("transfer"); "control" is no attack.
@@ -26,6 +27,7 @@ class AttackSpec:
         queries: largest number of forward passes without a gradient, per image.
         in_ball: whether the attack stays in the ball of the settings; others look for the smallest perturbation.
         extra: name of the optional dependencies of infoplane that the attack needs.
+        needs_source: whether the examples are made on another network.
         of_recipe: whether this is the recipe's own attack. The records call its examples "adversarial".
     """
 
@@ -33,13 +35,14 @@ class AttackSpec:
     description: str
     settings: tuple[str, ...]
     norms: tuple[str, ...]
-    build: "Callable[[AttackConfig], Attack]"
+    build: "Callable[..., Attack]"
     cost: "Callable[[AttackConfig], int]"
     threat: Literal["white-box", "black-box", "transfer", "control"] = "white-box"
     source: str = ""
     queries: int = 0
     in_ball: bool = True
     extra: str | None = None
+    needs_source: bool = False
     of_recipe: bool = False
 
     @property
