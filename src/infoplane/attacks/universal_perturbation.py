@@ -56,7 +56,7 @@ def universal_perturbation(
         oracle = Oracle(model, health)
         for _ in range(passes):
             order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
-            for rows in order.split(batch_size):
+            for rows in torch.split(order, batch_size):
                 goal = Goal(labels[rows], targeted=False)
                 _, gradient = oracle.gradient((images[rows] + change).clamp(0, 1), goal.cross_entropy, rows)
                 change = (change + epsilon / 5 * gradient.sum(dim=0).sign()).clamp(-epsilon, epsilon)
