@@ -58,4 +58,5 @@ RANDOM_TARGET_SPEC = AttackSpec(
     norms=("linf", "l2"),
     build=random_target_attack,
     cost=lambda settings: settings.steps,
+    threat="control",
 )

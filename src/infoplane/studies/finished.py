@@ -123,8 +123,13 @@ class FinishedRun:
         """Labels of the measured originals, `(n,)`."""
         return self._labels
 
-    def network(self, seed: int, training: str) -> FinishedNetwork:
+    def network(self, seed: int, training: str, epoch: int | None = None) -> FinishedNetwork:
         """Load one of `trainings`.
+
+        Args:
+            seed: of the training.
+            training: its name.
+            epoch: of one of its checkpoints; None is the last.
 
         Raises:
             UserError: the checkpoint is damaged, does not fit the network of the settings, or the network's code has
@@ -132,7 +137,7 @@ class FinishedRun:
         """
         config = self._of(seed)
         model = build_model(config, self._test)
-        last = stopped_at(self._run, config, training) or config.training.epochs
+        last = epoch or stopped_at(self._run, config, training) or config.training.epochs
         state = read_state(self._run, seed, training, last)
         try:
             model.load_state_dict(measured_weights(state))
