@@ -53,12 +53,12 @@ def attacks_figure(found: Traces, title: str) -> Figure | None:
         return None
     lines = {training: 1 + len(losses.attacks(training)) for training in losses.trainings}
     columns = max(len(losses.layers(training)) for training in losses.trainings)
-    heights = [0.75 + 0.19 * number for number in lines.values()]
-    width, height = max(8.0, 1.6 + 3 * 0.5 * columns + 0.5), 0.5 + sum(heights)
+    heights = [0.85 + 0.19 * number for number in lines.values()]
+    width, height = max(8.0, 1.6 + 3 * 0.5 * columns + 0.5), 0.65 + sum(heights)
     figure = new_figure(title, width, height)
     grid = figure.add_gridspec(
         len(lines), len(_PANELS), height_ratios=heights, left=1.15 / width, right=0.99,
-        top=1 - 0.8 / height, bottom=0.12 / height, wspace=0.06, hspace=0.9 / max(1.0, float(np.mean(heights))),
+        top=1 - 0.95 / height, bottom=0.12 / height, wspace=0.06, hspace=1.0 / max(1.0, float(np.mean(heights))),
     )  # fmt: skip
     for row, training in enumerate(losses.trainings):
         own = attack_names(found.outcomes.filter(pl.col("training") == training))
@@ -68,8 +68,8 @@ def attacks_figure(found: Traces, title: str) -> Figure | None:
             _panel(axes, losses, training, reading, own, named=column == 0)
             if column == 0:
                 axes.annotate(
-                    plain(training_label(training).capitalize()), (-1.05 / width, 1), xycoords="axes fraction",
-                    xytext=(-68, 22), textcoords="offset points", fontweight="bold", annotation_clip=False,
+                    plain(training_label(training).capitalize()), (0, 1), xycoords="axes fraction", xytext=(-78, 33),
+                    textcoords="offset points", fontweight="bold", annotation_clip=False,
                 )  # fmt: skip
     return figure
 

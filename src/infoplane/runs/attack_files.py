@@ -6,6 +6,7 @@ from typing import NamedTuple
 import polars as pl
 
 from infoplane.records.attacks import ATTACK_OUTCOME_SCHEMA, TRANSFER_SCHEMA, AttackOutcome, TransferOutcome
+from infoplane.records.tables import NORMAL_TRAINING
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.parquet import MEASUREMENTS, Kind
 
@@ -58,16 +59,15 @@ class AttackFiles:
         )
 
     def read_all(self) -> Traces:
-        """Return the tables of all networks together.
+        """Return the tables of all networks together, by seed, normal training first.
 
         Raises:
             UserError: a table is damaged.
         """
-        parts = [
-            self.read(int(seed), training)
-            for path in sorted(self.path.glob("outcomes-s*.parquet"))
-            for seed, _, training in [path.stem.removeprefix("outcomes-s").partition("-")]
-        ]
+        names = [path.stem.removeprefix("outcomes-s") for path in self.path.glob("outcomes-s*.parquet")]
+        networks = [(int(seed), training) for seed, _, training in (name.partition("-") for name in names)]
+        ordered = sorted(networks, key=lambda network: (network[0], network[1] != NORMAL_TRAINING, network[1]))
+        parts = [self.read(seed, training) for seed, training in ordered]
         empty = Traces(pl.DataFrame(schema=MEASUREMENTS.schema), pl.DataFrame(schema=OUTCOMES.schema))
         return Traces(*(pl.concat([part[place] for part in [empty, *parts]]) for place in range(2)))
 
