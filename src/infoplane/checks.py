@@ -1,6 +1,7 @@
 """Checks of arguments of public functions: each error names the argument, the rule and the wrong value."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -36,6 +37,23 @@ def check_pixel_range(value: float, *, name: str) -> None:
     if value > 1:
         raise ValueError(
             f"{name} must be at most 1, the range of a pixel, got {value:g}; did you mean {value:g} / 255?"
+        )
+
+
+def check_one_of(value: str, known: Sequence[str], *, name: str) -> None:
+    """Raise ValueError unless `value` is one of the known names."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
+def check_steps_reach(epsilon: float, steps: int, step_size: float) -> None:
+    """Raise ValueError unless so many steps of positive size reach the boundary of a ball of radius `epsilon`."""
+    check_positive(epsilon, name="epsilon")
+    check_at_least(steps, 1, name="steps")
+    check_positive(step_size, name="step_size")
+    if step_size * steps < epsilon * (1 - 1e-6):
+        raise ValueError(
+            f"{steps} steps of step_size {step_size:g} cannot reach epsilon {epsilon:g}; raise steps or step_size"
         )
 
 

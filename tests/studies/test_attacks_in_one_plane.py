@@ -163,9 +163,7 @@ def test_help_names_a_new_attack_and_what_it_does(capsys):
 
 
 def test_an_unknown_attack_is_refused_before_anything_is_read(small_flow):
-    with pytest.raises(
-        UserError, match=r"unknown attack 'tay', did you mean 'toy'\?; attacks are pgd, fgsm, random-target, toy"
-    ):
+    with pytest.raises(UserError, match=r"unknown attack 'tay', did you mean 'toy'\?; attacks are pgd, fgsm, .*, toy"):
         information_flow(changed(small_flow, attacks=("tay",)))
 
 

@@ -21,8 +21,14 @@ class Region(Protocol):
         """Move `attacked` into the region, in place, and return it."""
         ...
 
-    def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
-        """Take one step of steepest ascent, of length `size` in the norm of the ball, in place, and project."""
+    def step_(self, attacked: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:
+        """Take one step of steepest ascent, in place, and project.
+
+        Args:
+            attacked: `(batch, channels, height, width)`, inside the region.
+            gradient: likewise; only its direction counts.
+            size: length of the step in the norm of the ball, one for all images or one for each, `(batch,)`.
+        """
         ...
 
 
@@ -45,8 +51,11 @@ class LinfRegion:
     def projected_(self, attacked: Tensor) -> Tensor:
         return attacked.clamp_(self._lower, self._upper)
 
-    def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
-        return self.projected_(attacked.add_(gradient.sign(), alpha=size))  # not in place: it can be an expanded view
+    def step_(self, attacked: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:
+        direction = gradient.sign()  # not in place: it can be an expanded view
+        if isinstance(size, Tensor):
+            return self.projected_(attacked.addcmul_(direction, per_image(size, direction)))
+        return self.projected_(attacked.add_(direction, alpha=size))
 
 
 class L2Region:
@@ -72,11 +81,12 @@ class L2Region:
     def projected_(self, attacked: Tensor) -> Tensor:
         change = attacked.sub_(self._images)
         lengths = _lengths(change)
-        change.mul_(_per_image((self._epsilon / lengths.clamp(min=1e-12)).clamp(max=1), change))
+        change.mul_(per_image((self._epsilon / lengths.clamp(min=1e-12)).clamp(max=1), change))
         return change.add_(self._images).clamp_(0, 1)
 
-    def step_(self, attacked: Tensor, gradient: Tensor, size: float) -> Tensor:
-        return self.projected_(attacked.add_(_scaled(gradient, torch.full_like(_lengths(gradient), size))))
+    def step_(self, attacked: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:
+        lengths = size if isinstance(size, Tensor) else torch.full_like(_lengths(gradient), size)
+        return self.projected_(attacked.add_(_scaled(gradient, lengths)))
 
 
 def region_around(images: Tensor, norm: Norm, epsilon: float) -> Region:
@@ -102,6 +112,22 @@ def random_perturbation(images: Tensor, norm: Norm, epsilon: float, generator: t
     return (images + _scaled(direction, torch.full_like(_lengths(direction), epsilon))).clamp_(0, 1)
 
 
+def boundary_point(images: Tensor, norm: Norm, epsilon: float, generator: torch.Generator) -> Tensor:
+    """Draw one direction per image, uniformly in [-1, 1]^d (L-infinity) or on the sphere (L2), go along it to the
+    boundary of the ball, then clamp to [0, 1]: the start of APGD.
+
+    Args:
+        images: `(n, channels, height, width)` in [0, 1].
+        norm: of the ball.
+        epsilon: radius of the ball.
+        generator: source of the draws.
+    """
+    if norm == "l2":
+        return random_perturbation(images, norm, epsilon, generator)
+    noise = draw_per_image(torch.rand, images.shape, generator, dtype=images.dtype).to(images.device)
+    return (images + epsilon * by_largest(2 * noise - 1)).clamp_(0, 1)
+
+
 def _lengths(tensor: Tensor) -> Tensor:
     lengths: Tensor = torch.linalg.vector_norm(tensor.flatten(start_dim=1), dim=1)
     return lengths
@@ -117,8 +143,9 @@ def _scaled(directions: Tensor, lengths: Tensor) -> Tensor:
     """Return the directions at these lengths; a direction that is zero or not finite becomes zero."""
     # Squares of small and of large elements leave the range of float32: the largest element is made 1 first.
     directions = by_largest(directions)
-    return directions * _per_image(lengths / _lengths(directions).clamp(min=1), directions)
+    return directions * per_image(lengths / _lengths(directions).clamp(min=1), directions)
 
 
-def _per_image(values: Tensor, like: Tensor) -> Tensor:
+def per_image(values: Tensor, like: Tensor) -> Tensor:
+    """Return one value per image, `(batch,)`, in a shape that multiplies each image of `like`."""
     return values.view(-1, *[1] * (like.ndim - 1))

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.attacks.balls import Norm
+from infoplane.attacks.hygiene import GradientHealth
+from infoplane.attacks.library import LibraryAttack
 from infoplane.attacks.oracle import count_evaluations, counting
 from infoplane.attacks.protocol import Attack
+from infoplane.attacks.random_target import RandomTarget
 from infoplane.attacks.shipped import ShippedAttack
+from infoplane.checks import check_images, check_labels
 from infoplane.networks.logits import logits_of
 from infoplane.randomness import isolated_array_generators, isolated_global_generator
 
@@ -34,9 +38,9 @@ def apply_attack(
 ) -> Tensor:
     """Return the attacked images, detached and on the device of `images`, and restore everything else.
 
-    A `ShippedAttack` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
-    `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
-    on copies of the images and labels.
+    A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes,
+    buffers, gradients and `requires_grad` flags of the model and the global generators of torch and numpy are put back,
+    and the attack works on copies of the images and labels. Its passes are counted, and unusable gradients are reported.
 
     Args:
         attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
@@ -47,11 +51,13 @@ def apply_attack(
         target: `(batch,)` integers, classes that the attack aims at.
 
     Raises:
-        ValueError: the attack changed the weights, or its result has another shape, is not float32 or float64, is not
-            finite, or leaves [0, 1] or the attack's own ball.
+        ValueError: an argument is outside the description above, or the attack changed the weights, or its result has
+            another shape, is not float32 or float64, is not finite, or leaves [0, 1] or the attack's own ball.
     """
-    if isinstance(attack, ShippedAttack):
+    if isinstance(attack.attack if isinstance(attack, RandomTarget) else attack, ShippedAttack | LibraryAttack):
         return attack(model, images, labels, generator=generator, target=target)
+    check_images(images)
+    check_labels(labels, len(images))
     aim = {} if target is None else {"target": target.clone()}  # an attack of a user need not know targets
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     with (
@@ -60,34 +66,43 @@ def apply_attack(
         isolated_array_generators(seed),
         torch.inference_mode(False),
         torch.enable_grad(),
-        _passes_counted(model),
+        _passes_observed(model, images) as health,
     ):
         result: object = attack(model, images.clone(), labels.clone(), generator=generator, **aim)
-    return _checked(result, images, attack)
+    attacked = _checked(result, images, attack)
+    health.warn()
+    return attacked
 
 
 @contextmanager
-def _passes_counted(model: nn.Module) -> Iterator[None]:
-    """Count the passes of an attack that does not count them itself, if somebody counts."""
-    if not counting():
-        yield
-        return
+def _passes_observed(model: nn.Module, images: Tensor) -> Iterator[GradientHealth]:
+    """Count the passes of an attack that does not count them itself, and look at logits and gradients.
 
-    def count_gradients(gradient: Tensor) -> None:
-        count_evaluations(gradient=len(gradient))
+    An attack may take the images in parts. The images of a part are then counted as if they were the first ones: the
+    numbers of images with unusable gradients are too small, but not 0.
+    """
+    health, counted = GradientHealth(len(images), images.device), counting()
 
-    def count(_module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    def note_gradient(gradient: Tensor) -> None:
+        if counted:
+            count_evaluations(gradient=len(gradient))
+        part = gradient.detach()[: len(images)]
+        health.observe_gradient(part, torch.arange(len(part), device=images.device))
+
+    def note(_module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         if not given or not isinstance(given[0], Tensor):
             return
-        count_evaluations(forward=len(given[0]))
+        if counted:
+            count_evaluations(forward=len(given[0]))
         with contextlib.suppress(ValueError):
             logits = logits_of(output)
+            health.observe_logits(logits)
             if logits.requires_grad and given[0].requires_grad:
-                logits.register_hook(count_gradients)  # type: ignore[no-untyped-call]
+                given[0].register_hook(note_gradient)  # type: ignore[no-untyped-call]
 
-    handle = model.register_forward_hook(count)
+    handle = model.register_forward_hook(note)
     try:
-        yield
+        yield health
     finally:
         handle.remove()
 

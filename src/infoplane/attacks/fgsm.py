@@ -23,4 +23,5 @@ FGSM_SPEC = AttackSpec(
     norms=("linf",),
     build=fgsm_attack,
     cost=lambda _settings: 1,
+    source="Goodfellow et al. (2015), arXiv:1412.6572, Section 4",
 )

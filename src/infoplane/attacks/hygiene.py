@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from infoplane.randomness import isolated_global_generator
+from infoplane.randomness import isolated_global_generator, stable_seed
 
 
 class AttackWarning(UserWarning):
@@ -67,11 +67,19 @@ def _emit_merged(caught: list[warnings.WarningMessage], ending: str) -> None:
 
 
 @contextmanager
-def model_left_as_found(model: nn.Module, generator: torch.Generator, device: torch.device) -> Iterator[None]:
+def model_left_as_found(
+    model: nn.Module, generator: torch.Generator, device: torch.device, *, random: bool = False
+) -> Iterator[None]:
     """Enable gradients inside the block, and restore buffers and the global generators after it.
 
-    Only modules in training mode change buffers (BatchNorm) or draw from the global generators (dropout). So nothing
-    is copied for a model in evaluation mode.
+    Only modules in training mode change buffers (BatchNorm). A model may draw from the global generators in any mode;
+    its draws follow `generator`.
+
+    Args:
+        model: any network.
+        generator: gives the seed of the global generators. It moves on if the model is expected to draw.
+        device: of the images.
+        random: whether a model in evaluation mode is expected to draw.
 
     Raises:
         ValueError: the model was made under `torch.inference_mode()`, so that it has no gradients.
@@ -81,21 +89,30 @@ def model_left_as_found(model: nn.Module, generator: torch.Generator, device: to
             "the model was made under torch.inference_mode(), so it has no gradients for this attack; make it outside, "
             "or attack copy.deepcopy(model)"
         )
-    with torch.inference_mode(False), torch.enable_grad():
-        training = [module for module in model.modules() if module.training]
-        if not training:
-            yield
-            return
-        buffers = [buffer for module in training for buffer in module.buffers(recurse=False)]
-        before = [buffer.clone() for buffer in buffers]
+    training = [module for module in model.modules() if module.training]
+    if training or random:
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-        try:
-            with isolated_global_generator(seed, device):
-                yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in zip(buffers, before, strict=True):
-                    buffer.copy_(value)
+    else:  # most models draw nothing then: the other draws of an attack must not depend on this seed
+        seed = stable_seed(generator.get_state().numpy().tobytes().hex())
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        _buffers_restored(training),
+        isolated_global_generator(seed, device),
+    ):
+        yield
+
+
+@contextmanager
+def _buffers_restored(modules: list[nn.Module]) -> Iterator[None]:
+    buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
 
 
 class GradientHealth:
@@ -103,7 +120,8 @@ class GradientHealth:
 
     def __init__(self, images: int, device: torch.device) -> None:
         self._broken = torch.zeros(images, dtype=torch.bool, device=device)
-        self._never_moved = torch.ones(images, dtype=torch.bool, device=device)
+        self._moved = torch.zeros(images, dtype=torch.bool, device=device)
+        self._observed = torch.zeros(images, dtype=torch.bool, device=device)  # others needed no gradient
         self._looks_like_softmax: Tensor | None = None
 
     def observe_logits(self, logits: Tensor) -> None:
@@ -118,14 +136,16 @@ class GradientHealth:
         peak = gradient.abs().amax(dim=tuple(range(1, gradient.ndim)))  # NaN if any element is
         if rows is None:
             self._broken |= ~peak.isfinite()
-            self._never_moved &= peak == 0
+            self._moved |= peak != 0
+            self._observed.fill_(True)
         else:
             self._broken[rows] |= ~peak.isfinite()
-            self._never_moved[rows] &= peak == 0
+            self._moved[rows] |= peak != 0
+            self._observed[rows] = True
 
     def warn(self) -> None:
         """Give a warning for each problem that was counted; call it once, at the end."""
-        broken, never_moved = int(self._broken.sum()), int(self._never_moved.sum())
+        broken, never_moved = int(self._broken.sum()), int((self._observed & ~self._moved).sum())
         total = len(self._broken)
         if broken:
             # sign(NaN) is 0: such an image stays where it is and would pass for a robust one.

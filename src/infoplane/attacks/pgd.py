@@ -28,26 +28,24 @@ class PGD(ShippedAttack):
     steps: int
     step_size: float = None  # type: ignore[assignment]  # until __post_init__ sets the default
     random_start: bool = False
+    restarts: int = 1
+    stop_early: bool = False
 
     def __post_init__(self) -> None:
-        from infoplane.checks import check_at_least, check_positive
+        from infoplane.checks import check_at_least, check_steps_reach
 
         super().__post_init__()
-        check_positive(self.epsilon, name="epsilon")
-        check_at_least(self.steps, 1, name="steps")
-        if self.step_size is None:
+        if self.step_size is None and self.steps:
             object.__setattr__(self, "step_size", 2.5 * self.epsilon / self.steps)
-        check_positive(self.step_size, name="step_size")
-        if self.step_size * self.steps < self.epsilon * (1 - 1e-6):
-            raise ValueError(
-                f"{self.steps} steps of step_size {self.step_size:g} cannot reach epsilon {self.epsilon:g}; "
-                "raise steps or step_size"
-            )
+        check_steps_reach(self.epsilon, self.steps, self.step_size)
+        check_at_least(self.restarts, 1, name="restarts")
+        if self.restarts > 1 and not self.random_start:
+            raise ValueError(f"{self.restarts} restarts find the same images; set random_start=True")
 
     @property
     def most_gradients(self) -> int:
-        """Number of input gradients of one image."""
-        return self.steps
+        """Largest number of input gradients of one image."""
+        return self.steps * self.restarts
 
     def region(self, images: Tensor) -> Region:
         """Return the balls around `images`, within [0, 1]."""
@@ -59,9 +57,30 @@ class PGD(ShippedAttack):
         """Return attacked images, each within `epsilon` of the original."""
         from infoplane.attacks.ascent import ascend
 
+        if self.restarts > 1 or self.stop_early:
+            return self._strongest(oracle, images, goal, generator)
         region = self.region(images)
         start = region.random_point(generator) if self.random_start else images
         return ascend(oracle, start, region, goal.cross_entropy, steps=self.steps, step_size=self.step_size)
+
+    def _strongest(self, oracle: Oracle, images: Tensor, goal: Goal, generator: torch.Generator) -> Tensor:
+        from infoplane.attacks.ascent import all_rows, ascend, ascend_until_reached
+        from infoplane.attacks.strongest import Strongest
+
+        steps, size = self.steps, self.step_size
+        region, rows, found = self.region(images), all_rows(images), Strongest(images)
+        if self.stop_early and self.random_start:
+            found.spare(goal.is_reached(oracle.logits(images)))
+        for _ in range(self.restarts):
+            # Drawn for all images: the draws of one must not depend on which others are left.
+            start = region.random_point(generator) if self.random_start else images
+            if self.stop_early:
+                ascend_until_reached(oracle, found, images, start, goal, self.region, steps=steps, step_size=size)
+            else:
+                attacked = ascend(oracle, start, region, goal.cross_entropy, steps=steps, step_size=size)
+                logits = oracle.logits(attacked)
+                found.offer(rows, attacked, goal.is_reached(logits), goal.margin(logits))
+        return found.images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +94,9 @@ class LinfPGD(PGD):
         steps: gradient evaluations per image.
         step_size: per step, likewise; 2.5 epsilon / steps unless given.
         random_start: begin at x + U(-epsilon, epsilon) instead of at x.
+        restarts: number of random starts. The result is that with the highest margin, for each image.
+        stop_early: leave images alone once they have reached their goal, for faster evaluation; training and
+            measurements want the examples of all steps.
 
     Raises:
         ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.
@@ -102,6 +124,9 @@ class L2PGD(PGD):
         steps: gradient evaluations per image.
         step_size: length of each step; 2.5 epsilon / steps unless given.
         random_start: begin at a uniform point of the ball instead of at x.
+        restarts: number of random starts. The result is that with the highest margin, for each image.
+        stop_early: leave images alone once they have reached their goal, for faster evaluation; training and
+            measurements want the examples of all steps.
 
     Raises:
         ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.
@@ -124,4 +149,5 @@ PGD_SPEC = AttackSpec(
     build=pgd_attack,
     cost=lambda settings: settings.steps,
     of_recipe=True,
+    source="Madry et al. (2018), arXiv:1706.06083, Section 2.1",
 )

@@ -88,7 +88,7 @@ class ShippedAttack(ABC):
         check_labels(labels, len(images))
         if target is not None:
             check_labels(target, len(images), name="target")
-        with model_left_as_found(model, generator, images.device):
+        with model_left_as_found(model, generator, images.device, random=self.draws > 1):
             originals = _usable_by_autograd(images.detach())
             working, originals = for_attack(model, originals, self.gradient_evaluations)
             goal = Goal(_usable_by_autograd(labels if target is None else target).long(), targeted=target is not None)

@@ -18,8 +18,8 @@ class AttackSpec:
         description: one line, for `--help` and documentation.
         settings: names of the fields of `AttackConfig` that the attack depends on.
         norms: values of `AttackConfig.norm` with which the attack can be measured.
-        build: function that returns the attack with the given settings; with `needs_source`, its second argument is the
-            source network.
+        build: function that returns the attack with the given settings; of a transfer attack, its second argument is
+            the network on which the examples are made.
         cost: function that returns the largest number of gradients per image with the given settings.
         threat: what the attacker sees: the network with its weights ("white-box"), its answers alone ("black-box"),
             another network ("transfer"); "control" is no attack.
@@ -27,7 +27,6 @@ class AttackSpec:
         queries: largest number of forward passes without a gradient, per image.
         in_ball: whether the attack stays in the ball of the settings; others look for the smallest perturbation.
         extra: name of the optional dependencies of infoplane that the attack needs.
-        needs_source: whether the examples are made on another network.
         of_recipe: whether this is the recipe's own attack. The records call its examples "adversarial".
     """
 
@@ -42,8 +41,12 @@ class AttackSpec:
     queries: int = 0
     in_ball: bool = True
     extra: str | None = None
-    needs_source: bool = False
     of_recipe: bool = False
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether the examples are made on another network, the second argument of `build`."""
+        return self.threat == "transfer"
 
     @property
     def is_own(self) -> bool:

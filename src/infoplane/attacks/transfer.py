@@ -88,5 +88,4 @@ TRANSFER_SPEC = AttackSpec(
     cost=lambda settings: settings.steps,
     threat="transfer",
     source="Papernot et al. (2016), arXiv:1605.07277",
-    needs_source=True,
 )

@@ -13,8 +13,10 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
+from infoplane.records.evaluation import EVALUATION, Evaluation
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
+from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
@@ -24,6 +26,7 @@ from infoplane.report.page_attacks import attacks_section
 from infoplane.report.page_baselines import baselines_html
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
+from infoplane.report.page_evaluation import evaluation_section
 from infoplane.report.page_examples import examples_html
 from infoplane.report.page_images import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
@@ -37,7 +40,7 @@ from infoplane.text import decodable
 
 SWEEPS = "sweeps"  # name of the folder of study three in that of a run
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_NO_RUNS = ("geometry", "limits", CALIBRATION)
+_NO_RUNS = ("geometry", "limits", EVALUATION, CALIBRATION)
 
 
 def run_findings(run: RunFolder) -> Findings:
@@ -84,6 +87,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
             performance,
             figures,
             found,
+            evaluation_of(run),
             attacks=attacks_section(files.read_all(), files.read_matrix(), _of_section(figures, "attacks", folder)),
             folder=folder,
         )
@@ -125,6 +129,7 @@ def report_html(
     performance: pl.DataFrame,
     figures: Sequence[DrawnFigure],
     findings: Findings | None = None,
+    evaluation: Evaluation | None = None,
     *,
     attacks: str = "",
     folder: Path | None = None,
@@ -138,6 +143,7 @@ def report_html(
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: figures of the run; their PNG files are embedded.
         findings: findings from these records; None computes them.
+        evaluation: of the run's networks under attack, if there is one.
         attacks: the section of `page_attacks`, with its figures.
         folder: folder of the run; paths of figures are shown relative to it.
     """
@@ -169,6 +175,8 @@ def report_html(
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
+        evaluation=evaluation_section(evaluation, shown["evaluation"]),
+        evaluation_link='<li><a href="#evaluation">Accuracy under attack</a></li>' if evaluation else "",
         attacks=attacks,
         attacks_link='<li><a href="#attacks">Traces of attacks</a></li>' if attacks else "",
         figures=shown["figures"] or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>",

@@ -87,6 +87,9 @@ def check_methods(config: FlowConfig) -> None:
     _settings(all_settings(), config.method)
     for name in config.methods:
         _check_name(name, config.attack.norm)
+        for spec in METHODS:
+            if spec.name == name.partition("+")[0]:
+                spec.check(_settings(spec.settings, config.method), config.attack.norm)
 
 
 def _check_name(name: str, norm: str) -> None:

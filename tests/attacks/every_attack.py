@@ -1,0 +1,54 @@
+"""The attacks of the list, as tests run them: small settings, and a skip where a library is missing."""
+
+import dataclasses
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from torch import nn
+
+from infoplane.attacks import ATTACKS, Attack, AttackSpec
+from infoplane.config import AttackConfig
+
+LIBRARIES = {"attacks": "art", "autoattack": "pyautoattack"}  # the module of each extra
+# The largest values in tests, by the names of fields; most attacks take far more.
+MOST = {"steps": 5, "queries": 40, "iterations": 8, "searches": 2, "evaluations": 60, "generations": 3, "restarts": 1}
+
+
+def _each(specs: list[AttackSpec]) -> list[Any]:
+    return [
+        pytest.param(
+            spec,
+            id=spec.name,
+            marks=pytest.mark.skipif(
+                spec.extra is not None and find_spec(LIBRARIES[spec.extra]) is None,
+                reason=f"the extra {spec.extra} is not installed",
+            ),
+        )
+        for spec in specs
+    ]
+
+
+each_attack = pytest.mark.parametrize("spec", _each(ATTACKS))
+each_gradient_attack = pytest.mark.parametrize("spec", _each([spec for spec in ATTACKS if spec.threat == "white-box"]))
+
+
+def build(spec: AttackSpec, settings: AttackConfig, source: nn.Module | None = None) -> Attack:
+    """Return the attack with these settings; attacks by transfer need another network as their source."""
+    return spec.build(settings, source) if spec.threat == "transfer" else spec.build(settings)
+
+
+def quick(spec: AttackSpec, source: nn.Module | None = None, **more: Any) -> Attack:
+    """Return the attack with small settings.
+
+    Args:
+        spec: its spec.
+        source: the other network that an attack by transfer needs.
+        more: values of `AttackConfig`.
+    """
+    attack = build(spec, AttackConfig(**{"epsilon": 0.1, "step_size": 0.05, "steps": 4, **more}), source)
+    if not dataclasses.is_dataclass(attack):
+        return attack
+    given = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}
+    fewer = {name: most for name, most in MOST.items() if isinstance(given.get(name), int) and given[name] > most}
+    return dataclasses.replace(attack, **fewer)
