@@ -130,7 +130,8 @@ class Substitutes:
         with evaluation_mode(network):
             accuracy = evaluate(network, test.images, test.labels).accuracy
         self._progress.say(
-            f"attack transfer, seed {config.seed}: substitute trained normally for {epochs} epochs in {seconds:.1f} s "
+            f"attack transfer, seed {config.seed}: substitute trained normally for {counted(epochs, 'epoch')} in "
+            f"{seconds:.1f} s "
             f"({gradients:,} gradients), test accuracy {accuracy:.1%}"
         )
         if self._run is not None:
