@@ -32,7 +32,7 @@ def test_the_command_prints_tables_answers_and_files_and_continues(run, tmp_path
     for words in (
         "50 examples of each network",
         "attack transfer (transfer): norm linf, epsilon 24/255, step_size 6/255, steps 7; 7 gradients per image, on a",
-        "substitute trained normally for 1 epochs",
+        "substitute trained normally for 1 epoch in",
         "Normal training, 50 examples",
         "where the label is lost",
         "weak (fgsm) against strong (pgd)",

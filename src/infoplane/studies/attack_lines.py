@@ -3,6 +3,7 @@
 from infoplane.attacks import AttackSpec, attacks_named
 from infoplane.config import AttackConfig, FlowConfig
 from infoplane.studies.flow.substitute import substitute_schedule
+from infoplane.text import counted
 
 
 def attack_lines(config: FlowConfig) -> list[str]:
@@ -34,18 +35,9 @@ def _cost(spec: AttackSpec, config: FlowConfig) -> str:
     """Return the largest cost of one image, and what the attack takes beforehand."""
     if spec.is_own:
         return "cost unknown: it is your own function"
-    gradients, queries = spec.cost(config.attack), spec.queries
-    parts = [
-        f"{number:,} {what}"
-        for number, what in ((gradients, _one("gradient", gradients)), (queries, _one("forward pass", queries)))
-        if number
-    ]
-    text = f"{' and '.join(parts) or 'no passes'} per image"
+    passes = ((spec.cost(config.attack), "gradient"), (spec.queries, "forward pass"))
+    text = f"{' and '.join(counted(number, what) for number, what in passes if number) or 'no passes'} per image"
     if spec.needs_source:
-        epochs = substitute_schedule(config.training).epochs
-        text += f", on a substitute that is trained normally for {epochs} {_one('epoch', epochs)} per seed beforehand"
+        epochs = counted(substitute_schedule(config.training).epochs, "epoch")
+        text += f", on a substitute that is trained normally for {epochs} per seed beforehand"
     return text
-
-
-def _one(what: str, number: int) -> str:
-    return what if number == 1 else f"{what}es" if what.endswith("s") else f"{what}s"

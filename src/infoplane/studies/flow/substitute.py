@@ -17,6 +17,7 @@ from infoplane.runs.progress import Progress
 from infoplane.runs.training_state import misfit
 from infoplane.studies.flow.normal_networks import normally_trained
 from infoplane.studies.parts import Images, build_model, load_images
+from infoplane.text import counted
 
 SUBSTITUTE = "transfer-source"  # name of its checkpoint
 MOST_EPOCHS = 5  # of its training: enough for an accuracy near that of the run's networks
