@@ -6,9 +6,9 @@ On LeNet-5, trained on scikit-learn's digits at 28x28 without a defence, the fir
 correctly (200), on one thread. Libraries that are not installed are left out: foolbox, ART
 (adversarial-robustness-toolbox) and pyautoattack, with the same parameters as ours.
 
-The table has the time of the attack, in seconds of the processor, the least of so many turns (3) that alternate between
-both, and what it finds: robust accuracy of attacks in the ball (lower is stronger), the median norm of attacks that look
-for the smallest perturbation (images that are not found count as infinitely far). The ratio is the other library's time
+The table has the time of the attack, in seconds of the processor, the least of some turns (3) that alternate between
+both, and what it finds: robust accuracy of attacks in the ball (lower is stronger), the median norm of those that seek
+the smallest perturbation (images that are not found count as infinitely far). The ratio is the other library's time
 over ours: above 1 ours is faster. Ours stop at images that they have misclassified, as evaluation does.
 
 NAME chooses rows by our attack (`pgd`) or by the library (`foolbox`).
