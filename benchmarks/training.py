@@ -25,8 +25,6 @@ from typing import Any
 
 import torch
 from memory_traffic import MovedBytes, bytes_per_second
-from robustness import settings as epoch_settings
-from robustness import trainer
 from torch import nn
 from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, foolbox_step, plain_step
 
@@ -40,6 +38,8 @@ from infoplane.studies.flow.trainers import build_method
 from infoplane.studies.parts import load_images
 from infoplane.training.catalogue import METHODS
 from infoplane.training.named import named_training
+from robustness import settings as epoch_settings
+from robustness import trainer
 
 WRAPPED = ("adversarial+awp", "trades+awp")
 QUICK_TURNS = 3

@@ -19,6 +19,7 @@ ROWS = (
     {"distortions", "distributed", "runs", "user_code"},
     {"attacks", "data", "estimators", "models"},
     {"calibration", "measuring", "recipes", "training"},
+    {"robustness"},
     {"studies"},
     {"findings"},
     {"report"},
@@ -26,9 +27,9 @@ ROWS = (
 )
 # And some imports that the rows would allow are mistakes.
 NEVER = {
-    **{room: {"runs"} for room in ("estimators", "attacks", "models", "data", "measuring", "training")},
+    **{room: {"runs"} for room in ("estimators", "attacks", "models", "data", "measuring", "robustness", "training")},
     "findings": {"attacks", "data", "models", "training", "runs"},  # from records alone
-    "report": {"attacks", "data", "models", "training"},  # of anybody's run, without their code
+    "report": {"attacks", "data", "models", "robustness", "training"},  # of anybody's run, without their code
     "recipes": {"attacks", "estimators"},
 }
 

@@ -77,6 +77,33 @@ def test_nearest_neighbours_are_chosen_where_classes_form_many_islands():
     assert "nearest neighbours" in {decoder.family for decoder in best.decoders}
 
 
+def bars(samples, side, generator):
+    """Maps of noise with one bar of three pixels anywhere, upright or level: the label."""
+    labels, maps = torch.arange(samples) % 2, 0.3 * torch.randn(samples, 1, side, side, generator=generator)
+    places = torch.randint(0, side - 2, (samples, 2), generator=generator)
+    for image, label, (row, column) in zip(maps, labels.tolist(), places.tolist(), strict=True):
+        image[0, row + (1 if label else 0), column : column + 3] += 2 * label
+        image[0, row : row + 3, column + (0 if label else 1)] += 2 * (1 - label)
+    return maps.flatten(1), labels
+
+
+def test_a_pattern_anywhere_in_a_map_is_found_by_a_convolution():
+    points, labels = bars(600, 10, seeded())
+    assert decoded(points, labels, "linear").value < 0.02
+    without = decoded(points, labels, "best").value
+    best = decoded_information(
+        points, labels, generator=seeded(1), decoder="best", shortfall=False, folds=3, map_shape=(1, 10, 10)
+    )
+    assert best.value > max(0.4, without + 0.1)  # of ln 2
+    assert {decoder.family for decoder in best.decoders} == {"convolution"}
+
+
+def test_a_shape_that_is_not_that_of_the_features_is_refused():
+    points, labels = bars(60, 10, seeded())
+    with pytest.raises(ValueError, match=r"channels, height and width of the 100 features, got \(1, 9, 9\)"):
+        decoded_information(points, labels, generator=seeded(1), map_shape=(1, 9, 9))
+
+
 def test_the_best_of_many_families_hardly_ever_leaves_the_prior_by_chance():
     departed = 0
     for seed in range(6):

@@ -121,6 +121,14 @@ def test_information_far_below_log_n_is_not_flagged(features, power):
     assert not information_of(points, torch.arange(1500) % 3).input.undersampled
 
 
+def test_a_bias_that_is_small_against_the_value_and_inside_the_interval_is_no_mark():
+    points, truth = 0.13**0.5 * torch.randn(1500, 50, generator=seeded(1)), 25 * math.log1p(0.13)
+    found = information_of(points, torch.arange(1500) % 3).input
+    assert found.missing > 0.5 * found.error  # more than the error states
+    assert found.low < truth < found.high
+    assert not found.undersampled
+
+
 def test_information_that_all_samples_settle_is_not_flagged():
     points, labels = copies_of_unit_vectors(10, 30.0)
     information = information_of(points, labels)

@@ -4,12 +4,15 @@ import math
 
 import pytest
 import torch
+from tests.estimators.test_decoder_families import bars
+from torch import nn
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import decoded_information
 from infoplane.measuring.decoders import MISTAKES, decode
 from infoplane.measuring.evaluate import Evaluation, evaluate, prediction_counts
 from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, Version, due
+from infoplane.measuring.plane import InformationPlane
 from infoplane.measuring.to_records import record
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
@@ -165,6 +168,27 @@ def test_the_best_of_several_families_is_measured_where_asked_for():
     assert found["original", DECODED].interval_low < 0.02
     for examples in versions:
         assert found[examples, DECODED_BEST].value_nats > 0.3
+
+
+class TellsBars(nn.Module):
+    """A layer that keeps the image, and logits of noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept, self.head = nn.Identity(), nn.Linear(100, 2)
+
+    def forward(self, images):
+        return self.head(self.kept(images).flatten(1))
+
+
+def test_a_plane_tells_the_best_decoders_which_layers_are_maps():
+    points, labels = bars(600, 10, torch.Generator().manual_seed(0))
+    settings = MeasurementConfig(decoders=("linear", "best"), permutations=2, decoder_permutations=0)
+    images = (points.unflatten(1, (1, 10, 10)) / 8 + 0.4).clamp(0, 1)
+    plane = InformationPlane(images, labels, layers=["kept"], settings=settings)
+    found = {row.estimator: row for row in plane.measure(TellsBars(), epoch=0).measurements}
+    assert found[DECODED].value_nats < 0.02
+    assert found[DECODED_BEST].value_nats > 0.4
 
 
 @pytest.mark.parametrize("wrong", [0, MISTAKES - 1, MISTAKES])

@@ -148,3 +148,24 @@ def test_an_untrained_run_is_finished_at_epoch_0(small_flow, tmp_path):
     information_flow(config, run=run)
     (network,) = FinishedRun(run)
     assert (network.epoch, network.gradient_evaluations, network.seconds) == (0, 0, 0.0)
+
+
+def test_the_best_network_has_the_weights_of_its_checkpoint(own_run):
+    finished = FinishedRun(own_run)
+    assert finished.best_network(SEED, "normal") is None
+    tensors, facts = own_run.read_checkpoint(SEED, "normal", 1)
+    own_run.write_best_checkpoint(SEED, "normal", tensors, facts)
+    best = finished.best_network(SEED, "normal")
+    assert (best.epoch, best.training, best.seed) == (1, "normal", SEED)
+    for name, value in best.model.state_dict().items():
+        assert torch.equal(value, tensors[f".model.{name}"])
+    path = own_run.path / "checkpoints" / f"s{SEED}-normal-best.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match="was changed after infoplane wrote it"):
+        finished.best_network(SEED, "normal")
+
+
+def test_attacks_of_the_run_are_left_out_where_they_are_not_needed(flow_run):
+    network = FinishedRun(flow_run, with_attacks=False).network(SEED, "normal")
+    assert network.attacks == {}
+    assert list(network.versions()) == ["original"]

@@ -1,11 +1,17 @@
 from .apgd import APGD as APGD
 from .bim import BIM as BIM
+from .carlini_wagner import CarliniWagner as CarliniWagner
 from .catalogue import ATTACKS as ATTACKS
 from .catalogue import attacks_named as attacks_named
 from .contract import apply_attack as apply_attack
+from .deepfool import DeepFool as DeepFool
 from .hygiene import AttackWarning as AttackWarning
 from .hygiene import merged_attack_warnings as merged_attack_warnings
 from .mi_fgsm import MIFGSM as MIFGSM
+from .lbfgs import LBFGS as LBFGS
+from .norms import FoundNorms as FoundNorms
+from .norms import minimum_norms as minimum_norms
+from .norms import perturbation_norms as perturbation_norms
 from .own import OwnAttack as OwnAttack
 from .pgd import L2PGD as L2PGD
 from .pgd import PGD as PGD

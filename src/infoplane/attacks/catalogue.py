@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from infoplane.attacks.apgd import APGD_CE_SPEC, APGD_DLR_SPEC
 from infoplane.attacks.bim import BIM_SPEC
+from infoplane.attacks.carlini_wagner import CARLINI_WAGNER_SPEC
+from infoplane.attacks.deepfool import DEEPFOOL_SPEC
 from infoplane.attacks.fgsm import FGSM_SPEC
+from infoplane.attacks.lbfgs import LBFGS_SPEC
 from infoplane.attacks.mi_fgsm import MI_FGSM_SPEC
 from infoplane.attacks.own import own_attack
 from infoplane.attacks.pgd import PGD_SPEC
@@ -24,6 +27,9 @@ ATTACKS: list[AttackSpec] = [
     APGD_CE_SPEC,
     APGD_DLR_SPEC,
     SQUARE_SPEC,
+    DEEPFOOL_SPEC,
+    CARLINI_WAGNER_SPEC,
+    LBFGS_SPEC,
     RANDOM_TARGET_SPEC,
 ]
 OWN_FORM = "package.module:function"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from infoplane.checks import check_class_places, labels_within
@@ -64,4 +65,12 @@ class Goal:
         check_class_places(self._range, logits.shape[1])
         rivals = logits.scatter(1, self.classes[:, None], -math.inf).softmax(dim=1)
         direction = rivals.scatter_(1, self.classes[:, None], -1.0)
+        return direction.neg_() if self.targeted else direction
+
+    def margin_slope(self, logits: Tensor) -> Tensor:
+        """Return the direction that raises the margin: its gradient, `(batch, classes)`."""
+        check_class_places(self._range, logits.shape[1])
+        own = self.classes[:, None]
+        other = logits.scatter(1, own, -math.inf).argmax(dim=1, keepdim=True)
+        direction = torch.zeros_like(logits).scatter_(1, own, -1.0).scatter_(1, other, 1.0)
         return direction.neg_() if self.targeted else direction

@@ -1,6 +1,6 @@
 """What an attack may ask of a network: logits, and gradients of a function of the logits to the images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class Oracle:
         for _ in range(self._draws):
             logits = logits_of(self._model(pixels.clone()))
             if not logits.requires_grad:
-                raise ValueError("the model's logits carry no gradient to the images, which this attack needs")
+                raise ValueError(_NO_GRADIENT)
             # The model may run in lower precision, what is raised never.
             found = logits.detach().to(images.dtype)
             direction = objective(found)
@@ -108,6 +108,48 @@ class Oracle:
         self._health.observe_logits(all_logits[0])
         self._health.observe_gradient(gradient, rows)
         return _mean(all_logits), gradient
+
+    def gradients(
+        self, images: Tensor, objectives: Callable[[Tensor], Tensor], rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits, and the gradients of several functions, from one forward pass.
+
+        Args:
+            images: `(batch, channels, height, width)`.
+            objectives: from the logits to the directions of all functions, `(functions, batch, classes)`; see
+                `Objective`.
+            rows: as in `gradient`.
+
+        Returns:
+            Logits `(batch, classes)` and gradients `(functions, batch, channels, height, width)`, detached.
+
+        Raises:
+            ValueError: the logits carry no gradient to the images.
+        """
+        pixels = images.detach().requires_grad_()
+        all_logits, all_gradients = [], []
+        for _ in range(self._draws):
+            logits = logits_of(self._model(pixels.clone()))
+            if not logits.requires_grad:
+                raise ValueError(_NO_GRADIENT)
+            found = logits.detach().to(images.dtype)
+            directions = objectives(found).to(logits.dtype)
+            last = len(directions) - 1
+            gradients = [
+                torch.autograd.grad(logits, pixels, direction, retain_graph=place < last)[0]
+                for place, direction in enumerate(directions)
+            ]
+            all_logits.append(found)
+            all_gradients.append(torch.stack(gradients))
+            count_evaluations(forward=len(images), gradient=len(images) * len(directions))
+        together = _mean(all_gradients)
+        self._health.observe_logits(all_logits[0])
+        for gradient in together:
+            self._health.observe_gradient(gradient, rows)
+        return _mean(all_logits), together
+
+
+_NO_GRADIENT = "the model's logits carry no gradient to the images, which this attack needs"
 
 
 def _mean(parts: list[Tensor]) -> Tensor:

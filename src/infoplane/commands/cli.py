@@ -17,6 +17,7 @@ from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
+from infoplane.commands.evaluate import EvaluateOptions, evaluate
 from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_options, with_recipe
 from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "demo": (demo, DemoOptions),
     "flow": (flow, FlowOptions),
     "distortion": (distortion, DistortionOptions),
+    "evaluate": (evaluate, EvaluateOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
     "recipes": (recipes, RecipesOptions),
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USER_ERROR
 
 
-_LONG = ("demo", "flow", "distortion", "geometry", "limits", "calibrate")
+_LONG = ("demo", "flow", "distortion", "evaluate", "geometry", "limits", "calibrate")
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"

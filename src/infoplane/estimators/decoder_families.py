@@ -1,4 +1,4 @@
-"""Families of decoders beyond the linear one: products of units, nearest neighbours, a hidden layer."""
+"""Families of decoders beyond the linear one: products of units, nearest neighbours, small networks."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from infoplane.estimators.hidden_layer import EPOCHS, one_hidden_layer
+from infoplane.estimators.convolution import MapShape, convolution
+from infoplane.estimators.hidden_layer import one_hidden_layer
 from infoplane.estimators.label_scores import Candidate, Family, OneByOne, OneFit, Scores
 from infoplane.estimators.principal_axes import leading_directions
 from infoplane.estimators.shrunken_means import ShrunkenMeans
 from infoplane.estimators.softmax_regression import PENALTIES, SoftmaxRegression, softmax_regression
+from infoplane.estimators.trained_scores import EPOCHS
 from infoplane.estimators.units import Origin, Standardisation, moments
 
 DecoderName = Literal["linear", "mlp", "best"]
@@ -145,8 +147,26 @@ _NONLINEAR = (
     _one_by_one(nearest_neighbours, steps=len(_NEAR), patience=len(_NEAR)),
 )
 _HIDDEN_LAYER = _one_by_one(one_hidden_layer, steps=EPOCHS, patience=4)
-FAMILIES: dict[str, tuple[Family, ...]] = {
+_FAMILIES: dict[str, tuple[Family, ...]] = {
     "linear": _LINEAR,
     "mlp": (*_LINEAR, _HIDDEN_LAYER),
     "best": (*_LINEAR, *_NONLINEAR, _HIDDEN_LAYER),
 }
+
+
+def families_of(decoder: str, map_shape: MapShape | None = None) -> tuple[Family, ...]:
+    """Return the families among which a decoder is chosen, the stiffest first.
+
+    Args:
+        decoder: "linear", "mlp" or "best".
+        map_shape: channels, height and width, if the activations are feature maps.
+
+    Raises:
+        ValueError: there is no such decoder.
+    """
+    if decoder not in _FAMILIES:
+        raise ValueError(f"decoder must be one of {sorted(_FAMILIES)}, got {decoder!r}")
+    if decoder != "best" or map_shape is None:
+        return _FAMILIES[decoder]
+    of_maps = Family("convolution", partial(OneByOne, partial(convolution, shape=map_shape)), EPOCHS, patience=4)
+    return (*_FAMILIES[decoder], of_maps)

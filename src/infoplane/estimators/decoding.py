@@ -1,5 +1,6 @@
 """Decoding estimator: a lower bound of I(T;Y) from decoders that predict the labels of held-out examples."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoplane.checks import check_activations, check_at_least, check_labels
+from infoplane.estimators.convolution import MapShape
 from infoplane.estimators.decoder_choice import chosen_decoders
-from infoplane.estimators.decoder_families import FAMILIES, DecoderName
+from infoplane.estimators.decoder_families import DecoderName, families_of
 from infoplane.estimators.decoders import (
     DecodedInformation,
     Decoder,
@@ -21,7 +23,6 @@ from infoplane.estimators.decoding_tasks import Tasks
 from infoplane.estimators.distinct_rows import checked_groups, copied, first_appearances
 from infoplane.estimators.features import feature_pieces, row_identities
 from infoplane.estimators.influence import standard_error
-from infoplane.estimators.label_scores import Family
 from infoplane.estimators.units import Origin, Standardisation, moments
 from infoplane.records import standing
 from infoplane.records.tables import DECODED, DECODED_BEST
@@ -40,6 +41,7 @@ def decoded_information(
     decoder: DecoderName = "linear",
     shortfall: bool = True,
     groups: Tensor | None = None,
+    map_shape: MapShape | None = None,
 ) -> DecodedInformation:
     """Bound I(T;Y) from below by decoding each example with a decoder fitted on the others.
 
@@ -82,6 +84,8 @@ def decoded_information(
         shortfall: whether to fit the two decoders on half of the examples, which takes a fifth more time.
         groups: `(samples,)` integers; samples of a group depend on each other, so they are held out together, also from
             choice and calibration. None: equal rows of one label are copies (`distinct_rows.copies`).
+        map_shape: channels, height and width, if the features are a flattened feature map; "best" then also tries a
+            convolutional decoder, which finds a pattern wherever it lies.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -90,7 +94,7 @@ def decoded_information(
     ignorance); Guo et al. (2017), arXiv:1706.04599, Section 4.2 (temperature).
     """
     options: dict[str, Any] = {"folds": folds, "decoder": decoder, "shortfall": shortfall, "groups": groups}
-    return decode_label_sets(activations, [labels], generators=[generator], **options)[0]
+    return decode_label_sets(activations, [labels], generators=[generator], map_shape=map_shape, **options)[0]
 
 
 def decode_label_sets(
@@ -102,6 +106,7 @@ def decode_label_sets(
     decoder: DecoderName = "linear",
     shortfall: bool = True,
     groups: Tensor | None = None,
+    map_shape: MapShape | None = None,
 ) -> list[DecodedInformation]:
     """Compute `decoded_information` for several sets of labels of the same examples, e.g. permuted ones, together.
 
@@ -111,11 +116,16 @@ def decode_label_sets(
         generators: one for each set.
         shortfall: whether to fit the two decoders on half of the examples, for the first set only.
         groups: as in `decoded_information`; None: equal rows of one label of the first set are copies.
+        map_shape: as in `decoded_information`.
 
     Raises:
         ValueError: an argument is outside the description above.
     """
     check_activations(activations)
+    if map_shape is not None and (len(map_shape) != 3 or math.prod(map_shape) != activations.shape[1]):
+        raise ValueError(
+            f"map_shape must be channels, height and width of the {activations.shape[1]} features, got {map_shape}"
+        )
     for labels in label_sets:
         check_labels(labels, len(activations))
     check_at_least(folds, 2, name="folds")
@@ -133,7 +143,7 @@ def decode_label_sets(
         for fold in range(folds)
     ]
     halves = [Fit(classes[0], rows, generators[0]) for rows in _halves(parts[0])] if shortfall else []
-    decoders = fit_together(activations, fits + halves, names, decoder=decoder, groups=groups)
+    decoders = fit_together(activations, fits + halves, names, decoder=decoder, groups=groups, map_shape=map_shape)
     results = []
     for place, (parts_of, own) in enumerate(zip(parts, classes, strict=True)):
         fitted = decoders[place * folds : (place + 1) * folds]
@@ -210,12 +220,6 @@ def fit_decoder(
     return fit_together(activations, [fit], names, decoder=decoder, groups=groups)[0]
 
 
-def _families(decoder: str) -> tuple[Family, ...]:
-    if decoder not in FAMILIES:
-        raise ValueError(f"decoder must be one of {sorted(FAMILIES)}, got {decoder!r}")
-    return FAMILIES[decoder]
-
-
 def stratified_parts(classes: Tensor, parts: int, generator: torch.Generator, groups: Tensor | None = None) -> Tensor:
     """Assign examples to parts, `(samples,)`, whose sizes, and those of each class, differ by at most one.
 
@@ -244,7 +248,13 @@ class Fit(NamedTuple):
 
 
 def fit_together(
-    activations: Tensor, fits: Sequence[Fit], names: Tensor, *, decoder: DecoderName, groups: Tensor
+    activations: Tensor,
+    fits: Sequence[Fit],
+    names: Tensor,
+    *,
+    decoder: DecoderName,
+    groups: Tensor,
+    map_shape: MapShape | None = None,
 ) -> list[Decoder]:
     """Choose and calibrate the candidate of each fit on an inner split of its rows, and fit it again on all of them.
 
@@ -254,8 +264,9 @@ def fit_together(
         names: `(classes,)` the labels, ascending.
         decoder: as in `decoded_information`.
         groups: `(samples,)` integers, the groups of dependent samples.
+        map_shape: as in `decoded_information`.
     """
-    families = _families(decoder)
+    families = families_of(decoder, map_shape)
     everything, decoders = torch.arange(len(activations)), []
     with decoder_numerics(activations):
         origin = Origin.of(activations.detach())

@@ -60,8 +60,8 @@ class NoisyInformation:
 
     The ceiling of `input` is the entropy of the multiplicities of distinct rows, log N if all differ; that of
     `label` is H(Y) of these labels. `label` has a null, if permutations were asked for. `input` is `undersampled`
-    if `input_shortfall` exceeds half of its standard error. `label` is `undersampled` if `label_excess` exceeds half
-    of its standard error: so few samples memorise their labels.
+    if `input_shortfall` exceeds half of its standard error and 2 % of the value, which the interval covers. `label` is
+    `undersampled` if `label_excess` exceeds half of its standard error: so few samples memorise their labels.
     """
 
     input: NoisyEstimate
@@ -191,17 +191,18 @@ def _information(terms: _MixtureTerms, ceiling: float, label_ceiling: float, gro
 def _estimate(
     quantity: str, influences: Tensor, ceiling: float, bias: float, null: Null | None, groups: Tensor
 ) -> NoisyEstimate:
-    error = standard_error(influences, groups)
+    error, value = standard_error(influences, groups), influences.mean().item()
+    allowed = standing.SMALL_SHARE * value if quantity == INPUT_INFORMATION else 0.0
     return NoisyEstimate(
         quantity=quantity,
         kind=ESTIMATE,
         distribution=MIXTURE,
         estimator=NOISY,
-        value=influences.mean().item(),
+        value=value,
         error=error,
         ceiling=ceiling,
         null=null,
-        undersampled=standing.undersampled(bias, error),
+        undersampled=standing.undersampled(bias, error, allowed=allowed),
         missing=bias if quantity == INPUT_INFORMATION else -bias,
         influences=influences,
     )

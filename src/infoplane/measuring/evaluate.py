@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from infoplane.attacks import Attack, apply_attack, merged_attack_warnings
 from infoplane.checks import check_class_places, labels_within
 from infoplane.distributed.team import ALONE, Team
-from infoplane.measuring.probes import check_same_calls, gather_activations, refusal, same_layer
+from infoplane.estimators.convolution import MapShape
+from infoplane.measuring.probes import check_same_calls, gather_activations, record_activations, refusal, same_layer
 from infoplane.networks.logits import logits_of
 from infoplane.networks.memory_format import as_pixels, copied_pixels, memory_format
 from infoplane.networks.wrappers import named_layers
@@ -156,6 +157,14 @@ def recorded_names(model: nn.Module, versions: Iterable[Tensor], layers: Sequenc
 
 def _of_one_image(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     return gather_activations(model, as_pixels(images[:1], memory_format(model)), layers, batch_size=1)
+
+
+def map_shapes(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, MapShape]:
+    """Return channels, height and width of the layers that output feature maps, by their names in the records."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    with torch.no_grad(), record_activations(model, layers, shapes=shapes):
+        model(copied_pixels(images[:1], memory_format(model)))
+    return {name: (shape[0], shape[1], shape[2]) for name, shape in shapes.items() if len(shape) == 3}
 
 
 def running_layers(model: nn.Module, images: Tensor, layers: Sequence[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from infoplane.estimators import DecodedInformation, label_permutations
+from infoplane.estimators.convolution import MapShape
 from infoplane.estimators.decoder_families import DecoderName
 from infoplane.estimators.decoding import decode_label_sets
 from infoplane.randomness import seeded_generator
@@ -19,6 +20,7 @@ def fitted_decoders(
     examples_seed: int,
     permutations: int,
     decoder: DecoderName = "linear",
+    map_shape: MapShape | None = None,
 ) -> list[DecodedInformation]:
     """Fit decoders to the labels, then to `permutations` permuted ones, which have no shortfall.
 
@@ -28,11 +30,13 @@ def fitted_decoders(
         groups: `(samples,)` integers, equal where examples depend on each other.
         examples_seed: seed of folds and permutations.
         permutations: number of permuted label sets, at least 0.
-        decoder: as in `decoded_information`.
+        decoder, map_shape: as in `decoded_information`.
     """
     sets = label_sets(labels, groups, permutations, examples_seed)
     generators = [seeded_generator(examples_seed, "decoder") for _ in sets]
-    return decode_label_sets(activations, sets, generators=generators, decoder=decoder, groups=groups)
+    return decode_label_sets(
+        activations, sets, generators=generators, decoder=decoder, groups=groups, map_shape=map_shape
+    )
 
 
 def label_sets(labels: Tensor, groups: Tensor, permutations: int, examples_seed: int) -> list[Tensor]:

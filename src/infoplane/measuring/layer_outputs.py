@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import CovarianceSpectrum, DecodedInformation, covariance_spectrum, mean_unit_variance
+from infoplane.estimators.convolution import MapShape
 from infoplane.estimators.decoder_families import DecoderName
 from infoplane.estimators.row_products import SharedPieces
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
@@ -72,6 +73,7 @@ class LayerOutputs:
             by the undistorted variance, so that along a distortion only the outputs change. The decoders of the
             undistorted originals are applied to every version.
         every_mistake: fit decoders of the predicted classes also where no thorough measurement is due.
+        map_shape: channels, height and width of the outputs, if they are feature maps.
     """
 
     versions: Mapping[str, Tensor]
@@ -85,6 +87,7 @@ class LayerOutputs:
     predicted: Mapping[str, Tensor] = field(default_factory=dict)
     undistorted: Undistorted | None = None
     every_mistake: bool = False
+    map_shape: MapShape | None = None
 
     @cached_property
     def pieces(self) -> dict[str, SharedPieces]:
@@ -137,6 +140,7 @@ class LayerOutputs:
             examples_seed=self.examples_seed,
             permutations=self.settings.decoder_permutations if null else 0,
             decoder=decoder,
+            map_shape=self.map_shape,
         )
 
 

@@ -12,14 +12,17 @@ from infoplane.attacks import Attack
 from infoplane.checks import check_images, check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team, together
+from infoplane.estimators.convolution import MapShape
 from infoplane.estimators.distinct_rows import distinct_rows
 from infoplane.measuring.attacked_versions import attacks_by_name, randomly_perturbed, versions_of
 from infoplane.measuring.budget import Budget
 from infoplane.measuring.cost import FEW, LONG_SECONDS, MeasuringSeconds, estimated_seconds, in_words, seems_long
+from infoplane.measuring.decoders import BEST
 from infoplane.measuring.evaluate import (
     check_classifies,
     evaluate,
     layer_activations,
+    map_shapes,
     prediction_counts,
     recorded_names,
     running_layers,
@@ -255,6 +258,7 @@ class InformationPlane:
             # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.
             names = recorded_names(model, versions.values(), layers)
             baseline = [PIXELS] if final and not distorted and PIXELS not in names else []
+            shapes = self._map_shapes(model, layers)
             places = {name: place for place, name in enumerate(names)} | dict.fromkeys(baseline, PIXELS_INDEX)
             own = self._team.deal([*baseline, *layers])
             passes = [_outputs(model, images, own, baseline) for images in versions.values()]
@@ -286,6 +290,7 @@ class InformationPlane:
                     predicted=mistaken_for,
                     undistorted=distorted.undistorted[layer] if distorted else None,
                     every_mistake=distorted is not None and distorted.every_mistake,
+                    map_shape=shapes.get(layer),
                 )
                 return index, measure_layer(outputs, facts)
 
@@ -332,6 +337,13 @@ class InformationPlane:
         if not running:
             raise ValueError(f"none of the layers {', '.join(layers)} runs when the model classifies; name the layers")
         return running
+
+    def _map_shapes(self, model: nn.Module, layers: Sequence[str]) -> dict[str, MapShape]:
+        """Return the shapes of feature maps, and of the images, where a decoder uses them."""
+        if BEST not in self._settings.decoders:
+            return {}
+        channels, height, width = self._images.shape[1:]
+        return {**map_shapes(model, self._images, layers), PIXELS: (channels, height, width)}
 
     def _versions(self, model: nn.Module, training: str, epoch: int, *, final: bool) -> dict[str, Tensor]:
         """Return the examples by name: the originals, those attacked in this state of the model, and the control."""

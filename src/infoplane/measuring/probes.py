@@ -19,7 +19,9 @@ Consumer = Callable[[str, slice, Tensor], None]  # layer, rows among all images,
 
 
 @contextmanager
-def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def record_activations(
+    model: nn.Module, layers: Sequence[str], *, shapes: dict[str, tuple[int, ...]] | None = None
+) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of named layers, `(batch, features)`. Each forward pass of `model` replaces the last record.
 
     Records are detached copies on the layer's device and in its float type. They are flattened per sample in the order
@@ -35,6 +37,7 @@ def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict
     Args:
         model: any network; call it, or its wrapper, inside the block.
         layers: names as in `model.named_modules()`, each once.
+        shapes: filled with the shape of each record before it was flattened, without the batch.
 
     Raises:
         ValueError: `layers` is empty, repeats a name or holds an unknown one; `model` splits its batch over several
@@ -63,7 +66,9 @@ def record_activations(model: nn.Module, layers: Sequence[str]) -> Iterator[dict
             return
         calls[name] += 1
         key = name if calls[name] == 1 else f"{name}#{calls[name]}"
-        recorded[key] = _per_sample(output, name)
+        recorded[key], shape = _per_sample(output, name)
+        if shapes is not None:
+            shapes[key] = shape
 
     with ExitStack() as cleanup:  # removes the hooks, also after an error
         # If dynamo is not loaded, nothing is compiled; loading it here would take seconds.
@@ -215,7 +220,7 @@ def _check_layers(layers: Sequence[str], known: Sequence[str]) -> None:
         raise ValueError(f"unknown layers {unknown}; {advice}the model has {list(known)}")
 
 
-def _per_sample(output: object, layer: str) -> Tensor:
+def _per_sample(output: object, layer: str) -> tuple[Tensor, tuple[int, ...]]:
     tensor = next(_tensors(output), None)
     if tensor is None:
         raise ValueError(f"layer {layer!r} outputs {type(output).__name__} without a tensor in it; probe another")
@@ -223,7 +228,8 @@ def _per_sample(output: object, layer: str) -> Tensor:
         raise ValueError(f"layer {layer!r} outputs a single number, not one row per sample; probe another")
     # A copy: an in-place ReLU behind this layer would rewrite the record.
     copied = tensor.detach().clone(memory_format=torch.contiguous_format)
-    return copied.flatten(start_dim=1) if copied.ndim > 1 else copied.unsqueeze(dim=1)
+    flat = copied.flatten(start_dim=1) if copied.ndim > 1 else copied.unsqueeze(dim=1)
+    return flat, tuple(copied.shape[1:])
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

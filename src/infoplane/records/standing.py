@@ -38,6 +38,9 @@ NEAR_NATS = 3.0  # a Monte Carlo I(X;T) this near to its ceiling is too low, bec
 # error states. For Monte Carlo values the bias with half of the samples is 1.4 to 2 times that with all (measured for
 # Gaussian layers of 2 to 2,000 features up to 2 nats below log N).
 NOTICED = 0.5
+# The interval of a Monte Carlo I(X;T) covers its bias, so a bias below this share of the value is no mark. Without it
+# more samples would mark more values: the error falls faster than the bias.
+SMALL_SHARE = 0.02
 HELD_OUT = (
     DECODED,
     DECODED_BEST,
@@ -77,15 +80,16 @@ def mostly_null(value: float, null_mean: float) -> bool:
     return bool(_is_filled_by(value, null_mean))
 
 
-def undersampled(bias: float, error: float, bias_error: float = 0.0) -> bool:
+def undersampled(bias: float, error: float, bias_error: float = 0.0, *, allowed: float = 0.0) -> bool:
     """Return whether samples are too few: with half of them the value is worse by more than its error covers, in nats.
 
     Args:
         bias: how much worse the value from half of the samples is.
         error: standard error of the value.
         bias_error: standard error of the bias. A bias of less than two of them may be chance.
+        allowed: bias that is small against the value, where the interval covers it.
     """
-    return bias > max(NOTICED * error, 2 * bias_error, NUMERICAL_ERROR)
+    return bias > max(NOTICED * error, 2 * bias_error, NUMERICAL_ERROR, allowed)
 
 
 def with_standing(rows: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from infoplane.report.comparison_figure import COMPARISON
 from infoplane.report.distortion_figure import DISTORTION, DISTORTION_LAYERS
 from infoplane.report.distortion_sheet import DISTORTION_SHEET
 from infoplane.report.entropy_figure import CLASS_ENTROPIES
+from infoplane.report.evaluation_figure import EVALUATION_FIGURE
 from infoplane.report.figure import FigureSpec
 from infoplane.report.flow_figure import INFORMATION_FLOW, RELATIVE_NOISE_PLANES
 from infoplane.report.geometry_figure import GEOMETRY
@@ -32,6 +33,7 @@ FIGURES: tuple[FigureSpec[Recorded], ...] = (
     DISTORTION,
     DISTORTION_LAYERS,
     DISTORTION_SHEET,
+    EVALUATION_FIGURE,
 )
 
 # Of the sweeps of study three.

@@ -13,8 +13,10 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
+from infoplane.records.evaluation import EVALUATION, Evaluation
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
+from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
@@ -23,6 +25,7 @@ from infoplane.report.page_added import added_html
 from infoplane.report.page_baselines import baselines_html
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
+from infoplane.report.page_evaluation import evaluation_section
 from infoplane.report.page_examples import examples_html
 from infoplane.report.page_images import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
@@ -35,7 +38,7 @@ from infoplane.text import decodable
 
 SWEEPS = "sweeps"  # name of the folder of study three in that of a run
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_NO_RUNS = ("geometry", "limits", CALIBRATION)
+_NO_RUNS = ("geometry", "limits", EVALUATION, CALIBRATION)
 
 
 def run_findings(run: RunFolder) -> Findings:
@@ -74,7 +77,9 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
         drawn = write_figures(run, output)
         swept = [spec.files(run.path / SWEEPS / "figures") for spec in SWEEP_FIGURES]
         figures = drawn + [one for one in swept if one.png.is_file()]
-        content = report_html(config, measurements, run.geometry(), performance, figures, found, folder=folder)
+        content = report_html(
+            config, measurements, run.geometry(), performance, figures, found, evaluation_of(run), folder=folder
+        )
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
         write_whole(path, decodable(content).encode())
         if output is None:
@@ -113,6 +118,7 @@ def report_html(
     performance: pl.DataFrame,
     figures: Sequence[DrawnFigure],
     findings: Findings | None = None,
+    evaluation: Evaluation | None = None,
     *,
     folder: Path | None = None,
 ) -> str:
@@ -125,6 +131,7 @@ def report_html(
         performance: columns of `records.PERFORMANCE_SCHEMA`.
         figures: figures of the run; their PNG files are embedded.
         findings: findings from these records; None computes them.
+        evaluation: of the run's networks under attack, if there is one.
         folder: folder of the run; paths of figures are shown relative to it.
     """
     settings = config.get("settings") or {}
@@ -158,6 +165,8 @@ def report_html(
         geometry=geometry_html(undistorted(geometry)),
         distortion=distortion,
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
+        evaluation=evaluation_section(evaluation, shown["evaluation"]),
+        evaluation_link='<li><a href="#evaluation">Accuracy under attack</a></li>' if evaluation else "",
         figures=shown["figures"] or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>",
         settings=settings_html(config),
         noise=escape(_noise(rows)),

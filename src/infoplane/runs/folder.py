@@ -21,6 +21,7 @@ from infoplane.runs.whole_files import append_whole, clear_leftovers, open_regul
 
 _TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
+ATTACKED = "attacked"  # folder of an evaluation: a file per network and attack
 _AGAIN = "delete it and continue the run"
 CALIBRATION = "calibration"
 
@@ -201,7 +202,7 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Return whether the folder holds results; until then, the settings may be replaced."""
-        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS)]
+        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS, ATTACKED)]
         return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     # records
@@ -347,8 +348,22 @@ class RunFolder:
         self, seed: int, training: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> None:
         """Write tensors and JSON facts of the best epoch so far on held-out images, in place of an earlier one."""
-        best = self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors"
-        self._manifest.write(best, packed(tensors, facts))
+        self._manifest.write(self._best_path(seed, training), packed(tensors, facts))
+
+    def _best_path(self, seed: int, training: str) -> Path:
+        return self.path / "checkpoints" / f"s{seed}-{training}-best.safetensors"
+
+    def has_best_checkpoint(self, seed: int, training: str) -> bool:
+        """Return whether held-out images have chosen a best epoch of this training."""
+        return self._best_path(seed, training).is_file()
+
+    def read_best_checkpoint(self, seed: int, training: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what `write_best_checkpoint` wrote. Nothing is unpickled.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        return self._opened_checkpoint(self._best_path(seed, training), unpacked)
 
     def read_checkpoint(self, seed: int, training: str, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, on the CPU, and the facts of one checkpoint. Nothing is unpickled.
@@ -356,7 +371,7 @@ class RunFolder:
         Raises:
             UserError: the file is missing or damaged.
         """
-        return self._opened_checkpoint(seed, training, epoch, unpacked)
+        return self._opened_checkpoint(self._checkpoint_path(seed, training, epoch), unpacked)
 
     def check_checkpoint(self, seed: int, training: str, epoch: int) -> None:
         """Compare a checkpoint with its checksum, so that a damaged file is found early.
@@ -364,10 +379,9 @@ class RunFolder:
         Raises:
             UserError: the file is missing or damaged.
         """
-        self._opened_checkpoint(seed, training, epoch, facts_alone)
+        self._opened_checkpoint(self._checkpoint_path(seed, training, epoch), facts_alone)
 
-    def _opened_checkpoint(self, seed: int, training: str, epoch: int, read: Callable[[bytes], Content]) -> Content:
-        path = self._checkpoint_path(seed, training, epoch)
+    def _opened_checkpoint(self, path: Path, read: Callable[[bytes], Content]) -> Content:
         try:
             return _opened(path, self._manifest.read(path, _AGAIN), read)
         except FileNotFoundError:

@@ -1,5 +1,6 @@
 """Checkpoints of a training: write and read its state, and check that the network still computes the same."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import torch
@@ -68,8 +69,26 @@ def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str
     Raises:
         UserError: the checkpoint is missing or damaged, or does not hold the state of a training.
     """
+    state = _joined(run, seed, training, lambda: run.read_checkpoint(seed, training, epoch))
+    if state["epoch"] != epoch:
+        raise _unusable(run, seed, training, f"epoch must be {epoch}, got {state['epoch']}")
+    return state
+
+
+def read_best_state(run: RunFolder, seed: int, training: str) -> dict[str, Any]:
+    """Return the state of the best epoch on held-out images.
+
+    Raises:
+        UserError: as `read_state`.
+    """
+    return _joined(run, seed, training, lambda: run.read_best_checkpoint(seed, training))
+
+
+def _joined(
+    run: RunFolder, seed: int, training: str, read: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
+) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = join_state(*run.read_checkpoint(seed, training, epoch))
+        state: dict[str, Any] = join_state(*read())
         _State.model_validate(state)
     except ValidationError as error:
         refusal = error.errors()[0]
@@ -77,13 +96,11 @@ def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str
         raise _unusable(run, seed, training, f"{where} {broken_rule(refusal)}") from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _unusable(run, seed, training, f"it holds no training state: {error!r:.100}") from None
-    if state["epoch"] != epoch:
-        raise _unusable(run, seed, training, f"epoch must be {epoch}, got {state['epoch']}")
     return state
 
 
 def check_network(
-    network: nn.Module, state: dict[str, Any], pixels: Tensor, run: RunFolder, seed: int, training: str
+    network: nn.Module, state: Mapping[str, Any], pixels: Tensor, run: RunFolder, seed: int, training: str
 ) -> None:
     """Compare the outputs of a loaded network with those that its checkpoint holds.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.short_repr import with_short_repr
 from infoplane.runs.folder import RunFolder
-from infoplane.runs.training_state import check_network, misfit, read_state
+from infoplane.runs.training_state import check_network, misfit, read_best_state, read_state
 from infoplane.studies.flow.attack_record import KEPT_ATTACKS, check_attacks, try_attacks
 from infoplane.studies.flow.data_record import check_data
 from infoplane.studies.flow.ended import ended_at_chance, measured_weights, stopped_at
@@ -26,17 +27,17 @@ from infoplane.studies.parts import build_model, load_test_images, probed_layers
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)  # tensors have no single truth value, so == would fail
 class FinishedNetwork:
-    """One network at the end of its training, and the examples on which study one measured it."""
+    """One network at the end of its training or at its best epoch, and the examples on which study one measured it."""
 
     config: FlowConfig  # of this network: `config.seed` is its own
     training: str
-    model: nn.Module  # has the weights of the last epoch; its mode is not set, so measure under `evaluation_mode`
+    model: nn.Module  # has the weights of the epoch below; its mode is not set, so measure under `evaluation_mode`
     layers: tuple[str, ...]  # probed
     attacks: Mapping[str, Attack]  # attacks of study one, by the names of their examples
     test: ImageSet  # all test images, uint8
     images: Tensor  # (n, channels, height, width) float32 in [0, 1]: the measured originals, in study one's order
     labels: Tensor  # (n,) integers
-    epoch: int  # last completed epoch, which can be earlier than planned
+    epoch: int  # last completed epoch, which can be earlier than planned; of the best network, the best epoch
     gradient_evaluations: int  # spent on training
     seconds: float  # likewise
 
@@ -65,14 +66,18 @@ class FinishedRun:
     Args:
         run: folder of the run.
         device: "cpu" or "cuda".
+        with_attacks: whether to build the attacks of study one, which imports a user's own; without, `attacks` is
+            empty.
 
     Raises:
         UserError: the folder holds no run of study one, a training has not finished, all ended at chance, a checkpoint
             is damaged, the data is missing, or a user's own attack cannot be used.
     """
 
-    def __init__(self, run: RunFolder, device: str = "cpu") -> None:
+    def __init__(self, run: RunFolder, device: str = "cpu", *, with_attacks: bool = True) -> None:
         self.config = flow_config(run)
+        if not with_attacks:
+            self.config = self.config.model_copy(update={"attacks": ()})
         self._run = run
         seeds = run.checkpoint_seeds() or [self.config.seed]
         self.trainings = [(seed, training) for seed in seeds for training in self.config.trainings]
@@ -100,6 +105,11 @@ class FinishedRun:
         return (self.network(seed, training) for seed, training in self.trainings)
 
     @property
+    def test(self) -> ImageSet:
+        """All test images, uint8."""
+        return self._test
+
+    @property
     def images(self) -> Tensor:
         """The measured originals, the same for all networks: `FinishedNetwork.images`."""
         return self._images
@@ -116,10 +126,22 @@ class FinishedRun:
             UserError: the checkpoint is damaged, does not fit the network of the settings, or the network's code has
                 changed.
         """
+        last = stopped_at(self._run, self._of(seed), training) or self.config.training.epochs
+        return self._loaded(seed, training, read_state(self._run, seed, training, last))
+
+    def best_network(self, seed: int, training: str) -> FinishedNetwork | None:
+        """Load the network of the best epoch on held-out images; None if no held-out images chose one.
+
+        Raises:
+            UserError: as `network`.
+        """
+        if not self._run.has_best_checkpoint(seed, training):
+            return None
+        return self._loaded(seed, training, read_best_state(self._run, seed, training))
+
+    def _loaded(self, seed: int, training: str, state: Mapping[str, Any]) -> FinishedNetwork:
         config = self._of(seed)
         model = build_model(config, self._test)
-        last = stopped_at(self._run, config, training) or config.training.epochs
-        state = read_state(self._run, seed, training, last)
         try:
             model.load_state_dict(measured_weights(state))
         except (RuntimeError, KeyError) as error:
@@ -134,7 +156,7 @@ class FinishedRun:
             test=self._test,
             images=self._images,
             labels=self._labels,
-            epoch=last,
+            epoch=state["epoch"],
             gradient_evaluations=state.get("gradient_evaluations", 0),
             seconds=state.get("seconds", 0.0),
         )

@@ -1,0 +1,100 @@
+"""Content of `evaluation.json`: accuracy of networks under attacks, with intervals and alarms."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+EVALUATION = "evaluation"  # name of the study, and of its folder in that of a run
+EVALUATION_FILE, EVALUATION_TABLE = "evaluation.json", "evaluation.parquet"
+CLEAN = "clean"  # name of the row without an attack
+
+# What the attacker sees: see `attacks.AttackSpec`. "ensemble" attacks use both gradients and answers alone.
+Threat = Literal["none", "white-box", "black-box", "transfer", "ensemble"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Accuracy(_Record):
+    """Share of images that are classified correctly, with its 95 % interval (Wilson)."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+class AttackedAccuracy(Accuracy):
+    """Accuracy under one attack: images that are classified correctly before it, and after it or outside the ball."""
+
+    attack: str
+    description: str
+    threat: Threat
+    attacked: int
+    """Images that the attack was run on: those that the network classifies correctly."""
+    fooled: int
+    """Attacked images that are classified wrongly, wherever they lie."""
+    outside: int
+    """Those of them that lie outside the ball and so do not count."""
+    median_l2: float | None
+    """Of the fooled images; None if there are none."""
+    median_linf: float | None
+    """Likewise."""
+    seconds: float
+    forward: float
+    """Forward passes per attacked image, with or without a gradient."""
+    gradient: float
+    """Gradients per attacked image."""
+    complaints: dict[str, int]
+    """What the attack warned of, with the number of images concerned."""
+
+
+class CurvePoint(Accuracy):
+    """Accuracy at one epsilon."""
+
+    epsilon: float
+
+
+class Alarm(_Record):
+    """A sign that robustness is overstated: one sentence, and its numbers."""
+
+    name: str
+    text: str
+    numbers: dict[str, float]
+
+
+class NetworkEvaluation(_Record):
+    """Evaluation of one network."""
+
+    name: str
+    """In words, e.g. "adversarial training, seed 0, last checkpoint"."""
+    seed: int | None
+    training: str | None
+    checkpoint: str
+    """"last", "best" or "file"."""
+    epoch: int | None
+    weights_sha256: str
+    """Of the names, shapes and values of all weights and buffers."""
+    attacks: list[AttackedAccuracy]
+    worst_case: Accuracy
+    """Share of images that are classified correctly under every attack."""
+    curve: list[CurvePoint]
+    alarms: list[Alarm]
+    notes: list[str]
+
+
+class Evaluation(_Record):
+    """Content of `evaluation.json`."""
+
+    subject: str
+    suite: str
+    norm: Literal["linf", "l2"]
+    epsilon: float
+    examples: int
+    weights_file: str | None
+    weights_file_sha256: str | None
+    interval: str
+    curve_attack: str
+    left_out: list[str]
+    """Attacks of the suite that were not run, and why."""
+    networks: list[NetworkEvaluation]

@@ -1,0 +1,69 @@
+"""Terminal table of an evaluation: accuracy under each attack, and the alarms."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from infoplane.records.evaluation import CLEAN, Accuracy, AttackedAccuracy, Evaluation, NetworkEvaluation
+
+WORST = "worst case"
+HEADS = ("attack", "sees", "accuracy", "95 % interval", "L-inf", "L2", "seconds", "passes", "gradients")
+
+
+def evaluation_table(evaluation: Evaluation) -> Group:
+    """Render an evaluation for `rich.console.Console.print`: for each network a table, then its alarms and notes."""
+    parts: list[RenderableType] = []
+    for network in evaluation.networks:
+        parts.append(_network(network, evaluation))
+        parts += [Text(f"ALARM: {alarm.text}", style="bold red") for alarm in network.alarms]
+        parts += [Text(f"note: {note}") for note in network.notes]
+        if not network.alarms:
+            parts.append(Text("no alarm of gradient masking"))
+    parts += [Text(f"left out: {reason}") for reason in evaluation.left_out]
+    return Group(*parts)
+
+
+def ball_text(evaluation: Evaluation) -> str:
+    """Return the ball in words, e.g. "L-infinity ball of radius 0.3"."""
+    name = "L-infinity" if evaluation.norm == "linf" else "L2"
+    return f"{name} ball of radius {evaluation.epsilon:.4g}"
+
+
+def cells_of(row: AttackedAccuracy) -> list[str]:
+    """Return the texts of one row, in the order of `HEADS`."""
+    if row.attack == CLEAN:
+        return [row.attack, "-", *accuracy_texts(row), *["-"] * 5]
+    norms = ["-" if norm is None else f"{norm:.3g}" for norm in (row.median_linf, row.median_l2)]
+    counts = [f"{row.seconds:.1f}", f"{row.forward:,.0f}", f"{row.gradient:,.0f}"]
+    return [row.attack, row.threat, *accuracy_texts(row), *norms, *counts]
+
+
+def accuracy_texts(one: Accuracy) -> list[str]:
+    """Return an accuracy and its interval as texts."""
+    return [f"{100 * one.accuracy:.1f} %", f"{100 * one.low:.1f} to {100 * one.high:.1f}"]
+
+
+def outside_notes(network: NetworkEvaluation) -> list[str]:
+    """Return a sentence for each attack that found examples outside the ball, which do not count."""
+    return [
+        f"{row.attack}: {row.fooled} of {row.attacked} images have an adversarial example, {row.outside} of these "
+        "outside the ball"
+        for row in network.attacks
+        if row.outside
+    ]
+
+
+def _network(network: NetworkEvaluation, evaluation: Evaluation) -> Table:
+    title = f"\n{network.name}: {evaluation.examples} images, {ball_text(evaluation)}, suite {evaluation.suite}"
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+        caption=Text("\n".join(outside_notes(network))), caption_justify="left",
+    )  # fmt: skip
+    for place, head in enumerate(HEADS):
+        table.add_column(head, justify="left" if place < 2 else "right")
+    for row in network.attacks:
+        table.add_row(*map(Text, cells_of(row)))
+    table.add_section()
+    table.add_row(*map(Text, [WORST, "", *accuracy_texts(network.worst_case), *[""] * 5]))
+    return table

@@ -1,0 +1,58 @@
+"""Section of the page on accuracy under attack, empty if the run has not been evaluated."""
+
+from html import escape
+
+from infoplane.records.evaluation import Evaluation, NetworkEvaluation
+from infoplane.report.evaluation_table import HEADS, WORST, accuracy_texts, ball_text, cells_of, outside_notes
+from infoplane.report.page_tables import scrollable
+
+
+def evaluation_section(evaluation: Evaluation | None, figures: str) -> str:
+    """Return the section, or an empty string without an evaluation.
+
+    Args:
+        evaluation: of the run.
+        figures: figures of the section, as HTML.
+    """
+    if evaluation is None:
+        return ""
+    left_out = "".join(f'<p class="note">Left out: {escape(reason)}.</p>' for reason in evaluation.left_out)
+    return (
+        '<section id="evaluation" aria-labelledby="evaluation-title">\n'
+        '<h2 id="evaluation-title">Accuracy under attack</h2>\n'
+        f"<p>The networks under the suite <em>{escape(evaluation.suite)}</em> on {evaluation.examples} test images, in "
+        f"the {escape(ball_text(evaluation))}. An image counts as right under an attack if it is classified correctly "
+        "without it, and after it too or outside the ball. The worst case takes the strongest attack for each image. "
+        "Norms are medians over the images that an attack fooled, passes and gradients are per attacked image, and "
+        f"intervals are {escape(evaluation.interval)}. An alarm says that an accuracy overstates robustness.</p>\n"
+        f"{''.join(map(_alarms, evaluation.networks))}{figures}{''.join(map(_table, evaluation.networks))}{left_out}"
+        "</section>\n"
+    )
+
+
+def _alarms(network: NetworkEvaluation) -> str:
+    name = escape(network.name)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in network.notes)
+    if not network.alarms:
+        return f"<p>{name}: no alarm.</p>" + (f"<ul>{notes}</ul>" if notes else "")
+    items = "".join(f"<li><strong>Alarm:</strong> {escape(alarm.text)}.</li>" for alarm in network.alarms)
+    return f'<p>{name}:</p><ul class="alarms">{items}{notes}</ul>'
+
+
+def _table(network: NetworkEvaluation) -> str:
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in HEADS[1:])
+    lines = []
+    for row in network.attacks:
+        first, *rest = cells_of(row)
+        cells = "".join(f"<td>{escape(text)}</td>" for text in rest)
+        lines.append(f'<tr><th scope="row" title="{escape(row.description)}">{escape(first)}</th>{cells}</tr>')
+    worst = "".join(f"<td>{escape(text)}</td>" for text in ["", *accuracy_texts(network.worst_case), *[""] * 5])
+    lines.append(f'<tr class="first"><th scope="row">{WORST}</th>{worst}</tr>')
+    notes = "".join(f'<p class="note">{escape(note)}.</p>' for note in outside_notes(network))
+    return (
+        scrollable(
+            f"{network.name}: accuracy under attack",
+            f'<thead><tr><th scope="col" class="text">Attack</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody>',
+        )
+        + notes
+    )

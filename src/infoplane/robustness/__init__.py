@@ -1,0 +1,1 @@
+"""Robustness of one network: suites of attacks, intervals, accuracy against epsilon, and alarms."""
