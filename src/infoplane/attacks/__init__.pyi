@@ -1,3 +1,4 @@
+from .autoattack import AutoAttack as AutoAttack
 from .carlini_wagner import CarliniWagner as CarliniWagner
 from .catalogue import ATTACKS as ATTACKS
 from .catalogue import attacks_named as attacks_named
@@ -17,3 +18,5 @@ from .pgd import pgd_attack as pgd_attack
 from .protocol import Attack as Attack
 from .random_target import RandomTarget as RandomTarget
 from .spec import AttackSpec as AttackSpec
+from .universal import UniversalPerturbation as UniversalPerturbation
+from .universal import universal_perturbation as universal_perturbation

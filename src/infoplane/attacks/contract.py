@@ -35,9 +35,9 @@ def apply_attack(
 ) -> Tensor:
     """Return the attacked images, detached and on the device of `images`, and restore everything else.
 
-    A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes, buffers, gradients and
-    `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
-    on copies of the images and labels.
+    A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes,
+    buffers, gradients and `requires_grad` flags of the model and the global generators of torch and numpy are put back,
+    and the attack works on copies of the images and labels.
 
     Args:
         attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
