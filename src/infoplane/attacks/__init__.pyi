@@ -1,5 +1,7 @@
+from .added_perturbation import AddedPerturbation as AddedPerturbation
 from .apgd import APGD as APGD
 from .bim import BIM as BIM
+from .autoattack import AutoAttack as AutoAttack
 from .carlini_wagner import CarliniWagner as CarliniWagner
 from .catalogue import ATTACKS as ATTACKS
 from .catalogue import attacks_named as attacks_named
@@ -23,6 +25,6 @@ from .r_fgsm import RFGSM as RFGSM
 from .random_target import RandomTarget as RandomTarget
 from .spec import AttackSpec as AttackSpec
 from .transfer import Transfer as Transfer
-from .universal_perturbation import AddedPerturbation as AddedPerturbation
-from .universal_perturbation import universal_perturbation as universal_perturbation
 from .square import Square as Square
+from .universal import UniversalPerturbation as UniversalPerturbation
+from .universal import universal_perturbation as universal_perturbation

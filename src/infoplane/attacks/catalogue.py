@@ -70,8 +70,8 @@ def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
         norm: "linf" or "l2", from the settings.
 
     Raises:
-        UserError: there is no such attack, it is not defined for the norm, its library is not installed, or two kinds of
-            examples would have one name.
+        UserError: there is no such attack, it is not defined for the norm, its library is not installed, or two kinds
+            of examples would have one name.
     """
     from infoplane.records.tables import ORIGINAL, RANDOM  # here, since polars loads slowly
 
