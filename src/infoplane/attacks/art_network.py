@@ -41,7 +41,7 @@ class ArrayNetwork:
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits, `(batch, classes)`, without a gradient."""
         with torch.no_grad():
-            parts = [logits_of(self._model(part.clone())).to(self._dtype) for part in images.split(_BATCH)]
+            parts = [logits_of(self._model(part.clone())).to(self._dtype) for part in torch.split(images, _BATCH)]
         return torch.cat(parts)
 
     def watch(self, closest: Closest, place: Tensor, goal: Goal, *, most: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # torch is imported where it is used: the list of attacks is read without it
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from infoplane.attacks.art import ArtAttack
@@ -45,7 +46,7 @@ def zoo(_settings: AttackConfig, *, iterations: int = 100, searches: int = 1) ->
             abort_early=False,
             use_resize=False,  # for images of more than 32 pixels
             use_importance=False,
-            nb_parallel=128,
+            nb_parallel=min(128, math.prod(estimator.input_shape)),
             variable_h=1e-4,
             verbose=False,
         )

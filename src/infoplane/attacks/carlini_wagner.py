@@ -68,7 +68,7 @@ class CarliniWagner(MinimumNorm):
         """Largest number of input gradients of one image."""
         return self.searches * self.steps + (self.initial_c is None)
 
-    def approach(self, oracle: Oracle, closest: Closest, goal: Goal, rows: Tensor, logits: Tensor) -> None:
+    def approach(self, oracle: Oracle, closest: Closest, goal: Goal, rows: Tensor, logits: Tensor) -> None:  # noqa: ARG002
         """Search with one c after the other."""
         import torch
 

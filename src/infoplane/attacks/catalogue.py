@@ -18,6 +18,7 @@ from infoplane.attacks.r_fgsm import R_FGSM_SPEC
 from infoplane.attacks.random_target import RANDOM_TARGET_SPEC
 from infoplane.attacks.spec import AttackSpec
 from infoplane.attacks.square import SQUARE_SPEC
+from infoplane.attacks.transfer import TRANSFER_SPEC
 from infoplane.attacks.universal import UNIVERSAL_SPEC
 from infoplane.errors import UserError, unknown_name
 
@@ -41,6 +42,7 @@ ATTACKS: list[AttackSpec] = [
     HOPSKIPJUMP_SPEC,
     AUTOATTACK_SPEC,
     AUTOATTACK_RAND_SPEC,
+    TRANSFER_SPEC,
     RANDOM_TARGET_SPEC,
 ]
 OWN_FORM = "package.module:function"
@@ -68,8 +70,8 @@ def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
         norm: "linf" or "l2", from the settings.
 
     Raises:
-        UserError: there is no such attack, it is not defined for the norm, its library is not installed, or two kinds of
-            examples would have one name.
+        UserError: there is no such attack, it is not defined for the norm, its library is not installed, or two kinds
+            of examples would have one name.
     """
     from infoplane.records.tables import ORIGINAL, RANDOM  # here, since polars loads slowly
 

@@ -73,5 +73,6 @@ def minimum_norms(
             classes = logits_of(model(attacked.clone())).argmax(dim=1)
         found = classes != labels[part] if aims is None else classes == aims
         norms = [torch.where(found, norm, torch.inf) for norm in perturbation_norms(images[part], attacked)]
-        parts.append(FoundNorms(*norms, found))
-    return FoundNorms(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        parts.append((*norms, found))
+    l2, linf, found = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    return FoundNorms(l2, linf, found)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from infoplane.attacks.balls import Norm
-    from infoplane.config import AttackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,12 @@ class UniversalPerturbation(LibraryAttack):
             raise ValueError(f"delta must be between 0 and 1, got {self.delta}")
 
     def run(
-        self, model: nn.Module, images: Tensor, labels: Tensor, target: Tensor | None, generator: torch.Generator
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        target: Tensor | None,  # noqa: ARG002
+        generator: torch.Generator,  # noqa: ARG002  # the library draws from Python's own, which follows it
     ) -> Tensor:
         """Return the images with the perturbation added, in the ball and in [0, 1]."""
         from infoplane.attacks.balls import region_around

@@ -150,7 +150,7 @@ def _of_run(options: EvaluateOptions, path: Path) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), with_attacks=False)
+            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), attacks=())
             for seed, training in finished.ended_at_chance:
                 progress.say(f"{training} training, seed {seed}: it ended at chance, so it is not evaluated")
             evaluation = evaluate_networks(
