@@ -7,11 +7,11 @@ import pytest
 import torch
 from tests.robustness.networks import BALL, Cold, Noisy, Quantised, digits, trained
 
+from infoplane.attacks import Transfer
 from infoplane.robustness.alarms import accuracy_left, all_alarms, gradient_free_wins
 from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
 from infoplane.robustness.suites import APGD_CE, AUTOATTACK, FGSM, PGD_20, SQUARE_500, TRANSFER
-from infoplane.robustness.transferred import Transferred
 from infoplane.robustness.under_attack import UnderAttack, under_attack
 
 
@@ -22,7 +22,7 @@ def evaluated(model, source):
     for one in (FGSM, PGD_20, TRANSFER, APGD_CE, SQUARE_500):
         attack = one.build(BALL)
         if one is TRANSFER:
-            attack = Transferred(attack=attack, source=source)
+            attack = Transfer(attack=attack, source=source)
         draws = torch.Generator().manual_seed(1)
         results[one] = under_attack(model, attack, images, labels, correct, BALL, generator=draws)
     epsilons = curve_epsilons("linf", images)
