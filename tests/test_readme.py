@@ -63,9 +63,11 @@ def test_the_attacks_of_the_guide_are_measured_in_one_plane(tmp_path):
 
 def test_the_guide_lists_every_attack_as_its_spec_does():
     text = (REPOSITORY / "docs" / "attacks.md").read_text()
+    flowing = " ".join(text.split())
     for spec in ATTACKS:
         settings, norms = (", ".join(f"`{name}`" for name in names) for names in (spec.settings, spec.norms))
-        assert f"| `{spec.name}` | {spec.description} | {settings} | {norms} |" in text
+        assert f"| `{spec.name}` | {spec.threat} | {settings} | {norms} |" in text
+        assert f"- `{spec.name}`: {spec.description}" in flowing
 
 
 def test_the_example_of_ones_own_loop_runs():

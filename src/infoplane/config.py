@@ -139,7 +139,7 @@ class TrainingConfig(_Frozen):
 
 
 class AttackConfig(_Frozen):
-    """Settings of attacks, for training (PGD from a random start) and for measuring (--attack)."""
+    """Settings of attacks, for training (PGD from a random start) and for measuring (--attacks)."""
 
     norm: Literal["linf", "l2"] = "linf"
     """The ball: by the largest change of a pixel, or by Euclidean distance."""
@@ -235,9 +235,9 @@ class FlowConfig(_Frozen):
     methods: tuple[str, ...] = ("normal", "adversarial")
     """Trainings to compare, from the same weights, by the names of their methods (training/catalogue.py); of the user's
     own as package.module:function."""
-    attacks: Annotated[tuple[str, ...], tyro.conf.arg(name="attack", metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = (
-        "pgd",
-    )
+    attacks: Annotated[
+        tuple[str, ...], tyro.conf.arg(aliases=("--attack",), metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")
+    ] = ("pgd",)
     """Attacks whose examples are measured beside the original ones. Without a name, the original ones alone are."""
     measure_every: int = Field(1, ge=1)
     """Measure epoch 0, every so many epochs, and the last."""

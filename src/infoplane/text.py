@@ -20,6 +20,12 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], decodable(text))
 
 
+def counted(number: int, what: str) -> str:
+    """Return e.g. "1 epoch", "5 epochs" or "5,000 passes"."""
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
 def with_field_help(described: Class) -> Class:
     """Let `help()` explain each field of a NamedTuple as "Attributes:" of its docstring does, as a decorator."""
     _, _, section = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")

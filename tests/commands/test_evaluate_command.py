@@ -325,14 +325,15 @@ def test_help_lists_the_suites(capsys):
 
 
 def test_a_missing_package_is_one_line_with_what_to_install(flow_run, monkeypatch, capsys):
+    from infoplane.attacks import extras
     from infoplane.robustness import suites
 
     needy = replace(suites.FGSM, name="other", extra="autoattack")
     monkeypatch.setitem(suites.SUITES, "quick", (needy,))
-    monkeypatch.setattr(suites, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert main(["evaluate", str(flow_run)]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert "--suite quick runs other, which needs the package pyautoattack: pip install 'infoplane[autoattack]'" in said
+    assert "the attack other needs pyautoattack: pip install 'infoplane[autoattack]'" in said
 
 
 def test_a_refused_weights_file_through_the_installed_command(tmp_path):

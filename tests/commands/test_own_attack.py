@@ -40,7 +40,7 @@ def fails(model, images, labels, *, generator, target=None):
 FLOW = ["flow", "digits-lenet5", "--run", "run", *OPTIONS]
 CONTINUE = ["flow", "digits-lenet5", "--run", "run", "--device=cpu", "--quiet"]
 DISTORTION = ["distortion", "run", "--distortions", "saturation", "--saturation", "8", "--quiet"]
-BOTH = ["--attack", "pgd", "sent:darker"]
+BOTH = ["--attacks", "pgd", "sent:darker"]
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +85,12 @@ def test_its_examples_are_measured_beside_those_of_pgd_under_its_name():
 
 
 def test_a_class_is_made_with_the_settings_that_it_asks_for():
-    assert main([*FLOW, "--run=other", "--attack", "sent:Brighter", "--attack.epsilon=0.1", "--attack.steps=9"]) == 0
+    assert main([*FLOW, "--run=other", "--attacks", "sent:Brighter", "--attack.epsilon=0.1", "--attack.steps=9"]) == 0
     assert set(RunFolder("other").measurements()["examples"]) == {"Brighter", "original", "random"}
 
 
 def test_without_a_name_originals_alone_are_measured():
-    assert main([*FLOW, "--run=other", "--attack"]) == 0
+    assert main([*FLOW, "--run=other", "--attacks"]) == 0
     assert set(RunFolder("other").measurements()["examples"]) == {"original"}
     assert main(["distortion", "other", *DISTORTION[2:]]) == 0
     assert set(RunFolder("other").measurements()["examples"]) == {"original"}
@@ -107,7 +107,7 @@ def test_without_a_name_originals_alone_are_measured():
     ],
 )
 def test_an_attack_that_does_not_work_is_one_line_before_anything_is_measured(attack, words, capsys):
-    assert words in refused([*FLOW, "--run=other", "--attack", attack], capsys)
+    assert words in refused([*FLOW, "--run=other", "--attacks", attack], capsys)
     assert not list(Path("other").rglob("*.parquet"))
 
 
@@ -115,7 +115,7 @@ def test_an_attack_that_does_not_work_is_one_line_before_anything_is_measured(at
 def test_code_that_only_the_folder_names_is_not_imported(command, capsys):
     assert refused(command, capsys) == (
         "infoplane: run names the function 'sent:darker' as its attack, and this command would import that code; if "
-        "you trust it, add --attack pgd sent:darker (or --trust-run-code)\n"
+        "you trust it, add --attacks pgd sent:darker (or --trust-run-code)\n"
     )
     assert not Path("imported").exists()
 
@@ -127,16 +127,19 @@ def test_code_that_the_user_trusts_is_imported(command, trust):
     assert Path("imported").exists()
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (CONTINUE, "run holds a run with attacks = ['pgd', 'sent:darker'], but this one asks for ['sent:darker']"),
-        (DISTORTION, "run was made with --attack pgd sent:darker, and this command measures the same attacks"),
-    ],
-)
-def test_other_attacks_than_those_of_the_run_are_refused(command, words, capsys):
-    assert words in refused([*command, "--attack", "sent:darker"], capsys)
+def test_other_attacks_than_those_of_the_run_are_refused(capsys):
+    words = "run holds a run with attacks = ['pgd', 'sent:darker'], but this one asks for ['sent:darker']"
+    assert words in refused([*CONTINUE, "--attacks", "sent:darker"], capsys)
     assert not Path("imported").exists()
+
+
+def test_distortions_of_other_attacks_than_those_of_the_run(capsys):
+    assert main([*DISTORTION, "--attacks", "fgsm"]) == 0
+    found = RunFolder("run").performance().filter(pl.col("study") == "distortion")
+    assert set(found["examples"]) == {"original", "fgsm", "random"}
+    assert not Path("imported").exists()  # the run's own function is not asked for
+    words = "run has distortions of fgsm examples, and this command asks for adversarial, darker; name the same"
+    assert words in refused([*DISTORTION, "--trust-run-code"], capsys)
 
 
 @pytest.mark.parametrize("command", [CONTINUE, DISTORTION, [*CONTINUE, "--seeds", "2"]])

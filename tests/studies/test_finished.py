@@ -166,6 +166,6 @@ def test_the_best_network_has_the_weights_of_its_checkpoint(own_run):
 
 
 def test_attacks_of_the_run_are_left_out_where_they_are_not_needed(flow_run):
-    network = FinishedRun(flow_run, with_attacks=False).network(SEED, "normal")
+    network = FinishedRun(flow_run, attacks=()).network(SEED, "normal")
     assert network.attacks == {}
     assert list(network.versions()) == ["original"]

@@ -1,9 +1,12 @@
+from .added_perturbation import AddedPerturbation as AddedPerturbation
 from .apgd import APGD as APGD
 from .bim import BIM as BIM
+from .autoattack import AutoAttack as AutoAttack
 from .carlini_wagner import CarliniWagner as CarliniWagner
 from .catalogue import ATTACKS as ATTACKS
 from .catalogue import attacks_named as attacks_named
 from .contract import apply_attack as apply_attack
+from .ensemble_of_sources import EnsembleOfSources as EnsembleOfSources
 from .deepfool import DeepFool as DeepFool
 from .hygiene import AttackWarning as AttackWarning
 from .hygiene import merged_attack_warnings as merged_attack_warnings
@@ -21,4 +24,7 @@ from .protocol import Attack as Attack
 from .r_fgsm import RFGSM as RFGSM
 from .random_target import RandomTarget as RandomTarget
 from .spec import AttackSpec as AttackSpec
+from .transfer import Transfer as Transfer
 from .square import Square as Square
+from .universal import UniversalPerturbation as UniversalPerturbation
+from .universal import universal_perturbation as universal_perturbation

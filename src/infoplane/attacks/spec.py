@@ -14,11 +14,12 @@ class AttackSpec:
     """One attack that a run can measure. Reading a spec imports no torch; `build` does.
 
     Args:
-        name: as typed after `--attack`; "package.module:function" for a user's own attack.
+        name: as typed after `--attacks`; "package.module:function" for a user's own attack.
         description: one line, for `--help` and documentation.
         settings: names of the fields of `AttackConfig` that the attack depends on.
         norms: values of `AttackConfig.norm` with which the attack can be measured.
-        build: function that returns the attack with the given settings.
+        build: function that returns the attack with the given settings; of a transfer attack, its second argument is
+            the network on which the examples are made.
         cost: function that returns the largest number of gradients per image with the given settings.
         threat: what the attacker sees: the network with its weights ("white-box"), its answers alone ("black-box"),
             another network ("transfer"); "control" is no attack.
@@ -33,7 +34,7 @@ class AttackSpec:
     description: str
     settings: tuple[str, ...]
     norms: tuple[str, ...]
-    build: "Callable[[AttackConfig], Attack]"
+    build: "Callable[..., Attack]"
     cost: "Callable[[AttackConfig], int]"
     threat: Literal["white-box", "black-box", "transfer", "control"] = "white-box"
     source: str = ""
@@ -41,6 +42,11 @@ class AttackSpec:
     in_ball: bool = True
     extra: str | None = None
     of_recipe: bool = False
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether the examples are made on another network, the second argument of `build`."""
+        return self.threat == "transfer"
 
     @property
     def is_own(self) -> bool:

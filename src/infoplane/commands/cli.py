@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import tyro
 from pydantic import ValidationError
 
+from infoplane.commands.attacks import AttacksOptions, attacks
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
 from infoplane.commands.completion import completion_script
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "demo": (demo, DemoOptions),
     "flow": (flow, FlowOptions),
     "distortion": (distortion, DistortionOptions),
+    "attacks": (attacks, AttacksOptions),
     "evaluate": (evaluate, EvaluateOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USER_ERROR
 
 
-_LONG = ("demo", "flow", "distortion", "evaluate", "geometry", "limits", "calibrate")
+_LONG = ("demo", "flow", "distortion", "attacks", "evaluate", "geometry", "limits", "calibrate")
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import tyro
 from pydantic import BaseModel, create_model
 
+from infoplane.attacks import attacks_named
 from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import DistortionConfig
 from infoplane.distortions import DISTORTIONS, Distortion, distortion_named
-from infoplane.errors import UserError
 
 
 def level_options() -> type[BaseModel]:
@@ -43,8 +43,11 @@ class DistortionOptions(Options):
     """The run's model function, if it has one; typing it allows this command to import that code."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
     """The run's data function, if it has one; typing it allows this command to import that code."""
-    attack: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = ()
-    """All attacks of the run, if one is a function; typing them allows this command to import that code."""
+    attacks: Annotated[
+        tuple[str, ...], tyro.conf.arg(aliases=("--attack",), metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")
+    ] = ()
+    """Attacks whose examples are distorted, by default those of the run. Typing a function allows this command to
+    import that code."""
     trust_run_code: bool = False
     """Import all functions that the run names, without typing them."""
     quiet: bool = False
@@ -79,17 +82,15 @@ def distortion(options: DistortionOptions) -> int:
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would create a missing folder
     kept_config = flow_config(run)
-    if options.attack and options.attack != kept_config.attacks:
-        raise UserError(
-            f"{run.path} was made with --attack {' '.join(kept_config.attacks)}, and this command measures the same "
-            "attacks; leave out --attack, or type that"
-        )
+    if options.attacks:
+        kept_config = kept_config.model_copy(update={"attacks": options.attacks})
+    attacks_named(kept_config.attacks, kept_config.attack.norm)  # refuses unknown names
     check_code_is_trusted(
         kept_config,
         run,
         model=options.model,
         data=options.data,
-        attacks=options.attack,
+        attacks=options.attacks,
         trusted=options.trust_run_code,
     )
     with run.locked():
@@ -100,7 +101,13 @@ def distortion(options: DistortionOptions) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            records = distortion_study(run, config, device=kept.get("device", "cpu"), progress=progress)
+            records = distortion_study(
+                run,
+                config,
+                device=kept.get("device", "cpu"),
+                attacks=options.attacks or None,
+                progress=progress,
+            )
             progress.doing("drawing figures and report")
             found = run_findings(run)
             report = write_report(run, found)

@@ -12,7 +12,7 @@ from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import AttackConfig, Fraction
 from infoplane.errors import UserError
 from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE
-from infoplane.robustness.suites import SUITES, check_installed
+from infoplane.robustness.suites import SUITES, check_suite_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,7 +101,7 @@ def evaluate(options: EvaluateOptions) -> int:
         raise UserError("name a run, or --weights with --model and --data, not both")
     if options.run is None and options.weights is None:
         raise UserError("name a run, or --weights FILE with --model and --data; see infoplane evaluate --help")
-    check_installed(options.suite)
+    check_suite_installed(options.suite)
     if options.run is not None:
         return _of_run(options, options.run)
     assert options.weights is not None, "one of the two is given"
@@ -150,7 +150,7 @@ def _of_run(options: EvaluateOptions, path: Path) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), with_attacks=False)
+            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), attacks=())
             for seed, training in finished.ended_at_chance:
                 progress.say(f"{training} training, seed {seed}: it ended at chance, so it is not evaluated")
             evaluation = evaluate_networks(

@@ -87,7 +87,7 @@ class FlowOptions(Options):
         described |= {f"NAME+{spec.name}": spec.description for spec in WRAPPERS}
         methods = listed("Training methods (--methods)", described | {_OWN: "your own (docs/training.md)"})
         attacks = listed(
-            "Attacks (--attack)",
+            "Attacks (--attacks)",
             {
                 spec.name: f"{spec.description}; uses {', '.join(map(_attack_option, spec.settings))}"
                 for spec in attack_catalogue.ATTACKS

@@ -27,7 +27,7 @@ _MOST_USED = {
     "--seed": "--seed N",
     "--seeds": "--seeds N",
     "--methods": "--methods NAME ...",
-    "--attack": "--attack NAME ...",
+    "--attacks": "--attacks NAME ...",
     "--data.image-size": "--data.image-size N",
     "--data.train-examples": "--data.train-examples N",
     "--training.epochs": "--epochs N",
@@ -78,7 +78,7 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
 
 
 def _choices(option: str) -> str:
-    return f": {', '.join(spec.name for spec in catalogue.ATTACKS)}, MODULE:FUNCTION" if option == "--attack" else ""
+    return f": {', '.join(spec.name for spec in catalogue.ATTACKS)}, MODULE:FUNCTION" if option == "--attacks" else ""
 
 
 def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:

@@ -44,14 +44,14 @@ def check_code_is_trusted(
     if methods is not None:
         own = [(name, name.partition("+")[0]) for name in config.methods if ":" in name]
         named += [("methods", path, path if name in methods else None) for name, path in own]
-    named += [("attack", name, name if name in attacks else None) for name in config.attacks if ":" in name]
+    named += [("attacks", name, name if name in attacks else None) for name in config.attacks if ":" in name]
     for what, name, typed in named:
         if trusted or name == typed:
             continue
         if typed is not None and ":" in typed:
             raise UserError(f"{run.path} was made with the {what} {name!r}, not with {typed!r}; type --{what} {name}")
-        kind = "training method" if what == "methods" else what
-        whole = {"methods": " ".join(config.methods), "attack": " ".join(config.attacks)}.get(what, name)
+        kind = {"methods": "training method", "attacks": "attack"}.get(what, what)
+        whole = {"methods": " ".join(config.methods), "attacks": " ".join(config.attacks)}.get(what, name)
         raise UserError(
             f"{run.path} names the function {name!r} as its {kind}, and this command would import that code; if you "
             f"trust it, add --{what} {whole} (or {TRUST})"

@@ -8,3 +8,4 @@ from .plane import PlaneRecords as PlaneRecords
 from .probes import gather_activations as gather_activations
 from .probes import record_activations as record_activations
 from .probes import stream_activations as stream_activations
+from .transfer_matrix import transfer_matrix as transfer_matrix

@@ -17,14 +17,29 @@ from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM
 _NAME = re.compile(r"[\w.+-]+")
 
 
-def measured_attacks(config: FlowConfig) -> dict[str, Attack]:
+def measured_attacks(config: FlowConfig, source: nn.Module | None = None) -> dict[str, Attack]:
     """Return the attacks that the settings name. The keys are the names of their examples in the records.
+
+    Args:
+        config: settings of a run.
+        source: network on which examples of transfer attacks are made; needed if one of the attacks is one.
 
     Raises:
         UserError: as `attacks.attacks_named`, or a function of the user's own does not return an attack.
+        ValueError: an attack needs a source, and there is none.
     """
     specs = attacks_named(config.attacks, config.attack.norm)
-    return {examples: spec.build(config.attack) for examples, spec in specs.items()}
+    if source is None and (needing := [spec.name for spec in specs.values() if spec.needs_source]):
+        raise ValueError(f"the attack {needing[0]} needs a source network, got none")
+    return {
+        examples: spec.build(config.attack, source) if spec.needs_source else spec.build(config.attack)
+        for examples, spec in specs.items()
+    }
+
+
+def need_source(config: FlowConfig) -> bool:
+    """Return whether one of the attacks of the settings makes its examples on another network."""
+    return any(spec.needs_source for spec in attacks_named(config.attacks, config.attack.norm).values())
 
 
 def attacks_by_name(attack: Attack | Mapping[str, Attack] | None) -> dict[str, Attack]:

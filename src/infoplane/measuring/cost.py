@@ -25,6 +25,7 @@ PROBED = 900  # examples; a third of them is measured too
 NARROW, WIDE = 16, 1024  # features; first layers with fewer than the latter are repeated
 LONG_SECONDS = 60.0  # of one measurement: a user is warned of more
 _LONG_WORK = 1e12  # multiplications of all pairs of examples: some 20 s on two cores; the probe costs seconds itself
+_LONG_CALL = 2.0  # seconds
 _FACTS = LayerFacts(study="", seed=0, training="", epoch=0, split="", layer_index=0, layer="")
 
 
@@ -137,7 +138,7 @@ def _measure(activations: Tensor, labels: Tensor, settings: MeasurementConfig, t
 
 
 def _seconds(device: torch.device, work: Callable[[], object], calls: int = 2) -> float:
-    """Return the shortest time of some calls: the first may load code."""
+    """Return the shortest time of some calls: the first may load code, which matters less if it is long."""
     taken = []
     for _ in range(calls):
         began = time.perf_counter()
@@ -145,6 +146,8 @@ def _seconds(device: torch.device, work: Callable[[], object], calls: int = 2) -
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - began)
+        if taken[-1] > _LONG_CALL:
+            break
     return min(taken)
 
 

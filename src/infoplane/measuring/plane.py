@@ -191,6 +191,7 @@ class InformationPlane:
         thorough: bool = True,
         final: bool = False,
         distorted: Distorted | None = None,
+        versions: Mapping[str, Tensor] | None = None,
         gradient_evaluations: int = 0,
         seconds: float = 0.0,
     ) -> PlaneRecords:
@@ -209,6 +210,8 @@ class InformationPlane:
                 under a random perturbation of its size, and the classes that these and the originals are
                 misclassified as. The raw pixels are measured as a layer, "pixels", a baseline of all layers.
             distorted: measured in place of the original and attacked examples.
+            versions: the examples by name, "original" first, each like the images of the plane: measured in place of
+                those that the plane's attacks would make now.
             gradient_evaluations: used by training so far, for the records.
             seconds: used by training so far, for the records.
 
@@ -230,7 +233,8 @@ class InformationPlane:
             check_classifies(model, self._images, self._labels)
             layers = self._layers or self._running_layers(model)
             recorded_names(model, [self._images], layers)  # raises an error that names the layer
-            versions = distorted.versions if distorted else self._versions(model, training, epoch, final=final)
+            given = distorted.versions if distorted else versions
+            versions = given if given is not None else self._versions(model, training, epoch, final=final)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
                 found = evaluate(model, images, self._labels, self._team)

@@ -1,5 +1,6 @@
 """List of all figures, in the order of the page. To add one, write its file and add it here."""
 
+from infoplane.report.attacks_figure import ATTACKS_FIGURE
 from infoplane.report.clouds_figure import FOUR_CLOUDS
 from infoplane.report.comparison_figure import COMPARISON
 from infoplane.report.distortion_figure import DISTORTION, DISTORTION_LAYERS
@@ -30,6 +31,7 @@ FIGURES: tuple[FigureSpec[Recorded], ...] = (
     GEOMETRY,
     TRANSFER,
     MISTAKES,
+    ATTACKS_FIGURE,
     DISTORTION,
     DISTORTION_LAYERS,
     DISTORTION_SHEET,

@@ -22,6 +22,7 @@ from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_html, findings_json
 from infoplane.report.page_added import added_html
+from infoplane.report.page_attacks import attacks_section
 from infoplane.report.page_baselines import baselines_html
 from infoplane.report.page_data import embedded_json, page_data
 from infoplane.report.page_distortion import distortion_section
@@ -31,6 +32,7 @@ from infoplane.report.page_images import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
 from infoplane.report.subject import Subject, subject_of
 from infoplane.report.summary import at_chance_lines, missing_parts
+from infoplane.runs.attack_files import AttackFiles
 from infoplane.runs.folder import CALIBRATION, RunFolder
 from infoplane.runs.parquet import SWEEPS as SWEEP_TABLE
 from infoplane.runs.whole_files import write_whole
@@ -77,8 +79,17 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
         drawn = write_figures(run, output)
         swept = [spec.files(run.path / SWEEPS / "figures") for spec in SWEEP_FIGURES]
         figures = drawn + [one for one in swept if one.png.is_file()]
+        files = AttackFiles(run)
         content = report_html(
-            config, measurements, run.geometry(), performance, figures, found, evaluation_of(run), folder=folder
+            config,
+            measurements,
+            run.geometry(),
+            performance,
+            figures,
+            found,
+            evaluation_of(run),
+            attacks=attacks_section(files.read_all(), files.read_matrix(), _of_section(figures, "attacks", folder)),
+            folder=folder,
         )
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
         write_whole(path, decodable(content).encode())
@@ -120,6 +131,7 @@ def report_html(
     findings: Findings | None = None,
     evaluation: Evaluation | None = None,
     *,
+    attacks: str = "",
     folder: Path | None = None,
 ) -> str:
     """Return the whole page.
@@ -132,13 +144,11 @@ def report_html(
         figures: figures of the run; their PNG files are embedded.
         findings: findings from these records; None computes them.
         evaluation: of the run's networks under attack, if there is one.
+        attacks: the section of `page_attacks`, with its figures.
         folder: folder of the run; paths of figures are shown relative to it.
     """
     settings = config.get("settings") or {}
-    shown = {
-        section: figures_html([one for one in figures if one.spec.section == section], folder)
-        for section in get_args(Section)
-    }
+    shown = {section: _of_section(figures, section, folder) for section in get_args(Section)}
     distortion = distortion_section(measurements, performance, shown["distortion"])
     findings = findings or find(measurements, performance, plan=plan_of(settings))  # seeds of distorted examples too
     performance = performance.filter(pl.col("distortion").is_null())
@@ -167,6 +177,8 @@ def report_html(
         distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
         evaluation=evaluation_section(evaluation, shown["evaluation"]),
         evaluation_link='<li><a href="#evaluation">Accuracy under attack</a></li>' if evaluation else "",
+        attacks=attacks,
+        attacks_link='<li><a href="#attacks">Traces of attacks</a></li>' if attacks else "",
         figures=shown["figures"] or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>",
         settings=settings_html(config),
         noise=escape(_noise(rows)),
@@ -175,6 +187,10 @@ def report_html(
         javascript=_resource("page.js"),
         plotly=get_plotlyjs(),
     )
+
+
+def _of_section(figures: Sequence[DrawnFigure], section: str, folder: Path | None) -> str:
+    return figures_html([one for one in figures if one.spec.section == section], folder)
 
 
 def _resource(name: str) -> str:

@@ -51,6 +51,6 @@ def added_html(measurements: pl.DataFrame) -> str:
     note = (
         '<p class="note">T: the layer on originals, T&prime;: on the attacked examples. Differences of decoders on the '
         "same folds, so estimates and no bounds. What an attack adds contains the label that it leaks into the image: "
-        "compare it with an attack that does not depend on the label (<code>--attack pgd random-target</code>).</p>"
+        "compare it with an attack that does not depend on the label (<code>--attacks pgd random-target</code>).</p>"
     )
     return "".join(tables) + note if tables else ""

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
+from infoplane.attacks.extras import check_installed
 from infoplane.attacks.minimum_norm import PASSES_AROUND
-from infoplane.errors import UserError
 from infoplane.records.evaluation import Threat
 
 if TYPE_CHECKING:
@@ -97,6 +96,12 @@ def _carlini_wagner(_ball: "Ball", searches: int, steps: int, initial_c: float |
     from infoplane.attacks import CarliniWagner
 
     return CarliniWagner(searches=searches, steps=steps, initial_c=initial_c)
+
+
+def _autoattack(ball: "Ball") -> "Attack":
+    from infoplane.attacks.autoattack import AutoAttack
+
+    return AutoAttack(name="autoattack", norm=ball.norm, epsilon=ball.epsilon)
 
 
 def curve_attack(ball: "Ball") -> "Attack":
@@ -209,10 +214,21 @@ SQUARE_5000 = SuiteAttack(
     norms=("linf",),
 )
 
+AUTOATTACK = SuiteAttack(
+    name="autoattack",
+    description="AutoAttack standard: APGD-CE, targeted APGD-DLR and FAB, Square, 5,000 queries (Croce & Hein 2020)",
+    threat="ensemble",
+    build=_autoattack,
+    gradients=101 + 9 * 101 + 9 * 100,
+    queries=5000,
+    classes=4,
+    extra="autoattack",
+)
+
 # Cheap attacks first.
 SUITES: dict[str, tuple[SuiteAttack, ...]] = {
     "quick": (FGSM, PGD_20, TRANSFER, APGD_CE, SQUARE_500),
-    "standard": (FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, CW_5X200, SQUARE_5000),
+    "standard": (FGSM, PGD_20, TRANSFER, APGD_CE, APGD_DLR, PGD_50X10, CW_5X200, SQUARE_5000, AUTOATTACK),
     "full": (
         FGSM,
         R_FGSM,
@@ -224,24 +240,20 @@ SUITES: dict[str, tuple[SuiteAttack, ...]] = {
         DEEPFOOL,
         PGD_50X10,
         SQUARE_5000,
+        AUTOATTACK,
         CW_9X10000,
     ),
 }
-_MODULES = {"attacks": "art", "autoattack": "pyautoattack"}  # by the optional dependencies that bring them
 
 
-def check_installed(suite: str) -> None:
+def check_suite_installed(suite: str) -> None:
     """Refuse a suite of which an attack needs a package that is not installed.
 
     Raises:
         UserError: it is not installed; the message says what to install.
     """
     for one in SUITES[suite]:
-        if one.extra is not None and find_spec(_MODULES[one.extra]) is None:
-            raise UserError(
-                f"--suite {suite} runs {one.name}, which needs the package {_MODULES[one.extra]}: pip install "
-                f"'infoplane[{one.extra}]', or take --suite quick"
-            )
+        check_installed(one.name, one.extra)
 
 
 def usable(

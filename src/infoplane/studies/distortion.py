@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from infoplane import distortions
+from infoplane.attacks import attacks_named
 from infoplane.config import DistortionConfig
 from infoplane.distortions import distortion_named, texture_donors
 from infoplane.errors import UserError
@@ -43,6 +44,7 @@ from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ORIGINAL, RANDOM, geometry_table, measurement_table, performance_table
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress, Silence
+from infoplane.studies.attack_lines import attack_lines
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.example_sheet import ExampleSheet, shown_levels, shown_places
 from infoplane.studies.finished import FinishedNetwork, FinishedRun
@@ -64,7 +66,12 @@ class DistortionRecords(NamedTuple):
 
 
 def distortion_study(
-    run: RunFolder, config: DistortionConfig, *, device: str = "cpu", progress: Progress | None = None
+    run: RunFolder,
+    config: DistortionConfig,
+    *,
+    device: str = "cpu",
+    attacks: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> DistortionRecords:
     """Measure all networks of a finished run of study one on distorted examples, original and attacked.
 
@@ -74,18 +81,23 @@ def distortion_study(
         run: the folder of the run; records are added to it.
         config: distortions and their levels. The level that changes nothing is always measured, once per network.
         device: "cpu" or "cuda".
+        attacks: names of the attacks whose examples are distorted; None takes those of the run.
         progress: shows how far the study is.
 
     Raises:
-        UserError: the run is not finished, or a distortion does not fit its images.
+        UserError: the run is not finished, a distortion does not fit its images, or the run has distortions of the
+            examples of other attacks.
     """
     progress = progress or Silence()
-    finished = FinishedRun(run, device)
+    finished = FinishedRun(run, device, attacks=attacks, progress=progress)
     for seed, training in finished.ended_at_chance:
         progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
     plan = planned_levels(config, finished.images, finished.labels)
     sittings = [_Sitting(finished, seed, training, plan, run, progress) for seed, training in finished.trainings]
-    progress.begin(sum(sitting.work_ahead() for sitting in sittings))
+    ahead = sum(sitting.work_ahead() for sitting in sittings)
+    for line in attack_lines(finished.config) if ahead else []:
+        progress.say(line)
+    progress.begin(ahead)
     for sitting in sittings:
         sitting.go()
     chosen = pl.col("study") == STUDY
@@ -138,8 +150,21 @@ class _Sitting:
     def _read(self, name: str) -> Tables:
         """Read the levels of a distortion that have all tables; a killed process can leave a level incomplete."""
         tables = self._run.read_records(STUDY, self._seed, self._training, self._epoch, name)
+        self._check_attacks(tables["performance"])
         whole = set.intersection(*(set(table["level"]) for table in tables.values()))
         return {folder: table.filter(pl.col("level").is_in(sorted(whole))) for folder, table in tables.items()}
+
+    def _check_attacks(self, performance: pl.DataFrame) -> None:
+        """Refuse to mix distortions of the examples of different attacks."""
+        recorded = set(performance["examples"]) - {ORIGINAL, RANDOM}
+        config = self._finished.config
+        asked = set(attacks_named(config.attacks, config.attack.norm))
+        if len(performance) and recorded != asked:
+            raise UserError(
+                f"{self._run.path} has distortions of {', '.join(sorted(recorded)) or 'no attacked'} examples, and "
+                f"this command asks for {', '.join(sorted(asked)) or 'none'}; name the same --attacks, or copy the run "
+                "without its distortion files"
+            )
 
     def _missing(self, name: str, levels: Sequence[float]) -> list[float]:
         """Return the levels that lack records or example images; damaged example images are deleted and made again."""

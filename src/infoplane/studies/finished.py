@@ -1,6 +1,6 @@
 """Load the finished networks of a run of study one, and the examples on which they are measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.short_repr import with_short_repr
 from infoplane.runs.folder import RunFolder
+from infoplane.runs.progress import Progress, Silence
 from infoplane.runs.training_state import check_network, misfit, read_best_state, read_state
 from infoplane.studies.flow.attack_record import KEPT_ATTACKS, check_attacks, try_attacks
 from infoplane.studies.flow.data_record import check_data
 from infoplane.studies.flow.ended import ended_at_chance, measured_weights, stopped_at
+from infoplane.studies.flow.substitute import Substitutes
 from infoplane.studies.flow.work import STUDY
 from infoplane.studies.parts import build_model, load_test_images, probed_layers
 
@@ -66,19 +68,26 @@ class FinishedRun:
     Args:
         run: folder of the run.
         device: "cpu" or "cuda".
-        with_attacks: whether to build the attacks of study one, which imports a user's own; without, `attacks` is
-            empty.
+        attacks: names of the attacks whose examples are measured; None takes those of study one.
+        progress: shows the training of a substitute for transfer attacks, if the run has none yet.
 
     Raises:
         UserError: the folder holds no run of study one, a training has not finished, all ended at chance, a checkpoint
             is damaged, the data is missing, or a user's own attack cannot be used.
     """
 
-    def __init__(self, run: RunFolder, device: str = "cpu", *, with_attacks: bool = True) -> None:
-        self.config = flow_config(run)
-        if not with_attacks:
-            self.config = self.config.model_copy(update={"attacks": ()})
+    def __init__(
+        self,
+        run: RunFolder,
+        device: str = "cpu",
+        *,
+        attacks: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        recorded = flow_config(run)
+        self.config = recorded if attacks is None else recorded.model_copy(update={"attacks": tuple(attacks)})
         self._run = run
+        self._substitutes = Substitutes(run, progress or Silence(), device=device)
         seeds = run.checkpoint_seeds() or [self.config.seed]
         self.trainings = [(seed, training) for seed in seeds for training in self.config.trainings]
         for seed, training in self.trainings:
@@ -94,8 +103,9 @@ class FinishedRun:
         self._images = as_pixels(self._test.images[measured])
         self._labels = self._test.labels[measured]
         if KEPT_ATTACKS in run.read_config()["environment"]:
-            attacks, model = measured_attacks(self.config), build_model(self.config, self._test)
-            check_attacks(run, try_attacks(attacks, model, self._images, self._labels))
+            own = self.config.model_copy(update={"attacks": [name for name in self.config.attacks if ":" in name]})
+            model = build_model(self.config, self._test)
+            check_attacks(run, try_attacks(measured_attacks(own), model, self._images, self._labels))
 
     def __len__(self) -> int:
         return len(self.trainings)
@@ -119,14 +129,19 @@ class FinishedRun:
         """Labels of the measured originals, `(n,)`."""
         return self._labels
 
-    def network(self, seed: int, training: str) -> FinishedNetwork:
+    def network(self, seed: int, training: str, epoch: int | None = None) -> FinishedNetwork:
         """Load one of `trainings`.
+
+        Args:
+            seed: of the training.
+            training: its name.
+            epoch: of one of its checkpoints; None is the last.
 
         Raises:
             UserError: the checkpoint is damaged, does not fit the network of the settings, or the network's code has
                 changed.
         """
-        last = stopped_at(self._run, self._of(seed), training) or self.config.training.epochs
+        last = epoch or stopped_at(self._run, self._of(seed), training) or self.config.training.epochs
         return self._loaded(seed, training, read_state(self._run, seed, training, last))
 
     def best_network(self, seed: int, training: str) -> FinishedNetwork | None:
@@ -152,7 +167,7 @@ class FinishedRun:
             training=training,
             model=model,
             layers=probed_layers(config, model, self._test.images).names,
-            attacks=measured_attacks(config),
+            attacks=measured_attacks(config, self._substitutes.network(config, self._test)),
             test=self._test,
             images=self._images,
             labels=self._labels,

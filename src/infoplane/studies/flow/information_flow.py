@@ -30,6 +30,7 @@ from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress, Silence
 from infoplane.runs.state_tensors import split_state
 from infoplane.runs.training_state import check_network, misfit, read_state, write_state
+from infoplane.studies.attack_lines import attack_lines
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.flow.attack_record import keep_attacks, try_attacks
 from infoplane.studies.flow.costs import with_chosen_epochs
@@ -37,6 +38,7 @@ from infoplane.studies.flow.data_record import keep_data
 from infoplane.studies.flow.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
 from infoplane.studies.flow.follower import Order, Start
 from infoplane.studies.flow.method_record import keep_method, try_method
+from infoplane.studies.flow.substitute import Substitutes, check_substitute
 from infoplane.studies.flow.trainers import SourceNetworks
 from infoplane.studies.flow.work import STUDY, FlowWork
 from infoplane.studies.flow.work_estimate import FORWARD, measuring_work
@@ -96,6 +98,7 @@ def information_flow(
         DivergedError: the loss or a weight of a training became NaN or infinite.
     """
     progress = progress or Silence()
+    check_substitute(config)
     methods = named_trainings(config)
     images = load_images(config, device)
     if run is not None and run.exists():
@@ -112,6 +115,7 @@ def information_flow(
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the memory
     trainings = [(own, training) for own in config.of_each_seed() for training in methods]
     team.tell(Start(config, device, choices))
+    substitutes = Substitutes(run, progress, images=images, choices=choices)
     flows = [
         _Flow(
             own,
@@ -122,6 +126,7 @@ def information_flow(
             progress,
             choices,
             team,
+            substitutes,
             number=number,
             name=_name(config, own.seed, training.name),
             continue_at_chance=continue_at_chance,
@@ -133,7 +138,10 @@ def information_flow(
     flows[0].try_attacks()
     for flow in flows[: len(methods)]:
         flow.try_method()
-    progress.begin(sum(flow.work_ahead() for flow in flows))
+    ahead = sum(flow.work_ahead() for flow in flows)
+    for line in attack_lines(config) if ahead else []:
+        progress.say(line)
+    progress.begin(ahead)
     for flow in flows:
         flow.go(keep_checkpoints=keep_checkpoints)
     if run is not None:
@@ -171,6 +179,7 @@ class _Flow:
         progress: Progress,
         choices: Choices,
         team: Team,
+        substitutes: Substitutes,
         *,
         number: int,
         name: str,
@@ -184,6 +193,7 @@ class _Flow:
         self._number, self._team = number, team
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
+        self._substitutes = substitutes
         self._continue_at_chance = continue_at_chance
         self._method = training
         ended = stopped_at(run, config, training.name, continue_at_chance=continue_at_chance)
@@ -282,7 +292,7 @@ class _Flow:
                 f"{self._name}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
             )
         planned, self._done = self.work_ahead(), 0.0
-        self._together("begin", self._sources.weights())
+        self._together("begin", self._sources.weights(), self._substitutes.weights(self._config))
         self._restore(self._first)
         epoch = self._first
         while True:

@@ -13,10 +13,9 @@ from infoplane.distributed.team import Team
 from infoplane.randomness import stable_seed
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
-from infoplane.runs.state_tensors import split_state
-from infoplane.runs.training_state import read_state
+from infoplane.studies.flow.normal_networks import normally_trained
 from infoplane.studies.parts import Images, build_augmentation, build_model
-from infoplane.training import Trainer, TrainingMethod, Validation, normal_training
+from infoplane.training import Trainer, TrainingMethod, Validation
 from infoplane.training.named import NamedTraining
 
 
@@ -136,28 +135,17 @@ class SourceNetworks:
         return [self._one(number) for number in range(self._training.sources if self._images.train else 0)]
 
     def _one(self, number: int) -> dict[str, Tensor]:
-        train, name = self._images.train, f"source{number}"
-        assert train is not None
-        seed = stable_seed(self._config.seed, "ensemble source", number)
-        config = self._config.model_copy(update={"seed": seed})
-        epochs = config.training.epochs
-        if self._run is not None and epochs in self._run.checkpoint_epochs(self._config.seed, name):
-            kept: dict[str, Tensor] = read_state(self._run, self._config.seed, name, epochs)["model"]
-            return kept
-        trainer = Trainer(
-            build_model(config, self._images.test),
-            normal_training(),
-            train.images,
-            train.labels,
-            config.training.model_copy(update={"patience": None}),
-            seed=seed,
-            training=name,
-            augmentation=build_augmentation(config),
-            choices=self._choices,
+        name = f"source{number}"
+        state = normally_trained(
+            self._config,
+            self._config.training,
+            self._images,
+            self._run,
+            self._progress,
+            self._choices,
+            seed=stable_seed(self._config.seed, "ensemble source", number),
+            name=name,
+            purpose=self._training.name,
         )
-        for epoch in range(epochs):
-            self._progress.doing(f"{self._training.name}: training {name}, epoch {epoch + 1} of {epochs}")
-            trainer.train_epoch()
-        if self._run is not None:
-            self._run.write_checkpoint(self._config.seed, name, epochs, *split_state(trainer.state_dict()))
-        return dict(trainer.model.state_dict())
+        weights: dict[str, Tensor] = state["model"]
+        return weights

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from infoplane.acceleration import Choices
 from infoplane.config import FlowConfig
 from infoplane.distributed.team import Team
-from infoplane.measuring.attacked_versions import measured_attacks
+from infoplane.measuring.attacked_versions import measured_attacks, need_source
 from infoplane.measuring.cost import MeasuringSeconds
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import InformationPlane, PlaneRecords
@@ -46,7 +46,8 @@ class FlowWork:
         self.trainer: Trainer | None = None  # while it works
         probed = probed_layers(config, self.model, pixels)
         self.unused_layers = probed.unused
-        self.attacks = measured_attacks(config)
+        self._source = build_model(config, images.test) if need_source(config) else None  # `begin` gives its weights
+        self.attacks = measured_attacks(config, self._source)
         self._plane = InformationPlane(
             pixels,
             images.test.labels[images.measured],
@@ -69,8 +70,15 @@ class FlowWork:
         """Estimate the seconds of one measurement."""
         return self._plane.estimate(self.network)
 
-    def begin(self, sources: Sequence[Mapping[str, Tensor]]) -> None:
-        """Build the trainer, if anything is trained; `sources` are the weights that ensemble training attacks."""
+    def begin(self, sources: Sequence[Mapping[str, Tensor]], substitute: Mapping[str, Tensor] | None = None) -> None:
+        """Build the trainer, if anything is trained.
+
+        Args:
+            sources: weights of the networks that ensemble training attacks.
+            substitute: weights of the network on which examples of transfer attacks are made.
+        """
+        if self._source is not None and substitute is not None:
+            self._source.load_state_dict(dict(substitute))
         self.trainer = build_trainer(
             self._config, self._training, self.model, self._images, sources, self._choices, self._team
         )

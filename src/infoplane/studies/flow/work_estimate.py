@@ -45,9 +45,9 @@ def _controls(config: FlowConfig) -> int:
 
 
 def attacking_work(config: FlowConfig) -> float:
-    """Return the work of attacking one example by each attack."""
+    """Return the work of attacking one example by each attack: its gradients, and its queries, a forward pass each."""
     specs = attacks_named(config.attacks, config.attack.norm).values()
-    return sum(spec.cost(config.attack) for spec in specs)
+    return sum(spec.cost(config.attack) + FORWARD * spec.queries for spec in specs)
 
 
 def reading_work(config: FlowConfig) -> float:
