@@ -51,7 +51,7 @@ def received(begun, tmp_path, monkeypatch) -> Path:
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     (tmp_path / "imported").unlink()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(html, "write_report", lambda run, found, *_: run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, found=None, *_: run.path / "report.html")
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.delitem(sys.modules, "sent", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -60,9 +60,10 @@ def received(begun, tmp_path, monkeypatch) -> Path:
 
 FLOW = ["flow", "digits-lenet5", "--run", "run", "--device", "cpu", "--quiet"]
 DISTORTION = ["distortion", "run", "--distortions", "saturation", "--saturation", "8", "--quiet"]
+EVALUATE = ["evaluate", "run", "--examples", "10", "--quiet"]
 
 
-@pytest.mark.parametrize("command", [FLOW, DISTORTION, [*FLOW, "--seeds", "2"]])
+@pytest.mark.parametrize("command", [FLOW, DISTORTION, EVALUATE, [*FLOW, "--seeds", "2"]])
 def test_code_that_only_the_folder_names_is_not_imported(command, capsys):
     assert main(command) == 2
     assert capsys.readouterr().err == (
@@ -72,7 +73,7 @@ def test_code_that_only_the_folder_names_is_not_imported(command, capsys):
     assert not Path("imported").exists()
 
 
-@pytest.mark.parametrize("command", [FLOW, DISTORTION])
+@pytest.mark.parametrize("command", [FLOW, DISTORTION, EVALUATE])
 @pytest.mark.parametrize("trust", [["--model", "sent:network"], ["--trust-run-code"]])
 def test_code_that_the_user_trusts_is_imported(command, trust):
     assert main([*command, *trust]) == 0
@@ -84,6 +85,7 @@ def test_code_that_the_user_trusts_is_imported(command, trust):
     [
         (FLOW, "run holds a run with"),
         (DISTORTION, "run was made with the model 'sent:network', not with 'sent:other'; type --model sent:network"),
+        (EVALUATE, "run was made with the model 'sent:network', not with 'sent:other'; type --model sent:network"),
     ],
 )
 def test_another_function_is_another_model(command, words, capsys):
@@ -111,7 +113,7 @@ def test_the_code_must_be_the_same_when_the_run_continues(received, capsys):
         "def network(classes):\n"
         "    return nn.Sequential(nn.Flatten(), Doubled(784, classes))\n"
     )
-    for command in (FLOW, DISTORTION, [*FLOW, "--seeds", "2"]):
+    for command in (FLOW, DISTORTION, EVALUATE, [*FLOW, "--seeds", "2"]):
         assert main([*command, "--trust-run-code"]) == 2
         assert "computes other outputs than when this run wrote its checkpoint" in capsys.readouterr().err
 
@@ -129,7 +131,7 @@ def of_own_data(received, capsys) -> list[str]:
 
 
 def test_a_data_function_that_only_the_folder_names_is_not_imported_either(of_own_data, capsys):
-    for command in (of_own_data, ["distortion", "own", *DISTORTION[2:]]):
+    for command in (of_own_data, ["distortion", "own", *DISTORTION[2:]], ["evaluate", "own", *EVALUATE[2:]]):
         assert main(command) == 2
         assert "own names the function 'sent:images' as its data" in capsys.readouterr().err
         assert not Path("imported").exists()

@@ -1,7 +1,6 @@
 """A small network for digits, trained in a second, and ways to mask its gradients."""
 
 import functools
-import math
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,6 @@ from torch.nn import functional as F
 from infoplane.attacks import LinfPGD
 from infoplane.attacks.contract import Ball
 from infoplane.data import as_floats, load_split
-from infoplane.robustness.suites import SuiteAttack
 
 BALL = Ball("linf", 0.1)
 
@@ -75,24 +73,3 @@ class Noisy(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits = self.network(images)
         return logits + torch.randn_like(logits)
-
-
-def random_search(model, images, labels, *, generator, target=None):
-    """Keep the worst of 50 random corners of the ball: a black-box attack that needs no gradient."""
-    del target
-    best = images.clone()
-    highest = torch.full((len(images),), -math.inf)
-    with torch.no_grad():
-        for _ in range(50):
-            coarse = torch.randint(0, 2, (len(images), 1, 7, 7), generator=generator) * 2.0 - 1
-            corner = (images + 0.1 * F.interpolate(coarse, size=28)).clamp(0, 1)
-            loss = F.cross_entropy(model(corner), labels, reduction="none")
-            better = loss > highest
-            best[better], highest[better] = corner[better], loss[better]
-    return best
-
-
-RANDOM_SEARCH = SuiteAttack(
-    name="random-search", description="worst of 50 corners", threat="black-box", build=lambda _ball: random_search,
-    gradients=0, queries=50,
-)  # fmt: skip

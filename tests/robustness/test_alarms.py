@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tests.robustness.networks import BALL, RANDOM_SEARCH, Cold, Noisy, Quantised, digits, trained
+from tests.robustness.networks import BALL, Cold, Noisy, Quantised, digits, trained
 
+from infoplane.attacks import Transfer
 from infoplane.robustness.alarms import accuracy_left, all_alarms, gradient_free_wins
 from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
-from infoplane.robustness.suites import FGSM, PGD_20, TRANSFER
-from infoplane.robustness.transferred import Transferred
+from infoplane.robustness.suites import APGD_CE, AUTOATTACK, FGSM, PGD_20, SQUARE_500, TRANSFER
 from infoplane.robustness.under_attack import UnderAttack, under_attack
 
 
@@ -19,10 +19,10 @@ def evaluated(model, source):
     images, labels = digits()
     correct = model(images).argmax(dim=1) == labels
     results = {}
-    for one in (FGSM, PGD_20, TRANSFER, RANDOM_SEARCH):
+    for one in (FGSM, PGD_20, TRANSFER, APGD_CE, SQUARE_500):
         attack = one.build(BALL)
         if one is TRANSFER:
-            attack = Transferred(attack=attack, source=source)
+            attack = Transfer(attack=attack, source=source)
         draws = torch.Generator().manual_seed(1)
         results[one] = under_attack(model, attack, images, labels, correct, BALL, generator=draws)
     epsilons = curve_epsilons("linf", images)
@@ -87,22 +87,29 @@ def of(robust, **more):
 
 @pytest.mark.parametrize(("broken", "fires"), [(5, False), (6, True)])
 def test_six_more_images_are_beyond_the_paired_interval_and_five_are_not(broken, fires):
-    alarms = gradient_free_wins({FGSM: of(90), PGD_20: of(80), RANDOM_SEARCH: of(80 - broken)})
+    alarms = gradient_free_wins({FGSM: of(90), PGD_20: of(80), SQUARE_500: of(80 - broken)})
     assert len(alarms) == fires
     if fires:
-        assert "the attack random-search, without gradients, leaves 74.0 % accuracy" in alarms[0].text
+        assert "the attack square-500, without gradients, leaves 74.0 % accuracy" in alarms[0].text
         assert "pgd-20, 80.0 %: a difference of 6.0 points" in alarms[0].text
 
 
 def test_the_comparison_is_paired():
     """The same two accuracies, but each attack breaks others: the difference may be chance."""
     white_box, black_box = torch.arange(100) < 80, torch.arange(100) >= 26
-    assert gradient_free_wins({PGD_20: of(white_box), RANDOM_SEARCH: of(black_box)}) == []
+    assert gradient_free_wins({PGD_20: of(white_box), SQUARE_500: of(black_box)}) == []
 
 
 def test_an_attack_that_is_only_as_strong_raises_no_alarm():
-    assert gradient_free_wins({PGD_20: of(50), RANDOM_SEARCH: of(50)}) == []
-    assert gradient_free_wins({RANDOM_SEARCH: of(50)}) == []
+    assert gradient_free_wins({PGD_20: of(50), SQUARE_500: of(50)}) == []
+    assert gradient_free_wins({SQUARE_500: of(50)}) == []
+
+
+def test_an_ensemble_that_contains_square_is_no_white_box_attack():
+    """Else AutoAttack would hide that Square is stronger than every attack by gradients."""
+    alarms = gradient_free_wins({PGD_20: of(80), SQUARE_500: of(60), AUTOATTACK: of(60)})
+    assert names(alarms) == ["gradient-free attack wins"]
+    assert gradient_free_wins({PGD_20: of(80), AUTOATTACK: of(60)}) == []
 
 
 def test_a_few_unusable_gradients_are_tolerated():

@@ -5,7 +5,7 @@ import torch
 from tests.robustness.networks import digits, trained
 
 from infoplane.attacks.contract import Ball
-from infoplane.robustness.suites import FGSM, SQUARE_500, SUITES, TRANSFER, usable
+from infoplane.robustness.suites import AUTOATTACK, DEEPFOOL, FGSM, SQUARE_500, SUITES, TRANSFER, usable
 from infoplane.robustness.under_attack import under_attack
 
 EVERY = {one.name: one for attacks in SUITES.values() for one in attacks}
@@ -30,7 +30,7 @@ def test_larger_suites_contain_the_names_of_smaller_ones_or_stronger_versions():
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("name", [name for name, one in EVERY.items() if one.work <= 200 and one.extra is None])
+@pytest.mark.parametrize("name", [name for name, one in EVERY.items() if one.work <= 200])
 def test_attacks_stay_in_the_ball_and_within_their_cost(name, norm):
     one = EVERY[name]
     if norm not in one.norms:
@@ -44,6 +44,27 @@ def test_attacks_stay_in_the_ball_and_within_their_cost(name, norm):
     assert found.forward <= (one.gradients + one.queries + 2) * found.attacked
     assert not (found.fooled & found.robust).any()  # nothing outside the ball
     assert found.fooled.any()
+
+
+def test_the_smallest_changes_are_found_outside_the_ball_too():
+    images, labels = (part[:40] for part in digits())
+    model, ball = trained(adversarially=False), Ball("linf", 0.01)
+    correct = model(images).argmax(dim=1) == labels
+    found = under_attack(model, DEEPFOOL.build(ball), images, labels, correct, ball, generator=torch.Generator())
+    assert int(found.fooled.sum()) == found.attacked
+    assert torch.equal(found.robust, correct & (found.linf > 0.01 + 1e-6))
+    assert found.robust.float().mean() > 0.5
+
+
+def test_autoattack_is_part_of_the_suite_and_verified():
+    pytest.importorskip("pyautoattack")
+    images, labels = (part[:10] for part in digits())
+    model, ball = trained(adversarially=False), Ball("linf", 0.3)
+    correct = model(images).argmax(dim=1) == labels
+    found = under_attack(model, AUTOATTACK.build(ball), images, labels, correct, ball, generator=torch.Generator())
+    assert not found.robust.any()
+    assert found.linf.max() <= 0.3 + 1e-6
+    assert 0 < found.gradient <= AUTOATTACK.gradients * found.attacked
 
 
 def test_attacks_that_cannot_be_run_are_left_out_with_a_reason():

@@ -40,8 +40,7 @@ def apply_attack(
 
     A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes,
     buffers, gradients and `requires_grad` flags of the model and the global generators of torch and numpy are put back,
-    and the attack works on copies of the images and labels. Its passes are counted, and gradients that it cannot use
-    are reported.
+    and the attack works on copies of the images and labels. Its passes are counted, unusable gradients reported.
 
     Args:
         attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.

@@ -216,7 +216,7 @@ SQUARE_5000 = SuiteAttack(
 
 AUTOATTACK = SuiteAttack(
     name="autoattack",
-    description="AutoAttack standard: APGD-CE, targeted APGD-DLR and FAB, Square with 5,000 queries (Croce & Hein 2020)",
+    description="AutoAttack standard: APGD-CE, targeted APGD-DLR and FAB, Square, 5,000 queries (Croce & Hein 2020)",
     threat="ensemble",
     build=_autoattack,
     gradients=101 + 9 * 101 + 9 * 100,

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import Attack
+from infoplane.attacks import Attack, Transfer
 from infoplane.attacks.contract import Ball
 from infoplane.errors import UserError
 from infoplane.measuring.evaluate import evaluate
@@ -24,7 +24,6 @@ from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
 from infoplane.robustness.suites import CURVE_DESCRIPTION, CURVE_STEPS, SuiteAttack
 from infoplane.robustness.summary import accuracy_of, attacked_row, clean_row, curve_points, worst_case
-from infoplane.robustness.transferred import Transferred
 from infoplane.robustness.under_attack import UnderAttack, under_attack
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
@@ -180,7 +179,7 @@ class NetworkStudy:
         source = self._subject.source
         assert source is not None, "a transfer attack is left out where there is no source"
         network = source.load()
-        return Transferred(attack=attack, source=network), weights_sha256(network)
+        return Transfer(attack=attack, source=network), weights_sha256(network)
 
     def _curve(self, model: nn.Module, correct: Tensor, epsilons: Sequence[float], weights: str) -> list[Tensor]:
         images = self._images
