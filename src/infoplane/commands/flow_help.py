@@ -43,7 +43,7 @@ _MOST_USED = {
 }
 _LEFT = 2 + max(map(len, _MOST_USED.values())) + 2
 _WIDEST = 100
-_FEW = 5  # attacks that are named
+_FEW = 3  # attacks that are named
 
 
 def flow_help(default: FlowOptions, recipe: str | None) -> str:
