@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.attacks.every_attack import each_attack, each_gradient_attack, quick
+from tests.attacks.every_attack import each_attack, each_gradient_attack, quick, settings
 from torch import Tensor, nn
 
 from infoplane.attacks import AttackSpec, AttackWarning, apply_attack
@@ -48,7 +48,7 @@ def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, **more) -> Tensor:
     return apply_attack(
-        quick(spec, network(), **more), model, images, labels, generator=torch.Generator().manual_seed(seed)
+        quick(spec, settings(**more), network()), model, images, labels, generator=torch.Generator().manual_seed(seed)
     )
 
 
@@ -242,7 +242,9 @@ def test_a_target_is_aimed_at_or_refused_in_one_line(spec):
     generator = torch.Generator().manual_seed(0)
     refusal = ""
     try:
-        attacked = apply_attack(quick(spec, network()), model, images, labels, generator=generator, target=target)
+        attacked = apply_attack(
+            quick(spec, settings(), network()), model, images, labels, generator=generator, target=target
+        )
     except ValueError as error:
         refusal = str(error)
     if refusal:
