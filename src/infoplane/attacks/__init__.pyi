@@ -1,5 +1,6 @@
 from .apgd import APGD as APGD
 from .bim import BIM as BIM
+from .autoattack import AutoAttack as AutoAttack
 from .carlini_wagner import CarliniWagner as CarliniWagner
 from .catalogue import ATTACKS as ATTACKS
 from .catalogue import attacks_named as attacks_named
@@ -22,3 +23,5 @@ from .r_fgsm import RFGSM as RFGSM
 from .random_target import RandomTarget as RandomTarget
 from .spec import AttackSpec as AttackSpec
 from .square import Square as Square
+from .universal import UniversalPerturbation as UniversalPerturbation
+from .universal import universal_perturbation as universal_perturbation

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from infoplane.attacks.oracle import Oracle
     from infoplane.config import AttackConfig
 
+_INNER = 0.999  # share of the range of pixels that starts may use
 _CHECKS = 10  # of progress, per search
 _PROGRESS = 0.9999  # a loss that falls by less has stopped
 _GROWTH = 10  # of c while no search has succeeded
@@ -67,7 +68,7 @@ class CarliniWagner(MinimumNorm):
         """Largest number of input gradients of one image."""
         return self.searches * self.steps + (self.initial_c is None)
 
-    def approach(self, oracle: Oracle, closest: Closest, goal: Goal, rows: Tensor, logits: Tensor) -> None:
+    def approach(self, oracle: Oracle, closest: Closest, goal: Goal, rows: Tensor, logits: Tensor) -> None:  # noqa: ARG002
         """Search with one c after the other."""
         import torch
 
@@ -163,8 +164,11 @@ class Adam:
 
 
 def to_tanh_space(images: Tensor) -> Tensor:
-    """Return w with images = (tanh w + 1) / 2; pixels of 0 and 1 are moved inwards by 5e-7, so that w is finite."""
-    return ((2 * images - 1) * 0.999999).arctanh_()
+    """Return w with images = (tanh w + 1) / 2, finite: pixels of 0 and 1 are moved inwards by .0005.
+
+    The authors' program moves them by 5e-7. There tanh is so flat that 200 steps hardly move such a pixel.
+    """
+    return ((2 * images - 1) * _INNER).arctanh_()
 
 
 def from_tanh_space(points: Tensor) -> Tensor:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from infoplane.attacks.apgd import APGD_CE_SPEC, APGD_DLR_SPEC
+from infoplane.attacks.art_specs import BOUNDARY_SPEC, HOPSKIPJUMP_SPEC, ONE_PIXEL_SPEC, ZOO_SPEC
+from infoplane.attacks.autoattack import AUTOATTACK_RAND_SPEC, AUTOATTACK_SPEC
 from infoplane.attacks.bim import BIM_SPEC
 from infoplane.attacks.carlini_wagner import CARLINI_WAGNER_SPEC
 from infoplane.attacks.deepfool import DEEPFOOL_SPEC
+from infoplane.attacks.extras import check_installed
 from infoplane.attacks.fgsm import FGSM_SPEC
 from infoplane.attacks.lbfgs import LBFGS_SPEC
 from infoplane.attacks.mi_fgsm import MI_FGSM_SPEC
@@ -15,6 +18,7 @@ from infoplane.attacks.r_fgsm import R_FGSM_SPEC
 from infoplane.attacks.random_target import RANDOM_TARGET_SPEC
 from infoplane.attacks.spec import AttackSpec
 from infoplane.attacks.square import SQUARE_SPEC
+from infoplane.attacks.universal import UNIVERSAL_SPEC
 from infoplane.errors import UserError, unknown_name
 
 # The attacks that there are.
@@ -30,6 +34,13 @@ ATTACKS: list[AttackSpec] = [
     DEEPFOOL_SPEC,
     CARLINI_WAGNER_SPEC,
     LBFGS_SPEC,
+    UNIVERSAL_SPEC,
+    ONE_PIXEL_SPEC,
+    ZOO_SPEC,
+    BOUNDARY_SPEC,
+    HOPSKIPJUMP_SPEC,
+    AUTOATTACK_SPEC,
+    AUTOATTACK_RAND_SPEC,
     RANDOM_TARGET_SPEC,
 ]
 OWN_FORM = "package.module:function"
@@ -57,8 +68,8 @@ def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
         norm: "linf" or "l2", from the settings.
 
     Raises:
-        UserError: there is no such attack, it is not defined for the norm, or two kinds of examples would have one
-            name.
+        UserError: there is no such attack, it is not defined for the norm, its library is not installed, or two kinds
+            of examples would have one name.
     """
     from infoplane.records.tables import ORIGINAL, RANDOM  # here, since polars loads slowly
 
@@ -73,6 +84,7 @@ def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
                 f"the attack {name} is defined for the norm {' or '.join(spec.norms)}, not for {norm}; "
                 f"choose from {able}"
             )
+        check_installed(name, spec.extra)
         others = {**shipped, **taken} if spec.is_own else taken
         if spec.examples in others:
             raise UserError(

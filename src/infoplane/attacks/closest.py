@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from infoplane.attacks.balls import Norm
+
 # The network rounds differently in batches of other sizes. An image that lies on the boundary is pushed outwards by
 # these shares of its perturbation, one after the other, until the last forward pass confirms it.
 PUSHES = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -15,10 +17,11 @@ class Closest:
 
     Args:
         originals: `(batch, channels, height, width)`.
+        norm: of the perturbations.
     """
 
-    def __init__(self, originals: Tensor) -> None:
-        self.originals, self.images = originals, originals.clone()
+    def __init__(self, originals: Tensor, *, norm: Norm = "l2") -> None:
+        self.originals, self.images, self.norm = originals, originals.clone(), norm
         self.norms = originals.new_full((len(originals),), float("inf"))
 
     @property
@@ -34,7 +37,7 @@ class Closest:
             candidates: `(some, channels, height, width)`.
             adversarial: `(some,)` bool.
         """
-        norms = l2_norms(candidates - self.originals[places])
+        norms = norms_of(candidates - self.originals[places], self.norm)
         closer = adversarial & (norms < self.norms[places])
         # Not by a mask: a GPU would have to wait.
         self.norms[places] = torch.where(closer, norms, self.norms[places])
@@ -58,9 +61,10 @@ class Closest:
         return attacked
 
 
-def l2_norms(perturbations: Tensor) -> Tensor:
-    """Return the Euclidean norm of each image's perturbation, `(batch,)`."""
-    norms: Tensor = torch.linalg.vector_norm(perturbations.flatten(start_dim=1), dim=1)
+def norms_of(perturbations: Tensor, norm: Norm) -> Tensor:
+    """Return the norm of each image's perturbation, `(batch,)`."""
+    order = float("inf") if norm == "linf" else 2
+    norms: Tensor = torch.linalg.vector_norm(perturbations.flatten(start_dim=1), ord=order, dim=1)
     return norms
 
 

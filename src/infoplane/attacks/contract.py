@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from infoplane.attacks.balls import Norm
 from infoplane.attacks.hygiene import GradientHealth
+from infoplane.attacks.library import LibraryAttack
 from infoplane.attacks.oracle import count_evaluations, counting
 from infoplane.attacks.protocol import Attack
 from infoplane.attacks.random_target import RandomTarget
@@ -37,9 +38,10 @@ def apply_attack(
 ) -> Tensor:
     """Return the attacked images, detached and on the device of `images`, and restore everything else.
 
-    A `ShippedAttack` keeps the contract of `Attack` by itself. Around any other attack, modes, buffers, gradients and
-    `requires_grad` flags of the model and the global generators of torch and numpy are put back, and the attack works
-    on copies of the images and labels. Its passes are counted, and unusable gradients are reported.
+    A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes,
+    buffers, gradients and `requires_grad` flags of the model and the global generators of torch and numpy are put back,
+    and the attack works on copies of the images and labels. Its passes are counted, and unusable gradients are
+    reported.
 
     Args:
         attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
@@ -53,7 +55,7 @@ def apply_attack(
         ValueError: an argument is outside the description above, or the attack changed the weights, or its result has
             another shape, is not float32 or float64, is not finite, or leaves [0, 1] or the attack's own ball.
     """
-    if isinstance(attack.attack if isinstance(attack, RandomTarget) else attack, ShippedAttack):
+    if isinstance(attack.attack if isinstance(attack, RandomTarget) else attack, ShippedAttack | LibraryAttack):
         return attack(model, images, labels, generator=generator, target=target)
     check_images(images)
     check_labels(labels, len(images))
@@ -68,9 +70,8 @@ def apply_attack(
         _passes_observed(model, images) as health,
     ):
         result: object = attack(model, images.clone(), labels.clone(), generator=generator, **aim)
-    attacked = _checked(result, images, attack)
-    health.warn()
-    return attacked
+    health.warn()  # what is wrong with the gradients may explain why the result is refused
+    return _checked(result, images, attack)
 
 
 @contextmanager

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DeepFool(MinimumNorm):
-    """A small perturbation in the Euclidean norm. Source: Moosavi-Dezfooli et al. (2016), arXiv:1511.04599, Algorithm 2.
+    """A small perturbation in the Euclidean norm.
+
+    Source: Moosavi-Dezfooli et al. (2016), arXiv:1511.04599, Algorithm 2.
 
     In each step the logits are replaced by their linearisation, and the image moves to the nearest boundary of its
     class and then into [0, 1]. As in the authors' program the overshoot is part of each step. With targets the image
@@ -53,8 +55,6 @@ class DeepFool(MinimumNorm):
 
     def approach(self, oracle: Oracle, closest: Closest, goal: Goal, rows: Tensor, logits: Tensor) -> None:
         """Move each image until it crosses a boundary."""
-        from infoplane.attacks.closest import per_image
-
         rivals = logits[rows].topk(min(self.candidates, logits.shape[1]), dim=1).indices[:, 1:]  # the first is its own
         attacked = closest.originals[rows]
         for _ in range(self.steps):

@@ -126,7 +126,7 @@ class _PenalisedLoss:
     def __call__(self, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         import torch.nn.functional as F
 
-        from infoplane.attacks.closest import l2_norms, per_image
+        from infoplane.attacks.closest import norms_of, per_image
 
         rows, classes, c = self._rows[places], self._target.classes[places], self.c[places]
         factor = self.factor[places][:, None]
@@ -137,7 +137,7 @@ class _PenalisedLoss:
         logits, slope = self._oracle.gradient(images, towards, rows)
         self._closest.offer(rows, images, self._goal[rows].is_reached(logits))
         change = images - self._closest.originals[rows]
-        norms = l2_norms(change)
+        norms = norms_of(change, "l2")
         # |r| has no gradient at 0: there the loss alone decides.
         pull = change * per_image(c / norms.clamp(min=1e-12))
         return c * norms + F.cross_entropy(factor * logits, classes, reduction="none"), pull - slope

@@ -28,7 +28,7 @@ class MinimumNorm(ShippedAttack):
     others are checked by a last forward pass of the whole batch.
     """
 
-    def search(self, oracle: Oracle, images: Tensor, goal: Goal, generator: torch.Generator) -> Tensor:
+    def search(self, oracle: Oracle, images: Tensor, goal: Goal, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return for each image the closest adversarial one that was found, or the original."""
         from infoplane.attacks.closest import Closest
 

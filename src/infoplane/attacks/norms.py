@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from infoplane.attacks.closest import norms_of
 from infoplane.attacks.contract import apply_attack
 from infoplane.attacks.protocol import Attack
 from infoplane.checks import check_at_least
@@ -32,8 +33,8 @@ def perturbation_norms(originals: Tensor, attacked: Tensor) -> tuple[Tensor, Ten
         originals: `(images, channels, height, width)`.
         attacked: likewise.
     """
-    changes = (attacked - originals).flatten(start_dim=1)
-    return torch.linalg.vector_norm(changes, dim=1), changes.abs().amax(dim=1)
+    changes = attacked - originals
+    return norms_of(changes, "l2"), norms_of(changes, "linf")
 
 
 def minimum_norms(
@@ -72,5 +73,6 @@ def minimum_norms(
             classes = logits_of(model(attacked.clone())).argmax(dim=1)
         found = classes != labels[part] if aims is None else classes == aims
         norms = [torch.where(found, norm, torch.inf) for norm in perturbation_norms(images[part], attacked)]
-        parts.append(FoundNorms(*norms, found))
-    return FoundNorms(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        parts.append((*norms, found))
+    l2, linf, found = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    return FoundNorms(l2, linf, found)
