@@ -72,12 +72,29 @@ class ArtAttack(LibraryAttack):
                 initial["x_adv_init"] = starts[int(row)][None].float().cpu().numpy()
             network.watch(closest, place, goal, most=self.most_queries)
             attack = self.library(estimator, targeted=goal.targeted)
+            if self.needs_start:
+                attack._init_sample = _given_start if goal.targeted else _given_start_elsewhere
             with suppress(OutOfQueriesError):
                 found = attack.generate(
                     x=images[place].float().cpu().numpy(), y=goal.classes[place].cpu().numpy(), **initial
                 )
                 network.predict(found)  # the result, too, may be the closest
         return closest.confirmed(lambda attacked: goal.is_reached(network.logits(attacked)))
+
+
+def _given_start(_image: Any, target: Any, _class: Any, _start_class: Any, start: Any, *_: Any) -> tuple[Any, Any]:
+    """Return what `_init_sample` of ART returns: the start and its class.
+
+    ART would draw another start, by a generator without a seed, where a random network answers differently.
+    """
+    return start, target
+
+
+def _given_start_elsewhere(
+    _image: Any, _target: Any, own_class: Any, _start_class: Any, start: Any, *_: Any
+) -> tuple[Any, Any]:
+    """Return what `_init_sample` of ART returns without targets: the start and the class to leave."""
+    return start, own_class
 
 
 def _starts(
