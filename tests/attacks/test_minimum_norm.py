@@ -99,7 +99,7 @@ def test_results_lie_in_the_pixel_range_and_are_misclassified(attack, dtype, gen
     images, labels = batch(dtype=dtype)
     images = images.round()  # at both ends of [0, 1], which Adam leaves slowly in tanh space
     if isinstance(attack, CarliniWagner):
-        attack = replace(attack, steps=400)
+        attack = replace(attack, searches=2, steps=400)
     model = network().eval().to(dtype)
     attacked = attack(model, images, labels, generator=generator)
     assert attacked.dtype == dtype
