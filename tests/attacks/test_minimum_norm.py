@@ -1,5 +1,7 @@
 """DeepFool, Carlini-Wagner and L-BFGS find the smallest perturbation where a formula gives it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.attacks.linear import distances, linear_case
@@ -95,7 +97,9 @@ def test_originals_come_back_where_nothing_is_found_and_flat_gradients_are_repor
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_results_lie_in_the_pixel_range_and_are_misclassified(attack, dtype, generator):
     images, labels = batch(dtype=dtype)
-    images = images.round()  # at both ends of [0, 1]
+    images = images.round()  # at both ends of [0, 1], which Adam leaves slowly in tanh space
+    if isinstance(attack, CarliniWagner):
+        attack = replace(attack, searches=2, steps=400)
     model = network().eval().to(dtype)
     attacked = attack(model, images, labels, generator=generator)
     assert attacked.dtype == dtype

@@ -103,13 +103,14 @@ def _starts(
     """Return by its place, for each image for which there is one, an image that is what is wanted."""
     import torch
 
+    from infoplane.randomness import draw_per_image
+
     starts: dict[int, Tensor] = {}
     for _ in range(STARTING_DRAWS):
         if not len(rows):
             return starts
         # Drawn for all images: the draws of one must not depend on which others are left.
-        drawn = torch.rand(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
-        drawn = drawn.to(images.device)[rows]
+        drawn = draw_per_image(torch.rand, images.shape, generator, dtype=images.dtype).to(images.device)[rows]
         reached = goal[rows].is_reached(network.logits(drawn))
         starts |= dict(zip(rows[reached].tolist(), drawn[reached], strict=True))
         rows = rows[~reached]

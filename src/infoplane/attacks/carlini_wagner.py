@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from infoplane.attacks.oracle import Oracle
     from infoplane.config import AttackConfig
 
-_INNER = 0.999  # share of the range of pixels that starts may use
+_INNER = 0.99  # share of the range of pixels that starts may use
 _CHECKS = 10  # of progress, per search
 _PATIENCE = 50  # steps between two checks at least: Adam overshoots the boundary and takes some 30 steps to come back
 _PROGRESS = 0.9999  # a loss that falls by less has stopped
@@ -166,7 +166,7 @@ class Adam:
 
 
 def to_tanh_space(images: Tensor) -> Tensor:
-    """Return w with images = (tanh w + 1) / 2, finite: pixels of 0 and 1 are moved inwards by .0005.
+    """Return w with images = (tanh w + 1) / 2, finite: pixels of 0 and 1 are moved inwards by .005.
 
     The authors' program moves them by 5e-7. There tanh is so flat that 200 steps hardly move such a pixel.
     """
