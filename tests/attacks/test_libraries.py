@@ -130,6 +130,25 @@ def test_all_draws_follow_the_generator(attack):
     assert torch.equal(first, again)
 
 
+class Noisy(nn.Module):
+    """A network that is random when it is used, as some defences are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, images):
+        return self.inner(images + 0.1 * torch.randn_like(images))
+
+
+@pytest.mark.parametrize("name", ["zoo", "boundary", "hopskipjump", "one-pixel"])
+def test_attacks_on_a_network_that_draws_follow_the_generator_too(name):
+    """ART would begin at images that it draws without a seed, and HopSkipJump would never end."""
+    model, (images, labels) = Noisy().eval(), batch()
+    first, again = (SHORT[name](model, images, labels, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
 @each_library_attack
 def test_passes_are_counted_and_no_more_than_the_attack_says(attack, generator):
     with counted_evaluations() as counted:

@@ -72,6 +72,8 @@ class ArtAttack(LibraryAttack):
                 initial["x_adv_init"] = starts[int(row)][None].float().cpu().numpy()
             network.watch(closest, place, goal, most=self.most_queries)
             attack = self.library(estimator, targeted=goal.targeted)
+            if self.needs_start:
+                attack._init_sample = _given_start if goal.targeted else _given_start_elsewhere
             with suppress(OutOfQueriesError):
                 found = attack.generate(
                     x=images[place].float().cpu().numpy(), y=goal.classes[place].cpu().numpy(), **initial
@@ -80,19 +82,35 @@ class ArtAttack(LibraryAttack):
         return closest.confirmed(lambda attacked: goal.is_reached(network.logits(attacked)))
 
 
+def _given_start(_image: Any, target: Any, _class: Any, _start_class: Any, start: Any, *_: Any) -> tuple[Any, Any]:
+    """Return what `_init_sample` of ART returns: the start and its class.
+
+    ART would draw another start, by a generator without a seed, where a random network answers differently.
+    """
+    return start, target
+
+
+def _given_start_elsewhere(
+    _image: Any, _target: Any, own_class: Any, _start_class: Any, start: Any, *_: Any
+) -> tuple[Any, Any]:
+    """Return what `_init_sample` of ART returns without targets: the start and the class to leave."""
+    return start, own_class
+
+
 def _starts(
     network: ArrayNetwork, images: Tensor, goal: Goal, rows: Tensor, generator: torch.Generator
 ) -> dict[int, Tensor]:
     """Return by its place, for each image for which there is one, an image that is what is wanted."""
     import torch
 
+    from infoplane.randomness import draw_per_image
+
     starts: dict[int, Tensor] = {}
     for _ in range(STARTING_DRAWS):
         if not len(rows):
             return starts
         # Drawn for all images: the draws of one must not depend on which others are left.
-        drawn = torch.rand(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
-        drawn = drawn.to(images.device)[rows]
+        drawn = draw_per_image(torch.rand, images.shape, generator, dtype=images.dtype).to(images.device)[rows]
         reached = goal[rows].is_reached(network.logits(drawn))
         starts |= dict(zip(rows[reached].tolist(), drawn[reached], strict=True))
         rows = rows[~reached]
