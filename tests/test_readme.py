@@ -67,7 +67,8 @@ def test_the_guide_lists_every_attack_as_its_spec_does():
     for spec in ATTACKS:
         settings, norms = (", ".join(f"`{name}`" for name in names) for names in (spec.settings, spec.norms))
         assert f"| `{spec.name}` | {spec.threat} | {settings} | {norms} |" in text
-        assert f"- `{spec.name}`: {spec.description}" in flowing
+        if spec.in_ball and not spec.extra and spec.threat != "transfer":  # others have a table of their own
+            assert f"- `{spec.name}`: {spec.description}" in flowing
 
 
 def test_the_example_of_ones_own_loop_runs():
