@@ -8,11 +8,11 @@ import pytest
 from torch import nn
 
 from infoplane.attacks import ATTACKS, Attack, AttackSpec
+from infoplane.attacks.extras import LIBRARIES
 from infoplane.config import AttackConfig
 
-LIBRARIES = {"attacks": "art", "autoattack": "pyautoattack"}  # the module of each extra
 # The largest values in tests, by the names of fields; most attacks take far more.
-MOST = {"steps": 5, "queries": 40, "iterations": 8, "searches": 2, "evaluations": 60, "generations": 3, "restarts": 1}
+MOST = {"steps": 9, "queries": 40, "iterations": 4, "searches": 2, "generations": 1, "passes": 1}
 
 
 def _each(specs: list[AttackSpec]) -> list[Any]:
@@ -21,7 +21,7 @@ def _each(specs: list[AttackSpec]) -> list[Any]:
             spec,
             id=spec.name,
             marks=pytest.mark.skipif(
-                spec.extra is not None and find_spec(LIBRARIES[spec.extra]) is None,
+                spec.extra is not None and find_spec(LIBRARIES[spec.extra].module) is None,
                 reason=f"the extra {spec.extra} is not installed",
             ),
         )
@@ -38,15 +38,14 @@ def build(spec: AttackSpec, settings: AttackConfig, source: nn.Module | None = N
     return spec.build(settings, source) if spec.threat == "transfer" else spec.build(settings)
 
 
-def quick(spec: AttackSpec, source: nn.Module | None = None, **more: Any) -> Attack:
-    """Return the attack with small settings.
+def settings(**more: Any) -> AttackConfig:
+    """Return the settings of the contract's tests."""
+    return AttackConfig(**{"epsilon": 0.1, "step_size": 0.05, "steps": 4, **more})
 
-    Args:
-        spec: its spec.
-        source: the other network that an attack by transfer needs.
-        more: values of `AttackConfig`.
-    """
-    attack = build(spec, AttackConfig(**{"epsilon": 0.1, "step_size": 0.05, "steps": 4, **more}), source)
+
+def quick(spec: AttackSpec, given: AttackConfig, source: nn.Module | None = None) -> Attack:
+    """Return the attack as `build` does, but with at most `MOST` of everything."""
+    attack = build(spec, given, source)
     if not dataclasses.is_dataclass(attack):
         return attack
     given = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}

@@ -22,7 +22,7 @@ from infoplane.attacks import (
     perturbation_norms,
     universal_perturbation,
 )
-from infoplane.attacks.art_specs import boundary, hopskipjump, one_pixel, zoo
+from infoplane.attacks.art_specs import ZOO, Boundary, HopSkipJump, OnePixel
 from infoplane.attacks.catalogue import attack_named
 from infoplane.attacks.oracle import counted_evaluations
 from infoplane.config import AttackConfig
@@ -32,23 +32,16 @@ pytest.importorskip("art")
 pytest.importorskip("pyautoattack")
 
 BALL = AttackConfig(norm="l2", epsilon=0.5, step_size=0.2, steps=3)
-LINF = AttackConfig(norm="linf", epsilon=0.1, step_size=0.1, steps=3)
 SHORT = {
-    "one-pixel": one_pixel(BALL, generations=1),
-    "zoo": zoo(BALL, iterations=20),
-    "boundary": boundary(BALL, iterations=3),
-    "hopskipjump": hopskipjump(BALL, iterations=2),
+    "one-pixel": OnePixel(generations=1),
+    "zoo": ZOO(iterations=20),
+    "boundary": Boundary(iterations=3),
+    "hopskipjump": HopSkipJump(iterations=2),
     "universal": UniversalPerturbation(norm="l2", epsilon=0.5, passes=1),
-    "autoattack-rand": AutoAttack(name="autoattack-rand", norm="linf", epsilon=0.02, version="rand"),
+    "autoattack-rand": AutoAttack(name="autoattack-rand", norm="linf", epsilon=0.02, version="rand", iterations=4),
 }
 
-
-def each_library_attack(test):
-    return pytest.mark.usefixtures("_few_iterations")(
-        pytest.mark.parametrize("attack", SHORT.values(), ids=SHORT)(test)
-    )
-
-
+each_library_attack = pytest.mark.parametrize("attack", SHORT.values(), ids=SHORT)
 each_targeted_attack = pytest.mark.parametrize("name", ["zoo", "boundary", "hopskipjump"])
 
 
@@ -78,18 +71,6 @@ class Confident(nn.Module):
 
     def forward(self, images):
         return 20 * self.inner(images)
-
-
-@pytest.fixture
-def _few_iterations(monkeypatch):
-    """AutoAttack has no parameters; these tests need not wait for its 100 iterations."""
-    from pyautoattack import autoattack
-
-    class Short(autoattack.APGDAttack):
-        def __init__(self, *args, **more):
-            super().__init__(*args, **{**more, "n_iter": 4})
-
-    monkeypatch.setattr(autoattack, "APGDAttack", Short)
 
 
 @each_library_attack
@@ -149,6 +130,25 @@ def test_all_draws_follow_the_generator(attack):
     assert torch.equal(first, again)
 
 
+class Noisy(nn.Module):
+    """A network that is random when it is used, as some defences are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, images):
+        return self.inner(images + 0.1 * torch.randn_like(images))
+
+
+@pytest.mark.parametrize("name", ["zoo", "boundary", "hopskipjump", "one-pixel"])
+def test_attacks_on_a_network_that_draws_follow_the_generator_too(name):
+    """ART would begin at images that it draws without a seed, and HopSkipJump would never end."""
+    model, (images, labels) = Noisy().eval(), batch()
+    first, again = (SHORT[name](model, images, labels, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
 @each_library_attack
 def test_passes_are_counted_and_no_more_than_the_attack_says(attack, generator):
     with counted_evaluations() as counted:
@@ -182,7 +182,7 @@ def test_attacks_without_targets_say_so(name, generator):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_hopskipjump_comes_near_the_boundary_of_a_linear_classifier(norm, generator):
     model, images, labels = linear_case(2)
-    attack = hopskipjump(AttackConfig(norm=norm, epsilon=0.5, step_size=0.2, steps=3), iterations=15)
+    attack = HopSkipJump(norm=norm, iterations=15)
     norms = minimum_norms(attack, model, images[:4], labels[:4], generator=generator)
     exact = distances(model, images[:4], labels[:4], dual=2 if norm == "l2" else 1)
     found = norms.l2 if norm == "l2" else norms.linf

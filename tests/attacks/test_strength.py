@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infoplane.attacks import APGD, BIM, MIFGSM, RFGSM, Attack, LinfPGD, Square, apply_attack
+from infoplane.attacks.oracle import counted_evaluations
 
 EPSILON = 0.1
 SHOWN = 120  # images
@@ -109,11 +110,12 @@ def test_restarts_keep_the_image_with_the_highest_margin(digits):
 @pytest.mark.parametrize(
     "attack",
     [
-        LinfPGD(epsilon=EPSILON, steps=5, random_start=True, stop_early=True),
-        APGD(epsilon=EPSILON, steps=10, stop_early=True),
+        LinfPGD(epsilon=EPSILON, steps=5, stop_early=True),
+        LinfPGD(epsilon=EPSILON, steps=5, random_start=True, restarts=2, stop_early=True),
+        APGD(epsilon=EPSILON, steps=10, restarts=2, stop_early=True),
         Square(epsilon=EPSILON, queries=30),
     ],
-    ids=["pgd", "apgd", "square"],
+    ids=["pgd", "pgd-restarts", "apgd", "square"],
 )
 def test_images_that_are_misclassified_already_are_left_alone_and_others_do_not_depend_on_them(digits, attack):
     images, labels = digits.images[:12], digits.labels[:12].clone()
@@ -122,6 +124,22 @@ def test_images_that_are_misclassified_already_are_left_alone_and_others_do_not_
     found = attack(digits.model, images, labels, generator=torch.Generator().manual_seed(0))
     assert torch.equal(found[::2], images[::2])
     torch.testing.assert_close(found[1::2], expected[1::2])
+
+
+@pytest.mark.parametrize(
+    ("attack", "gradients"),
+    [
+        (LinfPGD(epsilon=0.5, steps=20, stop_early=True), 20),
+        (LinfPGD(epsilon=0.5, steps=10, random_start=True, restarts=3, stop_early=True), 30),
+        (APGD(epsilon=0.5, steps=20, restarts=2, stop_early=True), 40),
+    ],
+    ids=["pgd", "pgd-restarts", "apgd"],
+)
+def test_images_are_left_alone_once_they_are_misclassified(digits, attack, gradients):
+    with counted_evaluations() as counted:
+        assert not right(digits, attack, shown=40).any()
+    assert attack.gradient_evaluations == gradients
+    assert counted.gradient < 40 * gradients / 4
 
 
 # Other libraries, on the same network and images.

@@ -17,8 +17,8 @@ from tests.command import assert_one_clear_line, drawing, entry, infoplane
 
 from infoplane.commands.cli import main
 from infoplane.measuring.evaluate import evaluate
+from infoplane.measuring.intervals import wilson_interval
 from infoplane.networks.evaluation_mode import evaluation_mode
-from infoplane.robustness.intervals import wilson_interval
 from infoplane.runs.folder import RunFolder
 
 EXAMPLES = 24

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from infoplane.robustness.intervals import paired_interval, wilson_interval
+from infoplane.measuring.intervals import paired_interval, wilson_interval
 
 
 @given(st.integers(1, 2000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))

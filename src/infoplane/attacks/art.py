@@ -2,9 +2,9 @@
 
 from __future__ import annotations  # torch is imported where it is used: the list of attacks is read without it
 
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from infoplane.attacks.library import LibraryAttack
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     from infoplane.attacks.balls import Norm
     from infoplane.attacks.goal import Goal
 
-_DRAWS = 100  # uniform images among which a start in another class is looked for
+STARTING_DRAWS = 100  # uniform images among which a start in another class is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArtAttack(LibraryAttack):
-    """An attack of ART that changes one image at a time.
+    """Base class of the attacks of ART that change one image at a time. A subclass writes `library` and `most_queries`.
 
     Only images that are not yet what is wanted are attacked. The result is the closest image that is, among all images
     whose class the attack asked for; the original, where there is none.
-
-    Args:
-        name: of the attack's spec.
-        make: function of ART's estimator and of whether there are targets that returns ART's attack.
-        most_queries: number of images whose class the attack may ask for, per image; there it is stopped.
-        norm: in which the closest image is chosen.
-        needs_start: whether the attack begins at an image that is what is wanted: uniform pixels, or another image of
-            the batch. ART would draw one from a generator that follows no seed.
-        clip_values: smallest and largest value of a pixel, as the attack is told; images are clipped to [0, 1] in any
-            case.
 
     Raises:
         UserError: ART is not installed.
     """
 
     extra = "attacks"
+    # Whether the attack begins at an image that is what is wanted: uniform pixels, or another image of the batch. ART
+    # would draw one from a generator that follows no seed.
+    needs_start: ClassVar[bool] = False
+    # Smallest and largest value of a pixel, as the attack is told; images are clipped to [0, 1] in any case.
+    clip_values: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
-    make: Callable[[Any, bool], Any]
-    most_queries: int
     norm: Norm = "l2"
-    needs_start: bool = False
-    clip_values: tuple[float, float] = (0.0, 1.0)
+
+    @abstractmethod
+    def library(self, estimator: Any, *, targeted: bool) -> Any:
+        """Return the attack of ART for its estimator."""
+
+    @property
+    @abstractmethod
+    def most_queries(self) -> int:
+        """Number of images whose class the attack may ask for, per image; there it is stopped."""
 
     def run(
         self, model: nn.Module, images: Tensor, labels: Tensor, target: Tensor | None, generator: torch.Generator
@@ -71,13 +71,30 @@ class ArtAttack(LibraryAttack):
                     continue
                 initial["x_adv_init"] = starts[int(row)][None].float().cpu().numpy()
             network.watch(closest, place, goal, most=self.most_queries)
-            attack = self.make(estimator, goal.targeted)
+            attack = self.library(estimator, targeted=goal.targeted)
+            if self.needs_start:
+                attack._init_sample = _given_start if goal.targeted else _given_start_elsewhere
             with suppress(OutOfQueriesError):
                 found = attack.generate(
                     x=images[place].float().cpu().numpy(), y=goal.classes[place].cpu().numpy(), **initial
                 )
                 network.predict(found)  # the result, too, may be the closest
         return closest.confirmed(lambda attacked: goal.is_reached(network.logits(attacked)))
+
+
+def _given_start(_image: Any, target: Any, _class: Any, _start_class: Any, start: Any, *_: Any) -> tuple[Any, Any]:
+    """Return what `_init_sample` of ART returns: the start and its class.
+
+    ART would draw another start, by a generator without a seed, where a random network answers differently.
+    """
+    return start, target
+
+
+def _given_start_elsewhere(
+    _image: Any, _target: Any, own_class: Any, _start_class: Any, start: Any, *_: Any
+) -> tuple[Any, Any]:
+    """Return what `_init_sample` of ART returns without targets: the start and the class to leave."""
+    return start, own_class
 
 
 def _starts(
@@ -87,7 +104,7 @@ def _starts(
     import torch
 
     starts: dict[int, Tensor] = {}
-    for _ in range(_DRAWS):
+    for _ in range(STARTING_DRAWS):
         if not len(rows):
             return starts
         # Drawn for all images: the draws of one must not depend on which others are left.

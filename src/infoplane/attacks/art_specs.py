@@ -1,47 +1,79 @@
-"""The attacks that infoplane takes from ART, with parameters for planes; the papers' are in docs/attacks.md."""
+"""The attacks that infoplane takes from ART, with fewer iterations than in the papers."""
 
 from __future__ import annotations  # torch is imported where it is used: the list of attacks is read without it
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infoplane.attacks.art import ArtAttack
+from infoplane.attacks.art import STARTING_DRAWS, ArtAttack
 from infoplane.attacks.spec import AttackSpec
 
 if TYPE_CHECKING:
-    from infoplane.config import AttackConfig
+    from infoplane.attacks.balls import Norm
+
+_AROUND = 5  # passes per image for the originals and the checks of the result
 
 
-def one_pixel(_settings: AttackConfig, *, generations: int = 10) -> ArtAttack:
-    """Return the one-pixel attack: differential evolution of 400 candidates.
+@dataclass(frozen=True, kw_only=True)
+class OnePixel(ArtAttack):
+    """One pixel of any value, by differential evolution of 400 candidates.
 
-    Source: Su et al. (2019), arXiv:1710.08864, Section III. The paper takes 100 generations.
+    Source: Su et al. (2019), arXiv:1710.08864, Section III.
+
+    Args:
+        generations: at most; the paper takes 100.
     """
 
-    def make(estimator: Any, targeted: bool) -> Any:
+    name: str = "one-pixel"
+    generations: int = 10
+
+    @property
+    def most_queries(self) -> int:
+        """See `ArtAttack`."""
+        return 401 * (self.generations + 1) + 2
+
+    def library(self, estimator: Any, *, targeted: bool) -> Any:
+        """Return the attack of ART."""
         from art.attacks.evasion.pixel_threshold import PixelAttack
 
-        return PixelAttack(estimator, th=1, es=1, max_iter=generations, targeted=targeted, verbose=False)
-
-    return ArtAttack(name="one-pixel", make=make, most_queries=400 * (generations + 2))
+        return PixelAttack(estimator, th=1, es=1, max_iter=self.generations, targeted=targeted, verbose=False)
 
 
-def zoo(_settings: AttackConfig, *, iterations: int = 100, searches: int = 1) -> ArtAttack:
-    """Return ZOO: Adam on coordinates whose derivatives are estimated by differences, 128 at a time.
+@dataclass(frozen=True, kw_only=True)
+class ZOO(ArtAttack):
+    """The loss of Carlini & Wagner from logits alone: Adam on coordinates with estimated derivatives, 128 at a time.
 
-    Source: Chen et al. (2017), arXiv:1708.03999, Section 3. The paper takes 9 searches of 1,000 to 10,000 iterations
-    at a rate of .002 to .01.
+    Source: Chen et al. (2017), arXiv:1708.03999, Section 3.
+
+    Args:
+        iterations: per search; the paper takes 1,000 to 10,000.
+        searches: number of values of c, the first 10; the paper takes 9 from .01.
+        rate: learning rate of Adam; the paper takes .002 to .01.
     """
 
-    def make(estimator: Any, targeted: bool) -> Any:
+    clip_values = (-1.0, 1.0)  # ART clips the change, not the image: with (0, 1) pixels could only become brighter
+
+    name: str = "zoo"
+    iterations: int = 100
+    searches: int = 1
+    rate: float = 0.02
+
+    @property
+    def most_queries(self) -> int:
+        """See `ArtAttack`."""
+        return self.searches * self.iterations * 257 + 3
+
+    def library(self, estimator: Any, *, targeted: bool) -> Any:
+        """Return the attack of ART."""
         from art.attacks.evasion.zoo import ZooAttack
 
         return ZooAttack(
             estimator,
             targeted=targeted,
-            learning_rate=0.02,
-            max_iter=iterations,
-            binary_search_steps=searches,
+            learning_rate=self.rate,
+            max_iter=self.iterations,
+            binary_search_steps=self.searches,
             initial_const=10.0,
             abort_early=False,
             use_resize=False,  # for images of more than 32 pixels
@@ -51,55 +83,79 @@ def zoo(_settings: AttackConfig, *, iterations: int = 100, searches: int = 1) ->
             verbose=False,
         )
 
-    # ART clips the change, not the image, to these values: with (0, 1) pixels could only become brighter.
-    queries = searches * iterations * 257
-    return ArtAttack(name="zoo", make=make, most_queries=queries + 10, clip_values=(-1.0, 1.0))
 
+@dataclass(frozen=True, kw_only=True)
+class Boundary(ArtAttack):
+    """A random walk along the boundary towards the original, from classes alone.
 
-def boundary(_settings: AttackConfig, *, iterations: int = 100) -> ArtAttack:
-    """Return the boundary attack: a random walk along the boundary towards the original.
+    Source: Brendel et al. (2018), arXiv:1712.04248, Section 2.
 
-    Source: Brendel et al. (2018), arXiv:1712.04248, Section 2. The paper takes 25,000 steps; one iteration of ART asks
-    for the classes of about 40 images.
+    Args:
+        iterations: each asks for the classes of about 40 images; the paper takes 25,000 steps of one image.
     """
 
-    def make(estimator: Any, targeted: bool) -> Any:
+    needs_start = True
+
+    name: str = "boundary"
+    iterations: int = 100
+
+    @property
+    def most_queries(self) -> int:
+        """See `ArtAttack`."""
+        return 60 * self.iterations + 3
+
+    def library(self, estimator: Any, *, targeted: bool) -> Any:
+        """Return the attack of ART."""
         from art.attacks.evasion.boundary import BoundaryAttack
 
         return BoundaryAttack(
-            estimator, targeted=targeted, delta=0.01, epsilon=0.01, step_adapt=1 / 1.5, max_iter=iterations,
-            num_trial=25, sample_size=20, verbose=False,
-        )  # fmt: skip
-
-    return ArtAttack(name="boundary", make=make, most_queries=60 * iterations, needs_start=True)
-
-
-def hopskipjump(settings: AttackConfig, *, iterations: int = 10) -> ArtAttack:
-    """Return HopSkipJump: steps along the boundary's normal, estimated from classes alone, in the settings' norm.
-
-    Source: Chen et al. (2020), arXiv:1904.02144, Algorithm 2. The paper takes 40 iterations.
-    """
-
-    def make(estimator: Any, targeted: bool) -> Any:
-        from art.attacks.evasion.hop_skip_jump import HopSkipJump
-
-        order = {"linf": "inf", "l2": 2}[settings.norm]
-        return HopSkipJump(
-            estimator, targeted=targeted, norm=order, max_iter=iterations, max_eval=10_000, init_eval=100, verbose=False
+            estimator,
+            targeted=targeted,
+            delta=0.01,
+            epsilon=0.01,
+            step_adapt=1 / 1.5,
+            max_iter=self.iterations,
+            num_trial=25,
+            sample_size=20,
+            verbose=False,
         )
 
-    # ART repeats its search for a step without end where rounding takes the image across the boundary.
-    return ArtAttack(
-        name="hopskipjump",
-        make=make,
-        most_queries=_hopskipjump_queries(iterations),
-        norm=settings.norm,
-        needs_start=True,
-    )
 
+@dataclass(frozen=True, kw_only=True)
+class HopSkipJump(ArtAttack):
+    """Steps along the normal of the boundary, estimated from classes alone.
 
-def _hopskipjump_queries(iterations: int) -> int:
-    return sum(int(100 * step**0.5) + 60 for step in range(1, iterations + 1))
+    Source: Chen et al. (2020), arXiv:1904.02144, Algorithm 2.
+
+    Args:
+        norm: in which the perturbation is small.
+        iterations: the t-th asks for the classes of about 100 sqrt(t) images; the paper takes 40.
+    """
+
+    needs_start = True
+
+    name: str = "hopskipjump"
+    norm: Norm = "l2"
+    iterations: int = 10
+
+    @property
+    def most_queries(self) -> int:
+        """See `ArtAttack`. ART repeats a step without end where rounding takes the image across the boundary."""
+        return sum(int(100 * step**0.5) + 60 for step in range(1, self.iterations + 1)) + 3
+
+    def library(self, estimator: Any, *, targeted: bool) -> Any:
+        """Return the attack of ART."""
+        from art.attacks.evasion.hop_skip_jump import HopSkipJump as Library
+
+        return Library(
+            estimator,
+            targeted=targeted,
+            norm="inf" if self.norm == "linf" else 2,
+            max_iter=self.iterations,
+            max_eval=10_000,
+            init_eval=100,
+            verbose=False,
+        )
 
 
 ONE_PIXEL_SPEC = AttackSpec(
@@ -107,11 +163,11 @@ ONE_PIXEL_SPEC = AttackSpec(
     description="one pixel, by differential evolution (Su et al. 2019)",
     settings=(),
     norms=("linf", "l2"),
-    build=one_pixel,
+    build=lambda _settings: OnePixel(),
     cost=lambda _settings: 0,
     threat="black-box",
     source="Su et al. (2019), arXiv:1710.08864, Section III",
-    queries=400 * 12,
+    queries=401 * 11 + 2 + _AROUND,
     in_ball=False,
     extra="attacks",
 )
@@ -120,11 +176,11 @@ ZOO_SPEC = AttackSpec(
     description="smallest perturbation in L2 from logits alone (Chen et al. 2017)",
     settings=(),
     norms=("linf", "l2"),
-    build=zoo,
+    build=lambda _settings: ZOO(),
     cost=lambda _settings: 0,
     threat="black-box",
     source="Chen et al. (2017), arXiv:1708.03999, Section 3",
-    queries=100 * 257 + 10,
+    queries=100 * 257 + 3 + _AROUND,
     in_ball=False,
     extra="attacks",
 )
@@ -133,11 +189,11 @@ BOUNDARY_SPEC = AttackSpec(
     description="walk along the boundary, from classes alone (Brendel et al. 2018)",
     settings=(),
     norms=("linf", "l2"),
-    build=boundary,
+    build=lambda _settings: Boundary(),
     cost=lambda _settings: 0,
     threat="black-box",
     source="Brendel et al. (2018), arXiv:1712.04248, Section 2",
-    queries=60 * 100,
+    queries=60 * 100 + 3 + STARTING_DRAWS + _AROUND,
     in_ball=False,
     extra="attacks",
 )
@@ -146,11 +202,11 @@ HOPSKIPJUMP_SPEC = AttackSpec(
     description="smallest perturbation from classes alone (Chen et al. 2020)",
     settings=("norm",),
     norms=("linf", "l2"),
-    build=hopskipjump,
+    build=lambda settings: HopSkipJump(norm=settings.norm),
     cost=lambda _settings: 0,
     threat="black-box",
     source="Chen et al. (2020), arXiv:1904.02144, Algorithm 2",
-    queries=_hopskipjump_queries(10),
+    queries=2_846 + 3 + STARTING_DRAWS + _AROUND,
     in_ball=False,
     extra="attacks",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations  # torch is imported where it is used: the li
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infoplane.attacks.library import LibraryAttack
 from infoplane.attacks.spec import AttackSpec
@@ -36,6 +36,8 @@ class AutoAttack(LibraryAttack):
         norm: of the ball.
         epsilon: its radius.
         version: which set of attacks.
+        iterations: of APGD and FAB; it is AutoAttack with 100 alone.
+        queries: of Square; it is AutoAttack with 5,000 alone.
 
     Raises:
         UserError: pyautoattack is not installed, or the network has too few classes.
@@ -47,6 +49,8 @@ class AutoAttack(LibraryAttack):
     norm: Norm
     epsilon: float
     version: Literal["standard", "rand"] = "standard"
+    iterations: int = 100
+    queries: int = 5_000
 
     def __post_init__(self) -> None:
         from infoplane.checks import check_positive
@@ -80,15 +84,26 @@ class AutoAttack(LibraryAttack):
             return images
         norm = {"linf": "Linf", "l2": "L2"}[self.norm]
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-        library = Library(logits, norm=norm, eps=self.epsilon, seed=seed, version=self.version, device=images.device)
+        library: Any = Library(
+            logits, norm=norm, eps=self.epsilon, seed=seed, version=self.version, device=images.device
+        )
         targets = min(_TARGETS, first.shape[1] - 1)
         library.apgd_targeted.n_target_classes = library.fab.n_target_classes = targets
+        self._set_lengths(library)
         with _all_generators_kept():
             attacked, _ = library.run_standard_evaluation(images.float(), labels, batch_size=_BATCH)
         attacked = region_around(images, self.norm, self.epsilon).projected_(attacked.to(images.dtype))
         with torch.no_grad():
             broken = logits(attacked).argmax(dim=1) != labels
         return torch.where(per_image(broken), attacked, images)
+
+    def _set_lengths(self, library: Any) -> None:
+        library.fab.n_iter, library.square.n_queries = self.iterations, self.queries
+        for apgd in (library.apgd, library.apgd_targeted):
+            apgd.n_iter = self.iterations
+            # Of the first period of constant steps, its shortening and the shortest one.
+            for name, share in (("n_iter_2", 0.22), ("size_decr", 0.03), ("n_iter_min", 0.06)):
+                setattr(apgd, name, max(int(share * self.iterations), 1))
 
     def _check_classes(self, classes: int) -> None:
         fewest = _FEWEST_CLASSES[self.version]

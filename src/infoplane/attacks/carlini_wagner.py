@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _INNER = 0.999  # share of the range of pixels that starts may use
 _CHECKS = 10  # of progress, per search
+_PATIENCE = 50  # steps between two checks at least: Adam overshoots the boundary and takes some 30 steps to come back
 _PROGRESS = 0.9999  # a loss that falls by less has stopped
 _GROWTH = 10  # of c while no search has succeeded
 
@@ -29,8 +30,8 @@ class CarliniWagner(MinimumNorm):
 
     Adam minimises |x' - x|^2 + c max(kappa - margin, 0) over w with x' = (tanh w + 1) / 2. The margin is that by which
     the strongest other logit exceeds that of the true class, or the target's logit all others. A binary search for each
-    image looks for the smallest c that succeeds. An image leaves a search early if its loss fell by less than .01 %
-    over a tenth of the steps. The defaults are those of the paper.
+    image looks for the smallest c that succeeds. An image leaves a search early if its lowest loss fell by less than
+    .01 % over a tenth of the steps. The defaults are those of the paper.
 
     Args:
         confidence: kappa, the margin that an adversarial image must have, in logits.
@@ -101,8 +102,8 @@ class CarliniWagner(MinimumNorm):
         active = torch.arange(len(rows), device=rows.device)
         own, originals = goal[rows], closest.originals[rows]
         adam = Adam(to_tanh_space(originals), self.rate)
-        earlier = torch.full_like(c, torch.inf)
-        every = max(self.steps // _CHECKS, 1)
+        earlier = lowest = torch.full_like(c, torch.inf)
+        every = max(self.steps // _CHECKS, _PATIENCE)
         for step in range(self.steps):
             images = from_tanh_space(adam.point)
 
@@ -117,18 +118,19 @@ class CarliniWagner(MinimumNorm):
             change = images - originals
             gradient = (2 * change).sub_(slope.mul_(per_image(c[active])))
             adam.step_(gradient.mul_(tanh_slope(images)))
+            loss = change.flatten(start_dim=1).square().sum(dim=1)
+            loss += c[active] * (self.confidence - margin).clamp_(min=0)
+            # The loss swings about the boundary: its value at a check would say little.
+            lowest = torch.minimum(lowest, loss)
             if (step + 1) % every == 0:
-                loss = change.flatten(start_dim=1).square().sum(dim=1) + c[active] * (self.confidence - margin).clamp(
-                    min=0
-                )
-                left = (loss <= _PROGRESS * earlier).nonzero().squeeze(1)
+                left = (lowest <= _PROGRESS * earlier).nonzero().squeeze(1)
                 if not len(left):
                     break
                 if len(left) < len(active):
-                    active, originals = active[left], originals[left]
+                    active, originals, lowest = active[left], originals[left], lowest[left]
                     own = goal[rows[active]]
                     adam.keep(left)
-                earlier = loss[left]
+                earlier = lowest
         return succeeded
 
 

@@ -40,7 +40,8 @@ def apply_attack(
 
     A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes,
     buffers, gradients and `requires_grad` flags of the model and the global generators of torch and numpy are put back,
-    and the attack works on copies of the images and labels. Its passes are counted, unusable gradients reported.
+    and the attack works on copies of the images and labels. Its passes are counted, and unusable gradients are
+    reported.
 
     Args:
         attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
@@ -69,9 +70,8 @@ def apply_attack(
         _passes_observed(model, images) as health,
     ):
         result: object = attack(model, images.clone(), labels.clone(), generator=generator, **aim)
-    attacked = _checked(result, images, attack)
-    health.warn()
-    return attacked
+    health.warn()  # what is wrong with the gradients may explain why the result is refused
+    return _checked(result, images, attack)
 
 
 @contextmanager

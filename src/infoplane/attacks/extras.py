@@ -1,5 +1,6 @@
 """The libraries whose attacks infoplane runs, each an optional dependency."""
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -11,12 +12,21 @@ class Library(NamedTuple):
 
     title: str
     module: str
+    parts: tuple[str, ...]  # modules that attacks use
 
 
 LIBRARIES = {  # by the extra of infoplane that installs them
-    "attacks": Library("Adversarial Robustness Toolbox", "art"),
-    "autoattack": Library("pyautoattack", "pyautoattack"),
+    "attacks": Library(
+        "Adversarial Robustness Toolbox", "art", ("art.attacks.evasion", "art.estimators.classification")
+    ),
+    "autoattack": Library("pyautoattack", "pyautoattack", ("pyautoattack",)),
 }
+
+
+def load(extra: str) -> None:
+    """Import the library of an extra. This moves global generators, so it must not happen while they are seeded."""
+    for part in LIBRARIES[extra].parts:
+        import_module(part)
 
 
 def check_installed(attack: str, extra: str | None) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infoplane.attacks.extras import LIBRARIES, check_installed
+from infoplane.attacks.extras import LIBRARIES, check_installed, load
 from infoplane.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class LibraryAttack(ABC):
         """
         from infoplane.attacks.contract import apply_attack
         from infoplane.checks import check_images, check_labels
+        from infoplane.randomness import isolated_array_generators
 
         check_images(images)
         check_labels(labels, len(images))
@@ -86,6 +87,8 @@ class LibraryAttack(ABC):
                 return self.run(model, images, labels.long(), target, generator)
 
         guarded.__name__ = self.name  # for error messages
+        with isolated_array_generators(0), library_silenced(self.extra):
+            load(self.extra)
         return apply_attack(guarded, model, images, labels, generator=generator, target=target)
 
 

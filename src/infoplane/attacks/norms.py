@@ -10,8 +10,12 @@ from infoplane.attacks.contract import apply_attack
 from infoplane.attacks.protocol import Attack
 from infoplane.checks import check_at_least
 from infoplane.networks.logits import logits_of
+from infoplane.records.short_repr import with_short_repr
+from infoplane.text import with_field_help
 
 
+@with_field_help
+@with_short_repr
 class FoundNorms(NamedTuple):
     """The perturbation of each image that an attack returned, `(images,)` each, on the device of the images.
 

@@ -81,7 +81,7 @@ def transfer_attack(settings: AttackConfig, source: nn.Module) -> Transfer:
 
 TRANSFER_SPEC = AttackSpec(
     name="transfer",
-    description="PGD on a substitute network that the run trains normally beside",
+    description="PGD on a substitute network that the run trains normally beside (Papernot et al. 2016)",
     settings=("norm", "epsilon", "step_size", "steps"),
     norms=("linf", "l2"),
     build=transfer_attack,

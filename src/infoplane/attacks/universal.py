@@ -96,6 +96,7 @@ def universal_perturbation(
     Add it to other images and clamp the sum to [0, 1]. Arguments and errors are those of the attack.
     """
     from infoplane.attacks.contract import apply_attack
+    from infoplane.attacks.extras import load
     from infoplane.attacks.library import library_silenced
 
     made: list[Tensor] = []
@@ -112,6 +113,8 @@ def universal_perturbation(
             made.append(attack.noise(model, images, labels.long()))
         return images
 
+    with library_silenced(attack.extra):
+        load(attack.extra)
     apply_attack(making, model, images, labels, generator=generator)
     return made[0]
 

@@ -43,6 +43,7 @@ _MOST_USED = {
 }
 _LEFT = 2 + max(map(len, _MOST_USED.values())) + 2
 _WIDEST = 100
+_FEW = 3  # attacks that are named
 
 
 def flow_help(default: FlowOptions, recipe: str | None) -> str:
@@ -78,7 +79,10 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
 
 
 def _choices(option: str) -> str:
-    return f": {', '.join(spec.name for spec in catalogue.ATTACKS)}, MODULE:FUNCTION" if option == "--attacks" else ""
+    """Return the choices of an option; of attacks the first ones, since all would not fit a screen."""
+    if option != "--attacks":
+        return ""
+    return f": {', '.join(spec.name for spec in catalogue.ATTACKS[:_FEW])} ... (--help-all), MODULE:FUNCTION"
 
 
 def _options(given: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:

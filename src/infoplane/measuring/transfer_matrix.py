@@ -6,16 +6,14 @@ from typing import NamedTuple
 
 import polars as pl
 import torch
-from scipy.special import ndtri
 from torch import Tensor, nn
 
 from infoplane.attacks import Attack
 from infoplane.measuring.evaluate import attack_images, evaluate
+from infoplane.measuring.intervals import wilson_interval
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.text import with_field_help
-
-_LEVEL = 0.95
 
 
 @with_field_help
@@ -36,7 +34,7 @@ class Share(NamedTuple):
 
 
 def share_of(found: Tensor) -> Share:
-    """Return the share of True with the interval of Wilson (1927), J. Am. Stat. Assoc. 22, 209.
+    """Return the share of True with the interval of Wilson (`wilson_interval`).
 
     Args:
         found: `(n,)` bool.
@@ -44,10 +42,7 @@ def share_of(found: Tensor) -> Share:
     n = len(found)
     if n == 0:
         return Share(math.nan, math.nan, math.nan, 0)
-    z, share = float(ndtri((1 + _LEVEL) / 2)), found.double().mean().item()
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Share(share, max(0.0, centre - half), min(1.0, centre + half), n)
+    return Share(found.double().mean().item(), *wilson_interval(int(found.sum()), n), n)
 
 
 def transfer_matrix(

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from infoplane.measuring.intervals import paired_interval
 from infoplane.records.evaluation import Alarm
-from infoplane.robustness.intervals import paired_interval
 from infoplane.robustness.outputs import Outputs
 from infoplane.robustness.suites import SuiteAttack
 from infoplane.robustness.under_attack import UnderAttack

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from infoplane.measuring.intervals import wilson_interval
 from infoplane.records.evaluation import CLEAN, Accuracy, AttackedAccuracy, CurvePoint
-from infoplane.robustness.intervals import wilson_interval
 from infoplane.robustness.suites import SuiteAttack
 from infoplane.robustness.under_attack import UnderAttack, median
 

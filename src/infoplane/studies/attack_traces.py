@@ -128,9 +128,10 @@ class _Sitting:
             found = Traces(self._measured(network, versions, labels), attack_outcome_table(outcomes))
         except ValueError as error:  # e.g. activations of the user's network that are not finite
             raise UserError(f"{self._who}: {error}") from error
-        originals = pl.col("examples") == ORIGINAL  # the same as those of earlier calls
-        earlier = self._known.measurements.filter(~originals)
-        whole = Traces(pl.concat([found.measurements, earlier]), pl.concat([found.outcomes, self._known.outcomes]))
+        earlier = self._known
+        if len(earlier.measurements):  # with the same originals
+            found = Traces(found.measurements.filter(pl.col("examples") != ORIGINAL), found.outcomes)
+        whole = Traces(*(pl.concat(parts) for parts in zip(earlier, found, strict=True)))
         self._files.write(self._seed, self._training, whole)
         taken = time.perf_counter() - began
         self._log("attacked", attacks=[spec.name for spec in self.missing.values()], n=len(labels), seconds=taken)

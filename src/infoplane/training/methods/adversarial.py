@@ -19,7 +19,7 @@ class AdversarialSettings(MethodSettings):
     """Settings of adversarial training."""
 
     adversarial_attack: str = "pgd"
-    """Attack by which adversarial trains: any that stays in the ball (docs/attacks.md). PGD begins at a random point."""
+    """Attack by which adversarial trains: any inside the ball (docs/attacks.md). PGD begins at a random point."""
 
 
 def training_attacks() -> dict[str, AttackSpec]:
