@@ -49,9 +49,9 @@ def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 
 def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, **more) -> Tensor:
-    return apply_attack(
-        quick(spec, settings(**more), network()), model, images, labels, generator=torch.Generator().manual_seed(seed)
-    )
+    with torch.inference_mode(False):
+        attack = quick(spec, settings(**more), network())  # the network is the source of a transfer attack
+    return apply_attack(attack, model, images, labels, generator=torch.Generator().manual_seed(seed))
 
 
 def check_result(spec: AttackSpec, attacked: Tensor, images: Tensor, norm: str = "linf") -> None:

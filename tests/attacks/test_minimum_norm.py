@@ -141,8 +141,9 @@ def test_the_images_of_a_batch_do_not_depend_on_each_other(attack, generator):
     model, (images, labels) = network().eval(), batch()
     together = attack(model, images, labels, generator=generator)
     alone = torch.cat([attack(model, images[i : i + 1], labels[i : i + 1], generator=generator) for i in range(6)])
+    # Products of a batch are rounded otherwise than those of one image, and a line search amplifies that.
     torch.testing.assert_close(
-        perturbation_norms(images, together)[0], perturbation_norms(images, alone)[0], rtol=1e-3, atol=1e-5
+        perturbation_norms(images, together)[0], perturbation_norms(images, alone)[0], rtol=5e-3, atol=1e-5
     )
 
 

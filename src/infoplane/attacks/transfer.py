@@ -61,15 +61,18 @@ class Transfer:
         generator: torch.Generator,
         target: Tensor | None = None,
     ) -> Tensor:
-        """Return the examples that the attack makes on the source; arguments as in `Attack`."""
+        """Return the examples that the attack makes on the source, in its precision; arguments as in `Attack`."""
         from torch import nn
 
         from infoplane.attacks.contract import apply_attack
         from infoplane.networks.evaluation_mode import evaluation_mode
 
         assert isinstance(self.source, nn.Module)
+        weight = next(self.source.parameters(), None)
+        pixels = images if weight is None or not weight.is_floating_point() else images.to(weight.dtype)
         with evaluation_mode(self.source):
-            return apply_attack(self.attack, self.source, images, labels, generator=generator, target=target)
+            attacked = apply_attack(self.attack, self.source, pixels, labels, generator=generator, target=target)
+        return attacked.to(images.dtype)
 
 
 def transfer_attack(settings: AttackConfig, source: nn.Module) -> Transfer:
