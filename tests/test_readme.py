@@ -45,9 +45,9 @@ def test_the_guides_example_works_on_a_layer():
 
 
 def test_the_attacks_of_the_guide_are_measured_in_one_plane(tmp_path):
-    attacks, loop = re.findall(
-        r"```python\n(.*?)```", (REPOSITORY / "docs" / "attacks.md").read_text(), flags=re.DOTALL
-    )
+    examples = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "attacks.md").read_text(), flags=re.DOTALL)
+    attacks = next(example for example in examples if "def uniform_noise" in example)
+    loop = next(example for example in examples if "from my_attacks import" in example)
     (tmp_path / "my_attacks.py").write_text(attacks)
     done = subprocess.run(
         [sys.executable, "-c", loop], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path

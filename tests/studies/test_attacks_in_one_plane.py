@@ -155,8 +155,6 @@ def test_the_estimated_work_counts_every_attack(small_flow):
 
 
 def test_help_names_a_new_attack_and_what_it_does(capsys):
-    assert main(["flow", "digits-lenet5", "--help"]) == 0
-    assert "toy" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["flow", "digits-lenet5", "--help-all"])
     assert TOY.description in " ".join(capsys.readouterr().out.split())
