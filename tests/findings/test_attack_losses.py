@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from infoplane.config import MeasurementConfig
 from infoplane.findings.attack_contrasts import contrasts, kinds_of
 from infoplane.findings.attack_losses import CARRIED, INPUT, LOSS_SCHEMA, READABLE, Losses, Place, lost_at
+from infoplane.findings.evidence import Evidence
 from infoplane.measuring import InformationPlane
 from infoplane.records.attacks import AttackOutcome, attack_outcome_table
 from infoplane.report.attack_answers import answers
@@ -81,6 +82,20 @@ def test_a_label_that_an_attack_destroys_at_one_layer_is_lost_there(found):
     assert lost.layer == (2, "gate")
     assert lost.value == pytest.approx(np.log(2), abs=0.05)  # all of it: one bit
     assert lost_at(found, "normal", "all").layer == (0, "one")
+
+
+def test_a_layer_whose_decoders_are_misled_has_not_lost_what_later_layers_carry(found, monkeypatch):
+    misled = {(0, "one"): 0.6, (1, "two"): 0.0, (2, "gate"): 0.4, (3, "out"): 0.69}
+    real = Losses.loss
+
+    def loss(self, training, examples, layer, *reading):
+        if examples != "adversarial":
+            return real(self, training, examples, layer)
+        value = misled[layer]
+        return Evidence(values=np.array([value]), over_examples=lambda _level: (value - 0.01, value + 0.01))
+
+    monkeypatch.setattr(Losses, "loss", loss)
+    assert lost_at(found, "normal", "adversarial").layer == (2, "gate")
 
 
 def test_layers_before_the_loss_lose_nothing(found):

@@ -103,7 +103,7 @@ def unbroken(tmp_path_factory):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGKILL), (0, signal.SIGTERM), (1, signal.SIGKILL)])
+@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGTERM), (1, signal.SIGKILL)])
 def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, victim, number, unbroken):
     folder = tmp_path / "run"
     process, run = start(*LONG, "--run", folder, "--devices=2"), RunFolder(folder)

@@ -148,8 +148,8 @@ class LostAt(NamedTuple):
     """Where along the layers the label is lost.
 
     Attributes:
-        layer: (index, name) of the first layer that has lost more than half of what the last one has lost, with a 95 %
-            interval of its loss above 0; None if the last layer has lost nothing beyond its interval.
+        layer: (index, name) of the layer from which on every layer has lost more than half of what the last one has
+            lost, with a 95 % interval of its loss above 0; None if the last layer has lost nothing beyond its interval.
         total: loss of the last layer in nats.
         value: loss of that layer in nats.
     """
@@ -160,17 +160,22 @@ class LostAt(NamedTuple):
 
 
 def lost_at(losses: Losses, training: str, examples: str) -> LostAt | None:
-    """Return where the label is lost, by the decoders of originals; None where that was not measured."""
+    """Return where the label is lost, by the decoders of originals; None where that was not measured.
+
+    A layer whose decoders are misled, before others that still carry the label, has lost nothing: later layers compute
+    from it.
+    """
     known = [(layer, losses.loss(training, examples, layer)) for layer in losses.layers(training)]
     found = [(layer, loss) for layer, loss in known if loss is not None]
     if not found:
         return None
     last = found[-1][1]
-    if last.interval(LEVEL).low > 0:
-        for layer, loss in found:
-            if loss.interval(LEVEL).low > 0 and loss.value > last.value / 2:
-                return LostAt(layer, last.value, loss.value)
-    return LostAt(None, last.value, 0.0)
+    lost = LostAt(None, last.value, 0.0)
+    for layer, loss in reversed(found):
+        if loss.interval(LEVEL).low <= 0 or loss.value <= last.value / 2:
+            break
+        lost = LostAt(layer, last.value, loss.value)
+    return lost
 
 
 def _information(rows: pl.DataFrame, estimator: str) -> Iterator[tuple[tuple[str, str, tuple[int, str]], Paired]]:
