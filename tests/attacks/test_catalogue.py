@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from tests.attacks.every_attack import build, each_attack, quick
 from tests.attacks.test_every_attack import batch, network
+from torch import nn
 
 from infoplane.attacks import ATTACKS, L2PGD, AttackSpec, LinfPGD, apply_attack, attacks_named, catalogue
 from infoplane.attacks.oracle import counted_evaluations
@@ -159,3 +160,24 @@ def test_an_attack_of_the_list_cannot_be_called_original(monkeypatch):
     monkeypatch.setattr(catalogue, "ATTACKS", [*ATTACKS, replace(catalogue.attack_named("fgsm"), name="original")])
     with pytest.raises(UserError, match="'original', as examples without an attack"):
         attacks_named(["original"], "linf")
+
+
+@pytest.mark.parametrize(("name", "classes"), [("apgd-dlr", 2), ("autoattack", 3), ("autoattack-rand", 2)])
+def test_an_attack_that_compares_more_logits_than_there_are_classes_is_refused(name, classes):
+    attacks_named([name], "linf", classes + 1)
+    with pytest.raises(
+        UserError, match=f"^the attack {name} compares {classes + 1} logits, and the data have {classes}"
+    ):
+        attacks_named([name], "linf", classes)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in ATTACKS if spec.fewest_classes > 2], ids=lambda spec: spec.name)
+def test_a_spec_says_how_many_classes_its_attack_needs(spec):
+    images, labels = torch.full((2, 1, 2, 2), 0.5), torch.zeros(2, dtype=torch.long)
+    attack = spec.build(settings())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, spec.fewest_classes - 1))
+    with torch.no_grad():  # it classifies both images correctly, so that the attack runs on them
+        model[1].weight.zero_()
+        model[1].bias.copy_(torch.arange(spec.fewest_classes - 1).flip(0).float())
+    with pytest.raises((ValueError, UserError), match="needs"):
+        attack(model, images, labels, generator=torch.Generator())

@@ -180,6 +180,17 @@ def test_training_and_test_images_must_fit_each_other(capsys):
     assert "the classes of the training images, 3 (0, 1, 2), and of the test images, 2 (0, 1), differ" in line
 
 
+@pytest.mark.parametrize("option", ["--attacks", "--method.adversarial-attack"])
+def test_an_attack_for_more_classes_than_the_data_have_is_refused_before_anything_is_computed(option, capsys):
+    two = {"train_images": IMAGES, "train_labels": LABELS % 2, "test_images": IMAGES, "test_labels": LABELS % 2}
+    np.savez("two.npz", **two)
+    assert (
+        flow("--data=two.npz", "--model=mine:make", option, "apgd-dlr", "--training.epochs=1", "--methods=adversarial")
+        == 2
+    )
+    assert "apgd-dlr compares 3 logits, and the data have 2 classes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.npz", "nowhere:data", "mine:make2", "mine.py"])
 def test_data_that_are_not_there_are_one_line(name, capsys):
     assert flow("--data", name, "--model", "mine:make") == 2

@@ -101,6 +101,14 @@ def test_attacks_that_cannot_train_are_refused_in_one_line(name, norm, message):
         check_methods(config(name, norm=norm))
 
 
+def test_an_attack_that_compares_more_logits_than_there_are_classes_trains_no_network():
+    check_methods(config("apgd-dlr"), classes=3)
+    with pytest.raises(
+        UserError, match="apgd-dlr compares 3 logits, and the data have 2 classes; choose from pgd, fgsm"
+    ):
+        check_methods(config("apgd-dlr"), classes=2)
+
+
 def test_attacks_outside_the_ball_are_refused(monkeypatch):
     far = replace(ATTACKS[1], name="far", in_ball=False)
     monkeypatch.setattr(adversarial, "ATTACKS", [*ATTACKS, far])

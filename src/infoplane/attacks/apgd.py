@@ -106,6 +106,7 @@ def _spec(loss: Literal["ce", "dlr"], description: str) -> AttackSpec:
         cost=lambda _settings: _STEPS,
         source="Croce & Hein (2020), arXiv:2003.01690, Algorithm 1",
         queries=1,
+        fewest_classes=3 if loss == "dlr" else 2,
     )
 
 

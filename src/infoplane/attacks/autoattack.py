@@ -136,6 +136,7 @@ AUTOATTACK_SPEC = AttackSpec(
     cost=lambda _settings: 101 + 9 * 101 + 9 * 100,
     source="Croce & Hein (2020), arXiv:2003.01690, Section 6",
     queries=6_050,  # Square 5,000, FAB 900, the rest checks
+    fewest_classes=_FEWEST_CLASSES["standard"],
     extra="autoattack",
 )
 AUTOATTACK_RAND_SPEC = AttackSpec(
@@ -146,5 +147,6 @@ AUTOATTACK_RAND_SPEC = AttackSpec(
     build=partial(autoattack, name="autoattack-rand", version="rand"),
     cost=lambda _settings: 2 * 101 * 20,
     source="Croce & Hein (2020), arXiv:2003.01690, Section 6",
+    fewest_classes=_FEWEST_CLASSES["rand"],
     extra="autoattack",
 )

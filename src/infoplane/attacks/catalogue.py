@@ -62,16 +62,17 @@ def attack_named(name: str) -> AttackSpec:
     return known[name]
 
 
-def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
+def attacks_named(names: Sequence[str], norm: str, classes: int | None = None) -> dict[str, AttackSpec]:
     """Return the attacks in the order of `names`; the keys name their examples in the records.
 
     Args:
         names: names of attacks in `ATTACKS`, or paths of the user's own attacks.
         norm: "linf" or "l2", from the settings.
+        classes: number of classes of the data; None if it is not known yet.
 
     Raises:
-        UserError: there is no such attack, it is not defined for the norm, its library is not installed, or two kinds
-            of examples would have one name.
+        UserError: there is no such attack, it is not defined for the norm or for so few classes, its library is not
+            installed, or two kinds of examples would have one name.
     """
     from infoplane.records.tables import ORIGINAL, RANDOM  # here, since polars loads slowly
 
@@ -85,6 +86,11 @@ def attacks_named(names: Sequence[str], norm: str) -> dict[str, AttackSpec]:
             raise UserError(
                 f"the attack {name} is defined for the norm {' or '.join(spec.norms)}, not for {norm}; "
                 f"choose from {able}"
+            )
+        if not spec.allows(classes):
+            raise UserError(
+                f"the attack {name} compares {spec.fewest_classes} logits, and the data have {classes} classes; "
+                "use apgd-ce, pgd or square"
             )
         check_installed(name, spec.extra)
         others = {**shipped, **taken} if spec.is_own else taken

@@ -26,6 +26,7 @@ class AttackSpec:
         source: paper and section or equation.
         queries: largest number of forward passes without a gradient, per image.
         in_ball: whether the attack stays in the ball of the settings; others look for the smallest perturbation.
+        fewest_classes: the attack compares this many logits.
         extra: name of the optional dependencies of infoplane that the attack needs.
         of_recipe: whether this is the recipe's own attack. The records call its examples "adversarial".
     """
@@ -40,6 +41,7 @@ class AttackSpec:
     source: str = ""
     queries: int = 0
     in_ball: bool = True
+    fewest_classes: int = 2
     extra: str | None = None
     of_recipe: bool = False
 
@@ -47,6 +49,10 @@ class AttackSpec:
     def needs_source(self) -> bool:
         """Whether the examples are made on another network, the second argument of `build`."""
         return self.threat == "transfer"
+
+    def allows(self, classes: int | None) -> bool:
+        """Return whether the attack is defined for so many classes; True if their number is not known."""
+        return classes is None or classes >= self.fewest_classes
 
     @property
     def is_own(self) -> bool:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from infoplane.attacks import attacks_named
 from infoplane.config import DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
@@ -17,6 +18,7 @@ from infoplane.networks.logits import logits_of
 from infoplane.networks.wrappers import named_layers
 from infoplane.randomness import seeded_generator, stable_seed
 from infoplane.records.short_repr import with_short_repr
+from infoplane.training.named import check_methods
 
 
 @with_short_repr
@@ -33,12 +35,14 @@ def load_images(config: FlowConfig, device: str) -> Images:
     """Read the data that `config` names, move it to `device`, and choose the measured examples.
 
     Raises:
-        UserError: the data is missing or damaged, or there are too few images to measure.
+        UserError: the data is missing or damaged, there are too few images to measure, or too few classes for an
+            attack.
     """
     train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
     test, measured = load_test_images(config, device)
     if train is not None:
         _check_fit(train, test)
+        check_methods(config, len(test.class_names))
     held_out = None
     if train is not None and config.training.validation_fraction:
         train, held_out = _split(train, config)
@@ -78,11 +82,13 @@ def load_test_images(config: FlowConfig, device: str) -> tuple[ImageSet, Tensor]
     """Return the test images alone, and the indices of the measured ones, as `load_images` does.
 
     Raises:
-        UserError: the data is missing or damaged, or there are too few images to measure.
+        UserError: the data is missing or damaged, there are too few images to measure, or too few classes for an
+            attack.
     """
     test = _load(config.data, "test", config.data.test_examples)
     if len(test) < 2:
         raise UserError(f"{test.name}: measuring takes at least two test images, found {len(test)}")
+    attacks_named(config.attacks, config.attack.norm, len(test.class_names))
     generator = seeded_generator(config.data.seed, "measured examples")
     measured = stratified_indices(test.labels, config.measurement.examples, generator=generator)
     return _to_device(test, device), measured.to(device)

@@ -78,18 +78,23 @@ def named_trainings(config: FlowConfig) -> list[NamedTraining]:
     return [named_training(name, config) for name in config.methods]
 
 
-def check_methods(config: FlowConfig) -> None:
+def check_methods(config: FlowConfig, classes: int | None = None) -> None:
     """Check names and settings of the methods of `config`, without importing the user's own functions.
 
+    Args:
+        config: with the methods, their settings and the attack.
+        classes: number of classes of the data; None if it is not known yet.
+
     Raises:
-        UserError: there is no such method or setting, or a method is not defined for the attack's norm.
+        UserError: there is no such method or setting, or a method is not defined for the attack's norm or for so few
+            classes.
     """
     _settings(all_settings(), config.method)
     for name in config.methods:
         _check_name(name, config.attack.norm)
         for spec in METHODS:
             if spec.name == name.partition("+")[0]:
-                spec.check(_settings(spec.settings, config.method), config.attack.norm)
+                spec.check(_settings(spec.settings, config.method), config.attack.norm, classes)
 
 
 def _check_name(name: str, norm: str) -> None:

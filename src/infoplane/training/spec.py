@@ -46,7 +46,7 @@ def _no_sources(_settings: MethodSettings) -> int:
     return 0
 
 
-def _no_check(_settings: MethodSettings, _norm: str) -> None:
+def _no_check(_settings: MethodSettings, _norm: str, _classes: int | None) -> None:
     pass
 
 
@@ -64,7 +64,8 @@ class MethodSpec(Generic[Settings]):
         attacks: whether the method trains on attacked images. If not, it has no warm-up of epsilon, and its best epoch
             is chosen by accuracy on original images.
         sources: function of the settings that returns the number of networks to train normally for `Parts.sources`.
-        check: function of the settings and the norm of the attack that raises UserError if they do not fit.
+        check: function that raises UserError if the settings do not fit the norm of the attack or the number of classes
+            (None if it is not known yet).
         around: wraps the method once it is built; its attack has the full radius from the first epoch on.
     """
 
@@ -76,7 +77,7 @@ class MethodSpec(Generic[Settings]):
     norms: tuple[str, ...] = ("linf", "l2")
     attacks: bool = True
     sources: Callable[[Settings], int] = _no_sources
-    check: Callable[[Settings, str], None] = _no_check
+    check: Callable[[Settings, str, int | None], None] = _no_check
     around: "Callable[[TrainingMethod, Parts[Settings]], TrainingMethod] | None" = None
 
     @property

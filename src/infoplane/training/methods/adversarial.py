@@ -27,16 +27,18 @@ def training_attacks() -> dict[str, AttackSpec]:
     return {spec.name: spec for spec in ATTACKS if spec.in_ball and not spec.extra and spec.threat != "transfer"}
 
 
-def check_attack(settings: AdversarialSettings, norm: str) -> None:
-    """Raise UserError if no training can use the attack in this norm."""
+def check_attack(settings: AdversarialSettings, norm: str, classes: int | None) -> None:
+    """Raise UserError if no training can use the attack in this norm, or with so few classes."""
     name, able = settings.adversarial_attack, training_attacks()
     if name not in {spec.name for spec in ATTACKS}:
         raise UserError(f"--method.adversarial-attack: {unknown_name('attack', name, able)}")
-    fitting = [spec.name for spec in able.values() if norm in spec.norms]
+    fitting = [spec.name for spec in able.values() if norm in spec.norms and spec.allows(classes)]
     if name not in able:
         reason = "does not train a network: it needs another library or network, or does not stay in the ball"
-    elif name not in fitting:
+    elif norm not in able[name].norms:
         reason = f"is not defined for --attack.norm {norm}"
+    elif not able[name].allows(classes):
+        reason = f"compares {able[name].fewest_classes} logits, and the data have {classes} classes"
     else:
         return
     raise UserError(f"--method.adversarial-attack: {name} {reason}; choose from {', '.join(fitting)}")
