@@ -98,26 +98,30 @@ def test_a_folder_that_cannot_be_written_is_one_line_with_the_option(reason, sma
         write_report(small)
 
 
-def test_somebody_elses_folder_is_reported_elsewhere(small, tmp_path):
+@pytest.fixture
+def open_path():
+    """A folder that everybody can enter; pytest closes the parents of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_somebody_elses_folder_is_reported_elsewhere(small, open_path):
     if os.geteuid() or not Path("/usr/bin/setpriv").exists():
         pytest.skip("needs root and setpriv to be somebody else")
-    shutil.copytree(small.path, tmp_path / "run")
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder == Path(tempfile.gettempdir()) or len(folder.parts) < 3:
-            break
-        folder.chmod(0o755)
-    (tmp_path / "mine").mkdir()
-    shutil.chown(tmp_path / "mine", 65534, 65534)
+    shutil.copytree(small.path, open_path / "run")
+    (open_path / "mine").mkdir()
+    shutil.chown(open_path / "mine", 65534, 65534)
     somebody = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *entry(ONE)]
-    more = {"capture_output": True, "text": True, "check": False, "timeout": 240, "cwd": tmp_path}
-    more["env"] = drawing(ONE, HOME=str(tmp_path / "mine"), MPLCONFIGDIR=str(tmp_path / "mine"))
+    more = {"capture_output": True, "text": True, "check": False, "timeout": 240, "cwd": open_path}
+    more["env"] = drawing(ONE, HOME=str(open_path / "mine"), MPLCONFIGDIR=str(open_path / "mine"))
     if subprocess.run([*somebody, "--version"], **more).returncode:
         pytest.skip("somebody else cannot start this Python")
     assert_one_clear_line(subprocess.run([*somebody, "report", "run"], **more), "Permission denied", "--output FOLDER")
     done = subprocess.run([*somebody, "report", "run", "--output", "mine/report"], **more)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "mine" / "report" / "report.html").is_file()
-    assert (tmp_path / "mine" / "report" / "figures" / "information-flow-normal-s3.png").is_file()
+    assert (open_path / "mine" / "report" / "report.html").is_file()
+    assert (open_path / "mine" / "report" / "figures" / "information-flow-normal-s3.png").is_file()
     line = subprocess.run([*somebody, "flow", "digits-lenet5", "--run", "run"], **more)
     assert_one_clear_line(line, "run cannot be written to (Permission denied); choose another folder with --run")
 
