@@ -1,8 +1,8 @@
 """The layers of any network as a table: name, type, output shape, units, parameters and cost."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, overload
 
@@ -116,7 +116,8 @@ def layers(model: nn.Module, images: Tensor | None = None) -> LayerTable:
     shapes: dict[str, tuple[int, ...]] = {}
     begun: dict[str, list[int]] = {name: [] for name in named}
     costs = dict.fromkeys(named, 0)
-    with _counted_attention(), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
+    # Attention by matrix products, which the counter knows, and not by an operation of its own.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
 
         def begin(name: str, _module: nn.Module, _given: object) -> None:
             begun[name].append(counter.get_total_flops())
@@ -149,18 +150,6 @@ def layers(model: nn.Module, images: Tensor | None = None) -> LayerTable:
         parameters=_parameters(network),
         multiply_adds=total // 2,
     )
-
-
-@contextmanager
-def _counted_attention() -> Iterator[None]:
-    """Inside the block attention is computed by matrix products, which are counted, and by no operation of its own."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _black_image(network: nn.Module) -> Tensor:
