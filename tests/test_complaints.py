@@ -112,6 +112,9 @@ def test_the_last_part_of_an_option_is_taken_or_suggests_the_whole(option, capsy
     if alone in ("--epochs", "--examples", "--seed"):  # --data.seed is not meant by --seed
         assert main((*FLOW, alone, "-1")) == 2
         assert "must be greater than or equal to" in capsys.readouterr().err
+    elif alone == "--weights":
+        assert main((*FLOW, alone, "w.pt")) == 2
+        assert "--weights measures a network" in capsys.readouterr().err
     else:
         assert option in complaint((*FLOW, alone, "1"), capsys)
 

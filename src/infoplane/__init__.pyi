@@ -17,6 +17,7 @@ from .measuring.plane import InformationPlane as InformationPlane
 from .measuring.probes import gather_activations as gather_activations
 from .measuring.probes import record_activations as record_activations
 from .measuring.probes import stream_activations as stream_activations
+from .models.layer_table import layers as layers
 from .recipes import RECIPES as RECIPES
 from .records.tables import flat as flat
 

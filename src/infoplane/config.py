@@ -83,6 +83,9 @@ class ModelConfig(_Frozen):
     """Subtracted from the pixels by the first layer: one number, or one per channel."""
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     """What the pixels are divided by after that: one number, or one per channel."""
+    weights: Annotated[str | None, tyro.conf.arg(aliases=("--weights",), metavar="FILE.safetensors|FILE.pt")] = None
+    """Weights of a network that was trained elsewhere, to measure with --epochs 0 and one of --methods, which says how
+    it was trained."""
 
 
 class TrainingConfig(_Frozen):

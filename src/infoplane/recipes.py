@@ -81,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="cifar10-wrn",
                 data=DataConfig(name="cifar10"),
-                model=ModelConfig(name="wideresnet", settings={"depth": 10, "widen_factor": 1}),
+                model=ModelConfig(name="wideresnet", settings={"depth": 10, "widen_factor": 1, "negative_slope": 0.1}),
                 training=TrainingConfig(augment=True),
                 attack=AttackConfig(epsilon=8 / 255, step_size=2 / 255),
             ),
@@ -92,7 +92,7 @@ RECIPES: dict[str, Recipe] = {
             FlowConfig(
                 recipe="stl10-wrn",
                 data=DataConfig(name="stl10"),
-                model=ModelConfig(name="wideresnet", settings={"depth": 10, "widen_factor": 1}),
+                model=ModelConfig(name="wideresnet", settings={"depth": 10, "widen_factor": 1, "negative_slope": 0.1}),
                 training=TrainingConfig(augment=True, warmup_epochs=5),  # of 40 updates each
                 attack=AttackConfig(epsilon=4 / 255, step_size=2 / 255),
             ),

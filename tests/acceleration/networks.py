@@ -7,7 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.acceleration import AcceleratedNetwork
-from infoplane.models import LeNet5, WideResNet, construct
+from infoplane.models import (
+    MLP,
+    VGG,
+    BagNet,
+    LeNet5,
+    PreActResNet18,
+    ResNet,
+    VisionTransformer,
+    WideResNet,
+    construct,
+)
 
 LAST = torch.channels_last
 
@@ -121,6 +131,17 @@ NETWORKS = {
     "lenet": lambda: LeNet5(image_size=16, channels=2, mean=0.2, std=0.4),
     "wide": lambda: WideResNet(depth=16, image_size=16, channels=2),
     "wide, 40 px": lambda: WideResNet(image_size=40, channels=2, mean=0.1),
+    "wide with relu": lambda: WideResNet(image_size=16, channels=2, negative_slope=0),
+    "resnet": lambda: ResNet(18, width=2, image_size=16, channels=2, mean=0.1),
+    "resnet with bottlenecks": lambda: ResNet(50, width=1, image_size=16, channels=2),
+    "preactresnet": lambda: PreActResNet18("raw", True, width=2, image_size=16, channels=2),
+    "preactresnet, activated": lambda: PreActResNet18("activated", width=2, image_size=16, channels=2),
+    "vgg": lambda: VGG(11, width=2, image_size=16, channels=2),
+    "bagnet": lambda: BagNet(9, width=1, image_size=16, channels=2),
+    "vit": lambda: VisionTransformer(width=6, blocks=2, image_size=16, channels=2),
+    "vit, mean": lambda: VisionTransformer("mean", width=6, blocks=2, image_size=16, channels=2),
+    "mlp": lambda: MLP((5, 4), image_size=16, channels=2),
+    "tanh": lambda: MLP((5, 4), "tanh", image_size=16, channels=2),
     "after the sum": lambda: four(_after_the_sum, relu=nn.ReLU(inplace=True), bn0=norm(), bn1=norm()),
     "raw and activated": lambda: four(_raw_and_activated),
     "norms between": lambda: four(

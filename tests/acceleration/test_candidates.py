@@ -4,10 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.acceleration.networks import four
+from tests.models.small_networks import NAMES, images, narrow
 from torch import nn
 
-from infoplane.acceleration import PLAIN, Choices, candidate_choices, candidates
+from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices, candidate_choices, candidates
+from infoplane.acceleration.evaluation import for_attack
 from infoplane.acceleration.inner import convolution_timing, rowwise_convolution
+from infoplane.acceleration.inner.trace_check import traces_correctly
 from infoplane.models import LeNet5, WideResNet, construct
 
 
@@ -132,6 +135,21 @@ MISTRACED = {
 def test_a_network_that_is_traced_wrongly_has_no_traced_candidates(name, generator):
     network = construct(MISTRACED[name], seed=0)
     assert traced_ways(network, torch.rand(2, 2, 8, 8, generator=generator)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_of_the_list_is_traced_with_its_logits_and_gradients(name):
+    assert traces_correctly(narrow(name), images())
+
+
+@pytest.mark.parametrize(("name", "traced"), [("resnet18", True), ("vgg11", True), ("vit", False), ("mlp", False)])
+def test_attacks_in_a_measurement_take_the_program_of_a_network_of_convolutions(name, traced):
+    network, pixels = narrow(name).float(), images().float()
+    found, given = for_attack(network, pixels, steps=250)
+    assert isinstance(found, AcceleratedNetwork) == traced
+    if traced:
+        with found.frozen_weights():
+            torch.testing.assert_close(found(given.requires_grad_()), network(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_subclasses_of_known_layers_use_the_fallback(generator):

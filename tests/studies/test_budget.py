@@ -9,6 +9,7 @@ from infoplane.config import FlowConfig, MeasurementConfig, TrainingConfig
 from infoplane.measuring import budget as budgets
 from infoplane.measuring import cost
 from infoplane.measuring.cost import MeasuringSeconds, in_words
+from infoplane.measuring.speed import Speed
 from infoplane.models import LeNet5, construct
 from infoplane.runs.folder import RunFolder
 from infoplane.studies import STUDY, InformationPlane
@@ -236,3 +237,20 @@ def test_a_study_keeps_the_epochs_that_its_budget_gave(small_flow, monkeypatch, 
     monkeypatch.setattr(costs, "probed_costs", lambda *_: planted(training=60.0, ordinary=1.0))
     again = information_flow(config, run=run, progress=lines)  # another timing changes no epoch of a run
     assert sorted({*again.measurements["epoch"]}) == [0, 2, 4]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(1.0, 1), (1e-7, 0)])
+def test_a_study_of_few_examples_says_its_cost_if_its_network_is_large(small_flow, monkeypatch, seconds, said):
+    images = load_images(small_flow, "cpu")
+    monkeypatch.setattr(costs, "speed", lambda _model, _pixels: Speed(forward=seconds / 3, gradient=seconds))
+    monkeypatch.setattr(costs, "probed_costs", lambda *_: planted(training=60.0, ordinary=10.0))
+    lines = Lines()
+    assert costs.with_chosen_epochs(small_flow, images, PLAIN, None, lines) == small_flow
+    assert sum(line.startswith("estimate: ") for line in lines.lines) == said
+
+
+@pytest.mark.parametrize(("seconds", "number"), [(8 * 0.01, 16), (8 * 1.0, 8), (8 * 1e-5, 60)])
+def test_an_attack_on_a_large_network_is_timed_on_few_images(monkeypatch, seconds, number):
+    # a forward pass of 10 ms an image leaves 5 s for 16 images at 30 passes each
+    monkeypatch.setattr(cost, "_seconds", lambda _device, _work, calls=2: seconds)
+    assert cost._affordable(LeNet5(), torch.zeros(60, 1, 28, 28)) == number

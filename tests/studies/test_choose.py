@@ -5,6 +5,7 @@ import json
 import pytest
 
 from infoplane.acceleration import PLAIN, Choices
+from infoplane.measuring.speed import Speed
 from infoplane.networks.memory_format import as_pixels
 from infoplane.studies.flow import choose_acceleration as choose
 from infoplane.studies.flow.choose_acceleration import from_record, to_record, training_choices
@@ -35,6 +36,12 @@ def test_ways_are_timed_on_images_as_an_attack_starts_from_them(small_flow, trie
     away = (tried["images"] - originals).abs()
     assert 0 <= tried["images"].min() <= tried["images"].max() <= 1
     assert 0.9 * small_flow.attack.epsilon < away.max() <= small_flow.attack.epsilon + 1e-6
+
+
+def test_large_networks_are_timed_on_few_images(small_flow, tried, monkeypatch):
+    monkeypatch.setattr(choose, "speed", lambda _model, _images: Speed(forward=0.05, gradient=0.1))
+    training_choices(small_flow, "cpu", "auto")
+    assert len(tried["images"]) == 20  # of 32: two seconds
 
 
 def test_precision_32_is_plain_without_timing(small_flow, tried):

@@ -24,6 +24,7 @@ from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.malloc import keep_freed_memory
+from infoplane.commands.models import ModelsOptions, models
 from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
@@ -44,6 +45,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
     "recipes": (recipes, RecipesOptions),
+    "models": (models, ModelsOptions),
     "estimate": (estimate, EstimateOptions),
     "calibrate": (calibrate, CalibrateOptions),
     "report": (report, ReportOptions),

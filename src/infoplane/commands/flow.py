@@ -12,7 +12,7 @@ from infoplane.attacks.catalogue import attacks_named
 from infoplane.commands.common import USER_ERROR, Options, listed, open_console, says_how_to_continue
 from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
-from infoplane.config import FlowConfig
+from infoplane.config import FlowConfig, ModelConfig
 from infoplane.data import catalogue as data_catalogue
 from infoplane.data.catalogue import dataset_named, own_data
 from infoplane.errors import UserError
@@ -145,6 +145,7 @@ def flow(options: FlowOptions) -> int:
     check_methods(config)
     attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
     dataset_named(config.data.name)  # refuses unknown names
+    _check_weights(config)
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -158,6 +159,14 @@ def flow(options: FlowOptions) -> int:
         devices=options.devices,
         nodes=options.nodes,
     )
+
+
+def _check_weights(config: FlowConfig) -> None:
+    """Refuse --weights with other settings than a network that was trained elsewhere can have, before data is read."""
+    if config.model.weights is not None:
+        from infoplane.studies.file_weights import check_weights_settings
+
+        check_weights_settings(config)
 
 
 def _model_settings(given: FlowConfig, name: str, typed: dict[str, Any]) -> dict[str, Any]:
@@ -316,7 +325,8 @@ def _lead(
             trusted=trust_run_code,
         )
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
-        defaults = _complete(FlowConfig()).model_dump(mode="json")
+        usual = FlowConfig(model=ModelConfig(settings=model_named(config.model.name).checked({}).model_dump()))
+        defaults = _complete(usual).model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
         if (began := kept.get("processes", 1)) != team.size:
             raise UserError(

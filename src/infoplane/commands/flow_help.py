@@ -59,7 +59,7 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
         "",
         *textwrap.wrap((FlowOptions.__doc__ or "").strip(), width),
         *textwrap.wrap(
-            f"Recipes: {', '.join(RECIPES)}; infoplane recipes says what each costs. "
+            f"Recipes: {', '.join(RECIPES)}. "
             f"Datasets: {', '.join(one.name for one in data_catalogue.DATASETS)}. "
             f"Models: {', '.join(one.name for one in model_catalogue.MODELS)}.",
             width,
@@ -74,7 +74,7 @@ def flow_help(default: FlowOptions, recipe: str | None) -> str:
             text += f" (default {_written(value)})"
         left = f"  {_MOST_USED[name]}".ljust(_LEFT)
         lines += textwrap.wrap(text, width, initial_indent=left, subsequent_indent=" " * _LEFT)
-    lines += ["", "infoplane flow --help-all lists all options with their whole descriptions."]
+    lines += ["", "infoplane flow --help-all lists all options; infoplane recipes and infoplane models say more."]
     return "\n".join(lines)
 
 

@@ -26,6 +26,9 @@ NARROW, WIDE = 16, 1024  # features; first layers with fewer than the latter are
 LONG_SECONDS = 60.0  # of one measurement: a user is warned of more
 _LONG_WORK = 1e12  # multiplications of all pairs of examples: some 20 s on two cores; the probe costs seconds itself
 _LONG_CALL = 2.0  # seconds
+_FEWEST = 8  # images of a batch that is timed
+_ATTACKING = 5.0  # seconds that timing an attack may take
+_ATTACK = 30  # forward passes of an image in a usual attack: seven steps, of three each, and some more
 _FACTS = LayerFacts(study="", seed=0, training="", epoch=0, split="", layer_index=0, layer="")
 
 
@@ -71,9 +74,11 @@ def estimated_seconds(
     """
     drawn = torch.randperm(len(images), generator=seeded_generator(0, "cost"))[:PROBED].to(images.device)
     few, own = images[drawn], labels[drawn]
-    batch, known = as_pixels(few[:BATCH], memory_format(model)), own[:BATCH]
-    one_image = gather_activations(model, batch[:1], layers, batch_size=1)
     timed = partial(_seconds, images.device)
+    batch = as_pixels(few[:BATCH], memory_format(model))
+    batch = batch[: _affordable(model, batch)]
+    known = own[: len(batch)]
+    one_image = gather_activations(model, batch[:1], layers, batch_size=1)
     passes = 2 * (1 + len(attacks)) * timed(partial(gather_activations, model, batch, layers, batch_size=BATCH))
     draws = seeded_generator(0, "cost", device=images.device)
     attacking = sum(
@@ -89,6 +94,14 @@ def estimated_seconds(
             for thorough in (False, True)
         )
     )
+
+
+def _affordable(model: nn.Module, batch: Tensor) -> int:
+    """Return of how many images an attack can be timed in some seconds: all of a batch, but of large networks."""
+    first = batch[:_FEWEST]
+    with torch.no_grad():
+        of_one = _seconds(batch.device, partial(model, first)) / len(first)
+    return min(len(batch), max(_FEWEST, int(_ATTACKING / (_ATTACK * max(of_one, 1e-9)))))
 
 
 def _of_layers(

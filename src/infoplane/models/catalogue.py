@@ -3,15 +3,34 @@
 from typing import TYPE_CHECKING
 
 from infoplane.errors import unknown_name
+from infoplane.models.bagnet_spec import BAGNET
 from infoplane.models.lenet5_spec import LENET5
+from infoplane.models.mlp_spec import MLP_1024, MLP_TANH
+from infoplane.models.preactresnet_spec import PREACTRESNET18
+from infoplane.models.resnet_spec import RESNET18, RESNET34, RESNET50
 from infoplane.models.spec import ImageFacts, ModelSettings, ModelSpec
+from infoplane.models.vgg_spec import VGG11, VGG16
+from infoplane.models.vit_spec import VIT
 from infoplane.models.wideresnet_spec import WIDERESNET
 
 if TYPE_CHECKING:
     from torch import nn
 
 # The networks that there are.
-MODELS: list[ModelSpec] = [LENET5, WIDERESNET]
+MODELS: list[ModelSpec] = [
+    LENET5,
+    WIDERESNET,
+    RESNET18,
+    RESNET34,
+    RESNET50,
+    PREACTRESNET18,
+    VGG11,
+    VGG16,
+    BAGNET,
+    VIT,
+    MLP_1024,
+    MLP_TANH,
+]
 
 
 def model_named(name: str) -> ModelSpec:

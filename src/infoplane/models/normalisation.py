@@ -15,9 +15,10 @@ class Normalise(nn.Module):
 
     Args:
         channels: number of image channels.
-        image_size: height and width of the images in pixels.
+        image_size: height of the images in pixels, and their width if `width` is None.
         mean: one number, or one per channel, in pixel units of [0, 1].
         std: one positive number, or one per channel, in pixel units of [0, 1].
+        width: of the images in pixels; None if they are square.
 
     Raises:
         ValueError: an argument is outside the description above; in `forward`, the batch has another shape.
@@ -27,12 +28,19 @@ class Normalise(nn.Module):
     std: Tensor  # (channels, 1, 1)
 
     def __init__(
-        self, channels: int, image_size: int, mean: float | Sequence[float], std: float | Sequence[float]
+        self,
+        channels: int,
+        image_size: int,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        *,
+        width: int | None = None,
     ) -> None:
         super().__init__()
         check_at_least(channels, 1, name="channels")
         self.channels = channels
         self.image_size = image_size
+        self.width = image_size if width is None else width
         # Buffers, so that a checkpoint contains the normalisation with which its weights were trained.
         self.register_buffer("mean", _per_channel(mean, channels, name="mean"))
         self.register_buffer("std", _per_channel(std, channels, name="std"))
@@ -49,17 +57,20 @@ class Normalise(nn.Module):
         self._note_identity()
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return self.channels, self.image_size, self.width
+
+    @property
     def divides_pixels_by(self) -> Tensor | None:
         """The divisor in `forward`, `(channels, 1, 1)`, for the gradients of attacks; None if nothing is changed."""
         return None if self._is_identity else self.std
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the normalised images, `(batch, channels, image_size, image_size)` like the argument."""
-        if tuple(images.shape[1:]) != (self.channels, self.image_size, self.image_size):
-            raise ValueError(
-                f"this network takes images of shape (batch, {self.channels}, {self.image_size}, {self.image_size}), "
-                f"got {tuple(images.shape)}"
-            )
+        """Return the normalised images, `(batch, channels, image_size, width)` like the argument."""
+        if tuple(images.shape[1:]) != self.shape:
+            expected = ", ".join(map(str, self.shape))
+            raise ValueError(f"this network takes images of shape (batch, {expected}), got {tuple(images.shape)}")
         return images if self._is_identity else (images - self.mean) / self.std
 
     def extra_repr(self) -> str:

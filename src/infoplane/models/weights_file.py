@@ -17,7 +17,7 @@ from infoplane.errors import UserError
 
 _PICKLED = (".pt", ".pth", ".ckpt")
 _LONGEST_HEADER = 100 * 2**20  # of a safetensors file, by its own reader
-_NESTED = ("state_dict", "model_state_dict", "model")
+_NESTED = ("state_dict", "model_state_dict", "model", "last")  # the last of a training that also kept its best
 _AGAIN = "download it again"
 _ZIP, _OLD_FORM = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # what torch.save writes since 1.6, and before
 _NOT_ALLOWED = ("Unsupported global", "unsupported GLOBAL", "Unsupported class", "unrecognized function")
@@ -35,7 +35,7 @@ def read_weights(path: Path) -> WeightsFile:
 
     Args:
         path: a `.safetensors` file; or a `.pt`, `.pth` or `.ckpt` file that `torch.save` wrote, which holds the weights
-            by name, or a dict with them as "state_dict", "model_state_dict" or "model". The latter are read with
+            by name, or a dict with them as "state_dict", "model_state_dict", "model" or "last". These are read with
             `weights_only=True`, which refuses everything but tensors and plain containers.
 
     Raises:

@@ -6,27 +6,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.checks import check_at_least
+from infoplane.models.initial_weights import kaiming_convolutions
 from infoplane.models.normalisation import Normalise
 
 STEM_CHANNELS = 16
-NEGATIVE_SLOPE = 0.1
+NEGATIVE_SLOPE = 0.1  # of the study's networks; published ones have ReLU
 LARGEST_POOL = 8  # the final map of a 32-pixel image; larger images keep a grid of pooled features
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, each after BatchNorm and LeakyReLU, whose result is added to the block's input.
+    """Two 3x3 convolutions, each after BatchNorm and an activation, whose result is added to the block's input.
 
     If the width changes, the shortcut is a 1x1 convolution of the *activated* input, which both branches share.
     Otherwise the shortcut is the raw input.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int, negative_slope: float) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(channels_in)
-        self.activation1 = nn.LeakyReLU(NEGATIVE_SLOPE)
+        self.activation1 = _activation(negative_slope)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
-        self.activation2 = nn.LeakyReLU(NEGATIVE_SLOPE)
+        self.activation2 = _activation(negative_slope)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.shortcut = (
             None if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False)
@@ -52,6 +53,7 @@ class WideResNet(nn.Module):
     Args:
         depth: 6n + 4 with n at least 1.
         widen_factor: at least 1.
+        negative_slope: of LeakyReLU below 0, at least 0 and below 1; 0 is ReLU, which released networks have.
         image_size: height and width in pixels.
         channels: number of image channels.
         classes: number of classes, at least 2.
@@ -71,6 +73,7 @@ class WideResNet(nn.Module):
         self,
         depth: int = 10,
         widen_factor: int = 1,
+        negative_slope: float = NEGATIVE_SLOPE,
         image_size: int = 32,
         channels: int = 3,
         classes: int = 10,
@@ -82,26 +85,22 @@ class WideResNet(nn.Module):
         if remainder or blocks < 1:
             raise ValueError(f"depth must be 6n + 4, that is one of 10, 16, 22, 28, 34, 40 ..., got {depth}")
         check_at_least(widen_factor, 1, name="widen_factor")
+        if not 0 <= negative_slope < 1:
+            raise ValueError(f"negative_slope must be at least 0 and below 1, got {negative_slope}")
         check_at_least(image_size, 1, name="image_size")
         check_at_least(classes, 2, name="classes")
         widths = [STEM_CHANNELS, 16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
         self.normalise = Normalise(channels, image_size, mean, std)
         self.stem = nn.Conv2d(channels, STEM_CHANNELS, 3, padding=1, bias=False)
-        self.group1 = _group(blocks, widths[0], widths[1], stride=1)
-        self.group2 = _group(blocks, widths[1], widths[2], stride=2)
-        self.group3 = _group(blocks, widths[2], widths[3], stride=2)
+        self.group1 = _group(blocks, widths[0], widths[1], stride=1, slope=negative_slope)
+        self.group2 = _group(blocks, widths[1], widths[2], stride=2, slope=negative_slope)
+        self.group3 = _group(blocks, widths[2], widths[3], stride=2, slope=negative_slope)
         self.bn = nn.BatchNorm2d(widths[3])
-        self.activation = nn.LeakyReLU(NEGATIVE_SLOPE)
+        self.activation = _activation(negative_slope)
         map_size = (image_size + 3) // 4  # two strides of 2, each rounding up
         self.pool_size = min(LARGEST_POOL, map_size)
         self.linear = nn.Linear(widths[3] * (map_size // self.pool_size) ** 2, classes)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                # The released code uses the gain of ReLU although the negative slope is 0.1; so does this.
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        kaiming_convolutions(self)  # with the gain of ReLU, as in the released code, whatever the slope
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -112,6 +111,10 @@ class WideResNet(nn.Module):
         return logits
 
 
-def _group(blocks: int, channels_in: int, channels_out: int, *, stride: int) -> nn.Sequential:
-    first = Block(channels_in, channels_out, stride)
-    return nn.Sequential(first, *(Block(channels_out, channels_out, 1) for _ in range(blocks - 1)))
+def _group(blocks: int, channels_in: int, channels_out: int, *, stride: int, slope: float) -> nn.Sequential:
+    first = Block(channels_in, channels_out, stride, slope)
+    return nn.Sequential(first, *(Block(channels_out, channels_out, 1, slope) for _ in range(blocks - 1)))
+
+
+def _activation(negative_slope: float) -> nn.Module:
+    return nn.LeakyReLU(negative_slope) if negative_slope else nn.ReLU()

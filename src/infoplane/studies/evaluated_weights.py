@@ -6,10 +6,9 @@ from torch import nn
 
 from infoplane.config import FlowConfig
 from infoplane.data import ImageSet
-from infoplane.models.load_weights import load_weights
 from infoplane.models.weights_file import WeightsFile
+from infoplane.studies.file_weights import network_of_file
 from infoplane.studies.network_evaluation import Subject
-from infoplane.studies.parts import build_model
 
 
 def subject_of_weights(config: FlowConfig, test: ImageSet, path: Path, file: WeightsFile) -> Subject:
@@ -24,10 +23,15 @@ def subject_of_weights(config: FlowConfig, test: ImageSet, path: Path, file: Wei
     Raises:
         UserError: the network cannot be built, or the weights do not fit it.
     """
-    model = build_model(config, test)
-    load_weights(model, file.weights, of=f"--weights {path}", named=config.model.name)
+    network = network_of_file(config, test, path, file)
 
     def load() -> nn.Module:
-        return model
+        return network.model
 
-    return Subject(key="weights", name=f"{config.model.name} with {path.name}", load=load, checkpoint="file")
+    return Subject(
+        key="weights",
+        name=f"{config.model.name} with {path.name}",
+        load=load,
+        checkpoint="file",
+        notes=network.notes,
+    )

@@ -18,7 +18,7 @@ from infoplane.errors import UserError
 from infoplane.measuring.evaluate import evaluate
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records.evaluation import EVALUATION, Accuracy, NetworkEvaluation
+from infoplane.records.evaluation import EVALUATION, NetworkEvaluation
 from infoplane.robustness.alarms import all_alarms
 from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
@@ -28,6 +28,7 @@ from infoplane.robustness.under_attack import UnderAttack, under_attack
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
 from infoplane.studies.evaluation_files import AttackFiles, weights_sha256
+from infoplane.studies.file_weights import chance_note, shown
 
 _CURVE_RADII = 8
 
@@ -45,6 +46,7 @@ class Subject:
         checkpoint: "last", "best" or "file".
         epoch: completed epochs of training, if known.
         source: another network for the same images, for transfer attacks.
+        notes: sentences about its origin for the user and the record.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Subject:
     checkpoint: str
     epoch: int | None = None
     source: "Subject | None" = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,7 +133,12 @@ class NetworkStudy:
         predicted = evaluate(model, images.pixels, images.labels).predicted
         correct = predicted.to(images.labels.device) == images.labels
         clean = accuracy_of(correct.cpu())
-        self._progress.say(f"{subject.name}  clean: {_shown(clean)}")
+        for note in subject.notes:
+            self._progress.say(f"note: {note}")
+        self._progress.say(f"{subject.name}  clean: {shown(clean)}")
+        at_chance = chance_note(clean, images.labels)
+        if at_chance is not None:
+            self._progress.say(f"WARNING: {at_chance}")
         for place, one in enumerate(self._attacks):
             self._progress.doing(f"{subject.name}: {one.name} ({place + 1} of {len(self._attacks)})")
             self._results[one] = self._result(model, one, correct, weights)
@@ -149,7 +157,7 @@ class NetworkStudy:
             worst_case=worst_case(correct, self._results),
             curve=curve_points(epsilons, curve),
             alarms=all_alarms(self._results, outputs, epsilons, curve),
-            notes=_chance_note(clean, images.labels),
+            notes=[*subject.notes, *filter(None, [at_chance])],
         )
         for alarm in evaluation.alarms:
             self._progress.say(f"{subject.name}  ALARM: {alarm.text}")
@@ -169,7 +177,7 @@ class NetworkStudy:
         self._folder.log("attacked", network=self._subject.key, attack=attack.name, seconds=result.seconds)
         self._progress.advance(self._work(attack))
         self._progress.say(
-            f"{self._subject.name}  {attack.name}: {_shown(accuracy_of(result.robust))} (in {result.seconds:.1f} s)"
+            f"{self._subject.name}  {attack.name}: {shown(accuracy_of(result.robust))} (in {result.seconds:.1f} s)"
         )
         for complaint, number in result.complaints.items():
             self._progress.say(f"{self._subject.name}  {attack.name}: {number} of {result.attacked} images {complaint}")
@@ -225,19 +233,3 @@ class NetworkStudy:
             )
             for attack, columns in rows.items()
         )
-
-
-def _shown(one: Accuracy) -> str:
-    return f"{100 * one.accuracy:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}]"
-
-
-def _chance_note(clean: Accuracy, labels: Tensor) -> list[str]:
-    """Return a note if a constant answer could be as accurate as the network on the original images."""
-    largest = int(torch.bincount(labels.cpu()).max()) / len(labels)
-    if clean.low > largest:
-        return []
-    return [
-        f"accuracy on original images is {_shown(clean)}, no better than a constant answer ({100 * largest:.1f} %): "
-        "the weights may be of another network or task, or the images may need another normalisation (--model.mean, "
-        "--model.std)"
-    ]

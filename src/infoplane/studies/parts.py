@@ -109,14 +109,14 @@ def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
 
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
     """Return the network with its initial weights, which are the same for every training of a seed."""
-    channels, size = images.images.shape[1], images.images.shape[2]
-    if images.images.shape[3] != size:
+    channels, height, width = images.images.shape[1:]
+    spec = model_named(config.model.name)
+    if height != width and not spec.any_shape:
         raise UserError(
-            f"{images.name}: images must be square, found {size} x {images.images.shape[3]}; use --data.image-size"
+            f"{images.name}: the model {spec.name} takes square images, found {height} x {width}; use --data.image-size"
         )
     mean, std = (numbers if len(numbers) > 1 else numbers[0] for numbers in (config.model.mean, config.model.std))
-    facts = ImageFacts(size, channels, len(images.class_names), mean, std)
-    spec = model_named(config.model.name)
+    facts = ImageFacts(height, channels, len(images.class_names), mean, std, None if height == width else width)
     settings = spec.checked(config.model.settings)
     try:
         # Tried inside the block, because a lazy layer draws its weights in the first pass.
@@ -134,7 +134,7 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
 
 def _made_usual(model: nn.Module, name: str, facts: ImageFacts) -> nn.Module:
     """Check that a model maps images to logits; wrap it if it returns them in a field or writes over its input."""
-    shape, classes = (1, facts.channels, facts.image_size, facts.image_size), facts.classes
+    shape, classes = (1, *facts.shape), facts.classes
     image = torch.zeros(shape)
     unwritten = image._version
     try:

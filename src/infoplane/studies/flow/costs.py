@@ -12,7 +12,8 @@ from infoplane.acceleration import AcceleratedNetwork, Choices, wrap
 from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import FlowConfig
 from infoplane.distributed.team import ALONE
-from infoplane.measuring.cost import FEW, MeasuringSeconds, in_words
+from infoplane.measuring.cost import FEW, LONG_SECONDS, MeasuringSeconds, in_words
+from infoplane.measuring.speed import speed
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.runs.folder import RunFolder
@@ -20,10 +21,12 @@ from infoplane.runs.progress import Progress
 from infoplane.studies.finished import flow_config
 from infoplane.studies.flow.work import FlowWork
 from infoplane.studies.flow.work_estimate import measuring_work
-from infoplane.studies.parts import Images
+from infoplane.studies.parts import Images, build_model
 from infoplane.training.named import named_trainings
 
 FEWEST_THOROUGH = 2  # the first and the last epoch
+_TIMED = 8  # images that show whether a network is large
+_LONG_PASSES = 2.0  # seconds; passes that take longer are not repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +59,28 @@ def probed_costs(config: FlowConfig, images: Images, choices: Choices) -> Costs:
     seconds = work.estimate()
     attack = pgd_attack(config.attack, random_start=True)
     passes = sum(method.passes(attack) for method in methods) / len(methods)
-    trained = len(images.train) * config.training.epochs if images.train else 0
+    trained = _images_trained_on(config, images)
     final = measuring_work(config, thorough=True, final=True) / measuring_work(config, thorough=True, final=False)
     return Costs(
         training=passes * trained * _seconds_of_a_pass(work.model, images, config, choices),
         measuring=seconds,
         final=final * seconds.thorough,
     )
+
+
+def _images_trained_on(config: FlowConfig, images: Images) -> int:
+    """Return the number of images of one training, each counted once per epoch."""
+    return len(images.train) * config.training.epochs if images.train else 0
+
+
+def _trains_long(config: FlowConfig, images: Images) -> bool:
+    """Return whether training takes more than a minute by the time of a few images: large networks do at once."""
+    attack = pgd_attack(config.attack, random_start=True)
+    passes = config.seeds * sum(method.passes(attack) for method in named_trainings(config))
+    if not images.train or not passes:
+        return False
+    of_one = speed(build_model(config, images.test), as_pixels(images.test.images[:_TIMED])).gradient
+    return passes * _images_trained_on(config, images) * of_one > LONG_SECONDS
 
 
 def _seconds_of_a_pass(model: nn.Module, images: Images, config: FlowConfig, choices: Choices) -> float:
@@ -81,6 +99,8 @@ def _seconds_of_a_pass(model: nn.Module, images: Images, config: FlowConfig, cho
             if pixels.is_cuda:
                 torch.cuda.synchronize(pixels.device)
             least = min(least, time.perf_counter() - began)
+            if least > _LONG_PASSES:
+                break
     return least / len(batch)
 
 
@@ -141,13 +161,13 @@ def with_chosen_epochs(
 ) -> FlowConfig:
     """Say how long the study will take; with a budget, choose the measured epochs and write them to the run.
 
-    A run that has results keeps its epochs, and nothing is timed. With few examples a study is short, and nothing is
-    said.
+    A run that has results keeps its epochs, and nothing is timed. With few examples and a small network a study is
+    short, and nothing is said.
     """
     budget = config.measurement.budget
     if run is not None and run.exists() and run.has_results():
         return config if budget is None else with_epochs_of_run(config, run) or config
-    if len(images.measured) < FEW and budget is None:
+    if len(images.measured) < FEW and budget is None and not _trains_long(config, images):
         return config
     progress.doing("estimating the time of measuring")
     costs = probed_costs(config, images, choices)

@@ -32,6 +32,7 @@ from infoplane.runs.state_tensors import split_state
 from infoplane.runs.training_state import check_network, misfit, read_state, write_state
 from infoplane.studies.attack_lines import attack_lines
 from infoplane.studies.attack_warnings import attack_warnings_said
+from infoplane.studies.file_weights import WeightsOfRun, check_weights_settings
 from infoplane.studies.flow.attack_record import keep_attacks, try_attacks
 from infoplane.studies.flow.costs import with_chosen_epochs
 from infoplane.studies.flow.data_record import keep_data
@@ -99,6 +100,7 @@ def information_flow(
     """
     progress = progress or Silence()
     check_substitute(config)
+    check_weights_settings(config)
     methods = named_trainings(config)
     images = load_images(config, device)
     if run is not None and run.exists():
@@ -116,6 +118,7 @@ def information_flow(
     trainings = [(own, training) for own in config.of_each_seed() for training in methods]
     team.tell(Start(config, device, choices))
     substitutes = Substitutes(run, progress, images=images, choices=choices)
+    of_file = WeightsOfRun(config, images.test, run, progress.say)
     flows = [
         _Flow(
             own,
@@ -127,6 +130,7 @@ def information_flow(
             choices,
             team,
             substitutes,
+            of_file,
             number=number,
             name=_name(config, own.seed, training.name),
             continue_at_chance=continue_at_chance,
@@ -180,6 +184,7 @@ class _Flow:
         choices: Choices,
         team: Team,
         substitutes: Substitutes,
+        of_file: WeightsOfRun,
         *,
         number: int,
         name: str,
@@ -193,7 +198,7 @@ class _Flow:
         self._number, self._team = number, team
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
-        self._substitutes = substitutes
+        self._substitutes, self._of_file = substitutes, of_file
         self._continue_at_chance = continue_at_chance
         self._method = training
         ended = stopped_at(run, config, training.name, continue_at_chance=continue_at_chance)
@@ -292,7 +297,8 @@ class _Flow:
                 f"{self._name}: the records of epoch {lost[0]} are missing; training again from epoch {self._first}"
             )
         planned, self._done = self.work_ahead(), 0.0
-        self._together("begin", self._sources.weights(), self._substitutes.weights(self._config))
+        sources, substitute = self._sources.weights(), self._substitutes.weights(self._config)
+        self._together("begin", sources, substitute, *self._of_file.read())
         self._restore(self._first)
         epoch = self._first
         while True:

@@ -44,6 +44,7 @@ class FlowWork:
         self._choices, self._team = choices, team
         self.model = build_model(config, images.test)
         self.trainer: Trainer | None = None  # while it works
+        self._given_at_chance = False  # of weights from a file
         probed = probed_layers(config, self.model, pixels)
         self.unused_layers = probed.unused
         self._source = build_model(config, images.test) if need_source(config) else None  # `begin` gives its weights
@@ -70,13 +71,24 @@ class FlowWork:
         """Estimate the seconds of one measurement."""
         return self._plane.estimate(self.network)
 
-    def begin(self, sources: Sequence[Mapping[str, Tensor]], substitute: Mapping[str, Tensor] | None = None) -> None:
+    def begin(
+        self,
+        sources: Sequence[Mapping[str, Tensor]],
+        substitute: Mapping[str, Tensor] | None = None,
+        given: Mapping[str, Tensor] | None = None,
+        at_chance: str | None = None,
+    ) -> None:
         """Build the trainer, if anything is trained.
 
         Args:
             sources: weights of the networks that ensemble training attacks.
             substitute: weights of the network on which examples of transfer attacks are made.
+            given: weights of a file, which take the place of the initial ones.
+            at_chance: why the network of these weights is at chance, if it is.
         """
+        if given is not None:
+            self.model.load_state_dict(dict(given))
+            self._given_at_chance = at_chance is not None
         if self._source is not None and substitute is not None:
             self._source.load_state_dict(dict(substitute))
         self.trainer = build_trainer(
@@ -145,7 +157,9 @@ class FlowWork:
 
     @property
     def _at_chance(self) -> bool:
-        return self.trainer is not None and self.trainer.at_chance is not None
+        if self.trainer is None:
+            return self._given_at_chance
+        return self.trainer.at_chance is not None
 
     def end(self) -> None:
         """Free the memory of the trainer: its optimiser and averages."""
