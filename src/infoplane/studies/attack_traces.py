@@ -18,7 +18,7 @@ from infoplane.data import stratified_indices
 from infoplane.errors import UserError
 from infoplane.measuring.attacked_versions import versions_of
 from infoplane.measuring.evaluate import evaluate
-from infoplane.measuring.plane import InformationPlane
+from infoplane.measuring.plane import Plane
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.attacks import ATTACKS_STUDY, AttackOutcome, attack_outcome_table
@@ -180,7 +180,7 @@ class _Sitting:
         )
 
     def _measured(self, network: FinishedNetwork, versions: dict[str, Tensor], labels: Tensor) -> pl.DataFrame:
-        plane = InformationPlane(
+        plane = Plane(
             versions[ORIGINAL],
             labels,
             layers=network.layers,

@@ -37,7 +37,7 @@ from infoplane.measuring.attacked_versions import randomly_perturbed
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.layer_outputs import Undistorted
-from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords, distinct_images
+from infoplane.measuring.plane import Distorted, Plane, PlaneRecords, distinct_images
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
@@ -258,7 +258,7 @@ class _Sitting:
         self._progress.say(f"{self._who()}  {name}  {_accuracies(tables['performance'])}  (in {taken:.1f} s)")
 
     def _measured(self, network: FinishedNetwork, images: Distorted) -> Tables:
-        plane = InformationPlane(
+        plane = Plane(
             network.images,
             network.labels,
             layers=network.layers,
