@@ -197,7 +197,7 @@ def test_arguments_are_checked_before_training():
 
 def test_two_processes_measure_together_and_train_as_without(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_PROCESSES, str(tmp_path / "run")], capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", ON_TWO_PROCESSES, str(tmp_path / "run")], capture_output=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
 
