@@ -18,7 +18,7 @@ from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.text import one_line
 
 if TYPE_CHECKING:
-    pass
+    from matplotlib.figure import Figure
 
 _TRAINING = re.compile(r"[\w+-][\w.+-]{0,99}")  # it becomes part of the names of files
 
@@ -160,7 +160,8 @@ class InformationPlane(Plane):
         )
         place = folder.absolute()
         save_plane(content, folder, origin, self._saved.get(place, {}))
-        self._saved[place] = dict(self._records)
+        self._saved.pop(place, None)
+        self._saved[place] = dict(self._records)  # the last entry is the folder of the last call
         return folder
 
     def scalars(self, epoch: int | None = None, training: str | None = None) -> dict[str, float]:
@@ -187,3 +188,53 @@ class InformationPlane(Plane):
                 f"epoch {epoch} of training {training!r} was not measured; measured are {measured or 'none'}"
             )
         return scalars_of(self._records[str(training), int(epoch), "", 0.0])
+
+    def plot(self, path: Path | str | None = None) -> "Figure":
+        """Draw the plane as it is now: each layer's I(X;T) and I(T;Y) over epochs, original and attacked, in bits.
+
+        The estimator is the most trustworthy one that has been measured; decoders need `thorough` or `final`.
+
+        Args:
+            path: also write the figure to this file, .png, .pdf or .svg.
+
+        Returns:
+            A matplotlib figure, which notebooks show.
+
+        Raises:
+            UserError: the path has another suffix.
+        """
+        from infoplane.loops.plane_figure import plane_figure, write_figure
+
+        figure = plane_figure(self.measurements, self._name)
+        if path is not None:
+            write_figure(figure, Path(path))
+        return figure
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Save the plane, and draw the figures and the page of its run.
+
+        Args:
+            path: folder of the run; by default the one that it was saved in last, or else `runs/NAME`.
+
+        Returns:
+            The path of the page, `report.html`, which opens offline.
+
+        Raises:
+            UserError: as `save`.
+        """
+        from infoplane.report.html import write_report
+        from infoplane.runs.folder import RunFolder
+
+        if path is None:
+            path = next(reversed(self._saved), Path("runs") / _file_name(self._name))
+        return write_report(RunFolder(self.save(path)))
+
+    def _repr_html_(self) -> str:
+        from infoplane.loops.notebook_table import tables_html
+
+        return tables_html(self._name, self.measurements, self.performance)
+
+
+def _file_name(name: str) -> str:
+    """Return a name with characters that may not be in file names replaced."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-")[:80] or "own"
