@@ -6,6 +6,9 @@ from typing import Any
 
 import polars as pl
 
+from infoplane.loops.notebook_table import tables_html
+from infoplane.report.bits import trainings_of
+from infoplane.report.subject import Subject, subject_of
 from infoplane.runs.folder import RunFolder
 
 
@@ -22,6 +25,26 @@ class LoadedRun:
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._config = run.read_config()
+
+    def __repr__(self) -> str:
+        title, model, data, _ = self._subject()
+        trainings = trainings_of(self.measurements, self.performance)
+        names = ", ".join(dict.fromkeys(training for _, training in trainings)) or "none"
+        seeds = ", ".join(map(str, dict.fromkeys(seed for seed, _ in trainings))) or "none"
+        epochs = self.performance["epoch"].unique().sort().to_list()
+        spread = f"{epochs[0]} to {epochs[-1]} ({len(epochs)} measured)" if epochs else "none"
+        return (
+            f"LoadedRun({str(self.path)!r}: {title}\n"
+            f"    model {model}, data {data}, trainings {names}, seeds {seeds}, epochs {spread}\n"
+            f"    measurements {self.measurements.shape}, performance {self.performance.shape}, "
+            f"geometry {self.geometry.shape})"
+        )
+
+    def _repr_html_(self) -> str:
+        return tables_html(f"{self._subject().title} ({self.path})", self.measurements, self.performance)
+
+    def _subject(self) -> Subject:
+        return subject_of(self._config, self.path.name)
 
     @property
     def path(self) -> Path:

@@ -11,14 +11,15 @@ from infoplane.attacks import Attack
 from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team
 from infoplane.errors import UserError
-from infoplane.loops.saving import STUDY, Origin, OwnImages, PlaneContent, RecordKey, save_plane
+from infoplane.loops.saving import STUDY, Origin, OwnImages, PlaneContent, RecordKey, check_fits, save_plane
 from infoplane.loops.scalars import scalars_of
 from infoplane.loops.snapshot import Snapshot, snapshot_of
 from infoplane.measuring.plane import Plane, PlaneRecords
+from infoplane.runs.folder import RunFolder
 from infoplane.text import one_line
 
 if TYPE_CHECKING:
-    pass
+    from matplotlib.figure import Figure
 
 _TRAINING = re.compile(r"[\w+-][\w.+-]{0,99}")  # it becomes part of the names of files
 
@@ -138,15 +139,30 @@ class InformationPlane(Plane):
             UserError: nothing has been measured yet, the folder holds another run, is in use by another process, or
                 cannot be written to.
         """
-        return self._save_from(Origin(), path)
+        run = RunFolder(path, option="another path")
+        self._check_has_records()
+        with run.locked():
+            self._add_to(run, Origin())
+        return run.path
 
-    def _save_from(self, origin: Origin, path: Path | str) -> Path:
-        folder = Path(path)
+    def _check_has_records(self) -> None:
         if not self._records:
             raise UserError("nothing has been measured yet: call measure(model, epoch=...) before save")
         if self._study != STUDY:
             raise UserError(f"planes of the study {STUDY!r} can be saved, and this one has study={self._study!r}")
-        content = PlaneContent(
+
+    def _check_fits(self, run: RunFolder, origin: Origin) -> None:
+        check_fits(run, self._content(), origin)
+
+    def _add_to(self, run: RunFolder, origin: Origin) -> None:
+        """Write the records into a folder that is locked."""
+        place = run.path.absolute()
+        save_plane(run, self._content(), origin, self._saved.get(place, {}))
+        self._saved.pop(place, None)
+        self._saved[place] = dict(self._records)  # the last entry is the folder of the last call
+
+    def _content(self) -> PlaneContent:
+        return PlaneContent(
             name=self._name,
             seed=self._seed,
             examples_seed=self._examples_seed,
@@ -158,10 +174,6 @@ class InformationPlane(Plane):
             records=self._records,
             snapshots=self._snapshots,
         )
-        place = folder.absolute()
-        save_plane(content, folder, origin, self._saved.get(place, {}))
-        self._saved[place] = dict(self._records)
-        return folder
 
     def scalars(self, epoch: int | None = None, training: str | None = None) -> dict[str, float]:
         """Return the numbers of one measurement as a flat dict, for a tracker of experiments.
@@ -187,3 +199,52 @@ class InformationPlane(Plane):
                 f"epoch {epoch} of training {training!r} was not measured; measured are {measured or 'none'}"
             )
         return scalars_of(self._records[str(training), int(epoch), "", 0.0])
+
+    def plot(self, path: Path | str | None = None) -> "Figure":
+        """Draw the plane as it is now: each layer's I(X;T) and I(T;Y) over epochs, original and attacked, in bits.
+
+        The estimator is the most trustworthy one that has been measured; decoders need `thorough` or `final`.
+
+        Args:
+            path: also write the figure to this file, .png, .pdf or .svg.
+
+        Returns:
+            A matplotlib figure, which notebooks show.
+
+        Raises:
+            UserError: the path has another suffix.
+        """
+        from infoplane.loops.plane_figure import plane_figure, write_figure
+
+        figure = plane_figure(self.measurements, self._name)
+        if path is not None:
+            write_figure(figure, Path(path))
+        return figure
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Save the plane, and draw the figures and the page of its run.
+
+        Args:
+            path: folder of the run; by default the one that it was saved in last, or else `runs/NAME`.
+
+        Returns:
+            The path of the page, `report.html`, which opens offline.
+
+        Raises:
+            UserError: as `save`.
+        """
+        from infoplane.report.html import write_report
+
+        if path is None:
+            path = next(reversed(self._saved), Path("runs") / _file_name(self._name))
+        return write_report(RunFolder(self.save(path)))
+
+    def _repr_html_(self) -> str:
+        from infoplane.loops.notebook_table import tables_html
+
+        return tables_html(self._name, self.measurements, self.performance)
+
+
+def _file_name(name: str) -> str:
+    """Return a name with characters that may not be in file names replaced."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-")[:80] or "own"
