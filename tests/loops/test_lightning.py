@@ -210,8 +210,8 @@ import torch
 from infoplane import InformationPlane, load_run
 from tests.loops.test_lightning import MEASURED, QUIET, SETTINGS, InformationPlaneCallback, fit
 
-# One layer for each process. The second is behind BatchNorm, whose statistics differ; validation would align them.
-layers = ["net.1", "net.5"]
+# The second process has the last layer, behind BatchNorm, whose statistics differ. Validation would align them.
+layers = ["net.1", "net.2", "net.5"]
 callback = InformationPlaneCallback(*MEASURED, layers=layers, settings=SETTINGS, run=sys.argv[1])
 two = {**QUIET, "devices": 2, "strategy": "ddp_fork"}
 _, alone = fit(epochs=1, trainer=two, validates=False)

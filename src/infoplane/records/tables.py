@@ -116,9 +116,7 @@ class Geometry:
     features: int  # of the layer
     activation_norm: float  # root mean square over examples
     mean_unit_variance: float  # variance over examples, averaged over units
-    class_clustering_index: (
-        float  # share of the variance that lies between classes, corrected for chance; NaN for equal outputs
-    )
+    class_clustering_index: float  # share of the variance between classes, corrected for chance; NaN if all are equal
     participation_ratio: float  # effective number of directions of the outputs' covariance; NaN for equal outputs
     cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
 
