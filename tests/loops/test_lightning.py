@@ -187,6 +187,20 @@ def test_a_network_that_processes_divide_is_refused():
         watched().on_fit_start(trainer, Classifier())
 
 
+def test_the_trainer_of_the_older_package_takes_the_callback():
+    older = pytest.importorskip("pytorch_lightning")
+
+    class Older(older.LightningModule):
+        __init__, forward = Classifier.__init__, Classifier.forward
+        training_step, configure_optimizers = Classifier.training_step, Classifier.configure_optimizers
+
+    callback = watched()
+    older.Trainer(max_epochs=1, callbacks=[callback], **QUIET).fit(
+        model := Older(), DataLoader(TensorDataset(*TRAINING), batch_size=20)
+    )
+    assert accuracies(callback.plane.performance)[1] == accuracy(model, *MEASURED)
+
+
 def test_arguments_are_checked_before_training():
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         watched(every=0)
