@@ -191,13 +191,22 @@ def test_the_trainer_of_the_older_package_takes_the_callback():
     older = pytest.importorskip("pytorch_lightning")
 
     class Older(older.LightningModule):
-        __init__, forward = Classifier.__init__, Classifier.forward
-        training_step, configure_optimizers = Classifier.training_step, Classifier.configure_optimizers
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(64, CLASSES)
 
-    callback = watched()
-    older.Trainer(max_epochs=1, callbacks=[callback], **QUIET).fit(
-        model := Older(), DataLoader(TensorDataset(*TRAINING), batch_size=20)
-    )
+        def forward(self, images):
+            return self.fc(images.flatten(1))
+
+        def training_step(self, batch, _index):
+            return F.cross_entropy(self(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+    callback, model = InformationPlaneCallback(*MEASURED, settings=SETTINGS), Older()
+    trainer = older.Trainer(max_epochs=1, callbacks=[callback], **QUIET)
+    trainer.fit(model, DataLoader(TensorDataset(*TRAINING), batch_size=20))
     assert accuracies(callback.plane.performance)[1] == accuracy(model, *MEASURED)
 
 
