@@ -97,14 +97,13 @@ def test_every_recipe_is_in_the_table_with_its_cost(name):
     assert f"| `{name}` | {RECIPES[name].purpose} | {RECIPES[name].cost} |" in RUNNING
 
 
-def test_the_examples_of_your_own_code_work_as_pasted():
+def test_the_examples_of_your_own_code_work_as_pasted(tmp_path):
     examples = re.findall(r"```python\n(.*?)```", OWN, flags=re.DOTALL)
-    assert len(examples) == 2
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True, timeout=120, check=False
-    )
+    assert len(examples) == 4
+    command = [sys.executable, "-c", "\n".join(examples)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    original, adversarial = (
-        float(re.search(rf"{name} *┆ ([\d.]+)", done.stdout)[1]) for name in ("original", "adversarial")
+    original, adversarial = (  # the losses, which are printed last
+        float(re.findall(rf"{name} *┆ ([\d.]+)", done.stdout)[-1]) for name in ("original", "adversarial")
     )
     assert original < adversarial

@@ -14,10 +14,13 @@ REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 
 
-def test_the_ten_lines_of_code_work_as_pasted():
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=120, check=False)
+def test_the_ten_lines_of_code_and_the_own_loop_work_as_pasted(tmp_path):
+    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(examples) == 2
+    command = [sys.executable, "-c", "\n".join(examples)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "mine" / "config.json").is_file()
     label, layer = done.stdout.splitlines()
     assert re.fullmatch(r"I\(T;Y\): at least [\d.]+ \[[\d.]+, [\d.]+\] nats, at most 2\.30", label)
     low, high = map(float, re.fullmatch(r"I\(X;T\) under this noise: ([\d.]+) to ([\d.]+) nats", layer).groups())
@@ -71,10 +74,13 @@ def test_the_guide_lists_every_attack_as_its_spec_does():
             assert f"- `{spec.name}`: {spec.description}" in flowing
 
 
-def test_the_example_of_ones_own_loop_runs():
+def test_the_example_of_ones_own_loop_runs(tmp_path):
     example = REPOSITORY / "examples" / "own_training_loop.py"
-    done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, example], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "own-loop" / "report.html").is_file()
     assert "shape: (11, 3)" in done.stdout
     assert "shape: (11, 7)" in done.stdout
     assert "shape: (5, 7)" in done.stdout

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
+from infoplane.commands.weights_options import ImageOptions, Part, PixelOptions, data_config, network_config
 from infoplane.config import AttackConfig, Fraction
 from infoplane.errors import UserError
 from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
     from infoplane.records.evaluation import Evaluation
     from infoplane.runs.folder import RunFolder
 
+_GROWING = ("seeds", "networks", "model", "checkpoints")  # settings that a run can get more of
 Suite = Literal["quick", "standard", "full"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class BallOptions(_Part):
+class BallOptions(Part):
     """The ball in which a changed image counts against a network."""
 
     norm: Literal["linf", "l2"] | None = None
@@ -38,24 +36,12 @@ class BallOptions(_Part):
     """Radius of the ball, pixels in [0, 1]; by default that of the run, or 8/255."""
 
 
-class ImageOptions(_Part):
+class WeightsImages(ImageOptions):
     """The images, with --weights."""
 
-    folder: str | None = None
-    """With --weights: where a published dataset lies, as for infoplane flow."""
-    image_size: Annotated[int, Field(ge=1)] | None = None
-    """With --weights: height and width in pixels that images are resized to."""
-    seed: Annotated[int, Field(ge=0)] | None = None
-    """With --weights: decides the choice of images and the attacks' random draws; by default 0."""
 
-
-class PixelOptions(_Part):
+class WeightsPixels(PixelOptions):
     """Normalisation of the pixels, with --weights."""
-
-    mean: tuple[float, ...] | None = None
-    """With --weights: subtracted from the pixels by the first layer of a named network."""
-    std: tuple[float, ...] | None = None
-    """With --weights: what the pixels are divided by after that."""
 
 
 class EvaluateOptions(Options):
@@ -73,13 +59,14 @@ class EvaluateOptions(Options):
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE.safetensors|FILE.pt")] = None
     """Weights from elsewhere, for --model on the test images of --data."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="NAME|PACKAGE.MODULE:FUNCTION")] = None
-    """Network of the weights. With a run: its model function, which allows this command to import that code."""
+    """Network of the weights. With a run: its model function, which allows this command to import that code; of a
+    training loop of your own, a function that returns its network."""
     model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
-    model: PixelOptions = PixelOptions()
+    model: WeightsPixels = WeightsPixels()
     own_data: Annotated[str | None, tyro.conf.arg(name="data", metavar="NAME|FOLDER|FILE.npz|MODULE:FUNCTION")] = None
     """Images for the weights: a dataset, or your own as for infoplane flow. With a run: its data function, which allows
     this command to import that code."""
-    data: ImageOptions = ImageOptions()
+    data: WeightsImages = WeightsImages()
     attack: BallOptions = BallOptions()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to compute on; auto takes the device on which the run began, or a GPU if there is one."""
@@ -118,21 +105,25 @@ def _of_run(options: EvaluateOptions, path: Path) -> int:
     from infoplane.report.subject import subject_of
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
+    from infoplane.runs.own_loop import loop_settings
     from infoplane.studies.evaluated_run import subjects_of
     from infoplane.studies.evaluation import chosen_images, evaluate_networks
-    from infoplane.studies.finished import FinishedRun, flow_config
+    from infoplane.studies.finished import FinishedRun, finished_config
 
     for name, given in (("model", options.model), ("data", options.data)):
         if typed := given.model_dump(exclude_none=True):
             raise UserError(f"--{name}.{next(iter(typed)).replace('_', '-')} is for --weights; a run has its own")
     run = RunFolder(path)
     kept = run.read_config()
-    config = flow_config(run).model_copy(update={"attacks": ()})  # they are not used here
+    # the attacks of the run are not used here
+    config = finished_config(run, attacks=(), model=options.model_path, data=options.own_data)
+    if (own := loop_settings(run)) is not None and own.attack is None and options.attack.epsilon is None:
+        raise UserError(f"{path} names no epsilon: no attack with epsilon and norm was measured; type --attack.epsilon")
     check_code_is_trusted(
         config, run, model=options.model_path, data=options.own_data, attacks=(), trusted=options.trust_run_code
     )
     ball = _ball(options, config.attack)
-    settings = {name: value for name, value in kept["settings"].items() if name != "seeds"}  # a run can get more
+    settings = {name: value for name, value in kept["settings"].items() if name not in _GROWING}
     of_run = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     inside = options.output is None
     folder = RunFolder(options.output or path / EVALUATION, option="--output")
@@ -150,12 +141,12 @@ def _of_run(options: EvaluateOptions, path: Path) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), attacks=())
+            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), attacks=(), model=options.model_path)
             for seed, training in finished.ended_at_chance:
                 progress.say(f"{training} training, seed {seed}: it ended at chance, so it is not evaluated")
             evaluation = evaluate_networks(
                 subjects_of(finished),
-                chosen_images(finished.test, options.examples, config.data.seed),
+                chosen_images(finished.test, options.examples, config.data.seed, finished.test_pixels),
                 folder,
                 suite=options.suite,
                 ball=ball,
@@ -223,25 +214,15 @@ def _of_weights(options: EvaluateOptions, path: Path) -> int:
 
 def _config(options: EvaluateOptions) -> "FlowConfig":
     """Return settings of study one with the model and the data that the options name."""
-    from infoplane.config import DataConfig, FlowConfig, ModelConfig
-    from infoplane.data.catalogue import own_data, shipped_datasets
-    from infoplane.models.catalogue import model_named
+    from infoplane.config import FlowConfig
 
     if options.model_path is None or options.own_data is None:
         missing = "--model" if options.model_path is None else "--data"
         raise UserError(f"--weights needs {missing}: the network that the weights are of, and its test images")
-    names = [one.name for one in shipped_datasets()]
-    data: dict[str, Any] = options.data.model_dump(exclude_none=True)
-    if options.own_data in names:
-        data["name"] = options.own_data
-    elif data.get("folder") is not None:
-        raise UserError(f"--data.folder is where a published dataset lies ({', '.join(names)})")
-    else:
-        data["name"], data["folder"] = own_data(options.own_data)
-    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
-    settings = model_named(options.model_path).checked(typed).model_dump()
-    model = ModelConfig(name=options.model_path, settings=settings, **options.model.model_dump(exclude_none=True))
-    return FlowConfig(data=DataConfig(**data), model=model)
+    return FlowConfig(
+        data=data_config(options.own_data, options.data),
+        model=network_config(options.model_path, options.model_settings, options.model),
+    )
 
 
 def _ball(options: EvaluateOptions, default: AttackConfig) -> "Ball":

@@ -108,13 +108,24 @@ def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
 
 
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
-    """Return the network with its initial weights, which are the same for every training of a seed."""
-    channels, height, width = images.images.shape[1:]
+    """Return the network with its initial weights, which are the same for every training of a seed.
+
+    Raises:
+        UserError: the images are not square and the network takes only squares, or it cannot be built for them.
+    """
+    height, width = images.images.shape[2:]
     spec = model_named(config.model.name)
     if height != width and not spec.any_shape:
         raise UserError(
             f"{images.name}: the model {spec.name} takes square images, found {height} x {width}; use --data.image-size"
         )
+    return build_network(config, images)
+
+
+def build_network(config: FlowConfig, images: ImageSet) -> nn.Module:
+    """Return the network for images that need not be square; a network that asks for their size gets their height."""
+    channels, height, width = images.images.shape[1:]
+    spec = model_named(config.model.name)
     mean, std = (numbers if len(numbers) > 1 else numbers[0] for numbers in (config.model.mean, config.model.std))
     facts = ImageFacts(height, channels, len(images.class_names), mean, std, None if height == width else width)
     settings = spec.checked(config.model.settings)

@@ -13,7 +13,7 @@ from infoplane.distributed.team import Team
 from infoplane.measuring.attacked_versions import measured_attacks, need_source
 from infoplane.measuring.cost import MeasuringSeconds
 from infoplane.measuring.evaluate import evaluate, prediction_counts
-from infoplane.measuring.plane import InformationPlane, PlaneRecords
+from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.tables import ORIGINAL, Performance
@@ -49,13 +49,13 @@ class FlowWork:
         self.unused_layers = probed.unused
         self._source = build_model(config, images.test) if need_source(config) else None  # `begin` gives its weights
         self.attacks = measured_attacks(config, self._source)
-        self._plane = InformationPlane(
+        self._plane = Plane(
             pixels,
             images.test.labels[images.measured],
             layers=probed.names,
             attack=self.attacks,
             settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
-            inputs=_further_inputs(images, config.measurement.inputs),
+            inputs=further_inputs(images, config.measurement.inputs),
             seed=config.seed,
             examples_seed=config.data.seed,
             study=STUDY,
@@ -166,8 +166,16 @@ class FlowWork:
         self.trainer = None
 
 
-def _further_inputs(images: Images, inputs: int) -> Tensor | None:
-    """Return images beside the measured ones, to make up `inputs`: other test images, then training images."""
+def further_inputs(images: Images, inputs: int) -> Tensor | None:
+    """Return images beside the measured ones, to make up `inputs`: other test images, then training images.
+
+    Args:
+        images: of the study.
+        inputs: how many images there are to be together with the measured ones.
+
+    Returns:
+        `(m, channels, height, width)` float32 in [0, 1]; None if there are none.
+    """
     wanted = inputs - len(images.measured)
     if wanted <= 0:
         return None
