@@ -62,6 +62,8 @@ chosen = measured.filter(
 )
 layers = chosen.sort("layer_index")["layer"].unique(maintain_order=True).to_list()
 print_table(["training", "quantity", "estimator", "kind", "examples", *layers], list(layer_rows(chosen)))
+claims = json.loads((run.path / "findings.json").read_text())["claims"]  # infoplane report writes it
 print_table(
-    ["claim", "verdict", "reason"], [[f"{c.claim} {c.name}", c.verdict, c.reason] for c in run_findings(run).claims]
+    ["claim", "verdict", "reason"],
+    [[f"{one['claim']} {one['name']}", one["verdict"], one["reason"]] for one in claims],
 )
