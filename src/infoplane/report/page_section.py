@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infoplane.findings import Findings
+from infoplane.findings.label_profiles import LabelProfiles
 from infoplane.records.evaluation import Evaluation
 from infoplane.report.bits import in_bits
 from infoplane.report.figure import DrawnFigure, Section
@@ -82,6 +83,11 @@ class PageSource:
     def undistorted_performance(self) -> pl.DataFrame:
         """Performance on undistorted examples."""
         return self.performance.filter(pl.col("distortion").is_null())
+
+    @cached_property
+    def profiles(self) -> LabelProfiles:
+        """What decoders read of the label along the layers."""
+        return LabelProfiles(self.measurements, self.performance)
 
     def figures_html(self, section: Section) -> str:
         """Return the figures of one section, each with its caption."""
