@@ -25,7 +25,7 @@ from infoplane.records.tables import (
 from infoplane.text import with_field_help
 
 MOST = 5  # sentences
-ACCURACY, LABEL, MISTAKEN = "accuracy", "layers", "mistakes"  # sections of the report with the numbers
+ACCURACY, LABEL, MISTAKEN = "accuracy", "label", "mistakes"  # sections of the report with the numbers
 _BITS = 1 / math.log(2)
 
 

@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
+from infoplane.recipes import is_own_data
 from infoplane.records.evaluation import EVALUATION
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, paths_of
@@ -45,7 +46,18 @@ def run_findings(run: RunFolder) -> Findings:
     return find(run.measurements(), run.performance(), _sweeps(run), plan=plan)
 
 
-def write_report(run: RunFolder, found: Findings | None = None, output: Path | None = None) -> Path:
+def judges_claims(config: Mapping[str, Any]) -> bool:
+    """Return whether a run is judged by the claims of the study unless the user decides: not on the user's own data.
+
+    Args:
+        config: of a run: "study", "settings" and "environment".
+    """
+    return not is_own_data(config.get("settings") or {})
+
+
+def write_report(
+    run: RunFolder, found: Findings | None = None, output: Path | None = None, *, claims: bool | None = None
+) -> Path:
     """Draw the figures of `run` again and write its `findings.json` and `report.html`.
 
     The report of an unfinished run contains what has been recorded so far.
@@ -54,6 +66,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
         run: folder of the run.
         found: result of `run_findings`; None computes it.
         output: another folder for all files; the run's own folder is then not changed.
+        claims: whether the page judges the claims of the study; None: `judges_claims`.
 
     Raises:
         UserError: the folder holds no run or damaged records, cannot be written to, or `output` is another run.
@@ -79,6 +92,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
             run=run,
             folder=folder,
             evaluation=evaluation_of(run),
+            claims=judges_claims(config) if claims is None else claims,
         )
         content = page_html(source)
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
@@ -131,6 +145,7 @@ def report_html(
         findings=found,
         figures=figures,
         folder=folder,
+        claims=judges_claims(config),
     )
     return page_html(source)
 

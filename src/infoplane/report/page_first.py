@@ -28,7 +28,7 @@ def first_screen(source: PageSource) -> str:
         picture = (
             '<h2 id="picture-title">Where along the layers the label is kept or lost</h2>'
             f'{picture}<p class="note">What decoders that were fitted to original examples read of the label, in bits, '
-            'with 95 % intervals. <a href="#layers">All numbers</a></p>'
+            'with 95 % intervals. <a href="#label">All numbers</a></p>'
         )
     else:
         picture = f'<h2 id="picture-title">The label along the layers</h2><p class="note">{_no_picture(source)}</p>'

@@ -10,7 +10,7 @@ from infoplane.report.page_evaluation import evaluation_section
 from infoplane.report.page_figures import figures_section
 from infoplane.report.page_geometry import geometry_section
 from infoplane.report.page_information import information_section
-from infoplane.report.page_layers import layers_section
+from infoplane.report.page_label import label_section
 from infoplane.report.page_mistakes import mistakes_section
 from infoplane.report.page_plane import plane_section
 from infoplane.report.page_reading import limits_section, reading_section
@@ -20,7 +20,7 @@ from infoplane.report.page_settings import settings_section
 SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     accuracy_section,
     plane_section,
-    layers_section,
+    label_section,
     distortion_section,
     mistakes_section,
     evaluation_section,

@@ -17,7 +17,7 @@ than half of it is left from there on, beyond the 95&nbsp;% intervals.</p></deta
 """
 
 
-def layers_section(source: PageSource) -> PageSection | None:
+def label_section(source: PageSource) -> PageSection | None:
     """Return the section; None if no decoder was fitted."""
     profiles = source.profiles
     if not profiles.trainings:
@@ -43,7 +43,7 @@ def layers_section(source: PageSource) -> PageSection | None:
         "permuted labels give.</p>"
     )
     return PageSection(
-        "layers", "The label along the layers", _READING + source.figures_html("layers") + "".join(tables) + note
+        "layers", "The label along the layers", _READING + source.figures_html("label") + "".join(tables) + note
     )
 
 
