@@ -43,7 +43,7 @@ def label_section(source: PageSource) -> PageSection | None:
         "permuted labels give.</p>"
     )
     return PageSection(
-        "layers", "The label along the layers", _READING + source.figures_html("label") + "".join(tables) + note
+        "label", "The label along the layers", _READING + source.figures_html("label") + "".join(tables) + note
     )
 
 
