@@ -68,7 +68,7 @@ def test_accuracy_comes_before_information_and_what_can_be_memorised_is_folded_a
     places = [
         full_page.index(text)
         for text in (
-            '<div class="first">', '<section id="accuracy"', '<section id="summary"', "trust these first",
+            '<div class="opening">', '<section id="accuracy"', '<section id="summary"', "trust these first",
             "<details><summary>Normal training, seed 3: pairwise and binned estimates, pairwise estimates at relative",
             "information in bits, pairwise and binned estimates", "information in bits, pairwise estimates at relative",
             "</details>", "Adversarial training, seed 3, epoch 10: information in bits, trust these first",
@@ -242,8 +242,8 @@ def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
         one.png.write_bytes(b"\x89PNG synthetic")
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
     text = report_html({}, *tables, drawn, folder=tmp_path)
-    assert "Also in <code>figures/geometry-s3.pdf</code>" in text
-    assert "Also in <code>sweeps/figures/four-clouds.pdf</code>" in text
+    assert "Also in <code>figures/geometry-s3.png</code>" in text
+    assert "Also in <code>sweeps/figures/four-clouds.png</code>" in text
 
 
 def test_a_run_in_progress_says_what_is_missing(make_run, tmp_path):

@@ -35,7 +35,7 @@ def first_screen(source: PageSource) -> str:
     return (
         f'<p class="brand">infoplane</p>\n<h1>What the layers encode: {escape(title)}</h1>\n'
         f'<p class="lead">{escape(_lead(source))}</p>\n'
-        f'<div class="first"><section class="picture" aria-labelledby="picture-title">{picture}</section>\n'
+        f'<div class="opening"><section class="picture" aria-labelledby="picture-title">{picture}</section>\n'
         f'<section class="said" aria-labelledby="said-title"><h2 id="said-title">In short</h2>{_accuracies(source)}'
         f"{_said(sentences(source.measurements, source.performance))}</section></div>\n"
     )

@@ -103,6 +103,11 @@ def section_html(section: PageSection) -> str:
     )
 
 
+def folded(summary: str, html: str) -> str:
+    """Return HTML that is folded away behind one line; in print it is open."""
+    return f"<details><summary>{escape(summary)}</summary>{html}</details>\n"
+
+
 def contents_html(sections: Sequence[PageSection]) -> str:
     """Return the list of contents, with a link to each section."""
     links = "".join(f'<li><a href="#{escape(one.anchor)}">{escape(one.title)}</a></li>\n' for one in sections)

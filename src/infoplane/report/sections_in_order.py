@@ -6,6 +6,7 @@ from infoplane.report.page_accuracy import accuracy_section
 from infoplane.report.page_attacks import attacks_section
 from infoplane.report.page_claims import claims_section
 from infoplane.report.page_distortion import distortion_section
+from infoplane.report.page_downloads import downloads_section
 from infoplane.report.page_evaluation import evaluation_section
 from infoplane.report.page_figures import figures_section
 from infoplane.report.page_geometry import geometry_section
@@ -31,5 +32,6 @@ SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     figures_section,
     reading_section,
     limits_section,
+    downloads_section,
     settings_section,
 )
