@@ -143,16 +143,20 @@ def _accuracies(rows: pl.DataFrame, examples: str) -> dict[str, Evidence]:
 
 
 def _best_and_worst(attacked: dict[str, Evidence], names: Names) -> list[Sentence]:
+    """Name the training that is more accurate under attack than all others, and the one that is less."""
     ordered = sorted(attacked, key=lambda training: attacked[training].value)
     worst, best = attacked[ordered[0]], attacked[ordered[-1]]
-    low, high = best.interval().low, worst.interval().high
-    if low <= high:
+    lowest = worst.interval().high < min(attacked[name].interval().low for name in ordered[1:])
+    highest = best.interval().low > max(attacked[name].interval().high for name in ordered[:-1])
+    told = [f"{ordered[-1]} is the most accurate {names.under(names.attack)}, {_share(best)}"] if highest else []
+    if lowest:
+        told.append(
+            f"{ordered[0]} is the least accurate{'' if told else ' ' + names.under(names.attack)}, {_share(worst)}"
+        )
+    if not told:
         return []
-    text = (
-        f"Of {len(ordered)} trainings, {ordered[-1]} is the most accurate {names.under(names.attack)}, {_share(best)}, "
-        f"and {ordered[0]} the least, {_share(worst)}."
-    )
-    return [_sentence(text, ACCURACY, best, "share")]
+    text = f"Of {len(ordered)} trainings, {', and '.join(told)}."
+    return [_sentence(text, ACCURACY, best if highest else worst, "share")]
 
 
 def _under_attack(profiles: LabelProfiles, training: str, names: Names) -> list[Sentence]:

@@ -254,8 +254,8 @@
         xaxis: { rangemode: "tozero", hoverformat: "d" }, yaxis, legend: { orientation: "h", y: -0.12 }, margin: { l: 56, r: 16, t: 36, b: 32 } }), config);
     };
     const decades = [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
-    draw("accuracy-chart", "Accuracy in %, over completed epochs", "accuracy", 100, 2, { range: [0, 102] });
-    draw("loss-chart", "Cross-entropy in nats, over completed epochs", "loss", 1, 4, { type: "log", tickvals: decades, ticktext: decades.map(String) });
+    draw("accuracy-chart", "Accuracy in %, by epoch", "accuracy", 100, 2, { range: [0, 102] });
+    draw("loss-chart", "Cross-entropy in nats, by epoch", "loss", 1, 4, { type: "log", tickvals: decades, ticktext: decades.map(String) });
   }
 
   function empty(id, text) {

@@ -6,9 +6,9 @@ from infoplane.report.page_tables import accuracy_html
 _CHARTS = (
     "<p>Accuracy and cross-entropy over completed epochs. Point at a curve for its numbers; a click in the legend "
     "hides one.</p>\n"
-    '<div id="accuracy-chart" class="chart low" role="img" aria-label="Accuracy over epochs; the last values are in '
+    '<div id="accuracy-chart" class="chart low" role="group" aria-label="Accuracy over epochs; the last values are in '
     'the table below."></div>\n'
-    '<div id="loss-chart" class="chart low" role="img" aria-label="Loss over epochs."></div>\n'
+    '<div id="loss-chart" class="chart low" role="group" aria-label="Loss over epochs."></div>\n'
 )
 
 

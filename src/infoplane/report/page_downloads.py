@@ -47,7 +47,7 @@ def _table(tables: Mapping[str, pl.DataFrame]) -> str:
             f'<td class="tools">{buttons}</td></tr>'
         )
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Tables to save"><table><thead><tr>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Buttons that save tables"><table><thead><tr>'
         '<th scope="col" class="text">Table</th><th scope="col">Size</th><th scope="col" class="text">Save as</th></tr>'
         f"</thead><tbody>{lines}</tbody></table></div>\n{contents}"
     )

@@ -51,4 +51,4 @@ def _cell(point: Point | None) -> str:
     if point is None:
         return "-"
     marks = ["undersampled"] * point.undersampled + ["≤ null"] * (not point.found)
-    return escape(in_words(point)) + "".join(f' <span class="mark">{mark}</span>' for mark in marks)
+    return escape(in_words(point, unit="")) + "".join(f' <span class="mark">{mark}</span>' for mark in marks)

@@ -34,7 +34,9 @@ def _table(source: PageSource, training: str) -> str:
     }
     lines = ""
     for layer in dict.fromkeys(layer for own in points.values() for layer in own):
-        cells = "".join(f"<td>{escape(in_words(own[layer])) if layer in own else '-'}</td>" for own in points.values())
+        cells = "".join(
+            f"<td>{escape(in_words(own[layer], unit='')) if layer in own else '-'}</td>" for own in points.values()
+        )
         lines += f'<tr><th scope="row">{escape(layer[1])}</th>{cells}</tr>'
     if not lines:
         return ""

@@ -13,7 +13,7 @@ from infoplane.report.labels import training_label
 MOST_PANELS = 6
 _BITS = 1 / math.log(2)
 _LETTER = 6.0  # width of a letter, in units of the drawing
-_LONGEST = 12  # letters of a layer's name
+_LONGEST = 10  # letters of a layer's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ def _lost(frame: _Frame, profiles: LabelProfiles, training: str, layers: Sequenc
 
 
 def _names(frame: _Frame, layers: Sequence[Layer], names: Sequence[str], *, turned: bool, room: float) -> str:
-    every = max(1, math.ceil(12 / room)) if turned else 1
+    every = max(1, math.ceil(18 / room)) if turned else 1
     parts = ""
     for place, ((_, layer), name) in enumerate(zip(layers, names, strict=True)):
         if place % every and place != len(layers) - 1:
@@ -194,9 +194,9 @@ def _curve(frame: _Frame, layers: Sequence[Layer], points: Sequence[Point], kind
     return f'<g class="{kind}">{parts}</g>'
 
 
-def in_words(point: Point) -> str:
+def in_words(point: Point, unit: str = " bits") -> str:
     """Return a value in bits with its interval, e.g. "2.91 bits (2.82 to 3.02)"."""
-    text = f"{_BITS * point.value:.2f} bits"
+    text = f"{_BITS * point.value:.2f}{unit}"
     if point.low is None or point.high is None:
         return text
     return f"{text} ({_BITS * point.low:.2f} to {_BITS * point.high:.2f})"
