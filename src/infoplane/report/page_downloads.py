@@ -16,7 +16,7 @@ from infoplane.text import counted
 MOST_BYTES = 700_000  # of one table in both formats; of a longer one the last epoch is kept
 
 _TEXT = """<p>The records behind this page, one row per number, in nats. The buttons save a file; nothing is fetched.
-<code>infoplane export RUN</code> writes them from the folder of the run, with all epochs.</p>
+<code>infoplane export RUN --csv --parquet</code> writes all epochs from the folder of the run.</p>
 """
 
 
