@@ -12,15 +12,25 @@
   }
   const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
+  const unpacked = (bytes) => new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
+  const images = new WeakMap(); // of figures that the page holds compressed
+
+  async function unpack(image) {
+    const content = await unpacked(bytesOf(image.dataset.packed));
+    images.set(image, new Blob([content], { type: image.dataset.type }));
+    image.src = URL.createObjectURL(images.get(image));
+    delete image.dataset.packed;
+  }
+
   async function saveTable(button) {
-    const packed = new Blob([bytesOf(document.getElementById(button.dataset.table).textContent.trim())]);
-    if (!button.dataset.gzip) return save(button.dataset.name, packed);
-    const text = packed.stream().pipeThrough(new DecompressionStream("gzip"));
-    return save(button.dataset.name, await new Response(text).blob());
+    const bytes = bytesOf(document.getElementById(button.dataset.table).textContent.trim());
+    save(button.dataset.name, button.dataset.gzip ? await unpacked(bytes) : new Blob([bytes]));
   }
 
   function saveFigure(button) {
-    const source = button.closest("figure").querySelector("img").src, comma = source.indexOf(",");
+    const image = button.closest("figure").querySelector("img");
+    if (images.has(image)) return save(button.dataset.name, images.get(image));
+    const source = image.src, comma = source.indexOf(",");
     const head = source.slice("data:".length, comma), content = source.slice(comma + 1);
     const bytes = head.endsWith(";base64") ? bytesOf(content) : decodeURIComponent(content);
     save(button.dataset.name, new Blob([bytes], { type: head.split(";")[0] }));
@@ -42,6 +52,7 @@
     dialog.showModal();
   }
 
+  for (const image of document.querySelectorAll("img[data-packed]")) unpack(image);
   for (const button of document.querySelectorAll("button.enlarge")) {
     const image = button.closest("figure").querySelector("img");
     button.addEventListener("click", () => enlarge(image));
