@@ -281,3 +281,19 @@ def test_two_hundred_epochs_stay_a_small_page(full_run):
     data = page_data(rows.with_columns(*moving), full_run.performance())
     assert len(data["epochs"]) == 201
     assert 200_000 < len(embedded_json(data)) < 1_500_000
+
+
+@pytest.mark.parametrize(
+    "own", [{"data": {"name": "folder", "folder": "pets"}}, {"data": {"name": "npz"}}, {"loop": "own", "data": {}}]
+)
+def test_claims_are_not_judged_on_own_data_and_the_page_says_how_to_get_them(full_run, own):
+    tables = (full_run.measurements().clear(), full_run.geometry().clear(), full_run.performance().clear())
+    text = report_html({"study": "flow", "settings": own}, *tables, [])
+    assert "<code>infoplane report RUN --claims</code> adds them" in text
+    assert 'class="claim"' not in text
+
+
+def test_the_claims_are_cards_behind_one_line(full_page):
+    section = full_page[full_page.index('<section id="findings"') : full_page.index('<section id="summary"')]
+    assert re.search(r"<details><summary>7 claims: \d supported, \d contradicted, \d undecided</summary>", section)
+    assert section.count('<article class="claim"') == 7
