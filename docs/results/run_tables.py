@@ -5,15 +5,15 @@ is in bits: the mean over seeds, with the standard deviation over seeds in brack
 dagger undersampled, <= within the null, in one seed at least.
 """
 
+import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.report.bits import in_bits, last_epoch
-from infoplane.report.html import run_findings
+from infoplane.records import DECODED, INPUT_INFORMATION, LABEL_INFORMATION, with_standing
 from infoplane.runs import RunFolder
 
 WITHOUT = {"distortion": "none", "level": -1.0}  # for rows without a distortion
@@ -24,6 +24,11 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for row in (columns, ["---"] * len(columns), *rows):
         print("|", " | ".join(row), "|")
     print()
+
+
+def last_epoch(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the last epoch of each training."""
+    return table.filter(pl.col("epoch") == pl.col("epoch").max().over("seed", "training"))
 
 
 def accuracy_rows(performance: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -44,7 +49,7 @@ def layer_rows(rows: pl.DataFrame) -> Iterator[list[str]]:
     for names, own in rows.sort("layer_index").group_by(keys, maintain_order=True):
         cells = []
         for _, layer in own.group_by("layer", maintain_order=True):
-            values = layer["value_bits"]
+            values = layer["value_nats"] / math.log(2)
             spread = f" ({values.std():.2f})" if len(values) > 1 else ""
             signs = (("saturated", "*"), ("undersampled", "†"), ("null_like", "≤"))
             cells.append(f"{values.mean():.2f}{spread}{''.join(sign for name, sign in signs if layer[name].any())}")
@@ -53,7 +58,7 @@ def layer_rows(rows: pl.DataFrame) -> Iterator[list[str]]:
 
 run = RunFolder(Path(sys.argv[1]))
 print_table(*accuracy_rows(run.performance()))
-measured = last_epoch(in_bits(run.measurements())).filter(
+measured = last_epoch(with_standing(run.measurements().filter(pl.col("distortion").is_null()))).filter(
     pl.col("class_index").is_null(), pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION])
 )
 chosen = measured.filter(

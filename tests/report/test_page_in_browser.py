@@ -1,12 +1,18 @@
 import re
 import shutil
 from functools import cache
+from pathlib import Path
 
+import polars as pl
 import pytest
+from PIL import Image
 
+from infoplane.records.tables import flat
+from infoplane.report.flow_figure import INFORMATION_FLOW
 from infoplane.report.html import report_html
 from infoplane.runs.folder import RunFolder
 
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HEADS = "document.getElementById('plane-chart').data.filter(trace => trace.meta === 'head').map(trace => trace.name)"
@@ -16,7 +22,9 @@ TRAIL = "document.getElementById('plane-chart').data.find(trace => trace.name ==
 @cache
 def page_of(path):
     run = RunFolder(path)
-    return report_html(run.read_config(), run.measurements(), run.geometry(), run.performance(), [])
+    figures = [INFORMATION_FLOW.files(path / "figures", ["normal", "s3"])]
+    tables = (run.measurements(), run.geometry(), run.performance())
+    return report_html(run.read_config(), *tables, [one for one in figures if one.png.is_file()])
 
 
 @pytest.fixture(scope="module")
@@ -30,30 +38,57 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def open_page(browser, tmp_path):
+@pytest.fixture(scope="module")
+def opener(browser, tmp_path_factory):
     """Open the report of a run offline; complaints and requests beyond the file itself fail the test."""
-    complaints, requests, contexts = [], [], []
+    complaints, requests, contexts, places = [], [], [], []
 
     def open_page(run, *, plane=None, **settings):
-        path = tmp_path / "report.html"
-        path.write_text(page_of(run.path))
+        places.append(tmp_path_factory.mktemp("page") / "report.html")
+        places[-1].write_text(page_of(run.path))
         contexts.append(browser.new_context(offline=True, **settings))
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(places[-1].as_uri())
         page.wait_for_selector("#accuracy-chart .main-svg, #accuracy-chart.empty", state="attached")
         if plane is not None:
             page.select_option("#estimator", plane)
         return page
 
-    yield open_page
+    def check():
+        assert complaints == []
+        elsewhere = [url for url in requests if not url.startswith(("data:", "blob:"))]
+        assert elsewhere == [place.as_uri() for place in places]
+
+    yield open_page, contexts, check
     for context in contexts:
         context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
+
+
+@pytest.fixture
+def open_page(opener):
+    """Open the report of a run in a page of its own."""
+    open_page, contexts, check = opener
+    before = len(contexts)
+    yield open_page
+    for context in contexts[before:]:
+        context.close()
+    del contexts[before:]
+    check()
+
+
+@pytest.fixture(scope="module")
+def shared_page(opener, full_run):
+    return opener[0](full_run, viewport={"width": 1280, "height": 900}, accept_downloads=True)
+
+
+@pytest.fixture
+def one_page(opener, shared_page):
+    """The report of the full run, which several tests look at."""
+    yield shared_page
+    opener[2]()
 
 
 def test_the_slider_moves_the_plane_through_the_epochs(full_run, open_page):
@@ -183,7 +218,7 @@ def test_in_print_nothing_is_folded_away_or_cut(full_run, open_page):
     heights = page.evaluate(
         "[...document.querySelectorAll('#summary details table, #values table')].map(one => one.clientHeight)"
     )
-    assert len(heights) == 7
+    assert len(heights) == 9
     assert min(heights) > 100
     assert page.evaluate("document.documentElement.scrollWidth") <= 1047
     for selector in (".modebar-container", ".controls", "nav"):
@@ -208,3 +243,93 @@ def test_charts_take_the_width_of_the_paper_and_give_it_back(full_run, open_page
     assert page.evaluate(widths) == [960] * 3
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate(widths) == on_screen
+
+
+SIX = ("normal", "adversarial", "trades", "mart", "free", "awp")
+BELOW = """[...document.querySelectorAll('.lead, .opening table, .panel, .sentences li')].map(
+    one => Math.ceil(one.getBoundingClientRect().bottom))"""
+
+
+def with_groups(run):
+    """Give the decoded numbers of the last epoch groups of examples, so that sentences have intervals."""
+    (path,) = (run.path / "measurements").glob("*-normal-e0010.parquet")
+    rows = pl.read_parquet(path)
+    run.write_table(path, rows.with_columns(group_means=pl.concat_list([pl.col("value_nats")] * 20)))
+    return run
+
+
+@pytest.mark.parametrize("trainings", [("normal", "adversarial"), SIX], ids=len)
+def test_the_first_screen_has_facts_picture_and_sentences(make_run, tmp_path, open_page, trainings):
+    run = with_groups(make_run(tmp_path / "run", epochs=(0, 10), trainings=trainings))
+    page = open_page(run, viewport={"width": 1280, "height": 900})
+    bottoms = page.evaluate(BELOW)
+    assert page.locator(".panel").count() == page.locator(".opening tbody tr").count() == len(trainings)
+    assert page.locator(".sentences li").count() >= 2
+    assert max(bottoms) <= 900
+    assert page.locator(".panel").first.bounding_box()["height"] > 120
+
+
+def test_axes_end_at_the_data_and_choosing_an_estimator_changes_them(one_page):
+    page = one_page
+    axes = """['xaxis', 'yaxis'].map(axis => document.getElementById('plane-chart')._fullLayout[axis].range)"""
+    places = """['x', 'y'].map(side => document.getElementById('plane-chart').data
+        .filter(trace => trace.meta === 'trail').flatMap(trace => trace[side]))"""
+    before = page.evaluate(axes)
+    for (low, high), values in zip(before, page.evaluate(places), strict=True):
+        assert low < min(values) < max(values) < high
+        assert max(values) - min(values) > 0.7 * (high - low)
+    page.select_option("#estimator", "binning")
+    assert page.evaluate(axes) != before
+
+
+def test_a_table_is_saved_as_csv_and_parquet(full_run, one_page, tmp_path):
+    page = one_page
+    expected = flat(full_run.performance())
+    for suffix, read in (("csv", pl.read_csv), ("parquet", pl.read_parquet)):
+        with page.expect_download() as saved:
+            page.click(f"button[data-table='downloads-performance-{suffix}']")
+        saved.value.save_as(tmp_path / saved.value.suggested_filename)
+        table = read((tmp_path / f"performance.{suffix}").read_bytes())
+        assert table.columns == expected.columns
+        assert table["accuracy"].to_list() == expected["accuracy"].to_list()
+
+
+def drawn(run, size=(400, 200)):
+    """Put a picture where a figure of the run would lie."""
+    path = INFORMATION_FLOW.files(run.path / "figures", ["normal", "s3"]).png
+    path.parent.mkdir()
+    Image.new("RGB", size, "red").save(path, compress_level=0)
+    return run
+
+
+@pytest.mark.parametrize("size", [(100, 60), (400, 200)], ids=["small", "compressed"])
+def test_a_figure_is_enlarged_and_saved_as_it_is(make_run, tmp_path, open_page, size):
+    run = drawn(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",)), size)
+    page = open_page(run, viewport={"width": 390, "height": 844}, accept_downloads=True)
+    page.click("#figures summary")
+    page.wait_for_function(f"document.querySelector('#figures img').naturalWidth === {size[0]}")
+    small = page.locator("#figures img").bounding_box()["width"]
+    page.click("#figures img")
+    assert page.locator("dialog img").bounding_box()["width"] > 2 * small
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").count() == 0
+    with page.expect_download() as saved:
+        page.click("#figures button.save")
+    (path,) = (run.path / "figures").iterdir()
+    assert Path(saved.value.path()).read_bytes() == path.read_bytes()
+    assert saved.value.suggested_filename == path.name
+
+
+def test_axe_finds_no_serious_violation_and_no_column_is_cut(make_run, tmp_path, open_page):
+    page = open_page(make_run(tmp_path / "run", epochs=(0, 10), layers=("conv", "fc")))
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        # whatever is wider than the window scrolls in its own region
+        outside = """[...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, .chart, svg, script')
+            && one.getBoundingClientRect().right > innerWidth + 1).length"""
+        assert page.evaluate(outside) == 0

@@ -68,10 +68,9 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.commands.console import progress_for
     from infoplane.report.distortion_table import distortion_table
     from infoplane.report.findings_table import findings_table
-    from infoplane.report.html import run_findings, write_report
+    from infoplane.report.html import judges_claims, run_findings, write_report
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
-    from infoplane.runs.own_loop import is_own_loop
     from infoplane.studies.distortion import distortion_study
     from infoplane.studies.finished import finished_config
 
@@ -114,7 +113,7 @@ def distortion(options: DistortionOptions) -> int:
             report = write_report(run, found)
     if not options.quiet:
         console.print(distortion_table(records.performance))
-        if not is_own_loop(run.read_config()):  # the claims are not about such a run
+        if judges_claims(run.read_config()):
             console.print(findings_table(found))
         console.print(f"figures: {options.run / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
