@@ -16,7 +16,7 @@ def rendering_only(*kinds: str) -> Callable[..., None]:
         if stem.name.startswith(kinds):
             save_figure(figure, stem, pdfs)
             return
-        for suffix in (".png", ".pdf"):
+        for suffix in (".svg", ".png", ".pdf"):
             write_whole(stem.with_name(f"{stem.name}{suffix}"), b"")
 
     return save

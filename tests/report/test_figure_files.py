@@ -8,10 +8,11 @@ from tests.toys.figure import TOYS
 
 from infoplane.errors import UserError
 from infoplane.report import figure_files as figures
-from infoplane.report.figure import paths_of
+from infoplane.report.figure import FigureSpec, NothingToSee, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import FIGURES, SWEEP_FIGURES
 from infoplane.report.html import write_report
+from infoplane.report.page_images import figures_html
 from infoplane.runs.folder import RunFolder
 
 
@@ -38,10 +39,11 @@ def test_each_training_gets_its_figures_and_each_seed_a_comparison(small_run, wr
     assert names == [
         f"{stem}.{suffix}"
         for stem in (*(f"{kind}-normal-s3" for kind in PER_TRAINING), "comparison-s3", "geometry-s3")
-        for suffix in ("png", "pdf")
+        for suffix in ("svg", "png", "pdf")
     ]
-    assert (small_run.path / "figures" / names[0]).read_bytes().startswith(b"\x89PNG")
-    assert (small_run.path / "figures" / names[1]).read_bytes().startswith(b"%PDF")
+    assert (small_run.path / "figures" / names[0]).read_bytes().startswith(b"<svg")
+    assert (small_run.path / "figures" / names[1]).read_bytes().startswith(b"\x89PNG")
+    assert (small_run.path / "figures" / names[2]).read_bytes().startswith(b"%PDF")
 
 
 def test_the_same_records_give_the_same_bytes(small_run, written):
@@ -89,7 +91,7 @@ def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatc
     stems = ["toy-training-normal-s3", "toy-training-adversarial-s3", "toy-run", "toy-seed-s3"]
     stems += [f"toy-distortion-{name}-s3" for name in ("saturation", "shuffling", "high-pass")]
     assert sorted(path.name for path in (run.path / "figures").iterdir()) == sorted(
-        f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")
+        f"{stem}.{suffix}" for stem in stems for suffix in ("svg", "png", "pdf")
     )
     listed = (run.path / "manifest.sha256").read_text()
     assert all(f"figures/{stem}.pdf" in listed for stem in stems)
@@ -109,9 +111,19 @@ def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatc
     ]
 
 
-def test_the_list_of_what_was_drawn_names_both_files(make_run, tmp_path, monkeypatch):
+def test_the_list_of_what_was_drawn_names_all_files(make_run, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "FIGURES", TOYS)
     drawn = write_figures(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",)))
     assert [one.spec.kind for one in drawn] == ["toy-training", "toy-run", "toy-seed"]
-    assert all(one.png.is_file() and one.pdf.is_file() for one in drawn)
-    assert [path.suffix for path in paths_of(drawn)] == [".png", ".pdf"] * 3
+    assert [path.suffix for path in paths_of(drawn)] == [".svg", ".png", ".pdf"] * 3
+    assert all(path.is_file() for path in paths_of(drawn))
+
+
+def test_a_figure_that_says_nothing_has_a_reason_and_no_files(tmp_path):
+    spec = FigureSpec[int](kind="toy", caption="A toy.", draw=lambda number: NothingToSee(f"All {number} are equal."))
+    (one,) = spec.write(3, tmp_path, ["s0"], "seed 0")
+    assert (one.title, one.nothing) == ("Toy, seed 0", "All 3 are equal.")
+    assert list(tmp_path.iterdir()) == paths_of([one]) == []
+    html = figures_html([one])
+    assert "<strong>Toy, seed 0</strong>: All 3 are equal." in html
+    assert "<img" not in html

@@ -44,7 +44,7 @@ def test_both_ways_give_the_same_files(drawn_here, tmp_path, monkeypatch):
     monkeypatch.setattr(pdfs, "pdf_bytes", lambda figure: here.append(figure) or b"")
     (tmp_path / "figures").mkdir()
     assert draw(tmp_path / "figures", beside=True) == drawn_here
-    assert sorted(drawn_here) == ["0.pdf", "0.png", "1.pdf", "1.png", "2.pdf", "2.png"]
+    assert sorted(drawn_here) == [f"{number}.{suffix}" for number in range(3) for suffix in ("pdf", "png", "svg")]
     assert here == []  # this process drew none of them
 
 
@@ -69,7 +69,7 @@ def test_on_one_core_no_process_is_started(tmp_path, monkeypatch):
     monkeypatch.setattr(pdfs, "_cores", lambda: 1)
     monkeypatch.setattr(pdfs, "_started", lambda folder: pytest.fail("a process was started"))
     (tmp_path / "figures").mkdir()
-    assert len(draw(tmp_path / "figures", beside=True, figures=1)) == 2
+    assert len(draw(tmp_path / "figures", beside=True, figures=1)) == 3
 
 
 def test_an_error_while_drawing_ends_the_second_process(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from infoplane.report.figure import DrawnFigure
 
 
 def figures_html(figures: Sequence[DrawnFigure], folder: Path | None = None) -> str:
-    """Return the HTML of figures, each with its caption.
+    """Return the HTML of figures, each with its caption; in place of one that was left out stands why.
 
     Args:
         figures: figures whose PNG files are embedded.
@@ -17,6 +17,9 @@ def figures_html(figures: Sequence[DrawnFigure], folder: Path | None = None) -> 
     """
     parts = []
     for one in figures:
+        if one.nothing:
+            parts.append(f'<p class="nothing"><strong>{escape(one.title)}</strong>: {escape(one.nothing)}</p>')
+            continue
         pdf, title, caption = one.pdf, escape(one.title), escape(one.spec.caption)
         place = pdf.name if folder is None else str(pdf.relative_to(folder) if pdf.is_relative_to(folder) else pdf)
         image = base64.b64encode(one.png.read_bytes()).decode()

@@ -22,6 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from infoplane.report.pdf_process import RESOLUTION_DPI, pdf_bytes
 from infoplane.report.pdfs import Pdfs
+from infoplane.report.svg import svg_bytes
 from infoplane.runs.whole_files import write_whole
 
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page, on which 7 pt text is printed at 7 pt
@@ -175,7 +176,7 @@ def align_epochs(axes: Any) -> None:
 
 
 def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> None:
-    """Write `stem`.png and `stem`.pdf, without date or version.
+    """Write `stem`.svg, `stem`.png and `stem`.pdf, without date or version.
 
     Args:
         figure: drawn in `figure_style`.
@@ -186,11 +187,12 @@ def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> None:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():  # by default, matplotlib measures all tick labels to place an empty label
                 axis.set_label_coords(0, 0)
-    png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf"))
+    svg, png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".svg", ".png", ".pdf"))
     if pdfs is None:
         write_whole(pdf, pdf_bytes(figure))
     else:
         pdfs.add(figure, pdf)  # first, so that both files are drawn at the same time
+    write_whole(svg, svg_bytes(figure))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
     write_whole(png, buffer.getvalue())
