@@ -9,13 +9,13 @@ from string import Template
 from typing import Any, get_args
 
 import polars as pl
-from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.records.evaluation import EVALUATION, Evaluation
 from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
 from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
+from infoplane.report.chart_library import chart_library
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, Section, paths_of
 from infoplane.report.figure_files import write_figures
@@ -185,7 +185,7 @@ def report_html(
         data=embedded_json(page_data(rows, performance)),
         css=_resource("page.css"),
         javascript=_resource("page.js"),
-        plotly=get_plotlyjs(),
+        plotly=chart_library(),
     )
 
 
