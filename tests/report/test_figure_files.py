@@ -39,11 +39,9 @@ def test_each_training_gets_its_figures_and_each_seed_a_comparison(small_run, wr
     assert names == [
         f"{stem}.{suffix}"
         for stem in (*(f"{kind}-normal-s3" for kind in PER_TRAINING), "comparison-s3", "geometry-s3")
-        for suffix in ("svg", "png", "pdf")
+        for suffix in ("svg",)
     ]
     assert (small_run.path / "figures" / names[0]).read_bytes().startswith(b"<svg")
-    assert (small_run.path / "figures" / names[1]).read_bytes().startswith(b"\x89PNG")
-    assert (small_run.path / "figures" / names[2]).read_bytes().startswith(b"%PDF")
 
 
 def test_the_same_records_give_the_same_bytes(small_run, written):
@@ -91,20 +89,20 @@ def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatc
     stems = ["toy-training-normal-s3", "toy-training-adversarial-s3", "toy-run", "toy-seed-s3"]
     stems += [f"toy-distortion-{name}-s3" for name in ("saturation", "shuffling", "high-pass")]
     assert sorted(path.name for path in (run.path / "figures").iterdir()) == sorted(
-        f"{stem}.{suffix}" for stem in stems for suffix in ("svg", "png", "pdf")
+        f"{stem}.{suffix}" for stem in stems for suffix in ("svg",)
     )
     listed = (run.path / "manifest.sha256").read_text()
-    assert all(f"figures/{stem}.pdf" in listed for stem in stems)
+    assert all(f"figures/{stem}.svg" in listed for stem in stems)
     titles = {
         section: re.findall("<figcaption><strong>(.*?)</strong> (.*?) Also in <code>(.*?)</code>", text)
         for section, text in re.findall('<section id="(.*?)"(.*?)</section>', page, re.DOTALL)
     }
     caption = "A line. It is straight."
     assert titles["figures"] == [
-        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.pdf"),
-        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.pdf"),
-        ("Toy run.", caption, "figures/toy-run.pdf"),
-        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.pdf"),
+        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.svg"),
+        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.svg"),
+        ("Toy run.", caption, "figures/toy-run.svg"),
+        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.svg"),
     ]
     assert [title for title, _, _ in titles["distortion"]] == [
         f"Toy distortion, {name}, seed 3." for name in ("saturation", "shuffling", "high-pass")
@@ -115,8 +113,16 @@ def test_the_list_of_what_was_drawn_names_all_files(make_run, tmp_path, monkeypa
     monkeypatch.setattr(figures, "FIGURES", TOYS)
     drawn = write_figures(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",)))
     assert [one.spec.kind for one in drawn] == ["toy-training", "toy-run", "toy-seed"]
-    assert [path.suffix for path in paths_of(drawn)] == [".svg", ".png", ".pdf"] * 3
+    assert [path.suffix for path in paths_of(drawn)] == [".svg"] * 3
     assert all(path.is_file() for path in paths_of(drawn))
+
+
+def test_png_and_pdf_are_written_where_they_are_wanted(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", TOYS)
+    run = make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",))
+    drawn = write_figures(run, formats=("png", "pdf"))
+    assert [path.read_bytes()[:4] for path in paths_of(drawn)] == [b"\x89PNG", b"%PDF"] * 3
+    assert not any(one.svg.exists() for one in drawn)
 
 
 def test_a_figure_that_says_nothing_has_a_reason_and_no_files(tmp_path):

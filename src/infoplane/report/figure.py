@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
-from infoplane.report.pdfs import Pdfs
+from infoplane.report.figure_formats import FORMATS, Format
 from infoplane.report.style import save_figure
 
 Source = TypeVar("Source")
@@ -38,20 +38,24 @@ class FigureSpec(Generic[Source]):
     section: Section = "figures"
     draw: Callable[[Source], "Figure | NothingToSee | None"]
 
-    def files(self, folder: Path, about: Sequence[str] = (), label: str = "", nothing: str = "") -> "DrawnFigure":
-        """Return the paths of the figure in `folder`, whether it is drawn or not.
+    def files(self, folder: Path, about: Sequence[str] = (), label: str = "") -> "DrawnFigure":
+        """Return the figure in `folder`, whether it is drawn or not.
 
         Args:
             folder: folder of the figures.
             about: training, seed or distortion that it shows, in short, for file names.
             label: training, seed or distortion that it shows, in words, for the page.
-            nothing: why the figure was left out, if it was.
         """
         title = ", ".join(filter(None, (self.kind.replace("-", " ").capitalize(), label)))
-        return DrawnFigure(self, title, folder / "-".join([self.kind, *about]), nothing)
+        return DrawnFigure(self, title, folder / "-".join([self.kind, *about]))
 
     def write(
-        self, source: Source, folder: Path, about: Sequence[str] = (), label: str = "", pdfs: Pdfs | None = None
+        self,
+        source: Source,
+        folder: Path,
+        about: Sequence[str] = (),
+        label: str = "",
+        formats: Sequence[Format] = FORMATS,
     ) -> "list[DrawnFigure]":
         """Draw the figure and write its files to `folder`.
 
@@ -62,7 +66,7 @@ class FigureSpec(Generic[Source]):
             folder: folder of the figures.
             about: as in `files`.
             label: as in `files`.
-            pdfs: writer of the PDF; by default the PDF is written at once.
+            formats: which files to write.
 
         Returns:
             The figure, or an empty list if there are no records for it.
@@ -70,11 +74,11 @@ class FigureSpec(Generic[Source]):
         figure = self.draw(source)
         if figure is None:
             return []
-        if isinstance(figure, NothingToSee):
-            return [self.files(folder, about, label, figure.reason)]
         drawn = self.files(folder, about, label)
-        save_figure(figure, drawn.stem, pdfs)
-        return [drawn]
+        if isinstance(figure, NothingToSee):
+            return [drawn._replace(nothing=figure.reason, formats=())]
+        save_figure(figure, drawn.stem, formats)
+        return [drawn._replace(formats=tuple(formats))]
 
 
 class NothingToSee(NamedTuple):
@@ -90,6 +94,7 @@ class DrawnFigure(NamedTuple):
     title: str  # title on the page: what it is and which training, seed or distortion it shows
     stem: Path  # path of its files, without suffix
     nothing: str = ""  # why it was left out, as a sentence for the page; then it has no files
+    formats: tuple[Format, ...] = FORMATS  # of its files
 
     @property
     def svg(self) -> Path:
@@ -108,5 +113,5 @@ class DrawnFigure(NamedTuple):
 
 
 def paths_of(figures: Sequence[DrawnFigure]) -> list[Path]:
-    """Return the paths of all files of the figures that were drawn: SVG, PNG, PDF."""
-    return [path for one in figures if not one.nothing for path in (one.svg, one.png, one.pdf)]
+    """Return the paths of all files of the figures."""
+    return [one.stem.with_name(f"{one.stem.name}.{form}") for one in figures for form in one.formats]

@@ -78,7 +78,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
     try:
         drawn = write_figures(run, output)
         swept = [spec.files(run.path / SWEEPS / "figures") for spec in SWEEP_FIGURES]
-        figures = drawn + [one for one in swept if one.png.is_file()]
+        figures = drawn + [one for one in swept if one.svg.is_file()]
         files = AttackFiles(run)
         content = report_html(
             config,

@@ -25,7 +25,7 @@ from infoplane.report.examples import attacks_of
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
 from infoplane.report.recorded import Recorded
-from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, hide_inner_axes, new_figure, plain, say_missing
 from infoplane.report.subject import class_label
 
 _WRITTEN = 12  # with more classes, the cells of the matrix have no text
@@ -210,6 +210,7 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     edges = {"left": 0.75 / width, "right": 0.98, "top": 1 - 0.55 / height, "bottom": 0.95 / height}
     grid = figure.add_gridspec((1 + below) * lines, across, hspace=0.38, wspace=0.1, **edges)
     axes = grid.subplots(squeeze=False, sharey="row")
+    hide_inner_axes(axes, x=False)
     last = saturated.filter(pl.col("layer_index") == pl.col("layer_index").max())
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
     for number in range(len(panels), lines * across):

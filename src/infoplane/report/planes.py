@@ -102,7 +102,7 @@ def draw_plane_row(
             axes.set_ylabel(f"{name}\nI(T;Y), bits")
         if not points.is_empty():
             axes.set(xlim=plane_limits(points, "input"), ylim=plane_limits(points, "label"))
-            axes.tick_params(labelleft=column == 0)
+            axes.yaxis.set_visible(column == 0)
 
 
 def _draw_baselines(axes: Axes, points: pl.DataFrame, pixels: pl.DataFrame) -> None:

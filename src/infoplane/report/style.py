@@ -1,7 +1,6 @@
 """Style and saving of all figures; equal records give equal bytes."""
 
 import gc
-import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,9 +19,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from infoplane.report.pdf_process import RESOLUTION_DPI, pdf_bytes
-from infoplane.report.pdfs import Pdfs
-from infoplane.report.svg import svg_bytes
+from infoplane.report.figure_formats import FORMATS, Format, figure_bytes
 from infoplane.runs.whole_files import write_whole
 
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page, on which 7 pt text is printed at 7 pt
@@ -160,10 +157,25 @@ def layer_grid(
     grid = figure.add_gridspec(rows, len(layers), hspace=0.2, wspace=0.1, **edges)
     # Sharing x among all is what matplotlib asks about at every step, each time of all of them: see `align_epochs`.
     axes = grid.subplots(squeeze=False, sharex="col", sharey="row")
+    hide_inner_axes(axes)
     for column, (_, layer) in enumerate(layers):
         title_layer(axes[0, column], layer)
         axes[-1, column].set_xlabel("completed epochs")
     return figure, axes
+
+
+def hide_inner_axes(axes: Any, *, x: bool = True, y: bool = True) -> None:
+    """Hide axes that repeat those at the edge of a grid: drawing their ticks takes most of the time of a figure.
+
+    Args:
+        axes: `[row, column]`; the axes of a column share x, those of a row share y.
+        x: hide the x axes above the last row.
+        y: hide the y axes right of the first column.
+    """
+    for one in axes[:-1].flat if x else ():
+        one.xaxis.set_visible(False)
+    for one in axes[:, 1:].flat if y else ():
+        one.yaxis.set_visible(False)
 
 
 def align_epochs(axes: Any) -> None:
@@ -175,27 +187,20 @@ def align_epochs(axes: Any) -> None:
             column[0].set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> None:
+def save_figure(figure: Figure, stem: Path, formats: Sequence[Format] = FORMATS) -> None:
     """Write `stem`.svg, `stem`.png and `stem`.pdf, without date or version.
 
     Args:
         figure: drawn in `figure_style`.
         stem: path without suffix.
-        pdfs: writer of the PDF; by default the PDF is written at once.
+        formats: which of the files to write.
     """
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():  # by default, matplotlib measures all tick labels to place an empty label
                 axis.set_label_coords(0, 0)
-    svg, png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".svg", ".png", ".pdf"))
-    if pdfs is None:
-        write_whole(pdf, pdf_bytes(figure))
-    else:
-        pdfs.add(figure, pdf)  # first, so that both files are drawn at the same time
-    write_whole(svg, svg_bytes(figure))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
-    write_whole(png, buffer.getvalue())
+    for form in formats:
+        write_whole(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
     gc.collect(0)  # frees the previous figure, which is in the youngest generation
 
 

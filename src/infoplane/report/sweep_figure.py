@@ -32,6 +32,7 @@ from infoplane.report.style import (
     COLOURS,
     NULL_COLOUR,
     PAGE_INCHES,
+    hide_inner_axes,
     log_axis,
     new_figure,
     plain,
@@ -87,6 +88,7 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
     grid = figure.add_gridspec(blocks, 1, hspace=0.28, **edges)
     for block in range(blocks):
         pair = grid[block].subgridspec(2, across, hspace=0.12, wspace=0.12).subplots(squeeze=False, sharey="row")
+        hide_inner_axes(pair)
         for column in range(across):
             place = block * across + column
             if place >= len(layers):
@@ -117,7 +119,6 @@ def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str, examples: Sequence[st
     of_input, of_label = (pl.col("quantity") == name for name in (INPUT_INFORMATION, LABEL_INFORMATION))
     _draw_noisy(pair[0], rows.filter(pl.col("estimator").is_in([NOISY, NOISY_RELATIVE]), of_input), examples)
     _draw_decoded(pair[1], rows.filter(pl.col("estimator") == DECODED, of_label), examples)
-    pair[0].tick_params(labelbottom=False)
     pair[1].set_xlabel("noise variance")
 
 

@@ -38,6 +38,7 @@ from infoplane.report.style import (
     epoch_bar,
     epoch_colours,
     epoch_norm,
+    hide_inner_axes,
     new_figure,
     plain,
     say_missing,
@@ -102,6 +103,8 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     )
     planes = top.subplots(squeeze=False, sharey=True)[0]
     curves = low.subplots(squeeze=False, sharex=True, sharey="row")
+    hide_inner_axes(planes[None], x=False)
+    hide_inner_axes(curves)
     for column, (index, layer) in enumerate(layers):
         _draw_trusted_plane(planes[column], points, index, norm, examples)
         title_layer(planes[column], layer)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from infoplane.report.figure_formats import figure_bytes
 from infoplane.report.style import figure_style, plain
-from infoplane.report.svg import svg_bytes
 
 NAMES = '<b> & "q" it\'s $x$ 0.123456 \u6f22 \u221e'
 
@@ -21,7 +21,7 @@ def drawn():
         axes.plot([0.1, 0.9, 0.2, 0.77, 0.31], [0.2, 0.9, 0.1, 0.66, 0.4])
         axes.imshow(np.eye(3), extent=(0, 1, 0, 1), aspect="auto")
         axes.set_title(plain(NAMES))
-        return figure, svg_bytes(figure).decode()
+        return figure, figure_bytes(figure, "svg").decode()
 
 
 def test_names_stay_text_whatever_characters_they_have(drawn):
@@ -53,4 +53,4 @@ def test_a_curve_is_where_matplotlib_draws_it(drawn):
 def test_equal_figures_give_equal_bytes(drawn):
     figure, text = drawn
     with figure_style():
-        assert svg_bytes(figure).decode() == text
+        assert figure_bytes(figure, "svg").decode() == text
