@@ -110,7 +110,7 @@ def findings_html(found: Findings) -> str:
     """Return the verdicts, the findings that decide them, and the other findings folded away, as HTML in bits."""
     verdicts = "".join(
         f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
-        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(_number_of(one, found))}</td>'
+        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(deciding_number(one, found))}</td>'
         f'<td class="words">{_with_code(_why(one, found))}</td></tr>'
         for one in found.claims
     )
@@ -134,7 +134,8 @@ def findings_html(found: Findings) -> str:
     return "".join(parts)
 
 
-def _number_of(claim: ClaimVerdict, found: Findings) -> str:
+def deciding_number(claim: ClaimVerdict, found: Findings) -> str:
+    """Return a number that decides the verdict on a claim, with its interval and what it is; "-" without one."""
     one = _deciding(claim, found)
     return "-" if one is None else f"{_with_interval(one)} {_name(one)}"
 
