@@ -19,10 +19,10 @@ from infoplane.runs.folder import RunFolder
 @pytest.fixture(scope="module")
 def small_run(make_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "small"
-    return make_run(path, epochs=(0,), layers=("a$\\frac$1", "b_{"), trainings=("normal",))
+    return make_run(path, epochs=(0, 1), layers=("a$\\frac$1", "b_{"), trainings=("normal",))
 
 
-PER_TRAINING = ("information-flow", "trusted", "relative-noise", "noise-sweep", "class-entropies")
+PER_TRAINING = ("information-flow", "heat-maps", "trusted", "relative-noise", "noise-sweep", "class-entropies")
 
 
 def contents(run):
@@ -54,8 +54,8 @@ def test_the_same_records_give_the_same_bytes(small_run, written):
 
 
 def test_what_was_not_recorded_has_no_figure(make_run, tmp_path):
-    run = make_run(tmp_path / "run", epochs=(0,), layers=("fc",), trainings=("normal",), trusted=False)
-    stems = ["information-flow-normal-s3", "class-entropies-normal-s3", "comparison-s3"]
+    run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",), trainings=("normal",), trusted=False)
+    stems = ["information-flow-normal-s3", "heat-maps-normal-s3", "class-entropies-normal-s3", "comparison-s3"]
     assert [one.stem.name for one in write_figures(run)] == stems
 
 

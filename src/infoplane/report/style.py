@@ -120,11 +120,17 @@ def say_missing(axes: Axes, text: str) -> None:
     axes.spines[:].set_color("#CCCCCC")
 
 
+def say_constant(axes: Axes, note: str) -> None:
+    """Write into axes what their curves would show, if it is nothing; their ticks stay, for the axes beside them."""
+    axes.text(0.5, 0.5, plain(note), transform=axes.transAxes, ha="center", va="center", color="#666666")
+
+
 def new_figure(title: str, width: float, height: float) -> Figure:
     """Return a figure of this size, in inches, with its title above the first axes."""
     figure = Figure(figsize=(width, height))
     left = 0.75 / width
-    figure.suptitle(plain(title), fontsize=9, x=left, y=1 - 0.1 / height, ha="left", va="top", fontweight="bold")
+    size = 9 * min(1.0, (width - 0.9) / (0.083 * max(len(title), 1)))  # a long title gets smaller letters
+    figure.suptitle(plain(title), fontsize=size, x=left, y=1 - 0.1 / height, ha="left", va="top", fontweight="bold")
     return figure
 
 
@@ -178,12 +184,27 @@ def hide_inner_axes(axes: Any, *, x: bool = True, y: bool = True) -> None:
         one.yaxis.set_visible(False)
 
 
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return the largest number of columns of a legend that fits into `width` inches; matplotlib fills it by columns.
+
+    Args:
+        labels: at least one, of 7 pt; may have several lines.
+        width: in inches.
+    """
+    lengths = [max(map(len, label.splitlines() or [""])) for label in labels]
+    for columns in range(len(labels), 1, -1):
+        parts = np.array_split(lengths, columns)
+        if sum(0.55 + 0.052 * part.max() for part in parts) <= width:
+            return columns
+    return 1
+
+
 def align_epochs(axes: Any) -> None:
-    """Set the same x limits, which include every epoch, for all columns of a drawn `layer_grid`."""
+    """Set the same x limits, which include every epoch, for all columns of a drawn `layer_grid`, also empty ones."""
     drawn = [column for column in axes.T if any(one.has_data() for one in column)]
     limits = [column[0].get_xlim() for column in drawn]
-    if len(set(limits)) > 1:
-        for column in drawn:
+    if limits:
+        for column in axes.T:
             column[0].set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
@@ -206,10 +227,18 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[Format] = FORMATS)
 
 def log_axis(axis: Axis) -> None:
     """Put a few plain numbers on a logarithmic axis with fixed limits."""
-    low, high = axis.get_view_interval()
+    low, high = sorted(axis.get_view_interval())
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,), numticks=5))
-    axis.set_major_formatter("{x:g}")
+    axis.set_major_formatter(lambda value, _: _short_number(value))
     axis.set_minor_locator(NullLocator())
+
+
+def _short_number(value: float) -> str:
+    """Write a number on an axis: 1e5 and 1e-5 rather than 100000 and 1e-05, which would touch their neighbours."""
+    if 1e-4 < abs(value) < 1e5:
+        return f"{value:g}"
+    digits, _, power = f"{value:.0e}".partition("e")
+    return f"{digits}e{int(power)}" if value else "0"
 
 
 def epoch_axis(axes: Axes, epochs: Any) -> None:
