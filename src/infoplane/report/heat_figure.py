@@ -1,6 +1,7 @@
 """Figure of where along the layers and epochs the label can be read: a heat map for each kind of examples."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -63,7 +64,7 @@ def heat_figure(rows: pl.DataFrame, title: str) -> Figure | NothingToSee | None:
     layers, epochs = layers_of(rows), log_spaced(sorted(set(rows["epoch"])), MOST_EPOCHS)
     across = min(_ACROSS, len(maps))
     lines = math.ceil(len(maps) / across)
-    names = 0.35 + 0.07 * max(len(_short(layer)) for _, layer in layers)  # inches left of a map
+    names = 0.35 + 0.07 * max(_width(_short(layer)) for _, layer in layers)  # inches left of a map
     each = max(0.45 + 0.16 * len(layers), 1.0)
     width, height = 10.0, 0.4 + lines * (each + 0.85)
     figure = new_figure(title, width, height)
@@ -81,7 +82,7 @@ def heat_figure(rows: pl.DataFrame, title: str) -> Figure | NothingToSee | None:
         axes.tick_params(length=0, labelleft=number % across == 0)
         axes.set_xlabel("completed epochs")
     bar = figure.add_axes((1 - 0.7 / width, 0.45 / height, 0.12 / width, 1 - 1.25 / height))
-    figure.colorbar(ScalarMappable(norm, _COLOURS), cax=bar, label=f"I(T;Y), bits; H(Y) is {top:.2f}")
+    figure.colorbar(ScalarMappable(norm, _COLOURS), cax=bar, label=f"I(T;Y), bits\n(H(Y) is {top:.2f})")
     return figure
 
 
@@ -147,6 +148,11 @@ def _draw_map(
                     column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5,
                     color="white" if dark else "black",
                 )  # fmt: skip
+
+
+def _width(text: str) -> float:
+    """Return the width of text in letters; those of some scripts are wider."""
+    return sum(1.7 if unicodedata.east_asian_width(one) in "WF" else 1.0 for one in text)
 
 
 def _short(layer: str) -> str:
