@@ -9,15 +9,16 @@ import infoplane.commands.cli as cli
 
 def rendering_only(*kinds: str) -> Callable[..., None]:
     """Return a `save_figure` that renders these kinds; all other figures are made, and their files are empty."""
+    from infoplane.report.figure_formats import FORMATS
     from infoplane.report.style import save_figure
     from infoplane.runs.whole_files import write_whole
 
-    def save(figure, stem, pdfs=None):
+    def save(figure, stem, formats=FORMATS):
         if stem.name.startswith(kinds):
-            save_figure(figure, stem, pdfs)
+            save_figure(figure, stem, formats)
             return
-        for suffix in (".png", ".pdf"):
-            write_whole(stem.with_name(f"{stem.name}{suffix}"), b"")
+        for suffix in formats:
+            write_whole(stem.with_name(f"{stem.name}.{suffix}"), b"")
 
     return save
 

@@ -112,7 +112,7 @@ def test_they_are_verified_trained_measured_distorted_and_reported(capsys, tmp_p
     page = (tmp_path / "run" / "report.html").read_text()
     assert "toy-layers on toy-squares" in page
     assert "destroys contrast" in page
-    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.pdf")}
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.svg")}
     assert {"information-flow-normal-s0", "distortion-s0", "distortion-sheet-toy-fading-s0"} <= drawn
 
 

@@ -68,7 +68,7 @@ def test_the_method_is_trained_recorded_and_reported(tmp_path, monkeypatch, caps
     passes = {name: number / 60 for name, number in spent.agg(pl.col("gradient_evaluations").max()).rows()}
     assert passes == {"normal": 1, "toy": 4 + 2, "toy+awp": 4 + 2 + 2}
     assert "toy training" in (tmp_path / "run/report.html").read_text()
-    assert (tmp_path / "run/figures/information-flow-toy+awp-s0.png").is_file()
+    assert (tmp_path / "run/figures/information-flow-toy+awp-s0.svg").is_file()
 
 
 def test_the_list_and_its_help_are_read_without_torch():

@@ -204,7 +204,7 @@ def test_names_that_are_no_text_reach_figures_and_page(monkeypatch):
     named = rendering_only("class-entropies", "transfer", "distortion-sheet")  # in which classes are named
     monkeypatch.setattr("infoplane.report.figure.save_figure", named)
     assert main(["report", "run"]) == 0
-    assert Path("run/figures/distortion-sheet-saturation-s0.pdf").stat().st_size > 1000
+    assert Path("run/figures/distortion-sheet-saturation-s0.svg").stat().st_size > 1000
     content = Path("run/report.html").read_bytes().decode()
     assert "What the layers encode: mine:make on p\ufffdts<" in content
     kept = RunFolder("run").read_config()["environment"]["data"]

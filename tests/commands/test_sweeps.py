@@ -52,7 +52,7 @@ def test_it_writes_records_settings_and_figures_and_nothing_else(finished):
     assert config["settings"]["seed"] == 3
     assert config["environment"]["torch"].startswith("2.")
     written = {path.name for path in (folder / "figures").iterdir()}
-    assert written == {f"{figure}.{suffix}" for figure in FIGURES[name] for suffix in ("png", "pdf")}
+    assert written == {f"{figure}.{suffix}" for figure in FIGURES[name] for suffix in ("svg", "png", "pdf")}
     others = {path.name for path in folder.iterdir()} - {".lock", "clouds.parquet", "manifest.sha256"}
     assert others == {"records.parquet", "config.json", "figures"}
 

@@ -70,7 +70,7 @@ def test_titles_of_figures_say_it(full_run, performance, monkeypatch):
 
     titles = {}
 
-    def note(figure, stem, pdfs):
+    def note(figure, stem, formats):
         titles[stem.name] = figure.get_suptitle()
 
     monkeypatch.setattr(figure_module, "save_figure", note)

@@ -85,7 +85,7 @@ def test_the_page_has_a_section_with_figures_and_tables(run, tmp_path):
         DISTORTION_SHEET.files(tmp_path, ["saturation", "s3"], "saturation, seed 3"),
     ]
     for one in figures:
-        one.png.write_bytes(one.title.encode())
+        one.svg.write_bytes(one.title.encode())
     page = page_of(run, figures)
     section = page[page.index('<section id="distortion"') :]
     section = section[: section.index("</section>")]
@@ -151,7 +151,7 @@ def test_undistorted_numbers_of_the_page_stay_as_they_were(run, make_run, tmp_pa
 
 def distortion_figures(run, monkeypatch):
     """What is drawn of study two, without rendering it."""
-    monkeypatch.setattr("infoplane.report.figure.save_figure", lambda figure, stem, pdfs: None)
+    monkeypatch.setattr("infoplane.report.figure.save_figure", lambda figure, stem, formats: None)
     monkeypatch.setattr("infoplane.report.figure_files.FIGURES", (DISTORTION, DISTORTION_LAYERS, DISTORTION_SHEET))
     return {one.stem.name for one in write_figures(run)}
 

@@ -8,20 +8,21 @@ from tests.toys.figure import TOYS
 
 from infoplane.errors import UserError
 from infoplane.report import figure_files as figures
-from infoplane.report.figure import paths_of
+from infoplane.report.figure import FigureSpec, NothingToSee, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import FIGURES, SWEEP_FIGURES
 from infoplane.report.html import write_report
+from infoplane.report.page_images import figures_html
 from infoplane.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
 def small_run(make_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "small"
-    return make_run(path, epochs=(0,), layers=("a$\\frac$1", "b_{"), trainings=("normal",))
+    return make_run(path, epochs=(0, 1), layers=("a$\\frac$1", "b_{"), trainings=("normal",))
 
 
-PER_TRAINING = ("information-flow", "trusted", "relative-noise", "noise-sweep", "class-entropies")
+PER_TRAINING = ("information-flow", "heat-maps", "trusted", "relative-noise", "noise-sweep", "class-entropies")
 
 
 def contents(run):
@@ -38,10 +39,9 @@ def test_each_training_gets_its_figures_and_each_seed_a_comparison(small_run, wr
     assert names == [
         f"{stem}.{suffix}"
         for stem in (*(f"{kind}-normal-s3" for kind in PER_TRAINING), "comparison-s3", "geometry-s3")
-        for suffix in ("png", "pdf")
+        for suffix in ("svg",)
     ]
-    assert (small_run.path / "figures" / names[0]).read_bytes().startswith(b"\x89PNG")
-    assert (small_run.path / "figures" / names[1]).read_bytes().startswith(b"%PDF")
+    assert (small_run.path / "figures" / names[0]).read_bytes().startswith(b"<svg")
 
 
 def test_the_same_records_give_the_same_bytes(small_run, written):
@@ -54,8 +54,8 @@ def test_the_same_records_give_the_same_bytes(small_run, written):
 
 
 def test_what_was_not_recorded_has_no_figure(make_run, tmp_path):
-    run = make_run(tmp_path / "run", epochs=(0,), layers=("fc",), trainings=("normal",), trusted=False)
-    stems = ["information-flow-normal-s3", "class-entropies-normal-s3", "comparison-s3"]
+    run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",), trainings=("normal",), trusted=False)
+    stems = ["information-flow-normal-s3", "heat-maps-normal-s3", "class-entropies-normal-s3", "comparison-s3"]
     assert [one.stem.name for one in write_figures(run)] == stems
 
 
@@ -89,20 +89,20 @@ def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatc
     stems = ["toy-training-normal-s3", "toy-training-adversarial-s3", "toy-run", "toy-seed-s3"]
     stems += [f"toy-distortion-{name}-s3" for name in ("saturation", "shuffling", "high-pass")]
     assert sorted(path.name for path in (run.path / "figures").iterdir()) == sorted(
-        f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")
+        f"{stem}.{suffix}" for stem in stems for suffix in ("svg",)
     )
     listed = (run.path / "manifest.sha256").read_text()
-    assert all(f"figures/{stem}.pdf" in listed for stem in stems)
+    assert all(f"figures/{stem}.svg" in listed for stem in stems)
     titles = {
         section: re.findall("<figcaption><strong>(.*?)</strong> (.*?) Also in <code>(.*?)</code>", text)
         for section, text in re.findall('<section id="(.*?)"(.*?)</section>', page, re.DOTALL)
     }
     caption = "A line."
     assert titles["figures"] == [
-        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.png"),
-        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.png"),
-        ("Toy run.", caption, "figures/toy-run.png"),
-        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.png"),
+        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.svg"),
+        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.svg"),
+        ("Toy run.", caption, "figures/toy-run.svg"),
+        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.svg"),
     ]
     assert page.count("<summary>How to read this</summary><p>It is straight.</p>") == len(stems)
     assert [title for title, _, _ in titles["distortion"]] == [
@@ -110,9 +110,27 @@ def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatc
     ]
 
 
-def test_the_list_of_what_was_drawn_names_both_files(make_run, tmp_path, monkeypatch):
+def test_the_list_of_what_was_drawn_names_all_files(make_run, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "FIGURES", TOYS)
     drawn = write_figures(make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",)))
     assert [one.spec.kind for one in drawn] == ["toy-training", "toy-run", "toy-seed"]
-    assert all(one.png.is_file() and one.pdf.is_file() for one in drawn)
-    assert [path.suffix for path in paths_of(drawn)] == [".png", ".pdf"] * 3
+    assert [path.suffix for path in paths_of(drawn)] == [".svg"] * 3
+    assert all(path.is_file() for path in paths_of(drawn))
+
+
+def test_png_and_pdf_are_written_where_they_are_wanted(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", TOYS)
+    run = make_run(tmp_path / "run", epochs=(0,), trainings=("normal",), layers=("fc",))
+    drawn = write_figures(run, formats=("png", "pdf"))
+    assert [path.read_bytes()[:4] for path in paths_of(drawn)] == [b"\x89PNG", b"%PDF"] * 3
+    assert not any(one.svg.exists() for one in drawn)
+
+
+def test_a_figure_that_says_nothing_has_a_reason_and_no_files(tmp_path):
+    spec = FigureSpec[int](kind="toy", caption="A toy.", draw=lambda number: NothingToSee(f"All {number} are equal."))
+    (one,) = spec.write(3, tmp_path, ["s0"], "seed 0")
+    assert (one.title, one.nothing) == ("Toy, seed 0", "All 3 are equal.")
+    assert list(tmp_path.iterdir()) == paths_of([one]) == []
+    html = figures_html([one])
+    assert "<strong>Toy, seed 0</strong>: All 3 are equal." in html
+    assert "<img" not in html

@@ -1,8 +1,8 @@
-import base64
 import json
 import math
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -227,23 +227,23 @@ def test_series_hold_the_records_in_bits(full_run):
 
 def test_figures_are_embedded_with_captions(full_run, tmp_path):
     drawn = INFORMATION_FLOW.files(tmp_path, ["normal", "s3"])
-    picture = drawn.png
-    picture.write_bytes(b"\x89PNG synthetic")
+    drawn.svg.write_bytes(b'<svg width="100%" fill="#fff">\n<text>&amp; "q"</text></svg>')
     text = page(full_run, [drawn])
     assert text.count("<figure>") == 1
-    assert f'src="data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"' in text
+    address = re.search(r'<img [^>]* src="data:image/svg[+]xml;charset=utf-8,([^"]*)"', text)[1]
+    assert unquote(address).encode() == drawn.svg.read_bytes()
     assert "Circles are original examples" in text
 
 
 def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
     drawn = [GEOMETRY.files(tmp_path / "figures", ["s3"]), FOUR_CLOUDS.files(tmp_path / "sweeps" / "figures")]
     for one in drawn:
-        one.png.parent.mkdir(parents=True)
-        one.png.write_bytes(b"\x89PNG synthetic")
+        one.svg.parent.mkdir(parents=True)
+        one.svg.write_bytes(b"<svg/>")
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
     text = report_html({}, *tables, drawn, folder=tmp_path)
-    assert "Also in <code>figures/geometry-s3.png</code>" in text
-    assert "Also in <code>sweeps/figures/four-clouds.png</code>" in text
+    assert "Also in <code>figures/geometry-s3.svg</code>" in text
+    assert "Also in <code>sweeps/figures/four-clouds.svg</code>" in text
 
 
 def test_a_run_in_progress_says_what_is_missing(make_run, tmp_path):

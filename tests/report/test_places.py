@@ -55,7 +55,7 @@ def test_the_command_prints_the_place_of_a_report_whose_name_is_no_text(small, t
     done = subprocess.run(command, capture_output=True, check=False, timeout=240, env=drawing(ONE))
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().splitlines()[-1] == f"{tmp_path}/r?[0]/report.html"
-    assert (run / "figures" / "information-flow-normal-s3.pdf").is_file()
+    assert (run / "figures" / "information-flow-normal-s3.svg").is_file()
     (run / "config.json").write_text("{}")
     assert main(["report", str(run)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -74,8 +74,8 @@ def test_a_report_goes_elsewhere_and_leaves_the_run_as_it_was(small, tmp_path):
     assert path == tmp_path / "else" / "where" / "report.html"
     assert {path: path.read_bytes() for path in small.path.rglob("*") if path.is_file()} == before
     assert (path.parent / "findings.json").is_file()
-    assert list((path.parent / "figures").glob("*.png"))
-    assert "figures/information-flow-normal-s3.pdf</code>" in path.read_text()
+    assert list((path.parent / "figures").glob("*.svg"))
+    assert "figures/information-flow-normal-s3.svg</code>" in path.read_text()
 
 
 def test_a_report_does_not_go_into_another_run(small, other, capsys):
@@ -121,7 +121,7 @@ def test_somebody_elses_folder_is_reported_elsewhere(small, open_path):
     done = subprocess.run([*somebody, "report", "run", "--output", "mine/report"], **more)
     assert done.returncode == 0, done.stderr
     assert (open_path / "mine" / "report" / "report.html").is_file()
-    assert (open_path / "mine" / "report" / "figures" / "information-flow-normal-s3.png").is_file()
+    assert (open_path / "mine" / "report" / "figures" / "information-flow-normal-s3.svg").is_file()
     line = subprocess.run([*somebody, "flow", "digits-lenet5", "--run", "run"], **more)
     assert_one_clear_line(line, "run cannot be written to (Permission denied); choose another folder with --run")
 
@@ -134,7 +134,7 @@ def test_drawn_files_are_in_the_manifest(small, tmp_path):
         ["sha256sum", "--check", "--strict", "--quiet", "manifest.sha256"], cwd=tmp_path / "run", check=False
     )
     assert done.returncode == 0
-    assert (tmp_path / "run" / "figures" / "information-flow-normal-s3.png").is_file()
+    assert (tmp_path / "run" / "figures" / "information-flow-normal-s3.svg").is_file()
     listed = {line.split("  ")[1] for line in (tmp_path / "run" / "manifest.sha256").read_text().splitlines()}
     there = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert there - listed == {"manifest.sha256"}

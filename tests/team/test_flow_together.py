@@ -60,7 +60,7 @@ def test_records_agree_with_one_process(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     two = RunFolder(tmp_path / "two")
     assert (two.path / "report.html").is_file()
-    assert (two.path / "figures" / "class-entropies-adversarial-s0.pdf").is_file()
+    assert (two.path / "figures" / "class-entropies-adversarial-s0.svg").is_file()
     assert not list(two.path.rglob("*rank*"))
     both = one.performance().join(two.performance(), on=ROWS, suffix="_two")
     assert len(both) == len(one.performance()) == len(two.performance())

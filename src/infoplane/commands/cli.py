@@ -19,6 +19,7 @@ from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
 from infoplane.commands.evaluate import EvaluateOptions, evaluate
+from infoplane.commands.export import ExportOptions, export
 from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_options, with_recipe
 from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
@@ -51,6 +52,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "estimate": (estimate, EstimateOptions),
     "calibrate": (calibrate, CalibrateOptions),
     "report": (report, ReportOptions),
+    "export": (export, ExportOptions),
     "data": (data, DataOptions),
 }
 

@@ -12,9 +12,10 @@ from matplotlib.patches import Patch
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of, trainings_of, trusted_planes
 from infoplane.report.examples import examples_look, transferred_look
-from infoplane.report.figure import FigureSpec
+from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import RELATIVE, STUDY_ESTIMATORS, estimator_label, examples_label, training_label
-from infoplane.report.planes import interval_ends
+from infoplane.report.nothing_to_see import all_silent, one_epoch, panel_note
+from infoplane.report.planes import interval_ends, is_near
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
@@ -23,10 +24,12 @@ from infoplane.report.style import (
     epoch_axis,
     layer_grid,
     plain,
+    say_constant,
     say_missing,
     stacked,
 )
 
+_THOROUGH = f"[+]({DECODED}|{DECODED_TRANSFER})$"  # planes with Monte Carlo and decoded values
 _FEW = 3  # largest number of trainings with their own null in the legend
 
 COMPARISON = FigureSpec[Recorded](
@@ -39,10 +42,28 @@ COMPARISON = FigureSpec[Recorded](
         "decoded values. Shaded: what permuted labels reach. Findings rest on KDE (BD) at relative noise and on "
         "decoded I(T;Y)."
     ),
-    draw=lambda own: (
-        comparison_figure(own.points, f"Both informations over epochs, {own.where}") if own.trainings else None
-    ),
+    draw=lambda own: _comparison(own),
 )
+
+
+def _comparison(own: Recorded) -> Figure | NothingToSee | None:
+    if not own.trainings:
+        return None
+    if nothing := one_epoch(own.points["epoch"]):
+        return nothing
+    notes = [
+        _note(chosen, side)
+        for chosen in own.points.partition_by("estimator", "layer_index")
+        for side in ("input", "label")
+    ]
+    silent = all_silent(notes, len(layers_of(own.points)))
+    return silent or comparison_figure(own.points, f"Both informations over epochs, {own.where}")
+
+
+def _note(points: pl.DataFrame, side: str) -> str:
+    """Return what a panel would show, if it is nothing; values with intervals are always drawn."""
+    thorough = points["estimator"].str.contains(_THOROUGH).any()
+    return "" if thorough else panel_note(points, f"{side}_")
 
 
 def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
@@ -69,15 +90,19 @@ def comparison_figure(points: pl.DataFrame, title: str) -> Figure:
     parts = points.partition_by("estimator", "layer_index", as_dict=True)
     for row, (side, estimator) in enumerate(panels):
         quantity = INPUT_INFORMATION if side == "input" else LABEL_INFORMATION
+        of_row = points.filter(pl.col("estimator") == estimator)
+        highest, top = (of_row[f"{side}_{name}_bits"].max() for name in ("drawn", "ceiling"))
+        near = top is None or is_near(float(highest), float(top))  # type: ignore[arg-type]
         for column, (index, _) in enumerate(layers):
             chosen = parts.get((estimator, index), points.clear())
-            _draw_over_epochs(axes[row, column], chosen, side, trainings, examples)
+            _draw_over_epochs(axes[row, column], chosen, side, trainings, examples, ceiling=near)
             if (side, estimator) == ("label", trusted):
                 moved = parts.get((transferred, index), points.clear())
                 _draw_transferred(axes[row, column], moved, trainings, examples)
         name = estimator_label(estimator, quantity) if estimator == trusted else estimator_label(estimator)
         name = name.replace(", ", ",\n")
-        axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}")
+        beyond = "" if near else f"\n(ceiling {float(top):.2f})"  # type: ignore[arg-type]
+        axes[row, 0].set_ylabel(f"{quantity}, bits\n{name}{beyond}")
     align_epochs(axes)
     return figure
 
@@ -106,9 +131,15 @@ def _legend(trainings: list[str], examples: list[str], transferred: bool) -> lis
     return handles
 
 
-def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: list[str], examples: list[str]) -> None:
+def _draw_over_epochs(
+    axes: Axes, points: pl.DataFrame, side: str, trainings: list[str], examples: list[str], *, ceiling: bool
+) -> None:
     if points.is_empty():
         say_missing(axes, "not measured")
+        return
+    epoch_axis(axes, points["epoch"])
+    if note := _note(points, side):
+        say_constant(axes, note)
         return
     parts = points.sort("epoch").partition_by("training", "examples", as_dict=True)
     for rank, training in enumerate(trainings):
@@ -125,10 +156,9 @@ def _draw_over_epochs(axes: Axes, points: pl.DataFrame, side: str, trainings: li
                 null["epoch"], 0, null["label_null_bits"], color=COLOURS[rank % len(COLOURS)],
                 alpha=_null_alpha(trainings), linewidth=0, zorder=0,
             )  # fmt: skip
-    ceiling = points[f"{side}_ceiling_bits"].max()
-    if ceiling is not None:
-        axes.axhline(ceiling, **CEILING)  # type: ignore[arg-type]
-    epoch_axis(axes, points["epoch"])
+    top = points[f"{side}_ceiling_bits"].max()
+    if ceiling and top is not None:
+        axes.axhline(top, **CEILING)  # type: ignore[arg-type]
 
 
 def _draw_transferred(axes: Axes, points: pl.DataFrame, trainings: list[str], examples: list[str]) -> None:
@@ -153,7 +183,7 @@ def _look(rank: int, number: int) -> dict[str, Any]:
 def _draw_curve(axes: Axes, curve: pl.DataFrame, side: str, look: dict[str, Any], label: str) -> None:
     """Draw one curve, with markers if there are few epochs, and with intervals if it is Monte Carlo or decoded."""
     values = curve[f"{side}_drawn_bits"]
-    thorough = curve["estimator"].str.contains(f"[+]({DECODED}|{DECODED_TRANSFER})$").any()
+    thorough = curve["estimator"].str.contains(_THOROUGH).any()
     axes.plot(curve["epoch"], values, **look | ({} if thorough or len(curve) <= 2 else {"marker": None}), label=label)
     if thorough:
         axes.vlines(curve["epoch"], *interval_ends(curve, side), colors=look["color"], linewidth=0.8)

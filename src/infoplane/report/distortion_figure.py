@@ -22,6 +22,7 @@ from infoplane.report.style import (
     CEILING,
     COLOURS,
     PAGE_INCHES,
+    hide_inner_axes,
     new_figure,
     plain,
     say_missing,
@@ -193,6 +194,7 @@ def _grid(title: str, heads: Sequence[str], rows: int) -> tuple[Figure, Any]:
     edges = {"left": 0.95 / width, "right": 1 - 0.1 / width, "top": 1 - 0.5 / height, "bottom": 0.95 / height}
     grid = figure.add_gridspec(rows, len(heads), hspace=0.16, wspace=0.08, **edges)
     axes = grid.subplots(squeeze=False, sharex="col", sharey="row")
+    hide_inner_axes(axes)
     for column, head in enumerate(heads):
         axes[0, column].set_title(plain(head), loc="left", fontweight="bold")
     return figure, axes

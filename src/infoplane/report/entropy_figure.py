@@ -10,12 +10,26 @@ from matplotlib.figure import Figure
 from infoplane.records.tables import ADVERSARIAL, CLASS_ENTROPY, INPUT_INFORMATION, KDE_BD, KDE_KL, ORIGINAL
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.examples import attacks_of
-from infoplane.report.figure import FigureSpec
+from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import estimator_label
+from infoplane.report.nothing_to_see import all_at_ceiling, at_ceiling, one_epoch, panel_note
 from infoplane.report.recorded import Recorded
-from infoplane.report.style import CEILING, COLOURS, LINES, align_epochs, epoch_axis, layer_grid, plain, say_missing
+from infoplane.report.style import (
+    CEILING,
+    COLOURS,
+    LINES,
+    align_epochs,
+    epoch_axis,
+    layer_grid,
+    plain,
+    say_constant,
+    say_missing,
+)
 from infoplane.report.subject import class_label
 
+_OF_ENTROPIES = pl.col("estimator").is_in([KDE_KL, KDE_BD]) & pl.col("quantity").is_in(
+    [INPUT_INFORMATION, CLASS_ENTROPY]
+)
 _CLASSES_NAMED = 20  # with more classes a legend is not readable
 
 CLASS_ENTROPIES = FigureSpec[Recorded](
@@ -26,10 +40,17 @@ CLASS_ENTROPIES = FigureSpec[Recorded](
         "over epochs. Upper rows: original examples. Lower rows: attacked examples. Dashed: ceilings. The farther the "
         "black curve lies above those of the classes, the larger is I(T;Y)."
     ),
-    draw=lambda own: class_entropy_figure(
-        own.rows, f"Entropy of layer and class, less the noise, {own.where}", own.class_names
-    ),
+    draw=lambda own: _class_entropies(own),
 )
+
+
+def _class_entropies(own: Recorded) -> Figure | NothingToSee:
+    rows = own.rows.filter(_OF_ENTROPIES)
+    whole = rows.filter(pl.col("quantity") == INPUT_INFORMATION)
+    if nothing := one_epoch(rows["epoch"]) or (all_at_ceiling(whole) if at_ceiling(rows) else None):
+        return nothing
+    title = f"Entropy of layer and class, less the noise, {own.where}"
+    return class_entropy_figure(own.rows, title, own.class_names)
 
 
 def class_entropy_figure(rows: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure:
@@ -40,7 +61,7 @@ def class_entropy_figure(rows: pl.DataFrame, title: str, class_names: Sequence[s
         title: stands above the figure.
         class_names: for the legend; without them classes have numbers.
     """
-    rows = rows.filter(pl.col("estimator").is_in([KDE_KL, KDE_BD]))
+    rows = rows.filter(_OF_ENTROPIES)
     layers = layers_of(rows) or [(0, "no layer")]
     kinds = examples_of(rows) or [ORIGINAL]
     if not attacks_of(kinds):
@@ -71,6 +92,10 @@ def _draw_entropies(axes: Axes, rows: pl.DataFrame, class_names: Sequence[str]) 
     if whole.is_empty() and classes.is_empty():
         say_missing(axes, "not measured")
         return
+    epoch_axis(axes, rows["epoch"])
+    if at_ceiling(rows) and (note := panel_note(whole)):
+        say_constant(axes, note)
+        return
     marker = "o" if rows["epoch"].n_unique() <= 2 else None
     axes.plot(
         whole["epoch"],
@@ -90,4 +115,3 @@ def _draw_entropies(axes: Axes, rows: pl.DataFrame, class_names: Sequence[str]) 
         axes.plot(own["epoch"], own["drawn_bits"], linewidth=0.9, label=label, marker=marker, markersize=2, **style)
     for ceiling in {whole["ceiling_bits"].max(), classes["ceiling_bits"].max()} - {None}:
         axes.axhline(ceiling, **CEILING, label="ceiling")  # type: ignore[arg-type]
-    epoch_axis(axes, rows["epoch"])

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
-from infoplane.report.pdfs import Pdfs
+from infoplane.report.figure_formats import FORMATS, Format
 from infoplane.report.style import save_figure
 
 Source = TypeVar("Source")
@@ -28,18 +28,18 @@ class FigureSpec(Generic[Source]):
         per: whether it is drawn for each training of each seed, for each seed, for each distortion of each seed, or
             once for the whole run.
         section: `id` of the section of the page.
-        draw: function of the records that returns the figure, or None if there is nothing to draw. It is called in
-            `style.figure_style`.
+        draw: function of the records that returns the figure; `NothingToSee` if the records are there but the figure
+            would say nothing; None if there are no records. It is called in `style.figure_style`.
     """
 
     kind: str
     caption: str
     per: Per = "run"
     section: Section = "figures"
-    draw: Callable[[Source], Figure | None]
+    draw: Callable[[Source], "Figure | NothingToSee | None"]
 
     def files(self, folder: Path, about: Sequence[str] = (), label: str = "") -> "DrawnFigure":
-        """Return the paths of the figure in `folder`, whether it is drawn or not.
+        """Return the figure in `folder`, whether it is drawn or not.
 
         Args:
             folder: folder of the figures.
@@ -50,31 +50,56 @@ class FigureSpec(Generic[Source]):
         return DrawnFigure(self, title, folder / "-".join([self.kind, *about]))
 
     def write(
-        self, source: Source, folder: Path, about: Sequence[str] = (), label: str = "", pdfs: Pdfs | None = None
+        self,
+        source: Source,
+        folder: Path,
+        about: Sequence[str] = (),
+        label: str = "",
+        formats: Sequence[Format] = FORMATS,
     ) -> "list[DrawnFigure]":
-        """Draw the figure and write its files to `folder`; return an empty list if there is nothing to draw.
+        """Draw the figure and write its files to `folder`.
+
+        A figure that says nothing in these records has no files; what is returned then says why.
 
         Args:
             source: the records from which it is drawn.
             folder: folder of the figures.
             about: as in `files`.
             label: as in `files`.
-            pdfs: writer of the PDF; by default the PDF is written at once.
+            formats: which files to write.
+
+        Returns:
+            The figure, or an empty list if there are no records for it.
         """
         figure = self.draw(source)
         if figure is None:
             return []
         drawn = self.files(folder, about, label)
-        save_figure(figure, drawn.stem, pdfs)
-        return [drawn]
+        if isinstance(figure, NothingToSee):
+            return [drawn._replace(nothing=figure.reason, formats=())]
+        save_figure(figure, drawn.stem, formats)
+        return [drawn._replace(formats=tuple(formats))]
+
+
+class NothingToSee(NamedTuple):
+    """What `FigureSpec.draw` returns in place of a figure whose records are there but show nothing in this run."""
+
+    reason: str  # one plain sentence with the number, e.g. "All 5 layers are at the ceiling of 3.32 bits."
 
 
 class DrawnFigure(NamedTuple):
-    """A figure on disk."""
+    """A figure on disk, or the reason why it was left out."""
 
     spec: FigureSpec[Any]
     title: str  # title on the page: what it is and which training, seed or distortion it shows
     stem: Path  # path of its files, without suffix
+    nothing: str = ""  # why it was left out, as a sentence for the page; then it has no files
+    formats: tuple[Format, ...] = FORMATS  # of its files
+
+    @property
+    def svg(self) -> Path:
+        """The path of the SVG."""
+        return self.stem.with_name(f"{self.stem.name}.svg")
 
     @property
     def png(self) -> Path:
@@ -88,5 +113,5 @@ class DrawnFigure(NamedTuple):
 
 
 def paths_of(figures: Sequence[DrawnFigure]) -> list[Path]:
-    """Return the paths of all files of the figures, PNG before PDF."""
-    return [path for one in figures for path in (one.png, one.pdf)]
+    """Return the paths of all files of the figures."""
+    return [one.stem.with_name(f"{one.stem.name}.{form}") for one in figures for form in one.formats]

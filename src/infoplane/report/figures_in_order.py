@@ -11,6 +11,7 @@ from infoplane.report.figure import FigureSpec
 from infoplane.report.flow_figure import INFORMATION_FLOW, RELATIVE_NOISE_PLANES
 from infoplane.report.geometry_figure import GEOMETRY
 from infoplane.report.geometry_sweeps import ARTEFACT_SWEEPS, GEOMETRY_SWEEPS
+from infoplane.report.heat_figure import HEAT_MAPS
 from infoplane.report.mistakes_figure import MISTAKES, TRANSFER
 from infoplane.report.recorded import Recorded
 from infoplane.report.seeds_figure import SEEDS_INFORMATION, SEEDS_PERFORMANCE
@@ -21,6 +22,7 @@ from infoplane.report.trusted_figure import TRUSTED
 # Of a run: study one, and study two where it was made.
 FIGURES: tuple[FigureSpec[Recorded], ...] = (
     INFORMATION_FLOW,
+    HEAT_MAPS,
     TRUSTED,
     RELATIVE_NOISE_PLANES,
     NOISE_SWEEP,

@@ -116,7 +116,7 @@ def _card(one: ClaimVerdict, found: Findings) -> str:
     main, others = [two for two in own if two.part], [two for two in own if not two.part]
     name = f"claim-{escape(one.claim)}"
     why = "What would decide it" if one.verdict == UNDECIDED else "Why"
-    facts = {"Number that decides": escape(_number_of(one, found)), why: _with_code(_why(one, found))}
+    facts = {"Number that decides": escape(deciding_number(one, found)), why: _with_code(_why(one, found))}
     listed = "".join(f"<dt>{head}</dt><dd>{text}</dd>" for head, text in facts.items())
     tables = _findings(f"Claim {one.claim}: what the verdict rests on", main)
     if others:
@@ -133,7 +133,7 @@ def _card(one: ClaimVerdict, found: Findings) -> str:
     )
 
 
-def _number_of(claim: ClaimVerdict, found: Findings) -> str:
+def deciding_number(claim: ClaimVerdict, found: Findings) -> str:
     one = _deciding(claim, found)
     return "-" if one is None else f"{_with_interval(one)} {_name(one)}"
 

@@ -9,12 +9,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
-from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL, PIXELS_INDEX
 from infoplane.report.bits import examples_of, layers_of, relative_noise_text
 from infoplane.report.examples import examples_look
-from infoplane.report.figure import FigureSpec
+from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import (
     RELATIVE_ESTIMATORS,
     STUDY_ESTIMATORS,
@@ -22,6 +21,7 @@ from infoplane.report.labels import (
     curve_order,
     estimator_label,
 )
+from infoplane.report.nothing_to_see import all_at_ceiling, planes_at_ceiling
 from infoplane.report.planes import draw_plane_row, plane_legend
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
@@ -33,6 +33,7 @@ from infoplane.report.style import (
     epoch_bar,
     epoch_colours,
     epoch_norm,
+    log_axis,
     new_figure,
     plain,
     say_missing,
@@ -66,10 +67,12 @@ RELATIVE_NOISE_PLANES = FigureSpec[Recorded](
 )
 
 
-def _relative_noise(own: Recorded) -> Figure | None:
+def _relative_noise(own: Recorded) -> Figure | NothingToSee | None:
     points = own.points.filter(pl.col("estimator").is_in(RELATIVE_ESTIMATORS))
     if points.is_empty():
         return None
+    if planes_at_ceiling(points):
+        return all_at_ceiling(points, "input_")
     title = f"Information planes at relative noise, {relative_noise_text(own.rows)}, {own.where}"
     return relative_noise_figure(points, title)
 
@@ -164,9 +167,7 @@ def draw_performance(axes: Axes, performance: pl.DataFrame, measure: str) -> Non
     if measure == "loss" and finite["loss"].min() > 0:  # type: ignore[operator]
         # Under attack, the loss of a normally trained network is a hundred times that on its training set.
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_locator(NullLocator())
+        log_axis(axes.yaxis)
     axes.set_xlabel("completed epochs")
     epoch_axis(axes, finite["epoch"])
     if measure == "accuracy":

@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from infoplane.records.tables import FIXED_NOISE
 from infoplane.report.bits import examples_of, layers_of, trainings_of
 from infoplane.report.examples import examples_look
-from infoplane.report.figure import FigureSpec
+from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import examples_label, training_label
+from infoplane.report.nothing_to_see import one_epoch
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, align_epochs, epoch_axis, layer_grid, log_axis, plain, say_missing
 
@@ -37,9 +38,11 @@ GEOMETRY = FigureSpec[Recorded](
 )
 
 
-def _geometry(own: Recorded) -> Figure | None:
+def _geometry(own: Recorded) -> Figure | NothingToSee | None:
     if own.geometry.is_empty():
         return None
+    if nothing := one_epoch(own.geometry["epoch"]):
+        return nothing
     fixed = own.rows.filter(pl.col("noise_mode") == FIXED_NOISE)["noise_variance"].unique().to_list()
     return geometry_figure(own.geometry, fixed, f"Geometry of the layers over epochs, {own.where}")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.recipes import is_own_data
 from infoplane.records.evaluation import EVALUATION
+from infoplane.report.chart_library import chart_library
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, paths_of
 from infoplane.report.figure_files import write_figures
@@ -88,7 +88,7 @@ def write_report(
             geometry=run.geometry(),
             performance=performance,
             findings=found,
-            figures=drawn + [one for one in swept if one.png.is_file()],
+            figures=drawn + [one for one in swept if one.svg.is_file()],
             run=run,
             folder=folder,
             evaluation=evaluation_of(run),
@@ -162,7 +162,7 @@ def page_html(source: PageSource) -> str:
         header=first_screen(source) + notes,
         sections=sections,
         data=page_data(source.rows, performance),
-        scripts=(get_plotlyjs(), resource("page.js")),
+        scripts=(chart_library(), resource("page.js")),
         footer="Made by infoplane from the records in this run's folder.",
     )
 

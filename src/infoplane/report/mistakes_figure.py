@@ -22,10 +22,10 @@ from infoplane.records.tables import (
 )
 from infoplane.report.bits import last_epoch, layers_of, level_label, trainings_of
 from infoplane.report.examples import attacks_of
-from infoplane.report.figure import FigureSpec
+from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import training_label
 from infoplane.report.recorded import Recorded
-from infoplane.report.style import CEILING, COLOURS, new_figure, plain, say_missing
+from infoplane.report.style import CEILING, COLOURS, hide_inner_axes, new_figure, plain, say_missing
 from infoplane.report.subject import class_label
 
 _WRITTEN = 12  # with more classes, the cells of the matrix have no text
@@ -52,9 +52,7 @@ TRANSFER = FigureSpec[Recorded](
         "predicted class), both in per cent. The attack pushes away from the label and towards no class, so the "
         "network itself decides which class is predicted. High confidence does not mean that the answer is right."
     ),
-    draw=lambda own: transfer_figure(
-        own.performance, f"Predicted class of adversarial examples, {own.where}", own.class_names
-    ),
+    draw=lambda own: _transfer(own),
 )
 
 MISTAKES = FigureSpec[Recorded](
@@ -79,6 +77,20 @@ MISTAKES = FigureSpec[Recorded](
 )
 
 
+def _predicted(performance: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of attacked test examples with predictions, of each training's last epoch."""
+    attacked = pl.col("examples") != ORIGINAL
+    return last_epoch(performance.filter(attacked, pl.col("predictions").is_not_null(), pl.col("split") == "test"))
+
+
+def _transfer(own: Recorded) -> Figure | NothingToSee | None:
+    rows = _predicted(own.performance)
+    if not rows.is_empty() and (rows["accuracy"] == 1).all():
+        return NothingToSee(f"All {rows['n'].to_numpy().min()} attacked examples are classified correctly.")
+    title = f"Predicted class of adversarial examples, {own.where}"
+    return transfer_figure(own.performance, title, own.class_names)
+
+
 def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence[str] = ()) -> Figure | None:
     """Draw the predicted class of attacked examples, by label: a matrix per training and attack, at its last epoch.
 
@@ -90,11 +102,7 @@ def transfer_figure(performance: pl.DataFrame, title: str, class_names: Sequence
     Returns:
         The figure, or None where no attacked example's prediction was recorded.
     """
-    rows = last_epoch(
-        performance.filter(
-            pl.col("examples") != ORIGINAL, pl.col("predictions").is_not_null(), pl.col("split") == "test"
-        )
-    )
+    rows = _predicted(performance)
     panels = _panels(rows)
     if not panels:
         return None
@@ -212,6 +220,7 @@ def mistakes_figure(rows: pl.DataFrame, saturated: pl.DataFrame, title: str) -> 
     edges = {"left": 0.75 / width, "right": 0.98, "top": 1 - 0.55 / height, "bottom": 0.95 / height}
     grid = figure.add_gridspec((1 + below) * lines, across, hspace=0.38, wspace=0.1, **edges)
     axes = grid.subplots(squeeze=False, sharey="row")
+    hide_inner_axes(axes, x=False)
     last = saturated.filter(pl.col("layer_index") == pl.col("layer_index").max())
     strongest = saturated.filter(pl.col("level") == pl.col("level").max())
     for number in range(len(panels), lines * across):

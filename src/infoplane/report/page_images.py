@@ -7,21 +7,24 @@ from html import escape
 from pathlib import Path
 
 from infoplane.report.figure import DrawnFigure
+from infoplane.report.figure_formats import svg_address
 
-_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _LARGE = 100_000  # bytes from which on a figure is embedded compressed, if that halves it: the script unpacks it
 
 
 def figures_html(figures: Sequence[DrawnFigure], folder: Path | None = None) -> str:
-    """Return the HTML of figures, each with its caption.
+    """Return the HTML of figures, each with its caption; in place of one that was left out stands why.
 
     Args:
-        figures: figures whose files are embedded.
+        figures: figures whose SVG files are embedded.
         folder: folder of the report; paths of files are shown relative to it. With None only file names are shown.
     """
     parts = []
     for one in figures:
-        path, title = one.png, escape(one.title)
+        path, title = one.svg, escape(one.title)
+        if one.nothing:
+            parts.append(f'<p class="nothing"><strong>{title}</strong>: {escape(one.nothing)}</p>')
+            continue
         drawn, reading = _sentences(one.spec.caption)
         place = path.name if folder is None else str(path.relative_to(folder) if path.is_relative_to(folder) else path)
         more = f'<details class="reading"><summary>How to read this</summary><p>{escape(reading)}</p></details>'
@@ -36,12 +39,12 @@ def figures_html(figures: Sequence[DrawnFigure], folder: Path | None = None) -> 
 
 
 def _source(path: Path) -> str:
-    """Return the attributes that hold the image of a file."""
-    content, kind = path.read_bytes(), _TYPES[path.suffix]
+    """Return the attributes that hold the image of an SVG file."""
+    content = path.read_bytes()
     packed = gzip.compress(content, 9, mtime=0) if len(content) > _LARGE else content
     if 2 * len(packed) < len(content):
-        return f'data-packed="{base64.b64encode(packed).decode()}" data-type="{kind}"'
-    return f'src="data:{kind};base64,{base64.b64encode(content).decode()}"'
+        return f'data-packed="{base64.b64encode(packed).decode()}" data-type="image/svg+xml"'
+    return f'src="{svg_address(content)}"'
 
 
 def _sentences(caption: str) -> tuple[str, str]:

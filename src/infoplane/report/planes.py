@@ -13,7 +13,8 @@ from matplotlib.patheffects import withStroke
 from infoplane.records.tables import ADVERSARIAL, ORIGINAL, PIXELS_INDEX, RANDOM
 from infoplane.report.examples import attacks_of, examples_look
 from infoplane.report.labels import examples_label
-from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, plain, say_missing, title_layer
+from infoplane.report.nothing_to_see import corner, planes_at_ceiling
+from infoplane.report.style import CEILING, NULL_COLOUR, epoch_colours, plain, say_constant, say_missing, title_layer
 
 _CLIPPED: dict[str, Any] = {
     "marker": "s",
@@ -26,6 +27,7 @@ _CLIPPED: dict[str, Any] = {
 _OPEN: dict[str, Any] = {"facecolors": "none", "edgecolors": "#222222", "linewidths": 0.7, "zorder": 5}
 _RANDOM_WEIGHTS: dict[str, Any] = {**_OPEN, "marker": "D", "s": 40}
 _PIXELS: dict[str, Any] = {**_OPEN, "marker": "*", "s": 48}
+_NEAR = 0.7  # of the ceiling: it is drawn if values reach so far
 _HALO = [withStroke(linewidth=1.6, foreground="white")]
 
 
@@ -40,14 +42,17 @@ def draw_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Normalize, ex
         norm: from epochs to colours.
         examples: all kinds of examples in the figure, in order.
     """
-    pixels = points.filter(pl.col("layer_index") == PIXELS_INDEX)
+    everything, pixels = points, points.filter(pl.col("layer_index") == PIXELS_INDEX)
     points = points.filter(pl.col("layer_index") == index)
     if points.is_empty():
         say_missing(axes, "not measured")
         return
+    if planes_at_ceiling(points) and (pixels.is_empty() or planes_at_ceiling(pixels)):
+        say_constant(axes, f"all points at both ceilings,\n{corner(points)}")
+        return
     _draw_baselines(axes, points, pixels)
     _draw_null(axes, points)
-    _draw_ceilings(axes, points)
+    _draw_ceilings(axes, points, everything)
     for rank, name in enumerate(examples):
         chosen = points.filter(pl.col("examples") == name)
         marker, original = examples_look(rank).marker, name == ORIGINAL
@@ -102,7 +107,7 @@ def draw_plane_row(
             axes.set_ylabel(f"{name}\nI(T;Y), bits")
         if not points.is_empty():
             axes.set(xlim=plane_limits(points, "input"), ylim=plane_limits(points, "label"))
-            axes.tick_params(labelleft=column == 0)
+            axes.yaxis.set_visible(column == 0)
 
 
 def _draw_baselines(axes: Axes, points: pl.DataFrame, pixels: pl.DataFrame) -> None:
@@ -122,14 +127,26 @@ def _draw_null(axes: Axes, points: pl.DataFrame) -> None:
         axes.axhspan(0, max(edge, 0), color=NULL_COLOUR, alpha=0.3, linewidth=0, zorder=0, label="null")
 
 
-def _draw_ceilings(axes: Axes, points: pl.DataFrame) -> None:
+def _draw_ceilings(axes: Axes, points: pl.DataFrame, everything: pl.DataFrame) -> None:
+    """Draw the ceilings, or say where they are if they lie beyond the limits of the planes of `everything`."""
     grey: dict[str, Any] = {"color": "#555555", "va": "bottom"}
     for ceiling in points["input_ceiling_bits"].drop_nulls().sort()[-1:]:
-        axes.axvline(ceiling, **CEILING, label="ceiling of I(X;T)")
-        axes.text(ceiling, 0.02, f"max {ceiling:.2f} ", ha="right", transform=axes.get_xaxis_transform(), **grey)
+        if ceiling <= plane_limits(everything, "input")[1]:
+            axes.axvline(ceiling, **CEILING, label="ceiling of I(X;T)")
+            axes.text(ceiling, 0.02, f"max {ceiling:.2f} ", ha="right", transform=axes.get_xaxis_transform(), **grey)
+        else:
+            axes.text(0.99, 0.02, f"max {ceiling:.2f} →", ha="right", transform=axes.transAxes, **grey)
     for ceiling in points["label_ceiling_bits"].drop_nulls().sort()[-1:]:
-        axes.axhline(ceiling, **CEILING, label="H(Y)")
-        axes.text(0.02, ceiling, f"H(Y) {ceiling:.2f}", ha="left", transform=axes.get_yaxis_transform(), **grey)
+        if ceiling <= plane_limits(everything, "label")[1]:
+            axes.axhline(ceiling, **CEILING, label="H(Y)")
+            axes.text(0.02, ceiling, f"H(Y) {ceiling:.2f}", ha="left", transform=axes.get_yaxis_transform(), **grey)
+        else:
+            axes.text(0.02, 0.99, f"H(Y) {ceiling:.2f} ↑", ha="left", transform=axes.transAxes, **{**grey, "va": "top"})
+
+
+def is_near(highest: float, ceiling: float) -> bool:
+    """Return whether values up to `highest` come so near to the ceiling that it is drawn with them."""
+    return highest >= _NEAR * ceiling
 
 
 def interval_ends(points: pl.DataFrame, side: str) -> tuple[list[float], list[float]]:
@@ -143,11 +160,17 @@ def interval_ends(points: pl.DataFrame, side: str) -> tuple[list[float], list[fl
 
 
 def plane_limits(points: pl.DataFrame, side: str) -> tuple[float, float]:
-    """Return limits that include every drawn value and the ceiling; the planes of one estimator share them."""
-    values = [value for column in ("drawn_bits", "ceiling_bits") for value in points[f"{side}_{column}"].drop_nulls()]
+    """Return limits that include every drawn value, and the ceiling if it is near; planes of one estimator share them.
+
+    A ceiling far above the values would press them into a corner.
+    """
+    values = points[f"{side}_drawn_bits"].drop_nulls().to_list()
     if not values:
         return (0.0, 1.0)
     low, high = min(values), max(values)
+    ceiling = points[f"{side}_ceiling_bits"].max()
+    if ceiling is not None and is_near(high, float(ceiling)):  # type: ignore[arg-type]
+        high = max(high, float(ceiling))  # type: ignore[arg-type]
     if side == "label":
         low = 0.0  # the null begins at 0
     margin = 0.06 * max(high - low, 0.1)

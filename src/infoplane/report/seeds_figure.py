@@ -24,6 +24,7 @@ from infoplane.report.labels import (
     examples_label,
     training_label,
 )
+from infoplane.report.nothing_to_see import one_epoch
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
@@ -51,7 +52,9 @@ SEEDS_INFORMATION = FigureSpec[Recorded](
         "bound at relative noise and on decoded I(T;Y)."
     ),
     draw=lambda own: (
-        seeds_figure(own.points, f"Both informations over epochs, {own.where}") if len(own.seeds) > 1 else None
+        one_epoch(own.points["epoch"]) or seeds_figure(own.points, f"Both informations over epochs, {own.where}")
+        if len(own.seeds) > 1
+        else None
     ),
 )
 
@@ -59,7 +62,8 @@ SEEDS_PERFORMANCE = FigureSpec[Recorded](
     kind="seeds-performance",
     caption="Accuracy and loss over epochs. Lines: means over seeds. Bands: from the lowest to the highest seed.",
     draw=lambda own: (
-        seeds_performance_figure(own.performance, f"Performance over epochs, {own.where}")
+        one_epoch(own.performance["epoch"])
+        or seeds_performance_figure(own.performance, f"Performance over epochs, {own.where}")
         if len(own.seeds) > 1
         else None
     ),

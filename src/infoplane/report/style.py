@@ -1,7 +1,6 @@
 """Style and saving of all figures; equal records give equal bytes."""
 
 import gc
-import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from infoplane.report.pdf_process import RESOLUTION_DPI, pdf_bytes
-from infoplane.report.pdfs import Pdfs
+from infoplane.report.figure_formats import FORMATS, Format, figure_bytes
 from infoplane.runs.whole_files import write_whole
 
 PAGE_INCHES = (10.0, 7.0)  # a full landscape page, on which 7 pt text is printed at 7 pt
@@ -122,11 +120,17 @@ def say_missing(axes: Axes, text: str) -> None:
     axes.spines[:].set_color("#CCCCCC")
 
 
+def say_constant(axes: Axes, note: str) -> None:
+    """Write into axes what their curves would show, if it is nothing; their ticks stay, for the axes beside them."""
+    axes.text(0.5, 0.5, plain(note), transform=axes.transAxes, ha="center", va="center", color="#666666")
+
+
 def new_figure(title: str, width: float, height: float) -> Figure:
     """Return a figure of this size, in inches, with its title above the first axes."""
     figure = Figure(figsize=(width, height))
     left = 0.75 / width
-    figure.suptitle(plain(title), fontsize=9, x=left, y=1 - 0.1 / height, ha="left", va="top", fontweight="bold")
+    size = 9 * min(1.0, (width - 0.9) / (0.083 * max(len(title), 1)))  # a long title gets smaller letters
+    figure.suptitle(plain(title), fontsize=size, x=left, y=1 - 0.1 / height, ha="left", va="top", fontweight="bold")
     return figure
 
 
@@ -159,50 +163,82 @@ def layer_grid(
     grid = figure.add_gridspec(rows, len(layers), hspace=0.2, wspace=0.1, **edges)
     # Sharing x among all is what matplotlib asks about at every step, each time of all of them: see `align_epochs`.
     axes = grid.subplots(squeeze=False, sharex="col", sharey="row")
+    hide_inner_axes(axes)
     for column, (_, layer) in enumerate(layers):
         title_layer(axes[0, column], layer)
         axes[-1, column].set_xlabel("completed epochs")
     return figure, axes
 
 
+def hide_inner_axes(axes: Any, *, x: bool = True, y: bool = True) -> None:
+    """Hide axes that repeat those at the edge of a grid: drawing their ticks takes most of the time of a figure.
+
+    Args:
+        axes: `[row, column]`; the axes of a column share x, those of a row share y.
+        x: hide the x axes above the last row.
+        y: hide the y axes right of the first column.
+    """
+    for one in axes[:-1].flat if x else ():
+        one.xaxis.set_visible(False)
+    for one in axes[:, 1:].flat if y else ():
+        one.yaxis.set_visible(False)
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return the largest number of columns of a legend that fits into `width` inches; matplotlib fills it by columns.
+
+    Args:
+        labels: at least one, of 7 pt; may have several lines.
+        width: in inches.
+    """
+    lengths = [max(map(len, label.splitlines() or [""])) for label in labels]
+    for columns in range(len(labels), 1, -1):
+        parts = np.array_split(lengths, columns)
+        if sum(0.55 + 0.052 * part.max() for part in parts) <= width:
+            return columns
+    return 1
+
+
 def align_epochs(axes: Any) -> None:
-    """Set the same x limits, which include every epoch, for all columns of a drawn `layer_grid`."""
+    """Set the same x limits, which include every epoch, for all columns of a drawn `layer_grid`, also empty ones."""
     drawn = [column for column in axes.T if any(one.has_data() for one in column)]
     limits = [column[0].get_xlim() for column in drawn]
-    if len(set(limits)) > 1:
-        for column in drawn:
+    if limits:
+        for column in axes.T:
             column[0].set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def save_figure(figure: Figure, stem: Path, pdfs: Pdfs | None = None) -> None:
-    """Write `stem`.png and `stem`.pdf, without date or version.
+def save_figure(figure: Figure, stem: Path, formats: Sequence[Format] = FORMATS) -> None:
+    """Write `stem`.svg, `stem`.png and `stem`.pdf, without date or version.
 
     Args:
         figure: drawn in `figure_style`.
         stem: path without suffix.
-        pdfs: writer of the PDF; by default the PDF is written at once.
+        formats: which of the files to write.
     """
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():  # by default, matplotlib measures all tick labels to place an empty label
                 axis.set_label_coords(0, 0)
-    png, pdf = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf"))
-    if pdfs is None:
-        write_whole(pdf, pdf_bytes(figure))
-    else:
-        pdfs.add(figure, pdf)  # first, so that both files are drawn at the same time
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=RESOLUTION_DPI, metadata={"Software": None})
-    write_whole(png, buffer.getvalue())
+    for form in formats:
+        write_whole(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
     gc.collect(0)  # frees the previous figure, which is in the youngest generation
 
 
 def log_axis(axis: Axis) -> None:
     """Put a few plain numbers on a logarithmic axis with fixed limits."""
-    low, high = axis.get_view_interval()
+    low, high = sorted(axis.get_view_interval())
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,), numticks=5))
-    axis.set_major_formatter("{x:g}")
+    axis.set_major_formatter(lambda value, _: _short_number(value))
     axis.set_minor_locator(NullLocator())
+
+
+def _short_number(value: float) -> str:
+    """Write a number on an axis: 1e5 and 1e-5 rather than 100000 and 1e-05, which would touch their neighbours."""
+    if 1e-4 < abs(value) < 1e5:
+        return f"{value:g}"
+    digits, _, power = f"{value:.0e}".partition("e")
+    return f"{digits}e{int(power)}" if value else "0"
 
 
 def epoch_axis(axes: Axes, epochs: Any) -> None:

@@ -24,14 +24,17 @@ from infoplane.records.tables import (
 )
 from infoplane.report.bits import last_epoch, layers_of, relative_noise_text
 from infoplane.report.examples import attacks_of, examples_look
-from infoplane.report.figure import FigureSpec
+from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import NOISY_RELATIVE, SWEPT
+from infoplane.report.nothing_to_see import all_at_ceiling, at_ceiling
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import (
     CEILING,
     COLOURS,
     NULL_COLOUR,
     PAGE_INCHES,
+    hide_inner_axes,
+    legend_columns,
     log_axis,
     new_figure,
     plain,
@@ -59,10 +62,14 @@ NOISE_SWEEP = FigureSpec[Recorded](
 )
 
 
-def _noise_sweep(own: Recorded) -> Figure | None:
+def _noise_sweep(own: Recorded) -> Figure | NothingToSee | None:
     rows = last_epoch(own.rows)
-    if rows.filter(pl.col("estimator").str.ends_with(SWEPT)).is_empty():
+    informations = pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION])
+    swept = rows.filter(pl.col("estimator").str.ends_with(SWEPT), informations)
+    if swept.is_empty():
         return None
+    if at_ceiling(swept):
+        return all_at_ceiling(swept.filter(pl.col("quantity") == INPUT_INFORMATION))
     return noise_sweep_figure(rows, f"Both informations against the noise, last epoch, {own.where}")
 
 
@@ -80,13 +87,16 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
     examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
     rows = rows.filter(pl.col("examples").is_in(examples))  # the noise is not swept for the random control
     legend = _legend(examples, relative_noise_text(rows))
-    below = 0.95 + 0.16 * max(0, math.ceil(len(legend) / 5) - 3)
-    width, height = PAGE_INCHES[0], 0.25 + below + 3.5 * blocks
+    width = PAGE_INCHES[0]
+    across_legend = legend_columns([str(handle.get_label()) for handle in legend], width - 0.3)
+    below = 0.45 + 0.16 * (math.ceil(len(legend) / across_legend) + 1)
+    height = 0.25 + below + 3.5 * blocks
     figure = new_figure(title, width, height)
     edges = {"left": 0.75 / width, "right": 0.975, "top": 1 - 0.5 / height, "bottom": below / height}
     grid = figure.add_gridspec(blocks, 1, hspace=0.28, **edges)
     for block in range(blocks):
         pair = grid[block].subgridspec(2, across, hspace=0.12, wspace=0.12).subplots(squeeze=False, sharey="row")
+        hide_inner_axes(pair)
         for column in range(across):
             place = block * across + column
             if place >= len(layers):
@@ -97,7 +107,7 @@ def noise_sweep_figure(rows: pl.DataFrame, title: str) -> Figure:
             _draw_layer(pair[:, column], own, layers[place][1], examples)
         pair[0, 0].set_ylabel("I(X;T), bits")
         pair[1, 0].set_ylabel("I(T;Y), bits")
-    figure.legend(handles=legend, loc="lower center", ncol=5, columnspacing=1.6)
+    figure.legend(handles=legend, loc="lower center", ncol=across_legend, columnspacing=1.4)
     return figure
 
 
@@ -117,7 +127,6 @@ def _draw_layer(pair: Any, rows: pl.DataFrame, layer: str, examples: Sequence[st
     of_input, of_label = (pl.col("quantity") == name for name in (INPUT_INFORMATION, LABEL_INFORMATION))
     _draw_noisy(pair[0], rows.filter(pl.col("estimator").is_in([NOISY, NOISY_RELATIVE]), of_input), examples)
     _draw_decoded(pair[1], rows.filter(pl.col("estimator") == DECODED, of_label), examples)
-    pair[0].tick_params(labelbottom=False)
     pair[1].set_xlabel("noise variance")
 
 

@@ -38,6 +38,7 @@ from infoplane.report.style import (
     epoch_bar,
     epoch_colours,
     epoch_norm,
+    hide_inner_axes,
     new_figure,
     plain,
     say_missing,
@@ -45,7 +46,7 @@ from infoplane.report.style import (
 )
 
 _NEAR_BITS = NEAR_NATS / math.log(2)  # a Monte Carlo value within this distance of its ceiling is saturated
-_SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#DEDEDE", "hatch": "//", "linewidth": 0, "zorder": 0}
+_SHORT: dict[str, Any] = {"facecolor": "none", "edgecolor": "#C8C8C8", "hatch": "//", "linewidth": 0, "zorder": 0}
 _BOUND: dict[str, Any] = {"linewidth": 0.6, "linestyle": (0, (1, 1))}
 
 TRUSTED = FigureSpec[Recorded](
@@ -102,6 +103,8 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     )
     planes = top.subplots(squeeze=False, sharey=True)[0]
     curves = low.subplots(squeeze=False, sharex=True, sharey="row")
+    hide_inner_axes(planes[None], x=False)
+    hide_inner_axes(curves)
     for column, (index, layer) in enumerate(layers):
         _draw_trusted_plane(planes[column], points, index, norm, examples)
         title_layer(planes[column], layer)
@@ -126,10 +129,12 @@ def _draw_trusted_plane(axes: Axes, points: pl.DataFrame, index: int, norm: Norm
     axes.hlines(own["label_drawn_bits"], *interval_ends(own, "input"), colors=colours, linewidth=0.8)
     axes.vlines(own["input_drawn_bits"], *interval_ends(own, "label"), colors=colours, linewidth=0.8)
     limits = plane_limits(points, "input")
-    limits = (min(limits[0], *interval_ends(points, "input")[0]), limits[1])
+    low, high = interval_ends(points, "input")
+    limits = (min(limits[0], *low), max(limits[1], *high))
     axes.set(xlim=limits, ylim=plane_limits(points, "label"), xlabel="Monte Carlo I(X;T), bits")
     near = float(own["input_ceiling_bits"].min()) - _NEAR_BITS  # type: ignore[arg-type]
-    axes.axvspan(near, limits[1], **_SHORT)
+    if near < limits[1]:
+        axes.axvspan(near, limits[1], **_SHORT)
 
 
 def _noise_name(noise: str) -> str:
