@@ -30,11 +30,13 @@ from infoplane.report.page_evaluation import evaluation_section
 from infoplane.report.page_examples import examples_html
 from infoplane.report.page_images import figures_html
 from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
+from infoplane.report.page_where import where_section
 from infoplane.report.subject import Subject, subject_of
 from infoplane.report.summary import at_chance_lines, missing_parts
 from infoplane.runs.attack_files import AttackFiles
 from infoplane.runs.folder import CALIBRATION, RunFolder
 from infoplane.runs.parquet import SWEEPS as SWEEP_TABLE
+from infoplane.runs.where_files import WhereFiles
 from infoplane.runs.whole_files import write_whole
 from infoplane.text import decodable
 
@@ -89,6 +91,9 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
             found,
             evaluation_of(run),
             attacks=attacks_section(files.read_all(), files.read_matrix(), _of_section(figures, "attacks", folder)),
+            where=where_section(
+                WhereFiles(run).read(), _of_section(figures, "where", folder), subject_of(config, "run").class_names
+            ),
             folder=folder,
         )
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
@@ -132,6 +137,7 @@ def report_html(
     evaluation: Evaluation | None = None,
     *,
     attacks: str = "",
+    where: str = "",
     folder: Path | None = None,
 ) -> str:
     """Return the whole page.
@@ -145,6 +151,7 @@ def report_html(
         findings: findings from these records; None computes them.
         evaluation: of the run's networks under attack, if there is one.
         attacks: the section of `page_attacks`, with its figures.
+        where: the section of `page_where`, with its figures.
         folder: folder of the run; paths of figures are shown relative to it.
     """
     settings = config.get("settings") or {}
@@ -179,6 +186,8 @@ def report_html(
         evaluation_link='<li><a href="#evaluation">Accuracy under attack</a></li>' if evaluation else "",
         attacks=attacks,
         attacks_link='<li><a href="#attacks">Traces of attacks</a></li>' if attacks else "",
+        where=where,
+        where_link='<li><a href="#where">Where the label is lost</a></li>' if where else "",
         figures=shown["figures"] or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>",
         settings=settings_html(config),
         noise=escape(_noise(rows)),

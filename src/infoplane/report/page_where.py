@@ -1,0 +1,92 @@
+"""Section of the page on where labels are lost, example by example; empty if the run has no such records."""
+
+from collections.abc import Sequence
+from html import escape
+
+import polars as pl
+
+from infoplane.findings.where_lost import KEPT, NEVER
+from infoplane.findings.where_sentences import RULE, attack_names, percent, where_sentences
+from infoplane.findings.where_shares import Share, loss_shares, pair_shares
+from infoplane.records.tables import ORIGINAL
+from infoplane.report.labels import training_label
+from infoplane.report.page_tables import scrollable
+from infoplane.report.subject import class_label
+from infoplane.report.where_table import cell_of, columns_of, permuted_text
+from infoplane.runs.where_files import Where
+
+_PAIRS = 20  # class and mistaken class, of each training and attack
+_TITLE = "Where the label is lost, example by example"
+
+
+def where_section(found: Where, figures: str, class_names: Sequence[str]) -> str:
+    """Return the section, or an empty string if `infoplane where` was not run.
+
+    Args:
+        found: records of all networks.
+        figures: its figures.
+        class_names: empty if the run does not record them.
+    """
+    if found.pointwise.is_empty():
+        return ""
+    said = "".join(f"<li>{escape(one)}</li>" for one in where_sentences(found.pointwise, found.layers))
+    shares, names = loss_shares(found.pointwise, found.layers), attack_names(found.layers)
+    tables = "".join(
+        _shares(shares.filter(training=training), names, training)
+        for training in shares["training"].unique(maintain_order=True)
+    )
+    return (
+        f'<section id="where" aria-labelledby="where-title">\n<h2 id="where-title">{_TITLE}</h2>\n'
+        f"<ul>{said}</ul>\n<p>{escape(RULE)}</p>\n{figures}\n{tables}{_pairs(found, names, class_names)}</section>\n"
+    )
+
+
+def _shares(shares: pl.DataFrame, names: dict[str, str], training: str) -> str:
+    columns = columns_of(shares, names)
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in columns.values())
+    counts = [shares.filter(examples=kind, among=among)["n"] for kind, among in columns]
+    numbers = "".join(f"<td>{number[0]:,}</td>" if len(number) else "<td>0</td>" for number in counts)
+    lines = [f'<tr><th scope="row">examples</th>{numbers}<td></td></tr>']
+    for index, place in shares.select("place_index", "place").unique().sort("place_index").rows():
+        cells = "".join(f"<td>{escape(cell_of(shares, kind, among, index))}</td>" for kind, among in columns)
+        lines.append(
+            f'<tr><th scope="row">{escape(place)}</th>{cells}<td>{escape(permuted_text(shares, index))}</td></tr>'
+        )
+    return scrollable(
+        f"{training_label(training).capitalize()}: share of the examples that lose the label at each layer, with 95 % "
+        f"intervals; {NEVER}: at no layer, of the originals neither; {KEPT}: still encoded at the last layer",
+        f'<thead><tr><th scope="col" class="text">Label lost at</th>{heads}<th scope="col">permuted labels</th></tr>'
+        f"</thead><tbody>{''.join(lines)}</tbody>",
+    )
+
+
+def _pairs(found: Where, names: dict[str, str], class_names: Sequence[str]) -> str:
+    """Return a folded table of the most frequent mistakes, with the layer at which most of them lose the label."""
+    pairs, lines = pair_shares(found.pointwise), []
+    keys = ["training", "examples", "label", "predicted"]
+    most = pairs.sort("count", descending=True, maintain_order=True).unique(keys, keep="first", maintain_order=True)
+    ordered = most.sort(["training", "examples", "n"], descending=[False, False, True], maintain_order=True)
+    for row in ordered.group_by("training", "examples", maintain_order=True).head(_PAIRS).to_dicts():
+        share = percent(Share(row["share"], row["share_low"], row["share_high"]))
+        kind = row["examples"]
+        cells = (
+            kind if kind == ORIGINAL else names.get(kind, kind),
+            class_label(row["label"], class_names),
+            class_label(row["predicted"], class_names),
+        )
+        texts = "".join(f'<td class="text">{escape(cell)}</td>' for cell in cells)
+        lines.append(
+            f'<tr><th scope="row">{escape(row["training"])}</th>{texts}<td>{row["n"]:,}</td>'
+            f'<td class="text">{escape(row["place"])}</td><td>{share}</td></tr>'
+        )
+    if not lines:
+        return ""
+    table = scrollable(
+        f"Misclassified examples by class and mistaken class, the {_PAIRS} most frequent pairs of each training and "
+        "kind of examples: the place at which most of them lose the label",
+        '<thead><tr><th scope="col" class="text">Training</th><th scope="col" class="text">Examples</th>'
+        '<th scope="col" class="text">Class</th><th scope="col" class="text">Mistaken for</th>'
+        '<th scope="col">Examples</th><th scope="col" class="text">Most lose the label at</th>'
+        f'<th scope="col">Share</th></tr></thead><tbody>{"".join(lines)}</tbody>',
+    )
+    return f"<details><summary>By class and mistaken class</summary>{table}</details>"
