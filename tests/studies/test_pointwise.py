@@ -66,8 +66,8 @@ def test_a_decoder_that_is_right_with_probability_p_has_two_values_in_nats():
     told = torch.where(torch.rand(number, generator=source) < right, labels, other)
     found = pointwise({"original": torch.eye(CLASSES)[told]}, labels).labels["original"]
     true = told == labels
-    # Of the 1,200 examples of a fit that tell a class, one standard error of ln q is .019 where right, .086 where wrong;
-    # the means are over 20 and 60 such decoders.
+    # Of the 1,200 examples of a fit that tell a class, one standard error of ln q is .019 where right, .086 where
+    # wrong; the means are over 20 and 60 such cells.
     assert found.information[true].numpy() == pytest.approx(math.log(CLASSES * right), abs=0.1)
     assert found.information[true].mean().item() == pytest.approx(math.log(CLASSES * right), abs=0.02)
     wrong = math.log(CLASSES * (1 - right) / (CLASSES - 1))

@@ -35,6 +35,8 @@ def where_sentences(pointwise: pl.DataFrame, layers: pl.DataFrame) -> list[str]:
         pointwise: columns of `records.where.POINTWISE_SCHEMA`.
         layers: columns of `records.where.POINTWISE_LAYER_SCHEMA`, of the same networks.
     """
+    if layers.is_empty():
+        return []
     places, shares, names = lost_places(pointwise), loss_shares(pointwise, layers), attack_names(layers)
     kinds = places.select("training", "examples").unique(maintain_order=True).rows()
     attacked = [(training, examples) for training, examples in kinds if examples != ORIGINAL]
@@ -69,8 +71,8 @@ def _misclassified(training: str, attack: str, chosen: pl.DataFrame, shares: pl.
         return f"{who}, {attack} makes none of the examples misclassified."
     if (number := effective_number(chosen["copy_of"].to_numpy())) < FEWEST:
         return (
-            f"{who}, {attack} makes only {len(chosen)} examples misclassified (effectively {number:.0f} images): "
-            "too few to say where they lose the label."
+            f"{who}, {attack} makes only {len(chosen)} examples misclassified (effective number of images "
+            f"{number:.0f}): too few to say where they lose the label."
         )
     own = shares.filter(training=training, among=MISCLASSIFIED)
     return f"{who}, of {len(chosen):,} examples that {attack} makes misclassified, {_most_often(own)}."
@@ -109,8 +111,8 @@ def _beyond_originals(training: str, attack: str, own: pl.DataFrame, layers: int
         + ("" if clear else ", so no effect of the attack is shown")
     )  # fmt: skip
     return (
-        f"Of all {len(own):,} examples, {percent(under)} lose the label at some layer under {attack} and "
-        f"{percent(before)} without it (after {training} training): {verdict}."
+        f"After {training} training, {percent(under)} of all {len(own):,} examples lose the label at some layer under "
+        f"{attack}, and {percent(before)} without it: {verdict}."
     )
 
 
