@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infoplane.measuring.fitted_decoders import fitted_decoders
-from infoplane.measuring.label_loss import NEVER_PLACE, places_of_loss
+from infoplane.measuring.places_of_loss import NEVER_PLACE, places_of_loss
 from infoplane.measuring.pointwise import PointwiseLayer, pointwise_information
 
 EXAMPLES, CLASSES = 300, 4

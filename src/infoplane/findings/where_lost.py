@@ -1,10 +1,10 @@
-"""Where each example of a run loses its label: at a layer, nowhere, or never encoded (`measuring.label_loss`)."""
+"""Where each example of a run loses its label: at a layer, nowhere, or never encoded (`measuring.places_of_loss`)."""
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from infoplane.measuring.label_loss import NEVER_PLACE, places_of_loss
+from infoplane.measuring.places_of_loss import NEVER_PLACE, places_of_loss
 from infoplane.records.tables import ORIGINAL
 
 NEVER, KEPT = "never encoded", "kept"  # places besides the layers

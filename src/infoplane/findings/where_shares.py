@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from infoplane.findings.evidence import LEVEL, t_quantile
 from infoplane.findings.where_lost import layers_in_order, lost_places, places_in_order
 from infoplane.measuring.intervals import Interval, wilson_interval
-from infoplane.measuring.label_loss import NEVER_PLACE
+from infoplane.measuring.places_of_loss import NEVER_PLACE
 from infoplane.records.tables import ORIGINAL
 
 ALL, MISCLASSIFIED, CORRECT = "all", "misclassified", "correct"

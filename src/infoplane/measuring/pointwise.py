@@ -53,7 +53,7 @@ def pointwise_information(
         ValueError: bad shapes, types or values, or fewer than `fitted_decoders.DECODABLE` distinct examples.
 
     Source: Ethayarajh, Choi & Swayamdipta (2022), arXiv:2110.08420, Section 2 and Eq. 4 (pointwise V-information),
-    with the class frequencies in place of a model of the label without input.
+    in nats, with class frequencies in place of a model of the label without input.
     """
     labels = labels.cpu()
     decoded = fitted_decoders(

@@ -83,11 +83,11 @@ def gallery_blocks(files: WhereFiles, class_names: Sequence[str]) -> dict[str, l
     names, blocks = attack_names(layers), {}
     for training in pointwise["training"].unique(maintain_order=True).to_list():
         of_training = pointwise.filter(training=training)
-        seed = of_training["seed"].min()
+        seed = sorted(of_training["seed"].unique().to_list())[0]
         network = of_training.filter(seed=seed)
         kinds = [kind for kind in shown_kinds(network["examples"].unique().to_list()) if kind != ORIGINAL]
         kind = kinds[0] if kinds else ORIGINAL
-        kept = files.read_gallery(int(str(seed)), training)
+        kept = files.read_gallery(seed, training)
         if kept is None or kind not in kept[0]:
             continue
         images, facts = kept

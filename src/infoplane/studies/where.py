@@ -21,7 +21,7 @@ from infoplane.estimators.distinct_rows import first_appearances
 from infoplane.measuring.attacked_versions import versions_of
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE
-from infoplane.measuring.label_loss import places_of_loss
+from infoplane.measuring.places_of_loss import places_of_loss
 from infoplane.measuring.plane import distinct_images
 from infoplane.measuring.pointwise import PointwiseLayer, pointwise_information
 from infoplane.networks.evaluation_mode import evaluation_mode
