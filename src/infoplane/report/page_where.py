@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from infoplane.report.subject import class_label
 from infoplane.report.where_table import cell_of, columns_of, permuted_text
 from infoplane.runs.where_files import Where
 
-_PAIRS = 20  # class and mistaken class, of each training and attack
+_PAIRS, _FEWEST = 10, 3  # pairs of class and mistaken class of each training and attack; examples of a pair
 _TITLE = "Where the label is lost, example by example"
 
 
@@ -64,29 +65,30 @@ def _pairs(found: Where, names: dict[str, str], class_names: Sequence[str]) -> s
     """Return a folded table of the most frequent mistakes, with the layer at which most of them lose the label."""
     pairs, lines = pair_shares(found.pointwise), []
     keys = ["training", "examples", "label", "predicted"]
-    most = pairs.sort("count", descending=True, maintain_order=True).unique(keys, keep="first", maintain_order=True)
-    ordered = most.sort(["training", "examples", "n"], descending=[False, False, True], maintain_order=True)
-    for row in ordered.group_by("training", "examples", maintain_order=True).head(_PAIRS).to_dicts():
-        share = percent(Share(row["share"], row["share_low"], row["share_high"]))
-        kind = row["examples"]
-        cells = (
-            kind if kind == ORIGINAL else names.get(kind, kind),
-            class_label(row["label"], class_names),
-            class_label(row["predicted"], class_names),
-        )
-        texts = "".join(f'<td class="text">{escape(cell)}</td>' for cell in cells)
-        lines.append(
-            f'<tr><th scope="row">{escape(row["training"])}</th>{texts}<td>{row["n"]:,}</td>'
-            f'<td class="text">{escape(row["place"])}</td><td>{share}</td></tr>'
-        )
+    frequent = pairs.filter(pl.col("n") >= _FEWEST).sort("count", descending=True, maintain_order=True)
+    most = frequent.unique(keys, keep="first", maintain_order=True)
+    for training, kind in pairs.select("training", "examples").unique(maintain_order=True).rows():
+        own = most.filter(training=training, examples=kind).sort("n", descending=True, maintain_order=True)
+        name = kind if kind == ORIGINAL else names.get(kind, kind)
+        lines += [_pair(row, name, class_names) for row in own.head(_PAIRS).to_dicts()]
     if not lines:
         return ""
     table = scrollable(
-        f"Misclassified examples by class and mistaken class, the {_PAIRS} most frequent pairs of each training and "
-        "kind of examples: the place at which most of them lose the label",
+        f"Misclassified examples by class and mistaken class, the {_PAIRS} most frequent pairs of at least {_FEWEST} "
+        "examples of each training and kind of examples: the place at which most of them lose the label",
         '<thead><tr><th scope="col" class="text">Training</th><th scope="col" class="text">Examples</th>'
         '<th scope="col" class="text">Class</th><th scope="col" class="text">Mistaken for</th>'
-        '<th scope="col">Examples</th><th scope="col" class="text">Most lose the label at</th>'
+        '<th scope="col">Examples</th><th scope="col" class="text">Label lost at, most often</th>'
         f'<th scope="col">Share</th></tr></thead><tbody>{"".join(lines)}</tbody>',
     )
     return f"<details><summary>By class and mistaken class</summary>{table}</details>"
+
+
+def _pair(row: dict[str, Any], examples: str, class_names: Sequence[str]) -> str:
+    names = (class_label(row[name], class_names) for name in ("label", "predicted"))
+    texts = "".join(f'<td class="text">{escape(cell)}</td>' for cell in (examples, *names))
+    share = percent(Share(row["share"], row["share_low"], row["share_high"]))
+    return (
+        f'<tr><th scope="row">{escape(row["training"])}</th>{texts}<td>{row["n"]:,}</td>'
+        f'<td class="text">{escape(row["place"])}</td><td>{share}</td></tr>'
+    )

@@ -20,6 +20,8 @@ from infoplane.runs.where_files import Where, WhereFiles
 
 MOST_KINDS = 4  # kinds of examples in these figures: originals and the first attacks
 _BITS = 1 / math.log(2)
+_FEW_LAYERS = 6  # with more layers, two panels stand side by side
+_SHORT, _UPRIGHT, _LONGEST = 13, 9, 46  # characters: of a layer's name, of one that is not turned, and of a title
 _FEWEST = 5  # examples of which quantiles are drawn; fewer are drawn one by one
 _GROUPS = ((CORRECT, COLOURS[0], "classified correctly"), (MISCLASSIFIED, COLOURS[5], "misclassified"))
 
@@ -61,17 +63,21 @@ def where_shares_figure(found: Where, title: str) -> Figure | None:
     trainings = shares["training"].unique(maintain_order=True).to_list()
     if not trainings:
         return None
-    layers = {training: layers_in_order(found.pointwise, training) for training in trainings}
+    layers = {training: short_layers(layers_in_order(found.pointwise, training)) for training in trainings}
+    turned = max(len(name) for own in layers.values() for name in own) > _UPRIGHT
+    below = 0.65 if turned else 0.4  # inches for the names of places
     width = max(8.0, 2.2 + 0.62 * max(len(own) + 2 for own in layers.values()))
-    height = 0.65 + 1.95 * len(trainings)
+    height = 0.6 + (1.65 + below) * len(trainings)
     figure = new_figure(title, width, height)
     panels = figure.subplots(len(trainings), squeeze=False)[:, 0]
-    figure.subplots_adjust(left=0.75 / width, right=0.99, top=1 - 0.6 / height, bottom=0.3 / height, hspace=0.42)
+    figure.subplots_adjust(
+        left=0.75 / width, right=0.99, top=1 - 0.6 / height, bottom=below / height, hspace=(below + 0.25) / 1.4
+    )
     for axes, training in zip(panels, trainings, strict=True):
         own = shares.filter(training=training)
         _bars(axes, own, shown_kinds(own["examples"].unique().to_list()), names)
-        places = [plain(short_layer(name)) for _, name in places_in_order(layers[training])]
-        axes.set_xticks(range(len(places)), places)
+        places = [plain(name.replace(" ", "\n")) for _, name in places_in_order(layers[training])]
+        axes.set_xticks(range(len(places)), places, **({"rotation": 25, "ha": "right"} if turned else {}))
         for edge in (0.5, len(places) - 1.5):
             axes.axvline(edge, color="#BBBBBB", linewidth=0.6)
         axes.set_title(plain(training_label(training).capitalize()), loc="left", fontweight="bold")
@@ -94,7 +100,7 @@ def _bars(axes: Axes, shares: pl.DataFrame, kinds: Sequence[str], names: Mapping
             yerr=np.stack([share - low, high - share]).clip(min=0),
             color=examples_look(rank).colour,
             error_kw={"elinewidth": 0.8, "capsize": 1.5},
-            label=plain(names.get(kind, kind)),
+            label=plain(names.get(kind, kind)[:_SHORT]),
         )
     if known:
         axes.bar(
@@ -122,30 +128,30 @@ def where_curves_figure(found: Where, title: str) -> Figure | None:
         return None
     kinds = shown_kinds(pointwise["examples"].unique().to_list())
     most = max(len(layers_in_order(pointwise, training)) for training in trainings)
-    width = max(8.0, 0.9 + len(kinds) * (0.5 + 0.34 * most))
-    height = 0.85 + 1.9 * len(trainings)
+    columns = len(kinds) if most <= _FEW_LAYERS else min(2, len(kinds))
+    panels = [(training, kind) for training in trainings for kind in kinds]
+    rows = math.ceil(len(panels) / columns)
+    width, height = max(8.0, 0.9 + columns * (0.5 + 0.34 * most)), 0.85 + 1.9 * rows
     figure = new_figure(title, width, height)
-    grid = figure.subplots(len(trainings), len(kinds), squeeze=False, sharey=True)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     figure.subplots_adjust(
-        left=0.75 / width, right=0.99, top=1 - 0.85 / height, bottom=0.65 / height, hspace=0.75, wspace=0.08
+        left=0.75 / width, right=0.99, top=1 - 0.75 / height, bottom=0.65 / height, hspace=0.75, wspace=0.08
     )
-    for row, training in enumerate(trainings):
-        layers = layers_in_order(pointwise, training)
-        for column, kind in enumerate(kinds):
-            axes, own = grid[row, column], pointwise.filter(training=training, examples=kind)
-            axes.set_title(
-                plain(f"{training_label(training).capitalize()}, {names.get(kind, kind)}"),
-                loc="left",
-                fontweight="bold",
-            )
-            if own.is_empty():
-                say_missing(axes, "not measured")
-                continue
-            _curves(axes, own, layers)
-            axes.set_xticks(
-                range(len(layers)), [plain(short_layer(layer)) for layer in layers], rotation=30, ha="right"
-            )
-        grid[row, 0].set_ylabel("pointwise information (bits)")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (training, kind) in zip(grid.flat, panels, strict=False):
+        layers, own = layers_in_order(pointwise, training), pointwise.filter(training=training, examples=kind)
+        named = f"{training_label(training).capitalize()}, {names.get(kind, kind)}"
+        axes.set_title(
+            plain(named if len(named) <= _LONGEST else f"{named[:_LONGEST]}…"), loc="left", fontweight="bold"
+        )
+        if own.is_empty():
+            say_missing(axes, "not measured")
+            continue
+        _curves(axes, own, layers)
+        axes.set_xticks(range(len(layers)), [plain(name) for name in short_layers(layers)], rotation=30, ha="right")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("pointwise information (bits)")
     handles = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -179,6 +185,9 @@ def shown_kinds(kinds: Sequence[str]) -> list[str]:
     return sorted(kinds, key=examples_order)[:MOST_KINDS]
 
 
-def short_layer(name: str) -> str:
-    """Return the end of a long name."""
-    return name if len(name) <= 13 else "…" + name[-12:]
+def short_layers(names: Sequence[str]) -> list[str]:
+    """Return the end of long names; where these are equal, their beginning."""
+    ends = [name if len(name) <= _SHORT else "…" + name[1 - _SHORT :] for name in names]
+    if len(set(ends)) == len(set(names)):
+        return ends
+    return [name if len(name) <= _SHORT else name[: _SHORT - 1] + "…" for name in names]

@@ -18,7 +18,7 @@ from infoplane.report.labels import training_label
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, new_figure, plain
 from infoplane.report.subject import class_label
-from infoplane.report.where_figure import short_layer, shown_kinds
+from infoplane.report.where_figure import short_layers, shown_kinds
 from infoplane.runs.where_files import WhereFiles
 
 _COLUMNS, _CELL, _IMAGE, _CURVE, _TEXT, _HEAD = 8, 1.18, 0.86, 0.4, 0.14, 0.3  # inches but for the first
@@ -94,14 +94,14 @@ def gallery_blocks(files: WhereFiles, class_names: Sequence[str]) -> dict[str, l
         pixels = images[kind].permute(0, 2, 3, 1).numpy()
         curves = [_one_image(network, kind, example) for example in facts["examples"][kind]]
         places = lost_places(network).filter(examples=kind)
-        names_of = dict(places_in_order(layers_in_order(network, training)))
+        names_of = dict(places_in_order(short_layers(layers_in_order(network, training))))
         shown = []
         for image, (bits, before), example in zip(pixels, curves, facts["examples"][kind], strict=True):
             row = places.row(by_predicate=pl.col("example") == example, named=True)
             place = names_of[row["place"]]
             mistaken = f"{class_label(row['label'], class_names)} → {class_label(row['predicted'], class_names)}"
             lost = row["place"] if 0 <= row["place"] < len(bits) else None
-            said = f"lost at {short_layer(place)}" if lost is not None else place
+            said = f"lost at {place}" if lost is not None else place
             shown.append(
                 Shown(image.squeeze(-1) if image.shape[-1] == 1 else image, mistaken, said, lost, bits, before)
             )

@@ -13,6 +13,8 @@ from infoplane.report.examples import examples_order
 from infoplane.report.labels import training_label
 from infoplane.runs.where_files import Where
 
+_FIRST, _FURTHER = 3, 4  # columns of the first table, originals and an attack, and of further ones, two attacks
+
 
 def where_tables(found: Where) -> Group:
     """Render everything, for `rich.console.Console.print`.
@@ -21,8 +23,13 @@ def where_tables(found: Where) -> Group:
         found: records of all networks.
     """
     shares, names = loss_shares(found.pointwise, found.layers), attack_names(found.layers)
-    trainings = shares["training"].unique(maintain_order=True)
-    parts: list[RenderableType] = [_table(shares.filter(training=one), names, one) for one in trainings]
+    parts: list[RenderableType] = []
+    for training in shares["training"].unique(maintain_order=True):
+        own = shares.filter(training=training)
+        columns = list(columns_of(own, names).items())
+        starts = range(_FIRST, len(columns), _FURTHER)  # more columns are wider than a terminal
+        tables = [columns[:_FIRST], *(columns[start : start + _FURTHER] for start in starts)]
+        parts += [_table(own, dict(some), training) for some in tables]
     parts += [Text(f"\n{RULE}")]
     parts += [Text(f"- {sentence}") for sentence in where_sentences(found.pointwise, found.layers)]
     return Group(*parts)
@@ -49,14 +56,13 @@ def cell_of(shares: pl.DataFrame, kind: str, among: str, place: int) -> str:
     return percent(Share(own[0]["share"], own[0]["share_low"], own[0]["share_high"])) if own else "-"
 
 
-def _table(shares: pl.DataFrame, names: dict[str, str], training: str) -> Table:
+def _table(shares: pl.DataFrame, heads: dict[tuple[str, str], str], training: str) -> Table:
     seeds = int(shares["seeds"].max())  # type: ignore[arg-type]
     title = f"{training_label(training).capitalize()}" + (f", {seeds} seeds together" if seeds > 1 else "")
     table = Table(
         title=Text(f"\n{title}: share of examples that lose the label at each layer (95 % interval)"),
         title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
     )  # fmt: skip
-    heads = columns_of(shares, names)
     table.add_column("label lost at")
     for head in heads.values():
         table.add_column(Text(head), justify="right")
