@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from infoplane.errors import UserError
 from infoplane.report.figures_in_order import FIGURES
-from infoplane.report.page_where import where_section
+from infoplane.report.page_where import where_html
 from infoplane.report.recorded import recorded_of
 from infoplane.report.style import figure_style
 from infoplane.report.where_gallery import gallery_blocks
@@ -179,11 +179,12 @@ def test_figures_page_and_table_show_every_training_and_layer(whole):
         figures = {spec.kind: spec.draw(own) for spec in FIGURES if spec.section == "where"}
     assert set(figures) == {"where-shares", "where-curves", "where-gallery"}
     places = ["never encoded", "conv2", "fc3", "kept"]
-    assert [[label.get_text() for label in axes.get_xticklabels()] for axes in figures["where-shares"].axes] == [
-        places
-    ] * 2
+    assert [
+        [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+        for axes in figures["where-shares"].axes
+    ] == [places] * 2
     assert len(figures["where-curves"].axes) == 4
-    page = where_section(found, "", own.class_names)
+    page = where_html(found, "", own.class_names)
     assert all(f'<th scope="row">{place}</th>' in page for place in places)
     assert "Misclassified examples by class and mistaken class" in page
     assert len(where_tables(found).renderables) >= 6
@@ -193,7 +194,7 @@ def test_a_run_without_these_records_has_no_figure_and_no_section(flow_run):
     own = recorded_of(flow_run)
     with figure_style():
         assert [spec.draw(own) for spec in FIGURES if spec.section == "where"] == [None] * 3
-    assert where_section(WhereFiles(flow_run).read(), "", ()) == ""
+    assert where_html(WhereFiles(flow_run).read(), "", ()) == ""
 
 
 def test_names_from_the_user_are_escaped_and_long_ones_are_cut(whole):
@@ -203,7 +204,7 @@ def test_names_from_the_user_are_escaped_and_long_ones_are_cut(whole):
         found.pointwise.with_columns(pl.col("layer").replace("fc3", odd)),
         found.layers.with_columns(pl.col("layer").replace("fc3", odd), pl.col("attack").replace("pgd", odd)),
     )
-    page = where_section(renamed, "", [odd] * 10)
+    page = where_html(renamed, "", [odd] * 10)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert len(where_tables(renamed).renderables) >= 6

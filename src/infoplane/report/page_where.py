@@ -21,7 +21,14 @@ _TITLE = "Where the label is lost, example by example"
 
 
 def where_section(found: Where, figures: str, class_names: Sequence[str]) -> str:
-    """Return the section, or an empty string if `infoplane where` was not run.
+    """Return the section, or an empty string if `infoplane where` was not run; arguments are as in `where_html`."""
+    html = where_html(found, figures, class_names)
+    title = '<section id="where" aria-labelledby="where-title">\n<h2 id="where-title">' + _TITLE
+    return f"{title}</h2>\n{html}</section>\n" if html else ""
+
+
+def where_html(found: Where, figures: str, class_names: Sequence[str]) -> str:
+    """Return the content of the section, or an empty string without records.
 
     Args:
         found: records of all networks.
@@ -36,10 +43,8 @@ def where_section(found: Where, figures: str, class_names: Sequence[str]) -> str
         _shares(shares.filter(training=training), names, training)
         for training in shares["training"].unique(maintain_order=True)
     )
-    return (
-        f'<section id="where" aria-labelledby="where-title">\n<h2 id="where-title">{_TITLE}</h2>\n'
-        f"<ul>{said}</ul>\n<p>{escape(RULE)}</p>\n{figures}\n{tables}{_pairs(found, names, class_names)}</section>\n"
-    )
+    pairs = _pairs(found, names, class_names)
+    return f"<ul>{said}</ul>\n<p>{escape(RULE)}</p>\n{figures}\n{tables}{pairs}"
 
 
 def _shares(shares: pl.DataFrame, names: dict[str, str], training: str) -> str:
