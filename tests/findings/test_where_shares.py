@@ -170,6 +170,18 @@ def test_an_attack_that_changes_nothing_shows_no_effect():
     assert said[3].startswith(f"Undersampled at {', '.join(LAYERS)} (normal training): ")
 
 
+def test_the_first_attack_of_all_trainings_comes_first_then_chance_then_other_attacks():
+    kinds = {"original": [3] * 20, "adversarial": [1] * 20, "fgsm": [2] * 20}
+    table = pl.concat([planted(kinds, training=training) for training in ("normal", "adversarial")])
+    layers = layers_of(table).with_columns(attack=pl.col("examples").replace("adversarial", "pgd"))
+    said = where_sentences(table, layers)
+    assert [("pgd" in one, "fgsm" in one, "Chance" in one) for one in said] == [
+        *[(True, False, False)] * 4,
+        (False, False, True),
+        *[(False, True, False)] * 4,
+    ]
+
+
 def test_few_misclassified_examples_name_no_layer():
     table = planted({"original": [3] * 50, "adversarial": [1] * 9 + [3] * 41})
     assert "makes only 9 examples misclassified" in where_sentences(table, layers_of(table))[0]

@@ -177,13 +177,13 @@ def test_figures_page_and_table_show_every_training_and_layer(whole):
     own, found = recorded_of(whole), WhereFiles(whole).read()
     with figure_style():
         figures = {spec.kind: spec.draw(own) for spec in FIGURES if spec.section == "where"}
-    assert set(figures) == {"where-shares", "where-curves", "where-gallery"}
+    assert set(figures) == {"lost-labels", "pointwise-information", "lost-labels-gallery"}
     places = ["never encoded", "conv2", "fc3", "kept"]
     assert [
         [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
-        for axes in figures["where-shares"].axes
+        for axes in figures["lost-labels"].axes
     ] == [places] * 2
-    assert len(figures["where-curves"].axes) == 4
+    assert len(figures["pointwise-information"].axes) == 4
     page = where_html(found, "", own.class_names)
     assert all(f'<th scope="row">{place}</th>' in page for place in places)
     assert "Misclassified examples by class and mistaken class" in page

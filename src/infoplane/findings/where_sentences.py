@@ -29,7 +29,9 @@ _NAMED = 3  # layers that one sentence names
 
 
 def where_sentences(pointwise: pl.DataFrame, layers: pl.DataFrame) -> list[str]:
-    """Return one sentence about the misclassified examples of each training and attack, then about all, then the null.
+    """Return sentences about the misclassified and about all examples of each training, then about chance.
+
+    The first attack of the records comes first, and further attacks come after what is said about chance.
 
     Args:
         pointwise: columns of `records.where.POINTWISE_SCHEMA`.
@@ -39,16 +41,18 @@ def where_sentences(pointwise: pl.DataFrame, layers: pl.DataFrame) -> list[str]:
         return []
     places, shares, names = lost_places(pointwise), loss_shares(pointwise, layers), attack_names(layers)
     kinds = places.select("training", "examples").unique(maintain_order=True).rows()
-    attacked = [(training, examples) for training, examples in kinds if examples != ORIGINAL]
-    said = []
-    for training, examples in attacked:
-        own = places.filter(training=training, examples=examples)
-        attack = names.get(examples, examples)
-        said.append(_misclassified(training, attack, amongs(own)[MISCLASSIFIED], shares.filter(examples=examples)))
-        said.append(_beyond_originals(training, attack, own, len(layers_in_order(pointwise, training))))
-    if not attacked:
-        said += [_originals(training, shares.filter(training=training)) for training, _ in kinds]
-    return [sentence for sentence in [*said, _permuted(layers), _undersampled(layers)] if sentence]
+    attacks = list(dict.fromkeys(examples for _, examples in kinds if examples != ORIGINAL))
+    by_attack = []
+    for examples in attacks:
+        attack, said = names.get(examples, examples), []
+        for training in [training for training, kind in kinds if kind == examples]:
+            own = places.filter(training=training, examples=examples)
+            said.append(_misclassified(training, attack, amongs(own)[MISCLASSIFIED], shares.filter(examples=examples)))
+            said.append(_beyond_originals(training, attack, own, len(layers_in_order(pointwise, training))))
+        by_attack.append(said)
+    first = by_attack[0] if by_attack else [_originals(training, shares) for training, _ in kinds]
+    chance = [sentence for sentence in (_permuted(layers), _undersampled(layers)) if sentence]
+    return [*first, *chance, *(sentence for said in by_attack[1:] for sentence in said)]
 
 
 def attack_names(layers: pl.DataFrame) -> dict[str, str]:
@@ -117,7 +121,7 @@ def _beyond_originals(training: str, attack: str, own: pl.DataFrame, layers: int
 
 
 def _originals(training: str, shares: pl.DataFrame) -> str:
-    own = shares.filter(examples=ORIGINAL, among=ALL)
+    own = shares.filter(training=training, examples=ORIGINAL, among=ALL)
     return f"After {training} training, of {own['n'][0]:,} examples without an attack, {_most_often(own)}."
 
 

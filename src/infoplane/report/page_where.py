@@ -16,6 +16,7 @@ from infoplane.report.subject import class_label
 from infoplane.report.where_table import cell_of, columns_of, permuted_text
 from infoplane.runs.where_files import Where
 
+_SAID = 8  # sentences that are not folded
 _PAIRS, _FEWEST = 10, 3  # pairs of class and mistaken class of each training and attack; examples of a pair
 _TITLE = "Where the label is lost, example by example"
 
@@ -37,14 +38,17 @@ def where_html(found: Where, figures: str, class_names: Sequence[str]) -> str:
     """
     if found.pointwise.is_empty():
         return ""
-    said = "".join(f"<li>{escape(one)}</li>" for one in where_sentences(found.pointwise, found.layers))
+    said = [f"<li>{escape(one)}</li>" for one in where_sentences(found.pointwise, found.layers)]
+    more = (
+        f"<details><summary>More sentences</summary><ul>{''.join(said[_SAID:])}</ul></details>" if said[_SAID:] else ""
+    )
     shares, names = loss_shares(found.pointwise, found.layers), attack_names(found.layers)
     tables = "".join(
         _shares(shares.filter(training=training), names, training)
         for training in shares["training"].unique(maintain_order=True)
     )
     pairs = _pairs(found, names, class_names)
-    return f"<ul>{said}</ul>\n<p>{escape(RULE)}</p>\n{figures}\n{tables}{pairs}"
+    return f"<ul>{''.join(said[:_SAID])}</ul>{more}\n<p>{escape(RULE)}</p>\n{figures}\n{tables}{pairs}"
 
 
 def _shares(shares: pl.DataFrame, names: dict[str, str], training: str) -> str:

@@ -26,7 +26,7 @@ _FEWEST = 5  # examples of which quantiles are drawn; fewer are drawn one by one
 _GROUPS = ((CORRECT, COLOURS[0], "classified correctly"), (MISCLASSIFIED, COLOURS[5], "misclassified"))
 
 WHERE_SHARES = FigureSpec[Recorded](
-    kind="where-shares",
+    kind="lost-labels",
     section="where",
     caption=(
         "Share of all measured examples that lose the label at each layer, on originals and under at most three "
@@ -37,7 +37,7 @@ WHERE_SHARES = FigureSpec[Recorded](
     draw=lambda own: where_shares_figure(WhereFiles(own.run).read(), f"Where labels are lost ({own.name})"),
 )
 WHERE_CURVES = FigureSpec[Recorded](
-    kind="where-curves",
+    kind="pointwise-information",
     section="where",
     caption=(
         "Pointwise information about the label along the layers, in bits: median (line) and middle half (band) of the "

@@ -26,7 +26,7 @@ _TALL = 2 * _TEXT + _IMAGE + _CURVE + 0.2
 _BITS = 1 / math.log(2)
 
 WHERE_GALLERY = FigureSpec[Recorded](
-    kind="where-gallery",
+    kind="lost-labels-gallery",
     section="where",
     caption=(
         "Images that the attack makes misclassified, as the network of the first seed sees them: the first example of "
