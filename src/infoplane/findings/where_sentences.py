@@ -19,10 +19,9 @@ RULE = (
     "Pointwise information of one example is ln q(y|t) - ln p(y). Here q is a decoder of the layer that was fitted to "
     "other examples, without an attack, and p(y) is the frequency of the class. Its mean over the examples is the "
     "decoded I(T;Y). An example loses its label at the first layer from which on it is not above 0. If it is above 0 "
-    "at no layer, without the attack neither, its label was never encoded. A misclassified example can keep its label: "
-    "the true class is then not the likeliest, but likelier than its frequency. The sign for one image is the value of "
-    "its decoder and no more: it can be wrong. So shares are compared with those of the originals and of permuted "
-    "labels."
+    "at no layer, with or without the attack, its label was never encoded. A misclassified example can keep its label: "
+    "the true class is then not the likeliest, but likelier than its frequency. The value for one image is that "
+    "of its decoder and no more, so shares are compared with those of the originals and of permuted labels."
 )
 FEWEST = 10  # effective number of images on which a sentence about a layer can rest
 _NAMED = 3  # layers that one sentence names

@@ -64,7 +64,7 @@ def _shares(shares: pl.DataFrame, names: dict[str, str], training: str) -> str:
         )
     return scrollable(
         f"{training_label(training).capitalize()}: share of the examples that lose the label at each layer, with 95 % "
-        f"intervals; {NEVER}: at no layer, of the originals neither; {KEPT}: still encoded at the last layer",
+        f"intervals; {NEVER}: at no layer, with or without the attack; {KEPT}: still encoded at the last layer",
         f'<thead><tr><th scope="col" class="text">Label lost at</th>{heads}<th scope="col">permuted labels</th></tr>'
         f"</thead><tbody>{''.join(lines)}</tbody>",
     )

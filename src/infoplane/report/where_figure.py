@@ -30,9 +30,9 @@ WHERE_SHARES = FigureSpec[Recorded](
     section="where",
     caption=(
         "Share of all measured examples that lose the label at each layer, on originals and under at most three "
-        "attacks, with 95 % intervals. Left of the layers: labels that no layer encodes, on the originals neither. "
-        "Right of them: labels that the last layer still encodes. Grey: the same decoders with permuted labels, all of "
-        "which should be left of the layers."
+        "attacks, with 95 % intervals. Left of the layers: labels that no layer encodes, with or without the "
+        "attack. Right of them: labels that the last layer still encodes. Grey: the same decoders with permuted "
+        "labels, all of which should be left of the layers."
     ),
     draw=lambda own: where_shares_figure(WhereFiles(own.run).read(), f"Where labels are lost ({own.name})"),
 )
