@@ -15,12 +15,12 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson_interval(successes: int, trials: int) -> Interval:
+def wilson_interval(successes: float, trials: float) -> Interval:
     """Return the 95 % interval of a share, without continuity correction.
 
     Args:
         successes: 0 to `trials`.
-        trials: at least 1.
+        trials: at least 1; of dependent trials the effective number, which may be a fraction.
 
     Raises:
         ValueError: a number is out of range.
@@ -66,6 +66,6 @@ def paired_interval(only_first: int, only_second: int, trials: int) -> Interval:
     return Interval(scale * (2 * low - 1), scale * (2 * high - 1))
 
 
-def _check(successes: int, trials: int) -> None:
+def _check(successes: float, trials: float) -> None:
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"successes must lie between 0 and the number of trials, got {successes} of {trials}")

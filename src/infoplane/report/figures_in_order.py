@@ -18,6 +18,8 @@ from infoplane.report.seeds_figure import SEEDS_INFORMATION, SEEDS_PERFORMANCE
 from infoplane.report.sweep_curves import Sweeps
 from infoplane.report.sweep_figure import NOISE_SWEEP
 from infoplane.report.trusted_figure import TRUSTED
+from infoplane.report.where_figure import WHERE_CURVES, WHERE_SHARES
+from infoplane.report.where_gallery import WHERE_GALLERY
 
 # Of a run: study one, and study two where it was made.
 FIGURES: tuple[FigureSpec[Recorded], ...] = (
@@ -34,6 +36,9 @@ FIGURES: tuple[FigureSpec[Recorded], ...] = (
     TRANSFER,
     MISTAKES,
     ATTACKS_FIGURE,
+    WHERE_SHARES,
+    WHERE_CURVES,
+    WHERE_GALLERY,
     DISTORTION,
     DISTORTION_LAYERS,
     DISTORTION_SHEET,

@@ -17,6 +17,7 @@ from infoplane.report.page_plane import plane_section
 from infoplane.report.page_reading import limits_section, reading_section
 from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_settings import settings_section
+from infoplane.report.page_where import where_section
 
 SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     accuracy_section,
@@ -26,6 +27,7 @@ SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     mistakes_section,
     evaluation_section,
     attacks_section,
+    where_section,
     claims_section,
     information_section,
     geometry_section,
