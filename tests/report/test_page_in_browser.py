@@ -5,7 +5,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from PIL import Image
 
 from infoplane.records.tables import flat
 from infoplane.report.flow_figure import INFORMATION_FLOW
@@ -24,7 +23,7 @@ def page_of(path):
     run = RunFolder(path)
     figures = [INFORMATION_FLOW.files(path / "figures", ["normal", "s3"])]
     tables = (run.measurements(), run.geometry(), run.performance())
-    return report_html(run.read_config(), *tables, [one for one in figures if one.png.is_file()])
+    return report_html(run.read_config(), *tables, [one for one in figures if one.svg.is_file()])
 
 
 @pytest.fixture(scope="module")
@@ -294,11 +293,12 @@ def test_a_table_is_saved_as_csv_and_parquet(full_run, one_page, tmp_path):
         assert table["accuracy"].to_list() == expected["accuracy"].to_list()
 
 
-def drawn(run, size=(400, 200)):
+def drawn(run, size):
     """Put a picture where a figure of the run would lie."""
-    path = INFORMATION_FLOW.files(run.path / "figures", ["normal", "s3"]).png
+    path = INFORMATION_FLOW.files(run.path / "figures", ["normal", "s3"]).svg
     path.parent.mkdir()
-    Image.new("RGB", size, "red").save(path, compress_level=0)
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}">'
+    path.write_text(f"{start}<text>50 % &amp; é</text>{'<g/>' * 400 * (size[0] - 60)}</svg>")
     return run
 
 

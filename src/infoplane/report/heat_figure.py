@@ -29,6 +29,7 @@ _LONGEST = 16  # of a layer's name, in characters
 HEAT_MAPS = FigureSpec[Recorded](
     kind="heat-maps",
     per="training",
+    section="label",
     caption=(
         "I(T;Y) of each layer (rows, input above) at the measured epochs (columns, about equal steps of their "
         "logarithm), in bits: dark is none, bright is H(Y), the most that there is. One map shows original examples, "

@@ -32,7 +32,7 @@ def figures_html(figures: Sequence[DrawnFigure], folder: Path | None = None) -> 
             f'<figure><img alt="{title}. {escape(drawn)}" {_source(path)}><figcaption>'
             f"<strong>{title}.</strong> {escape(drawn)} Also in <code>{escape(place)}</code>."
             f'<span class="tools"><button type="button" class="enlarge">Enlarge</button> <button type="button" '
-            f'class="save" data-name="{escape(path.name)}">Save</button></span></figcaption>'
+            f'class="save" data-name="{escape(path.name)}">Save as SVG</button></span></figcaption>'
             f"{more if reading else ''}</figure>"
         )
     return "".join(parts)
