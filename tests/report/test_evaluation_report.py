@@ -13,7 +13,7 @@ from infoplane.records.evaluation import (
 )
 from infoplane.report.evaluation_figure import EVALUATION_ALONE, evaluation_figure
 from infoplane.report.evaluation_table import evaluation_table
-from infoplane.report.page_evaluation import evaluation_section
+from infoplane.report.page_evaluation import evaluation_html
 from infoplane.report.style import figure_style
 
 ALARM = "the attack square-500, without gradients, leaves 10.0 % accuracy <and> the strongest white-box attack 40.0 %"
@@ -101,7 +101,7 @@ def test_the_figure_becomes_files(evaluation, tmp_path):
 
 
 def test_the_section_has_table_alarms_and_notes(evaluation):
-    page = evaluation_section(evaluation, "<figure>here</figure>")
+    page = evaluation_html(evaluation, "<figure>here</figure>")
     assert "<figure>here</figure>" in page
     assert (
         "<strong>Alarm:</strong> the attack square-500, without gradients, leaves 10.0 % accuracy &lt;and&gt;" in page
@@ -112,7 +112,6 @@ def test_the_section_has_table_alarms_and_notes(evaluation):
     assert "cw-5x200: 50 of 90 images have an adversarial example, 7 of these outside the ball." in page
     assert "Left out: transfer: there is no other network." in page
     assert 'title="about &amp; it"' in page
-    assert evaluation_section(None, "") == ""
 
 
 def test_the_table_has_alarms_and_reasons(evaluation):

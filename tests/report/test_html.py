@@ -64,11 +64,11 @@ def test_the_page_is_well_formed_and_accessible(full_page):
     assert all(label in ids for a in by_tag["section"] for label in [a["aria-labelledby"]])
 
 
-def test_findings_come_before_accuracy_and_what_can_be_memorised_is_folded_away(full_page):
+def test_accuracy_comes_before_information_and_what_can_be_memorised_is_folded_away(full_page):
     places = [
         full_page.index(text)
         for text in (
-            '<dl class="facts">', '<section id="findings"', '<section id="summary"', "trust these first",
+            '<dl class="facts">', '<section id="accuracy"', '<section id="summary"', "trust these first",
             "<details><summary>Normal training, seed 3: pairwise and binned estimates, pairwise estimates at relative",
             "information in bits, pairwise and binned estimates", "information in bits, pairwise estimates at relative",
             "</details>", "Adversarial training, seed 3, epoch 10: information in bits, trust these first",
@@ -76,7 +76,7 @@ def test_findings_come_before_accuracy_and_what_can_be_memorised_is_folded_away(
     ]  # fmt: skip
     places[7] = full_page.index("</details>", places[6])
     assert places == sorted(places)
-    assert full_page.index('href="#findings"') < full_page.index('href="#summary"')
+    assert full_page.index('href="#accuracy"') < full_page.index('href="#summary"')
 
 
 def test_without_numbers_to_trust_first_the_others_are_not_folded_away(make_run, tmp_path):

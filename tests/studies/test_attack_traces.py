@@ -13,7 +13,7 @@ from infoplane.measuring import transfer_matrix
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import ORIGINAL
 from infoplane.report.attacks_figure import attacks_figure
-from infoplane.report.page_attacks import attacks_section
+from infoplane.report.page_attacks import attacks_html
 from infoplane.report.style import figure_style
 from infoplane.runs.attack_files import AttackFiles
 from infoplane.runs.folder import RunFolder
@@ -167,9 +167,9 @@ def test_figure_and_page_show_every_attack(whole):
         figure = attacks_figure(found, "Traces")
     assert len(figure.axes) == 6
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["original", *ATTACKS]
-    page = attacks_section(found, matrix, "")
+    page = attacks_html(found, matrix, "")
     assert all(f'<th scope="row">{name}</th>' in page for name in ATTACKS)
-    assert attacks_section(None, None, "") == ""
+    assert attacks_html(None, None, "") == ""
     assert set(found.measurements["examples"]) == {ORIGINAL, "adversarial", "fgsm", "transfer"}
     assert len(Losses(found.measurements).table()) == 2 * 3 * 2 * 3
 

@@ -3,36 +3,29 @@
 import errno
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Any, get_args
+from typing import Any
 
 import polars as pl
 from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
-from infoplane.records.evaluation import EVALUATION, Evaluation
-from infoplane.records.tables import FIXED_NOISE, INPUT_INFORMATION, LABEL_INFORMATION, RELATIVE_NOISE
-from infoplane.report.bits import in_bits, layers_of, relative_noise_text, resolution_text, trainings_of, undistorted
+from infoplane.records.evaluation import EVALUATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.report.bits import layers_of, trainings_of
 from infoplane.report.evaluated import evaluation_of
-from infoplane.report.figure import DrawnFigure, Section, paths_of
+from infoplane.report.figure import DrawnFigure, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
-from infoplane.report.findings_table import findings_html, findings_json
-from infoplane.report.page_added import added_html
-from infoplane.report.page_attacks import attacks_section
-from infoplane.report.page_baselines import baselines_html
-from infoplane.report.page_data import embedded_json, page_data
-from infoplane.report.page_distortion import distortion_section
-from infoplane.report.page_evaluation import evaluation_section
-from infoplane.report.page_examples import examples_html
-from infoplane.report.page_images import figures_html
-from infoplane.report.page_tables import accuracy_html, geometry_html, information_html, settings_html
-from infoplane.report.subject import Subject, subject_of
+from infoplane.report.findings_table import findings_json
+from infoplane.report.page_data import page_data
+from infoplane.report.page_resources import resource
+from infoplane.report.page_section import PageSource
+from infoplane.report.page_shell import shell_html
+from infoplane.report.sections_in_order import SECTIONS
+from infoplane.report.subject import Subject
 from infoplane.report.summary import at_chance_lines, missing_parts
-from infoplane.runs.attack_files import AttackFiles
 from infoplane.runs.folder import CALIBRATION, RunFolder
 from infoplane.runs.parquet import SWEEPS as SWEEP_TABLE
 from infoplane.runs.whole_files import write_whole
@@ -78,19 +71,18 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
     try:
         drawn = write_figures(run, output)
         swept = [spec.files(run.path / SWEEPS / "figures") for spec in SWEEP_FIGURES]
-        figures = drawn + [one for one in swept if one.png.is_file()]
-        files = AttackFiles(run)
-        content = report_html(
-            config,
-            measurements,
-            run.geometry(),
-            performance,
-            figures,
-            found,
-            evaluation_of(run),
-            attacks=attacks_section(files.read_all(), files.read_matrix(), _of_section(figures, "attacks", folder)),
+        source = PageSource(
+            config=config,
+            measurements=measurements,
+            geometry=run.geometry(),
+            performance=performance,
+            findings=found,
+            figures=drawn + [one for one in swept if one.png.is_file()],
+            run=run,
             folder=folder,
+            evaluation=evaluation_of(run),
         )
+        content = page_html(source)
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
         write_whole(path, decodable(content).encode())
         if output is None:
@@ -128,73 +120,46 @@ def report_html(
     geometry: pl.DataFrame,
     performance: pl.DataFrame,
     figures: Sequence[DrawnFigure],
-    findings: Findings | None = None,
-    evaluation: Evaluation | None = None,
     *,
-    attacks: str = "",
     folder: Path | None = None,
 ) -> str:
-    """Return the whole page.
+    """Return the whole page of tables that are not from a folder; see `PageSource` for the arguments."""
+    found = find(measurements, performance, plan=plan_of(config.get("settings") or {}))
+    source = PageSource(
+        config=config,
+        measurements=measurements,
+        geometry=geometry,
+        performance=performance,
+        findings=found,
+        figures=figures,
+        folder=folder,
+    )
+    return page_html(source)
 
-    Args:
-        config: "study", "settings" and "environment"; missing ones are left out.
-        measurements: columns of `records.MEASUREMENT_SCHEMA`.
-        geometry: columns of `records.GEOMETRY_SCHEMA`.
-        performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: figures of the run; their PNG files are embedded.
-        findings: findings from these records; None computes them.
-        evaluation: of the run's networks under attack, if there is one.
-        attacks: the section of `page_attacks`, with its figures.
-        folder: folder of the run; paths of figures are shown relative to it.
-    """
-    settings = config.get("settings") or {}
-    shown = {section: _of_section(figures, section, folder) for section in get_args(Section)}
-    distortion = distortion_section(measurements, performance, shown["distortion"])
-    findings = findings or find(measurements, performance, plan=plan_of(settings))  # seeds of distorted examples too
-    performance = performance.filter(pl.col("distortion").is_null())
-    rows = in_bits(measurements)
-    subject = subject_of(config, str(config.get("study") or "run"))
-    page = Template(files("infoplane.report").joinpath("page.html").read_text("utf-8"))
-    return page.substitute(
-        title=escape(f"{subject.title}: information plane report"),
-        headline=escape(f"Information in the layers: {subject.title}"),
-        lead=(
-            "How much information each layer of this network has about its input and about the label, epoch by epoch, "
-            "on original and on adversarial examples. Every number comes with its estimator, error and ceiling, and "
-            "every I(T;Y) with what the same estimator gives for permuted labels."
-        ),
-        facts=_facts(subject, rows, performance),
-        missing=_aside("at-chance", "A training is at chance", at_chance_lines(performance))
-        + _aside("missing", "This run is not complete", missing_parts(measurements, performance, settings)),
-        accuracy=accuracy_html(performance),
-        information=information_html(measurements)
-        + baselines_html(measurements)
-        + examples_html(measurements)
-        + added_html(measurements),
-        findings=findings_html(findings),
-        geometry=geometry_html(undistorted(geometry)),
-        distortion=distortion,
-        distortion_link='<li><a href="#distortion">Distorted examples</a></li>' if distortion else "",
-        evaluation=evaluation_section(evaluation, shown["evaluation"]),
-        evaluation_link='<li><a href="#evaluation">Accuracy under attack</a></li>' if evaluation else "",
-        attacks=attacks,
-        attacks_link='<li><a href="#attacks">Traces of attacks</a></li>' if attacks else "",
-        figures=shown["figures"] or "<p>Nothing has been recorded yet, so there is nothing to draw.</p>",
-        settings=settings_html(config),
-        noise=escape(_noise(rows)),
-        data=embedded_json(page_data(rows, performance)),
-        css=_resource("page.css"),
-        javascript=_resource("page.js"),
-        plotly=get_plotlyjs(),
+
+def page_html(source: PageSource) -> str:
+    """Return the whole page."""
+    sections = [section for section in (make(source) for make in SECTIONS) if section is not None]
+    performance, title = source.undistorted_performance, source.subject.title
+    asides = _aside("at-chance", "A training is at chance", at_chance_lines(performance)) + _aside(
+        "missing", "This run is not complete", missing_parts(source.measurements, performance, source.settings)
+    )
+    return shell_html(
+        title=f"{title}: information plane report",
+        header=f'<p class="brand">infoplane</p>\n<h1>{escape(f"Information in the layers: {title}")}</h1>\n'
+        f'<p class="lead">{_LEAD}</p>\n{_facts(source.subject, source.rows, performance)}{asides}',
+        sections=sections,
+        data=page_data(source.rows, performance),
+        scripts=(get_plotlyjs(), resource("page.js")),
+        footer="Made by infoplane from the records in this run's folder.",
     )
 
 
-def _of_section(figures: Sequence[DrawnFigure], section: str, folder: Path | None) -> str:
-    return figures_html([one for one in figures if one.spec.section == section], folder)
-
-
-def _resource(name: str) -> str:
-    return files("infoplane.report").joinpath(name).read_text("utf-8")
+_LEAD = (
+    "How much information each layer of this network has about its input and about the label, epoch by epoch, on "
+    "original and on adversarial examples. Every number comes with its estimator, error and ceiling, and every I(T;Y) "
+    "with what the same estimator gives for permuted labels."
+)
 
 
 def _facts(subject: Subject, rows: pl.DataFrame, performance: pl.DataFrame) -> str:
@@ -226,21 +191,3 @@ def _aside(name: str, title: str, lines: Sequence[str]) -> str:
         f'<aside class="missing" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>'
         f"<ul>{items}</ul></aside>"
     )
-
-
-def _noise(rows: pl.DataFrame) -> str:
-    variances = rows.filter(noise_mode=FIXED_NOISE)["noise_variance"].unique().sort().to_list()
-    widths = rows["bin_width"].drop_nulls().unique().sort().to_list()
-    parts = []
-    if variances:
-        parts.append(f"noise variance {_span(variances)}")
-    if RELATIVE_NOISE in rows["noise_mode"]:
-        resolution = resolution_text(rows)
-        parts.append(f"relative noise {relative_noise_text(rows)}" + (f" ({resolution})" if resolution else ""))
-    if widths:
-        parts.append(f"bin width {_span(widths)}")
-    return f" (here: {', '.join(parts)})" if parts else ""
-
-
-def _span(values: Sequence[float]) -> str:
-    return f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} to {values[-1]:.4g}"

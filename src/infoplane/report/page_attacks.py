@@ -1,4 +1,4 @@
-"""Section of the page on the traces of attacks, empty if the run has none."""
+"""Section of the page on the traces of attacks."""
 
 import math
 from html import escape
@@ -8,8 +8,9 @@ import polars as pl
 from infoplane.findings.attack_losses import CARRIED, INPUT, READABLE, Losses
 from infoplane.report.attack_answers import RULE, answers, attack_names, lost_layer
 from infoplane.report.labels import training_label
+from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_tables import scrollable
-from infoplane.runs.attack_files import Traces
+from infoplane.runs.attack_files import AttackFiles, Traces
 
 _BITS = 1 / math.log(2)
 _READINGS = {
@@ -25,8 +26,17 @@ _STRENGTH_HEADS = (
 )  # fmt: skip
 
 
-def attacks_section(found: Traces | None, matrix: pl.DataFrame | None, figures: str) -> str:
-    """Return the section, or an empty string if `infoplane attacks` was not run.
+def attacks_section(source: PageSource) -> PageSection | None:
+    """Return the section; None if `infoplane attacks` was not run."""
+    if source.run is None:
+        return None
+    files = AttackFiles(source.run)
+    html = attacks_html(files.read_all(), files.read_matrix(), source.figures_html("attacks"))
+    return PageSection("attacks", "Traces of attacks", html) if html else None
+
+
+def attacks_html(found: Traces | None, matrix: pl.DataFrame | None, figures: str) -> str:
+    """Return the content of the section, or an empty string without records.
 
     Args:
         found: records of all networks.
@@ -41,10 +51,8 @@ def attacks_section(found: Traces | None, matrix: pl.DataFrame | None, figures: 
     if matrix is not None and len(matrix):
         tables += _transfer(matrix)
     return (
-        '<section id="attacks" aria-labelledby="attacks-title">\n'
-        '<h2 id="attacks-title">Traces of attacks</h2>\n'
         f"<p>What the layers of the finished networks know about the examples of many attacks. {escape(RULE)}</p>\n"
-        f"<ul>{said}</ul>\n{figures}\n{tables}</section>\n"
+        f"<ul>{said}</ul>\n{figures}\n{tables}"
     )
 
 

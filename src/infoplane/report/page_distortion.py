@@ -1,4 +1,4 @@
-"""Section of the page on distorted examples, empty if the run has none."""
+"""Section of the page on distorted examples."""
 
 from html import escape
 
@@ -16,6 +16,7 @@ from infoplane.report.bits import (
     trainings_of,
 )
 from infoplane.report.labels import RELATIVE
+from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_tables import NULL_HEADS, number_cells, scrollable
 from infoplane.report.summary import show_number
 
@@ -29,34 +30,27 @@ _COLUMNS = (
 )
 
 
-def distortion_section(measurements: pl.DataFrame, performance: pl.DataFrame, figures: str) -> str:
-    """Return the section, or an empty string if no distortion was recorded.
-
-    Args:
-        measurements: columns of `records.MEASUREMENT_SCHEMA`.
-        performance: columns of `records.PERFORMANCE_SCHEMA`.
-        figures: figures of the section, as HTML.
-    """
-    performance = distorted(performance)
+def distortion_section(source: PageSource) -> PageSection | None:
+    """Return the section; None if no distortion was recorded."""
+    performance = distorted(source.performance)
     if performance.is_empty():
-        return ""
-    rows = in_bits(measurements, of_distorted=True).filter(pl.col("class_index").is_null())
+        return None
+    rows = in_bits(source.measurements, of_distorted=True).filter(pl.col("class_index").is_null())
     tables = [
         _table(rows.filter(chosen), performance.filter(chosen), seed, name)
         for seed in performance["seed"].unique().sort()
         for name in distortions_of(performance.filter(pl.col("seed") == seed))
         for chosen in [(pl.col("seed") == seed) & (pl.col("distortion") == name)]
     ]
-    return (
-        '<section id="distortion" aria-labelledby="distortion-title">\n'
-        '<h2 id="distortion-title">Distorted examples</h2>\n'
+    text = (
         "<p>The finished networks on distorted examples; attacked examples were attacked first. Each distortion "
         "destroys one kind of cue, so a network whose accuracy falls relied on that cue. Decoders trained on "
         "undistorted clean examples show whether the network still encodes the label as before, and refitted ones "
         "whether the label can be read from the layer at all. Noise, fixed or relative, is the same at every "
         "level.</p>\n"
-        f"{figures}{''.join(tables)}</section>\n"
     )
+    html = f"{text}{source.figures_html('distortion')}{''.join(tables)}"
+    return PageSection("distortion", "Distorted examples", html)
 
 
 def _table(rows: pl.DataFrame, performance: pl.DataFrame, seed: int, name: str) -> str:

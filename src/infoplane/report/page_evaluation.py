@@ -1,32 +1,36 @@
-"""Section of the page on accuracy under attack, empty if the run has not been evaluated."""
+"""Section of the page on accuracy under attack."""
 
 from html import escape
 
 from infoplane.records.evaluation import Evaluation, NetworkEvaluation
 from infoplane.report.evaluation_table import HEADS, WORST, accuracy_texts, ball_text, cells_of, outside_notes
+from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_tables import scrollable
 
 
-def evaluation_section(evaluation: Evaluation | None, figures: str) -> str:
-    """Return the section, or an empty string without an evaluation.
+def evaluation_section(source: PageSource) -> PageSection | None:
+    """Return the section; None if the run has not been evaluated."""
+    if source.evaluation is None:
+        return None
+    html = evaluation_html(source.evaluation, source.figures_html("evaluation"))
+    return PageSection("evaluation", "Accuracy under attack", html)
+
+
+def evaluation_html(evaluation: Evaluation, figures: str) -> str:
+    """Return the content of the section.
 
     Args:
         evaluation: of the run.
         figures: figures of the section, as HTML.
     """
-    if evaluation is None:
-        return ""
     left_out = "".join(f'<p class="note">Left out: {escape(reason)}.</p>' for reason in evaluation.left_out)
     return (
-        '<section id="evaluation" aria-labelledby="evaluation-title">\n'
-        '<h2 id="evaluation-title">Accuracy under attack</h2>\n'
         f"<p>The networks under the suite <em>{escape(evaluation.suite)}</em> on {evaluation.examples} test images, in "
         f"the {escape(ball_text(evaluation))}. An image counts as right under an attack if it is classified correctly "
         "without it, and after it too or outside the ball. The worst case takes the strongest attack for each image. "
         "Norms are medians over the images that an attack fooled, passes and gradients are per attacked image, and "
         f"intervals are {escape(evaluation.interval)}. An alarm says that an accuracy overstates robustness.</p>\n"
         f"{''.join(map(_alarms, evaluation.networks))}{figures}{''.join(map(_table, evaluation.networks))}{left_out}"
-        "</section>\n"
     )
 
 

@@ -1,0 +1,9 @@
+"""Section of the page with all settings and the versions of the software."""
+
+from infoplane.report.page_section import PageSection, PageSource
+from infoplane.report.page_tables import settings_html
+
+
+def settings_section(source: PageSource) -> PageSection:
+    """Return the section."""
+    return PageSection("settings", "Settings and environment", settings_html(source.config))
