@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from infoplane.commands.attacks import AttacksOptions, attacks
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
+from infoplane.commands.compare import CompareOptions, compare
 from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "estimate": (estimate, EstimateOptions),
     "calibrate": (calibrate, CalibrateOptions),
     "report": (report, ReportOptions),
+    "compare": (compare, CompareOptions),
     "data": (data, DataOptions),
 }
 

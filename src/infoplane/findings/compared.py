@@ -87,13 +87,13 @@ def difference(first: Sample, second: Sample, *, same_examples: bool) -> Differe
         same_examples: whether both runs measured the same examples, in the same groups.
     """
     value = float(second.paired.values.mean() - first.paired.values.mean())
-    groups = tuple(_known_groups(one.paired.groups) for one in (first, second))
+    groups = [_known_groups(one.paired.groups) for one in (first, second)]
     grouped = all(own.shape[1] > 1 for own in groups)
     same_groups = same_examples and grouped and groups[0].shape[1] == groups[1].shape[1]
     matched = same_groups and first.seeds == second.seeds
-    values = (first.paired.values, second.paired.values)
+    values = [first.paired.values, second.paired.values]
     if matched:  # both runs see the same seeds and groups: one sample of differences
-        values, groups = (values[1] - values[0],), (groups[1] - groups[0],)
+        values, groups = [values[1] - values[0]], [groups[1] - groups[0]]
     seeds = _independent([_spread(own) for own in values]) if all(len(own) > 1 for own in values) else None
     if not grouped:
         errors = [_error(one.errors) for one in (first, second)]
@@ -132,9 +132,9 @@ def _is_known(spread: Spread) -> bool:
 def _independent(parts: Sequence[Spread]) -> Spread:
     """Add the variances of independent means (Welch-Satterthwaite)."""
     variance = sum(part.variance for part in parts)
-    if variance == 0:
-        return Spread(0.0, min(part.freedom for part in parts))
-    return Spread(variance, variance**2 / sum(part.variance**2 / part.freedom for part in parts))
+    uncertain = sum(part.variance**2 / part.freedom for part in parts)
+    freedom = variance**2 / uncertain if uncertain else min(part.freedom for part in parts)
+    return Spread(variance, freedom)
 
 
 def _interaction(groups: Floats) -> float:
@@ -143,4 +143,4 @@ def _interaction(groups: Floats) -> float:
     if seeds < 2:
         return 0.0
     rest = groups - groups.mean(axis=0) - groups.mean(axis=1, keepdims=True) + groups.mean()
-    return float((rest**2).sum()) / ((seeds - 1) * (number - 1)) / (seeds * number)
+    return float(np.square(rest).sum() / ((seeds - 1) * (number - 1) * seeds * number))
