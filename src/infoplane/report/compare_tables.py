@@ -17,6 +17,8 @@ from infoplane.report.summary import show_bits
 from infoplane.text import decodable
 
 BITS = 1 / math.log(2)
+_WORDS = ("Run", "Training", "Folder", "Setting", "Layer", "Examples", "Number", "Standing", "Claim", "Statement",
+          "Statistic", "Where")  # fmt: skip
 _CUT = 400  # longest value of a setting in the table, in characters
 
 
@@ -131,7 +133,8 @@ def reading_label(place: Place) -> str:
 
 def head(*names: str) -> str:
     """Return the head of a table."""
-    cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    kinds = {name: ' class="text"' if name in _WORDS else "" for name in names}
+    cells = "".join(f'<th scope="col"{kinds[name]}>{escape(name)}</th>' for name in names)
     return f"<thead><tr>{cells}</tr></thead>"
 
 
