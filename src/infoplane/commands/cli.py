@@ -29,6 +29,7 @@ from infoplane.commands.output import Told, complain, interrupted_status, lastin
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
 from infoplane.commands.report import ReportOptions, report
+from infoplane.commands.watch import WatchOptions, watch
 from infoplane.errors import UserError, unknown_name
 from infoplane.recipes import RECIPES
 
@@ -49,6 +50,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "calibrate": (calibrate, CalibrateOptions),
     "report": (report, ReportOptions),
     "compare": (compare, CompareOptions),
+    "watch": (watch, WatchOptions),
     "data": (data, DataOptions),
 }
 

@@ -293,6 +293,7 @@ def _lead(
     from infoplane.commands.console import progress_for
     from infoplane.report.findings_table import findings_table
     from infoplane.report.html import run_findings, write_report
+    from infoplane.report.live import LivePage
     from infoplane.report.table import summary_table
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
@@ -342,6 +343,7 @@ def _lead(
                     choices=choices,
                     progress=progress,
                     team=team,
+                    on_measured=LivePage(run, progress.say).update,
                 )
                 progress.doing("drawing figures and report")
                 found = run_findings(run)

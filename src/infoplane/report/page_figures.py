@@ -5,5 +5,5 @@ from infoplane.report.page_section import PageSection, PageSource
 
 def figures_section(source: PageSource) -> PageSection:
     """Return the section."""
-    nothing = "<p>Nothing has been recorded yet, so there is nothing to draw.</p>"
+    nothing = "<p>No figure has been drawn yet: figures are drawn when the run ends.</p>"
     return PageSection("figures", "Figures", source.figures_html("figures") or nothing)
