@@ -110,6 +110,19 @@ def data_name(data: Mapping[str, Any]) -> str:
     return one_line(own.title(place)) or name if own and place else name
 
 
+def is_own_data(settings: Mapping[str, Any]) -> bool:
+    """Return whether a run is on a user's own data: a folder, a file, a function, or images of their own loop.
+
+    Args:
+        settings: settings of a run.
+    """
+    data = settings.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else None
+    return settings.get("loop") is not None or any(
+        dataset.name == name for dataset in catalogue.DATASETS if dataset.own is not None
+    )
+
+
 def subject(settings: Mapping[str, Any]) -> str:
     """Return the title of a run: the recipe's name if data and model are the recipe's, else "MODEL on DATA".
 

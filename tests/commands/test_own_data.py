@@ -67,10 +67,6 @@ def page(run):
     return (Path("runs") / run / "report.html").read_text()
 
 
-def facts(run):
-    return dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page(run)))
-
-
 OWN = {"folder": "my pets", "npz": "pets.npz", "function": "mine:data"}
 
 
@@ -83,9 +79,9 @@ def test_titles_tiles_and_folders_say_whose_data_and_model_it_is(kind, capsys):
     assert run == f"mine-make-on-{re.sub('[ :]', '-', name)}-s0"
     content = page(run)
     assert f"<title>mine:make on {name}: information plane report</title>" in content
-    assert f"<h1>Information in the layers: mine:make on {name}</h1>" in content
-    assert facts(run)["Model"] == "mine:make"
-    assert facts(run)["Data"] == name
+    assert f"<h1>What the layers encode: mine:make on {name}</h1>" in content
+    assert f'<p class="lead">mine:make on {name} (3 classes); ' in content
+    assert "so this page does not judge them on yours" in content
     said = re.findall(r"mnist-lenet5", content)
     assert len(said) == 1  # among the settings: the recipe that they started from
     kept = RunFolder(Path("runs") / run).read_config()["environment"]["data"]
@@ -119,15 +115,15 @@ def test_settings_that_were_given_are_not_said_to_be_kept(capsys):
 def test_another_published_data_set_is_foreign_too():
     assert flow("--data.name", "digits", "--measurement.layers", "fc3", "--measurement.examples", 20) == 0
     assert runs() == ["lenet5-on-digits-s0"]
-    assert "Information in the layers: lenet5 on digits<" in page("lenet5-on-digits-s0")
+    assert "What the layers encode: lenet5 on digits<" in page("lenet5-on-digits-s0")
 
 
 def test_a_recipes_own_data_and_model_are_named_by_the_recipe(capsys):
     given = ("--measurement.layers", "fc3", "--measurement.examples", 20)
     assert flow(*given, recipe="digits-lenet5") == 0
     assert runs() == ["digits-lenet5-s0"]
-    assert "Information in the layers: digits-lenet5<" in page("digits-lenet5-s0")
-    assert facts("digits-lenet5-s0")["Model"] == "lenet5"
+    assert "What the layers encode: digits-lenet5<" in page("digits-lenet5-s0")
+    assert '<p class="lead">lenet5 on digits (10 classes); ' in page("digits-lenet5-s0")
     assert "note" not in capsys.readouterr().out
 
 
@@ -136,8 +132,8 @@ def test_a_fragment_is_marked_in_records_and_titles(mnist_fragment):
     (run,) = runs()
     kept = RunFolder(Path("runs") / run).read_config()["environment"]["data"]
     assert kept["fragment"] == "6 of 10,000 test images"
-    assert "Information in the layers: mine:make on mnist, fragment<" in page(run)
-    assert facts(run)["Data"] == "mnist, a fragment: 6 of 10,000 test images"
+    assert "What the layers encode: mine:make on mnist, fragment<" in page(run)
+    assert "mine:make on mnist, a fragment: 6 of 10,000 test images (10 classes); " in page(run)
 
 
 @pytest.fixture
@@ -199,6 +195,6 @@ def test_names_that_are_no_text_reach_figures_and_page(monkeypatch):
     assert main(["report", "run"]) == 0
     assert Path("run/figures/distortion-sheet-saturation-s0.pdf").stat().st_size > 1000
     content = Path("run/report.html").read_bytes().decode()
-    assert "Information in the layers: mine:make on p\ufffdts<" in content
+    assert "What the layers encode: mine:make on p\ufffdts<" in content
     kept = RunFolder("run").read_config()["environment"]["data"]
     assert kept["classes"] == ["caf\ufffd", "new\\nline", "two$x^"]

@@ -44,7 +44,8 @@ def test_the_terminal_says_it_in_both_tables_and_in_a_sentence(full_run, perform
 def test_the_page_says_it_above_everything_and_in_its_table(full_run, performance):
     config, rows = full_run.read_config(), full_run.measurements()
     text = report_html(config, rows, full_run.geometry(), performance, [])
-    assert f'<h2 id="at-chance-title">A training is at chance</h2><ul><li>{SAID}</li></ul>' in text
+    assert f'<p class="missing" id="at-chance">A training is at chance. {SAID}</p>' in text
+    assert '<th scope="row">adversarial <span class="mark">at chance</span></th>' in text
     assert text.index(SAID) < text.index('<section id="findings"')
     assert '<th scope="row">adversarial training, at chance</th>' in text
     assert '<th scope="row">normal training</th>' in text

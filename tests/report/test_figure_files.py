@@ -97,13 +97,14 @@ def test_a_figure_is_added_by_its_file_and_a_line(make_run, tmp_path, monkeypatc
         section: re.findall("<figcaption><strong>(.*?)</strong> (.*?) Also in <code>(.*?)</code>", text)
         for section, text in re.findall('<section id="(.*?)"(.*?)</section>', page, re.DOTALL)
     }
-    caption = "A line. It is straight."
+    caption = "A line."
     assert titles["figures"] == [
-        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.pdf"),
-        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.pdf"),
-        ("Toy run.", caption, "figures/toy-run.pdf"),
-        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.pdf"),
+        ("Toy training, normal training, seed 3.", caption, "figures/toy-training-normal-s3.png"),
+        ("Toy training, adversarial training, seed 3.", caption, "figures/toy-training-adversarial-s3.png"),
+        ("Toy run.", caption, "figures/toy-run.png"),
+        ("Toy seed, seed 3.", caption, "figures/toy-seed-s3.png"),
     ]
+    assert page.count("<summary>How to read this</summary><p>It is straight.</p>") == len(stems)
     assert [title for title, _, _ in titles["distortion"]] == [
         f"Toy distortion, {name}, seed 3." for name in ("saturation", "shuffling", "high-pass")
     ]

@@ -40,11 +40,15 @@ def rows(page, caption):
     return [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", line)] for line in lines]
 
 
+def card(page):
+    """The number that decides the first claim, and why."""
+    return [re.sub("<.*?>", "", text) for text in re.findall(r"<dd>(.*?)</dd>", page)][:2]
+
+
 def test_the_page_gives_bits_with_interval_reason_and_what_it_rests_on():
     page = findings_html(Findings([claim("2", "supported", "every part", ("final I(T;Y)",))], [finding()]))
-    assert rows(page, "Claims of the study")[1] == [
-        "2", "supported", CLAIMS[1].text, "1.000 bits [0.000, 2.000] final I(T;Y): final level", "every part",
-    ]  # fmt: skip
+    assert card(page) == ["1.000 bits [0.000, 2.000] final I(T;Y): final level", "every part"]
+    assert f'2 adversarial lags <span class="verdict supported">supported</span></h3><p>{CLAIMS[1].text}</p>' in page
     head, row, below = rows(page, "Claim 2: what the verdict rests on")
     assert dict(zip(head, row, strict=True)) == {
         "Verdict": "supported",
@@ -83,7 +87,7 @@ def test_findings_that_decide_nothing_are_folded_away_and_counted():
     assert [
         row[3] for row in rows(page, "Claim 2, means over layers by every estimator, layers by the primary ones")[1::2]
     ] == ["conv"]
-    assert page.index("what the verdict rests on") < page.index("<details ") < page.index("counted")
+    assert page.index("what the verdict rests on") < page.index('<details class="more"') < page.index("counted")
 
 
 LONG = "missing: measured at fewer than 4 epochs: conv1, conv2, fc1"
@@ -98,14 +102,14 @@ def test_the_reasons_of_many_undecided_parts_are_counted():
         finding(part="lag", verdict="supported"),
     ]  # fmt: skip
     found = Findings([claim("2", reason="eleven lines")], parts)
-    assert rows(findings_html(found), "Claims of the study")[1][4] == (
+    assert card(findings_html(found))[1] == (
         "8 parts: 4 undecided (one seed: nothing to compare), 3 undecided (missing: measured at fewer than 4 epochs), "
         "1 supported"
     )
     few = Findings([claim("2", reason="few parts")], parts[3:5])
-    assert rows(findings_html(few), "Claims of the study")[1][4] == "few parts"
+    assert card(findings_html(few))[1] == "few parts"
     decided = Findings([claim("2", "contradicted", "it says why")], parts)
-    assert rows(findings_html(decided), "Claims of the study")[1][4] == "it says why"
+    assert card(findings_html(decided))[1] == "it says why"
 
 
 def test_names_are_escaped():
@@ -115,7 +119,7 @@ def test_names_are_escaped():
 
 def test_what_stands_between_backticks_is_code_on_the_page():
     found = Findings([claim("2", reason="add `--seeds <3>`")], [])
-    assert 'add <code style="white-space: nowrap">--seeds &lt;3&gt;</code></td>' in findings_html(found)
+    assert 'add <code style="white-space: nowrap">--seeds &lt;3&gt;</code></dd>' in findings_html(found)
 
 
 def test_the_json_holds_nats_and_no_number_that_is_none():
@@ -161,8 +165,7 @@ def test_the_number_in_the_terminal_is_one_that_decides_the_verdict():
     def told(verdict, rests_on, reason="why"):
         found = Findings([claim("2", verdict, reason, rests_on)], parts)
         (line,) = [one for one in printed(found, 160) if one.startswith("2")]
-        (row,) = rows(findings_html(found), "Claims of the study")[1:]
-        return line.split("  ")[-1].strip(), row[3]
+        return line.split("  ")[-1].strip(), card(findings_html(found))[0]
 
     assert told("contradicted", ("final I(T;Y)",)) == ("1.000 bits [0.000, 2.000] final I(T;Y): final level",) * 2
     assert told("supported", ("lag",)) == ("2 epochs [1, 3.500] lag",) * 2
@@ -178,8 +181,7 @@ def test_an_undecided_verdict_stands_beside_the_undecided_number_and_never_besid
     def told(parts, reason):
         found = Findings([claim("2", "undecided", reason, ("gain",))], parts)
         (line,) = [one for one in printed(found, 160) if one.startswith("2")]
-        (row,) = rows(findings_html(found), "Claims of the study")[1:]
-        return line.split("  ")[-1].strip(), row[3]
+        return line.split("  ")[-1].strip(), card(findings_html(found))[0]
 
     number = "1.000 bits [-1.000, 3.000] gain: final level"
     assert told([decided, open_one], "the interval spans 0 (gain)") == (f"{number}: the interval spans 0", number)
@@ -196,7 +198,8 @@ def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkey
     content = json.loads((run.path / "findings.json").read_text())
     assert [one["claim"] for one in content["claims"]] == [claim.number for claim in CLAIMS]
     for one in content["claims"]:
-        assert [one["claim"], one["verdict"]] in [row[:2] for row in rows(text, "Claims of the study")]
+        head = f'{one["claim"]} {one["name"]} <span class="verdict {one["verdict"]}">'
+        assert head in text
 
 
 def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run, tmp_path, monkeypatch):

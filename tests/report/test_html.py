@@ -57,7 +57,7 @@ def test_the_page_is_well_formed_and_accessible(full_page):
     for tag, attributes in outline.tags:
         by_tag.setdefault(tag, []).append(attributes)
     assert by_tag["html"][0]["lang"] == "en"
-    assert len(by_tag["title"]) == len(by_tag["h1"]) == len(by_tag["main"]) == 1
+    assert len(by_tag["h1"]) == len(by_tag["main"]) == full_page[: full_page.index("<body>")].count("<title>") == 1
     ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert all(a["href"].removeprefix("#") in ids for a in by_tag["a"])
@@ -68,7 +68,7 @@ def test_accuracy_comes_before_information_and_what_can_be_memorised_is_folded_a
     places = [
         full_page.index(text)
         for text in (
-            '<dl class="facts">', '<section id="accuracy"', '<section id="summary"', "trust these first",
+            '<div class="opening">', '<section id="accuracy"', '<section id="summary"', "trust these first",
             "<details><summary>Normal training, seed 3: pairwise and binned estimates, pairwise estimates at relative",
             "information in bits, pairwise and binned estimates", "information in bits, pairwise estimates at relative",
             "</details>", "Adversarial training, seed 3, epoch 10: information in bits, trust these first",
@@ -176,7 +176,7 @@ def test_only_samples_of_both_informations_count_as_examples_measured(full_run):
     mistakes = rows.filter(estimator="decoded", examples="adversarial")
     mistakes = mistakes.with_columns(quantity=pl.lit("I(T;mistaken)"), samples=pl.lit(321, dtype=pl.Int64))
     text = report_html({}, pl.concat([rows, mistakes]), full_run.geometry(), full_run.performance(), [])
-    assert "<dt>Examples measured</dt><dd>1000</dd>" in text
+    assert "measured on 1,000 test examples." in text
 
 
 def test_settings_and_environment_are_listed(full_page):
@@ -242,8 +242,8 @@ def test_the_page_says_where_a_figure_lies_below_the_run(full_run, tmp_path):
         one.png.write_bytes(b"\x89PNG synthetic")
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
     text = report_html({}, *tables, drawn, folder=tmp_path)
-    assert "Also in <code>figures/geometry-s3.pdf</code>" in text
-    assert "Also in <code>sweeps/figures/four-clouds.pdf</code>" in text
+    assert "Also in <code>figures/geometry-s3.png</code>" in text
+    assert "Also in <code>sweeps/figures/four-clouds.png</code>" in text
 
 
 def test_a_run_in_progress_says_what_is_missing(make_run, tmp_path):
@@ -271,7 +271,7 @@ def test_a_run_without_records_still_has_a_report(make_run, tmp_path):
 def test_a_config_with_nothing_but_its_study_is_enough(full_run):
     tables = (full_run.measurements(), full_run.geometry(), full_run.performance())
     text = report_html({"study": "flow"}, *(table.clear() for table in tables), [])
-    assert "Information in the layers: flow" in text
+    assert "What the layers encode: flow" in text
 
 
 def test_two_hundred_epochs_stay_a_small_page(full_run):

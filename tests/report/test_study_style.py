@@ -111,7 +111,7 @@ def test_the_page_shows_ours_beside_the_study_and_names_what_is_missing(run, tmp
     ("style", "printed"), [("study", ["report.html", "study.html"]), ("infoplane", ["report.html"])]
 )
 def test_the_command_prints_the_pages_that_it_makes(style, printed, run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("infoplane.report.html.write_report", lambda run, found, output: output / "report.html")
+    monkeypatch.setattr("infoplane.report.html.write_report", lambda run, found, output, **_: output / "report.html")
     monkeypatch.setattr("infoplane.report.study_export.write_study_style", lambda run, output: output / "study.html")
     assert main(["report", str(run.path), "--style", style, "--output", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()[-len(printed) :]

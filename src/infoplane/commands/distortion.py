@@ -67,7 +67,7 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.commands.console import progress_for
     from infoplane.report.distortion_table import distortion_table
     from infoplane.report.findings_table import findings_table
-    from infoplane.report.html import run_findings, write_report
+    from infoplane.report.html import judges_claims, run_findings, write_report
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
     from infoplane.studies.distortion import distortion_study
@@ -113,7 +113,8 @@ def distortion(options: DistortionOptions) -> int:
             report = write_report(run, found)
     if not options.quiet:
         console.print(distortion_table(records.performance))
-        console.print(findings_table(found))
+        if judges_claims(run.read_config()):
+            console.print(findings_table(found))
         console.print(f"figures: {options.run / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

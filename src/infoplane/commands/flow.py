@@ -292,7 +292,7 @@ def _lead(
 ) -> int:
     from infoplane.commands.console import progress_for
     from infoplane.report.findings_table import findings_table
-    from infoplane.report.html import run_findings, write_report
+    from infoplane.report.html import judges_claims, run_findings, write_report
     from infoplane.report.live import LivePage
     from infoplane.report.table import summary_table
     from infoplane.runs.environment import apply_environment, describe_environment
@@ -352,7 +352,8 @@ def _lead(
             raise UserError(str(error)) from error
     if not quiet:
         console.print(summary_table(records.measurements, records.performance))
-        console.print(findings_table(found))
+        if judges_claims(run.read_config()):
+            console.print(findings_table(found))
         console.print(f"figures: {path / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

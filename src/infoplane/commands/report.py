@@ -17,6 +17,8 @@ class ReportOptions(Options):
     """Write figures, findings and report to this folder; the folder of the run may then be read-only."""
     style: Literal["infoplane", "study"] = "infoplane"
     """study: also draw the study's Figures 4 to 7 in its layout and with its estimators, beside ours."""
+    claims: bool = False
+    """Judge the study's claims on your own data too, where they are left out otherwise."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the findings as JSON, in nats, instead of a table in bits."""
 
@@ -24,12 +26,13 @@ class ReportOptions(Options):
 def report(options: ReportOptions) -> int:
     """Make figures and report of a run from its records, and print its findings."""
     from infoplane.report.findings_table import findings_json, findings_table
-    from infoplane.report.html import run_findings, write_report
+    from infoplane.report.html import judges_claims, run_findings, write_report
     from infoplane.runs.folder import RunFolder
 
     run = RunFolder(options.run)
     found = run_findings(run)
-    paths = [write_report(run, found, options.output)]
+    claims = options.claims or judges_claims(run.read_config())
+    paths = [write_report(run, found, options.output, claims=claims)]
     if options.style == "study":
         from infoplane.report.study_export import write_study_style
 
@@ -37,7 +40,8 @@ def report(options: ReportOptions) -> int:
     if options.json_output:
         print(findings_json(found), end="")
         return 0
-    open_console().print(findings_table(found))
+    if claims:
+        open_console().print(findings_table(found))
     for path in paths:
         print(path)
     return 0

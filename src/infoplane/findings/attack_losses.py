@@ -85,7 +85,7 @@ class Losses:
                     continue
                 place = Place(training, examples, layer, reading)
                 self.values[place] = float(original.values.mean()), float(attacked.values.mean())
-                self.paired[place] = less(original, _at_least_nothing(attacked) if reading == CARRIED else attacked)
+                self.paired[place] = less(original, at_least_nothing(attacked) if reading == CARRIED else attacked)
 
     @property
     def trainings(self) -> list[str]:
@@ -188,7 +188,7 @@ def _information(rows: pl.DataFrame, estimator: str) -> Iterator[tuple[tuple[str
         yield (str(training), str(examples), (int(str(index)), str(layer))), paired
 
 
-def _at_least_nothing(information: Paired) -> Paired:
+def at_least_nothing(information: Paired) -> Paired:
     """Return information with negative values replaced by 0, which has no error."""
     above = information.values > 0
     return Paired(

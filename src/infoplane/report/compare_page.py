@@ -99,7 +99,8 @@ def _sections(compared: ComparedRuns, names: Sequence[str]) -> Iterator[PageSect
     )
     panels = difference_panels(names, found.differences)
     yield PageSection("differences", "Differences with intervals", f"<p>{about}</p>{key}{panels}{tables}")
-    yield compared_claims_section(compared.findings)
+    if len(compared.findings) > 1:
+        yield compared_claims_section(compared.findings)
     yield PageSection("runs", "Runs", runs_table(compared.runs))
 
 

@@ -104,7 +104,7 @@ def _panel(figure: str, caption: str, about: str) -> str:
 
 
 def _grid(panels: Sequence[str]) -> str:
-    return f'<div class="panels">{"".join(panels)}</div>' if panels else ""
+    return f'<div class="panes">{"".join(panels)}</div>' if panels else ""
 
 
 def _plane_mark(x: Level, y: Level) -> Mark:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.findings.compared_runs import RunComparison, RunRecords, compare_runs
+from infoplane.recipes import is_own_data
 from infoplane.runs.config_file import flat_settings
 from infoplane.runs.folder import RunFolder
 from infoplane.text import decodable, one_line
@@ -75,8 +76,8 @@ class ComparedRuns:
 
     @property
     def findings(self) -> dict[str, Findings]:
-        """The findings by name of the run."""
-        return {run.name: run.findings for run in self.runs}
+        """The findings by name of the run, of the runs that are judged by the study's claims."""
+        return {run.name: run.findings for run in self.runs if not is_own_data(run.config.get("settings") or {})}
 
     def settings(self) -> dict[str, list[str]]:
         """Return the values of every setting and version as text, one per run, by dotted name."""

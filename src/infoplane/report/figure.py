@@ -12,7 +12,7 @@ from infoplane.report.style import save_figure
 
 Source = TypeVar("Source")
 Per = Literal["training", "seed", "distortion", "run"]
-Section = Literal["figures", "distortion", "attacks", "evaluation"]
+Section = Literal["figures", "label", "mistakes", "distortion", "attacks", "evaluation"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,31 +107,30 @@ def _finite(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def findings_html(found: Findings) -> str:
-    """Return the verdicts, the findings that decide them, and the other findings folded away, as HTML in bits."""
-    verdicts = "".join(
-        f'<tr><th scope="row">{one.claim}</th><td class="text">{_mark(one.verdict)}</td>'
-        f'<td class="words">{escape(one.statement)}</td><td class="words">{escape(_number_of(one, found))}</td>'
-        f'<td class="words">{_with_code(_why(one, found))}</td></tr>'
-        for one in found.claims
-    )
-    parts = [
-        _table(
-            "Claims of the study",
-            ("Claim", "Verdict", "In words", "Number that decides", "Why"),
-            verdicts,
-        )
-    ]
-    for one in found.claims:
-        own = found.about(one.claim)
-        main, others = [two for two in own if two.part], [two for two in own if not two.part]
-        parts.append(_findings(f"Claim {one.claim}: what the verdict rests on", main))
+    """Return a card for each claim: its verdict, the number that decides it, and all findings folded away, in bits."""
+    return "".join(_card(one, found) for one in found.claims)
+
+
+def _card(one: ClaimVerdict, found: Findings) -> str:
+    own = found.about(one.claim)
+    main, others = [two for two in own if two.part], [two for two in own if not two.part]
+    name = f"claim-{escape(one.claim)}"
+    why = "What would decide it" if one.verdict == UNDECIDED else "Why"
+    facts = {"Number that decides": escape(_number_of(one, found)), why: _with_code(_why(one, found))}
+    listed = "".join(f"<dt>{head}</dt><dd>{text}</dd>" for head, text in facts.items())
+    tables = _findings(f"Claim {one.claim}: what the verdict rests on", main)
+    if others:
         shown = [two for two in others if two.estimator in _SHOWN or two.layer in (ALL_LAYERS, ALL_CURVES)]
-        if others:
-            caption = f"Claim {one.claim}, means over layers by every estimator, layers by the primary ones"
-            name = f"Claim {one.claim}: {len(others)} findings more, whose intervals are not corrected for their number"
-            tables = _counts(one.claim, others) + _findings(caption, shown)
-            parts.append(f'<details class="more"><summary>{name}</summary>{tables}</details>')
-    return "".join(parts)
+        caption = f"Claim {one.claim}, means over layers by every estimator, layers by the primary ones"
+        more = f"Claim {one.claim}: {len(others)} findings more, whose intervals are not corrected for their number"
+        folded = _counts(one.claim, others) + _findings(caption, shown)
+        tables += f'<details class="more"><summary>{more}</summary>{folded}</details>'
+    return (
+        f'<article class="claim" aria-labelledby="{name}"><h3 id="{name}">{escape(f"{one.claim} {one.name}")} '
+        f'<span class="verdict {one.verdict}">{one.verdict}</span></h3><p>{escape(one.statement)}</p>'
+        f"<dl>{listed}</dl><details><summary>All numbers of claim {escape(one.claim)}</summary>{tables}</details>"
+        "</article>"
+    )
 
 
 def _number_of(claim: ClaimVerdict, found: Findings) -> str:

@@ -11,25 +11,24 @@ from plotly.offline import get_plotlyjs
 
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
+from infoplane.recipes import is_own_data
 from infoplane.records.evaluation import EVALUATION
-from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
-from infoplane.report.bits import layers_of, trainings_of
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_json
 from infoplane.report.page_data import page_data
+from infoplane.report.page_first import first_screen
 from infoplane.report.page_resources import resource
 from infoplane.report.page_section import PageSource
 from infoplane.report.page_shell import shell_html
 from infoplane.report.sections_in_order import SECTIONS
-from infoplane.report.subject import Subject
 from infoplane.report.summary import at_chance_lines, missing_parts
 from infoplane.runs.folder import CALIBRATION, RunFolder
 from infoplane.runs.parquet import SWEEPS as SWEEP_TABLE
 from infoplane.runs.whole_files import write_whole
-from infoplane.text import decodable
+from infoplane.text import counted, decodable
 
 SWEEPS = "sweeps"  # name of the folder of study three in that of a run
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -47,7 +46,18 @@ def run_findings(run: RunFolder) -> Findings:
     return find(run.measurements(), run.performance(), _sweeps(run), plan=plan)
 
 
-def write_report(run: RunFolder, found: Findings | None = None, output: Path | None = None) -> Path:
+def judges_claims(config: Mapping[str, Any]) -> bool:
+    """Return whether a run is judged by the claims of the study unless the user decides: not on the user's own data.
+
+    Args:
+        config: of a run: "study", "settings" and "environment".
+    """
+    return not is_own_data(config.get("settings") or {})
+
+
+def write_report(
+    run: RunFolder, found: Findings | None = None, output: Path | None = None, *, claims: bool | None = None
+) -> Path:
     """Draw the figures of `run` again and write its `findings.json` and `report.html`.
 
     The report of an unfinished run contains what has been recorded so far.
@@ -56,6 +66,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
         run: folder of the run.
         found: result of `run_findings`; None computes it.
         output: another folder for all files; the run's own folder is then not changed.
+        claims: whether the page judges the claims of the study; None: `judges_claims`.
 
     Raises:
         UserError: the folder holds no run or damaged records, cannot be written to, or `output` is another run.
@@ -81,6 +92,7 @@ def write_report(run: RunFolder, found: Findings | None = None, output: Path | N
             run=run,
             folder=folder,
             evaluation=evaluation_of(run),
+            claims=judges_claims(config) if claims is None else claims,
         )
         content = page_html(source)
         write_whole(folder / "findings.json", decodable(findings_json(found)).encode())
@@ -133,6 +145,7 @@ def report_html(
         findings=found,
         figures=figures,
         folder=folder,
+        claims=judges_claims(config),
     )
     return page_html(source)
 
@@ -141,13 +154,12 @@ def page_html(source: PageSource) -> str:
     """Return the whole page."""
     sections = [section for section in (make(source) for make in SECTIONS) if section is not None]
     performance, title = source.undistorted_performance, source.subject.title
-    asides = _aside("at-chance", "A training is at chance", at_chance_lines(performance)) + _aside(
-        "missing", "This run is not complete", missing_parts(source.measurements, performance, source.settings)
+    notes = _folded("at-chance", at_chance_lines(performance), "A training is at chance") + _folded(
+        "missing", missing_parts(source.measurements, performance, source.settings), "This run is not complete"
     )
     return shell_html(
         title=f"{title}: information plane report",
-        header=f'<p class="brand">infoplane</p>\n<h1>{escape(f"Information in the layers: {title}")}</h1>\n'
-        f'<p class="lead">{_LEAD}</p>\n{_facts(source.subject, source.rows, performance)}{asides}',
+        header=first_screen(source) + notes,
         sections=sections,
         data=page_data(source.rows, performance),
         scripts=(get_plotlyjs(), resource("page.js")),
@@ -155,39 +167,12 @@ def page_html(source: PageSource) -> str:
     )
 
 
-_LEAD = (
-    "How much information each layer of this network has about its input and about the label, epoch by epoch, on "
-    "original and on adversarial examples. Every number comes with its estimator, error and ceiling, and every I(T;Y) "
-    "with what the same estimator gives for permuted labels."
-)
-
-
-def _facts(subject: Subject, rows: pl.DataFrame, performance: pl.DataFrame) -> str:
-    pairs = trainings_of(rows, performance)
-    epochs = [*rows["epoch"], *performance["epoch"]]
-    # the largest number: fewer examples are misclassified, or in one class
-    informations = rows.filter(
-        pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION]), pl.col("class_index").is_null()
-    )
-    facts = {
-        "Model": subject.model,
-        "Data": subject.data,
-        "Training": ", ".join(dict.fromkeys(training for _, training in pairs)),
-        "Seed": ", ".join(dict.fromkeys(str(seed) for seed, _ in pairs)),
-        "Epochs": f"{min(epochs)} to {max(epochs)}" if epochs else "",
-        "Layers": str(len(layers_of(rows)) or ""),
-        "Examples measured": ", ".join(str(count) for count in informations["samples"].unique().sort()),
-        "Copies among them": str(informations["copies"].max() or ""),
-    }
-    shown = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items() if fact)
-    return f'<dl class="facts">{shown}</dl>' if shown else ""
-
-
-def _aside(name: str, title: str, lines: Sequence[str]) -> str:
+def _folded(name: str, lines: Sequence[str], title: str) -> str:
+    """Return the only line, or one line that opens to all of them."""
     if not lines:
         return ""
+    if len(lines) == 1:
+        return f'<p class="missing" id="{name}">{title}. {escape(lines[0])}</p>\n'
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return (
-        f'<aside class="missing" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>'
-        f"<ul>{items}</ul></aside>"
-    )
+    number = counted(len(lines), "note")
+    return f'<details class="missing" id="{name}"><summary>{title}: {number}.</summary><ul>{items}</ul></details>\n'

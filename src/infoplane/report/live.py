@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from infoplane.report.html import page_html, run_findings
+from infoplane.report.evaluated import evaluation_of
+from infoplane.report.html import judges_claims, page_html, run_findings
 from infoplane.report.page_section import PageSource
 from infoplane.runs.folder import RunFolder
 from infoplane.text import decodable
@@ -69,13 +70,16 @@ def write_live_page(run: RunFolder) -> None:
     Raises:
         UserError: the records are damaged.
     """
+    config = run.read_config()
     source = PageSource(
-        config=run.read_config(),
+        config=config,
         measurements=run.measurements(),
         geometry=run.geometry(),
         performance=run.performance(),
         findings=run_findings(run),
         run=run,
         folder=run.path,
+        evaluation=evaluation_of(run),
+        claims=judges_claims(config),
     )
     run.write_file(run.path / "report.html", decodable(page_html(source)).encode())

@@ -45,6 +45,7 @@ _COLOUR = {MISTAKEN_INFORMATION: COLOURS[5], TRUE_INFORMATION: COLOURS[0]}
 TRANSFER = FigureSpec[Recorded](
     kind="transfer",
     per="seed",
+    section="mistakes",
     caption=(
         "Which class the network predicts for adversarial examples, by their label, at the last epoch; correct answers "
         "are framed. A cell gives the share of its row and the mean confidence (the softmax probability of the "
@@ -59,6 +60,7 @@ TRANSFER = FigureSpec[Recorded](
 MISTAKES = FigureSpec[Recorded](
     kind="mistakes",
     per="seed",
+    section="mistakes",
     caption=(
         "Of the adversarial examples that the network misclassifies: how predictive each layer is of the wrong class "
         "(the one that the network predicts) and of the true class, by decoders refitted to these examples and by "

@@ -138,33 +138,46 @@
     return traces.sort((a, b) => (a.meta === "null" ? 0 : 1) - (b.meta === "null" ? 0 : 1));
   }
 
+  // Axes include every epoch of what is chosen, with errors, so that points stay in place while the epoch moves. They
+  // begin and end at the data: a ceiling far away is a note at the edge.
   function planeLayout(series) {
-    let low = Infinity, high = -Infinity, top = 0;
+    let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
     let ceilingX = null, ceilingY = null;
     for (const one of series) {
       one.x.forEach((_, k) => {
-        const v = values(one, k);
-        low = Math.min(low, v.drawnX);
-        high = Math.max(high, v.drawnX, v.cx === null ? v.drawnX : v.cx);
-        top = Math.max(top, v.drawnY, v.cy === null ? 0 : v.cy, v.q === null ? 0 : v.q);
+        const v = values(one, k), dx = v.sx ? 0 : v.dx || 0, dy = v.sy ? 0 : v.dy || 0;
+        left = Math.min(left, v.drawnX - dx);
+        right = Math.max(right, v.drawnX + dx);
+        low = Math.min(low, v.drawnY - dy);
+        high = Math.max(high, v.drawnY + dy);
         if (v.cx !== null) ceilingX = Math.max(ceilingX ?? 0, v.cx);
         if (v.cy !== null) ceilingY = Math.max(ceilingY ?? 0, v.cy);
       });
     }
-    if (low > high) [low, high, top] = [0, 1, 1];
-    const pad = 0.05 * Math.max(high - low, 0.2), soft = variable("--soft");
+    if (left > right) [left, right, low, high] = [0, 1, 0, 1];
+    const around = (from, to) => { // the narrowest range is a tenth of a bit
+      const pad = Math.max(0.08 * (to - from), 0.05);
+      return [from - pad, to + pad];
+    };
+    const rangeX = around(left, right), rangeY = around(low, high), soft = variable("--soft");
+    rangeY[1] += 0.06 * (rangeY[1] - rangeY[0]); // room for names
     const line = { color: soft, width: 1, dash: "dash" }, shapes = [], annotations = [];
-    if (ceilingX !== null) {
+    const note = (text, extra) => annotations.push({ showarrow: false, text, font: { color: soft, size: 12 }, ...extra });
+    if (ceilingX !== null && ceilingX <= rangeX[1]) {
       shapes.push({ type: "line", x0: ceilingX, x1: ceilingX, y0: 0, y1: 1, yref: "paper", line });
-      annotations.push({ x: ceilingX, y: 1, yref: "paper", yanchor: "bottom", xanchor: "right", showarrow: false, text: `ceiling ${number(ceilingX)}`, font: { color: soft, size: 12 } });
+      note(`ceiling ${number(ceilingX)}`, { x: ceilingX, y: 1, yref: "paper", yanchor: "bottom", xanchor: "right" });
+    } else if (ceilingX !== null) {
+      note(`ceiling of I(X;T): ${number(ceilingX)} →`, { x: 1, xref: "paper", xanchor: "right", y: 0, yref: "paper", yanchor: "bottom" });
     }
-    if (ceilingY !== null) {
+    if (ceilingY !== null && ceilingY <= rangeY[1]) {
       shapes.push({ type: "line", y0: ceilingY, y1: ceilingY, x0: 0, x1: 1, xref: "paper", line });
-      annotations.push({ y: ceilingY, x: 0, xref: "paper", yanchor: "bottom", xanchor: "left", showarrow: false, text: `H(Y) ${number(ceilingY)}`, font: { color: soft, size: 12 } });
+      note(`H(Y) ${number(ceilingY)}`, { y: ceilingY, x: 0, xref: "paper", yanchor: "bottom", xanchor: "left" });
+    } else if (ceilingY !== null) {
+      note(`↑ H(Y): ${number(ceilingY)}`, { x: 0, xref: "paper", xanchor: "left", y: 1, yref: "paper", yanchor: "bottom" });
     }
     return layout({
-      xaxis: { title: { text: "I(X;T), bits" }, range: [low - pad, high + pad] }, yaxis: { title: { text: "I(T;Y), bits" }, range: [-0.04 * top, 1.12 * top] },
-      shapes, annotations, hovermode: "closest", uirevision: `${$("seed").value} ${$("estimator").value}`,
+      xaxis: { title: { text: "I(X;T), bits" }, range: rangeX }, yaxis: { title: { text: "I(T;Y), bits" }, range: rangeY },
+      shapes, annotations, hovermode: "closest", uirevision: [$("seed").value, $("estimator").value, ...["trainings", "examples", "layers"].map((id) => [...chosen($(id))].join())].join("|"),
     });
   }
 

@@ -1,5 +1,8 @@
-"""Section of the page on the claims of the study."""
+"""Section of the page on the claims of the study, folded away; of the user's own data only if asked for."""
 
+from collections import Counter
+
+from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED
 from infoplane.report.findings_table import findings_html
 from infoplane.report.page_section import PageSection, PageSource
 
@@ -14,8 +17,19 @@ has all numbers, in nats.</p>
 """
 
 
-def claims_section(source: PageSource) -> PageSection | None:
-    """Return the section; None if the page does not judge the claims."""
+_NOT_JUDGED = (
+    "<p>The claims of the study are about its own data and networks, so this page does not judge them on yours. "
+    "<code>infoplane report RUN --claims</code> adds them.</p>"
+)
+
+
+def claims_section(source: PageSource) -> PageSection:
+    """Return the section; where the claims are not judged, it says how to get them."""
+    title = "Claims of the study"
     if not source.claims:
-        return None
-    return PageSection("findings", "Claims of the study", _RULE + findings_html(source.findings))
+        return PageSection("findings", title, _NOT_JUDGED)
+    counts = Counter(one.verdict for one in source.findings.claims)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED))
+    summary = f"{len(source.findings.claims)} claims: {said}"
+    html = f"<details><summary>{summary}</summary>{_RULE}{findings_html(source.findings)}</details>"
+    return PageSection("findings", title, html)

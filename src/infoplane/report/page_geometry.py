@@ -1,7 +1,7 @@
 """Section of the page on the geometry of the layers at the last epoch."""
 
 from infoplane.report.bits import undistorted
-from infoplane.report.page_section import PageSection, PageSource
+from infoplane.report.page_section import PageSection, PageSource, folded
 from infoplane.report.page_tables import geometry_html
 
 _TEXT = """<p>Information measured with fixed noise follows the scale of the activations, so read it beside their norm
@@ -14,4 +14,5 @@ in the <a href="#figures">figures</a>.</p>
 
 def geometry_section(source: PageSource) -> PageSection:
     """Return the section."""
-    return PageSection("geometry", "Geometry of the layers", _TEXT + geometry_html(undistorted(source.geometry)))
+    html = folded("Tables of every layer at the last epoch", _TEXT + geometry_html(undistorted(source.geometry)))
+    return PageSection("geometry", "Geometry of the layers", html)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infoplane.findings import Findings
+from infoplane.findings.label_profiles import LabelProfiles
 from infoplane.records.evaluation import Evaluation
 from infoplane.report.bits import in_bits
 from infoplane.report.figure import DrawnFigure, Section
@@ -83,6 +84,11 @@ class PageSource:
         """Performance on undistorted examples."""
         return self.performance.filter(pl.col("distortion").is_null())
 
+    @cached_property
+    def profiles(self) -> LabelProfiles:
+        """What decoders read of the label along the layers."""
+        return LabelProfiles(self.measurements, self.performance)
+
     def figures_html(self, section: Section) -> str:
         """Return the figures of one section, each with its caption."""
         return figures_html([one for one in self.figures if one.spec.section == section], self.folder)
@@ -95,6 +101,11 @@ def section_html(section: PageSection) -> str:
         f'<section id="{anchor}" aria-labelledby="{anchor}-title">\n<h2 id="{anchor}-title">{escape(section.title)}'
         f"</h2>\n{section.html}</section>\n"
     )
+
+
+def folded(summary: str, html: str) -> str:
+    """Return HTML that is folded away behind one line; in print it is open."""
+    return f"<details><summary>{escape(summary)}</summary>{html}</details>\n"
 
 
 def contents_html(sections: Sequence[PageSection]) -> str:

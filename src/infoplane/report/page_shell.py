@@ -39,5 +39,5 @@ def shell_html(
         sections="\n".join(map(section_html, sections)),
         footer=escape(footer),
         data=embedded_json(data),
-        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+        scripts="\n".join(f"<script>{script}</script>" for script in (*scripts, resource("page_tools.js"))),
     )

@@ -69,7 +69,7 @@
   let pressed = false; // a slider that is being moved must not vanish
   addEventListener("pointerdown", () => { pressed = true; });
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; });
-  const busy = () => pressed || document.querySelector("#play[aria-pressed=true]") !== null;
+  const busy = () => pressed || document.querySelector("#play[aria-pressed=true], dialog[open]") !== null;
 
   async function look() {
     try {

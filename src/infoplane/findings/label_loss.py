@@ -1,0 +1,69 @@
+"""Between which layers a label is lost under attack, where the records are clear about it."""
+
+from typing import NamedTuple
+
+from infoplane.findings.attack_losses import at_least_nothing, lost_at
+from infoplane.findings.evidence import Evidence, Paired
+from infoplane.findings.label_profiles import LabelProfiles, Layer, difference
+from infoplane.records.tables import ORIGINAL
+
+
+class LabelLoss(NamedTuple):
+    """The loss of a label between two layers.
+
+    Attributes:
+        before: the last layer with the label; None if it is lost before the first one.
+        after: the layer from which on it is lost.
+        fall: how much less decoders of originals read from attacked examples at `after` than at `before`; or, without
+            `before`, than from originals. In nats.
+        gradual: whether it is lost little by little, from the first layer (`before`) to the last (`after`).
+    """
+
+    before: Layer | None
+    after: Layer
+    fall: Evidence
+    gradual: bool = False
+
+
+def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss | None:
+    """Return where the networks of a training lose the label, None where the records do not say it.
+
+    The layer is that of `attack_losses.lost_at`. Besides, less than half of what decoders read from originals is left
+    there, and they read less than at the layer before, both beyond 95 % intervals. If that layer still has half of it
+    and the last one has not, the label is lost gradually. A value that is too low because examples are too few
+    (undersampled) never shows a loss.
+    """
+    found = lost_at(profiles.losses, training, attack)
+    points = {one.layer: one for one in profiles.points(training, attack)}
+    layers = list(points)
+    if found is None or found.layer not in points:
+        return None
+    gradual = not _half_is_gone(profiles, training, attack, found.layer)
+    after = layers[-1] if gradual else found.layer
+    if points[after].undersampled or not _half_is_gone(profiles, training, attack, after):
+        return None
+    place = 0 if gradual else layers.index(after) - 1
+    if place < 0:
+        loss = profiles.losses.loss(training, attack, after)
+        return LabelLoss(None, after, loss) if loss is not None else None
+    before = layers[place]
+    pairs = (nothing_below_0(profiles.paired(training, attack, layer)) for layer in (before, after))
+    fall = difference(*pairs)
+    if before == after or fall is None or fall.interval().low <= 0 or not points[before].found:
+        return None
+    return LabelLoss(before, after, fall, gradual)
+
+
+def nothing_below_0(paired: Paired | None) -> Paired | None:
+    """Return the information with negative values replaced by 0: decoders that are misled read nothing."""
+    return at_least_nothing(paired) if paired is not None else None
+
+
+def _half_is_gone(profiles: LabelProfiles, training: str, attack: str, layer: Layer) -> bool:
+    """Return whether less than half of what decoders read from originals is left, beyond the interval."""
+    original = profiles.paired(training, ORIGINAL, layer)
+    if original is None:
+        return False
+    half = Paired(values=original.values / 2, groups=original.groups / 2)
+    gone = difference(half, nothing_below_0(profiles.paired(training, attack, layer)))
+    return gone is not None and gone.interval().low > 0

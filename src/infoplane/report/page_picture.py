@@ -1,0 +1,220 @@
+"""The picture of the first screen: what decoders read of the label along the layers, as SVG that follows the page."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from infoplane.findings.label_loss import label_loss
+from infoplane.findings.label_profiles import LabelProfiles, Layer, Point
+from infoplane.records.tables import ORIGINAL
+from infoplane.report.labels import training_label
+
+MOST_PANELS = 6
+_BITS = 1 / math.log(2)
+_LETTER = 6.0  # width of a letter, in units of the drawing
+_LONGEST = 12  # letters of a layer's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frame:
+    """Place of the axes in a panel, in units of the drawing, and the range of bits."""
+
+    width: float
+    height: float
+    bottom: float
+    highest: float
+    layers: int
+    left: float = 30.0
+    right: float = 12.0
+    top: float = 24.0
+
+    def x(self, place: float) -> float:
+        """Return the horizontal place of a layer, by its position from 0."""
+        inner = self.width - self.left - self.right
+        return self.left + inner * (place + 0.5) / self.layers
+
+    def y(self, bits: float) -> float:
+        """Return the vertical place of a number of bits."""
+        inner = self.height - self.top - self.bottom
+        return self.top + inner * (1 - min(max(bits, 0.0), self.highest) / self.highest)
+
+
+def picture_html(profiles: LabelProfiles) -> str:
+    """Return a panel per training with a legend, or an empty string if decoders were never fitted."""
+    trainings = profiles.trainings
+    if not trainings:
+        return ""
+    shown = trainings[:MOST_PANELS]
+    size = {1: (560.0, 300.0), 2: (330.0, 300.0)}.get(len(shown), (330.0, 190.0) if len(shown) < 5 else (230.0, 170.0))
+    highest = _highest(profiles, shown)
+    panels = "".join(_panel(profiles, training, size, highest) for training in shown)
+    left_out = trainings[MOST_PANELS:]
+    note = f'<p class="note">Not drawn: {escape(", ".join(left_out))}.</p>' if left_out else ""
+    return f'{_legend(profiles)}<div class="panels of-{min(len(shown), 5)}">{panels}</div>{note}'
+
+
+def _highest(profiles: LabelProfiles, trainings: Sequence[str]) -> float:
+    """Return the upper end of the axis, in bits: above the ceiling and every interval."""
+    ends = [profiles.ceiling or 0.0]
+    for training in trainings:
+        for examples in (ORIGINAL, profiles.attack):
+            ends += [max(one.value, one.high or 0.0) for one in profiles.points(training, examples)]
+    return 1.08 * max(_BITS * max(ends), 0.1)
+
+
+def _legend(profiles: LabelProfiles) -> str:
+    entries = [("original", '<circle cx="8" cy="6" r="3.5"/><path d="M0 6H16"/>', "original examples")]
+    attack = profiles.attack
+    if any(profiles.points(training, attack) for training in profiles.trainings):
+        mark = '<path d="M8 1.5 12.5 6 8 10.5 3.5 6Z"/><path d="M0 6H16" stroke-dasharray="4 3"/>'
+        entries.append(("attacked", mark, f"{attack} examples"))
+    if profiles.ceiling is not None:
+        mark = '<path d="M0 6H16" stroke-dasharray="2 2"/>'
+        entries.append(("ceiling", mark, f"the whole label: {_BITS * profiles.ceiling:.2f} bits"))
+    if _null(profiles) is not None:
+        entries.append(("null", '<rect x="0" y="2" width="16" height="8"/>', "permuted labels (95 % of them)"))
+    keys = "".join(
+        f'<span><svg class="{kind}" width="16" height="12" aria-hidden="true">{mark}</svg> {escape(text)}</span>'
+        for kind, mark, text in entries
+    )
+    return f'<p class="legend">{keys}</p>'
+
+
+def _null(profiles: LabelProfiles) -> float | None:
+    nulls = [
+        one.null
+        for training in profiles.trainings
+        for examples in (ORIGINAL, profiles.attack)
+        for one in profiles.points(training, examples)
+        if one.null is not None
+    ]
+    return max(nulls, default=None)
+
+
+def _panel(profiles: LabelProfiles, training: str, size: tuple[float, float], highest: float) -> str:
+    originals, attacked = profiles.points(training, ORIGINAL), profiles.points(training, profiles.attack)
+    layers = [one.layer for one in originals or attacked]
+    names = [_short(name) for _, name in layers]
+    room = (size[0] - 42) / max(1, len(layers))
+    turned = max(map(len, names)) * _LETTER > room
+    bottom = 12 + _LETTER * 0.75 * max(map(len, names)) if turned else 22.0
+    frame = _Frame(width=size[0], height=size[1], bottom=bottom, highest=highest, layers=len(layers))
+    title = training_label(training).capitalize()
+    parts = [
+        f'<svg class="panel" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" '
+        f'aria-label="{escape(_in_words(title, originals, attacked, profiles.attack))}">',
+        f'<text class="title" x="{frame.left:g}" y="12">{escape(_cut(title, int(size[0] / 7)))}</text>',
+        _grid(frame),
+        _ceiling_and_null(frame, profiles),
+        _lost(frame, profiles, training, layers),
+        _names(frame, layers, names, turned=turned, room=room),
+        _curve(frame, layers, originals, "original", "original examples"),
+        _curve(frame, layers, attacked, "attacked", f"{profiles.attack} examples"),
+        "</svg>",
+    ]
+    return "".join(parts)
+
+
+def _grid(frame: _Frame) -> str:
+    step = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10) if frame.highest / step <= 6 or step == 10)
+    lines = ""
+    for number in range(int(frame.highest / step) + 1):
+        y = frame.y(number * step)
+        lines += f'<path class="grid" d="M{frame.left:g} {y:.1f}H{frame.width - frame.right:g}"/>'
+        lines += (
+            f'<text class="tick" x="{frame.left - 5:g}" y="{y + 3.5:.1f}" text-anchor="end">{number * step:g}</text>'
+        )
+    return lines
+
+
+def _ceiling_and_null(frame: _Frame, profiles: LabelProfiles) -> str:
+    parts = ""
+    null = _null(profiles)
+    if null is not None:
+        top = frame.y(max(_BITS * null, 0.0))
+        height = max(frame.y(0) - top, 2.0)
+        width = frame.width - frame.left - frame.right
+        parts += f'<rect class="null" x="{frame.left:g}" y="{top:.1f}" width="{width:g}" height="{height:.1f}"/>'
+    if profiles.ceiling is not None:
+        y = frame.y(_BITS * profiles.ceiling)
+        parts += f'<path class="ceiling" d="M{frame.left:g} {y:.1f}H{frame.width - frame.right:g}"/>'
+    return parts
+
+
+def _lost(frame: _Frame, profiles: LabelProfiles, training: str, layers: Sequence[Layer]) -> str:
+    """Shade where the label is lost."""
+    loss = label_loss(profiles, training, profiles.attack)
+    if loss is None or loss.after not in layers:
+        return ""
+    right = frame.x(layers.index(loss.after))
+    left = frame.left if loss.before is None else frame.x(layers.index(loss.before))
+    middle, words = (left + right) / 2, "lost gradually" if loss.gradual else "label lost"
+    half = len(words) * 2.8
+    middle = min(max(middle, frame.left + half), frame.width - frame.right - half)
+    return (
+        f'<rect class="lost" x="{left:.1f}" y="{frame.top:g}" width="{right - left:.1f}" '
+        f'height="{frame.y(0) - frame.top:.1f}"/>'
+        f'<text class="lost-here" x="{middle:.1f}" y="{frame.y(0) - 8:.1f}" text-anchor="middle">{words}</text>'
+    )
+
+
+def _names(frame: _Frame, layers: Sequence[Layer], names: Sequence[str], *, turned: bool, room: float) -> str:
+    every = max(1, math.ceil(12 / room)) if turned else 1
+    parts = ""
+    for place, ((_, layer), name) in enumerate(zip(layers, names, strict=True)):
+        if place % every and place != len(layers) - 1:
+            continue
+        x, y = frame.x(place), frame.height - frame.bottom + 14
+        turn = f' transform="rotate(-45 {x:.1f} {y:.1f})" text-anchor="end"' if turned else ' text-anchor="middle"'
+        parts += f'<text class="tick" x="{x:.1f}" y="{y:.1f}"{turn}>{escape(name)}<title>{escape(layer)}</title></text>'
+    return parts
+
+
+def _curve(frame: _Frame, layers: Sequence[Layer], points: Sequence[Point], kind: str, examples: str) -> str:
+    """Draw a curve with 95 % intervals; values below 0 are drawn at 0 with an open mark."""
+    places = [(layers.index(one.layer), one) for one in points if one.layer in layers]
+    if not places:
+        return ""
+    shift = 0.0 if kind == "original" else min(4.0, 0.08 * (frame.width - 42) / len(layers))
+    line = "L".join(f"{frame.x(place) + shift:.1f} {frame.y(_BITS * one.value):.1f}" for place, one in places)
+    parts = f'<path class="line" d="M{line}"/>'
+    for place, one in places:
+        x, y = frame.x(place) + shift, frame.y(_BITS * one.value)
+        mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6"/>'
+        if kind != "original":
+            mark = f'<path d="M{x:.1f} {y - 4.6:.1f}l4.6 4.6-4.6 4.6-4.6-4.6z"/>'
+        whisker = ""
+        if one.low is not None and one.high is not None:
+            low, high = frame.y(_BITS * one.low), frame.y(_BITS * one.high)
+            whisker = f'<path class="whisker" d="M{x:.1f} {low:.1f}V{high:.1f}"/>'
+        words = f"{one.layer[1]}, {examples}: {in_words(one)}"
+        below = ' class="below"' if one.value < 0 else ""
+        parts += f"<g{below}>{whisker}{mark}<title>{escape(words)}</title></g>"
+    return f'<g class="{kind}">{parts}</g>'
+
+
+def in_words(point: Point) -> str:
+    """Return a value in bits with its interval, e.g. "2.91 bits (2.82 to 3.02)"."""
+    text = f"{_BITS * point.value:.2f} bits"
+    if point.low is None or point.high is None:
+        return text
+    return f"{text} ({_BITS * point.low:.2f} to {_BITS * point.high:.2f})"
+
+
+def _in_words(title: str, originals: Sequence[Point], attacked: Sequence[Point], attack: str) -> str:
+    parts = [
+        f"{examples}: {', '.join(f'{one.layer[1]} {_BITS * one.value:.1f}' for one in points)}"
+        for examples, points in (("original examples", originals), (f"{attack} examples", attacked))
+        if points
+    ]
+    return f"{title}. What decoders of originals read of the label, in bits. {'; '.join(parts)}."
+
+
+def _short(name: str) -> str:
+    """Return a layer's name with its end, which differs between layers of a block."""
+    return name if len(name) <= _LONGEST else "…" + name[-(_LONGEST - 1) :]
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[: letters - 1] + "…"
