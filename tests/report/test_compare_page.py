@@ -58,6 +58,10 @@ def test_numbers_that_are_not_known_are_not_printed(page):
     assert not re.search(r"\bnan\b|\binf\b|None", page.partition("</style>")[2])
 
 
+def test_findings_that_change_have_a_section(page):
+    assert "Every claim has the same verdict" in page or "Claims with different verdicts" in page
+
+
 def test_every_run_gets_a_line_that_says_what_differs(compared):
     said = summary_lines(compared)
     assert [line.partition(":")[0] for line in said[:2]] == ["b", NAME]
@@ -152,6 +156,15 @@ def test_loops_of_ones_own_measured_the_same_examples_if_these_images_are_the_sa
 
     assert measured_examples(config()) == measured_examples(config())
     assert measured_examples(config(examples_seed=1)) != measured_examples(config())
+
+
+def test_the_studys_claims_are_left_out_on_data_of_ones_own(make_run, tmp_path):
+    folders = []
+    for name in ("a", "b"):
+        run = make_run(tmp_path / name, epochs=(0,), layers=("fc",), trainings=("normal",), trusted=False)
+        run.write_config("flow", {"loop": {}, "data": {"name": "mine"}}, {})
+        folders.append(run.path)
+    assert 'id="claims"' not in compare_html(ComparedRuns(folders))
 
 
 def test_figures_of_many_layers_and_strange_numbers_can_be_drawn():

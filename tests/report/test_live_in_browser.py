@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from infoplane.report import watch_server
 from infoplane.report.compare_page import compare_html
 from infoplane.report.compare_source import ComparedRuns
 from infoplane.report.live import write_live_page
@@ -59,7 +60,8 @@ def test_the_comparison_fits_a_phone_and_asks_for_nothing(make_run, tmp_path, op
     assert (page.said, page.asked) == ([], [path.as_uri()])
 
 
-def test_a_watched_page_refreshes_and_keeps_what_the_reader_chose(make_run, tmp_path, opened):
+def test_a_watched_page_refreshes_and_keeps_what_the_reader_chose(make_run, tmp_path, opened, monkeypatch):
+    monkeypatch.setattr(watch_server, "EVERY_MS", 100)
     few = {"layers": ("conv1", "fc"), "trusted": False}
     run = make_run(tmp_path / "run", epochs=(0, 1), **few)
     later = make_run(tmp_path / "later", epochs=(0, 1, 4), **few)

@@ -19,7 +19,7 @@ from infoplane.report.page_resources import resource
 from infoplane.text import decodable
 
 HOST = "127.0.0.1"
-_EVERY_MS = 1500  # between two looks for a newer page
+EVERY_MS = 1500  # between two looks for a newer page
 _POLICY = "default-src 'none';"  # of every page; the served copy must be able to ask for its state
 _TAKEN = "port {port} of this machine cannot be used ({why}); choose another with --port, or any free one with --port 0"
 
@@ -83,7 +83,7 @@ def with_script(page: str, seen: str) -> str:
         seen: what identifies the page, as in the state.
     """
     head, mark, rest = page.partition("</head>")
-    facts = json.dumps({"seen": seen, "every": _EVERY_MS})
+    facts = json.dumps({"seen": seen, "every": EVERY_MS})
     script = f'<script type="application/json" id="watch">{facts}</script>\n<script>{resource("watch.js")}</script>\n'
     page = head.replace(_POLICY, f"{_POLICY} connect-src 'self';", 1) + mark + rest
     before, end, after = page.rpartition("</body>")
