@@ -69,6 +69,14 @@ def test_every_run_gets_a_line_that_says_what_differs(compared):
     assert all("about these networks only" in line for line in said[:2])
 
 
+def test_the_largest_clear_difference_is_said_in_words(make_run, tmp_path):
+    few = {"epochs": (4,), "layers": ("conv1", "fc1")}
+    folders = [make_run(tmp_path / name, trainings=(name,), **few).path for name in ("normal", "adversarial")]
+    (said,) = [line for line in summary_lines(ComparedRuns(folders)) if line.startswith("adversarial:")]
+    assert re.search(r"\d+ of \d+ differences (is|are) clear; the largest: I\(T;Y\), decoded lower bound", said)
+    assert re.search(r"at (conv1|fc1) after normal training is \d\.\d\d bits higher \(95 %: ", said)
+
+
 def test_the_numbers_are_in_json(compared):
     found = json.loads(comparison_json(compared))
     assert [run["name"] for run in found["runs"]] == ["a", "b", NAME]

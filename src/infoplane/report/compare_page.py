@@ -56,7 +56,8 @@ def summary_lines(compared: ComparedRuns) -> list[str]:
             lines.append(f"{run.name}: none of {len(own)} differences is clear{scope}")
         else:
             largest = max(clear, key=lambda one: abs(one.value))
-            lines.append(f"{run.name}: {len(clear)} of {len(own)} differences are clear; {_largest(largest)}{scope}")
+            number = f"{len(clear)} of {len(own)} differences {'is' if len(clear) == 1 else 'are'} clear"
+            lines.append(f"{run.name}: {number}; {_largest(largest)}{scope}")
     return lines + [verdict_sentence(one) for one in changed_verdicts(compared.findings)]
 
 
