@@ -1,6 +1,6 @@
 """Compare the layers of several runs with those of the first: which numbers belong together, and how they differ."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -214,10 +214,10 @@ def compare_runs(runs: Sequence[RunRecords]) -> RunComparison:
         matches[other.name], said = _matches(first, other)
         notes += said
     readings = _common_readings(runs)
-    found = {run.name: dict(_samples(run, matches[run.name], readings)) for run in runs}
-    epochs = _common_epochs(found, [run.name for run in runs])
-    chosen = {name: dict(_at_epoch(own, epochs)) for name, own in found.items()}
-    notes += _left_out_seeds(found, chosen)
+    epochs = _common_epochs(runs, matches, readings)
+    chosen = {run.name: dict(_points(run, matches[run.name], epochs)) for run in runs}
+    for run in runs:
+        notes += _left_out_seeds(run, matches[run.name], chosen[run.name])
     levels = [_level(name, place, one) for name, own in chosen.items() for place, one in own.items()]
     pairs = [
         (other, place, chosen[first.name][place], one)
@@ -259,69 +259,64 @@ def _common_readings(runs: Sequence[RunRecords]) -> list[Reading]:
     return readings
 
 
-def _samples(run: RunRecords, matches: Matches, readings: Iterable[Reading]) -> Iterator[tuple[Place, list[_Point]]]:
-    """Yield the points of one run, by their places in the first run, ascending by epoch."""
-    names = ("training", "examples", "layer_index", "layer", "quantity", "estimator", "epoch")
-    wanted = set(readings)
-    trainings = {theirs: own for own, theirs in matches.trainings.items()}
-    examples = {theirs: own for own, theirs in matches.examples.items()}
-    layers = {theirs: own for own, theirs in matches.layers.items()}
-    points: dict[Place, list[_Point]] = {}
-    for found, rows in run.rows.sort("layer_index", "epoch", "seed", maintain_order=True).group_by(
-        names, maintain_order=True
-    ):
-        training, kind, index, layer, quantity, estimator, epoch = found
-        own = (int(str(index)), str(layer))
-        reading = Reading(str(quantity), str(estimator))
-        if reading not in wanted or training not in trainings or kind not in examples or own not in layers:
-            continue
-        place = Place(trainings[str(training)], examples[str(kind)], layers[own], reading)
-        errors = rows["standard_error"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        paired = Paired(values=rows["value_nats"].to_numpy(), groups=group_matrix(rows))
-        sample = Sample(paired, errors, tuple(rows["seed"]))
-        saturated, null_like = bool(rows["saturated"].any()), bool(rows["null_like"].all())
-        points.setdefault(place, []).append(_Point(int(str(epoch)), sample, str(layer), saturated, null_like))
-    yield from points.items()
-
-
 def _common_epochs(
-    found: Mapping[str, Mapping[Place, list[_Point]]], names: Sequence[str]
+    runs: Sequence[RunRecords], matches: Mapping[str, Matches], readings: Sequence[Reading]
 ) -> dict[tuple[str, Reading], int]:
-    """Return the largest epoch of each training and reading at which all runs that have it were measured."""
+    """Return the largest epoch of each training and reading at which all runs that have it were measured.
+
+    Trainings are named as in the first run.
+    """
     epochs: dict[tuple[str, Reading], list[set[int]]] = {}
-    for name in names:
-        own: dict[tuple[str, Reading], set[int]] = {}
-        for place, points in found[name].items():
-            own.setdefault((place.training, place.reading), set()).update(point.epoch for point in points)
-        for key, known in own.items():
+    for run in runs:
+        names = {theirs: own for own, theirs in matches[run.name].trainings.items()}
+        measured: dict[tuple[str, Reading], set[int]] = {}
+        found = run.rows.select("training", "quantity", "estimator", "epoch").unique()
+        for training, quantity, estimator, epoch in found.iter_rows():
+            reading = Reading(quantity, estimator)
+            if training in names and reading in readings:
+                measured.setdefault((names[training], reading), set()).add(epoch)
+        for key, known in measured.items():
             epochs.setdefault(key, []).append(known)
     common = {key: set.intersection(*known) for key, known in epochs.items()}
     return {key: max(known) for key, known in common.items() if known}
 
 
-def _at_epoch(
-    points: Mapping[Place, list[_Point]], epochs: Mapping[tuple[str, Reading], int]
+def _points(
+    run: RunRecords, matches: Matches, epochs: Mapping[tuple[str, Reading], int]
 ) -> Iterator[tuple[Place, _Point]]:
-    for place, own in points.items():
-        epoch = epochs.get((place.training, place.reading))
-        yield from ((place, point) for point in own if point.epoch == epoch)
+    """Yield the numbers of one run at the common epochs, by their places in the first run."""
+    examples = {theirs: own for own, theirs in matches.examples.items()}
+    layers = {theirs: own for own, theirs in matches.layers.items()}
+    for (training, reading), epoch in epochs.items():
+        if training not in matches.trainings:
+            continue
+        own = run.rows.filter(
+            training=matches.trainings[training], quantity=reading.quantity, estimator=reading.estimator, epoch=epoch
+        )
+        for found, rows in own.sort("layer_index", "seed").group_by(
+            "examples", "layer_index", "layer", maintain_order=True
+        ):
+            kind, index, name = found
+            layer = (int(str(index)), str(name))
+            if kind not in examples or layer not in layers:
+                continue
+            errors = rows["standard_error"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            paired = Paired(values=rows["value_nats"].to_numpy(), groups=group_matrix(rows))
+            sample = Sample(paired, errors, tuple(rows["seed"]))
+            saturated, null_like = bool(rows["saturated"].any()), bool(rows["null_like"].all())
+            place = Place(training, examples[str(kind)], layers[layer], reading)
+            yield place, _Point(epoch, sample, str(name), saturated, null_like)
 
 
-def _left_out_seeds(
-    found: Mapping[str, Mapping[Place, list[_Point]]], chosen: Mapping[str, Mapping[Place, _Point]]
-) -> list[str]:
+def _left_out_seeds(run: RunRecords, matches: Matches, chosen: Mapping[Place, _Point]) -> list[str]:
+    """Name the seeds of compared trainings that were not measured at the common epoch."""
     notes = []
-    for name, own in found.items():
-        began: dict[str, set[int]] = {}
-        used: dict[str, set[int]] = {}
-        for place, points in own.items():
-            began.setdefault(place.training, set()).update(seed for point in points for seed in point.sample.seeds)
-            if place in chosen[name]:
-                used.setdefault(place.training, set()).update(chosen[name][place].sample.seeds)
-        for training, seeds in began.items():
-            if missing := sorted(seeds - used.get(training, set())):
-                listed = ", ".join(map(str, missing))
-                notes.append(f"{name}: {training} training of seed {listed} was not measured at the compared epoch")
+    for own, theirs in matches.trainings.items():
+        used = {seed for place, point in chosen.items() if place.training == own for seed in point.sample.seeds}
+        began = set(run.rows.filter(training=theirs)["seed"].unique())
+        if used and (missing := sorted(began - used)):
+            listed = ", ".join(map(str, missing))
+            notes.append(f"{run.name}: {theirs} training of seed {listed} was not measured at the compared epoch")
     return notes
 
 
