@@ -1,0 +1,248 @@
+"""Sentences of the report stand only where planted records support them."""
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.findings.constructed import measurement
+
+from infoplane.findings.label_loss import label_loss
+from infoplane.findings.label_profiles import LabelProfiles
+from infoplane.findings.sentences import MOST, sentences
+from infoplane.records.tables import MEASUREMENT_SCHEMA, Performance, performance_table
+
+BIT = np.log(2)
+LAYERS = ("conv1", "conv2", "fc1", "fc2")
+KEPT = {"original": (3.0, 3.0, 3.0, 3.0), "adversarial": (2.9, 2.8, 2.8, 2.7)}
+LOST = {"original": (3.0, 3.0, 3.0, 3.0), "adversarial": (2.9, 2.5, 0.4, 0.1)}
+RIGHT = {"original": 0.97, "adversarial": 0.3}
+SAFE = {"original": 0.95, "adversarial": 0.8}
+
+
+def records(profiles, *, seeds=(0,), epochs=(0, 10), layers=LAYERS, stray=1, **facts):
+    """Decoded I(T;Y) in bits: `profiles[training][examples]`, half of it at epoch 0; decoders of originals."""
+    rows = [
+        measurement(
+            value * BIT * (1 if epoch else 0.5), quantity="I(T;Y)", seed=seed, training=training, epoch=epoch,
+            examples=examples, layer=layers[index], layer_index=index,
+            estimator="decoded" if examples == "original" else "decoded-transfer",
+            **{"null_quantile95_nats": 0.01, **facts},
+        )
+        for seed in seeds
+        for training, own in profiles.items()
+        for examples, values in own.items()
+        for epoch in epochs
+        for index, value in enumerate(values)
+    ]  # fmt: skip
+    for row in rows:
+        if row["group_means"]:
+            row["group_means"] = [row["value_nats"] + stray * (mean - row["value_nats"]) for mean in row["group_means"]]
+    return pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)
+
+
+def performance(accuracies, *, seeds=(0,), epoch=10, at_chance=()):
+    return performance_table(
+        Performance(
+            study="information-flow", seed=seed, training=training, epoch=epoch, split="test", examples=examples,
+            accuracy=accuracy, loss=1.0, n=1000, gradient_evaluations=0, seconds=0.0, at_chance=training in at_chance,
+        )
+        for seed in seeds
+        for training, own in accuracies.items()
+        for examples, accuracy in own.items()
+    )  # fmt: skip
+
+
+def said(profiles, accuracies, *, at_chance=(), **facts):
+    seeds = facts.get("seeds", (0,))
+    return [
+        one.text
+        for one in sentences(records(profiles, **facts), performance(accuracies, seeds=seeds, at_chance=at_chance))
+    ]
+
+
+def about_layers(texts):
+    return [text for text in texts if "decoders" in text]
+
+
+BOTH = {"normal": LOST, "adversarial": KEPT}
+RATES = {"normal": RIGHT, "adversarial": SAFE}
+
+
+def test_a_planted_loss_is_named_between_its_layers_with_values_and_intervals():
+    # The groups stray by 0.01 nats: 2.09 of these, in bits, are 0.03.
+    assert said(BOTH, RATES)[1] == (
+        "Under attack, the normally trained network loses the label between conv2 and fc1: decoders of originals read "
+        "2.50 bits (2.47 to 2.53) at conv2, and 0.40 (0.37 to 0.43) at fc1."
+    )
+
+
+def test_the_training_that_keeps_the_label_is_compared_with_normal_training():
+    (text,) = [text for text in said(BOTH, RATES) if "keeps" in text]
+    assert "the adversarially trained network keeps 2.70 bits (2.67 to 2.73) of the 3.00 bits" in text
+    assert "at fc2, 2.60 bits more (2.5" in text
+    assert text.endswith(" than the normally trained network.")
+
+
+def test_accuracies_are_given_with_intervals():
+    assert said(BOTH, RATES)[0] == (
+        "After normal training 97 % (96 to 98) of the test images are classified correctly and 30 % (27 to 33) under "
+        "attack; after adversarial training 95 % (94 to 96) and 80 % (78 to 82)."
+    )
+
+
+def test_each_sentence_has_the_number_that_it_rests_on():
+    lost = sentences(records(BOTH), performance(RATES))[1]
+    assert (lost.anchor, lost.unit) == ("label", "nats")
+    assert lost.value == pytest.approx(2.1 * BIT)
+    assert 0 < lost.low < lost.value < lost.high
+
+
+def test_records_that_say_the_opposite_get_the_opposite_sentences():
+    texts = about_layers(said({"normal": KEPT, "adversarial": LOST}, RATES))
+    assert "the normally trained network keeps 2.70 bits" in texts[0]
+    assert "more" not in texts[0]
+    assert "the adversarially trained network loses the label between conv2 and fc1" in texts[1]
+
+
+def test_a_loss_of_less_than_half_is_no_loss():
+    little = {**LOST, "adversarial": (2.9, 2.5, 1.8, 1.6)}
+    assert not any("loses" in text for text in said({"normal": little}, {"normal": RIGHT}))
+
+
+def test_a_gradual_loss_is_called_gradual():
+    slope = {**LOST, "adversarial": (2.9, 2.2, 1.6, 0.7)}
+    (text,) = [text for text in said({"normal": slope}, {"normal": RIGHT}) if "loses" in text]
+    assert text.startswith("Under attack, the network loses the label gradually: ")
+    assert "2.90 bits" in text
+    assert "0.70" in text
+
+
+def test_a_label_that_no_layer_encodes_under_attack_is_lost_before_the_first():
+    gone = {**LOST, "adversarial": (0.2, 0.2, 0.1, 0.1)}
+    (text,) = [text for text in said({"normal": gone}, {"normal": RIGHT}) if "loses" in text]
+    assert "loses the label before conv1, the first layer" in text
+
+
+def test_misled_decoders_are_said_to_be_misled():
+    misled = {**LOST, "adversarial": (2.9, 2.5, -1.5, -2.0)}
+    (text,) = [text for text in said({"normal": misled}, {"normal": RIGHT}) if "loses" in text]
+    assert text.replace("\N{MINUS SIGN}", "-").endswith("and -1.50 (-1.53 to -1.47) at fc1, where they are misled.")
+
+
+@pytest.mark.parametrize(
+    "poor",
+    [
+        {"undersampled": True},  # more examples might find the label where it seems to be lost
+        {"null_quantile95_nats": 5.0},  # no better than permuted labels
+        {"group_means": None},  # no interval
+        {"stray": 300},  # intervals that include 0
+    ],
+)
+def test_unreliable_numbers_say_nothing_about_a_loss(poor):
+    assert not any("loses" in text for text in said(BOTH, RATES, **poor))
+
+
+def test_a_training_at_chance_is_not_spoken_of():
+    texts = said(BOTH, RATES, at_chance=("normal",))
+    assert not any("normal" in text for text in texts)
+
+
+def test_without_an_attack_sentences_are_about_training():
+    plain = {"normal": {"original": (2.0, 2.5, 3.0, 3.1)}}
+    assert said(plain, {"normal": {"original": 0.97}}) == [
+        "97 % (96 to 98) of the test images are classified correctly.",
+        "Training raised what decoders read of the label at fc2 of the network from 1.55 bits (1.52 to 1.58), with "
+        "random weights, to 3.10 (3.07 to 3.13).",
+    ]
+
+
+def test_one_epoch_has_no_rise():
+    assert not any("raised" in text for text in said(BOTH, RATES, epochs=(10,)))
+    assert any("loses" in text for text in said(BOTH, RATES, epochs=(10,)))
+
+
+def test_with_several_attacks_the_examples_are_named():
+    two = {"normal": {**LOST, "fgsm": (2.9, 2.9, 2.8, 2.8)}}
+    rates = {"normal": {**RIGHT, "fgsm": 0.5}}
+    texts = said(two, rates)
+    assert "30 % (27 to 33) on adversarial examples" in texts[0]
+    assert texts[1].startswith("On adversarial examples, the network loses the label between conv2 and fc1")
+
+
+def test_an_attack_of_any_name_stands_for_the_only_one():
+    only = {"normal": {"original": LOST["original"], "fgsm": LOST["adversarial"]}}
+    texts = said(only, {"normal": {"original": 0.97, "fgsm": 0.3}})
+    assert texts[1].startswith("Under attack, the network loses the label between conv2 and fc1")
+
+
+def test_several_seeds_are_networks_and_their_spread_widens_the_interval():
+    table = pl.concat(
+        [
+            records({"normal": {**LOST, "adversarial": (2.9, level, 0.4, 0.1)}}, seeds=(seed,))
+            for seed, level in enumerate((2.3, 2.5, 2.7))
+        ]
+    )
+    texts = [one.text for one in sentences(table, performance({"normal": RIGHT}, seeds=(0, 1, 2)))]
+    # a t interval of 3 seeds that spread by 0.2: 4.303 * 0.2 / sqrt(3) = 0.50
+    assert (
+        "the networks lose the label between conv2 and fc1: decoders of originals read 2.5 bits (2.0 to 3.0)"
+        in texts[1]
+    )
+
+
+def test_of_six_trainings_the_best_and_the_worst_are_named():
+    names = ("normal", "adversarial", "trades", "mart", "free", "yopo")
+    profiles = dict.fromkeys(names, KEPT) | {"normal": LOST, "mart": {**KEPT, "adversarial": (2.9, 2.9, 2.9, 2.9)}}
+    rates = dict.fromkeys(names, SAFE) | {"normal": RIGHT, "mart": {"original": 0.9, "adversarial": 0.9}}
+    texts = said(profiles, rates)
+    assert texts[0] == (
+        "Of 6 trainings, mart is the most accurate under attack, 90 % (88 to 92), and normal the least, 30 % (27 to 33)"
+        "."
+    )
+    assert any("the network of mart training keeps 2.90 bits" in text for text in texts)
+    assert len(texts) <= MOST
+
+
+def test_equal_trainings_have_no_best():
+    names = ("normal", "adversarial", "trades")
+    assert not any("most accurate" in text for text in said(dict.fromkeys(names, KEPT), dict.fromkeys(names, SAFE)))
+
+
+def mistakes(wrong, true, **facts):
+    rows = []
+    for quantity, values in (("I(T;mistaken)", wrong), ("I(T;Y|mistaken)", true)):
+        rows += [
+            measurement(
+                value * BIT, quantity=quantity, examples="adversarial", epoch=10, layer=layer, layer_index=index,
+                estimator="decoded-transfer", **facts,
+            )
+            for index, (layer, value) in enumerate(zip(LAYERS, values, strict=True))
+        ]  # fmt: skip
+    return pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)
+
+
+def test_the_layer_is_named_from_which_on_mistakes_look_like_the_wrong_class():
+    table = pl.concat([records({"normal": LOST}), mistakes((-1.0, -0.5, 1.0, 2.0), (1.0, 0.5, -0.5, -1.0))])
+    (one,) = [one for one in sentences(table, performance({"normal": RIGHT})) if one.anchor == "mistakes"]
+    assert (
+        "look like the wrong class from fc1 on: decoders of originals read 1.00 bits (0.97 to 1.03) about" in one.text
+    )
+    assert one.value == pytest.approx(1.5 * BIT)
+
+
+def test_mistakes_that_look_like_the_true_class_are_not_spoken_of():
+    table = pl.concat([records({"normal": LOST}), mistakes((0.5,) * 4, (1.0,) * 4)])
+    assert not any(one.anchor == "mistakes" for one in sentences(table, performance({"normal": RIGHT})))
+
+
+def test_empty_records_say_nothing():
+    assert sentences(pl.DataFrame(schema=MEASUREMENT_SCHEMA), performance_table([])) == []
+
+
+def test_the_pixels_and_random_perturbations_are_no_layer_and_no_attack():
+    table = records({"normal": {**LOST, "random": (3.0, 3.0, 3.0, 3.0)}})
+    pixels = records({"normal": {"original": (3.3,), "adversarial": (-2.0,)}}, layers=("pixels",))
+    profiles = LabelProfiles(pl.concat([table, pixels.with_columns(layer_index=pl.lit(-1, pl.Int64))]), performance({}))
+    assert profiles.attacks("normal") == ["adversarial"]
+    assert [one.layer[1] for one in profiles.points("normal", "adversarial")] == list(LAYERS)
+    found = label_loss(profiles, "normal", "adversarial")
+    assert (found.before, found.after) == ((1, "conv2"), (2, "fc1"))
