@@ -270,7 +270,7 @@ def _common_epochs(
     for run in runs:
         names = {theirs: own for own, theirs in matches[run.name].trainings.items()}
         measured: dict[tuple[str, Reading], set[int]] = {}
-        found = run.rows.select("training", "quantity", "estimator", "epoch").unique()
+        found = run.rows.select("training", "quantity", "estimator", "epoch").unique(maintain_order=True)
         for training, quantity, estimator, epoch in found.iter_rows():
             reading = Reading(quantity, estimator)
             if training in names and reading in readings:
