@@ -139,8 +139,19 @@ def test_the_run_folder_keeps_settings_and_environment(finished):
     assert config["settings"]["attack"]["epsilon"] == 24 / 255
     assert config["environment"]["torch"] == torch.__version__
     assert config["environment"]["threads"] == 1
-    events = [json.loads(line) for line in (finished[0] / "log.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == ["measured", "trained", "measured"] * 2
+    events = [json.loads(line)["event"] for line in (finished[0] / "log.jsonl").read_text().splitlines()]
+    assert [event for event in events if event != "page"] == ["measured", "trained", "measured"] * 2
+
+
+def test_the_page_is_there_after_the_first_measured_epoch(finished):
+    folder, printed = finished
+    events = [json.loads(line)["event"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert events[:2] == ["measured", "page"]
+    assert (
+        printed.index("normal  epoch 0/1")
+        < printed.index("in at most 5% of the time; to watch it")
+        < printed.index("normal  epoch 1/1")
+    )
 
 
 def test_a_finished_run_is_not_run_again(finished):

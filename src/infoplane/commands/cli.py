@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from infoplane.commands.attacks import AttacksOptions, attacks
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
+from infoplane.commands.compare import CompareOptions, compare
 from infoplane.commands.completion import completion_script
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
@@ -31,6 +32,7 @@ from infoplane.commands.output import Told, complain, interrupted_status, lastin
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
 from infoplane.commands.report import ReportOptions, report
+from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
 from infoplane.errors import UserError, unknown_name
 from infoplane.recipes import RECIPES
@@ -55,6 +57,8 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "calibrate": (calibrate, CalibrateOptions),
     "report": (report, ReportOptions),
     "export": (export, ExportOptions),
+    "compare": (compare, CompareOptions),
+    "watch": (watch, WatchOptions),
     "data": (data, DataOptions),
 }
 

@@ -302,6 +302,7 @@ def _lead(
     from infoplane.commands.console import progress_for
     from infoplane.report.findings_table import findings_table
     from infoplane.report.html import judges_claims, run_findings, write_report
+    from infoplane.report.live import LivePage
     from infoplane.report.table import summary_table
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
@@ -352,6 +353,7 @@ def _lead(
                     choices=choices,
                     progress=progress,
                     team=team,
+                    on_measured=LivePage(run, progress.say).update,
                 )
                 progress.doing("drawing figures and report")
                 found = run_findings(run)

@@ -8,5 +8,5 @@ def figures_section(source: PageSource) -> PageSection:
     """Return the section."""
     number = sum(one.spec.section == "figures" and not one.nothing for one in source.figures)
     html = folded(counted(number, "figure"), source.figures_html("figures"))
-    nothing = "<p>Nothing has been recorded yet, so there is nothing to draw.</p>"
+    nothing = "<p>No figure has been drawn yet: figures are drawn when the run ends.</p>"
     return PageSection("figures", "More figures", html if source.figures else nothing)

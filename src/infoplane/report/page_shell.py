@@ -17,6 +17,7 @@ def shell_html(
     sections: Sequence[PageSection],
     data: Any = None,
     scripts: Sequence[str] = (),
+    style: str = "",
     footer: str = "Made by infoplane.",
 ) -> str:
     """Return a whole page.
@@ -27,11 +28,12 @@ def shell_html(
         sections: in their order.
         data: what the scripts read as JSON from the element `data`.
         scripts: JavaScript, which no `</script>` may end.
+        style: CSS beside that of every page.
         footer: a sentence, as text.
     """
     return Template(resource("page.html")).substitute(
         title=escape(title),
-        css=resource("page.css"),
+        css=resource("page.css") + style,
         header=header,
         contents=contents_html(sections),
         sections="\n".join(map(section_html, sections)),

@@ -1,7 +1,7 @@
 """Study one: information flow during normal and adversarial training (docs/method.md, section 5)."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -74,6 +74,7 @@ def information_flow(
     choices: Choices = PLAIN,
     progress: Progress | None = None,
     team: Team = ALONE,
+    on_measured: Callable[[], None] = lambda: None,
 ) -> FlowRecords:
     """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
 
@@ -90,6 +91,7 @@ def information_flow(
         choices: acceleration of the networks during training; measuring uses none.
         progress: shows how far the study is.
         team: processes that share the work; this one leads, the others run `follow_information_flow`.
+        on_measured: called on the leader after the records of each epoch, which are then in the run's folder.
 
     Returns:
         Measurements, geometry and performance of all epochs, those of earlier sittings included.
@@ -134,6 +136,7 @@ def information_flow(
             number=number,
             name=_name(config, own.seed, training.name),
             continue_at_chance=continue_at_chance,
+            on_measured=on_measured,
         )
         for number, (own, training) in enumerate(trainings)
     ]
@@ -189,13 +192,14 @@ class _Flow:
         number: int,
         name: str,
         continue_at_chance: bool,
+        on_measured: Callable[[], None],
     ) -> None:
         self.measurements: list[Measurement] = []
         self.geometry: list[Geometry] = []
         self.performance: list[Performance] = []
         self._config, self._training, self._images, self._name = config, training.name, images, name
         self._run, self._progress, self._pixels = run, progress, pixels
-        self._number, self._team = number, team
+        self._number, self._team, self._on_measured = number, team, on_measured
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
         self._substitutes, self._of_file = substitutes, of_file
@@ -433,6 +437,7 @@ class _Flow:
             f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
             f"(trained {trained:.0f} s, measured in {taken:.1f} s)"
         )
+        self._on_measured()
 
     def _log(self, event: str, **facts: object) -> None:
         if self._run is not None:
