@@ -207,6 +207,12 @@ def test_a_wrapped_network_is_kept_as_the_network_itself(tmp_path):
     assert settings_of(run.path).networks[0].model == "Small"
 
 
+def test_the_parts_of_a_short_sequence_are_named(tmp_path):
+    own = plane()
+    own.measure(nn.Sequential(nn.Identity(), small()), epoch=0, thorough=False)
+    assert settings_of(own.save(tmp_path / "run")).model == {"name": "Sequential(Identity, Small)"}
+
+
 def test_class_names_must_name_every_class():
     with pytest.raises(ValueError, match="class_names must name every class, got 2 names and labels up to 2"):
         plane(class_names=("cat", "dog"))

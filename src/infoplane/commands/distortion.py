@@ -71,7 +71,6 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.report.html import run_findings, write_report
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
-    from infoplane.runs.own_loop import is_own_loop
     from infoplane.studies.distortion import distortion_study
     from infoplane.studies.finished import finished_config
 
@@ -114,8 +113,7 @@ def distortion(options: DistortionOptions) -> int:
             report = write_report(run, found)
     if not options.quiet:
         console.print(distortion_table(records.performance))
-        if not is_own_loop(run.read_config()):  # the claims are not about such a run
-            console.print(findings_table(found))
+        console.print(findings_table(found))
         console.print(f"figures: {options.run / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0
