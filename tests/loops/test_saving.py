@@ -44,6 +44,7 @@ def test_the_settings_say_what_was_measured(saved):
     assert found.data.images_sha256 == hashlib.sha256(images.numpy().tobytes()).hexdigest()
     assert found.data.labels_sha256 == hashlib.sha256(labels.numpy().tobytes()).hexdigest()
     assert (found.data.examples, found.data.image_shape, found.data.classes) == (IMAGES, (1, 6, 6), 3)
+    assert found.data.class_counts == (14, 13, 13)
     (network,) = found.networks
     assert (network.model, network.layers) == ("Small", ("hidden", "last"))
     assert network.parameters == 36 * 8 + 8 + 8 * 3 + 3
