@@ -115,6 +115,10 @@ def test_epochs_that_are_measured_are_not_measured_again(given, tmp_path, monkey
     assert cli.main(arguments(copy, tmp_path / "run")) == 0
     assert measured[2:] == [(1, False), (10, True)]
     assert "epoch 2 (e2.safetensors): measured already" in capsys.readouterr().out
+    for name in ("e2.safetensors", "epoch-10.pth"):
+        (copy / "checkpoints" / name).unlink()
+    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    assert measured[4:] == [(1, True)]  # the last one now
 
 
 def test_the_commands_for_finished_networks_know_the_function(run):

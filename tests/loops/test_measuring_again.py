@@ -66,6 +66,21 @@ def test_study_two_measures_a_saved_plane(own_copy):
     assert set(records.measurements["layer"]) == {"hidden", "last"}
 
 
+def test_distortions_of_an_earlier_network_are_not_mixed_with_those_of_a_later_one(tmp_path):
+    own, config = plane(attack=None), DistortionConfig(distortions=("shuffling",), levels={"shuffling": (3.0,)})
+    own.measure(small(0), epoch=0, thorough=False)
+    run = RunFolder(own.save(tmp_path / "run"))
+    distortion_study(run, config, model=MAKE)
+    distortion_study(run, config, model=MAKE)  # complete
+    own.measure(small(1), epoch=1, thorough=False)
+    own.save(run.path)
+    with pytest.raises(UserError, match="at epoch 0, and its network is now of epoch 1; delete them first: rm "):
+        distortion_study(run, config, model=MAKE)
+    for path in run.path.glob("*/distortion-s0-normal-*"):
+        path.unlink()
+    assert set(distortion_study(run, config, model=MAKE).performance["epoch"]) == {1}
+
+
 def test_each_training_has_its_own_last_epoch(tmp_path):
     own = plane()
     own.measure(small(0), epoch=5, training="long", thorough=False)

@@ -44,6 +44,7 @@ def test_the_settings_say_what_was_measured(saved):
     assert found.data.images_sha256 == hashlib.sha256(images.numpy().tobytes()).hexdigest()
     assert found.data.labels_sha256 == hashlib.sha256(labels.numpy().tobytes()).hexdigest()
     assert (found.data.examples, found.data.image_shape, found.data.classes) == (IMAGES, (1, 6, 6), 3)
+    assert found.data.class_counts == (14, 13, 13)
     (network,) = found.networks
     assert (network.model, network.layers) == ("Small", ("hidden", "last"))
     assert network.parameters == 36 * 8 + 8 + 8 * 3 + 3
@@ -205,6 +206,12 @@ def test_a_wrapped_network_is_kept_as_the_network_itself(tmp_path):
     run = RunFolder(own.save(tmp_path / "run"))
     assert set(read_state(run, 0, "normal", 0)["model"]) == set(small().state_dict())
     assert settings_of(run.path).networks[0].model == "Small"
+
+
+def test_the_parts_of_a_short_sequence_are_named(tmp_path):
+    own = plane()
+    own.measure(nn.Sequential(nn.Identity(), small()), epoch=0, thorough=False)
+    assert settings_of(own.save(tmp_path / "run")).model == {"name": "Sequential(Identity, Small)"}
 
 
 def test_class_names_must_name_every_class():

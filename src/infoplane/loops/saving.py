@@ -176,6 +176,7 @@ def _settings(plane: PlaneContent, origin: Origin) -> LoopSettings:
             folder=origin.data_folder,
             settings=dict(origin.data_settings or {}),
             examples=len(plane.images.pixels),
+            class_counts=tuple(torch.bincount(plane.images.labels.cpu()).tolist()),
             image_shape=(channels, height, width),
             class_names=plane.class_names,
             classes=max([named, *(one.classes for one in snapshots.values())], default=named),

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from infoplane.networks.wrappers import unwrapped
 from infoplane.runs.training_state import known_outputs
 
+_MOST_PARTS = 3  # of a sequence whose parts are named
+
 
 class Snapshot(NamedTuple):
     """A network as it was measured.
 
     Attributes:
         epoch: completed epochs.
-        model: name of its class.
+        model: name of its class; of a short `nn.Sequential` also those of its parts.
         parameters: number of trainable and fixed weights.
         classes: number of its logits; 0 if they are not known.
         layers: the probed ones.
@@ -52,10 +54,17 @@ def snapshot_of(model: nn.Module, images: Tensor, epoch: int, layers: Sequence[s
         outputs = known_outputs(model, images)
     return Snapshot(
         epoch=epoch,
-        model=type(bare).__name__,
+        model=_class_name(bare),
         parameters=sum(parameter.numel() for parameter in bare.parameters()),
         classes=classes if outputs is None else outputs.shape[1],
         layers=tuple(layers),
         weights=weights,
         outputs=outputs,
     )
+
+
+def _class_name(model: nn.Module) -> str:
+    name = type(model).__name__
+    if type(model) is not nn.Sequential or not 0 < len(model) <= _MOST_PARTS:
+        return name
+    return f"{name}({', '.join(type(part).__name__ for part in model)})"

@@ -31,6 +31,7 @@ class LoopData(_Part):
     folder: str | None = None  # where they were read, if infoplane read them
     settings: dict[str, Any] = {}  # how they were read, likewise
     examples: Annotated[int, Field(ge=1)]
+    class_counts: tuple[Count, ...]  # examples of each class, from 0 to the largest label
     image_shape: tuple[int, int, int]  # channels, height, width
     classes: Annotated[int, Field(ge=1)]  # number of logits of the networks
     class_names: tuple[str, ...] = ()  # empty if the user did not give them

@@ -94,6 +94,7 @@ def distortion_study(
     finished = FinishedRun(run, device, attacks=attacks, model=model, progress=progress)
     for seed, training in finished.ended_at_chance:
         progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
+    _check_epochs(run, finished)
     plan = planned_levels(config, finished.images, finished.labels)
     sittings = [_Sitting(finished, seed, training, plan, run, progress) for seed, training in finished.trainings]
     ahead = sum(sitting.work_ahead() for sitting in sittings)
@@ -106,6 +107,22 @@ def distortion_study(
     return DistortionRecords(
         run.measurements().filter(chosen), run.geometry().filter(chosen), run.performance().filter(chosen)
     )
+
+
+def _check_epochs(run: RunFolder, finished: FinishedRun) -> None:
+    """Refuse to mix distortions of an earlier and a later network of one training.
+
+    Raises:
+        UserError: a training loop of the user's own went on after its network had been distorted.
+    """
+    recorded = run.performance().filter(pl.col("study") == STUDY)
+    for seed, training, epoch in recorded.select("seed", "training", "epoch").unique().sort("seed", "epoch").rows():
+        last = run.checkpoint_epochs(seed, training)[-1:]
+        if (seed, training) in finished.trainings and last and epoch not in (last[0], finished.config.training.epochs):
+            raise UserError(
+                f"{run.path} has distortions of {training} training, seed {seed}, at epoch {epoch}, and its network is "
+                f"now of epoch {last[0]}; delete them first: rm {run.path}/*/{STUDY}-s{seed}-{training}-*"
+            )
 
 
 def planned_levels(config: DistortionConfig, images: Tensor, labels: Tensor) -> dict[str, tuple[float, ...]]:
