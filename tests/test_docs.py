@@ -1,8 +1,6 @@
-"""The pages in docs: lines of prose are short, links work, and commands, recipes and examples are real."""
+"""The pages in docs: lines of prose are short, links work, and all commands and recipes are listed."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ DOCS = REPOSITORY / "docs"
 WIDTH = 100
 # Pages whose prose is wrapped; add a page here when it is.
 PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
-RUNNING, OWN = ((DOCS / name).read_text("utf-8") for name in ("running.md", "own.md"))
+RUNNING = (DOCS / "running.md").read_text("utf-8")
 
 
 def without_code(text):
@@ -75,18 +73,6 @@ def test_the_check_of_links_finds_missing_files_and_headings():
     assert broken_links(DOCS / "own.md", text) == ["nowhere.md", "running.md#nowhere", "#nowhere"]
 
 
-def test_every_command_line_exists_with_its_options(monkeypatch):
-    code = "\n".join(re.findall(r"```\n(.*?)```", RUNNING + OWN, flags=re.DOTALL))
-    lines = [re.split("[#>]", line)[0].split()[1:] for line in code.splitlines() if line.startswith("infoplane ")]
-    assert len(lines) > 12
-    taken = []
-    for name, (_, options) in cli.COMMANDS.items():
-        monkeypatch.setitem(cli.COMMANDS, name, (lambda options: taken.append(options) or 0, options))
-    monkeypatch.setattr(cli, "flow", cli.COMMANDS["flow"][0])
-    assert [cli.main(line) for line in lines] == [0] * len(lines)
-    assert len(taken) == len([line for line in lines if not line[0].startswith("--")])
-
-
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_is_in_the_table(name):
     assert re.search(rf"^\| `infoplane {name}[` ]", RUNNING, flags=re.MULTILINE)
@@ -95,16 +81,3 @@ def test_every_command_is_in_the_table(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_in_the_table_with_its_cost(name):
     assert f"| `{name}` | {RECIPES[name].purpose} | {RECIPES[name].cost} |" in RUNNING
-
-
-def test_the_examples_of_your_own_code_work_as_pasted():
-    examples = re.findall(r"```python\n(.*?)```", OWN, flags=re.DOTALL)
-    assert len(examples) == 2
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    original, adversarial = (
-        float(re.search(rf"{name} *┆ ([\d.]+)", done.stdout)[1]) for name in ("original", "adversarial")
-    )
-    assert original < adversarial
