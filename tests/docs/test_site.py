@@ -7,7 +7,6 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-
 from tests.docs.pages import DOCS, REPOSITORY
 
 pytest.importorskip("sphinx", reason="`make install` installs the documentation's extra")
