@@ -29,6 +29,7 @@ MODULES = (
     "infoplane.errors",
     "infoplane.acceleration",
 )
+INHERITED = ("Plane",)  # classes whose methods are shown with those of their subclasses too
 WIDTH = 100
 MADE = "<!-- Made by docs/make_api.py from the docstrings: change these, and run it again. -->"
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
@@ -273,12 +274,22 @@ def entry(one: Definition) -> str:
     assert isinstance(node, Function | ast.ClassDef)
     code = class_code(one) if isinstance(node, ast.ClassDef) else signature(node)
     parts = [f"### {one.name}", f"```python\n{code}\n```", markdown(ast.get_docstring(node) or "")]
-    for method in node.body if isinstance(node, ast.ClassDef) else []:
-        if isinstance(method, Function) and _shown(method):
-            parts.append(f"#### `{one.name}.{method.name}`")
-            parts.append(f"```python\n{signature(method)}\n```")
-            parts.append(markdown(ast.get_docstring(method) or ""))
+    for method in methods(one) if isinstance(node, ast.ClassDef) else []:
+        parts.append(f"#### `{one.name}.{method.name}`")
+        parts.append(f"```python\n{signature(method)}\n```")
+        parts.append(markdown(ast.get_docstring(method) or ""))
     return "\n\n".join(part for part in parts if part)
+
+
+def methods(one: Definition) -> list[Function]:
+    """Return the public methods of a class, then those that it inherits from a class in `INHERITED`."""
+    assert isinstance(one.node, ast.ClassDef)
+    found = [method for method in one.node.body if isinstance(method, Function) and _shown(method)]
+    for base in one.node.bases:
+        if isinstance(base, ast.Name) and base.id in INHERITED:
+            known = {method.name for method in found}
+            found += [method for method in methods(_definition(one.module, base.id)) if method.name not in known]
+    return found
 
 
 def _shown(method: Function) -> bool:

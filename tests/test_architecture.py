@@ -23,6 +23,7 @@ ROWS = (
     {"studies"},
     {"findings"},
     {"report"},
+    {"loops"},
     {"commands"},
 )
 # And some imports that the rows would allow are mistakes.

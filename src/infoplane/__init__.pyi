@@ -13,7 +13,9 @@ from . import records as records
 from . import runs as runs
 from . import studies as studies
 from . import training as training
-from .measuring.plane import InformationPlane as InformationPlane
+from .loops.loaded_run import LoadedRun as LoadedRun
+from .loops.loaded_run import load_run as load_run
+from .loops.plane import InformationPlane as InformationPlane
 from .measuring.probes import gather_activations as gather_activations
 from .measuring.probes import record_activations as record_activations
 from .measuring.probes import stream_activations as stream_activations

@@ -10,7 +10,7 @@ from infoplane.config import MeasurementConfig
 from infoplane.findings.attack_contrasts import contrasts, kinds_of
 from infoplane.findings.attack_losses import CARRIED, INPUT, LOSS_SCHEMA, READABLE, Losses, Place, lost_at
 from infoplane.findings.evidence import Evidence
-from infoplane.measuring import InformationPlane
+from infoplane.measuring import Plane
 from infoplane.records.attacks import AttackOutcome, attack_outcome_table
 from infoplane.report.attack_answers import answers
 
@@ -62,7 +62,7 @@ def loses_all(model, images, labels, *, generator) -> Tensor:
 
 
 def losses(*, permuted: bool = False) -> Losses:
-    plane = InformationPlane(
+    plane = Plane(
         *examples(permuted=permuted),
         layers=LAYERS,
         attack={"adversarial": shuts, "nothing": changes_nothing, "all": loses_all},
@@ -180,7 +180,7 @@ def test_kinds_that_differ_at_one_layer_are_said_to_and_equal_ones_are_not(found
 
 def test_a_loss_has_a_value_per_seed():
     def rows(seed: int) -> pl.DataFrame:
-        plane = InformationPlane(*examples(), layers=("gate",), attack=shuts, settings=SETTINGS, seed=seed)
+        plane = Plane(*examples(), layers=("gate",), attack=shuts, settings=SETTINGS, seed=seed)
         plane.measure(Gated(), epoch=1)
         return plane.measurements
 

@@ -23,7 +23,7 @@ from infoplane.records.tables import (
     RANDOM,
 )
 from infoplane.runs.folder import RunFolder
-from infoplane.studies import STUDY, FlowRecords, InformationPlane
+from infoplane.studies import STUDY, FlowRecords, Plane
 from infoplane.studies.distortion import distortion_study
 from infoplane.studies.flow.information_flow import information_flow
 from infoplane.studies.flow.work_estimate import measuring_work
@@ -179,9 +179,9 @@ def noisy(model, images, labels, *, generator, target=None):
     return (images + 0.1 * torch.rand(images.shape, generator=generator)).clamp(0, 1)
 
 
-def plane_of(attack, **more) -> InformationPlane:
+def plane_of(attack, **more) -> Plane:
     settings = MeasurementConfig(permutations=2)
-    return InformationPlane(IMAGES, LABELS, layers=["fc3"], attack=attack, settings=settings, **more)
+    return Plane(IMAGES, LABELS, layers=["fc3"], attack=attack, settings=settings, **more)
 
 
 def measure(attack) -> pl.DataFrame:

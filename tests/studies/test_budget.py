@@ -11,7 +11,7 @@ from infoplane.measuring import cost
 from infoplane.measuring.cost import MeasuringSeconds, in_words
 from infoplane.models import LeNet5, construct
 from infoplane.runs.folder import RunFolder
-from infoplane.studies import STUDY, InformationPlane
+from infoplane.studies import STUDY, Plane
 from infoplane.studies.flow import costs
 from infoplane.studies.flow.costs import Costs, estimate_line, probed_costs, within_budget
 from infoplane.studies.flow.information_flow import information_flow
@@ -32,9 +32,9 @@ def examples(number: int = 40):
     return torch.rand(number, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(number) % 10
 
 
-def plane(**more) -> InformationPlane:
+def plane(**more) -> Plane:
     settings = MeasurementConfig(permutations=2, layers=(), **more.pop("settings", {}))
-    return InformationPlane(*examples(), layers=("fc3",), settings=settings, **more)
+    return Plane(*examples(), layers=("fc3",), settings=settings, **more)
 
 
 # in a user's own loop
@@ -138,7 +138,7 @@ def test_an_estimate_leaves_the_model_and_the_records_alone():
 
 def test_a_first_measurement_of_minutes_is_announced(monkeypatch):
     images, labels = examples(1200)
-    measured = InformationPlane(images, labels, layers=("fc3",), settings=MeasurementConfig(permutations=0))
+    measured = Plane(images, labels, layers=("fc3",), settings=MeasurementConfig(permutations=0))
     monkeypatch.setattr(cost, "_LONG_WORK", 0.0)
     monkeypatch.setattr(
         "infoplane.measuring.plane.estimated_seconds", lambda *_: MeasuringSeconds(ordinary=187.0, thorough=400.0)

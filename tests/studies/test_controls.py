@@ -31,7 +31,7 @@ from infoplane.records.tables import (
     PIXELS_INDEX,
     RANDOM,
 )
-from infoplane.studies import InformationPlane
+from infoplane.studies import Plane
 from infoplane.studies.distortion import distortion_study
 from infoplane.studies.flow.work import _further_inputs
 from infoplane.studies.parts import load_images
@@ -47,7 +47,7 @@ def darker(model, images, labels, *, generator, target=None):
 
 @functools.cache
 def measured(attack, *, final=True, layers=("fc2", "fc3"), **more):
-    plane = InformationPlane(IMAGES, LABELS, layers=layers, attack=attack, settings=SETTINGS, **more)
+    plane = Plane(IMAGES, LABELS, layers=layers, attack=attack, settings=SETTINGS, **more)
     plane.measure(construct(LeNet5, seed=0), epoch=0, final=final)
     return plane
 
@@ -143,7 +143,7 @@ def test_misclassified_originals_and_misclassified_random_ones_are_decoded_like_
 @pytest.mark.parametrize("name", ["random", "original"])
 def test_an_attack_cannot_have_the_name_of_a_control(name):
     with pytest.raises(ValueError, match=f"an attack cannot be called '{name}'"):
-        InformationPlane(IMAGES, LABELS, attack={name: darker})
+        Plane(IMAGES, LABELS, attack={name: darker})
 
 
 # study two
@@ -207,7 +207,7 @@ def test_a_layer_of_that_name_is_measured_and_no_baseline():
         def forward(self, images):
             return self.pixels(images.flatten(start_dim=1))
 
-    plane = InformationPlane(IMAGES, LABELS, layers=["pixels"], settings=SETTINGS)
+    plane = Plane(IMAGES, LABELS, layers=["pixels"], settings=SETTINGS)
     plane.measure(construct(Model, seed=0), epoch=0, final=True)
     assert set(plane.measurements.select("layer_index", "features").rows()) == {(0, 10)}
 

@@ -12,7 +12,7 @@ from infoplane.estimators import decoded_information
 from infoplane.measuring.decoders import MISTAKES, decode
 from infoplane.measuring.evaluate import Evaluation, evaluate, prediction_counts
 from infoplane.measuring.layer_outputs import LayerOutputs, Undistorted, Version, due
-from infoplane.measuring.plane import InformationPlane
+from infoplane.measuring.plane import Plane
 from infoplane.measuring.to_records import record
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import (
@@ -185,7 +185,7 @@ def test_a_plane_tells_the_best_decoders_which_layers_are_maps():
     points, labels = bars(600, 10, torch.Generator().manual_seed(0))
     settings = MeasurementConfig(decoders=("linear", "best"), permutations=2, decoder_permutations=0)
     images = (points.unflatten(1, (1, 10, 10)) / 8 + 0.4).clamp(0, 1)
-    plane = InformationPlane(images, labels, layers=["kept"], settings=settings)
+    plane = Plane(images, labels, layers=["kept"], settings=settings)
     found = {row.estimator: row for row in plane.measure(TellsBars(), epoch=0).measurements}
     assert found[DECODED].value_nats < 0.02
     assert found[DECODED_BEST].value_nats > 0.4

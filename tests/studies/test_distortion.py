@@ -14,7 +14,7 @@ from infoplane.distortions import exchange_texture, saturate, shuffle_patches, t
 from infoplane.errors import UserError
 from infoplane.estimators import decoded_information
 from infoplane.measuring.evaluate import evaluate
-from infoplane.measuring.plane import InformationPlane
+from infoplane.measuring.plane import Plane
 from infoplane.measuring.probes import gather_activations
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
@@ -243,7 +243,7 @@ class Count:
     """Levels that were measured, as a stand-in for the plane's own method."""
 
     def __init__(self, monkeypatch, *, stop_at=None) -> None:
-        self.measured, original = [], InformationPlane.measure
+        self.measured, original = [], Plane.measure
 
         def measure(plane, model, *, training, distorted, **more):
             if (training, distorted.distortion, distorted.level) == stop_at:
@@ -251,7 +251,7 @@ class Count:
             self.measured.append((training, distorted.distortion, distorted.level))
             return original(plane, model, training=training, distorted=distorted, **more)
 
-        monkeypatch.setattr(InformationPlane, "measure", measure)
+        monkeypatch.setattr(Plane, "measure", measure)
 
 
 def test_the_undistorted_level_is_measured_once_per_network(own_run, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from infoplane.config import FlowConfig
 from infoplane.errors import UserError
 from infoplane.measuring.evaluate import evaluate
-from infoplane.measuring.plane import InformationPlane
+from infoplane.measuring.plane import Plane
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.records.tables import KDE_KL, PIXELS, RANDOM
 from infoplane.runs.folder import RunFolder
@@ -50,7 +50,7 @@ def test_each_finished_network_is_the_one_that_study_one_measured_last(flow_run)
 
 def test_a_plane_of_the_finished_network_repeats_the_last_records_of_study_one(flow_run):
     network = FinishedRun(flow_run).network(SEED, "adversarial")
-    plane = InformationPlane(
+    plane = Plane(
         network.images,
         network.labels,
         layers=network.layers,

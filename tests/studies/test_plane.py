@@ -14,7 +14,7 @@ from infoplane.measuring.decoders import MISTAKES
 from infoplane.models import LeNet5, construct
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION
-from infoplane.studies import InformationPlane
+from infoplane.studies import Plane
 
 SETTINGS = MeasurementConfig(permutations=5)
 ATTACK = LinfPGD(epsilon=0.1, steps=2)
@@ -25,8 +25,8 @@ def examples(number: int = 60):
     return torch.rand(number, 1, 28, 28, generator=source), torch.arange(number) % 10
 
 
-def plane(**more) -> InformationPlane:
-    return InformationPlane(*examples(), attack=ATTACK, settings=SETTINGS, **more)
+def plane(**more) -> Plane:
+    return Plane(*examples(), attack=ATTACK, settings=SETTINGS, **more)
 
 
 def test_all_layers_are_measured_on_original_and_adversarial_examples():
@@ -46,7 +46,7 @@ def test_all_layers_are_measured_on_original_and_adversarial_examples():
 def test_copies_of_images_are_counted_and_tell_nothing_about_labels_without_a_relation():
     source = torch.Generator().manual_seed(0)
     images, labels = torch.rand(150, 1, 28, 28, generator=source), torch.arange(150) % 10
-    twice = InformationPlane(images.repeat(2, 1, 1, 1), labels.repeat(2), layers=["fc1"], settings=SETTINGS)
+    twice = Plane(images.repeat(2, 1, 1, 1), labels.repeat(2), layers=["fc1"], settings=SETTINGS)
     rows = twice.measure(construct(LeNet5, seed=0), epoch=0, final=True).measurements
     assert {row.copies for row in rows} == {150}
     labelled = [row for row in rows if row.quantity == LABEL_INFORMATION]
@@ -64,7 +64,7 @@ def test_a_plain_function_is_an_attack():
 
     images, labels = examples()
     model = construct(LeNet5, seed=0)
-    plane = InformationPlane(images, labels, attack=darkened, settings=SETTINGS)
+    plane = Plane(images, labels, attack=darkened, settings=SETTINGS)
     records = plane.measure(model, epoch=0, thorough=False)
     assert records.performance[1].loss == evaluation.evaluate(model.eval(), images / 2, labels).loss
 
@@ -163,7 +163,7 @@ def test_activations_too_large_for_memory_are_gathered_layer_by_layer(monkeypatc
 
 
 def test_without_an_attack_only_originals_are_measured():
-    records = InformationPlane(*examples(), settings=SETTINGS).measure(construct(LeNet5, seed=0), epoch=0)
+    records = Plane(*examples(), settings=SETTINGS).measure(construct(LeNet5, seed=0), epoch=0)
     assert {row.examples for row in records.measurements} == {"original"}
 
 
@@ -172,7 +172,7 @@ def test_a_broken_layer_is_named():
     with torch.no_grad():
         model.fc1.weight.fill_(torch.inf)
     with pytest.raises(ValueError, match="fc1"):
-        InformationPlane(*examples(), settings=SETTINGS).measure(model, epoch=0)
+        Plane(*examples(), settings=SETTINGS).measure(model, epoch=0)
 
 
 def test_the_tables_have_the_columns_of_the_records():
@@ -187,7 +187,7 @@ def test_a_dead_layer_is_not_called_saturated():
     model = construct(LeNet5, seed=0)
     with torch.no_grad():
         model.fc1.weight.zero_()
-    dead = InformationPlane(*examples(), layers=["fc1", "fc2"], settings=SETTINGS)
+    dead = Plane(*examples(), layers=["fc1", "fc2"], settings=SETTINGS)
     records = dead.measure(model, epoch=0).measurements
     inputs = [row for row in records if row.quantity == INPUT_INFORMATION]
     assert [row.value_nats for row in inputs] == pytest.approx([0.0] * len(inputs), abs=1e-12)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from infoplane.attacks import LinfPGD
 from infoplane.config import MeasurementConfig
 from infoplane.models import construct
-from infoplane.studies import InformationPlane
+from infoplane.studies import Plane
 
 SETTINGS = MeasurementConfig(permutations=2)
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -40,8 +40,8 @@ class WithNorm(nn.Sequential):
         )
 
 
-def measured(model, *, images=IMAGES, labels=LABELS, **more) -> InformationPlane:
-    plane = InformationPlane(images, labels, settings=SETTINGS, **more)
+def measured(model, *, images=IMAGES, labels=LABELS, **more) -> Plane:
+    plane = Plane(images, labels, settings=SETTINGS, **more)
     plane.measure(model, epoch=0, thorough=False)
     return plane
 
@@ -135,7 +135,7 @@ class Normalises(nn.Module):
 
 def test_a_model_that_writes_over_its_input_leaves_the_images_as_they_are():
     images, model = IMAGES.clone(), construct(Normalises, seed=0)
-    plane = InformationPlane(images, LABELS, settings=SETTINGS, attack=LinfPGD(epsilon=0.1, steps=1))
+    plane = Plane(images, LABELS, settings=SETTINGS, attack=LinfPGD(epsilon=0.1, steps=1))
     for epoch in (0, 1):
         plane.measure(model, epoch=epoch, thorough=False)
     truth = F.cross_entropy(model(IMAGES.clone()), LABELS).item()

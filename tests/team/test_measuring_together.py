@@ -10,7 +10,7 @@ from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team, together
 from infoplane.measuring import evaluate as evaluating
 from infoplane.models import LeNet5, construct
-from infoplane.studies import InformationPlane
+from infoplane.studies import Plane
 
 
 def measured(team: Team) -> tuple[list[dict[str, object]], ...]:
@@ -20,7 +20,7 @@ def measured(team: Team) -> tuple[list[dict[str, object]], ...]:
     model = construct(lambda: LeNet5(image_size=16, classes=4), seed=0)
     settings = MeasurementConfig(permutations=3, decoder_permutations=1)
     attack = LinfPGD(epsilon=0.1, steps=2)
-    plane = InformationPlane(images, labels, attack=attack, settings=settings, team=team)
+    plane = Plane(images, labels, attack=attack, settings=settings, team=team)
     plane.measure(model, epoch=0, final=True)
     return plane.measurements.to_dicts(), plane.geometry.to_dicts(), plane.performance.to_dicts()
 
@@ -59,7 +59,7 @@ def error_of(team: Team) -> str:
     model = Broken()
     with torch.no_grad():
         model.second.bias.fill_(torch.inf)
-    plane = InformationPlane(torch.rand(40, 1, 16, 16), torch.arange(40) % 3, layers=["first", "second"], team=team)
+    plane = Plane(torch.rand(40, 1, 16, 16), torch.arange(40) % 3, layers=["first", "second"], team=team)
     try:
         plane.measure(model, epoch=0, thorough=False)
     except ValueError as error:

@@ -17,9 +17,9 @@ _WANTED = (
 )  # fmt: skip
 
 
-def usual_attacks(norm: str) -> tuple[str, ...]:
-    """Return the attacks that are measured if none is named, in this order."""
-    known = {spec.name: spec for spec in ATTACKS}
+def usual_attacks(norm: str, *, source: bool = True) -> tuple[str, ...]:
+    """Return the attacks that are measured if none is named, in this order; without those that need a source."""
+    known = {spec.name: spec for spec in ATTACKS if source or not spec.needs_source}
     return tuple(name for name in _WANTED if name in known and norm in known[name].norms)
 
 
@@ -38,7 +38,8 @@ class AttacksOptions(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to compute on; auto takes the device on which the run began."""
     model: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
-    """The run's model function, if it has one; typing it allows this command to import that code."""
+    """The run's model function, if it has one; typing it allows this command to import that code. A run of a training
+    loop of your own has none: name a function that returns its network."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
     """The run's data function, if it has one; typing it allows this command to import that code."""
     trust_run_code: bool = False
@@ -63,13 +64,16 @@ def attacks(options: AttacksOptions) -> int:
     from infoplane.runs.attack_files import AttackFiles
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
+    from infoplane.runs.own_loop import loop_settings
     from infoplane.studies.attack_traces import attack_traces
-    from infoplane.studies.finished import flow_config
+    from infoplane.studies.finished import finished_config, flow_config
 
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would create a missing folder
-    config = flow_config(run)
-    config = config.model_copy(update={"attacks": options.attacks or usual_attacks(config.attack.norm)})
+    own = loop_settings(run)
+    norm = flow_config(run).attack.norm if own is None else (own.attack or AttackConfig()).norm
+    usual = usual_attacks(norm, source=own is None)  # in a loop of the user's own, nothing can be trained
+    config = finished_config(run, attacks=options.attacks or usual, model=options.model, data=options.data)
     attacks_named(config.attacks, config.attack.norm)  # refuses unknown names
     check_code_is_trusted(
         config, run, model=options.model, data=options.data, attacks=options.attacks, trusted=options.trust_run_code
@@ -84,7 +88,12 @@ def attacks(options: AttacksOptions) -> int:
             for difference in differences:
                 progress.say(f"note: {difference}")
             found = attack_traces(
-                run, config.attacks, examples=options.examples, device=kept.get("device", "cpu"), progress=progress
+                run,
+                config.attacks,
+                examples=options.examples,
+                device=kept.get("device", "cpu"),
+                model=options.model,
+                progress=progress,
             )
             files.write_summary(Losses(found.measurements).table())
             progress.doing("drawing figures and report")

@@ -40,7 +40,8 @@ class DistortionOptions(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to compute on; auto takes the device on which the run began."""
     model: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
-    """The run's model function, if it has one; typing it allows this command to import that code."""
+    """The run's model function, if it has one; typing it allows this command to import that code. A run of a training
+    loop of your own has none: name a function that returns its network."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
     """The run's data function, if it has one; typing it allows this command to import that code."""
     attacks: Annotated[
@@ -70,8 +71,9 @@ def distortion(options: DistortionOptions) -> int:
     from infoplane.report.html import run_findings, write_report
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
+    from infoplane.runs.own_loop import is_own_loop
     from infoplane.studies.distortion import distortion_study
-    from infoplane.studies.finished import flow_config
+    from infoplane.studies.finished import finished_config
 
     config = options.config
     for name in config.distortions:
@@ -81,9 +83,7 @@ def distortion(options: DistortionOptions) -> int:
         config = config.model_copy(update={"levels": config.levels | typed})
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would create a missing folder
-    kept_config = flow_config(run)
-    if options.attacks:
-        kept_config = kept_config.model_copy(update={"attacks": options.attacks})
+    kept_config = finished_config(run, attacks=options.attacks or None, model=options.model, data=options.data)
     attacks_named(kept_config.attacks, kept_config.attack.norm)  # refuses unknown names
     check_code_is_trusted(
         kept_config,
@@ -106,6 +106,7 @@ def distortion(options: DistortionOptions) -> int:
                 config,
                 device=kept.get("device", "cpu"),
                 attacks=options.attacks or None,
+                model=options.model,
                 progress=progress,
             )
             progress.doing("drawing figures and report")
@@ -113,7 +114,8 @@ def distortion(options: DistortionOptions) -> int:
             report = write_report(run, found)
     if not options.quiet:
         console.print(distortion_table(records.performance))
-        console.print(findings_table(found))
+        if not is_own_loop(run.read_config()):  # the claims are not about such a run
+            console.print(findings_table(found))
         console.print(f"figures: {options.run / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

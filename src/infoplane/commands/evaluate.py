@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from infoplane.records.evaluation import Evaluation
     from infoplane.runs.folder import RunFolder
 
+_GROWING = ("seeds", "networks", "model", "checkpoints")  # settings that a run can get more of
 Suite = Literal["quick", "standard", "full"]
 
 
@@ -73,7 +74,8 @@ class EvaluateOptions(Options):
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE.safetensors|FILE.pt")] = None
     """Weights from elsewhere, for --model on the test images of --data."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="NAME|PACKAGE.MODULE:FUNCTION")] = None
-    """Network of the weights. With a run: its model function, which allows this command to import that code."""
+    """Network of the weights. With a run: its model function, which allows this command to import that code; of a
+    training loop of your own, a function that returns its network."""
     model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
     model: PixelOptions = PixelOptions()
     own_data: Annotated[str | None, tyro.conf.arg(name="data", metavar="NAME|FOLDER|FILE.npz|MODULE:FUNCTION")] = None
@@ -118,21 +120,25 @@ def _of_run(options: EvaluateOptions, path: Path) -> int:
     from infoplane.report.subject import subject_of
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
+    from infoplane.runs.own_loop import loop_settings
     from infoplane.studies.evaluated_run import subjects_of
     from infoplane.studies.evaluation import chosen_images, evaluate_networks
-    from infoplane.studies.finished import FinishedRun, flow_config
+    from infoplane.studies.finished import FinishedRun, finished_config
 
     for name, given in (("model", options.model), ("data", options.data)):
         if typed := given.model_dump(exclude_none=True):
             raise UserError(f"--{name}.{next(iter(typed)).replace('_', '-')} is for --weights; a run has its own")
     run = RunFolder(path)
     kept = run.read_config()
-    config = flow_config(run).model_copy(update={"attacks": ()})  # they are not used here
+    # the attacks of the run are not used here
+    config = finished_config(run, attacks=(), model=options.model_path, data=options.own_data)
+    if (own := loop_settings(run)) is not None and own.attack is None and options.attack.epsilon is None:
+        raise UserError(f"{path} names no epsilon: no attack with epsilon and norm was measured; type --attack.epsilon")
     check_code_is_trusted(
         config, run, model=options.model_path, data=options.own_data, attacks=(), trusted=options.trust_run_code
     )
     ball = _ball(options, config.attack)
-    settings = {name: value for name, value in kept["settings"].items() if name != "seeds"}  # a run can get more
+    settings = {name: value for name, value in kept["settings"].items() if name not in _GROWING}
     of_run = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     inside = options.output is None
     folder = RunFolder(options.output or path / EVALUATION, option="--output")
@@ -150,12 +156,12 @@ def _of_run(options: EvaluateOptions, path: Path) -> int:
         ):
             for difference in differences:
                 progress.say(f"note: {difference}")
-            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), attacks=())
+            finished = FinishedRun(run, kept["environment"].get("device", "cpu"), attacks=(), model=options.model_path)
             for seed, training in finished.ended_at_chance:
                 progress.say(f"{training} training, seed {seed}: it ended at chance, so it is not evaluated")
             evaluation = evaluate_networks(
                 subjects_of(finished),
-                chosen_images(finished.test, options.examples, config.data.seed),
+                chosen_images(finished.test, options.examples, config.data.seed, finished.test_pixels),
                 folder,
                 suite=options.suite,
                 ball=ball,

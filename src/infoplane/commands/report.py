@@ -26,6 +26,7 @@ def report(options: ReportOptions) -> int:
     from infoplane.report.findings_table import findings_json, findings_table
     from infoplane.report.html import run_findings, write_report
     from infoplane.runs.folder import RunFolder
+    from infoplane.runs.own_loop import is_own_loop
 
     run = RunFolder(options.run)
     found = run_findings(run)
@@ -37,7 +38,8 @@ def report(options: ReportOptions) -> int:
     if options.json_output:
         print(findings_json(found), end="")
         return 0
-    open_console().print(findings_table(found))
+    if not is_own_loop(run.read_config()):  # whose claims are not about such a run
+        open_console().print(findings_table(found))
     for path in paths:
         print(path)
     return 0

@@ -3,7 +3,7 @@ from .instruments import Instrument as Instrument
 from .noise import Noise as Noise
 from .layer_outputs import Version as Version
 from .layer_outputs import When as When
-from .plane import InformationPlane as InformationPlane
+from .plane import Plane as Plane
 from .plane import PlaneRecords as PlaneRecords
 from .probes import gather_activations as gather_activations
 from .probes import record_activations as record_activations

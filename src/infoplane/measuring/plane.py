@@ -76,7 +76,7 @@ class Distorted(NamedTuple):
     textures: Tensor | None = None  # (n,) classes of the images that lent their texture, where one was exchanged
 
 
-class InformationPlane:
+class Plane:
     """Measures models repeatedly on the same examples with the same permutations, so that results are paired.
 
     Call `measure` at each epoch of your training loop. `measurements`, `geometry` and `performance` hold all rows so
@@ -145,8 +145,8 @@ class InformationPlane:
     def __repr__(self) -> str:
         rows = sum(len(records.measurements) for records in self._records.values())
         return (
-            f"InformationPlane({len(self._images):,} examples, seed {self._seed}, measured {len(self._records)} times: "
-            f"{rows:,} measurements)"
+            f"{type(self).__name__}({len(self._images):,} examples, seed {self._seed}, "
+            f"measured {len(self._records)} times: {rows:,} measurements)"
         )
 
     @property
@@ -309,7 +309,12 @@ class InformationPlane:
                 records.measurements.extend(row for _, row in together(rows, self._team))
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
         self._budget.measured(thorough=thorough)
+        if distorted is None:
+            self._keep(model, training, epoch, layers)
         return records
+
+    def _keep(self, model: nn.Module, training: str, epoch: int, layers: Sequence[str]) -> None:
+        """Do nothing after a measurement of undistorted examples; a subclass may keep what it needs of the model."""
 
     def _warn_of_a_long_measurement(self, model: nn.Module, *, thorough: bool) -> None:
         """Warn before the first measurement if it takes minutes and no time was asked for or limited."""

@@ -35,6 +35,7 @@ class RunFolder:
     - `measurements/`, `geometry/`, `performance/`: one Parquet file per seed, training and epoch (and distortion).
     - `examples/`: a few images for figures.
     - `checkpoints/`: weights with optimiser and method state.
+    - `images.safetensors`: the measured images, of runs that `InformationPlane.save` wrote.
     - `log.jsonl`: events with their times.
     - `manifest.sha256`: the checksums of all these files except the log. A file whose checksum differs is refused
       before its content is used.
@@ -231,6 +232,11 @@ class RunFolder:
         tables = {"measurements": measurements, "geometry": geometry, "performance": performance}
         for folder, table in tables.items():
             self.write_table(self._table_path(folder, study, seed, training, epoch, part), table)
+
+    def delete_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> None:
+        """Delete the tables of one epoch, or of a part of it, if they are there."""
+        for folder in _TABLES:
+            self._table_path(folder, study, seed, training, epoch, part).unlink(missing_ok=True)
 
     def read_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> dict[str, pl.DataFrame]:
         """Return the tables that `write_records` wrote, by name. A table that does not exist is empty.

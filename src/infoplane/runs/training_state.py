@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from infoplane.errors import UserError, broken_rule
 from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.logits import logits_of
 from infoplane.networks.memory_format import memory_format
 from infoplane.randomness import isolated_global_generator, seeded_generator
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.state_tensors import join_state, split_state
 
-_OUTPUTS = "outputs"
+OUTPUTS = "outputs"  # key in a checkpoint's state
 _CLOSE = 1e-3  # of the largest output: rounding on other processors stays below it, other code does not
 Count = Annotated[float, Field(ge=0)]
 
@@ -58,7 +59,7 @@ def write_state(
     Returns:
         The state as it was written.
     """
-    kept = {**state, _OUTPUTS: _known_outputs(network, pixels)}
+    kept = {**state, OUTPUTS: known_outputs(network, pixels)}
     run.write_checkpoint(seed, training, epoch, *split_state(kept))
     return kept
 
@@ -107,8 +108,8 @@ def check_network(
     Raises:
         UserError: the outputs differ, so the code of the network has changed.
     """
-    before: Tensor | None = state.get(_OUTPUTS)
-    now = _known_outputs(network, pixels) if before is not None else None
+    before: Tensor | None = state.get(OUTPUTS)
+    now = known_outputs(network, pixels) if before is not None else None
     if before is None or now is None:
         return
     if before.shape != now.shape or bool((before - now).abs().max() > _CLOSE * before.abs().max() + 1e-6):
@@ -134,14 +135,22 @@ def _unusable(run: RunFolder, seed: int, training: str, why: str) -> UserError:
     )
 
 
-def _known_outputs(network: nn.Module, pixels: Tensor) -> Tensor | None:
-    """Return outputs for a few random images, `(4, classes)` float64 on the CPU; None if the network is random."""
+def known_outputs(network: nn.Module, pixels: Tensor) -> Tensor | None:
+    """Return outputs for a few random images, `(4, classes)` float64 on the CPU; None if the network is random.
+
+    Args:
+        network: in any mode.
+        pixels: `(n, channels, height, width)`, of the shape that the network takes.
+    """
     shape = (4, *pixels.shape[1:])
     images = torch.rand(shape, generator=seeded_generator(0, "outputs of a checkpoint")).to(pixels.device)
     images = images.contiguous(memory_format=memory_format(network))
     plainly = torch.autocast(pixels.device.type, enabled=False)
     with isolated_global_generator(0, pixels.device), torch.no_grad(), evaluation_mode(network), plainly:
-        first, second = (network(images.clone()) for _ in range(2))
-    if not isinstance(first, Tensor) or not torch.equal(first, second) or not bool(first.isfinite().all()):
+        try:
+            first, second = (logits_of(network(images.clone())) for _ in range(2))
+        except ValueError:
+            return None
+    if not torch.equal(first, second) or not bool(first.isfinite().all()):
         return None
     return first.double().cpu()

@@ -18,7 +18,7 @@ from infoplane.data import stratified_indices
 from infoplane.errors import UserError
 from infoplane.measuring.attacked_versions import versions_of
 from infoplane.measuring.evaluate import evaluate
-from infoplane.measuring.plane import InformationPlane
+from infoplane.measuring.plane import Plane
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.attacks import ATTACKS_STUDY, AttackOutcome, attack_outcome_table
@@ -41,6 +41,7 @@ def attack_traces(
     *,
     examples: int = EXAMPLES,
     device: str = "cpu",
+    model: str | None = None,
     progress: Progress | None = None,
 ) -> Traces:
     """Measure all networks of a finished run under each attack, and the transfer matrix between them.
@@ -52,6 +53,7 @@ def attack_traces(
         attacks: names of the attacks.
         examples: number of examples, a stratified part of those of study one; all if there are fewer.
         device: "cpu" or "cuda".
+        model: builds the networks of a run that `InformationPlane.save` wrote: its name, or package.module:function.
         progress: shows how far the study is.
 
     Returns:
@@ -61,7 +63,7 @@ def attack_traces(
         UserError: the run is not finished, or an attack cannot be used.
     """
     progress = progress or Silence()
-    finished = FinishedRun(run, device, attacks=attacks, progress=progress)
+    finished = FinishedRun(run, device, attacks=attacks, model=model, progress=progress)
     for seed, training in finished.ended_at_chance:
         progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
     chosen = _chosen(finished, examples)
@@ -180,7 +182,7 @@ class _Sitting:
         )
 
     def _measured(self, network: FinishedNetwork, versions: dict[str, Tensor], labels: Tensor) -> pl.DataFrame:
-        plane = InformationPlane(
+        plane = Plane(
             versions[ORIGINAL],
             labels,
             layers=network.layers,

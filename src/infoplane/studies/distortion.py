@@ -37,7 +37,7 @@ from infoplane.measuring.attacked_versions import randomly_perturbed
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.layer_outputs import Undistorted
-from infoplane.measuring.plane import Distorted, InformationPlane, PlaneRecords, distinct_images
+from infoplane.measuring.plane import Distorted, Plane, PlaneRecords, distinct_images
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
@@ -71,6 +71,7 @@ def distortion_study(
     *,
     device: str = "cpu",
     attacks: Sequence[str] | None = None,
+    model: str | None = None,
     progress: Progress | None = None,
 ) -> DistortionRecords:
     """Measure all networks of a finished run of study one on distorted examples, original and attacked.
@@ -82,6 +83,7 @@ def distortion_study(
         config: distortions and their levels. The level that changes nothing is always measured, once per network.
         device: "cpu" or "cuda".
         attacks: names of the attacks whose examples are distorted; None takes those of the run.
+        model: builds the networks of a run that `InformationPlane.save` wrote: its name, or package.module:function.
         progress: shows how far the study is.
 
     Raises:
@@ -89,7 +91,7 @@ def distortion_study(
             examples of other attacks.
     """
     progress = progress or Silence()
-    finished = FinishedRun(run, device, attacks=attacks, progress=progress)
+    finished = FinishedRun(run, device, attacks=attacks, model=model, progress=progress)
     for seed, training in finished.ended_at_chance:
         progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
     plan = planned_levels(config, finished.images, finished.labels)
@@ -258,7 +260,7 @@ class _Sitting:
         self._progress.say(f"{self._who()}  {name}  {_accuracies(tables['performance'])}  (in {taken:.1f} s)")
 
     def _measured(self, network: FinishedNetwork, images: Distorted) -> Tables:
-        plane = InformationPlane(
+        plane = Plane(
             network.images,
             network.labels,
             layers=network.layers,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+from torch import Tensor
 
 from infoplane.attacks.contract import Ball
 from infoplane.data import ImageSet, stratified_indices
@@ -20,17 +21,23 @@ from infoplane.runs.progress import Progress
 from infoplane.studies.network_evaluation import Images, NetworkStudy, Subject
 
 
-def chosen_images(test: ImageSet, number: int, seed: int) -> Images:
+def chosen_images(test: ImageSet, number: int, seed: int, pixels: Tensor | None = None) -> Images:
     """Return a stratified choice of the test images.
 
     Args:
         test: all test images, uint8.
         number: of images; all where there are fewer.
         seed: decides the choice and the random draws of attacks.
+        pixels: all test images as float32 in [0, 1], where bytes round them.
     """
     chosen = stratified_indices(test.labels, number, generator=seeded_generator(seed, "evaluated examples"))
     places = chosen.to(test.images.device)
-    return Images(pixels=as_pixels(test.images[places]), labels=test.labels[places], indices=chosen, seed=seed)
+    return Images(
+        pixels=as_pixels((test.images if pixels is None else pixels)[places]),
+        labels=test.labels[places],
+        indices=chosen,
+        seed=seed,
+    )
 
 
 def evaluate_networks(

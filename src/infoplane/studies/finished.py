@@ -16,6 +16,7 @@ from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.short_repr import with_short_repr
 from infoplane.runs.folder import RunFolder
+from infoplane.runs.own_loop import is_own_loop, loop_settings
 from infoplane.runs.progress import Progress, Silence
 from infoplane.runs.training_state import check_network, misfit, read_best_state, read_state
 from infoplane.studies.flow.attack_record import KEPT_ATTACKS, check_attacks, try_attacks
@@ -23,7 +24,8 @@ from infoplane.studies.flow.data_record import check_data
 from infoplane.studies.flow.ended import ended_at_chance, measured_weights, stopped_at
 from infoplane.studies.flow.substitute import Substitutes
 from infoplane.studies.flow.work import STUDY
-from infoplane.studies.parts import build_model, load_test_images, probed_layers
+from infoplane.studies.own_run import OwnTest, load_own_weights, own_config
+from infoplane.studies.parts import build_model, build_network, load_test_images, probed_layers
 
 
 @with_short_repr
@@ -69,6 +71,7 @@ class FinishedRun:
         run: folder of the run.
         device: "cpu" or "cuda".
         attacks: names of the attacks whose examples are measured; None takes those of study one.
+        model: builds the networks of a run that `InformationPlane.save` wrote: its name, or package.module:function.
         progress: shows the training of a substitute for transfer attacks, if the run has none yet.
 
     Raises:
@@ -82,14 +85,16 @@ class FinishedRun:
         device: str = "cpu",
         *,
         attacks: Sequence[str] | None = None,
+        model: str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        recorded = flow_config(run)
-        self.config = recorded if attacks is None else recorded.model_copy(update={"attacks": tuple(attacks)})
-        self._run = run
+        self.config = finished_config(run, attacks=attacks, model=model)
+        self._run, self._own = run, loop_settings(run)
         self._substitutes = Substitutes(run, progress or Silence(), device=device)
         seeds = run.checkpoint_seeds() or [self.config.seed]
         self.trainings = [(seed, training) for seed in seeds for training in self.config.trainings]
+        if self._own is not None:
+            self.trainings = self._own.trained
         for seed, training in self.trainings:
             self._check_finished(seed, training)
         self.ended_at_chance = [
@@ -98,14 +103,18 @@ class FinishedRun:
         self.trainings = [one for one in self.trainings if one not in self.ended_at_chance]
         if not self.trainings:
             raise UserError(f"{run.path}: every training ended at chance; there is no network to measure")
-        self._test, measured = load_test_images(self.config, device)
-        check_data(run, self._test)
-        self._images = as_pixels(self._test.images[measured])
-        self._labels = self._test.labels[measured]
+        if self._own is not None:
+            kept = OwnTest(run, self._own, device)
+            self._test, self._images, self._labels = kept.images, kept.pixels, kept.images.labels
+        else:
+            self._test, measured = load_test_images(self.config, device)
+            check_data(run, self._test)
+            self._images = as_pixels(self._test.images[measured])
+            self._labels = self._test.labels[measured]
         if KEPT_ATTACKS in run.read_config()["environment"]:
             own = self.config.model_copy(update={"attacks": [name for name in self.config.attacks if ":" in name]})
-            model = build_model(self.config, self._test)
-            check_attacks(run, try_attacks(measured_attacks(own), model, self._images, self._labels))
+            network = build_model(self.config, self._test)
+            check_attacks(run, try_attacks(measured_attacks(own), network, self._images, self._labels))
 
     def __len__(self) -> int:
         return len(self.trainings)
@@ -116,8 +125,13 @@ class FinishedRun:
 
     @property
     def test(self) -> ImageSet:
-        """All test images, uint8."""
+        """All test images, uint8: where bytes round the images of a user's own loop, `images` are exact."""
         return self._test
+
+    @property
+    def test_pixels(self) -> Tensor | None:
+        """All test images as float32 in [0, 1], if the run is that of a user's own loop."""
+        return self._images if self._own is not None else None
 
     @property
     def images(self) -> Tensor:
@@ -156,11 +170,17 @@ class FinishedRun:
 
     def _loaded(self, seed: int, training: str, state: Mapping[str, Any]) -> FinishedNetwork:
         config = self._of(seed)
-        model = build_model(config, self._test)
-        try:
-            model.load_state_dict(measured_weights(state))
-        except (RuntimeError, KeyError) as error:
-            raise misfit(self._run, seed, training, error) from error
+        if self._own is not None:
+            layers = self._own.network(seed, training).layers
+            config = config.model_copy(update={"measurement": config.measurement.model_copy(update={"layers": layers})})
+            model = build_network(config, self._test)
+            load_own_weights(self._run, model, measured_weights(state), seed, training)
+        else:
+            model = build_model(config, self._test)
+            try:
+                model.load_state_dict(measured_weights(state))
+            except (RuntimeError, KeyError) as error:
+                raise misfit(self._run, seed, training, error) from error
         check_network(model, state, self._images, self._run, seed, training)
         return FinishedNetwork(
             config=config,
@@ -184,11 +204,35 @@ class FinishedRun:
         epochs = self._run.checkpoint_epochs(seed, training)
         if last not in epochs:
             found = f"its last checkpoint is of epoch {max(epochs)} of {last}" if epochs else "it has no checkpoint"
+            if self._own is not None:
+                raise UserError(f"{self._run.path}: training {training!r}, seed {seed}: {found}; save the plane again")
             raise UserError(
                 f"{self._run.path}: {training} training, seed {seed}, has not finished ({found}); "
                 f"continue it with infoplane flow first"
             )
         self._run.check_checkpoint(seed, training, last)  # now, before other networks are measured
+
+
+def finished_config(
+    run: RunFolder, *, attacks: Sequence[str] | None = None, model: str | None = None, data: str | None = None
+) -> FlowConfig:
+    """Return the settings under which the networks of a run are measured again.
+
+    Args:
+        run: of study one, or of a user's own training loop.
+        attacks: names of the attacks; None takes those of the run.
+        model: of a user's own training loop: the name of the network, or package.module:function that builds it.
+        data: what the user typed as data; a user's own training loop has its own.
+
+    Raises:
+        UserError: the folder holds no such run, its settings are damaged, or what a user's own loop needs is missing.
+    """
+    if (own := loop_settings(run)) is not None:
+        if data is not None:
+            raise UserError(f"--data {data}: {run.path} keeps the images that its training loop measured; leave it out")
+        return own_config(run, own, model=model, attacks=attacks)
+    recorded = flow_config(run)
+    return recorded if attacks is None else recorded.model_copy(update={"attacks": tuple(attacks)})
 
 
 def flow_config(run: RunFolder) -> FlowConfig:
@@ -198,6 +242,11 @@ def flow_config(run: RunFolder) -> FlowConfig:
         UserError: the folder holds no such run, or its settings are damaged.
     """
     kept = run.read_config()
+    if is_own_loop(kept):
+        raise UserError(
+            f"{run.path} was saved in a training loop of your own, which infoplane flow cannot continue; choose "
+            "another folder with --run"
+        )
     if kept["study"] != STUDY:
         raise UserError(f"{run.path} holds the study {kept['study']!r}; choose one that infoplane flow or demo made")
     try:

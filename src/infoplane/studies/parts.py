@@ -102,20 +102,31 @@ def _load(data: DataConfig, split: str, limit: int | None) -> ImageSet:
 
 
 def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
-    """Return the network with its initial weights, which are the same for every training of a seed."""
-    channels, size = images.images.shape[1], images.images.shape[2]
+    """Return the network with its initial weights, which are the same for every training of a seed.
+
+    Raises:
+        UserError: the images are not square, or the network cannot be built for them.
+    """
+    size = images.images.shape[2]
     if images.images.shape[3] != size:
         raise UserError(
             f"{images.name}: images must be square, found {size} x {images.images.shape[3]}; use --data.image-size"
         )
+    return build_network(config, images)
+
+
+def build_network(config: FlowConfig, images: ImageSet) -> nn.Module:
+    """Return the network for images that need not be square; a network that asks for their size gets their height."""
+    channels, size = images.images.shape[1], images.images.shape[2]
     mean, std = (numbers if len(numbers) > 1 else numbers[0] for numbers in (config.model.mean, config.model.std))
     facts = ImageFacts(size, channels, len(images.class_names), mean, std)
+    shape = tuple(images.images.shape[1:])
     spec = model_named(config.model.name)
     settings = spec.checked(config.model.settings)
     try:
         # Tried inside the block, because a lazy layer draws its weights in the first pass.
         model = construct(
-            lambda: _made_usual(spec.build(facts, settings), spec.name, facts),
+            lambda: _made_usual(spec.build(facts, settings), spec.name, shape, facts.classes),
             seed=stable_seed(config.seed, "initial weights"),
         )
     except ValueError as error:
@@ -126,9 +137,9 @@ def build_model(config: FlowConfig, images: ImageSet) -> nn.Module:
     return model
 
 
-def _made_usual(model: nn.Module, name: str, facts: ImageFacts) -> nn.Module:
+def _made_usual(model: nn.Module, name: str, image_shape: tuple[int, ...], classes: int) -> nn.Module:
     """Check that a model maps images to logits; wrap it if it returns them in a field or writes over its input."""
-    shape, classes = (1, facts.channels, facts.image_size, facts.image_size), facts.classes
+    shape = (1, *image_shape)
     image = torch.zeros(shape)
     unwritten = image._version
     try:

@@ -13,7 +13,7 @@ from infoplane.distributed.team import Team
 from infoplane.measuring.attacked_versions import measured_attacks, need_source
 from infoplane.measuring.cost import MeasuringSeconds
 from infoplane.measuring.evaluate import evaluate, prediction_counts
-from infoplane.measuring.plane import InformationPlane, PlaneRecords
+from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.tables import ORIGINAL, Performance
@@ -48,7 +48,7 @@ class FlowWork:
         self.unused_layers = probed.unused
         self._source = build_model(config, images.test) if need_source(config) else None  # `begin` gives its weights
         self.attacks = measured_attacks(config, self._source)
-        self._plane = InformationPlane(
+        self._plane = Plane(
             pixels,
             images.test.labels[images.measured],
             layers=probed.names,
