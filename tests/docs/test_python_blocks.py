@@ -104,3 +104,17 @@ def test_a_block_that_fails_names_the_line_of_the_page():
     with pytest.raises(NameError) as raised:
         execute("# title\n\n```python\nfirst = 1\nsecond = unknown\n```\n", "page")
     assert raised.traceback[-1].lineno + 1 == 5
+
+
+def test_scale_moves_the_information_at_fixed_noise_and_not_at_relative_noise():
+    lines = printed_by("docs/deterministic.md").splitlines()
+    fixed, relative = (
+        [line.split()[-2] for line in lines if f"at {kind} noise" in line] for kind in ("fixed", "relative")
+    )
+    assert float(fixed[0]) < float(fixed[1])
+    assert relative[0] == relative[1]
+
+
+def test_the_information_ends_at_log_n_as_the_noise_vanishes():
+    *_, last = (line for line in printed_by("docs/deterministic.md").splitlines() if line.startswith("noise"))
+    assert last.split()[-4:] == ["6.21", "to", "6.21", "nats"]  # ln 500
