@@ -10,6 +10,8 @@ extensions = ["myst_parser"]
 myst_heading_anchors = 6  # links to headings are those of GitHub
 root_doc = "index"
 
+highlight_language = "sh"  # of blocks without a language, which hold command lines
+
 html_theme = "furo"
 html_title = "infoplane"
 html_copy_source = False

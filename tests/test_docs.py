@@ -59,6 +59,14 @@ def test_links_lead_to_files_and_headings_that_exist(name):
     assert broken_links(DOCS / name, (DOCS / name).read_text("utf-8")) == []
 
 
+def test_every_page_stands_in_the_navigation_of_the_site():
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```", (DOCS / "index.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    entries = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    patterns = [re.sub(r".*<(.*)>", r"\1", entry) + ".md" for entry in entries]
+    pages = [path.relative_to(DOCS) for path in DOCS.rglob("*.md") if path != DOCS / "index.md"]
+    assert [str(page) for page in pages if not any(page.match(pattern) for pattern in patterns)] == []
+
+
 def test_the_check_of_lines_finds_long_prose_and_nothing_else():
     prose, code = "word " * 30, "x" * 120
     fine = f"| {prose} |\n```\n{prose}\n```\n    {prose}\n[a page with a long name]({code})\n"

@@ -81,7 +81,8 @@ def quick_commands():
             if one.words[0] == "infoplane" and not is_mentioned_only(one.words):
                 asks_for_help = {"--help", "--help-all"}.intersection(one.words)
                 if asks_for_help or one.words[1] in RUN_HERE:
-                    lines[shlex.join(substituted(one.words[1:]))] = None
+                    words = [re.sub(r"^runs/[\w-]+", "runs/demo", word) for word in substituted(one.words[1:])]
+                    lines[shlex.join(words)] = None
     return list(lines)
 
 
