@@ -21,7 +21,7 @@ def run_notebook(name: str, folder: Path, **parameters: object) -> dict[str, Any
     Returns:
         The names that the notebook has defined at its end.
     """
-    namespace: dict[str, Any] = {"__name__": name}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     for number, cell in enumerate(cells_of(name)):
         if cell["cell_type"] != "code":
             continue

@@ -43,6 +43,7 @@ PARSED_ONLY = {
     "limits": "measures vanishing noise for a minute",
     "calibrate": "repeats estimates for minutes",
     "data": "downloads a dataset",
+    "--style": "draws the study's figures for some seconds",
 }
 
 NOT_COMPLETED = {"--help", "--help-all", "--version", "--completion"}
@@ -80,7 +81,7 @@ def quick_commands():
         for one in command_lines(page):
             if one.words[0] == "infoplane" and not is_mentioned_only(one.words):
                 asks_for_help = {"--help", "--help-all"}.intersection(one.words)
-                if asks_for_help or one.words[1] in RUN_HERE:
+                if asks_for_help or (one.words[1] in RUN_HERE and PARSED_ONLY.keys().isdisjoint(one.words[2:])):
                     words = [re.sub(r"^runs/[\w-]+", "runs/demo", word) for word in substituted(one.words[1:])]
                     lines[shlex.join(words)] = None
     return list(lines)

@@ -46,6 +46,14 @@ def test_a_run_is_read(folder, run_of_attacks):
     assert (folder / "measurements.csv").is_file()
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated", "ignore:The '.*dataloader' does not have many")
+def test_a_lightning_module_is_measured_by_a_callback(folder):
+    pytest.importorskip("lightning")
+    names = run_notebook("lightning.ipynb", folder, TRAINED=160, MEASURED=40, EPOCHS=1)
+    assert names["callback"].plane.performance["epoch"].unique().to_list() == [0, 1]
+    assert (folder / "runs/lightning/report.html").is_file()
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_kept_without_outputs(name):
     code = [cell for cell in cells_of(name) if cell["cell_type"] == "code"]
