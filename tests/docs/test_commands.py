@@ -31,7 +31,7 @@ NAMES = {
     "--estimators": "kde",
 }
 # These run on a small run that is made once.
-RUN_HERE = {"recipes", "estimate", "report", "--help", "--version", "--completion", "COMMAND"}
+RUN_HERE = {"recipes", "estimate", "report", "export", "--help", "--version", "--completion", "COMMAND"}
 # These are given to the parser only, because they take too long. Tests of their own run each of them.
 PARSED_ONLY = {
     "demo": "trains two networks for a minute and a half",
@@ -43,6 +43,10 @@ PARSED_ONLY = {
     "limits": "measures vanishing noise for a minute",
     "calibrate": "repeats estimates for minutes",
     "data": "downloads a dataset",
+    "where": "decodes each example at each layer",
+    "measure": "measures a folder of checkpoints",
+    "compare": "draws a page about several runs",
+    "watch": "serves a page until it is stopped",
     "--style": "draws the study's figures for some seconds",
 }
 
