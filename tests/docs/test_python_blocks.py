@@ -9,9 +9,12 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tests.docs.pages import PAGES, REPOSITORY, blocks_of
+
+from infoplane.report import html
 
 PAGES_WITH_PYTHON = [
     page for page in PAGES if any(block.kind == "python" for block in blocks_of((REPOSITORY / page).read_text("utf-8")))
@@ -19,10 +22,18 @@ PAGES_WITH_PYTHON = [
 
 
 def execute(text: str, name: str) -> str:
-    """Run the blocks of a page in order, in one namespace and a folder of its own; return what they print."""
+    """Run the blocks of a page in order, in one namespace and a folder of its own; return what they print.
+
+    Reports are written without their figures, which take longer than all else.
+    """
     namespace = {"__name__": name}
     printed = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(printed),
+        mock.patch.object(html, "write_figures", return_value=[]),
+    ):
         modules = set(sys.modules)
         sys.path.insert(0, folder)
         try:
