@@ -28,6 +28,9 @@ MODULES = (
     "infoplane.recipes",
     "infoplane.errors",
     "infoplane.acceleration",
+    "infoplane.loops.lightning",
+    "infoplane.loops.transformers",
+    "infoplane.loops.trackers",
 )
 INHERITED = ("Plane",)  # classes whose methods are shown with those of their subclasses too
 WIDTH = 100

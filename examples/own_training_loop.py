@@ -17,6 +17,7 @@ optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
 plane = InformationPlane(
     as_floats(test.images)[:300],
     test.labels[:300],
+    name="own loop on digits",
     layers=["conv2", "fc2"],
     attack=LinfPGD(epsilon=45 / 255, step_size=8 / 255, steps=7),
     settings=MeasurementConfig(permutations=20),
@@ -24,6 +25,7 @@ plane = InformationPlane(
 
 for epoch in range(4):
     plane.measure(model, epoch=epoch, thorough=epoch == 0)  # decoders cost more than the rest
+    plane.save("runs/own-loop")  # nothing is lost if the loop is stopped
     for batch in torch.randperm(len(train)).split(64):
         loss = F.cross_entropy(model(as_floats(train.images[batch])), train.labels[batch])
         optimiser.zero_grad()
@@ -36,3 +38,5 @@ columns = ["epoch", "examples", "value_nats", "standard_error", "null_quantile95
 fc2 = plane.measurements.filter(layer="fc2", quantity=LABEL_INFORMATION)
 print(fc2.filter(estimator="kde-kl", noise_mode="fixed").select(columns))
 print(fc2.filter(estimator="decoded").select(columns))
+
+print(plane.report())  # figures and page of runs/own-loop; infoplane.load_run("runs/own-loop") has the tables

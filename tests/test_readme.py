@@ -24,10 +24,13 @@ def test_the_guide_lists_every_attack_as_its_spec_does():
             assert f"- `{spec.name}`: {spec.description}" in flowing
 
 
-def test_the_example_of_ones_own_loop_runs():
+def test_the_example_of_ones_own_loop_runs(tmp_path):
     example = REPOSITORY / "examples" / "own_training_loop.py"
-    done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, example], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "own-loop" / "report.html").is_file()
     assert "shape: (11, 3)" in done.stdout
     assert "shape: (11, 7)" in done.stdout
     assert "shape: (5, 7)" in done.stdout

@@ -24,6 +24,7 @@ from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
 from infoplane.commands.malloc import keep_freed_memory
+from infoplane.commands.measure import MeasureOptions, measure
 from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
@@ -41,6 +42,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "distortion": (distortion, DistortionOptions),
     "attacks": (attacks, AttacksOptions),
     "evaluate": (evaluate, EvaluateOptions),
+    "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
     "recipes": (recipes, RecipesOptions),
@@ -99,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USER_ERROR
 
 
-_LONG = ("demo", "flow", "distortion", "attacks", "evaluate", "geometry", "limits", "calibrate")
+_LONG = ("demo", "flow", "distortion", "attacks", "evaluate", "measure", "geometry", "limits", "calibrate")
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
+from infoplane.commands.weights_options import ImageOptions, Part, PixelOptions, data_config, network_config
 from infoplane.config import AttackConfig, Fraction
 from infoplane.errors import UserError
 from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE
@@ -26,11 +27,7 @@ _GROWING = ("seeds", "networks", "model", "checkpoints")  # settings that a run 
 Suite = Literal["quick", "standard", "full"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class BallOptions(_Part):
+class BallOptions(Part):
     """The ball in which a changed image counts against a network."""
 
     norm: Literal["linf", "l2"] | None = None
@@ -39,24 +36,12 @@ class BallOptions(_Part):
     """Radius of the ball, pixels in [0, 1]; by default that of the run, or 8/255."""
 
 
-class ImageOptions(_Part):
+class WeightsImages(ImageOptions):
     """The images, with --weights."""
 
-    folder: str | None = None
-    """With --weights: where a published dataset lies, as for infoplane flow."""
-    image_size: Annotated[int, Field(ge=1)] | None = None
-    """With --weights: height and width in pixels that images are resized to."""
-    seed: Annotated[int, Field(ge=0)] | None = None
-    """With --weights: decides the choice of images and the attacks' random draws; by default 0."""
 
-
-class PixelOptions(_Part):
+class WeightsPixels(PixelOptions):
     """Normalisation of the pixels, with --weights."""
-
-    mean: tuple[float, ...] | None = None
-    """With --weights: subtracted from the pixels by the first layer of a named network."""
-    std: tuple[float, ...] | None = None
-    """With --weights: what the pixels are divided by after that."""
 
 
 class EvaluateOptions(Options):
@@ -77,11 +62,11 @@ class EvaluateOptions(Options):
     """Network of the weights. With a run: its model function, which allows this command to import that code; of a
     training loop of your own, a function that returns its network."""
     model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
-    model: PixelOptions = PixelOptions()
+    model: WeightsPixels = WeightsPixels()
     own_data: Annotated[str | None, tyro.conf.arg(name="data", metavar="NAME|FOLDER|FILE.npz|MODULE:FUNCTION")] = None
     """Images for the weights: a dataset, or your own as for infoplane flow. With a run: its data function, which allows
     this command to import that code."""
-    data: ImageOptions = ImageOptions()
+    data: WeightsImages = WeightsImages()
     attack: BallOptions = BallOptions()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to compute on; auto takes the device on which the run began, or a GPU if there is one."""
@@ -229,25 +214,15 @@ def _of_weights(options: EvaluateOptions, path: Path) -> int:
 
 def _config(options: EvaluateOptions) -> "FlowConfig":
     """Return settings of study one with the model and the data that the options name."""
-    from infoplane.config import DataConfig, FlowConfig, ModelConfig
-    from infoplane.data.catalogue import own_data, shipped_datasets
-    from infoplane.models.catalogue import model_named
+    from infoplane.config import FlowConfig
 
     if options.model_path is None or options.own_data is None:
         missing = "--model" if options.model_path is None else "--data"
         raise UserError(f"--weights needs {missing}: the network that the weights are of, and its test images")
-    names = [one.name for one in shipped_datasets()]
-    data: dict[str, Any] = options.data.model_dump(exclude_none=True)
-    if options.own_data in names:
-        data["name"] = options.own_data
-    elif data.get("folder") is not None:
-        raise UserError(f"--data.folder is where a published dataset lies ({', '.join(names)})")
-    else:
-        data["name"], data["folder"] = own_data(options.own_data)
-    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
-    settings = model_named(options.model_path).checked(typed).model_dump()
-    model = ModelConfig(name=options.model_path, settings=settings, **options.model.model_dump(exclude_none=True))
-    return FlowConfig(data=DataConfig(**data), model=model)
+    return FlowConfig(
+        data=data_config(options.own_data, options.data),
+        model=network_config(options.model_path, options.model_settings, options.model),
+    )
 
 
 def _ball(options: EvaluateOptions, default: AttackConfig) -> "Ball":

@@ -11,10 +11,11 @@ from infoplane.attacks import Attack
 from infoplane.config import MeasurementConfig
 from infoplane.distributed.team import ALONE, Team
 from infoplane.errors import UserError
-from infoplane.loops.saving import STUDY, Origin, OwnImages, PlaneContent, RecordKey, save_plane
+from infoplane.loops.saving import STUDY, Origin, OwnImages, PlaneContent, RecordKey, check_fits, save_plane
 from infoplane.loops.scalars import scalars_of
 from infoplane.loops.snapshot import Snapshot, snapshot_of
 from infoplane.measuring.plane import Plane, PlaneRecords
+from infoplane.runs.folder import RunFolder
 from infoplane.text import one_line
 
 if TYPE_CHECKING:
@@ -138,15 +139,30 @@ class InformationPlane(Plane):
             UserError: nothing has been measured yet, the folder holds another run, is in use by another process, or
                 cannot be written to.
         """
-        return self._save_from(Origin(), path)
+        run = RunFolder(path, option="another path")
+        self._check_has_records()
+        with run.locked():
+            self._add_to(run, Origin())
+        return run.path
 
-    def _save_from(self, origin: Origin, path: Path | str) -> Path:
-        folder = Path(path)
+    def _check_has_records(self) -> None:
         if not self._records:
             raise UserError("nothing has been measured yet: call measure(model, epoch=...) before save")
         if self._study != STUDY:
             raise UserError(f"planes of the study {STUDY!r} can be saved, and this one has study={self._study!r}")
-        content = PlaneContent(
+
+    def _check_fits(self, run: RunFolder, origin: Origin) -> None:
+        check_fits(run, self._content(), origin)
+
+    def _add_to(self, run: RunFolder, origin: Origin) -> None:
+        """Write the records into a folder that is locked."""
+        place = run.path.absolute()
+        save_plane(run, self._content(), origin, self._saved.get(place, {}))
+        self._saved.pop(place, None)
+        self._saved[place] = dict(self._records)  # the last entry is the folder of the last call
+
+    def _content(self) -> PlaneContent:
+        return PlaneContent(
             name=self._name,
             seed=self._seed,
             examples_seed=self._examples_seed,
@@ -158,11 +174,6 @@ class InformationPlane(Plane):
             records=self._records,
             snapshots=self._snapshots,
         )
-        place = folder.absolute()
-        save_plane(content, folder, origin, self._saved.get(place, {}))
-        self._saved.pop(place, None)
-        self._saved[place] = dict(self._records)  # the last entry is the folder of the last call
-        return folder
 
     def scalars(self, epoch: int | None = None, training: str | None = None) -> dict[str, float]:
         """Return the numbers of one measurement as a flat dict, for a tracker of experiments.
@@ -223,7 +234,6 @@ class InformationPlane(Plane):
             UserError: as `save`.
         """
         from infoplane.report.html import write_report
-        from infoplane.runs.folder import RunFolder
 
         if path is None:
             path = next(reversed(self._saved), Path("runs") / _file_name(self._name))

@@ -2,16 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from infoplane.attacks import Attack
-from infoplane.config import AttackConfig, MeasurementConfig
+from infoplane.config import AttackConfig, MeasurementConfig, ModelConfig
 from infoplane.errors import UserError
 from infoplane.loops.named_attacks import loop_attacks
 from infoplane.loops.snapshot import Snapshot
@@ -46,7 +45,7 @@ class Origin:
         data: name of the data.
         data_folder: folder or file that infoplane read the images from.
         data_settings: settings with which infoplane read them.
-        function: package.module:function that builds the networks.
+        builder: settings of the network, if infoplane built it.
         attack: settings with which the attacks were built.
         checkpoints: sha256 of each file of weights that was measured, by its name.
     """
@@ -54,9 +53,13 @@ class Origin:
     data: str = OWN_IMAGES
     data_folder: str | None = None
     data_settings: Mapping[str, Any] | None = None
-    function: str | None = None
+    builder: ModelConfig | None = None
     attack: AttackConfig | None = None
-    checkpoints: Mapping[str, str] | None = None
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+
+    def with_checkpoint(self, name: str, sha256: str) -> "Origin":
+        """Return the same origin of a network whose weights are in a file."""
+        return replace(self, checkpoints={name: sha256})
 
 
 class PlaneContent(NamedTuple):
@@ -118,37 +121,45 @@ class OwnImages:
         return MeasuredImages(as_bytes if exact else pixels, self.labels.cpu())
 
 
-def save_plane(plane: PlaneContent, path: Path, origin: Origin, saved: Mapping[RecordKey, PlaneRecords]) -> None:
+def check_fits(run: RunFolder, plane: PlaneContent, origin: Origin) -> None:
+    """Refuse a folder that holds another run, before anything is measured.
+
+    Raises:
+        UserError: it does, or it cannot be read.
+    """
+    if (earlier := _earlier(run)) is not None:
+        _check_same(run, earlier, _settings(plane, origin))
+
+
+def save_plane(run: RunFolder, plane: PlaneContent, origin: Origin, saved: Mapping[RecordKey, PlaneRecords]) -> None:
     """Add the epochs of a plane to a run folder, in place of earlier records of the same epochs.
 
     Every file is written whole. A process that is killed leaves a run to which the plane can be saved again.
 
     Args:
+        run: folder of the run, locked; a new one, or one that a plane of the same images and settings was saved in.
         plane: its records.
-        path: of the folder; a new one, or one that a plane of the same images and settings was saved in.
         origin: of images and network.
         saved: records that this plane has saved there before.
 
     Raises:
-        UserError: the folder holds another run, is in use, or cannot be written to.
+        UserError: the folder holds another run, or cannot be written to.
     """
-    run = RunFolder(path, option="another path")
-    with run.locked():
-        settings = _settings(plane, origin)
-        earlier = _earlier(run)
-        if earlier is not None:
-            _check_same(run, earlier, settings)
-            settings = _joined(earlier, settings)
-        environment = _environment(plane, settings) if earlier is None else run.read_config()["environment"]
-        run.write_config(STUDY, settings.model_dump(mode="json"), environment)
-        if earlier is None or not (run.path / IMAGES_FILE).is_file():
-            write_images(run, plane.images.kept())
-        for training, snapshot in plane.snapshots.items():
-            _write_network(run, plane.seed, training, snapshot)
-        for (training, epoch, part), keys in _files(plane.records).items():
-            if earlier is None or not all(saved.get(key) is plane.records[key] for key in keys):
-                _write_records(run, plane, training, epoch, part, keys)
-        run.log("saved", seed=plane.seed, trainings=list(plane.snapshots), records=len(plane.records))
+    settings = _settings(plane, origin)
+    earlier = _earlier(run)
+    if earlier is not None:
+        _check_same(run, earlier, settings)
+        settings = _joined(earlier, settings)
+    environment = _environment(plane, settings) if earlier is None else run.read_config()["environment"]
+    run.write_config(STUDY, settings.model_dump(mode="json"), environment)
+    if earlier is None or not (run.path / IMAGES_FILE).is_file():
+        write_images(run, plane.images.kept())
+    for training, snapshot in plane.snapshots.items():
+        _write_network(run, plane.seed, training, snapshot)
+    for (training, epoch, part), keys in _files(plane.records).items():
+        if earlier is None or not all(saved.get(key) is plane.records[key] for key in keys):
+            _write_records(run, plane, training, epoch, part, keys)
+    run.log("saved", seed=plane.seed, trainings=list(plane.snapshots), records=len(plane.records))
 
 
 def _settings(plane: PlaneContent, origin: Origin) -> LoopSettings:
@@ -178,7 +189,6 @@ def _settings(plane: PlaneContent, origin: Origin) -> LoopSettings:
                 seed=plane.seed,
                 training=training,
                 model=one.model,
-                function=origin.function,
                 parameters=one.parameters,
                 layers=one.layers,
             )
@@ -187,7 +197,8 @@ def _settings(plane: PlaneContent, origin: Origin) -> LoopSettings:
         attacks=attacks,
         attack=attack,
         measurement=plane.settings.model_copy(update={"examples": max(2, len(plane.images.pixels))}),
-        checkpoints=dict(origin.checkpoints or {}),
+        builder=origin.builder,
+        checkpoints=dict(origin.checkpoints),
     )
 
 
@@ -211,20 +222,22 @@ def _earlier(run: RunFolder) -> LoopSettings | None:
 
 def _check_same(run: RunFolder, before: LoopSettings, now: LoopSettings) -> None:
     """Refuse to mix records of different images, settings, attacks or networks in one run."""
+    if before.builder is not None and now.builder is not None and before.builder != now.builder:
+        raise UserError(f"{run.path} was measured with --model {before.builder.name} and its settings; type them again")
+    old_settings, new_settings = before.measurement.model_dump(), now.measurement.model_dump()
+    differing = [name for name in old_settings if old_settings[name] != new_settings[name]]
     what = {
-        "images": (before.data.images_sha256, now.data.images_sha256),
-        "labels": (before.data.labels_sha256, now.data.labels_sha256),
-        "permutations (examples_seed)": (before.examples_seed, now.examples_seed),
-        "attacks": (before.attacks, now.attacks),
-        "settings of the measurement": (before.measurement, now.measurement),
-        "class_names": (before.data.class_names, now.data.class_names),
-        "logits (another number of classes)": (before.data.classes, now.data.classes),
+        "images": before.data.images_sha256 != now.data.images_sha256,
+        "labels": before.data.labels_sha256 != now.data.labels_sha256,
+        "permutations (examples_seed)": before.examples_seed != now.examples_seed,
+        "class_names": before.data.class_names != now.data.class_names,
+        "logits (another number of classes)": before.data.classes != now.data.classes,
+        "attacks": before.attacks != now.attacks,
+        f"settings of the measurement ({', '.join(differing)})": differing,
     }
-    for name, (old, new) in what.items():
-        if old != new:
-            raise UserError(
-                f"{run.path} holds a run with other {name}; save this plane into another folder, or delete that one"
-            )
+    for name, differs in what.items():
+        if differs:
+            raise UserError(f"{run.path} holds a run with other {name}; choose another folder, or delete that one")
     known = {(one.seed, one.training): one for one in before.networks}
     for one in now.networks:
         old_network = known.get((one.seed, one.training), one)

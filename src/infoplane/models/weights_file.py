@@ -16,6 +16,7 @@ from torch import Tensor
 from infoplane.errors import UserError
 
 _PICKLED = (".pt", ".pth", ".ckpt")
+SUFFIXES = (".safetensors", *_PICKLED)  # of files of weights
 _LONGEST_HEADER = 100 * 2**20  # of a safetensors file, by its own reader
 _NESTED = ("state_dict", "model_state_dict", "model")
 _AGAIN = "download it again"

@@ -20,8 +20,8 @@ class AttackOutcome:
     rightly and misclassifies under the attack; null if there are none.
     """
 
-    seed: int
-    training: str
+    seed: int  # of the training
+    training: str  # name of the training
     epoch: int  # completed epochs of the network
     attack: str  # name of the attack
     examples: str  # of its examples
@@ -30,11 +30,11 @@ class AttackOutcome:
     gradients: float  # per image, as counted
     queries: float  # forward passes without a gradient per image, as counted
     seconds: float  # of all images
-    n: int
-    accuracy: float
+    n: int  # number of attacked images
+    accuracy: float  # under the attack
     original_accuracy: float  # without the attack, on the same images
-    median_l2: float | None = None
-    median_linf: float | None = None
+    median_l2: float | None = None  # Euclidean length of the perturbation
+    median_linf: float | None = None  # largest change of a pixel
 
 
 @with_short_repr
@@ -42,17 +42,17 @@ class AttackOutcome:
 class TransferOutcome:
     """Examples of the network `source`, tested on the network `target`. Intervals are 95 %."""
 
-    attack: str
+    attack: str  # name of the attack
     source: str  # training, seed and, where there are several, epoch
     target: str  # likewise
     accuracy: float  # of the target on the examples
-    accuracy_low: float
-    accuracy_high: float
-    n: int
+    accuracy_low: float  # lower end of the 95 % interval
+    accuracy_high: float  # upper end
+    n: int  # number of examples
     success: float | None = None  # share that the target misclassifies of the images that both classify rightly
-    success_low: float | None = None
-    success_high: float | None = None
-    n_both: int
+    success_low: float | None = None  # lower end of its 95 % interval
+    success_high: float | None = None  # upper end
+    n_both: int  # images that both networks classify rightly
 
 
 ATTACK_OUTCOME_SCHEMA = table_schema(AttackOutcome)  # columns of the table, with their types

@@ -1,8 +1,11 @@
 """Content of `evaluation.json`: accuracy of networks under attacks, with intervals and alarms."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from infoplane.records.tables import table_schema
 
 EVALUATION = "evaluation"  # name of the study, and of its folder in that of a run
 EVALUATION_FILE, EVALUATION_TABLE = "evaluation.json", "evaluation.parquet"
@@ -10,6 +13,24 @@ CLEAN = "clean"  # name of the row without an attack
 
 # What the attacker sees: see `attacks.AttackSpec`. "ensemble" attacks use both gradients and answers alone.
 Threat = Literal["none", "white-box", "black-box", "transfer", "ensemble"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttackedImage:
+    """One image under one attack on one network: a row of `evaluation.parquet`."""
+
+    network: str  # seed, training and checkpoint
+    attack: str  # name of the attack; "clean" without one
+    index: int  # of the image among all test images
+    label: int  # its class
+    predicted: int  # the class that the network predicts under the attack
+    fooled: bool  # whether the attack made the network misclassify it, wherever the result lies
+    robust: bool  # whether it is classified correctly before the attack, and after it or outside the ball
+    linf: float  # largest change of a pixel
+    l2: float  # Euclidean length of the change
+
+
+ATTACKED_IMAGE_SCHEMA = table_schema(AttackedImage)  # columns of the table, with their types
 
 
 class _Record(BaseModel):

@@ -31,27 +31,27 @@ LAYER_ENTROPY, NOISE_ENTROPY = "h(T)", "h(T|X)"
 class SweepMeasurement:
     """One number about one draw at one value of x of a sweep. Information is in nats."""
 
-    sweep: str
-    x: float
+    sweep: str  # name of the sweep
+    x: float  # the setting that changes along the sweep
     replicate: int  # number of the draw; where possible the same draw is used along x
-    estimator: str  # as in `records`
+    estimator: str  # as in the measurements
     kind: str  # "lower", "upper", "estimate"
-    quantity: str
-    value_nats: float
-    standard_error: float | None = None
-    ceiling_nats: float | None = None
-    null_quantile95_nats: float | None = None  # of permuted labels
-    saturated: bool = False
+    quantity: str  # as in the measurements
+    value_nats: float  # as it was estimated
+    standard_error: float | None = None  # of the value, in nats
+    ceiling_nats: float | None = None  # largest value that this estimator can give
+    null_quantile95_nats: float | None = None  # 95 % quantile of the values for permuted labels
+    saturated: bool = False  # as in the measurements
     truth_nats: float | None = None  # true value of what this estimator estimates: with its noise or bins
-    samples: int
-    features: int
-    classes: int
+    samples: int  # points of the cloud
+    features: int  # dimension of the cloud
+    classes: int  # clusters of the cloud
     unit_variance: float | None = None  # over the samples drawn, averaged over features
-    spread: float | None = None  # the settings of a cloud
-    tightness: float | None = None
-    purity: float | None = None
-    noise_variance: float | None = None
-    bin_width: float | None = None
+    spread: float | None = None  # setting of the cloud
+    tightness: float | None = None  # setting of the cloud
+    purity: float | None = None  # setting of the cloud
+    noise_variance: float | None = None  # of the estimator
+    bin_width: float | None = None  # of the estimator
 
 
 SWEEP_SCHEMA = table_schema(SweepMeasurement)  # columns of the table, with their types

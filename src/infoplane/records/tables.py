@@ -24,21 +24,21 @@ PIXELS_INDEX = -1  # their layer index
 
 LOWER, UPPER, ESTIMATE = "lower", "upper", "estimate"  # kinds of numbers: a proved bound of the quantity, or neither
 
-INPUT_INFORMATION = "I(X;T)"
-LABEL_INFORMATION = "I(T;Y)"
+INPUT_INFORMATION = "I(X;T)"  # of the layer's outputs about the input, under noise or in bins
+LABEL_INFORMATION = "I(T;Y)"  # of the layer's outputs about the label
 FEWER_INFORMATION = "I(T;Y) from fewer examples"  # by decoders fitted on `samples` of them: the learning curve
 ADDED_INFORMATION = "I(T';Y|T)"  # of attacked examples T', beyond the same examples T without the attack
 REMOVED_INFORMATION = "I(T;Y|T')"  # of the examples without the attack, beyond the attacked ones
 SHARED_INFORMATION = "I(T;Y)-I(T;Y|T')"  # what both tell
 MISTAKEN_INFORMATION = "I(T;mistaken)"  # of misclassified examples, about the class that they are misclassified as
 TRUE_INFORMATION = "I(T;Y|mistaken)"  # of the same examples, about their label
-CLASS_ENTROPY = "H(T|y)-h(noise)"
+CLASS_ENTROPY = "H(T|y)-h(noise)"  # of the examples of one class, under noise, less the entropy of the noise
 PAIR_INFORMATION = "I(X;Y)"  # of any two variables
 
 KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper bound of I(X;T), estimate of I(T;Y)
 KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
 KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y): one kind for the layer, the other for its classes
-BINNING = "binning"
+BINNING = "binning"  # of outputs rounded to bins
 NOISY = "noisy"  # Monte Carlo estimate over the noise; it lies between the KDE bounds
 KSG = "ksg"  # nearest-neighbour estimate for continuous variables
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
@@ -50,7 +50,7 @@ MIXTURE = "mixture"  # the measured examples' own outputs, each with noise aroun
 BINNED = "binned"  # the measured examples' own outputs, rounded
 POPULATION = "population"  # the distribution that the examples are drawn from, without noise
 
-FIXED_NOISE = "fixed"
+FIXED_NOISE = "fixed"  # one variance for all layers
 RELATIVE_NOISE = "relative"  # a share of the layer's mean variance per unit
 SWEPT_NOISE = "sweep"  # one of many such shares
 
@@ -60,40 +60,40 @@ SWEPT_NOISE = "sweep"  # one of many such shares
 class Measurement:
     """One number about one layer at one epoch, with everything needed to judge it. Information is in nats."""
 
-    study: str
-    seed: int
-    training: str  # "normal", "adversarial" ...
+    study: str  # "information-flow"; "distortion" of study two; "attacks" of `infoplane attacks`
+    seed: int  # of the training
+    training: str  # name of the training: its method, or a name of one's own
     epoch: int  # completed epochs
     split: str  # "test"; "all" of inputs from any split, where no labels are needed
-    examples: str  # "original", "adversarial", an attack's name, or "random"
-    distortion: str | None = None
-    level: float | None = None
-    layer_index: int
-    layer: str
-    estimator: str  # KDE_KL, KDE_BD, KDE_MIXED, BINNING ...
-    kind: str  # how the number relates to the quantity: a proved "lower" or "upper" bound, or an "estimate"
-    quantity: str  # INPUT_INFORMATION, LABEL_INFORMATION, CLASS_ENTROPY ...
-    distribution: str  # the distribution that the number is about: MIXTURE, BINNED, POPULATION
-    class_index: int | None = None
-    value_nats: float
-    standard_error: float | None = None
-    interval_low: float | None = None
-    interval_high: float | None = None
-    ceiling_nats: float | None = None
-    null_mean_nats: float | None = None
-    null_quantile95_nats: float | None = None
-    permutations: int | None = None
-    saturated: bool
+    examples: str  # "original", "adversarial", an attack's name, or "random" of the control
+    distortion: str | None = None  # name of a distortion; missing where there is none
+    level: float | None = None  # of the distortion, in its own unit
+    layer_index: int  # from 0 at the input; -1 of the raw pixels
+    layer: str  # name of its module; "pixels" of the raw pixels
+    estimator: str  # how the number was estimated
+    kind: str  # how it relates to the quantity: a proved "lower" or "upper" bound, or an "estimate"
+    quantity: str  # what it is about
+    distribution: str  # the distribution that the number is about
+    class_index: int | None = None  # the class that it is about; missing where it is about all
+    value_nats: float  # raw, so it can lie below 0 or above the ceiling
+    standard_error: float | None = None  # of the value, in nats
+    interval_low: float | None = None  # lower end of the 95 % interval, in nats
+    interval_high: float | None = None  # upper end, likewise
+    ceiling_nats: float | None = None  # largest value that this estimator can give on these examples
+    null_mean_nats: float | None = None  # mean of the values for permuted labels
+    null_quantile95_nats: float | None = None  # 95 % quantile of the values for permuted labels
+    permutations: int | None = None  # number of permuted sets of labels
+    saturated: bool  # whether the value is so near its ceiling that it is about the number of examples
     undersampled: bool | None = None  # whether samples were too few; None where the estimator cannot tell
-    samples: int
+    samples: int  # number of examples that the value is from
     copies: int | None = None  # samples that are further copies of another one; they count as one where it matters
-    features: int
-    noise_mode: str | None = None  # FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; None where no noise is added
+    features: int  # of the layer: its units, and for a convolution all places of all maps
+    noise_mode: str | None = None  # how the noise was chosen; missing where none is added
     noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise
-    noise_variance: float | None = None
+    noise_variance: float | None = None  # in squared activation units
     gaussian_ceiling_nats: float | None = None  # of I(X;T): proved for the mixture, whatever the number of samples
-    bin_width: float | None = None
-    singleton_fraction: float | None = None
+    bin_width: float | None = None  # of the binning, in activation units
+    singleton_fraction: float | None = None  # share of the examples that are alone in their bin
     group_means: Sequence[float | None] | None = None  # influence terms averaged over fixed groups of examples
 
 
@@ -102,31 +102,31 @@ class Measurement:
 class Geometry:
     """Geometry of one layer's outputs at one epoch; information measured with added noise depends on it."""
 
-    study: str
-    seed: int
-    training: str
-    epoch: int
-    split: str
-    examples: str
-    distortion: str | None = None
-    level: float | None = None
-    layer_index: int
-    layer: str
-    samples: int
-    features: int
+    study: str  # as in the measurements
+    seed: int  # of the training
+    training: str  # name of the training
+    epoch: int  # completed epochs
+    split: str  # as in the measurements
+    examples: str  # as in the measurements
+    distortion: str | None = None  # name of a distortion; missing where there is none
+    level: float | None = None  # of the distortion, in its own unit
+    layer_index: int  # from 0 at the input; -1 of the raw pixels
+    layer: str  # name of its module; "pixels" of the raw pixels
+    samples: int  # number of examples
+    features: int  # of the layer
     activation_norm: float  # root mean square over examples
     mean_unit_variance: float  # variance over examples, averaged over units
-    class_clustering_index: float
-    participation_ratio: float  # effective number of directions of the outputs' covariance
+    class_clustering_index: float  # share of the variance between classes, corrected for chance; NaN if all are equal
+    participation_ratio: float  # effective number of directions of the outputs' covariance; NaN for equal outputs
     cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
 
 
 class Prediction(TypedDict):
     """How many examples of one class a network classifies as one class, right or wrong."""
 
-    label: int
-    predicted: int
-    n: int
+    label: int  # the class of the examples
+    predicted: int  # the class that the network gives them
+    n: int  # how many they are
     confidence: float  # mean probability of the predicted class, by the network's softmax
 
 
@@ -135,17 +135,17 @@ class Prediction(TypedDict):
 class Performance:
     """Accuracy and loss of a network on one set of examples at one epoch. Loss is cross-entropy in nats."""
 
-    study: str
-    seed: int
-    training: str
-    epoch: int
-    split: str
-    examples: str
-    distortion: str | None = None
-    level: float | None = None
-    accuracy: float
-    loss: float
-    n: int
+    study: str  # as in the measurements
+    seed: int  # of the training
+    training: str  # name of the training
+    epoch: int  # completed epochs
+    split: str  # "train" or "test"; a plane of one's own has "test" alone
+    examples: str  # as in the measurements
+    distortion: str | None = None  # name of a distortion; missing where there is none
+    level: float | None = None  # of the distortion, in its own unit
+    accuracy: float  # share of the examples that are classified correctly
+    loss: float  # mean cross-entropy, in nats
+    n: int  # number of examples
     gradient_evaluations: int  # per-example input or weight gradients used by training so far
     seconds: float  # used by training so far
     predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix

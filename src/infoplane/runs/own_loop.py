@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from infoplane.config import AttackConfig, MeasurementConfig
+from infoplane.config import AttackConfig, MeasurementConfig, ModelConfig
 from infoplane.errors import UserError, broken_rule
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.tensor_file import packed, unpacked
@@ -53,7 +53,6 @@ class LoopNetwork(_Part):
     seed: Count
     training: str
     model: str  # class
-    function: str | None = None  # package.module:function that builds it, if it is known
     parameters: Count
     layers: tuple[str, ...]
 
@@ -70,6 +69,7 @@ class LoopSettings(_Part):
     attacks: tuple[LoopAttack, ...]
     attack: AttackConfig | None = None  # with which the named ones among `attacks` are made again
     measurement: MeasurementConfig
+    builder: ModelConfig | None = None  # builds the networks, if infoplane built them
     checkpoints: dict[str, str] = {}  # sha256 of files of weights by their names, if infoplane read them
 
     @property

@@ -18,7 +18,7 @@ from infoplane.errors import UserError
 from infoplane.measuring.evaluate import evaluate
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records.evaluation import EVALUATION, Accuracy, NetworkEvaluation
+from infoplane.records.evaluation import ATTACKED_IMAGE_SCHEMA, EVALUATION, Accuracy, NetworkEvaluation
 from infoplane.robustness.alarms import all_alarms
 from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
@@ -221,7 +221,8 @@ class NetworkStudy:
                     "robust": columns[2].tolist(),
                     "linf": columns[3].tolist(),
                     "l2": columns[4].tolist(),
-                }
+                },
+                schema=ATTACKED_IMAGE_SCHEMA,
             )
             for attack, columns in rows.items()
         )

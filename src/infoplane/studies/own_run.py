@@ -34,9 +34,8 @@ def own_config(
     Raises:
         UserError: no function is known, or an attack of the run has no name.
     """
-    functions = [one.function for one in own.networks if one.function is not None]
-    name = functions[0] if functions else model
-    if name is None:
+    builder = own.builder or (ModelConfig(name=model) if model is not None else None)
+    if builder is None:
         names = ", ".join(dict.fromkeys(one.model for one in own.networks))
         raise UserError(
             f"{run.path} was saved in a training loop of your own, and a run keeps weights, not code: type --model "
@@ -47,7 +46,7 @@ def own_config(
         recipe=own.recipe,
         attacks=_attacks(run, own, attacks),
         data=DataConfig(seed=own.examples_seed),
-        model=ModelConfig(name=name),
+        model=builder,
         training=TrainingConfig(epochs=last),
         attack=own.attack or AttackConfig(),
         measurement=own.measurement,

@@ -54,7 +54,7 @@ class FlowWork:
             layers=probed.names,
             attack=self.attacks,
             settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
-            inputs=_further_inputs(images, config.measurement.inputs),
+            inputs=further_inputs(images, config.measurement.inputs),
             seed=config.seed,
             examples_seed=config.data.seed,
             study=STUDY,
@@ -152,8 +152,16 @@ class FlowWork:
         self.trainer = None
 
 
-def _further_inputs(images: Images, inputs: int) -> Tensor | None:
-    """Return images beside the measured ones, to make up `inputs`: other test images, then training images."""
+def further_inputs(images: Images, inputs: int) -> Tensor | None:
+    """Return images beside the measured ones, to make up `inputs`: other test images, then training images.
+
+    Args:
+        images: of the study.
+        inputs: how many images there are to be together with the measured ones.
+
+    Returns:
+        `(m, channels, height, width)` float32 in [0, 1]; None if there are none.
+    """
     wanted = inputs - len(images.measured)
     if wanted <= 0:
         return None

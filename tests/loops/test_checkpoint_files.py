@@ -1,0 +1,76 @@
+"""Which files of a folder are checkpoints, and of which epoch each is."""
+
+import pytest
+
+from infoplane.errors import UserError
+from infoplane.loops.checkpoint_files import checkpoints_in, natural_order
+
+
+def folder_of(tmp_path, *names):
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "epochs"),
+    [
+        (["epoch_003.pt", "epoch_012.pt"], [3, 12]),
+        (["model-12.safetensors", "model-3.safetensors"], [3, 12]),
+        (["ckpt5"], None),
+        (["ckpt5.pth"], [5]),
+        (["epoch=4-step=500.ckpt", "epoch=9-step=1000.ckpt"], [4, 9]),
+        (["resnet18_ep2.pt", "resnet18_ep10.pt"], [2, 10]),
+        (["wrn-10-1-7.pt", "wrn-10-1-8.pt"], [7, 8]),
+        (["EPOCH 1 acc 0.93.pt", "EPOCH 2 acc 0.95.pt"], [1, 2]),
+    ],
+)
+def test_the_epoch_is_read_from_the_name(names, epochs, tmp_path):
+    folder = folder_of(tmp_path, *names)
+    if epochs is None:
+        with pytest.raises(UserError, match="holds no file of weights"):
+            checkpoints_in(folder)
+    else:
+        assert list(checkpoints_in(folder)) == epochs
+
+
+def test_other_and_hidden_files_are_not_checkpoints(tmp_path):
+    folder = folder_of(tmp_path, "epoch1.pt", ".epoch2.pt", "log3.txt")
+    assert [path.name for path in checkpoints_in(folder).values()] == ["epoch1.pt"]
+
+
+def test_names_are_in_natural_order():
+    assert sorted(["e10", "e9", "a", "e1b"], key=natural_order) == ["a", "e1b", "e9", "e10"]
+
+
+def test_typed_epochs_are_those_of_the_files_in_natural_order(tmp_path):
+    folder = folder_of(tmp_path, "best.pt", "step10.pt", "step9.pt")
+    assert {epoch: path.name for epoch, path in checkpoints_in(folder, (7, 1, 2)).items()} == {
+        1: "step9.pt",
+        2: "step10.pt",
+        7: "best.pt",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "typed", "words"),
+    [
+        (["best.pt", "epoch1.pt"], (), "best.pt has no number in its name.*--epochs.*best.pt, epoch1.pt"),
+        (["a1-2.pt", "a2-1.pt"], (), r"a1-2.pt has several numbers \(1, 2\) in its name"),
+        (["epoch1.pt", "epoch01.pth"], (), "epoch1.pt and epoch01.pth are both of epoch 1|epoch01.pth and epoch1.pt"),
+        (["epoch1.pt"], (1, 2), "--epochs has 2 numbers, and there are 1 files: epoch1.pt"),
+        (["epoch1.pt"], (-1,), "--epochs must not be negative, got -1"),
+        ([], (), "holds no file of weights"),
+    ],
+)
+def test_what_is_not_clear_is_refused(names, typed, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        checkpoints_in(folder_of(tmp_path, *names), typed)
+
+
+def test_a_file_or_nothing_in_place_of_the_folder_is_refused(tmp_path):
+    folder = folder_of(tmp_path, "epoch1.pt")
+    with pytest.raises(UserError, match="is a file; name the folder"):
+        checkpoints_in(folder / "epoch1.pt")
+    with pytest.raises(UserError, match="is no folder"):
+        checkpoints_in(folder / "nowhere")
