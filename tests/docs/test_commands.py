@@ -18,12 +18,15 @@ PLACEHOLDERS = {
     "RECIPE": "digits-lenet5",
     "RUN": "runs/demo",
     "FILE": "activations.npz",
+    "CHECKPOINTS": "checkpoints",
     "COMMAND": "report",
     "N": "3",
     "M": "2",
 }
 NAMES = {
     "data": "digits",
+    "--data": "digits",
+    "--model": "lenet5",
     "--distortions": "low-pass",
     "--methods": "normal",
     "normal": "free",
@@ -55,17 +58,22 @@ OF_EXAMPLES = {"--model.hidden-units", "--method.toy-share"}  # the pages on add
 
 
 def substituted(words):
-    """Return the words with something real in place of placeholders.
+    """Return the words with something real in place of placeholders, and of the dots after an option.
+
+    Dots after a value stand for more of the same, and are left out.
 
     Raises:
         LookupError: a word in capitals is no known placeholder.
     """
     given = []
     for before, word in pairwise(["", *words]):
+        if word == "..." and not before.startswith("--"):
+            continue
+        word = word.replace("...", "NAME")
         for part in re.findall(r"(?<![\w-])[A-Z][A-Z0-9]*(?![\w.:-])", word):
             word = word.replace(part, NAMES[before] if part == "NAME" else PLACEHOLDERS[part])
         given.append(word)
-    return [word for word in given if word != "..."]
+    return given
 
 
 def is_mentioned_only(words):
