@@ -11,6 +11,7 @@ A comment of HTML before a block, which readers do not see, says how a test runs
 
 - `<!-- file: my_attacks.py -->`: the reader saves this block under that name. Later blocks import it.
 - `<!-- run: CODE -->`: code that runs before the block and stands for what the reader has already.
+- `<!-- small: OLD => NEW; OLD => NEW -->`: what is replaced in the block, where it would take long.
 """
 
 import re
@@ -40,6 +41,22 @@ class Block(NamedTuple):
     text: str
     before: str = ""
     file: str = ""
+    small: str = ""
+
+    @property
+    def small_text(self) -> str:
+        """The text with what the comment replaces.
+
+        Raises:
+            ValueError: the block does not hold what is to be replaced.
+        """
+        text = self.text
+        for change in filter(None, self.small.split(";")):
+            old, new = (part.strip() for part in change.split("=>"))
+            if old not in text:
+                raise ValueError(f"line {self.line}: the block does not hold {old!r}")
+            text = text.replace(old, new)
+        return text
 
 
 class Command(NamedTuple):
@@ -67,22 +84,17 @@ def blocks_of(text: str) -> Iterator[Block]:
     comment = ""
     for token in MarkdownIt("commonmark").parse(text):
         if token.type == "html_block":
-            comment = token.content
+            comment += token.content
         elif token.type in ("fence", "code_block"):
             kind = kind_of(token.info.strip())
             before = re.search(r"<!-- run:(.*?)-->", comment, flags=re.DOTALL)
             file = re.search(r"<!-- file: (\S+) -->", comment)
-            yield Block(token.map[0] + 1, kind, token.content, _dedented(before), file[1] if file else "")
+            small = re.search(r"<!-- small:(.*?)-->", comment, flags=re.DOTALL)
+            named = {"file": file[1] if file else "", "small": small[1] if small else ""}
+            yield Block(token.map[0] + 1, kind, token.content, before[1].strip() + "\n" if before else "", **named)
             comment = ""
         elif token.type.endswith("_open"):
             comment = ""
-
-
-def _dedented(found: re.Match[str] | None) -> str:
-    if found is None:
-        return ""
-    first, *rest = found[1].strip().splitlines()
-    return "\n".join([first, *rest]) + "\n"
 
 
 def commands_of(text: str) -> Iterator[Command]:

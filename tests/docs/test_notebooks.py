@@ -29,7 +29,7 @@ def run_of_attacks(folder):
 
 
 def test_a_resnet_of_ones_own_becomes_a_run_with_a_report(folder):
-    run_notebook("own_resnet.ipynb", folder, TRAINED=160, MEASURED=40, EPOCHS=1)
+    run_notebook("own_resnet.ipynb", folder, IMAGE_SIZE=16, TRAINED=160, MEASURED=40, EPOCHS=1)
     assert (folder / "runs/own-resnet/report.html").is_file()
     layers = RunFolder(folder / "runs/own-resnet").measurements()["layer"].unique()
     assert {"stem", "group2", "group4", "last"} <= set(layers)

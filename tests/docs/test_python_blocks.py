@@ -45,7 +45,7 @@ def execute(text: str, name: str) -> str:
                     Path(block.file).write_text(block.text)
                     importlib.import_module(Path(block.file).stem)
                 else:  # the page's own line numbers, for the traceback
-                    exec(compile("\n" * block.line + block.text, name, "exec"), namespace)
+                    exec(compile("\n" * block.line + block.small_text, name, "exec"), namespace)
         finally:
             sys.path.remove(folder)
             for new in set(sys.modules) - modules:
@@ -109,6 +109,14 @@ def test_a_block_imports_the_file_that_the_reader_saved():
     page += "```python\nfrom saved_module import x\nprint(x)\n```\n"
     assert execute(page, "page") == "3\n"
     assert "saved_module" not in sys.modules
+
+
+def test_a_block_is_made_smaller_where_its_comment_says_so():
+    page = "<!-- small: epochs = 99 => epochs = 1; images => few -->\n"
+    page += "```python\nepochs = 99\nprint('images', epochs)\n```\n"
+    assert execute(page, "page") == "few 1\n"
+    with pytest.raises(ValueError, match="does not hold 'epochs = 99'"):
+        execute(page.replace("epochs = 99\n", "epochs = 98\n"), "page")
 
 
 def test_a_block_that_fails_names_the_line_of_the_page():
