@@ -1,11 +1,12 @@
 # make demo    installs into .venv and runs the demonstration
 # make test    installs into .venv and runs linter, type checker and all tests
+# make docs    installs into .venv and builds the documentation: site/index.html
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install format clean
+.PHONY: demo test docs install format clean
 
 demo: install
 	$(BIN)/infoplane demo
@@ -16,12 +17,16 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+docs: install
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site
+	@echo site/index.html
+
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "infoplane needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,attacks,autoattack,lightning,transformers,trackers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,attacks,autoattack,lightning,transformers,trackers,docs]'
 	touch $@
 
 format: install
@@ -29,4 +34,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site

@@ -136,6 +136,13 @@ INTRODUCTION = """\
 Every row of a table is one number, or the numbers of one layer or one set of examples. Information
 is in nats; only reports show bits. Pixels are in [0, 1].
 
+<!-- run:
+import infoplane
+digits = infoplane.data.load_split("digits", "test")
+plane = infoplane.InformationPlane(infoplane.data.as_floats(digits.images[:40]), digits.labels[:40])
+plane.measure(infoplane.models.LeNet5(), epoch=0)
+plane.save("runs/demo")
+-->
 ```python
 import infoplane
 

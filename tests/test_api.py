@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.docs.notebooks import NOTEBOOKS, cells_of
 
 import infoplane
 
@@ -88,6 +89,7 @@ def test_every_public_module_is_reached_from_infoplane():
 def test_documentation_and_examples_take_public_names_alone():
     code = [path.read_text("utf-8") for path in (REPOSITORY / "examples").glob("*.py")]
     code += [path.read_text("utf-8") for path in (REPOSITORY / "docs" / "results").glob("*.py")]
+    code += ["".join(cell["source"]) for name in NOTEBOOKS for cell in cells_of(name) if cell["cell_type"] == "code"]
     pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
     code += [
         block
