@@ -25,6 +25,7 @@ PLACEHOLDERS = {
 }
 NAMES = {
     "data": "digits",
+    "models": "lenet5",
     "--data": "digits",
     "--model": "lenet5",
     "--distortions": "low-pass",
@@ -34,7 +35,7 @@ NAMES = {
     "--estimators": "kde",
 }
 # These run on a small run that is made once.
-RUN_HERE = {"recipes", "estimate", "report", "export", "--help", "--version", "--completion", "COMMAND"}
+RUN_HERE = {"recipes", "models", "estimate", "report", "export", "--help", "--version", "--completion", "COMMAND"}
 # These are given to the parser only, because they take too long. Tests of their own run each of them.
 PARSED_ONLY = {
     "demo": "trains two networks for a minute and a half",
@@ -50,6 +51,7 @@ PARSED_ONLY = {
     "measure": "measures a folder of checkpoints",
     "compare": "draws a page about several runs",
     "watch": "serves a page until it is stopped",
+    "--measure": "times every network for a minute",
     "--style": "draws the study's figures for some seconds",
 }
 
