@@ -54,6 +54,18 @@ TABLES = (
         "AttackedImage",
         "`evaluation/evaluation.parquet` of `infoplane evaluate`: a row for each network, attack and image.",
     ),
+    Table(
+        "Labels lost, by example",
+        "where.py",
+        "PointwiseRecord",
+        "`where/where.parquet` of `infoplane where`: a row for each network, version of an example and layer.",
+    ),
+    Table(
+        "Labels lost, by layer",
+        "where.py",
+        "PointwiseLayerRecord",
+        "`where/layers.parquet` of `infoplane where`: means over the examples, for the labels and permuted labels.",
+    ),
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
 )
 VALUES = {

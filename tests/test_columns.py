@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.loops.own_loops import measured
 
-from infoplane.records import attacks, evaluation, sweeps, tables
+from infoplane.records import attacks, evaluation, sweeps, tables, where
 
 DOCS = Path(__file__).parents[1] / "docs"
 _SPEC = importlib.util.spec_from_file_location("make_columns", DOCS / "make_columns.py")
@@ -19,7 +19,9 @@ SCHEMAS = {
     "Performance": tables.PERFORMANCE_SCHEMA,
     "AttackOutcome": attacks.ATTACK_OUTCOME_SCHEMA,
     "TransferOutcome": attacks.TRANSFER_SCHEMA,
-    "AttackedImage": evaluation.ATTACKED_IMAGE_SCHEMA,
+    "AttackedImage": tables.table_schema(evaluation.AttackedImage),
+    "PointwiseRecord": where.POINTWISE_SCHEMA,
+    "PointwiseLayerRecord": where.POINTWISE_LAYER_SCHEMA,
     "SweepMeasurement": sweeps.SWEEP_SCHEMA,
 }
 

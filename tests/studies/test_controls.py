@@ -33,7 +33,7 @@ from infoplane.records.tables import (
 )
 from infoplane.studies import Plane
 from infoplane.studies.distortion import distortion_study
-from infoplane.studies.flow.work import _further_inputs
+from infoplane.studies.flow.work import further_inputs
 from infoplane.studies.parts import load_images
 
 IMAGES, LABELS = torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 10
@@ -249,7 +249,7 @@ def test_a_study_takes_test_images_first_and_then_training_images(small_flow):
     images = load_images(small_flow, "cpu")
     assert (len(images.measured), len(images.test), len(images.train)) == (60, 80, 120)
     others = [place for place in range(80) if place not in images.measured.tolist()]
-    found = (_further_inputs(images, 90) * 255).round().byte()
+    found = (further_inputs(images, 90) * 255).round().byte()
     assert torch.equal(found, torch.cat([images.test.images[others], images.train.images[:10]]))
-    assert len(_further_inputs(images, 10_000)) == 140
-    assert _further_inputs(images, 60) is None
+    assert len(further_inputs(images, 10_000)) == 140
+    assert further_inputs(images, 60) is None

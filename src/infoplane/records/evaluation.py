@@ -5,8 +5,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from infoplane.records.tables import table_schema
-
 EVALUATION = "evaluation"  # name of the study, and of its folder in that of a run
 EVALUATION_FILE, EVALUATION_TABLE = "evaluation.json", "evaluation.parquet"
 CLEAN = "clean"  # name of the row without an attack
@@ -28,9 +26,6 @@ class AttackedImage:
     robust: bool  # whether it is classified correctly before the attack, and after it or outside the ball
     linf: float  # largest change of a pixel
     l2: float  # Euclidean length of the change
-
-
-ATTACKED_IMAGE_SCHEMA = table_schema(AttackedImage)  # columns of the table, with their types
 
 
 class _Record(BaseModel):

@@ -18,7 +18,8 @@ from infoplane.errors import UserError
 from infoplane.measuring.evaluate import evaluate
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.randomness import seeded_generator
-from infoplane.records.evaluation import ATTACKED_IMAGE_SCHEMA, EVALUATION, NetworkEvaluation
+from infoplane.records.evaluation import EVALUATION, AttackedImage, NetworkEvaluation
+from infoplane.records.tables import table_schema
 from infoplane.robustness.alarms import all_alarms
 from infoplane.robustness.curve import curve_epsilons, survivors
 from infoplane.robustness.outputs import look_at_outputs
@@ -230,7 +231,7 @@ class NetworkStudy:
                     "linf": columns[3].tolist(),
                     "l2": columns[4].tolist(),
                 },
-                schema=ATTACKED_IMAGE_SCHEMA,
+                schema=table_schema(AttackedImage),
             )
             for attack, columns in rows.items()
         )
