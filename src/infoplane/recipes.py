@@ -51,7 +51,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(examples=300, thorough_epochs=4, decoder_permutations=2),
             ),
             purpose="scikit-learn's digits at 28x28: no download, the demo",
-            cost="about a minute and a half",
+            cost="about a minute",
         ),
         Recipe(
             FlowConfig(
