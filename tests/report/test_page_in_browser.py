@@ -312,7 +312,7 @@ def test_a_figure_is_enlarged_and_saved_as_it_is(make_run, tmp_path, open_page, 
     page.click("#figures img")
     assert page.locator("dialog img").bounding_box()["width"] > 2 * small
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.locator("dialog").wait_for(state="detached")
     with page.expect_download() as saved:
         page.click("#figures button.save")
     (path,) = (run.path / "figures").iterdir()

@@ -1,5 +1,6 @@
 """`FigureSpec`: kind, caption, section and drawing function of one figure of the report."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,12 @@ class DrawnFigure(NamedTuple):
     stem: Path  # path of its files, without suffix
     nothing: str = ""  # why it was left out, as a sentence for the page; then it has no files
     formats: tuple[Format, ...] = FORMATS  # of its files
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that the figure shows, the last part of its name; None for all seeds."""
+        found = re.search(r"-s(\d+)$", self.stem.name)
+        return int(found[1]) if found else None
 
     @property
     def svg(self) -> Path:

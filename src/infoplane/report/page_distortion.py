@@ -16,7 +16,7 @@ from infoplane.report.bits import (
     trainings_of,
 )
 from infoplane.report.labels import RELATIVE
-from infoplane.report.page_section import PageSection, PageSource
+from infoplane.report.page_section import PageSection, PageSource, folded
 from infoplane.report.page_tables import NULL_HEADS, number_cells, scrollable
 from infoplane.report.summary import show_number
 
@@ -37,7 +37,9 @@ def distortion_section(source: PageSource) -> PageSection | None:
         return None
     rows = in_bits(source.measurements, of_distorted=True).filter(pl.col("class_index").is_null())
     tables = [
-        _table(rows.filter(chosen), performance.filter(chosen), seed, name)
+        folded(
+            f"Numbers under {name}, seed {seed}", _table(rows.filter(chosen), performance.filter(chosen), seed, name)
+        )
         for seed in performance["seed"].unique().sort()
         for name in distortions_of(performance.filter(pl.col("seed") == seed))
         for chosen in [(pl.col("seed") == seed) & (pl.col("distortion") == name)]

@@ -9,11 +9,11 @@ from html import escape
 import polars as pl
 
 from infoplane.records.tables import flat
-from infoplane.report.bits import last_epoch
+from infoplane.report.bits import last_epoch, undistorted
 from infoplane.report.page_section import PageSection, PageSource
 from infoplane.text import counted
 
-MOST_BYTES = 700_000  # of one table in both formats; of a longer one the last epoch is kept
+MOST_BYTES = 700_000  # of one table in both formats; of a longer one a part is kept
 
 _TEXT = """<p>The records behind this page, one row per number, in nats. The buttons save a file; nothing is fetched.
 <code>infoplane export RUN --csv --parquet</code> writes all epochs from the folder of the run.</p>
@@ -54,12 +54,14 @@ def _table(tables: Mapping[str, pl.DataFrame]) -> str:
 
 
 def _packed(table: pl.DataFrame) -> tuple[dict[str, bytes], str]:
-    """Return the table as Parquet and as compressed CSV, and a note if it has the last epoch only."""
-    packed = _formats(table)
-    if sum(map(len, packed.values())) <= MOST_BYTES or "epoch" not in table.columns:
-        return packed, ""
-    last = last_epoch(table)
-    return _formats(last), f"; here the {counted(len(last), 'row')} of the last epoch"
+    """Return the table as Parquet and as compressed CSV, and a note if it does not have all rows."""
+    packed, note = _formats(table), ""
+    for reduce, words in ((last_epoch, "of the last epoch"), (undistorted, "of the last epoch, without distortions")):
+        if sum(map(len, packed.values())) <= MOST_BYTES or "epoch" not in table.columns:
+            break
+        table = reduce(table)
+        packed, note = _formats(table), f"; here the {counted(len(table), 'row')} {words}"
+    return packed, note
 
 
 def _formats(table: pl.DataFrame) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import polars as pl
 from infoplane.findings.accuracies import accuracy_error
 from infoplane.findings.evidence import normal_evidence
 from infoplane.findings.sentences import Sentence, sentences
-from infoplane.records.tables import ORIGINAL, RANDOM, trainings_at_chance
+from infoplane.records.tables import DECODED, ORIGINAL, RANDOM, trainings_at_chance
 from infoplane.report.bits import last_epoch, trainings_of
 from infoplane.report.examples import attacks_of
 from infoplane.report.page_picture import picture_html
@@ -68,6 +68,8 @@ def _lead(source: PageSource) -> str:
 def _no_picture(source: PageSource) -> str:
     if source.rows.is_empty():
         return "No information has been measured yet."
+    if DECODED in source.rows["estimator"] and trainings_at_chance(source.undistorted_performance):
+        return "The trainings are at chance, so there is no curve of the label along their layers."
     return (
         "No decoders were fitted in this run, so there is no curve of the label along its layers. The other estimates "
         'are in the <a href="#plane">information plane</a>.'

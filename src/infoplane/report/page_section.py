@@ -17,6 +17,7 @@ from infoplane.report.figure import DrawnFigure, Section
 from infoplane.report.page_images import figures_html
 from infoplane.report.subject import Subject, subject_of
 from infoplane.runs.folder import RunFolder
+from infoplane.text import counted
 
 
 class PageSection(NamedTuple):
@@ -90,8 +91,13 @@ class PageSource:
         return LabelProfiles(self.measurements, self.performance)
 
     def figures_html(self, section: Section) -> str:
-        """Return the figures of one section, each with its caption."""
-        return figures_html([one for one in self.figures if one.spec.section == section], self.folder)
+        """Return the figures of one section, each with its caption; those of further seeds are folded away."""
+        own = [one for one in self.figures if one.spec.section == section]
+        seeds = sorted({one.seed for one in own if one.seed is not None})
+        shown = [one for one in own if one.seed is None or one.seed == seeds[0]]
+        others = [one for one in own if one not in shown]
+        more = f"{counted(len(others), 'figure')} of further seeds"
+        return figures_html(shown, self.folder) + (folded(more, figures_html(others, self.folder)) if others else "")
 
 
 def section_html(section: PageSection) -> str:
