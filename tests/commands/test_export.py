@@ -55,6 +55,19 @@ def test_tables_come_back_as_they_were_recorded(form, run, tmp_path):
         assert_frame_equal(found, recorded)
 
 
+@pytest.mark.parametrize("place", ["", "measurements", "figures/more"])
+def test_files_are_not_put_into_a_run(place, run, capsys):
+    assert main(["export", str(run.path), "--csv", "--output", str(run.path / place)]) == 2
+    assert "holds a run of its own; choose another folder with --output" in capsys.readouterr().err
+
+
+def test_claims_of_the_study_are_not_exported_on_data_of_ones_own(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("infoplane.report.export.judges_claims", lambda config: False)
+    assert main(["export", str(run.path), "--latex", "--csv", "--output", str(tmp_path / "out")]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"accuracy.tex", "information.tex", "measurements.csv", "performance.csv", "geometry.csv"}
+
+
 def test_a_folder_elsewhere_leaves_the_run_as_it_was(run, tmp_path):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     assert main(["export", str(run.path), "--latex", "--output", str(tmp_path / "out")]) == 0

@@ -56,6 +56,20 @@ def examples():
     return np.random.default_rng(1).standard_normal((300, GROUPS)) * 0.2
 
 
+def test_random_weights_are_not_compared_where_both_runs_went_on(examples):
+    generator = np.random.default_rng(3)
+    one = planted(range(2), layers=2, examples=examples, generator=generator)
+
+    def at(*epochs):
+        return pl.concat([one.with_columns(epoch=pl.lit(epoch, pl.Int64)) for epoch in epochs]).select(one.columns)
+
+    found = compared(at(0, 4), at(0, 10))
+    assert found.differences == []
+    assert any("no epoch after 0 in common (measured at 0, 4; 0, 10)" in note for note in found.notes)
+    assert {one.epoch for one in compared(at(0), at(0, 10)).differences} == {0}
+    assert {one.epoch for one in compared(at(0, 4), at(0, 4, 10)).differences} == {4}
+
+
 def test_records_of_the_same_settings_under_other_seeds_differ_by_nothing_at_the_stated_rate(examples):
     generator = np.random.default_rng(2)
     first, second = (

@@ -34,6 +34,10 @@ def test_the_epoch_is_read_from_the_name(names, epochs, tmp_path):
         assert list(checkpoints_in(folder)) == epochs
 
 
+def test_a_superscript_is_no_number(tmp_path):
+    assert list(checkpoints_in(folder_of(tmp_path, "x²_epoch3.pt"))) == [3]
+
+
 def test_other_and_hidden_files_are_not_checkpoints(tmp_path):
     folder = folder_of(tmp_path, "epoch1.pt", ".epoch2.pt", "log3.txt")
     assert [path.name for path in checkpoints_in(folder).values()] == ["epoch1.pt"]
@@ -61,6 +65,8 @@ def test_typed_epochs_are_those_of_the_files_in_natural_order(tmp_path):
         (["epoch1.pt"], (1, 2), "--epochs has 2 numbers, and there are 1 files: epoch1.pt"),
         (["epoch1.pt"], (-1,), "--epochs must not be negative, got -1"),
         ([], (), "holds no file of weights"),
+        (["model_20261129141500123456789.pt"], (), "20261129141500123456789 is no number of epochs; .*--epochs"),
+        (["epoch1.pt"], (99999999999,), "99999999999 is no number of epochs"),
     ],
 )
 def test_what_is_not_clear_is_refused(names, typed, words, tmp_path):

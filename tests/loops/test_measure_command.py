@@ -11,6 +11,7 @@ from tests.loops.own_loops import ATTACK, SETTINGS, examples, small
 
 import infoplane
 from infoplane.commands import cli
+from infoplane.loops import saving
 from infoplane.loops.checkpoints import thorough_epochs
 from infoplane.measuring.plane import Plane
 from infoplane.records import PIXELS
@@ -119,6 +120,26 @@ def test_epochs_that_are_measured_are_not_measured_again(given, tmp_path, monkey
         (copy / "checkpoints" / name).unlink()
     assert cli.main(arguments(copy, tmp_path / "run")) == 0
     assert measured[4:] == [(1, True)]  # the last one now
+
+
+def test_a_file_that_was_replaced_is_measured_also_if_the_first_attempt_was_killed(given, tmp_path, monkeypatch):
+    copy = tmp_path / "given"
+    (copy / "checkpoints").mkdir(parents=True)
+    for name in ("images.npz", "checkpoints/epoch1.pt"):
+        (copy / name).write_bytes((given / name).read_bytes())
+    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    torch.save(small(5).state_dict(), copy / "checkpoints" / "epoch1.pt")
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(saving, "_write_records", killed)
+        assert cli.main(arguments(copy, tmp_path / "run")) == 130
+    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    assert cli.main(arguments(copy, tmp_path / "fresh")) == 0
+    again, fresh = (infoplane.load_run(tmp_path / name).performance["loss"].to_list() for name in ("run", "fresh"))
+    assert again == fresh
 
 
 def test_the_commands_for_finished_networks_know_the_function(run):

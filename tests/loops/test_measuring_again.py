@@ -15,6 +15,7 @@ from infoplane.runs.folder import RunFolder
 from infoplane.studies.distortion import distortion_study
 from infoplane.studies.evaluation import chosen_images
 from infoplane.studies.finished import FinishedRun, flow_config
+from infoplane.studies.where import where_lost
 
 HERE = "tests.loops.own_loops"
 MAKE = f"{HERE}:make"
@@ -66,6 +67,12 @@ def test_study_two_measures_a_saved_plane(own_copy):
     assert set(records.measurements["layer"]) == {"hidden", "last"}
 
 
+def test_lost_labels_are_found_in_the_networks_of_ones_own_loop(own_copy):
+    found = where_lost(RunFolder(own_copy), examples=30, model=MAKE)
+    assert set(found.layers["layer"]) == {"hidden", "last"}
+    assert "original" in set(found.layers["examples"])
+
+
 def test_distortions_of_an_earlier_network_are_not_mixed_with_those_of_a_later_one(tmp_path):
     own, config = plane(attack=None), DistortionConfig(distortions=("shuffling",), levels={"shuffling": (3.0,)})
     own.measure(small(0), epoch=0, thorough=False)
@@ -106,14 +113,14 @@ def test_a_function_that_returns_another_network_is_refused(saved, monkeypatch):
         list(FinishedRun(RunFolder(saved), model=MAKE))
 
 
-@pytest.mark.parametrize("command", ["distortion", "evaluate", "attacks"])
+@pytest.mark.parametrize("command", ["distortion", "evaluate", "attacks", "where"])
 def test_a_command_asks_for_the_network(command, saved, capsys):
     line = refused(capsys, command, saved)
     assert "a run keeps weights, not code: type --model PACKAGE.MODULE:FUNCTION" in line
     assert "(Small)" in line
 
 
-@pytest.mark.parametrize("command", ["distortion", "evaluate", "attacks"])
+@pytest.mark.parametrize("command", ["distortion", "evaluate", "attacks", "where"])
 def test_the_images_of_the_run_are_used_and_no_others(command, saved, capsys):
     line = refused(capsys, command, saved, "--model", MAKE, "--data", "digits")
     assert "keeps the images that its training loop measured; leave it out" in line

@@ -59,6 +59,20 @@ def test_nested_weights_are_found(tmp_path, nested):
     assert_loads(read_weights(written(tmp_path / "w.pt", nested(state()))).weights)
 
 
+def test_a_dict_that_holds_itself_is_refused(tmp_path):
+    circle = {"lr": 0.1}
+    circle["model"] = circle
+    with pytest.raises(UserError, match="holds no weights by name; it has lr, model"):
+        read_weights(written(tmp_path / "w.pt", circle))
+
+
+def test_a_header_nested_too_deeply_is_refused(tmp_path):
+    header = b"[" * 200_000
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match="is no safetensors file"):
+        read_weights(tmp_path / "w.safetensors")
+
+
 @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module."])
 def test_prefixes_of_wrappers_are_removed(tmp_path, prefix):
     found = {f"{prefix}{name}": value for name, value in state().items()}

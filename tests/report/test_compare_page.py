@@ -69,12 +69,19 @@ def test_every_run_gets_a_line_that_says_what_differs(compared):
     assert all("about these networks only" in line for line in said[:2])
 
 
+def test_runs_that_were_measured_at_other_noise_are_called_not_comparable(folders):
+    found = ComparedRuns([folders / "a", folders / "b"])
+    others = [one._replace(note="other noise") for one in found.comparison.differences]
+    found.comparison = found.comparison._replace(differences=others)
+    assert summary_lines(found)[0] == "b: not comparable with a: other noise"
+
+
 def test_the_largest_clear_difference_is_said_in_words(make_run, tmp_path):
     few = {"epochs": (4,), "layers": ("conv1", "fc1")}
     folders = [make_run(tmp_path / name, trainings=(name,), **few).path for name in ("normal", "adversarial")]
     (said,) = [line for line in summary_lines(ComparedRuns(folders)) if line.startswith("adversarial:")]
     assert re.search(r"\d+ of \d+ differences (is|are) clear; the largest: I\(T;Y\), decoded lower bound", said)
-    assert re.search(r"at (conv1|fc1) after normal training is \d\.\d\d bits higher \(95 %: ", said)
+    assert re.search(r"at (conv1|fc1) after normal training \(epoch 4\) is \d\.\d\d bits higher \(95 %: ", said)
 
 
 def test_the_numbers_are_in_json(compared):

@@ -295,6 +295,11 @@ def test_a_model_that_does_not_exist_is_named(small_flow):
         information_flow(changed(small_flow, model={"name": "alexnet"}))
 
 
+def test_a_function_named_with_a_dot_is_told_of_the_colon(small_flow):
+    with pytest.raises(UserError, match=r"unknown model 'mynet.make'; .* is named with a colon: mynet:make"):
+        information_flow(changed(small_flow, model={"name": "mynet.make"}))
+
+
 def test_a_diverging_run_says_so(small_flow):
     with pytest.raises(DivergedError, match="normal training diverged in epoch"):
         information_flow(changed(small_flow, training={"learning_rate": 1e20}))

@@ -15,7 +15,7 @@ class WhereOptions(Options):
     """Say at which layer each example of a finished run loses its label, without and under attack."""
 
     run: tyro.conf.Positional[Path]
-    """Folder of a finished run of infoplane flow or demo; records, figures and a section of the report are added."""
+    """Folder of a finished run; records, figures and a section of the report are added."""
     attacks: Annotated[
         tuple[str, ...], tyro.conf.arg(aliases=("--attack",), metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")
     ] = ()
@@ -26,7 +26,8 @@ class WhereOptions(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to compute on; auto takes the device on which the run began."""
     model: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
-    """The run's model function, if it has one; typing it allows this command to import that code."""
+    """The run's model function, if it has one; typing it allows this command to import that code. A run of a training
+    loop of your own has none: name a function that returns its network."""
     data: Annotated[str | None, tyro.conf.arg(metavar="PACKAGE.MODULE:FUNCTION")] = None
     """The run's data function, if it has one; typing it allows this command to import that code."""
     trust_run_code: bool = False
@@ -45,14 +46,12 @@ def where(options: WhereOptions) -> int:
     from infoplane.runs.environment import apply_environment
     from infoplane.runs.folder import RunFolder
     from infoplane.runs.where_files import WhereFiles
-    from infoplane.studies.finished import flow_config
+    from infoplane.studies.finished import finished_config
     from infoplane.studies.where import where_lost
 
     console, run = open_console(), RunFolder(options.run)
     kept = run.read_config()["environment"]  # before the lock, which would create a missing folder
-    config = flow_config(run)
-    if options.attacks:
-        config = config.model_copy(update={"attacks": options.attacks})
+    config = finished_config(run, attacks=options.attacks or None, model=options.model, data=options.data)
     attacks_named(config.attacks, config.attack.norm)  # refuses unknown names
     check_code_is_trusted(
         config, run, model=options.model, data=options.data, attacks=options.attacks, trusted=options.trust_run_code
@@ -71,6 +70,7 @@ def where(options: WhereOptions) -> int:
                 attacks=options.attacks or None,
                 examples=options.examples,
                 device=kept.get("device", "cpu"),
+                model=options.model,
                 progress=progress,
             )
             files.write_summary(

@@ -214,7 +214,8 @@ def compare_runs(runs: Sequence[RunRecords]) -> RunComparison:
         matches[other.name], said = _matches(first, other)
         notes += said
     readings = _common_readings(runs)
-    epochs = _common_epochs(runs, matches, readings)
+    epochs, said = _common_epochs(runs, matches, readings)
+    notes += said
     chosen = {run.name: dict(_points(run, matches[run.name], epochs)) for run in runs}
     for run in runs:
         notes += _left_out_seeds(run, matches[run.name], chosen[run.name])
@@ -261,10 +262,11 @@ def _common_readings(runs: Sequence[RunRecords]) -> list[Reading]:
 
 def _common_epochs(
     runs: Sequence[RunRecords], matches: Mapping[str, Matches], readings: Sequence[Reading]
-) -> dict[tuple[str, Reading], int]:
-    """Return the largest epoch of each training and reading at which all runs that have it were measured.
+) -> tuple[dict[tuple[str, Reading], int], list[str]]:
+    """Return the largest epoch of each training and reading at which all runs that have it were measured, and notes.
 
-    Trainings are named as in the first run.
+    Trainings are named as in the first run. Where all runs go on after epoch 0 and have only that epoch in common, the
+    reading is left out: a difference between random weights would be read as one after training.
     """
     epochs: dict[tuple[str, Reading], list[set[int]]] = {}
     for run in runs:
@@ -277,8 +279,19 @@ def _common_epochs(
                 measured.setdefault((names[training], reading), set()).add(epoch)
         for key, known in measured.items():
             epochs.setdefault(key, []).append(known)
-    common = {key: set.intersection(*known) for key, known in epochs.items()}
-    return {key: max(known) for key, known in common.items() if known}
+    common: dict[tuple[str, Reading], int] = {}
+    notes = []
+    for (training, reading), measured_epochs in epochs.items():
+        shared = set.intersection(*measured_epochs)
+        if any(shared) or (shared and any(max(own) == 0 for own in measured_epochs)):
+            common[training, reading] = max(shared)
+        else:
+            listed = "; ".join(", ".join(map(str, sorted(own))) for own in measured_epochs)
+            notes.append(
+                f"{reading.quantity} by {reading.estimator}, {training} training: not compared, since the runs have no "
+                f"epoch after 0 in common (measured at {listed})"
+            )
+    return common, notes
 
 
 def _points(

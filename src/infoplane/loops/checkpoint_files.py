@@ -8,6 +8,7 @@ from infoplane.errors import UserError
 from infoplane.models.weights_file import SUFFIXES
 
 _EPOCH = re.compile(r"(?<![a-z])ep(?:och)?[-_=. ]?(\d+)", flags=re.IGNORECASE)
+_LARGEST = 10**9  # epochs; larger numbers in names are dates
 _NUMBER = re.compile(r"\d+")
 _SHOWN = 12  # names in a message
 
@@ -37,6 +38,8 @@ def checkpoints_in(folder: Path, epochs: Sequence[int] = ()) -> dict[int, Path]:
     if not files:
         raise UserError(f"{folder} holds no file of weights ({', '.join(SUFFIXES)})")
     found = _typed(files, epochs) if epochs else _read(files)
+    if max(found) > _LARGEST:
+        raise UserError(f"{folder}: {max(found)} is no number of epochs; {_advice(files)}")
     by_epoch: dict[int, Path] = {}
     for path, epoch in zip(files, found, strict=True):
         if epoch in by_epoch:
@@ -49,7 +52,7 @@ def checkpoints_in(folder: Path, epochs: Sequence[int] = ()) -> dict[int, Path]:
 
 def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a sort key under which "epoch_9" comes before "epoch_10"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"\d+|\D+", name)]
 
 
 def _typed(files: Sequence[Path], epochs: Sequence[int]) -> list[int]:

@@ -100,7 +100,7 @@ class InformationPlane(Plane):
         if self._class_names and len(self._class_names) <= int(labels.max()):
             raise ValueError(
                 f"class_names must name every class, got {len(self._class_names)} names and labels up to "
-                f"{int(labels.max())}"
+                f"{int(labels.max())}; labels count from 0"
             )
         self._kept = OwnImages(images, self._labels)
         self._snapshots: dict[str, Snapshot] = {}  # by training

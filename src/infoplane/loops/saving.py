@@ -151,14 +151,20 @@ def save_plane(run: RunFolder, plane: PlaneContent, origin: Origin, saved: Mappi
         _check_same(run, earlier, settings)
         settings = _joined(earlier, settings)
     environment = _environment(plane, settings) if earlier is None else run.read_config()["environment"]
+    changed = {
+        where: keys
+        for where, keys in _files(plane.records).items()
+        if earlier is None or not all(saved.get(key) is plane.records[key] for key in keys)
+    }
+    for training, epoch, part in changed:  # before the settings name the files from which the new records are
+        run.delete_records(STUDY, plane.seed, training, epoch, part)
     run.write_config(STUDY, settings.model_dump(mode="json"), environment)
     if earlier is None or not (run.path / IMAGES_FILE).is_file():
         write_images(run, plane.images.kept())
     for training, snapshot in plane.snapshots.items():
         _write_network(run, plane.seed, training, snapshot)
-    for (training, epoch, part), keys in _files(plane.records).items():
-        if earlier is None or not all(saved.get(key) is plane.records[key] for key in keys):
-            _write_records(run, plane, training, epoch, part, keys)
+    for (training, epoch, part), keys in changed.items():
+        _write_records(run, plane, training, epoch, part, keys)
     run.log("saved", seed=plane.seed, trainings=list(plane.snapshots), records=len(plane.records))
 
 
@@ -296,10 +302,12 @@ def _write_records(
     run: RunFolder, plane: PlaneContent, training: str, epoch: int, part: str, keys: Sequence[RecordKey]
 ) -> None:
     found = [plane.records[key] for key in keys]
-    where = (STUDY, plane.seed, training, epoch, part)
-    run.delete_records(*where)  # a process that is killed must not leave tables of two measurements
     run.write_records(
-        *where,
+        STUDY,
+        plane.seed,
+        training,
+        epoch,
+        part,
         measurements=measurement_table(row for one in found for row in one.measurements),
         geometry=geometry_table(row for one in found for row in one.geometry),
         performance=performance_table(row for one in found for row in one.performance),

@@ -59,7 +59,10 @@ def attacks_by_name(attack: Attack | Mapping[str, Attack] | None) -> dict[str, A
         if name == RANDOM:
             raise ValueError(f"an attack cannot be called {RANDOM!r}, the name of randomly perturbed examples")
         if not callable(one):
-            raise ValueError(f"the attack {name} must be a function like attacks.Attack, got {type(one).__name__}")
+            raise ValueError(
+                f"the attack {name} must be a function like attacks.Attack, e.g. attacks.LinfPGD(epsilon=8 / 255, "
+                f"steps=7), got {type(one).__name__}"
+            )
     return attacks
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from infoplane.errors import unknown_name
+from infoplane.errors import UserError, unknown_name
 from infoplane.models.bagnet_spec import BAGNET
 from infoplane.models.lenet5_spec import LENET5
 from infoplane.models.mlp_spec import MLP_1024, MLP_TANH
@@ -46,6 +46,9 @@ def model_named(name: str) -> ModelSpec:
         return known[name]
     if ":" in name:
         return _own_model(name)
+    if "." in name:
+        module, _, function = name.rpartition(".")
+        raise UserError(f"unknown model {name!r}; a function of your own is named with a colon: {module}:{function}")
     raise unknown_name("model", name, [*known, "package.module:function"])
 
 

@@ -18,6 +18,7 @@ from infoplane.errors import UserError
 _PICKLED = (".pt", ".pth", ".ckpt")
 SUFFIXES = (".safetensors", *_PICKLED)  # of files of weights
 _LONGEST_HEADER = 100 * 2**20  # of a safetensors file, by its own reader
+_DEEPEST = 5  # dicts inside each other
 _NESTED = ("state_dict", "model_state_dict", "model", "last")  # the last of a training that also kept its best
 _AGAIN = "download it again"
 _ZIP, _OLD_FORM = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # what torch.save writes since 1.6, and before
@@ -81,7 +82,7 @@ def _safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
         if len(content) < whole:
             raise _truncated(path, len(content), whole)
         weights = safetensors.torch.load(content)
-    except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError) as error:
         raise UserError(f"--weights {path} is no safetensors file ({_reason(error)})") from None
     if any(name.startswith(".") for name in weights):
         raise UserError(
@@ -114,10 +115,10 @@ def _unpickled(path: Path, content: bytes) -> object:
 
 def _named_tensors(path: Path, found: object) -> dict[str, Tensor]:
     """Return the tensors of the innermost dict of weights."""
-    while isinstance(found, Mapping) and (
-        inner := next((found[key] for key in _NESTED if isinstance(found.get(key), Mapping)), None)
-    ):
-        found = inner
+    for _ in range(_DEEPEST):  # a dict can hold itself
+        if not isinstance(found, Mapping):
+            break
+        found = next((found[key] for key in _NESTED if isinstance(found.get(key), Mapping)), found)
     if not isinstance(found, Mapping):
         raise UserError(f"--weights {path} holds {type(found).__name__}, not weights by name")
     weights = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from infoplane.errors import UserError
 from infoplane.findings.compared_claims import changed_signs, changed_verdicts
 from infoplane.findings.compared_runs import LayerDifference, Level
 from infoplane.report.compare_page import compare_html
 from infoplane.report.compare_source import ComparedRuns, differing
-from infoplane.runs.folder import RunFolder
+from infoplane.report.output_folder import check_is_in_no_run
 from infoplane.runs.whole_files import write_whole
 from infoplane.text import decodable
 
@@ -20,10 +19,9 @@ def write_comparison(compared: ComparedRuns, folder: Path) -> Path:
     """Write `comparison.html` and `comparison.json` into a folder; return the path of the page.
 
     Raises:
-        UserError: the folder holds a run.
+        UserError: the folder holds a run, or is in one.
     """
-    if RunFolder(folder).study() is not None:
-        raise UserError(f"{folder} holds a run of its own; choose another folder with --output")
+    check_is_in_no_run(folder)
     page = decodable(compare_html(compared)).encode()
     write_whole(folder / NUMBERS, comparison_json(compared).encode())
     write_whole(folder / PAGE, page)

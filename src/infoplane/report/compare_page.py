@@ -52,6 +52,9 @@ def summary_lines(compared: ComparedRuns) -> list[str]:
         scope = "" if any(one.covers_seeds for one in own) else "; one seed in a run: this is about these networks only"
         if not own:
             lines.append(f"{run.name}: no training and layer in common with {first.name}")
+        elif all(one.note for one in own):
+            notes = ", ".join(sorted({one.note for one in own}))
+            lines.append(f"{run.name}: not comparable with {first.name}: {notes}")
         elif not clear:
             lines.append(f"{run.name}: none of {len(own)} differences is clear{scope}")
         else:
@@ -67,10 +70,9 @@ def _largest(one: LayerDifference) -> str:
     assert one.high is not None
     low, high = sorted((abs(BITS * one.low), abs(BITS * one.high)))
     more = "higher" if one.value > 0 else "lower"
-    return (
-        f"the largest: {reading_label(place)}, of {examples_label(place.examples)} at {place.layer[1]} after "
-        f"{training_label(place.training)} is {abs(BITS * one.value):.2f} bits {more} (95 %: {low:.2f} to {high:.2f})"
-    )
+    where = f"{examples_label(place.examples)} at {place.layer[1]} after {training_label(place.training)}"
+    number = f"{abs(BITS * one.value):.2f} bits {more} (95 %: {low:.2f} to {high:.2f})"
+    return f"the largest: {reading_label(place)}, of {where} (epoch {one.epoch}) is {number}"
 
 
 def _notes(notes: Sequence[str]) -> str:

@@ -87,8 +87,8 @@ def difference_tables(
         levels: numbers of all runs by name of the run and place.
     """
     tables = []
-    for training in dict.fromkeys(one.place.training for one in differences):
-        own = [one for one in differences if one.place.training == training]
+    for training, epoch in dict.fromkeys((one.place.training, one.epoch) for one in differences):
+        own = [one for one in differences if (one.place.training, one.epoch) == (training, epoch)]
         lines = []
         for one in sorted(own, key=lambda one: (one.place.reading, one.place.examples != "original", one.place)):
             place, value = one.place, f"{BITS * one.value:+.2f}"
@@ -105,7 +105,7 @@ def difference_tables(
         heads = head("Layer", "Examples", "Number", first, run, "Difference", "95 %", "95 %, all together", "Standing")
         tables.append(
             scrollable(
-                f"{training_label(training).capitalize()}, epoch {own[0].epoch}: {run} minus {first}, in bits",
+                f"{training_label(training).capitalize()}, epoch {epoch}: {run} minus {first}, in bits",
                 f"{heads}<tbody>{''.join(lines)}</tbody>",
             )
         )

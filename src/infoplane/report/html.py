@@ -18,6 +18,7 @@ from infoplane.report.figure import DrawnFigure, paths_of
 from infoplane.report.figure_files import write_figures
 from infoplane.report.figures_in_order import SWEEP_FIGURES
 from infoplane.report.findings_table import findings_json
+from infoplane.report.output_folder import check_is_in_no_run
 from infoplane.report.page_data import page_data
 from infoplane.report.page_first import first_screen
 from infoplane.report.page_resources import resource
@@ -72,8 +73,8 @@ def write_report(
         UserError: the folder holds no run or damaged records, cannot be written to, or `output` is another run.
     """
     _check_holds_a_run(run)
-    if output is not None and RunFolder(output).study() is not None:
-        raise UserError(f"{output} holds a run of its own; choose another folder with --output")
+    if output is not None:
+        check_is_in_no_run(output)
     folder, config = output or run.path, run.read_config()
     path = folder / "report.html"
     measurements, performance = run.measurements(), run.performance()

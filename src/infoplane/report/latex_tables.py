@@ -156,7 +156,7 @@ def _hash(about: About) -> str:
 
 
 def latex_tables(
-    measurements: pl.DataFrame, performance: pl.DataFrame, found: Findings, about: About
+    measurements: pl.DataFrame, performance: pl.DataFrame, found: Findings | None, about: About
 ) -> Sequence[tuple[str, str]]:
     """Return the name and the content of each table; those without records are left out."""
     tables = []
@@ -165,4 +165,4 @@ def latex_tables(
         tables.append(("accuracy", accuracy_latex(undistorted, about)))
     if not in_bits(measurements).is_empty():
         tables.append(("information", information_latex(measurements, about)))
-    return [*tables, ("claims", claims_latex(found, about))]
+    return [*tables, ("claims", claims_latex(found, about))] if found else tables

@@ -165,7 +165,7 @@ def missing_parts(measurements: pl.DataFrame, performance: pl.DataFrame, setting
         ended = (seed, training) in dead  # missing trainings have their own sentence
         if isinstance(planned, int) and isinstance(last, int) and last < planned and not ended:
             parts.append(f"{where.capitalize()} is measured up to epoch {last} of {planned}.")
-        if not attacks_of(own["examples"]):
+        if settings.get("attacks") != [] and not attacks_of(own["examples"]):
             parts.append(f"{where.capitalize()} has no measurements on adversarial examples.")
         measured = set(own["estimator"])
         parts += [

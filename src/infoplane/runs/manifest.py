@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,9 +57,10 @@ class Manifest:
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); make it readable, or restore it") from None
         if not self.path.is_file():
+            place = shlex.quote(str(self._folder))
             raise UserError(
                 f"{self.path} is missing, so the files beside it cannot be checked; restore it, or, if "
-                f"you trust them: cd {self._folder} && find * -type f ! -name {NAME} -exec sha256sum {{}} + > {NAME}"
+                f"you trust them: cd {place} && find * -type f ! -name {NAME} -exec sha256sum {{}} + > {NAME}"
             )
         known = self._checksums().get(self._name(path))
         if known is None:

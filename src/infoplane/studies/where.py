@@ -46,6 +46,7 @@ def where_lost(
     attacks: Sequence[str] | None = None,
     examples: int | None = None,
     device: str = "cpu",
+    model: str | None = None,
     progress: Progress | None = None,
 ) -> Where:
     """Measure pointwise information about the label in all networks of a finished run.
@@ -57,6 +58,7 @@ def where_lost(
         attacks: names of the attacks; None takes those of the run.
         examples: number of examples, a stratified part of those of study one; None takes all.
         device: "cpu" or "cuda".
+        model: "package.module:function" of the network, for a run of a user's own training loop.
         progress: shows how far the study is.
 
     Returns:
@@ -66,7 +68,7 @@ def where_lost(
         UserError: the run is not finished, an attack cannot be used, or the examples are too few or of one class.
     """
     progress = progress or Silence()
-    finished = FinishedRun(run, device, attacks=attacks, progress=progress)
+    finished = FinishedRun(run, device, attacks=attacks, model=model, progress=progress)
     for seed, training in finished.ended_at_chance:
         progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
     chosen = _chosen(finished, examples)
