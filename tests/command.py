@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,12 @@ from pathlib import Path
 ENTRY = Path(sys.executable).with_name("infoplane")
 DRAWING_LITTLE = Path(__file__).with_name("drawing_little.py")
 UNRENDERED = ("unrendered",)  # for `drawn`: all figures are made from the records, and none becomes a file
+
+
+def hear_signals() -> None:
+    """For `preexec_fn`: the tests may run under nohup or in the background, whose children ignore some signals."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def entry(drawn: Sequence[str] | None = None) -> list[str]:

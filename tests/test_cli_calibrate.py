@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.command import ENTRY, infoplane
+from tests.command import ENTRY, hear_signals, infoplane
 
 from infoplane.commands.cli import main
 
@@ -79,7 +79,13 @@ def start(folder: Path) -> subprocess.Popen[str]:
     command = [ENTRY, "calibrate", *LONGER, "--output", str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=hear_signals,
     )
 
 

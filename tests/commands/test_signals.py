@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.command import ENTRY, drawing, entry
+from tests.command import ENTRY, drawing, entry, hear_signals
 
 from infoplane.runs.folder import RunFolder
 
@@ -16,11 +16,6 @@ SETTINGS = [
     "--measurement.permutations=1", "--measurement.noise-sweep=1", "--measure-every=1", "--deterministic",
     "--device=cpu", "--training.warmup-epochs=0",
 ]  # fmt: skip
-
-
-def hear_signals() -> None:
-    """The tests themselves may run under nohup, whose children ignore SIGHUP."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 UNDRAWN = entry(drawn=())

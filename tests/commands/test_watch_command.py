@@ -3,7 +3,7 @@ import subprocess
 import urllib.request
 
 import pytest
-from tests.command import drawing, entry
+from tests.command import drawing, entry, hear_signals
 
 from infoplane.commands.cli import main
 
@@ -13,7 +13,12 @@ def watching(tmp_path):
     """Start `infoplane watch` on a run that does not exist yet; yields the process and its first two lines."""
     command = [*entry(), "watch", str(tmp_path / "run"), "--port", "0"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=drawing(COLUMNS="120")
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=drawing(COLUMNS="120"),
+        preexec_fn=hear_signals,
     ) as process:
         yield process, [process.stdout.readline(), process.stdout.readline()]
         process.kill()
