@@ -252,7 +252,7 @@ def test_the_list_of_attacks_imports_no_library():
     code = (
         "import sys, infoplane.attacks.catalogue; sys.exit(bool({'art', 'pyautoattack', 'torch'} & set(sys.modules)))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_each_library_attack_names_its_extra_and_is_built_without_importing_it():

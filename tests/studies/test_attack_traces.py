@@ -96,8 +96,8 @@ def test_other_studies_do_not_see_these_records(whole, flow_run):
 def test_a_complete_run_is_not_measured_again(own_whole, monkeypatch):
     monkeypatch.setattr(study._Sitting, "_measured", None)
     monkeypatch.setattr(transfer_between, "transfer_between", None)
-    attack_traces(own_whole, ATTACKS)
-    attack_traces(own_whole, ATTACKS[:1])
+    first = attack_traces(own_whole, ATTACKS)
+    assert_frame_equal(attack_traces(own_whole, ATTACKS[:1]).measurements, first.measurements)
 
 
 def test_a_killed_study_continues_with_the_network_under_way(own_run, whole, monkeypatch):
