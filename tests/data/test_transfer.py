@@ -27,8 +27,8 @@ def resuming(request):
         request.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
     request.send_header("Content-Length", str(len(CONTENT) - start))
     request.end_headers()
+    request.server.sent = len(CONTENT) - start  # before the last byte, after which the test goes on
     request.wfile.write(CONTENT[start:])
-    request.server.sent = len(CONTENT) - start
 
 
 @pytest.mark.parametrize("fault", [cut_short, killed_half_way])

@@ -1,4 +1,5 @@
 from .bagnet import BagNet as BagNet
+from .bottleneck_mlp import BottleneckMLP as BottleneckMLP
 from .catalogue import MODELS as MODELS
 from .catalogue import model_named as model_named
 from .layer_table import LayerFacts as LayerFacts

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from infoplane.errors import UserError, unknown_name
 from infoplane.models.bagnet_spec import BAGNET
+from infoplane.models.bottleneck_mlp_spec import MLP_CEB, MLP_NIB, MLP_VIB
 from infoplane.models.lenet5_spec import LENET5
 from infoplane.models.mlp_spec import MLP_1024, MLP_TANH
 from infoplane.models.preactresnet_spec import PREACTRESNET18
@@ -30,6 +31,9 @@ MODELS: list[ModelSpec] = [
     VIT,
     MLP_1024,
     MLP_TANH,
+    MLP_VIB,
+    MLP_NIB,
+    MLP_CEB,
 ]
 
 
