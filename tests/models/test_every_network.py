@@ -69,7 +69,7 @@ def test_the_first_layer_is_affine(name):
     model = narrow(name)
     first = model.get_submodule(model.first_layer)
     assert isinstance(first, nn.Conv2d | nn.Linear)
-    assert next(iter(dict(model.named_parameters()))).startswith((f"{model.first_layer}.", "class_token", "positions", "raw_variance", "class_means"))
+    assert next(iter(dict(model.named_parameters()))).startswith((f"{model.first_layer}.", *OF_ITS_OWN))
 
 
 @pytest.mark.parametrize("name", NAMES)
