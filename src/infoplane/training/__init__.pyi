@@ -10,6 +10,9 @@ from .fast import guard_attack as guard_attack
 from .fgsm import fgsm_training as fgsm_training
 from .free import FreeTraining as FreeTraining
 from .freelb import FreeLBTraining as FreeLBTraining
+from .hbar import adversarial_hbar_training as adversarial_hbar_training
+from .hbar import hbar_training as hbar_training
+from .hbar import hsic_bottleneck as hsic_bottleneck
 from .loop import DivergedError as DivergedError
 from .loop import EpochRecord as EpochRecord
 from .loop import Trainer as Trainer
@@ -21,6 +24,7 @@ from .method import LossMethod as LossMethod
 from .method import Stateless as Stateless
 from .method import StepRecord as StepRecord
 from .method import TrainingMethod as TrainingMethod
+from .nib import nib_training as nib_training
 from .normal import normal_training as normal_training
 from .schedules import learning_rate as learning_rate
 from .spec import MethodSpec as MethodSpec
