@@ -113,5 +113,5 @@ def class_means(model: nn.Module) -> Tensor:
 def lacks_class_means(model: nn.Module) -> str | None:
     """Return what keeps a network from being trained by CEB; None if nothing does."""
     if not isinstance(getattr(unwrapped(model), "class_means", None), Tensor):
-        return "no class_means, the means of the backward encoder"
+        return "no class_means (the means of its backward encoder)"
     return lacks_code(model)

@@ -40,4 +40,4 @@ def _precise(part: Tensor) -> Tensor:
 
 def lacks_code(model: nn.Module) -> str | None:
     """Return what keeps a network from being trained with a penalty on its code; None if nothing does."""
-    return None if gaussian_layers(model) else "no GaussianLayer, whose noise the method trains"
+    return None if gaussian_layers(model) else "no GaussianLayer"

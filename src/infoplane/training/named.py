@@ -52,7 +52,7 @@ class NamedTraining:
             return
         raise UserError(
             f"--methods: {self.name} cannot train {type(model).__name__}, which has {lacking}; choose --model.name "
-            f"{' or '.join(self.method.models)}"
+            f"{', '.join(self.method.models)}"
         )
 
     def build(

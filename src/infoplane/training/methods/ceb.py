@@ -1,7 +1,5 @@
 """Spec of CEB."""
 
-from pydantic import Field
-
 from infoplane import training
 from infoplane.training.spec import MethodSettings, MethodSpec, Parts, Passes
 
