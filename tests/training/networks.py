@@ -51,6 +51,19 @@ def coded_network(dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> C
     return construct(lambda: Coded(dropout), seed=0).to(dtype).train()
 
 
+class Backward(Coded):
+    """`Coded` with a mean of the code for each class, the backward encoder of CEB."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        self.class_means = nn.Parameter(torch.arange(12.0).reshape(3, 4).sin())
+
+
+def backward_network(dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Backward:
+    """Like `coded_network`, with the means that CEB trains."""
+    return construct(lambda: Backward(dropout), seed=0).to(dtype).train()
+
+
 def batch(size: int = 6, seed: int = 1, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """Images in [0, 1] and labels."""
     source = torch.Generator().manual_seed(seed)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.training.networks import Small, batch, coded_network, network, seeded, sgd
+from tests.training.networks import Small, backward_network, batch, coded_network, network, seeded, sgd
 from torch import Tensor, nn
 
 from infoplane.attacks import L2PGD, LinfPGD
@@ -14,6 +14,7 @@ from infoplane.randomness import isolated_global_generator
 from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.training import (
     AWPTraining,
+    CEBTraining,
     FreeLBTraining,
     FreeTraining,
     StepRecord,
@@ -30,6 +31,7 @@ from infoplane.training import (
     nib_training,
     normal_training,
     trades_training,
+    vib_training,
 )
 
 EPSILON = 0.1
@@ -52,14 +54,19 @@ METHODS: dict[str, tuple[Callable[[], TrainingMethod], int, int, int]] = {
     "nib": (lambda: nib_training(beta=0.5), 1, 1, 1),
     "hbar": (lambda: hbar_training(input_weight=1, label_weight=2), 1, 1, 1),
     "adversarial-hbar": (lambda: adversarial_hbar_training(PGD, input_weight=1, label_weight=2), 5, 5, 2),
+    "vib": (lambda: vib_training(0.5), 1, 1, 1),
+    "ceb": (lambda: CEBTraining(1.0, annealing_updates=2), 1, 1, 1),
     "adversarial+awp": (lambda: AWPTraining(adversarial_training(PGD), gamma=0.01), 5, 5, 1),
     "trades+awp": (lambda: AWPTraining(trades_training(PGD, beta=6), gamma=0.01), 8, 7, 2),
     "free+awp": (lambda: AWPTraining(FreeTraining(EPSILON, replays=4), gamma=0.01), 5, 5, 4),
     "yopo+awp": (lambda: AWPTraining(YOPOTraining(PGD, rounds=2, steps=3), gamma=0.01), 4, 4, 2),
     "freelb+awp": (lambda: AWPTraining(FreeLBTraining(PGD), gamma=0.01), 6, 6, 3),
     "nib+awp": (lambda: AWPTraining(nib_training(beta=0.5), gamma=0.01), 2, 2, 1),
+    "vib+awp": (lambda: AWPTraining(vib_training(0.5), gamma=0.01), 2, 2, 1),
+    "ceb+awp": (lambda: AWPTraining(CEBTraining(1.0), gamma=0.01), 2, 2, 1),
 }
-CODED = ("nib", "nib+awp")  # methods of networks with a stochastic layer
+BACKWARD = ("ceb", "ceb+awp")  # methods of networks with a mean of the code for each class
+CODED = ("nib", "nib+awp", "vib", "vib+awp", *BACKWARD)  # methods of networks with a stochastic layer
 ALL = pytest.mark.parametrize("name", METHODS)
 
 
@@ -68,6 +75,8 @@ def made(name: str) -> TrainingMethod:
 
 
 def network_of(name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Small:
+    if name in BACKWARD:
+        return backward_network(dropout, dtype)
     return (coded_network if name in CODED else network)(dropout, dtype)
 
 

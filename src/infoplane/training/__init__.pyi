@@ -2,6 +2,7 @@ from .adversarial import adversarial_training as adversarial_training
 from .adversarial import in_evaluation_mode as in_evaluation_mode
 from .awp import AWPTraining as AWPTraining
 from .catalogue import METHODS as METHODS
+from .ceb import CEBTraining as CEBTraining
 from .contract import checked_method as checked_method
 from .ensemble import ensemble_training as ensemble_training
 from .fast import GuardedTraining as GuardedTraining
@@ -30,5 +31,6 @@ from .schedules import learning_rate as learning_rate
 from .spec import MethodSpec as MethodSpec
 from .trades import trades_training as trades_training
 from .validation import Validation as Validation
+from .vib import vib_training as vib_training
 from .warmup import EpsilonWarmup as EpsilonWarmup
 from .yopo import YOPOTraining as YOPOTraining

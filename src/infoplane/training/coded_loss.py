@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,13 +19,19 @@ def code_loss(model: nn.Module, batch: Batch, penalty: Penalty) -> BatchLoss:
     Args:
         model: network with a `GaussianLayer`, in training mode, so that the layer draws.
         batch: the loss is taken on `batch.attacked`.
-        penalty: function of a layer's code and the labels `(batch,)`.
+        penalty: function of a layer's code, in float32 or float64, and the labels `(batch,)`.
 
     Raises:
         ValueError: the model has no Gaussian layer.
     """
     with recorded_codes(model) as codes:
         logits = model(batch.attacked)
-    penalties = sum((penalty(code, batch.labels) for code in codes.values()), start=logits.new_zeros(()))
+    precise = [Code(*map(_precise, code)) for code in codes.values()]
+    penalties = sum((penalty(code, batch.labels) for code in precise), start=logits.new_zeros(()))
     value = F.cross_entropy(logits, batch.labels) + penalties
     return BatchLoss(value, classified(logits, batch.labels))
+
+
+def _precise(part: Tensor) -> Tensor:
+    """Return the tensor in float32 if autocast computed it in a lower precision: squares of units are summed."""
+    return part if part.dtype == torch.double else part.float()

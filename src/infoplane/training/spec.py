@@ -40,6 +40,7 @@ class Parts(Generic[Settings]):
     attack: "PGD"  # PGD with the settings of `attack` and a random start; during the warm-up its ball is smaller
     settings: Settings
     sources: "Sequence[nn.Module]" = ()  # trained networks to attack, if the method needs them
+    updates: int = 0  # of the whole training; 0 if it is not known
 
 
 def _no_sources(_settings: MethodSettings) -> int:
