@@ -311,9 +311,10 @@ def test_labels_that_shift_the_code_exceed_their_null():
     assert again.label.value == information.label.value
 
 
-def test_without_the_lower_bounds_the_others_stay():
+def test_lower_bounds_can_be_left_out_where_variances_differ():
     means, variances, labels = random_gaussians(50, 3)
     information, fewer = (information_of(means, variances, labels, lower=lower) for lower in (True, False))
+    assert information_of(means, 1.0, labels, lower=False).input_lower is not None  # equal variances cost little
     assert fewer.input_lower is fewer.label_lower is fewer.label_lower_bound is fewer.label_upper_bound is None
     assert [one.value for one in fewer.estimates()] == [
         information.input.value,
