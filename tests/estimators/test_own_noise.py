@@ -96,6 +96,29 @@ def test_two_gaussians_of_different_variance_have_the_information_of_numerical_i
     assert information.input.ceiling == pytest.approx(math.log(2))
 
 
+def test_a_population_of_two_noises_has_the_information_of_numerical_integration():
+    # Per unit T is N(0, power + v) for v of 0.3 or 3, each half of the time, and units are independent.
+    power, spreads, features, samples = 2.0, (0.3, 3.0), 2, 2000
+    total = [norm(0, math.sqrt(power + v)) for v in spreads]
+
+    def entropy(t: float) -> float:
+        log_density = np.logaddexp(*(one.logpdf(t) for one in total)) - math.log(2)
+        return -math.exp(log_density) * log_density
+
+    noise_entropy = sum(norm(0, math.sqrt(v)).entropy() for v in spreads) / 2
+    truth = features * (quad(entropy, -40, 40, limit=500)[0] - noise_entropy)
+    means = math.sqrt(power) * torch.randn(samples, features, generator=seeded(1))
+    variances = torch.tensor(spreads)[torch.randint(2, (samples, features), generator=seeded(2))]
+    information = information_of(means, variances, torch.arange(samples) % 2)
+    estimate = information.input
+    # Three standard errors, and the bias that two halves of the samples show (here 6 nats below the ceiling).
+    assert estimate.value == pytest.approx(truth, abs=3 * estimate.error + abs(estimate.missing))
+    assert estimate.error < 0.05
+    assert abs(estimate.missing) < 0.05
+    assert information.input_lower.value < truth < information.input_upper.value
+    assert truth < information.gaussian_ceiling + 3 * estimate.error
+
+
 def test_the_rate_is_the_divergence_from_the_standard_normal():
     means, variances, _ = random_gaussians(40, 5)
     per_example = [

@@ -1,22 +1,33 @@
 """A layer to which the network itself adds noise is measured at that noise, as well as on its mean path."""
 
+import io
 import math
+import re
 
 import polars as pl
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 import infoplane
 from infoplane.attacks import LinfPGD
-from infoplane.config import MeasurementConfig
+from infoplane.config import FlowConfig, MeasurementConfig
 from infoplane.estimators import own_noise_information
+from infoplane.findings.curves import rows_to_judge
 from infoplane.measuring.evaluate import layer_activations, own_noises
 from infoplane.measuring.probes import OwnNoise, record_activations
 from infoplane.models.bottleneck_mlp import BottleneckMLP
 from infoplane.networks.gaussian_layer import GaussianLayer, drawing
 from infoplane.randomness import seeded_generator
+from infoplane.report.bits import in_bits, own_noise_layers, plane_points
+from infoplane.report.labels import TRUSTED
+from infoplane.report.latex_tables import About, information_latex
+from infoplane.report.page_tables import information_html
+from infoplane.report.table import summary_table
+from infoplane.report.trusted_figure import trusted_figure
 from infoplane.studies import Plane
+from infoplane.studies.flow.information_flow import information_flow
 
 SETTINGS = MeasurementConfig(permutations=3, noise_sweep=())
 
@@ -225,3 +236,85 @@ def test_a_variance_that_is_not_finite_is_refused_with_the_name_of_the_layer():
 
     with pytest.raises(ValueError, match="noise variance of layer 'code' must be finite"):
         own_noises(Broken().eval(), examples()[0], ["code"])
+
+
+# reports
+
+
+@pytest.fixture(scope="module")
+def shown(measured) -> pl.DataFrame:
+    return measured.measurements.filter(epoch=0)
+
+
+def printed(renderable: object) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_planes_show_the_code_at_its_own_noise_and_other_layers_at_relative_noise(shown):
+    rows = in_bits(shown)
+    points = plane_points(rows).filter(estimator=TRUSTED, examples="original")
+    for layer, estimator in (("hidden.0", "noisy@relative"), ("code", "noisy@own"), ("linear", "noisy@relative")):
+        (expected,) = rows.filter(layer=layer, estimator=estimator, quantity="I(X;T)", examples="original")[
+            "value_bits"
+        ]
+        assert points.filter(layer=layer)["input_value_bits"].to_list() == [expected]
+    assert own_noise_layers(rows) == ["code"]
+
+
+def test_the_terminal_table_shows_the_own_noise_and_the_rate_of_the_code_alone(shown, measured):
+    text = printed(summary_table(shown, measured.performance.filter(epoch=0)))
+    rows = in_bits(shown).filter(layer="code", examples="original", quantity="I(X;T)")
+    words = " ".join(text.split())
+    assert "I(X;T) of code is at the network's own noise." in words
+    ((value, saturated),) = rows.filter(estimator="noisy@own").select("value_bits", "saturated").rows()
+    assert re.search(rf"\ncode +orig +{value:.2f}{' sat' if saturated else ''}", text)
+    (rate,) = rows.filter(estimator="rate@own")["value_bits"]
+    assert f"{rate:.2f}" in text.partition("Other estimators")[2]
+    assert "hidden.0" not in text.partition("Other estimators")[2].partition("decoded:")[0]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_first_table_of_the_page_has_one_monte_carlo_value_of_each_layer(shown):
+    first, _, rest = information_html(shown).partition("<details")
+    assert "Monte Carlo estimate, at the network&#x27;s own noise" in first
+    assert "Rate (variational upper bound)" in first
+    assert "other estimates at the network&#x27;s own noise" in rest
+    rows = in_bits(shown).filter(layer="code", examples="original", quantity="I(X;T)")
+    (relative,) = rows.filter(estimator="noisy@relative")["value_bits"]
+    cells = first.partition(">code<")[2].partition("</tr>")[0]
+    assert f"{rows.filter(estimator='noisy@own')['value_bits'][0]:.2f}" in cells
+    assert f"{relative:.2f}" not in cells
+
+
+def test_figures_and_the_latex_table_name_the_own_noise(shown):
+    figure = trusted_figure(in_bits(shown), "title")
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes[:3]]  # planes of the three layers
+    assert [any("own noise" in text for text in own) for own in texts] == [False, True, False]
+    about = About(name="run", hash="0000000", version="0.1")
+    assert "own noise" in information_latex(shown, about)
+
+
+def test_bounds_that_are_missing_at_ordinary_epochs_leave_the_figure_whole(measured):
+    figure = trusted_figure(in_bits(measured.measurements), "title")
+    assert len(figure.axes) >= 9
+
+
+def test_no_claim_rests_on_the_own_noise(measured):
+    judged = rows_to_judge(measured.measurements)
+    assert not judged["noise_mode"].eq_missing("own").any()
+    assert {"fixed", "relative"} < set(judged["noise_mode"])
+
+
+def test_a_study_of_a_network_with_noise_records_it(small_flow):
+    settings = small_flow.model_dump() | {"methods": ("normal",)}
+    settings["model"] |= {"name": "mlp-vib", "settings": {"hidden": "12", "code": 3}}
+    settings["training"] |= {"epochs": 1}
+    settings["measurement"] |= {"examples": 30, "permutations": 2, "thorough_epochs": 0}
+    records = information_flow(FlowConfig.model_validate(settings))
+    rows = records.measurements.filter(noise_mode="own", quantity="I(X;T)", estimator="rate")
+    assert set(rows.select("epoch", "examples", "layer").rows()) >= {
+        (epoch, examples, "code") for epoch in (0, 1) for examples in ("original", "adversarial")
+    }
+    assert set(rows["layer"]) == {"code"}

@@ -164,6 +164,8 @@ def _other_table(summaries: list[LayerSummary], names: Mapping[str, str]) -> Tab
         table.add_column(f"{quantity}\n{estimator_label(estimator, quantity)}", justify="right")
         table.add_column("\nnull", justify="right", no_wrap=True)
     for one in summaries:
+        if found.isdisjoint(one.numbers):
+            continue
         cells = [Text(one.layer), Text(names[one.examples])]
         for key in keys:
             numbers = [one.numbers.get(key, _NOTHING)]
