@@ -235,18 +235,13 @@ class _Flow:
         return self._work.unused_layers
 
     def try_method(self) -> None:
-        """Check before training starts that the method can train the network.
-
-        A user's own method is tried for one step, and its effect recorded in the run.
+        """Check before training starts that the method can train the network; try a user's own for one recorded step.
 
         Raises:
-            UserError: the method cannot train this network; or the user's own method raises, is not valid, or gives
-                other results than when the run began.
+            UserError: it cannot; or the user's own method raises, is not valid, or gives other results than before.
         """
-        if self._images.train is None:
-            return
-        self._method.method.check_network(self._work.model, self._pixels[:2])
-        if not self._method.method.is_own:
+        self._work.check_method()
+        if not self._method.method.is_own or self._images.train is None:
             return
         found = try_method(self._method, self._config, self._images.test)
         if self._run is not None and self._run.exists():

@@ -9,8 +9,6 @@ from infoplane.training.spec import MethodSettings, MethodSpec, Parts, Passes
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from infoplane.training.ceb import CEBTraining
-
 ANNEALED = 0.25  # share of the updates over which rho falls to its value
 
 
@@ -21,7 +19,7 @@ class CEBSettings(MethodSettings):
     """Rho of CEB, whose penalty has the weight e^-rho: the lower, the more the code is compressed."""
 
 
-def _build(parts: Parts[CEBSettings]) -> "CEBTraining":
+def _build(parts: Parts[CEBSettings]) -> "training.CEBTraining":
     return training.CEBTraining(parts.settings.ceb_rho, annealing_updates=round(ANNEALED * parts.updates))
 
 
