@@ -191,3 +191,10 @@ def test_figures_of_many_layers_and_strange_numbers_can_be_drawn():
     assert "nan" not in svg
     assert "inf" not in svg.replace("info", "")
     assert profile_svg("label", [], [[]], unit="bits", zero=False).startswith("<svg")
+
+
+def test_equal_values_are_not_spread_over_an_axis_of_rounding():
+    marks = [Mark(0, 2.0, 2.0, 2.0, "one"), Mark(1, 2.0 + 1e-12, 2.0 + 1e-12, 2.0 + 1e-12, "two")]
+    drawn = profile_svg("label", ["a", "b"], [marks], unit="bits", zero=False)
+    first, second = (float(y) for y in re.findall(r'cy="([0-9.]+)"', drawn))
+    assert first == second

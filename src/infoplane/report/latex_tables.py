@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infoplane.findings import Findings
-from infoplane.measuring.intervals import wilson_interval
+from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, noisy_name, trainings_of
 from infoplane.report.findings_table import deciding_number
@@ -49,9 +49,9 @@ def accuracy_latex(performance: pl.DataFrame, about: About) -> str:
     lines = []
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
-        cells = {(row["split"], row["examples"]): _accuracy(row) for row in own.to_dicts()}
+        cells = {curve: _accuracy(own.filter(split=curve[0], examples=curve[1])) for curve in curves}
         first = [latex_text(training), str(seed), str(own["epoch"][0])]
-        lines.append(Row([*first, *(cells.get(curve, "--") for curve in curves), _hash(about)]))
+        lines.append(Row([*first, *cells.values(), _hash(about)]))
     return latex_table(
         ["Training", "Seed", "Epoch", *(latex_text(curve_label(*curve)) for curve in curves), "Run"],
         lines,
@@ -62,9 +62,12 @@ def accuracy_latex(performance: pl.DataFrame, about: About) -> str:
     )
 
 
-def _accuracy(row: Mapping[str, Any]) -> str:
-    low, high = wilson_interval(round(row["accuracy"] * row["n"]), row["n"])
-    return f"{100 * row['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def _accuracy(rows: pl.DataFrame) -> str:
+    if rows.is_empty():
+        return "--"
+    accuracy = accuracy_of(rows)
+    low, high = accuracy_ends(accuracy)
+    return f"{100 * accuracy.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def information_latex(measurements: pl.DataFrame, about: About) -> str:

@@ -94,15 +94,23 @@
       few: one.f[k] === "1", nulled: one.n[k] === "1", drawnX: clip(x, cx), drawnY: clip(y, cy) };
   }
 
+  // No interval passes the ceiling of its estimate.
+  const bar = (drawn, error, saturated, ceiling) => {
+    const half = saturated ? 0 : error || 0;
+    return { type: "data", symmetric: false, array: [ceiling === null ? half : Math.max(0, Math.min(half, ceiling - drawn))], arrayminus: [half] };
+  };
+
   const shown = (value, error, saturated, few) =>
     number(value) + (saturated ? " saturated" : few ? " undersampled" : error === null ? "" : ` ± ${error < 0.005 ? "<0.01" : number(error)}`);
 
   function describe(one, k) {
     const v = values(one, k);
     const clipped = Math.abs(v.x - v.drawnX) > 0.005 || Math.abs(v.y - v.drawnY) > 0.005;
+    const past = (drawn, error, saturated, ceiling) => !saturated && ceiling !== null && drawn + (error || 0) > ceiling + 0.005;
+    const beyond = past(v.drawnX, v.dx, v.sx, v.cx) || past(v.drawnY, v.dy, v.sy, v.cy);
     return `<b>${plain(data.layers[one.layer])}</b>, epoch ${one.e[k]}<br>${plain(one.training)} training, ${plain(one.examples)} examples` +
       `<br>I(X;T) ${shown(v.x, v.dx, v.sx, v.few)} (ceiling ${number(v.cx)})<br>I(T;Y) ${shown(v.y, v.dy, v.sy)} (ceiling ${number(v.cy)})` +
-      `<br>null of I(T;Y) ${number(v.q)}${v.nulled ? ": within the null" : ""}${clipped ? "<br>drawn clipped" : ""}`;
+      `<br>null of I(T;Y) ${number(v.q)}${v.nulled ? ": within the null" : ""}${clipped ? "<br>drawn clipped" : beyond ? "<br>error bar drawn up to the ceiling" : ""}`;
   }
 
   function headAt(one, epoch) { // the last record at or before the epoch: trainings need not share a rhythm
@@ -132,8 +140,8 @@
       traces.push({ name: plain(name), meta: "head", type: "scatter", mode: "markers+text", cliponaxis: false, x: [head.drawnX], y: [head.drawnY], text: [label],
         textposition: "top center", textfont: { color: variable("--ink"), size: 12 }, customdata: [describe(one, k)], hovertemplate: "%{customdata}<extra></extra>",
         marker: { color: paint, size: original ? 12 : 11, symbol: shape, line: { width: original ? 1 : 1.6, color: original ? variable("--paper") : paint } },
-        error_x: { type: "data", array: [head.sx ? 0 : head.dx || 0], color: paint, thickness: 1.2, width: 4 },
-        error_y: { type: "data", array: [head.sy ? 0 : head.dy || 0], color: paint, thickness: 1.2, width: 4 }, showlegend: false });
+        error_x: { ...bar(head.drawnX, head.dx, head.sx, head.cx), color: paint, thickness: 1.2, width: 4 },
+        error_y: { ...bar(head.drawnY, head.dy, head.sy, head.cy), color: paint, thickness: 1.2, width: 4 }, showlegend: false });
     }
     return traces.sort((a, b) => (a.meta === "null" ? 0 : 1) - (b.meta === "null" ? 0 : 1));
   }
@@ -147,9 +155,9 @@
       one.x.forEach((_, k) => {
         const v = values(one, k), dx = v.sx ? 0 : v.dx || 0, dy = v.sy ? 0 : v.dy || 0;
         left = Math.min(left, v.drawnX - dx);
-        right = Math.max(right, v.drawnX + dx);
+        right = Math.max(right, v.cx === null ? v.drawnX + dx : Math.min(v.drawnX + dx, v.cx));
         low = Math.min(low, v.drawnY - dy);
-        high = Math.max(high, v.drawnY + dy);
+        high = Math.max(high, v.cy === null ? v.drawnY + dy : Math.min(v.drawnY + dy, v.cy));
         if (v.cx !== null) ceilingX = Math.max(ceilingX ?? 0, v.cx);
         if (v.cy !== null) ceilingY = Math.max(ceilingY ?? 0, v.cy);
       });

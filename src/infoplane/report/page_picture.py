@@ -8,6 +8,7 @@ from html import escape
 from infoplane.findings.label_loss import label_loss
 from infoplane.findings.label_profiles import LabelProfiles, Layer, Point
 from infoplane.records.tables import ORIGINAL
+from infoplane.report.bits import RESOLUTION_BITS
 from infoplane.report.labels import training_label
 
 MOST_PANELS = 6
@@ -25,6 +26,7 @@ class _Frame:
     bottom: float
     highest: float
     layers: int
+    ceiling: float | None = None
     left: float = 30.0
     right: float = 12.0
     top: float = 24.0
@@ -38,6 +40,14 @@ class _Frame:
         """Return the vertical place of a number of bits."""
         inner = self.height - self.top - self.bottom
         return self.top + inner * (1 - min(max(bits, 0.0), self.highest) / self.highest)
+
+    def passes(self, bits: float) -> bool:
+        """Return whether a number of bits is visibly more than the whole label: no label has more information."""
+        return self.ceiling is not None and bits > self.ceiling + RESOLUTION_BITS
+
+    def drawn(self, bits: float) -> float:
+        """Return the number of bits, no more than the whole label."""
+        return bits if self.ceiling is None else min(bits, self.ceiling)
 
 
 def picture_html(profiles: LabelProfiles) -> str:
@@ -55,8 +65,10 @@ def picture_html(profiles: LabelProfiles) -> str:
 
 
 def _highest(profiles: LabelProfiles, trainings: Sequence[str]) -> float:
-    """Return the upper end of the axis, in bits: above the ceiling and every interval."""
-    ends = [profiles.ceiling or 0.0]
+    """Return the upper end of the axis, in bits: above the ceiling or, without one, above every interval."""
+    if profiles.ceiling:
+        return 1.08 * max(_BITS * profiles.ceiling, 0.1)
+    ends = [0.0]
     for training in trainings:
         for examples in (ORIGINAL, profiles.attack):
             ends += [max(one.value, one.high or 0.0) for one in profiles.points(training, examples)]
@@ -99,7 +111,10 @@ def _panel(profiles: LabelProfiles, training: str, size: tuple[float, float], hi
     room = (size[0] - 42) / max(1, len(layers))
     turned = max(map(len, names)) * _LETTER > room
     bottom = 12 + _LETTER * 0.75 * max(map(len, names)) if turned else 22.0
-    frame = _Frame(width=size[0], height=size[1], bottom=bottom, highest=highest, layers=len(layers))
+    frame = _Frame(
+        width=size[0], height=size[1], bottom=bottom, highest=highest, layers=len(layers),
+        ceiling=None if profiles.ceiling is None else _BITS * profiles.ceiling,
+    )  # fmt: skip
     title = training_label(training).capitalize()
     parts = [
         f'<svg class="panel" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" '
@@ -172,23 +187,28 @@ def _names(frame: _Frame, layers: Sequence[Layer], names: Sequence[str], *, turn
 
 
 def _curve(frame: _Frame, layers: Sequence[Layer], points: Sequence[Point], kind: str, examples: str) -> str:
-    """Draw a curve with 95 % intervals; values below 0 are drawn at 0 with an open mark."""
+    """Draw a curve with 95 % intervals; values below 0 are drawn at 0 with an open mark, and tips show intervals that pass the whole label."""
     places = [(layers.index(one.layer), one) for one in points if one.layer in layers]
     if not places:
         return ""
     shift = 0.0 if kind == "original" else min(4.0, 0.08 * (frame.width - 42) / len(layers))
-    line = "L".join(f"{frame.x(place) + shift:.1f} {frame.y(_BITS * one.value):.1f}" for place, one in places)
+    line = "L".join(
+        f"{frame.x(place) + shift:.1f} {frame.y(frame.drawn(_BITS * one.value)):.1f}" for place, one in places
+    )
     parts = f'<path class="line" d="M{line}"/>'
-    for place, one in places:
-        x, y = frame.x(place) + shift, frame.y(_BITS * one.value)
+    for (place, one), y in zip(places, heights, strict=True):
+        x = frame.x(place) + shift
         mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6"/>'
         if kind != "original":
             mark = f'<path d="M{x:.1f} {y - 4.6:.1f}l4.6 4.6-4.6 4.6-4.6-4.6z"/>'
         whisker = ""
         if one.low is not None and one.high is not None:
-            low, high = frame.y(_BITS * one.low), frame.y(_BITS * one.high)
-            whisker = f'<path class="whisker" d="M{x:.1f} {low:.1f}V{high:.1f}"/>'
+            low, high = (frame.y(frame.drawn(_BITS * end)) for end in (one.low, one.high))
+            tip = "m-2.6 3.6 2.6 -3.6 2.6 3.6" if frame.passes(_BITS * one.high) else ""
+            whisker = f'<path class="whisker" d="M{x:.1f} {low:.1f}V{high:.1f}{tip}"/>'
         words = f"{one.layer[1]}, {examples}: {in_words(one)}"
+        if frame.passes(_BITS * max(one.value, one.high or 0.0)):
+            words += ", drawn up to the whole label"
         below = ' class="below"' if one.value < 0 else ""
         parts += f"<g{below}>{whisker}{mark}<title>{escape(words)}</title></g>"
     return f'<g class="{kind}">{parts}</g>'
