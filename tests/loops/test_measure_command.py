@@ -192,8 +192,12 @@ def test_the_function_of_the_run_is_imported_only_if_it_is_typed(run, capsys):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--attack.epsilon", "0.05"], "holds a run with other attacks"),
-        (["--measurement.bin-width", "3"], "holds a run with other settings of the measurement (bin_width)"),
+        (["--attack.epsilon", "0.05"], "holds a run with other attacks (adversarial: LinfPGD("),
+        (["--training", "../x"], "infoplane: --training must be at most 100 letters, digits and . _ + -"),
+        (
+            ["--measurement.bin-width", "3"],
+            "holds a run with other settings of the measurement (bin_width 0.5, not 3.0)",
+        ),
         (["--model", "tests.loops.own_loops:Small"], f"was measured with --model {MAKE}"),
     ],
 )
@@ -208,6 +212,15 @@ def test_weights_of_another_network_are_refused_by_name(given, tmp_path, capsys)
     typed = arguments(given, tmp_path / "run")
     typed[1] = str(tmp_path / "other")
     assert f"{tmp_path}/other/epoch1.pt does not fit the model {MAKE}: missing" in refused(capsys, *typed)
+
+
+def test_a_failed_measurement_leaves_no_folder(given, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    torch.save({name: weight * torch.nan for name, weight in small().state_dict().items()}, tmp_path / "other/e1.pt")
+    typed = arguments(given, tmp_path / "run")
+    typed[1] = str(tmp_path / "other")
+    assert "must be finite" in refused(capsys, *typed)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_that_could_run_code_is_refused(given, tmp_path, capsys):

@@ -122,13 +122,15 @@ def accuracy_sentences(performance: pl.DataFrame, names: Names) -> list[Sentence
         return []
     if len(trainings) > 2 and len(set(trainings) & set(attacked)) > 2:
         return _best_and_worst(attacked, names)
-    text = ""
+    clauses = []
     for training in trainings[:2]:
-        after = f"after {training} training " if len(trainings) > 1 else ""
-        text += f"; {after}" if text else after
-        text += _share(plain[training]) + ("" if ";" in text else " of the test images are classified correctly")
+        first = not clauses  # the clause of the second training needs no verb
+        clause = f"after {training} training " if len(trainings) > 1 else ""
+        clause += _share(plain[training]) + (" of the test images are classified correctly" if first else "")
         if training in attacked:
-            text += f" and {_share(attacked[training])}" + ("" if ";" in text else f" {names.under(names.attack)}")
+            clause += f" and {_share(attacked[training])}" + (f" {names.under(names.attack)}" if first else "")
+        clauses.append(clause)
+    text = "; ".join(clauses)
     evidence = attacked.get(trainings[0], plain[trainings[0]])
     return [_sentence(f"{_capital(text)}.", ACCURACY, evidence, "share")]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infoplane.config import FlowConfig, MeasurementConfig
 from infoplane.errors import UserError
-from infoplane.loops.plane import InformationPlane
+from infoplane.loops.plane import InformationPlane, check_training_name
 from infoplane.loops.saving import STUDY, Origin, checkpoint_key
 from infoplane.measuring.attacked_versions import measured_attacks
 from infoplane.measuring.plane import PlaneRecords
@@ -45,9 +45,13 @@ def measure_checkpoints(
         progress: shows how far it is.
 
     Raises:
-        UserError: the data is missing, the network cannot be built or measured, a file does not hold its weights, or
-            the folder holds another run.
+        UserError: `training` cannot be part of the names of files, the data is missing, the network cannot be built or
+            measured, a file does not hold its weights, or the folder holds another run.
     """
+    try:
+        check_training_name(training)
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
     test, measured = load_test_images(config, device)
     pixels, labels = as_pixels(test.images[measured]), test.labels[measured]
     model = build_network(config, test)

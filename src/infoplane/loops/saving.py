@@ -238,14 +238,17 @@ def _check_same(run: RunFolder, before: LoopSettings, now: LoopSettings) -> None
         raise UserError(f"{run.path} was measured with --model {before.builder.name} and its settings; type them again")
     old_settings, new_settings = before.measurement.model_dump(), now.measurement.model_dump()
     differing = [name for name in old_settings if old_settings[name] != new_settings[name]]
+    seeds = f"examples_seed {before.examples_seed}, not {now.examples_seed}"
+    names = f"{_listed(before.data.class_names)}, not {_listed(now.data.class_names)}"
+    changed = ", ".join(f"{name} {old_settings[name]}, not {new_settings[name]}" for name in differing)
     what = {
         "images": before.data.images_sha256 != now.data.images_sha256,
         "labels": before.data.labels_sha256 != now.data.labels_sha256,
-        "permutations (examples_seed)": before.examples_seed != now.examples_seed,
-        "class_names": before.data.class_names != now.data.class_names,
-        "logits (another number of classes)": before.data.classes != now.data.classes,
-        "attacks": before.attacks != now.attacks,
-        f"settings of the measurement ({', '.join(differing)})": differing,
+        f"permutations ({seeds})": before.examples_seed != now.examples_seed,
+        f"class_names ({names})": before.data.class_names != now.data.class_names,
+        f"logits ({before.data.classes} classes, not {now.data.classes})": before.data.classes != now.data.classes,
+        f"attacks ({_attacks(before)}, not {_attacks(now)})": before.attacks != now.attacks,
+        f"settings of the measurement ({changed})": differing,
     }
     for name, differs in what.items():
         if differs:
@@ -260,6 +263,14 @@ def _check_same(run: RunFolder, before: LoopSettings, now: LoopSettings) -> None
                 f"layers, and this one is {one.model} with {one.parameters:,} and {len(one.layers)}; measure it under "
                 "another name: training=..., or another seed, or save it into another folder"
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _attacks(settings: LoopSettings) -> str:
+    return _listed([f"{one.examples}: {one.described}" for one in settings.attacks])
 
 
 def _joined(before: LoopSettings, now: LoopSettings) -> LoopSettings:

@@ -45,7 +45,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None if saturated), `low_bits` and `high_bits` (95 % interval; None if saturated),
-    `drawn_low_bits` and `drawn_high_bits` (the same, no higher than the ceiling), `cut` (whether it passes the ceiling),
+    `drawn_low_bits` and `drawn_high_bits` (the same, at most the ceiling), `cut` (whether it passes the ceiling),
     `ceiling_bits`, `null_bits` (95 % quantile over permuted labels), `excess_bits` (value less the null's mean) and
     `at_most_bits` (Gaussian ceiling of I(X;T)).
     """

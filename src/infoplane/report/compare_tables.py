@@ -69,7 +69,7 @@ def accuracy_table(runs: Sequence[ComparedRun]) -> str:
         return "<p>No accuracy was recorded.</p>"
     heads = head("Run", "Training", "Seeds", "Epoch", *(curve_label(*curve) for curve in curves))
     return scrollable(
-        "Accuracy, as a mean over seeds, with its 95 % interval: over examples (Wilson), of several seeds also over these (t)",
+        "Accuracy, the mean over seeds, with its 95 % interval: over examples (Wilson), and over several seeds (t)",
         f"{heads}<tbody>{''.join(lines)}</tbody>",
     )
 

@@ -187,14 +187,16 @@ def _names(frame: _Frame, layers: Sequence[Layer], names: Sequence[str], *, turn
 
 
 def _curve(frame: _Frame, layers: Sequence[Layer], points: Sequence[Point], kind: str, examples: str) -> str:
-    """Draw a curve with 95 % intervals; values below 0 are drawn at 0 with an open mark, and tips show intervals that pass the whole label."""
+    """Draw a curve with 95 % intervals.
+
+    Values below 0 are drawn at 0 with an open mark; a tip ends an interval that passes the whole label.
+    """
     places = [(layers.index(one.layer), one) for one in points if one.layer in layers]
     if not places:
         return ""
     shift = 0.0 if kind == "original" else min(4.0, 0.08 * (frame.width - 42) / len(layers))
-    line = "L".join(
-        f"{frame.x(place) + shift:.1f} {frame.y(frame.drawn(_BITS * one.value)):.1f}" for place, one in places
-    )
+    heights = [frame.y(frame.drawn(_BITS * one.value)) for _, one in places]
+    line = "L".join(f"{frame.x(place) + shift:.1f} {y:.1f}" for (place, _), y in zip(places, heights, strict=True))
     parts = f'<path class="line" d="M{line}"/>'
     for (place, one), y in zip(places, heights, strict=True):
         x = frame.x(place) + shift
