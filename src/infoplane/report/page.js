@@ -119,6 +119,28 @@
     return k;
   }
 
+  // A name stands above, below or beside its point, wherever it covers no other name and no other point; or nowhere: the
+  // colours of the layers are in the list above the plane. Sizes are in pixels of a plane of usual size.
+  function placeNames(heads, rangeX, rangeY, wide = 640, high = 380) {
+    const x = (v) => (wide * (v - rangeX[0])) / (rangeX[1] - rangeX[0]), y = (v) => (high * (v - rangeY[0])) / (rangeY[1] - rangeY[0]);
+    const taken = heads.map((one) => [x(one.x) - 6, x(one.x) + 6, y(one.y) - 6, y(one.y) + 6]);
+    return heads.map((one, own) => {
+      if (!one.name) return "";
+      const half = 3.6 * one.name.length, px = x(one.x), py = y(one.y);
+      const places = { "top center": [px - half, px + half, py + 7, py + 21], "bottom center": [px - half, px + half, py - 21, py - 7],
+        "middle right": [px + 8, px + 8 + 2 * half, py - 7, py + 7], "middle left": [px - 8 - 2 * half, px - 8, py - 7, py + 7],
+        "top left": [px - 2 * half, px, py + 7, py + 21], "top right": [px, px + 2 * half, py + 7, py + 21],
+        "bottom left": [px - 2 * half, px, py - 21, py - 7], "bottom right": [px, px + 2 * half, py - 21, py - 7] };
+      for (const [place, box] of Object.entries(places)) {
+        if (box[0] < -50 || box[1] > wide + 12) continue;
+        if (taken.some((other, i) => i !== own && box[0] < other[1] && other[0] < box[1] && box[2] < other[3] && other[2] < box[3])) continue;
+        taken.push(box);
+        return place;
+      }
+      return "";
+    });
+  }
+
   function planeTraces(series, epoch) {
     const traces = [];
     const named = new Set();
@@ -143,6 +165,9 @@
         error_x: { ...bar(head.drawnX, head.dx, head.sx, head.cx), color: paint, thickness: 1.2, width: 4 },
         error_y: { ...bar(head.drawnY, head.dy, head.sy, head.cy), color: paint, thickness: 1.2, width: 4 }, showlegend: false });
     }
+    const { xaxis, yaxis } = planeLayout(series), heads = traces.filter((one) => one.meta === "head");
+    const places = placeNames(heads.map((one) => ({ x: one.x[0], y: one.y[0], name: one.text[0] })), xaxis.range, yaxis.range);
+    heads.forEach((one, i) => { places[i] ? (one.textposition = places[i]) : (one.text = [""]); });
     return traces.sort((a, b) => (a.meta === "null" ? 0 : 1) - (b.meta === "null" ? 0 : 1));
   }
 
