@@ -16,6 +16,7 @@ from infoplane.report.summary import show_bits
 
 _INTERVALS = r"In brackets: 95\,\% intervals."
 _RUN = r"The last column is the hash of the run's settings and records."
+_MOST_ROWS = 40  # of a table that fits on a page
 _MARKS = {"saturated": "s", "undersampled": "u", "null_like": "n"}
 _MEANINGS = {
     "s": "at the ceiling, so the estimator ran out of examples or labels",
@@ -34,7 +35,7 @@ class About(NamedTuple):
     def comment(self) -> str:
         """Return the lines above a table."""
         name = " ".join(self.name.split())
-        return f"infoplane {self.version}, run {self.hash}: {name}\nneeds \\usepackage{{booktabs}}"
+        return f"infoplane {self.version}, run {self.hash}: {name}\nneeds \\usepackage{{booktabs,graphicx}}"
 
 
 def accuracy_latex(performance: pl.DataFrame, about: About) -> str:
@@ -73,6 +74,8 @@ def _accuracy(rows: pl.DataFrame) -> str:
 def information_latex(measurements: pl.DataFrame, about: About) -> str:
     """Return the information of each layer at the last epoch, in bits, a row per training, seed, layer and examples.
 
+    A long table is divided into several, each of which fits on a page.
+
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
         about: the run.
@@ -95,15 +98,35 @@ def information_latex(measurements: pl.DataFrame, about: About) -> str:
                 lines.append(Row([*first, *map(_information, shown), _hash(about)], begins))
                 begins = False
     meanings = "".join(rf" \textsuperscript{{{mark}}}: {_MEANINGS[mark]}." for mark in sorted(marks))
-    return latex_table(
-        ["Training", "Seed", "Layer", "Examples", *(_head(*column) for column in columns), "Run"],
-        lines,
-        columns=f"lrll{'r' * len(columns)}l",
-        caption=rf"Information of the layers in bits at the last epoch ({latex_text(about.name)}). {_INTERVALS}"
-        rf"{meanings} {_RUN}",
-        label="tab:information",
-        comment=about.comment(),
+    parts = _parts(lines)
+    return "\n".join(
+        latex_table(
+            ["Training", "Seed", "Layer", "Examples", *(_head(*column) for column in columns), "Run"],
+            part,
+            columns=f"lrll{'r' * len(columns)}l",
+            caption=rf"Information of the layers in bits at the last epoch ({latex_text(about.name)})"
+            + (f", part {number} of {len(parts)}" if len(parts) > 1 else "")
+            + rf". {_INTERVALS}{meanings} {_RUN}",
+            label="tab:information" + (f"-{number}" if number > 1 else ""),
+            comment=about.comment(),
+        )
+        for number, part in enumerate(parts, 1)
     )
+
+
+def _parts(rows: Sequence[Row]) -> list[list[Row]]:
+    """Divide rows into tables of at most `_MOST_ROWS`, between networks where these have no more."""
+    blocks: list[list[Row]] = []
+    for row in rows:
+        if row.begins or not blocks or len(blocks[-1]) == _MOST_ROWS:
+            blocks.append([])
+        blocks[-1].append(row)
+    parts: list[list[Row]] = [[]]
+    for block in blocks:
+        if parts[-1] and len(parts[-1]) + len(block) > _MOST_ROWS:
+            parts.append([])
+        parts[-1] += block
+    return parts
 
 
 def _columns(rows: pl.DataFrame) -> list[tuple[str, str]]:
