@@ -122,7 +122,7 @@ def accuracy_sentences(performance: pl.DataFrame, names: Names) -> list[Sentence
         return []
     if len(trainings) > 2 and len(set(trainings) & set(attacked)) > 2:
         return _best_and_worst(attacked, names)
-    clauses = []
+    clauses: list[str] = []
     for training in trainings[:2]:
         first = not clauses  # the clause of the second training needs no verb
         clause = f"after {training} training " if len(trainings) > 1 else ""
