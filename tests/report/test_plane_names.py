@@ -1,4 +1,4 @@
-"""Names of layers in the interactive plane cover neither each other nor other points."""
+"""The interactive plane: names cover neither each other nor other points, error bars do not pass the ceiling."""
 
 import json
 import re
@@ -57,3 +57,11 @@ def test_equal_points_leave_a_name_out_rather_than_cover_one():
 
 def test_points_without_a_name_get_none():
     assert placed([(5, 5, ""), (6, 6, "two")]) == ["", "top center"]
+
+
+def test_error_bars_end_at_the_ceiling():
+    (function,) = re.findall(r"  const bar = .*?\n  };\n", resource("page.js"), flags=re.DOTALL)
+    calls = "[bar(2.9, 0.4, false, 3), bar(2.9, 0.4, false, null), bar(2.9, 0.4, true, 3), bar(2.9, null, false, 3)]"
+    script = f"{function}console.log(JSON.stringify({calls}.map((one) => [one.array[0], one.arrayminus[0]])))"
+    done = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == [[pytest.approx(0.1), 0.4], [0.4, 0.4], [0, 0], [0, 0]]
