@@ -8,6 +8,7 @@ from infoplane.estimators.copula import CopulaInformation, copula_information
 from infoplane.estimators.decoders import DecodedInformation, Decoder, HeldOutInformation
 from infoplane.estimators.decoding import decoded_information, fit_decoder
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.exact import ExactInformation, exact_information
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import (
     CentredKernelAlignment,
@@ -41,6 +42,7 @@ __all__ = [
     "Decoder",
     "EqualBins",
     "Estimate",
+    "ExactInformation",
     "FeaturePieces",
     "HeldOutInformation",
     "KDEInformation",
@@ -61,6 +63,7 @@ __all__ = [
     "covariance_spectrum",
     "decoded_information",
     "enough_examples",
+    "exact_information",
     "fit_decoder",
     "group_means",
     "kde_information",
