@@ -44,10 +44,11 @@ def label_probabilities() -> "Tensor":
     spins = 2 * all_vectors().double() - 1
     fields = spins @ torch.exp(_CONCENTRATION * (_corners() @ _corners().T - 1))
     rule = fields.square().sum(dim=1).round(decimals=9)  # sums that a symmetry makes equal differ by rounding
-    values, counts = rule.unique(return_counts=True)
+    values, counts = torch.unique(rule, return_counts=True)
     last_of_zero = int((counts.cumsum(0) - INPUTS / 2).abs().argmin())  # the most balanced threshold
     centre = values[last_of_zero : last_of_zero + 2].mean()
-    return torch.sigmoid(_GAIN * (rule - centre) / rule.std())
+    probabilities: Tensor = torch.sigmoid(_GAIN * (rule - centre) / rule.std())
+    return probabilities
 
 
 def input_label_information() -> float:

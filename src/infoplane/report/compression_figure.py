@@ -56,10 +56,10 @@ def compression_figure(records: Compression, *, title: str, caption: str) -> "Fi
         return NothingToSee("No network learned.")
     kinds = curves.select("activation", "bits").unique(maintain_order=True).rows()
     variants = _variants(curves)
-    width, height = PAGE_INCHES[0], 1.1 + 1.75 * len(kinds)
+    width, height = PAGE_INCHES[0], 1.3 + 1.75 * len(kinds)
     figure = new_figure(title, width, height)
-    edges = {"left": 0.75 / width, "right": 0.99, "top": 1 - 0.5 / height, "bottom": 1.15 / height}
-    grid = figure.add_gridspec(len(kinds), len(variants), wspace=0.08, hspace=0.3, **edges)
+    edges = {"left": 0.75 / width, "right": 0.99, "top": 1 - 0.7 / height, "bottom": 1.15 / height}
+    grid = figure.add_gridspec(len(kinds), len(variants), wspace=0.08, hspace=0.15, **edges)
     axes = grid.subplots(squeeze=False, sharex=True, sharey=True)
     hide_inner_axes(axes)
     layers = curves.sort("layer_index")["layer"].unique(maintain_order=True).to_list()
@@ -73,8 +73,9 @@ def compression_figure(records: Compression, *, title: str, caption: str) -> "Fi
             one = axes[row, column]
             own = of_kind.filter(*(pl.col(name).eq_missing(pl.lit(value)) for name, value in variant.items()))
             _draw(one, own, looks)
-            one.set_title(f"{kind_label(activation, bits)}: {variant_label(variant)}", loc="left", fontweight="bold")
-        axes[row, 0].set_ylabel("I(X;T), bits")
+            if not row:
+                one.set_title(variant_label(variant).replace(", ", ",\n"), loc="left", fontweight="bold")
+        axes[row, 0].set_ylabel(f"{kind_label(activation, bits)}\nI(X;T), bits")
     for one in axes[-1]:
         one.set_xlabel("completed epochs")
     handles = [Line2D([], [], label=layer, **look) for layer, look in looks.items()]
@@ -112,7 +113,7 @@ def _draw(axes: Axes, curves: pl.DataFrame, looks: dict[str, dict[str, Any]]) ->
             axes.fill_between(epochs, ends[:, 0], ends[:, 1], color=look["color"], alpha=0.15, linewidth=0)
     axes.axhline(math.log2(curves["samples"][0]), **CEILING)
     axes.set_xscale("symlog", linthresh=1)
-    ticks = [0, *(10**power for power in range(6) if 10**power <= curves["epoch"].max())]  # type: ignore[operator]
+    ticks = [0, *(10**power for power in range(6) if 10**power <= curves["epoch"].max())]
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.minorticks_off()
     axes.set_ylim(0, 1.08 * math.log2(curves["samples"][0]))

@@ -46,7 +46,7 @@ def falls_tables(found: pl.DataFrame) -> Group:
     for (activation, bits), kind in of_inputs.group_by(["activation", "bits"], maintain_order=True):
         layers = [layer for layer in kind["layer"].unique(maintain_order=True) if layer != ALL_LAYERS]
         table = Table(
-            title=f"\n{kind_label(str(activation), bits)}: fall of I(X;T) to the last epoch, in bits, "  # type: ignore[arg-type]
+            title=f"\n{kind_label(str(activation), bits)}: fall of I(X;T) to the last epoch, in bits, "
             f"{kind['seeds'][0]} seeds",
             title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
         )  # fmt: skip
@@ -91,7 +91,7 @@ def accuracies_text(accuracies: pl.DataFrame) -> Text:
             f"{split} {', '.join(f'{value:.1%}' for value in kind.filter(split=split).sort('seed')['accuracy'])}"
             for split in ("train", "test")
         ]
-        lines.append(f"accuracy of {kind_label(str(activation), bits)} by seed: {'; '.join(parts)}")  # type: ignore[arg-type]
+        lines.append(f"accuracy of {kind_label(str(activation), bits)} by seed: {'; '.join(parts)}")
     for row in not_learned(accuracies).select(*NETWORK, "accuracy").to_dicts():
         name = kind_label(row["activation"], row["bits"])
         lines.append(f"left out, did not learn: {name}, seed {row['seed']} ({row['accuracy']:.1%})")

@@ -87,4 +87,5 @@ def quantised(outputs: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
     with torch.no_grad():
         rounded = low + step * ((inside - low) / step.clamp(min=torch.finfo(step.dtype).tiny)).round()
     # the value of `rounded`, exactly: inside - inside is 0 in floating point, and 0 + rounded is rounded
-    return rounded + (inside - inside.detach())
+    result: Tensor = rounded + (inside - inside.detach())
+    return result

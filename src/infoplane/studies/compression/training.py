@@ -101,7 +101,7 @@ def train(
         networks.train()
         drawn = [torch.randperm(len(task.train), generator=seeded_generator(seed, "order", epoch)) for seed in seeds]
         total = torch.zeros(())
-        for batch in task.train[torch.stack(drawn)].split(batch_size, dim=1):
+        for batch in torch.split(task.train[torch.stack(drawn)], batch_size, dim=1):
             logits, _ = networks(task.inputs[batch])
             loss = F.cross_entropy(logits.flatten(0, 1), task.labels[batch].flatten()) * len(seeds)
             optimiser.zero_grad()
