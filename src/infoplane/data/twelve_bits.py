@@ -74,7 +74,8 @@ def _corners() -> "Tensor":
         for long in (-golden, golden)
         for corner in ((0.0, short, long), (short, long, 0.0), (long, 0.0, short))
     ]
-    return torch.tensor(corners, dtype=torch.double) / (1 + golden**2) ** 0.5
+    unit: Tensor = torch.tensor(corners, dtype=torch.double) / (1 + golden**2) ** 0.5
+    return unit
 
 
 def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":

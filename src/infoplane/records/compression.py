@@ -28,9 +28,7 @@ class CompressionMeasurement:
     kind: str  # "lower", "upper", "estimate"
     quantity: str  # as in the measurements
     value_nats: float  # as it was computed
-    standard_error: float | None = (
-        None  # of the value, in nats, as if the inputs were a sample; missing where it is exact
-    )
+    standard_error: float | None = None  # of the value, in nats, as if inputs were a sample; missing if exact
     ceiling_nats: float | None = None  # largest possible value
     saturated: bool  # as in the measurements
     samples: int  # inputs: all that there are
