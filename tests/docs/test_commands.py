@@ -45,6 +45,8 @@ PARSED_ONLY = {
     "evaluate": "runs a suite of attacks for minutes",
     "geometry": "measures sweeps for a minute",
     "limits": "measures vanishing noise for a minute",
+    "compression": "trains ten networks for minutes",
+    "quantised": "trains ten networks for minutes",
     "calibrate": "repeats estimates for minutes",
     "data": "downloads a dataset",
     "where": "decodes each example at each layer",
