@@ -31,6 +31,7 @@ from infoplane.commands.models import ModelsOptions, models
 from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
+from infoplane.commands.register import RegisterOptions, register
 from infoplane.commands.report import ReportOptions, report
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
@@ -51,6 +52,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
+    "register": (register, RegisterOptions),
     "recipes": (recipes, RecipesOptions),
     "models": (models, ModelsOptions),
     "estimate": (estimate, EstimateOptions),
