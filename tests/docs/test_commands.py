@@ -52,6 +52,7 @@ PARSED_ONLY = {
     "where": "decodes each example at each layer",
     "measure": "measures a folder of checkpoints",
     "compare": "draws a page about several runs",
+    "register": "needs a file of claims",
     "watch": "serves a page until it is stopped",
     "--measure": "times every network for a minute",
     "--style": "draws the study's figures for some seconds",

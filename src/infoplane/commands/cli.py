@@ -33,6 +33,7 @@ from infoplane.commands.output import Told, complain, interrupted_status, lastin
 from infoplane.commands.quantised import QuantisedOptions, quantised
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
+from infoplane.commands.register import RegisterOptions, register
 from infoplane.commands.report import ReportOptions, report
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "limits": (limits, LimitsOptions),
     "compression": (compression, CompressionOptions),
     "quantised": (quantised, QuantisedOptions),
+    "register": (register, RegisterOptions),
     "recipes": (recipes, RecipesOptions),
     "models": (models, ModelsOptions),
     "estimate": (estimate, EstimateOptions),
