@@ -48,6 +48,7 @@ PARSED_ONLY = {
     "calibrate": "repeats estimates for minutes",
     "data": "downloads a dataset",
     "where": "decodes each example at each layer",
+    "shape": "decodes both cues at each layer",
     "measure": "measures a folder of checkpoints",
     "compare": "draws a page about several runs",
     "watch": "serves a page until it is stopped",

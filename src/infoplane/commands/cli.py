@@ -32,6 +32,7 @@ from infoplane.commands.output import Told, complain, interrupted_status, lastin
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
 from infoplane.commands.report import ReportOptions, report
+from infoplane.commands.shape import ShapeOptions, shape
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
 from infoplane.errors import UserError, unknown_name
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "distortion": (distortion, DistortionOptions),
     "attacks": (attacks, AttacksOptions),
     "where": (where, WhereOptions),
+    "shape": (shape, ShapeOptions),
     "evaluate": (evaluate, EvaluateOptions),
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
@@ -111,7 +113,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USER_ERROR
 
 
-_LONG = ("demo", "flow", "distortion", "attacks", "where", "evaluate", "measure", "geometry", "limits", "calibrate")
+_LONG = (
+    "demo",
+    "flow",
+    "distortion",
+    "attacks",
+    "where",
+    "shape",
+    "evaluate",
+    "measure",
+    "geometry",
+    "limits",
+    "calibrate",
+)
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"
