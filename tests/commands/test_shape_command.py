@@ -19,7 +19,7 @@ from infoplane.data import ImageSet
 
 
 def read(split):
-    images, labels = patterns(30, seed=split == "test")
+    images, labels = patterns(30, seed=int(split == "test"))
     names = ("right", "left", "down", "up")
     return ImageSet((images * 255).round().to(torch.uint8), labels, names, split, "waves")
 """

@@ -147,7 +147,8 @@ def _group_counts(own: pl.DataFrame) -> Floats:
     groups, predicted = own["group"].to_numpy(), own["predicted"].to_numpy()
     number = int(groups.max()) + 1
     hits: list[NDArray[np.float64]] = [
-        np.bincount(groups, weights=predicted == own[cue].to_numpy(), minlength=number) for cue in ("shape", "texture")
+        np.bincount(groups, weights=predicted == own[cue].to_numpy(), minlength=number).astype(np.float64)
+        for cue in ("shape", "texture")
     ]
     return np.stack(hits)
 
