@@ -104,7 +104,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(examples=1000, thorough_epochs=2),
             ),
             purpose="texture against shape: BagNet-17, a quarter of its width, 5,000 images",
-            cost="to be measured",
+            cost="half an hour for its 10 epochs (extrapolated)",
         ),
         Recipe(
             FlowConfig(
@@ -117,7 +117,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(examples=1000, thorough_epochs=2),
             ),
             purpose="texture against shape: ResNet-18, trained as that BagNet",
-            cost="to be measured",
+            cost="half an hour for its 10 epochs (extrapolated)",
         ),
         Recipe(
             FlowConfig(

@@ -212,4 +212,5 @@ def test_the_sentences_name_the_layers():
         ]
     )
     said = " ".join(shape_sentences(answers(20, 10, 10), layers))
-    assert "more of the shape than of the texture at 1 of 2 layers (conv), and less at 1 of 2 layers (fc)" in said
+    assert "read the shape at 1 of 2 layers (conv) and the texture at 2 of 2 layers (conv, fc)." in said
+    assert "The value of the shape is the larger one at 1 of 2 layers (conv), that of the texture at 1 of 2" in said

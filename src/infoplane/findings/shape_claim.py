@@ -130,28 +130,35 @@ def _biases(answers: pl.DataFrame) -> Iterator[str]:
 
 
 def _layers(layers: pl.DataFrame) -> Iterator[str]:
-    """Say at which layers decoders trained on images without a conflict read more of one cue than of the other."""
+    """Say at which layers decoders trained on images without a conflict read which cue, and which cue more of."""
     found, changes = cue_layers(layers), cue_changes(layers)
     for kind in DECODED_KINDS:
         chosen = {"kind": kind.name, "width": kind.width, "estimator": DECODED_TRANSFER}
         own = found.filter(**chosen)
         for training in own["training"].unique(maintain_order=True):
             rows = own.filter(training=training)
-            more = rows.filter(pl.col("difference_low") > 0)["layer"].to_list()
-            less = rows.filter(pl.col("difference_high") < 0)["layer"].to_list()
+            read = {cue: _named(_layers_of(rows, f"{cue}_low"), len(rows)) for cue in ("shape", "texture")}
+            more = _named(_layers_of(rows, "difference_low"), len(rows))
+            less = _named(rows.filter(pl.col("difference_high") < 0)["layer"].to_list(), len(rows))
             yield (
-                f"After {training} training ({kind.title}), decoders trained on images without a conflict read more of "
-                f"the shape than of the texture at {_named(more, len(rows))}, and less at {_named(less, len(rows))}."
+                f"After {training} training ({kind.title}), decoders trained on images without a conflict read the "
+                f"shape at {read['shape']} and the texture at {read['texture']}. The value of the shape is the larger "
+                f"one at {more}, that of the texture at {less}."
             )
         moved = changes.filter(**chosen)
         for training in moved["training"].unique(maintain_order=True):
             rows = moved.filter(training=training)
-            up = rows.filter(pl.col("change_low") > 0)["layer"].to_list()
+            up = _layers_of(rows, "change_low")
             down = rows.filter(pl.col("change_high") < 0)["layer"].to_list()
             yield (
                 f"From normal to {training} training ({kind.title}), shape less texture rises at "
                 f"{_named(up, len(rows))}, and falls at {_named(down, len(rows))}."
             )
+
+
+def _layers_of(rows: pl.DataFrame, low: str) -> list[str]:
+    """Return the layers at which the lower end of an interval lies above 0."""
+    return rows.filter(pl.col(low) > 0)["layer"].to_list()
 
 
 def _named(names: list[str], number: int) -> str:

@@ -105,20 +105,30 @@ def _bias_table(answers: pl.DataFrame) -> Table:
 
 
 def _layer_table(rows: pl.DataFrame, title: str) -> Table:
+    """Render a layer per line; the page has the intervals of all numbers."""
     table = Table(
         title=Text(f"\n{title}: decoded information about both cues, bits"),
         title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
     )  # fmt: skip
     table.add_column("layer")
-    table.add_column("label, no conflict", justify="right")
-    for head in ("shape", "texture", "shape - texture", "null"):
-        table.add_column(f"{head}, {ESTIMATORS[DECODED_TRANSFER]}" if head == "shape" else head, justify="right")
-    for head in ("shape, refitted", "texture", "null"):
-        table.add_column(head, justify="right")
+    table.add_column("label, no\nconflict", justify="right")
+    for said in ESTIMATORS.values():
+        for head in (
+            "shape",
+            "texture",
+            *(["shape - texture"] if said == ESTIMATORS[DECODED_TRANSFER] else []),
+            "null",
+        ):
+            table.add_column(f"{said if head == 'shape' else ''}\n{head}", justify="right")
     for layer in rows["layer"].unique(maintain_order=True):
-        clean, again = (cue_cells(rows, estimator, layer) for estimator in ESTIMATORS)
-        table.add_row(
-            Text(layer), label_cell(rows, layer), *clean, null_cell(rows, DECODED_TRANSFER, layer),
-            *(cell.partition(" ")[0] for cell in again[:2]), null_cell(rows, DECODED, layer),
-        )  # fmt: skip
+        cells = [label_cell(rows, layer)]
+        for estimator in ESTIMATORS:
+            shape, texture, difference = cue_cells(rows, estimator, layer)
+            single = (cell.partition(" ")[0] for cell in (shape, texture))
+            cells += [
+                *single,
+                *([difference] if estimator == DECODED_TRANSFER else []),
+                null_cell(rows, estimator, layer),
+            ]
+        table.add_row(Text(layer), *cells)
     return table
