@@ -112,23 +112,15 @@ def _layer_table(rows: pl.DataFrame, title: str) -> Table:
     )  # fmt: skip
     table.add_column("layer")
     table.add_column("label, no\nconflict", justify="right")
-    for said in ESTIMATORS.values():
-        for head in (
-            "shape",
-            "texture",
-            *(["shape - texture"] if said == ESTIMATORS[DECODED_TRANSFER] else []),
-            "null",
-        ):
-            table.add_column(f"{said if head == 'shape' else ''}\n{head}", justify="right")
+    for head in (f"{ESTIMATORS[DECODED_TRANSFER]}\nshape", "\ntexture", "\nshape - texture", "\nnull"):
+        table.add_column(head, justify="right")
+    for head in (f"{ESTIMATORS[DECODED]}\nshape", "\ntexture", "\nnull"):
+        table.add_column(head, justify="right")
     for layer in rows["layer"].unique(maintain_order=True):
-        cells = [label_cell(rows, layer)]
-        for estimator in ESTIMATORS:
-            shape, texture, difference = cue_cells(rows, estimator, layer)
-            single = (cell.partition(" ")[0] for cell in (shape, texture))
-            cells += [
-                *single,
-                *([difference] if estimator == DECODED_TRANSFER else []),
-                null_cell(rows, estimator, layer),
-            ]
+        shape, texture, difference = cue_cells(rows, DECODED_TRANSFER, layer)
+        again = cue_cells(rows, DECODED, layer)
+        singles = [cell.partition(" ")[0] for cell in (shape, texture, *again[:2])]
+        nulls = [null_cell(rows, estimator, layer) for estimator in ESTIMATORS]
+        cells = (label_cell(rows, layer), *singles[:2], difference, nulls[0], *singles[2:], nulls[1])
         table.add_row(Text(layer), *cells)
     return table
