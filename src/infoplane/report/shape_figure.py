@@ -115,7 +115,7 @@ def cue_layers_figure(found: CueRecords, title: str) -> Figure | None:
     kinds = layers.select("kind", "width").unique(maintain_order=True).rows()
     trainings = layers["training"].unique(maintain_order=True).to_list()
     most = max(layers.filter(training=training)["layer"].n_unique() for training in trainings)
-    width, height = max(6.0, 0.8 + len(kinds) * (0.6 + 0.34 * most)), 0.85 + 2.1 * len(trainings)
+    width, height = max(8.0, 0.8 + len(kinds) * (0.6 + 0.34 * most)), 0.85 + 2.1 * len(trainings)
     figure = new_figure(title, width, height)
     grid = figure.subplots(len(trainings), len(kinds), squeeze=False, sharey=True)
     figure.subplots_adjust(
