@@ -69,7 +69,8 @@ def test_every_image_has_a_partner_of_another_class_and_all_classes_meet(generat
 
 
 @pytest.mark.parametrize(
-    ("counts", "pairs"), [([10, 3, 1], 4), ([5, 5, 1], 5), ([1, 1], 1), ([2, 2, 2], 3), ([7, 1, 1, 1, 1, 1, 2], 7), ([4, 2, 2], 4)]
+    ("counts", "pairs"),
+    [([10, 3, 1], 4), ([5, 5, 1], 5), ([1, 1], 1), ([2, 2, 2], 3), ([7, 1, 1, 1, 1, 1, 2], 7), ([4, 2, 2], 4)],
 )
 def test_as_many_images_as_possible_are_paired(counts, pairs, generator):
     labels = torch.cat([torch.full((number,), place) for place, number in enumerate(counts)])

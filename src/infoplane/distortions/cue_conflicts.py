@@ -11,7 +11,7 @@ from infoplane.checks import check_images, check_labels, check_one_of, check_pos
 from infoplane.distortions.changes import TEXTURE_PIECES, low_pass, nearest_divisors, shuffle_patches
 
 HIGH_PASS, PATCHES = "high-pass", "patches"  # what is taken of the image that lends its texture
-CONFLICT_KINDS = (HIGH_PASS, PATCHES)
+CONFLICT_KINDS = (HIGH_PASS, PATCHES)  # ways to make a conflict of two images
 
 
 def conflict_images(shapes: Tensor, textures: Tensor, *, kind: str, width: float, generator: torch.Generator) -> Tensor:
