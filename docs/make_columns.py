@@ -66,6 +66,18 @@ TABLES = (
         "PointwiseLayerRecord",
         "`where/layers.parquet` of `infoplane where`: means over the examples, for the labels and permuted labels.",
     ),
+    Table(
+        "Answers to conflicts of shape and texture",
+        "shape.py",
+        "CueAnswer",
+        "`shape/answers.parquet` of `infoplane shape`: a row for each network and conflict.",
+    ),
+    Table(
+        "Shape and texture, by layer",
+        "shape.py",
+        "CueLayer",
+        "`shape/layers.parquet` of `infoplane shape`: a row for each network, kind, layer, cue and decoder.",
+    ),
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
     Table(
         "Compression",

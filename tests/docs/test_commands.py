@@ -50,6 +50,7 @@ PARSED_ONLY = {
     "calibrate": "repeats estimates for minutes",
     "data": "downloads a dataset",
     "where": "decodes each example at each layer",
+    "shape": "decodes both cues at each layer",
     "measure": "measures a folder of checkpoints",
     "compare": "draws a page about several runs",
     "register": "needs a file of claims",

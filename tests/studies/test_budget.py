@@ -239,7 +239,7 @@ def test_a_study_keeps_the_epochs_that_its_budget_gave(small_flow, monkeypatch, 
     assert sorted({*again.measurements["epoch"]}) == [0, 2, 4]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(1.0, 1), (1e-7, 0)])
+@pytest.mark.parametrize(("seconds", "said"), [(1.0, 1), (0.02, 1), (1e-7, 0)])  # 0.02: trained in 30 s
 def test_a_study_of_few_examples_says_its_cost_if_its_network_is_large(small_flow, monkeypatch, seconds, said):
     images = load_images(small_flow, "cpu")
     monkeypatch.setattr(costs, "speed", lambda _model, _pixels: Speed(forward=seconds / 3, gradient=seconds))

@@ -35,6 +35,7 @@ from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
 from infoplane.commands.register import RegisterOptions, register
 from infoplane.commands.report import ReportOptions, report
+from infoplane.commands.shape import ShapeOptions, shape
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
 from infoplane.errors import UserError, unknown_name
@@ -50,6 +51,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "distortion": (distortion, DistortionOptions),
     "attacks": (attacks, AttacksOptions),
     "where": (where, WhereOptions),
+    "shape": (shape, ShapeOptions),
     "evaluate": (evaluate, EvaluateOptions),
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
@@ -118,8 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _LONG = (
-    "demo", "flow", "distortion", "attacks", "where", "evaluate", "measure", "geometry", "limits", "compression",
-    "quantised", "calibrate",
+    "demo", "flow", "distortion", "attacks", "where", "shape", "evaluate", "measure", "geometry", "limits",
+    "compression", "quantised", "calibrate",
 )  # fmt: skip
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"

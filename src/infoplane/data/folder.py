@@ -77,7 +77,7 @@ def _read(spec: DatasetSpec, wanted: Wanted) -> "ImageSet":
     check_room(str(root), len(files[split]), (1 if grey else 3, height, width))
     images = np.empty((len(files[split]), 1 if grey else 3, height, width), np.uint8)
     for place, file in zip(images, files[split], strict=True):
-        pixels = _pixels(file.path, grey, image_size)
+        pixels = pixels_of(file.path, grey, image_size)
         place[:] = pixels if grey else pixels.transpose(2, 0, 1)
     return ImageSet(
         images=torch.from_numpy(images),
@@ -114,7 +114,7 @@ def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(shown)
 
 
-def _image_paths(folder: Path) -> list[Path]:
+def image_paths(folder: Path) -> list[Path]:
     """Return the paths of the images: all files but hidden and system files, pipes, sockets and devices."""
     return [
         path
@@ -128,7 +128,7 @@ def _inspect(folder: Path, classes: tuple[str, ...]) -> list[_File]:
     """Read the header of every image, which is much faster than reading the pixels."""
     files = []
     for label, name in enumerate(classes):
-        paths = _image_paths(folder / name)
+        paths = image_paths(folder / name)
         if not paths:
             raise UserError(f"{folder / name} holds no images; add some, or remove the class from both splits")
         for path in paths:
@@ -154,7 +154,12 @@ def _check_one_size(files: list[_File]) -> None:
             )
 
 
-def _pixels(path: Path, grey: bool, image_size: int | None) -> "np.ndarray":
+def pixels_of(path: Path, grey: bool, image_size: int | None) -> "np.ndarray":
+    """Return the pixels of an image, uint8, `(height, width)` or `(height, width, 3)`; with a size, of a square.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
     import numpy as np
 
     with _opened(path) as image:

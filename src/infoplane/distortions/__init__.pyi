@@ -11,4 +11,9 @@ from .changes import remove_colour as remove_colour
 from .changes import saturate as saturate
 from .changes import shuffle_patches as shuffle_patches
 from .changes import texture_donors as texture_donors
+from .cue_conflicts import CONFLICT_KINDS as CONFLICT_KINDS
+from .cue_conflicts import HIGH_PASS as HIGH_PASS
+from .cue_conflicts import PATCHES as PATCHES
+from .cue_conflicts import conflict_images as conflict_images
+from .cue_conflicts import exchange_partners as exchange_partners
 from .spec import Distortion as Distortion

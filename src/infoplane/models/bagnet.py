@@ -13,7 +13,7 @@ from infoplane.models.normalisation import Normalise
 
 BLOCKS = (3, 4, 6, 3)  # per stage, as in ResNet-50
 EXPANSION = 4
-MOMENTUM = 0.001  # of BatchNorm's running statistics
+NORM_MOMENTUM = 0.001  # of BatchNorm's running statistics, as in the paper's networks
 
 
 class _Stages(NamedTuple):
@@ -37,16 +37,16 @@ STAGES = {
 class Block(nn.Module):
     """A bottleneck without padding; the shortcut loses the rows below and the columns to the right."""
 
-    def __init__(self, channels_in: int, channels: int, *, kernel: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels: int, *, kernel: int, stride: int, norm_momentum: float) -> None:
         super().__init__()
         channels_out = EXPANSION * channels
         self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels, momentum=MOMENTUM)
+        self.bn1 = nn.BatchNorm2d(channels, momentum=norm_momentum)
         self.conv2 = nn.Conv2d(channels, channels, kernel, stride=stride, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels, momentum=MOMENTUM)
+        self.bn2 = nn.BatchNorm2d(channels, momentum=norm_momentum)
         self.conv3 = nn.Conv2d(channels, channels_out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(channels_out, momentum=MOMENTUM)
-        self.shortcut = _projection(channels_in, channels_out, stride)
+        self.bn3 = nn.BatchNorm2d(channels_out, momentum=norm_momentum)
+        self.shortcut = _projection(channels_in, channels_out, stride, norm_momentum)
         # An unpadded 3x3 convolution gives two pixels less than a 1x1 convolution with stride 1, and one less with 2.
         self.lost = (kernel - 1) // stride
 
@@ -60,11 +60,11 @@ class Block(nn.Module):
         return F.relu(residual + kept)
 
 
-def _projection(channels_in: int, channels_out: int, stride: int) -> nn.Module:
+def _projection(channels_in: int, channels_out: int, stride: int, norm_momentum: float) -> nn.Module:
     if stride == 1 and channels_in == channels_out:
         return nn.Identity()
     convolution = nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out, momentum=MOMENTUM))
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out, momentum=norm_momentum))
 
 
 class BagNet(nn.Module):
@@ -80,6 +80,8 @@ class BagNet(nn.Module):
     Args:
         receptive_field: height and width of the patches in pixels: 7, 9, 11, 17, 19 or 33.
         width: channels of the stem and of the first stage's inner convolutions, at least 1.
+        norm_momentum: share of each batch in BatchNorm's running statistics, above 0 and at most 1. At the paper's
+            0.001 a network of a few hundred updates is evaluated with the statistics that it began with.
         image_size: height and width in pixels, at least `receptive_field`.
         channels: number of image channels.
         classes: number of classes, at least 2.
@@ -100,6 +102,7 @@ class BagNet(nn.Module):
         self,
         receptive_field: int = 17,
         width: int = 64,
+        norm_momentum: float = NORM_MOMENTUM,
         image_size: int = 32,
         channels: int = 3,
         classes: int = 10,
@@ -109,6 +112,8 @@ class BagNet(nn.Module):
         super().__init__()
         check_one_of(str(receptive_field), [*map(str, STAGES)], name="receptive_field")
         check_at_least(width, 1, name="width")
+        if not 0 < norm_momentum <= 1:
+            raise ValueError(f"norm_momentum must be above 0 and at most 1, got {norm_momentum}")
         check_at_least(image_size, receptive_field, name="image_size")
         check_at_least(classes, 2, name="classes")
         self.normalise = Normalise(channels, image_size, mean, std)
@@ -116,16 +121,16 @@ class BagNet(nn.Module):
             OrderedDict(
                 conv1=nn.Conv2d(channels, width, 1, bias=False),
                 conv2=nn.Conv2d(width, width, 3, bias=False),
-                bn=nn.BatchNorm2d(width, momentum=MOMENTUM),
+                bn=nn.BatchNorm2d(width, momentum=norm_momentum),
                 activation=nn.ReLU(),
             )
         )
         stages, before = [], width
         for number, (blocks, kernel, stride) in enumerate(zip(BLOCKS, *STAGES[receptive_field], strict=True)):
             inner = width * 2**number
-            first = Block(before, inner, kernel=kernel, stride=stride)
+            first = Block(before, inner, kernel=kernel, stride=stride, norm_momentum=norm_momentum)
             before = EXPANSION * inner
-            others = (Block(before, inner, kernel=1, stride=1) for _ in range(blocks - 1))
+            others = (Block(before, inner, kernel=1, stride=1, norm_momentum=norm_momentum) for _ in range(blocks - 1))
             stages.append(nn.Sequential(first, *others))
         self.stage1, self.stage2, self.stage3, self.stage4 = stages
         self.linear = nn.Linear(before, classes)

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 
 class BagNetSettings(ModelSettings):
-    """Settings of BagNets: receptive field and width."""
+    """Settings of BagNets: receptive field, width and BatchNorm."""
 
     receptive_field: Literal[7, 9, 11, 17, 19, 33] = 17
     """Height and width in pixels of the patches that a BagNet sees; images are no smaller."""
     width: int = Field(64, ge=1)
     """Channels of the first stage."""
+    norm_momentum: float = Field(0.001, gt=0, le=1)
+    """Share of each batch in BatchNorm's running statistics of a BagNet; a training of few updates needs more."""
 
 
 def _build(facts: ImageFacts, settings: BagNetSettings) -> "nn.Module":

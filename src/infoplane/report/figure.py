@@ -13,7 +13,7 @@ from infoplane.report.style import save_figure
 
 Source = TypeVar("Source")
 Per = Literal["training", "seed", "distortion", "run"]
-Section = Literal["figures", "label", "mistakes", "distortion", "attacks", "where", "evaluation"]
+Section = Literal["figures", "label", "mistakes", "distortion", "attacks", "where", "shape", "evaluation"]
 
 
 @dataclass(frozen=True, kw_only=True)

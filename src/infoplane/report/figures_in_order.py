@@ -15,6 +15,7 @@ from infoplane.report.heat_figure import HEAT_MAPS
 from infoplane.report.mistakes_figure import MISTAKES, TRANSFER
 from infoplane.report.recorded import Recorded
 from infoplane.report.seeds_figure import SEEDS_INFORMATION, SEEDS_PERFORMANCE
+from infoplane.report.shape_figure import CONFLICT_IMAGES, CUE_LAYERS, SHAPE_BIAS
 from infoplane.report.sweep_curves import Sweeps
 from infoplane.report.sweep_figure import NOISE_SWEEP
 from infoplane.report.trusted_figure import TRUSTED
@@ -39,6 +40,9 @@ FIGURES: tuple[FigureSpec[Recorded], ...] = (
     WHERE_SHARES,
     WHERE_CURVES,
     WHERE_GALLERY,
+    SHAPE_BIAS,
+    CUE_LAYERS,
+    CONFLICT_IMAGES,
     DISTORTION,
     DISTORTION_LAYERS,
     DISTORTION_SHEET,

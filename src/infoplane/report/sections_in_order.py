@@ -17,6 +17,7 @@ from infoplane.report.page_plane import plane_section
 from infoplane.report.page_reading import limits_section, reading_section
 from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_settings import settings_section
+from infoplane.report.page_shape import shape_section
 from infoplane.report.page_where import where_section
 from infoplane.report.registered import registered_section
 
@@ -30,6 +31,7 @@ SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     attacks_section,
     where_section,
     registered_section,
+    shape_section,
     claims_section,
     information_section,
     geometry_section,

@@ -26,6 +26,7 @@ from infoplane.training.named import named_trainings
 
 FEWEST_THOROUGH = 2  # the first and the last epoch
 _TIMED = 8  # images that show whether a network is large
+_LARGE = 0.01  # seconds of a pass of one image: an epoch of any study then takes many seconds
 _LONG_PASSES = 2.0  # seconds; passes that take longer are not repeated
 
 
@@ -73,14 +74,12 @@ def _images_trained_on(config: FlowConfig, images: Images) -> int:
     return len(images.train) * config.training.epochs if images.train else 0
 
 
-def _trains_long(config: FlowConfig, images: Images) -> bool:
-    """Return whether training takes more than a minute by the time of a few images: large networks do at once."""
+def _takes_long(config: FlowConfig, images: Images) -> bool:
+    """Return whether training takes more than a minute, or the network is large, by the time of a few images."""
     attack = pgd_attack(config.attack, random_start=True)
     passes = config.seeds * sum(method.passes(attack) for method in named_trainings(config))
-    if not images.train or not passes:
-        return False
     of_one = speed(build_model(config, images.test), as_pixels(images.test.images[:_TIMED])).gradient
-    return passes * _images_trained_on(config, images) * of_one > LONG_SECONDS
+    return of_one > _LARGE or passes * _images_trained_on(config, images) * of_one > LONG_SECONDS
 
 
 def _seconds_of_a_pass(model: nn.Module, images: Images, config: FlowConfig, choices: Choices) -> float:
@@ -167,7 +166,7 @@ def with_chosen_epochs(
     budget = config.measurement.budget
     if run is not None and run.exists() and run.has_results():
         return config if budget is None else with_epochs_of_run(config, run) or config
-    if len(images.measured) < FEW and budget is None and not _trains_long(config, images):
+    if len(images.measured) < FEW and budget is None and not _takes_long(config, images):
         return config
     progress.doing("estimating the time of measuring")
     costs = probed_costs(config, images, choices)
