@@ -170,7 +170,13 @@ def _accuracies(performance: Sequence[Performance]) -> list[tuple[str, float]]:
     """Return the accuracies of one epoch as text: on original training and test examples, then under each attack."""
     rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
     names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
-    return [(names.get(row.examples, row.examples) or row.split, row.accuracy) for row in rows]
+    several = len({row.split for row in rows if row.examples != ORIGINAL}) > 1
+
+    def name(row: Performance) -> str:
+        examples = names.get(row.examples, row.examples)
+        return f"{row.split} {examples}".strip() if several else examples or row.split
+
+    return [(name(row), row.accuracy) for row in rows]
 
 
 class _Flow:
@@ -274,7 +280,7 @@ class _Flow:
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
         per_image = measuring_work(self._config, thorough=self._is_thorough(epoch), final=epoch == self._last)
-        return evaluated * FORWARD + len(self._images.measured) * per_image
+        return evaluated * FORWARD + self._images.number_measured * per_image
 
     def _is_thorough(self, epoch: int) -> bool:
         thorough = self._config.thorough_epochs()
