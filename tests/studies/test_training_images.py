@@ -112,6 +112,7 @@ def test_labels_that_were_learnt_by_heart_are_in_training_images_alone(small_flo
     np.savez(tmp_path / "noise.npz", **arrays)
     config = settings(small_flow, (TEST, TRAIN), epochs=40, batch_size=10, learning_rate=0.05, warmup_epochs=2)
     own = config.model_dump() | {"methods": ("normal",), "attacks": (), "measure_every": 40}
+    own["model"] |= {"mean": (0.5,), "std": (0.29,)}
     own["data"] = {"name": "npz", "folder": str(tmp_path / "noise.npz")}
     own["measurement"] |= {"examples": 60, "permutations": 0, "decoder_permutations": 0, "noise_sweep": ()}
     records = information_flow(FlowConfig.model_validate(own))

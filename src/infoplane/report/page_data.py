@@ -17,9 +17,9 @@ _DECIMALS = 3  # resolution in bits; two decimals are printed
 def page_data(rows: pl.DataFrame, performance: pl.DataFrame, train: pl.DataFrame | None = None) -> dict[str, Any]:
     """Collect series for the charts.
 
-    A series of the plane is of one split, "test" or "train". It holds columns over its epochs `e`: raw values `x` and `y` in bits, errors `dx` `dy`, ceilings
-    `cx` `cy`, the null's quantile `q`, and flags as strings of 0 and 1: saturated `sx` `sy`, undersampled `f`,
-    null-like `n`. A column that never changes is one number.
+    A series of the plane is of one split, "test" or "train". It holds columns over its epochs `e`: raw values `x` and
+    `y` in bits, errors `dx` `dy`, ceilings `cx` `cy`, the null's quantile `q`, and flags as strings of 0 and 1:
+    saturated `sx` `sy`, undersampled `f`, null-like `n`. A column that never changes is one number.
 
     Args:
         rows: as `bits.in_bits` returns them, of test images.

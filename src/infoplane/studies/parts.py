@@ -92,8 +92,8 @@ def _split(train: ImageSet, config: FlowConfig) -> tuple[ImageSet, ImageSet]:
         )
     if config.training.stop != "accuracy" and number < DECODABLE:
         raise UserError(
-            f"{train.name}: {config.training.validation_fraction:g} of {len(train)} training images holds out {number}, "
-            f"and --stop {config.training.stop} fits decoders on at least {DECODABLE}; choose a larger "
+            f"{train.name}: {config.training.validation_fraction:g} of {len(train)} training images holds out "
+            f"{number}, and --stop {config.training.stop} fits decoders on at least {DECODABLE}; choose a larger "
             "--training.validation-fraction"
         )
     chosen = stratified_indices(train.labels, number, generator=seeded_generator(config.data.seed, "held out"))
