@@ -3,9 +3,9 @@
     INFOPLANE_DATA=... python benchmarks/robust_overfitting.py FOLDER [--seeds 0 1 2 3 4]
     python benchmarks/robust_overfitting.py FOLDER --table     # Markdown and FOLDER/robust-overfitting.png
 
-LeNet-5 is trained adversarially on 500 images of CIFAR-10, once per seed, to the last epoch. After every second epoch the
-rules of `--training.stop` judge the network on 400 held-out images. Then every rule chooses its epoch on this one path,
-and the networks of the chosen epochs are attacked on 1,000 test images by more steps (docs/results/
+LeNet-5 is trained adversarially on 500 images of CIFAR-10, once per seed, to the last epoch. After every second epoch
+the rules of `--training.stop` judge the network on 400 held-out images. Then every rule chooses its epoch on this one
+path, and the networks of the chosen epochs are attacked on 1,000 test images by more steps (docs/results/
 robust-overfitting.md). A seed writes FOLDER/sSEED.pt after each judgement and FOLDER/sSEED.json at its end, so a killed
 run goes on from there.
 """
