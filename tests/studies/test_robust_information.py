@@ -16,8 +16,7 @@ from infoplane.runs.folder import RunFolder
 from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.runs.training_state import read_best_state
 from infoplane.studies import information_flow
-from infoplane.training import Trainer, Validation, normal_training
-from infoplane.training.validation import Judgement
+from infoplane.training import Judgement, Trainer, Validation, normal_training
 
 N = 80
 LABELS = torch.arange(N) % 2

@@ -9,9 +9,8 @@ from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.runs.state_tensors import join_state, split_state
-from infoplane.training import FreeTraining, Trainer, Validation, normal_training
+from infoplane.training import FreeTraining, Judgement, Trainer, Validation, normal_training
 from infoplane.training.method import Stateless, StepRecord
-from infoplane.training.validation import Judgement
 
 SOURCE = torch.Generator().manual_seed(0)
 IMAGES = torch.randint(0, 256, (20, 1, 8, 8), generator=SOURCE, dtype=torch.uint8)
