@@ -21,7 +21,7 @@ from infoplane.report.labels import NOISY_RELATIVE, estimator_label, examples_la
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import CEILING, COLOURS, align_epochs, epoch_axis, layer_grid, plain, say_missing
 
-_SPLITS = ((TEST, COLOURS[0]), (TRAIN, COLOURS[5]))
+_SPLITS = ((TEST, COLOURS[0], "test images"), (TRAIN, COLOURS[5], "training images"))
 
 SPLITS = FigureSpec[Recorded](
     kind="training-images",
@@ -31,7 +31,8 @@ SPLITS = FigureSpec[Recorded](
         "are fitted within each set of images and applied to images of it that they were not fitted to. Where "
         "training images lie above test images, the network has fitted what does not carry over to other images. In "
         "robust overfitting the two part under attack: the value of attacked training images rises, and that of "
-        "attacked test images does not, or falls. Findings use test images only."
+        "attacked test images does not, or falls. Decoders refitted on attacked images also read the perturbation, which "
+        "was made with the label. Findings use test images only."
     ),
     draw=lambda own: (
         splits_figure(own.rows, own.train_rows, f"Training images beside test images, {own.where}")
@@ -66,14 +67,14 @@ def splits_figure(test: pl.DataFrame, train: pl.DataFrame, title: str) -> Figure
         return None
     layers, kinds = layers_of(rows), examples_of(rows)
     handles = [
-        *(Line2D([], [], color=colour, label=f"{split} images") for split, colour in _SPLITS),
+        *(Line2D([], [], color=colour, label=label) for _, colour, label in _SPLITS),
         *(
             Line2D([], [], color="#333333", linestyle=examples_look(rank).line, label=plain(examples_label(kind)))
             for rank, kind in enumerate(kinds)
         ),
         Line2D([], [], label="ceiling", **CEILING),
     ]
-    figure, axes = layer_grid(title, layers, len(panels), 1.4, handles)
+    figure, axes = layer_grid(title, layers, len(panels), 1.6, handles)
     for row, (estimator, quantity) in enumerate(panels):
         chosen = rows.filter(pl.col("estimator") == estimator, pl.col("quantity") == quantity)
         for column, (index, _) in enumerate(layers):
@@ -88,7 +89,7 @@ def _draw(axes: Axes, rows: pl.DataFrame, kinds: list[str]) -> None:
     if rows.is_empty():
         say_missing(axes, "not measured")
         return
-    for split, colour in _SPLITS:
+    for split, colour, _ in _SPLITS:
         for rank, kind in enumerate(kinds):
             own = rows.filter(pl.col("split") == split, pl.col("examples") == kind).sort("epoch")
             if own.is_empty():
