@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from infoplane.attacks import PGD
+from infoplane.attacks import PGD, LinfPGD
 from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import AttackConfig, FlowConfig
 from infoplane.data import stratified_indices
@@ -155,7 +155,7 @@ def trained(seed: int, folder: Path) -> dict[str, Any]:
         torch.save({"path": path, "weights": weights, "trainer": trainer.state_dict()}, buffer)
         write_whole(kept_path, buffer.getvalue())
     places = chosen(path)
-    strong = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=STRONG_STEPS, random_start=True)
+    strong = LinfPGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=STRONG_STEPS, random_start=True)
     test = images.test.subset(wider)
     pixels, robust = as_pixels(test.images), {}
     for place in sorted(set(places.values())):

@@ -1,5 +1,7 @@
 """Planes of training images beside test images; everything that is said of a run uses test images only."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,13 +13,14 @@ from infoplane.errors import UserError
 from infoplane.findings import find
 from infoplane.findings.sentences import sentences
 from infoplane.networks.memory_format import as_pixels
-from infoplane.records.tables import TEST, TRAIN
+from infoplane.records.tables import TEST, TRAIN, Performance
 from infoplane.report.findings_table import findings_json
 from infoplane.report.html import run_findings, write_report
 from infoplane.report.recorded import recorded_of
 from infoplane.runs.folder import RunFolder
 from infoplane.studies import STUDY, information_flow
 from infoplane.studies.finished import FinishedRun
+from infoplane.studies.flow.epoch_line import accuracies_text
 from infoplane.studies.parts import load_images
 
 
@@ -147,6 +150,15 @@ def test_the_page_shows_both(both, tmp_path):
         "training-images-adversarial-s0.svg"
     ]
     assert "train, adversarial" in page
+
+
+def test_lines_of_a_run_name_the_split_of_attacked_images(both, test_only):
+    def line(run: RunFolder) -> str:
+        last = run.performance().filter(epoch=3).iter_rows(named=True)
+        return re.sub(r" [\d.]+%", "", accuracies_text([Performance(**row) for row in last]))
+
+    assert line(both) == "train, test, train attacked, train random, test attacked, test random"
+    assert line(test_only) == "train, test, attacked, random"
 
 
 def test_training_images_need_training(small_flow):

@@ -18,11 +18,13 @@ from infoplane.measuring.attacked_versions import attacks_by_name, randomly_pert
 from infoplane.measuring.budget import Budget
 from infoplane.measuring.cost import FEW, LONG_SECONDS, MeasuringSeconds, estimated_seconds, in_words, seems_long
 from infoplane.measuring.decoders import BEST
+from infoplane.measuring.drawn import drawn_accuracy
 from infoplane.measuring.evaluate import (
     check_classifies,
     evaluate,
     layer_activations,
     map_shapes,
+    own_noises,
     prediction_counts,
     recorded_names,
     running_layers,
@@ -238,6 +240,7 @@ class Plane:
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
                 found = evaluate(model, images, self._labels, self._team)
+                drawn = drawn_accuracy(model, images, self._labels, seed=self._seed, team=self._team)
                 if final and not distorted and self._attacks:
                     mistaken_for[examples] = found.predicted
                 records.performance.append(
@@ -257,6 +260,7 @@ class Plane:
                         predictions=prediction_counts(self._labels, found.predicted, found.confidence),
                         gradient_evaluations=gradient_evaluations,
                         seconds=seconds,
+                        **drawn._asdict(),
                     )
                 )
             # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.
@@ -267,6 +271,8 @@ class Plane:
             own = self._team.deal([*baseline, *layers])
             passes = [_outputs(model, images, own, baseline) for images in versions.values()]
             inputs = {examples: distinct_images(images) for examples, images in versions.items()}
+            probed = [layer for layer in own if layer not in baseline]
+            noises = {examples: own_noises(model, images, probed) for examples, images in versions.items()}
 
             def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
                 layer = recorded[0][0]
@@ -295,17 +301,18 @@ class Plane:
                     undistorted=distorted.undistorted[layer] if distorted else None,
                     every_mistake=distorted is not None and distorted.every_mistake,
                     map_shape=shapes.get(layer),
+                    own_noise={name: found[layer] for name, found in noises.items() if layer in found},
                 )
                 return index, measure_layer(outputs, facts)
 
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
-            noises = relative_noises(records.measurements) if final and not distorted else {}
-            if noises and self._inputs is not None:
+            relative = relative_noises(records.measurements) if final and not distorted else {}
+            if relative and self._inputs is not None:
                 shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
                 outputs = _outputs(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
-                rows = input_rows(outputs, noises, places, shared, examples_seed=self._examples_seed)
+                rows = input_rows(outputs, relative, places, shared, examples_seed=self._examples_seed)
                 records.measurements.extend(row for _, row in together(rows, self._team))
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
         self._budget.measured(thorough=thorough)

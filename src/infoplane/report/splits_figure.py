@@ -31,8 +31,8 @@ SPLITS = FigureSpec[Recorded](
         "are fitted within each set of images and applied to images of it that they were not fitted to. Where "
         "training images lie above test images, the network has fitted what does not carry over to other images. In "
         "robust overfitting the two part under attack: the value of attacked training images rises, and that of "
-        "attacked test images does not, or falls. Decoders refitted on attacked images also read the perturbation, which "
-        "was made with the label. Findings use test images only."
+        "attacked test images does not, or falls. Decoders refitted on attacked images also read the perturbation, "
+        "which was made with the label. Findings use test images only."
     ),
     draw=lambda own: (
         splits_figure(own.rows, own.train_rows, f"Training images beside test images, {own.where}")

@@ -2,6 +2,7 @@ from .adversarial import adversarial_training as adversarial_training
 from .adversarial import in_evaluation_mode as in_evaluation_mode
 from .awp import AWPTraining as AWPTraining
 from .catalogue import METHODS as METHODS
+from .ceb import CEBTraining as CEBTraining
 from .contract import checked_method as checked_method
 from .ensemble import ensemble_training as ensemble_training
 from .fast import GuardedTraining as GuardedTraining
@@ -10,6 +11,9 @@ from .fast import guard_attack as guard_attack
 from .fgsm import fgsm_training as fgsm_training
 from .free import FreeTraining as FreeTraining
 from .freelb import FreeLBTraining as FreeLBTraining
+from .hbar import adversarial_hbar_training as adversarial_hbar_training
+from .hbar import hbar_training as hbar_training
+from .hbar import hsic_bottleneck as hsic_bottleneck
 from .loop import DivergedError as DivergedError
 from .loop import EpochRecord as EpochRecord
 from .loop import Trainer as Trainer
@@ -21,11 +25,13 @@ from .method import LossMethod as LossMethod
 from .method import Stateless as Stateless
 from .method import StepRecord as StepRecord
 from .method import TrainingMethod as TrainingMethod
+from .nib import nib_training as nib_training
 from .normal import normal_training as normal_training
 from .schedules import learning_rate as learning_rate
 from .spec import MethodSpec as MethodSpec
 from .trades import trades_training as trades_training
 from .validation import Judgement as Judgement
 from .validation import Validation as Validation
+from .vib import vib_training as vib_training
 from .warmup import EpsilonWarmup as EpsilonWarmup
 from .yopo import YOPOTraining as YOPOTraining

@@ -47,7 +47,12 @@ class NamedTraining:
         return passes.whole + (self.wrapper.passes(passes) if self.wrapper else 0)
 
     def build(
-        self, attack: "Callable[[float], PGD]", sources: "Sequence[nn.Module]", *, warmup_steps: int = 0
+        self,
+        attack: "Callable[[float], PGD]",
+        sources: "Sequence[nn.Module]",
+        *,
+        warmup_steps: int = 0,
+        updates: int = 0,
     ) -> "TrainingMethod":
         """Return a new training method.
 
@@ -55,10 +60,11 @@ class NamedTraining:
             attack: function of a share in (0, 1] that returns the attack with this share of the radius and step size.
             sources: networks that the method attacks; the property `sources` says how many.
             warmup_steps: number of steps over which the radius of the ball grows to its full value.
+            updates: number of updates of the whole training; 0 if it is not known.
         """
 
         def parts(share: float) -> Parts[Any]:
-            return Parts(attack=attack(share), settings=self.settings, sources=sources)
+            return Parts(attack=attack(share), settings=self.settings, sources=sources, updates=updates)
 
         def at(share: float) -> "TrainingMethod":
             method = self.method.build(parts(share))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from infoplane.attacks import PGD
     from infoplane.training.method import TrainingMethod
@@ -40,6 +40,7 @@ class Parts(Generic[Settings]):
     attack: "PGD"  # PGD with the settings of `attack` and a random start; during the warm-up its ball is smaller
     settings: Settings
     sources: "Sequence[nn.Module]" = ()  # trained networks to attack, if the method needs them
+    updates: int = 0  # of the whole training; 0 if it is not known
 
 
 def _no_sources(_settings: MethodSettings) -> int:
@@ -47,6 +48,10 @@ def _no_sources(_settings: MethodSettings) -> int:
 
 
 def _no_check(_settings: MethodSettings, _norm: str, _classes: int | None) -> None:
+    pass
+
+
+def _any_network(_model: "nn.Module", _images: "Tensor") -> None:
     pass
 
 
@@ -66,6 +71,7 @@ class MethodSpec(Generic[Settings]):
         sources: function of the settings that returns the number of networks to train normally for `Parts.sources`.
         check: function that raises UserError if the settings do not fit the norm of the attack or the number of classes
             (None if it is not known yet).
+        check_network: raises UserError if the method cannot train a network, given with a few images in [0, 1].
         around: wraps the method once it is built; its attack has the full radius from the first epoch on.
     """
 
@@ -78,6 +84,7 @@ class MethodSpec(Generic[Settings]):
     attacks: bool = True
     sources: Callable[[Settings], int] = _no_sources
     check: Callable[[Settings, str, int | None], None] = _no_check
+    check_network: "Callable[[nn.Module, Tensor], None]" = _any_network
     around: "Callable[[TrainingMethod, Parts[Settings]], TrainingMethod] | None" = None
 
     @property

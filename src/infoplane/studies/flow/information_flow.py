@@ -1,7 +1,7 @@
 """Study one: information flow during normal and adversarial training (docs/method.md, section 5)."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,8 +17,6 @@ from infoplane.measuring.plane import PlaneRecords
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import (
-    ADVERSARIAL,
-    ORIGINAL,
     Geometry,
     Measurement,
     Performance,
@@ -37,6 +35,7 @@ from infoplane.studies.flow.attack_record import keep_attacks, try_attacks
 from infoplane.studies.flow.costs import with_chosen_epochs
 from infoplane.studies.flow.data_record import keep_data
 from infoplane.studies.flow.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
+from infoplane.studies.flow.epoch_line import accuracies_text
 from infoplane.studies.flow.follower import Order, Start
 from infoplane.studies.flow.method_record import keep_method, try_method
 from infoplane.studies.flow.substitute import Substitutes, check_substitute
@@ -166,19 +165,6 @@ def _name(config: FlowConfig, seed: int, training: str) -> str:
     return training if config.seeds == 1 else f"{training}, seed {seed}"
 
 
-def _accuracies(performance: Sequence[Performance]) -> list[tuple[str, float]]:
-    """Return the accuracies of one epoch as text: on original training and test examples, then under each attack."""
-    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
-    names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
-    several = len({row.split for row in rows if row.examples != ORIGINAL}) > 1
-
-    def name(row: Performance) -> str:
-        examples = names.get(row.examples, row.examples)
-        return f"{row.split} {examples}".strip() if several else examples or row.split
-
-    return [(name(row), row.accuracy) for row in rows]
-
-
 class _Flow:
     """One training of the study. Each epoch: measure, write the records, train, write the next checkpoint."""
 
@@ -249,11 +235,12 @@ class _Flow:
         return self._work.unused_layers
 
     def try_method(self) -> None:
-        """Try a user's own method for one step before training starts, and record its effect in the run.
+        """Check before training starts that the method can train the network; try a user's own for one recorded step.
 
         Raises:
-            UserError: the method raises, is not valid, or gives other results than when the run began.
+            UserError: it cannot; or the user's own method raises, is not valid, or gives other results than before.
         """
+        self._work.check_method()
         if not self._method.method.is_own or self._images.train is None:
             return
         found = try_method(self._method, self._config, self._images.test)
@@ -438,9 +425,8 @@ class _Flow:
         taken = time.perf_counter() - began
         trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)
-        accuracies = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in _accuracies(records.performance))
         self._progress.say(
-            f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
+            f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies_text(records.performance)}  "
             f"(trained {trained:.0f} s, measured in {taken:.1f} s)"
         )
         self._on_measured()

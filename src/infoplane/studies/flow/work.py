@@ -12,6 +12,7 @@ from infoplane.config import FlowConfig
 from infoplane.distributed.team import Team
 from infoplane.measuring.attacked_versions import measured_attacks, need_source
 from infoplane.measuring.cost import MeasuringSeconds
+from infoplane.measuring.drawn import drawn_accuracy
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
@@ -41,7 +42,7 @@ class FlowWork:
         self, config: FlowConfig, training: NamedTraining, images: Images, pixels: Tensor, choices: Choices, team: Team
     ) -> None:
         self._config, self._training, self._images = config, training, images
-        self._choices, self._team = choices, team
+        self._choices, self._team, self._pixels = choices, team, pixels
         self.model = build_model(config, images.test)
         self.trainer: Trainer | None = None  # while it works
         self._given_at_chance = False  # of weights from a file
@@ -75,6 +76,15 @@ class FlowWork:
     def network(self) -> nn.Module:
         """The measured network."""
         return self.trainer.network if self.trainer else self.model
+
+    def check_method(self) -> None:
+        """Check that the method can train the network, if anything is trained.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if self._images.train is not None:
+            self._training.method.check_network(self.model, self._pixels[:2])
 
     def estimate(self) -> MeasuringSeconds:
         """Estimate the seconds of one measurement, of all splits."""
@@ -152,6 +162,9 @@ class FlowWork:
                 continue
             with evaluation_mode(self.network):
                 whole = evaluate(self.network, images.images, images.labels, self._team)
+                drawn = drawn_accuracy(
+                    self.network, images.images, images.labels, seed=self._config.seed, team=self._team
+                )
             performance.append(
                 Performance(
                     study=STUDY,
@@ -167,6 +180,7 @@ class FlowWork:
                     gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
                     seconds=trainer.seconds if trainer else 0.0,
                     at_chance=self._at_chance,
+                    **drawn._asdict(),
                 )
             )
         return PlaneRecords([], [], performance)

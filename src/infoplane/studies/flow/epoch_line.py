@@ -1,0 +1,27 @@
+"""Text of a measured epoch's accuracies, for the lines that a run prints."""
+
+from collections.abc import Sequence
+
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, TRAIN, Performance
+
+
+def accuracies_text(performance: Sequence[Performance]) -> str:
+    """Return the accuracies of one epoch as text: on original training and test examples, then under each attack.
+
+    Accuracy by averaged draws of a stochastic network stands in brackets. Attacked images have the name of their split
+    where both splits were attacked.
+    """
+    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != TRAIN))
+    names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
+    several = len({row.split for row in rows if row.examples != ORIGINAL}) > 1
+
+    def name(row: Performance) -> str:
+        examples = names.get(row.examples, row.examples)
+        return f"{row.split} {examples}".strip() if several else examples or row.split
+
+    return ", ".join(f"{name(row)} {_accuracy(row)}" for row in rows)
+
+
+def _accuracy(row: Performance) -> str:
+    drawn = "" if row.drawn_accuracy is None else f" ({row.drawn_accuracy:.1%} by {row.draws} draws)"
+    return f"{row.accuracy:.1%}{drawn}"
