@@ -187,7 +187,8 @@ class MeasurementConfig(_Frozen):
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
     noise_ratio: Annotated[float, Field(gt=0)] | None = None
     """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default the noise is
-    1 / (2 (log N - 4)) of the layer's total variance: N examples then resolve I(X;T) of any layer."""
+    1 / (2 (log N - 4)) of the layer's total variance: N examples then resolve I(X;T) of any layer. With fewer than 91
+    examples it is the layer's total variance, and no layer is resolved."""
     noise_sweep: tuple[Annotated[float, Field(gt=0)], ...] = tuple(10 ** (half / 2) for half in range(-4, 9))
     """Such shares that the last epoch is measured at as well, from few to very many features worth of noise."""
     bin_width: float = Field(0.5, gt=0)
