@@ -193,7 +193,8 @@ def table(seeds: Sequence[Mapping[str, Any]]) -> str:
         epochs = " ".join(str(one["epochs"][rule]) for one in seeds)
         robust = [100 * one["robust"][rule] for one in seeds]
         mean, low, high = differences(seeds, rule, reference)
-        difference = "" if rule == reference else f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+        interval = f" ({low:+.2f} to {high:+.2f})" if math.isfinite(low) else ""  # none of a single seed
+        difference = "" if rule == reference else f"{mean:+.2f}{interval}"
         by_seed = " ".join(f"{one:.1f}" for one in robust)
         lines.append(f"| {rule} | {epochs} | {by_seed} | {np.mean(robust):.2f} | {difference} |")
     return "\n".join(lines)
