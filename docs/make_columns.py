@@ -67,10 +67,18 @@ TABLES = (
         "`where/layers.parquet` of `infoplane where`: means over the examples, for the labels and permuted labels.",
     ),
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
+    Table(
+        "Compression",
+        "compression.py",
+        "CompressionMeasurement",
+        "`records.parquet` of `infoplane compression` and `infoplane quantised`.",
+    ),
+    Table("Accuracies of the compression studies", "compression.py", "CompressionAccuracy", "`accuracies.parquet`."),
 )
 VALUES = {
     "estimator": (
         "KDE_KL", "KDE_BD", "KDE_MIXED", "BINNING", "NOISY", "RATE", "DECODED", "DECODED_BEST", "DECODED_TRANSFER",
+        "EXACT",
     ),
     "quantity": (
         "INPUT_INFORMATION", "LABEL_INFORMATION", "FEWER_INFORMATION", "ADDED_INFORMATION", "REMOVED_INFORMATION",

@@ -21,6 +21,7 @@ from infoplane.runs.whole_files import append_whole, clear_leftovers, make_folde
 
 _TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
+NETWORKS = "networks"  # folder of a compression study: two tables per network
 ATTACKED = "attacked"  # folder of an evaluation: a file per network and attack
 _LOCK = ".lock"
 _AGAIN = "delete it and continue the run"
@@ -214,7 +215,7 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Return whether the folder holds results; until then, the settings may be replaced."""
-        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS, ATTACKED)]
+        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS, ATTACKED, NETWORKS)]
         return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     # records
