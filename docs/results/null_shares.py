@@ -7,7 +7,11 @@ import polars as pl
 from infoplane.records import KDE_BD, KDE_MIXED, LABEL_INFORMATION, with_standing
 from infoplane.runs import RunFolder
 
-rows = RunFolder(sys.argv[1]).measurements().filter(pl.col("epoch") > 0, pl.col("class_index").is_null())
+rows = (
+    RunFolder(sys.argv[1])
+    .measurements()
+    .filter(pl.col("epoch") > 0, pl.col("class_index").is_null(), pl.col("split") == "test")
+)
 measured = with_standing(rows.filter(pl.col("estimator") != KDE_MIXED))
 with pl.Config(tbl_rows=100, tbl_hide_dataframe_shape=True, float_precision=3):
     print(

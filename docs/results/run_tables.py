@@ -58,7 +58,8 @@ def layer_rows(rows: pl.DataFrame) -> Iterator[list[str]]:
 
 run = RunFolder(Path(sys.argv[1]))
 print_table(*accuracy_rows(run.performance()))
-measured = last_epoch(with_standing(run.measurements().filter(pl.col("distortion").is_null()))).filter(
+of_test = run.measurements().filter(pl.col("distortion").is_null(), pl.col("split") == "test")
+measured = last_epoch(with_standing(of_test)).filter(
     pl.col("class_index").is_null(), pl.col("quantity").is_in([INPUT_INFORMATION, LABEL_INFORMATION])
 )
 chosen = measured.filter(

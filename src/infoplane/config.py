@@ -120,15 +120,20 @@ class TrainingConfig(_Frozen):
     """Measure an exponential moving average of the weights, which keeps this share of itself at each update."""
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     """Share of the training images that is held out to choose the best checkpoint."""
+    stop: Annotated[Literal["accuracy", "robust-information"], tyro.conf.arg(aliases=("--stop",))] = "accuracy"
+    """What is to be highest on held-out images, under attack if training is: the accuracy, or the information about the
+    label that decoders trained on the original images find in the last hidden layer."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after so many epochs without a higher accuracy on held-out images, under attack if training is."""
+    """Stop after so many epochs in which that was no higher."""
     augment: bool = False
     """Random crop with padding 4 and horizontal flip, in training only."""
 
     @model_validator(mode="after")
-    def _patience_has_images(self) -> "TrainingConfig":
+    def _held_out_images_are_there(self) -> "TrainingConfig":
         if self.patience is not None and self.validation_fraction == 0:
             raise ValueError("patience needs held-out images; set validation_fraction above 0")
+        if self.stop != "accuracy" and self.validation_fraction == 0:
+            raise ValueError(f"stop = {self.stop} needs held-out images; set validation_fraction above 0")
         return self
 
     @property
@@ -172,6 +177,9 @@ class MeasurementConfig(_Frozen):
 
     examples: Annotated[int, tyro.conf.arg(aliases=("--examples",))] = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
+    splits: tuple[Literal["test", "train"], ...] = ("test",)
+    """Images that are measured: test images, which all findings rest on, and beside them as many training images. That
+    takes twice the time."""
     inputs: int = Field(2000, ge=0, le=20_000)
     """I(X;T) needs no labels: at the last epoch it is also measured on so many original images (the measured, other
     test and training images), if these are more than the examples. 0 leaves it out."""
@@ -200,6 +208,13 @@ class MeasurementConfig(_Frozen):
     budget: Annotated[float, Field(gt=0)] | None = None
     """Largest share of the time of training that measuring may take, say 0.25: fewer epochs are measured, evenly spaced
     by a short timing at the start. By default epochs are measured however long that takes."""
+
+    @field_validator("splits")
+    @classmethod
+    def _has_test_images(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "test" not in names:
+            raise ValueError(f"must contain test, which findings rest on, got {' '.join(names) or 'nothing'}")
+        return _each_once(names, "split")
 
     @field_validator("decoders")
     @classmethod

@@ -11,7 +11,7 @@ from infoplane.runs.state_tensors import join_state
 from infoplane.studies import STUDY
 from infoplane.studies.finished import FinishedRun
 from infoplane.studies.flow.information_flow import information_flow
-from infoplane.training import GuardedTraining, Validation
+from infoplane.training import GuardedTraining, Judgement, Validation
 from infoplane.training.catalogue import METHODS
 from infoplane.training.named import named_trainings
 
@@ -135,7 +135,7 @@ def test_a_training_that_ends_by_itself_is_measured_as_the_last_epoch(small_flow
 
 def test_the_best_checkpoint_is_kept_and_held_out_images_are_not_trained_on(small_flow, tmp_path, monkeypatch):
     accuracies = iter([0.3, 0.8, 0.5])
-    monkeypatch.setattr(Validation, "accuracy", lambda *_: next(accuracies))
+    monkeypatch.setattr(Validation, "judge", lambda *_: Judgement(next(accuracies)))
     config = settings(small_flow, methods=("normal",), epochs=3, validation_fraction=0.25, average_decay=0.5)
     run = begun(config, tmp_path / "run")
     records = information_flow(config, run=run)

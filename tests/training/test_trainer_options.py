@@ -9,7 +9,7 @@ from infoplane.attacks import LinfPGD
 from infoplane.config import TrainingConfig
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.runs.state_tensors import join_state, split_state
-from infoplane.training import FreeTraining, Trainer, Validation, normal_training
+from infoplane.training import FreeTraining, Judgement, Trainer, Validation, normal_training
 from infoplane.training.method import Stateless, StepRecord
 
 SOURCE = torch.Generator().manual_seed(0)
@@ -135,15 +135,15 @@ def test_validation_counts_right_answers_under_attack_and_repeats_itself(attack)
         expected = (model(pixels).argmax(1) == LABELS).double().mean().item()
     held_out = Validation(IMAGES, LABELS, attack)
     before = model.norm.running_mean.clone()
-    assert held_out.accuracy(model) == expected == held_out.accuracy(model)
+    assert held_out.judge(model) == (expected, None) == held_out.judge(model)
     assert torch.equal(model.norm.running_mean, before)
     assert model.training
 
 
 def scripted(accuracies: list[float], **settings) -> list[Trainer | None]:
     class Scripted(Validation):
-        def accuracy(self, model: nn.Module) -> float:
-            return accuracies.pop(0)
+        def judge(self, model: nn.Module) -> Judgement:
+            return Judgement(accuracies.pop(0))
 
     run = trainer(validation=Scripted(IMAGES, LABELS, None), validation_fraction=0.1, **settings)
     while accuracies and run.stopped is None:

@@ -14,7 +14,7 @@ from infoplane.findings.noise_range import read_profiles
 from infoplane.findings.plan import Plan, plan_of
 from infoplane.findings.trainings import chosen_trainings
 from infoplane.findings.verdict import ClaimVerdict, claim_verdict
-from infoplane.records.tables import ADVERSARIAL_TRAINING, PIXELS_INDEX, trainings_at_chance
+from infoplane.records.tables import ADVERSARIAL_TRAINING, PIXELS_INDEX, TEST, trainings_at_chance
 from infoplane.text import with_field_help
 
 __all__ = ["CLAIMS", "Claim", "ClaimVerdict", "Finding", "Findings", "Number", "Plan", "Verdict", "find", "plan_of"]
@@ -70,6 +70,7 @@ def find(
         ValueError: `training` was not recorded.
     """
     dead = trainings_at_chance(performance)
+    measurements, performance = (table.filter(pl.col("split") == TEST) for table in (measurements, performance))
     measurements = measurements.filter(pl.col("layer_index") != PIXELS_INDEX)  # a baseline and no layer
     measurements, performance = (_without(table, dead) for table in (measurements, performance))
     trainings = chosen_trainings(measurements, performance, training)

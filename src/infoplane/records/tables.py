@@ -18,6 +18,7 @@ RANDOM = "random"  # examples under a uniformly random perturbation of the attac
 NORMAL_TRAINING = "normal"  # trainings are named after their method
 ADVERSARIAL_TRAINING = "adversarial"  # with PGD, the study's
 
+TEST, TRAIN = "test", "train"  # splits: all findings are about test images
 ALL_SPLITS = "all"  # split of an I(X;T) that test and training images give together
 PIXELS = "pixels"  # the raw pixels, measured like a layer at the last epoch: a baseline of all layers
 PIXELS_INDEX = -1  # their layer index
@@ -67,7 +68,7 @@ class Measurement:
     seed: int  # of the training
     training: str  # name of the training: its method, or a name of one's own
     epoch: int  # completed epochs
-    split: str  # "test"; "all" of inputs from any split, where no labels are needed
+    split: str  # "test"; "train" of training images; "all" of inputs from any split, where no labels are needed
     examples: str  # "original", "adversarial", an attack's name, or "random" of the control
     distortion: str | None = None  # name of a distortion; missing where there is none
     level: float | None = None  # of the distortion, in its own unit

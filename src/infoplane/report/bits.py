@@ -18,6 +18,7 @@ from infoplane.records.tables import (
     PIXELS_INDEX,
     RANDOM,
     RELATIVE_NOISE,
+    TEST,
 )
 from infoplane.report.examples import examples_order
 from infoplane.report.labels import (
@@ -46,8 +47,8 @@ def bits(nats: pl.Expr) -> pl.Expr:
     return nats / math.log(2)
 
 
-def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.DataFrame:
-    """Return the measurements of undistorted test examples, or of distorted ones, in bits.
+def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False, split: str = TEST) -> pl.DataFrame:
+    """Return the measurements of undistorted test examples, of distorted ones, or of training examples, in bits.
 
     `estimator`, `saturated`, `null_like`, `mostly_null` and `undersampled` are those of `standing.with_standing`.
 
@@ -59,7 +60,9 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
     """
     saturated = pl.col("saturated")
     # values that are not finite are dropped, so that a diverged network still gets a report
-    rows = with_standing(distorted(measurements) if of_distorted else undistorted(measurements)).with_columns(
+    rows = with_standing(
+        distorted(measurements) if of_distorted else undistorted(measurements, split=split)
+    ).with_columns(
         value_bits=bits(pl.col("value_nats")),
         error_bits=pl.when(~saturated).then(bits(pl.col("standard_error"))),
         low_bits=pl.when(~saturated).then(bits(pl.col("interval_low"))),
@@ -81,14 +84,14 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
     )
 
 
-def undistorted(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of undistorted test examples, of measurements or geometry."""
-    return table.filter(pl.col("distortion").is_null(), pl.col("split") == "test")
+def undistorted(table: pl.DataFrame, *, split: str = TEST) -> pl.DataFrame:
+    """Return the rows of undistorted examples, of measurements or geometry: of test images, or of another split."""
+    return table.filter(pl.col("distortion").is_null(), pl.col("split") == split)
 
 
 def distorted(table: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of distorted test examples, of measurements, geometry or performance."""
-    return table.filter(pl.col("distortion").is_not_null(), pl.col("split") == "test")
+    return table.filter(pl.col("distortion").is_not_null(), pl.col("split") == TEST)
 
 
 def noisy_name(rows: pl.DataFrame) -> str:

@@ -16,6 +16,7 @@ from infoplane.report.mistakes_figure import MISTAKES, TRANSFER
 from infoplane.report.recorded import Recorded
 from infoplane.report.seeds_figure import SEEDS_INFORMATION, SEEDS_PERFORMANCE
 from infoplane.report.shape_figure import CONFLICT_IMAGES, CUE_LAYERS, SHAPE_BIAS
+from infoplane.report.splits_figure import SPLITS
 from infoplane.report.sweep_curves import Sweeps
 from infoplane.report.sweep_figure import NOISE_SWEEP
 from infoplane.report.trusted_figure import TRUSTED
@@ -27,6 +28,7 @@ FIGURES: tuple[FigureSpec[Recorded], ...] = (
     INFORMATION_FLOW,
     HEAT_MAPS,
     TRUSTED,
+    SPLITS,
     RELATIVE_NOISE_PLANES,
     NOISE_SWEEP,
     CLASS_ENTROPIES,

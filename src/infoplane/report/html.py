@@ -12,6 +12,8 @@ from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.recipes import is_own_data
 from infoplane.records.evaluation import EVALUATION
+from infoplane.records.tables import TRAIN
+from infoplane.report.bits import in_bits
 from infoplane.report.chart_library import chart_library
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.figure import DrawnFigure, paths_of
@@ -162,7 +164,7 @@ def page_html(source: PageSource) -> str:
         title=f"{title}: information plane report",
         header=first_screen(source) + notes,
         sections=sections,
-        data=page_data(source.rows, performance),
+        data=page_data(source.rows, performance, in_bits(source.measurements, split=TRAIN)),
         scripts=(chart_library(), resource("page.js")),
         footer="Made by infoplane from the records in this run's folder.",
     )

@@ -70,6 +70,9 @@
     addOptions($("seed"), data.seeds, (seed) => seed);
     $("seed-field").hidden = data.seeds.length < 2;
     if ($("seed-field").hidden) $("seed-field").style.display = "none";
+    addOptions($("split"), data.splits, (split) => split);
+    $("split-field").hidden = data.splits.length < 2;
+    if ($("split-field").hidden) $("split-field").style.display = "none";
     addOptions($("estimator"), data.estimators, (name) => data.labels[name] || name);
     addChecks($("trainings"), data.trainings, (name) => name, () => true);
     addChecks($("examples"), data.examples, (name) => name, (_, i) => i === 0);
@@ -82,7 +85,7 @@
   function visibleSeries() {
     const trainings = chosen($("trainings")), examples = chosen($("examples")), layers = chosen($("layers"));
     return data.series.filter((one) =>
-      String(one.seed) === $("seed").value && one.estimator === $("estimator").value && trainings.has(one.training) &&
+      String(one.seed) === $("seed").value && one.split === $("split").value && one.estimator === $("estimator").value && trainings.has(one.training) &&
       examples.has(one.examples) && layers.has(String(one.layer)));
   }
 
@@ -210,7 +213,7 @@
     }
     return layout({
       xaxis: { title: { text: "I(X;T), bits" }, range: rangeX }, yaxis: { title: { text: "I(T;Y), bits" }, range: rangeY },
-      shapes, annotations, hovermode: "closest", uirevision: [$("seed").value, $("estimator").value, ...["trainings", "examples", "layers"].map((id) => [...chosen($(id))].join())].join("|"),
+      shapes, annotations, hovermode: "closest", uirevision: [$("seed").value, $("split").value, $("estimator").value, ...["trainings", "examples", "layers"].map((id) => [...chosen($(id))].join())].join("|"),
     });
   }
 
@@ -298,7 +301,7 @@
 
   setUp();
   if (data.series.length) {
-    for (const id of ["seed", "estimator", "trainings", "examples", "layers"]) $(id).addEventListener("change", drawPlane);
+    for (const id of ["seed", "split", "estimator", "trainings", "examples", "layers"]) $(id).addEventListener("change", drawPlane);
     $("epoch").addEventListener("input", () => { stop(); drawPlane(); });
     $("play").addEventListener("click", () => (timer === null ? play() : stop()));
     drawPlane();

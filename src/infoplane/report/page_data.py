@@ -7,29 +7,34 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.records.tables import NORMAL_TRAINING
+from infoplane.records.tables import NORMAL_TRAINING, TEST, TRAIN
 from infoplane.report.bits import examples_of, layers_of, plane_points, trainings_of
 from infoplane.report.labels import curve_label, curve_order, estimator_label, estimator_order
 
 _DECIMALS = 3  # resolution in bits; two decimals are printed
 
 
-def page_data(rows: pl.DataFrame, performance: pl.DataFrame) -> dict[str, Any]:
+def page_data(rows: pl.DataFrame, performance: pl.DataFrame, train: pl.DataFrame | None = None) -> dict[str, Any]:
     """Collect series for the charts.
 
-    A series of the plane holds columns over its epochs `e`: raw values `x` and `y` in bits, errors `dx` `dy`, ceilings
-    `cx` `cy`, the null's quantile `q`, and flags as strings of 0 and 1: saturated `sx` `sy`, undersampled `f`,
-    null-like `n`. A column that never changes is one number.
+    A series of the plane is of one split, "test" or "train". It holds columns over its epochs `e`: raw values `x` and
+    `y` in bits, errors `dx` `dy`, ceilings `cx` `cy`, the null's quantile `q`, and flags as strings of 0 and 1:
+    saturated `sx` `sy`, undersampled `f`, null-like `n`. A column that never changes is one number.
 
     Args:
-        rows: as `bits.in_bits` returns them.
+        rows: as `bits.in_bits` returns them, of test images.
         performance: undistorted rows.
+        train: the same of training images, where these were measured.
     """
     points = plane_points(rows)
     layers = layers_of(points, pixels=True)
     trainings = trainings_of(points, performance)
     curves = performance.select("split", "examples").unique().rows()
+    series = _plane_series(points, layers, TEST)
+    if train is not None and not train.is_empty():
+        series += _plane_series(plane_points(train), layers, TRAIN)
     return {
+        "splits": list(dict.fromkeys(one["split"] for one in series)),
         "epochs": points["epoch"].unique().sort().to_list(),
         "layers": [name for _, name in layers],
         "seeds": sorted({seed for seed, _ in trainings}),
@@ -38,12 +43,12 @@ def page_data(rows: pl.DataFrame, performance: pl.DataFrame) -> dict[str, Any]:
         "estimators": sorted(points["estimator"].unique(), key=estimator_order),
         "labels": {name: estimator_label(name) for name in points["estimator"].unique().sort()},
         "curves": [curve_label(*curve) for curve in sorted(curves, key=lambda curve: curve_order(*curve))],
-        "series": _plane_series(points, layers),
+        "series": series,
         "performance": _performance_series(performance),
     }
 
 
-def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]]) -> list[dict[str, Any]]:
+def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]], split: str) -> list[dict[str, Any]]:
     by = ["seed", "training", "layer_index", "layer", "estimator", "examples"]
     series = []
     for key, own in points.group_by(by, maintain_order=True):
@@ -52,6 +57,7 @@ def _plane_series(points: pl.DataFrame, layers: list[tuple[int, str]]) -> list[d
             {
                 "seed": seed,
                 "training": training,
+                "split": split,
                 "layer": layers.index((index, layer)),
                 "estimator": estimator,
                 "examples": examples,

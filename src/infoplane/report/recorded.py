@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from infoplane.records.tables import trainings_at_chance
+from infoplane.records.tables import TRAIN, trainings_at_chance
 from infoplane.report.bits import distorted, distortions_of, in_bits, plane_points, trainings_of, undistorted
 from infoplane.report.figure import Per
 from infoplane.report.labels import at_chance_note, training_label
@@ -27,6 +27,7 @@ class Recorded:
         geometry: geometry of undistorted test examples, columns of `records.GEOMETRY_SCHEMA`.
         distorted: measurements of distorted test examples, as `bits.in_bits` returns them.
         distorted_performance: performance on distorted test examples, columns of `records.PERFORMANCE_SCHEMA`.
+        train_rows: like `rows`, of training images; empty if they were not measured.
         seed: seed that the figure shows; None for all seeds.
         training: training that the figure shows; None for all trainings.
         distortion: distortion that the figure shows; None for all distortions.
@@ -41,6 +42,7 @@ class Recorded:
     geometry: pl.DataFrame
     distorted: pl.DataFrame
     distorted_performance: pl.DataFrame
+    train_rows: pl.DataFrame
     seed: int | None = None
     training: str | None = None
     distortion: str | None = None
@@ -113,6 +115,7 @@ class Recorded:
             geometry=self.geometry.filter(chosen),
             distorted=self.distorted.filter(chosen),
             distorted_performance=self.distorted_performance.filter(chosen),
+            train_rows=self.train_rows.filter(chosen),
             seed=seed,
             training=training,
         )
@@ -137,4 +140,5 @@ def recorded_of(run: RunFolder) -> Recorded:
         geometry=undistorted(run.geometry()),
         distorted=in_bits(measurements, of_distorted=True),
         distorted_performance=distorted(performance),
+        train_rows=in_bits(measurements, split=TRAIN),
     )

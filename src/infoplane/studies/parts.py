@@ -11,6 +11,7 @@ from infoplane.config import DataConfig, FlowConfig
 from infoplane.data import CropAndFlip, ImageSet, load_split, stratified_indices
 from infoplane.errors import UserError
 from infoplane.measuring.evaluate import running_layers
+from infoplane.measuring.fitted_decoders import DECODABLE
 from infoplane.measuring.probes import refusal
 from infoplane.models import ImageFacts, chosen_layers, construct, default_layers, model_named
 from infoplane.networks.evaluation_mode import evaluation_mode
@@ -18,6 +19,7 @@ from infoplane.networks.logits import logits_of
 from infoplane.networks.wrappers import named_layers
 from infoplane.randomness import seeded_generator, stable_seed
 from infoplane.records.short_repr import with_short_repr
+from infoplane.records.tables import TRAIN
 from infoplane.training.named import check_methods
 
 
@@ -29,14 +31,20 @@ class Images(NamedTuple):
     held_out: ImageSet | None  # held-out training images, for choosing the best epoch
     test: ImageSet
     measured: Tensor  # indices into test: the fixed, stratified examples
+    measured_train: Tensor | None = None  # indices into train, likewise; None if no training images are measured
+
+    @property
+    def number_measured(self) -> int:
+        """How many images are measured, of all splits."""
+        return len(self.measured) + (0 if self.measured_train is None else len(self.measured_train))
 
 
 def load_images(config: FlowConfig, device: str) -> Images:
     """Read the data that `config` names, move it to `device`, and choose the measured examples.
 
     Raises:
-        UserError: the data is missing or damaged, there are too few images to measure, or too few classes for an
-            attack.
+        UserError: the data is missing or damaged, there are too few images to measure, too few classes for an attack,
+            or training images are to be measured and there are none.
     """
     train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
     test, measured = load_test_images(config, device)
@@ -46,7 +54,17 @@ def load_images(config: FlowConfig, device: str) -> Images:
     held_out = None
     if train is not None and config.training.validation_fraction:
         train, held_out = _split(train, config)
-    return Images(train and _to_device(train, device), held_out and _to_device(held_out, device), test, measured)
+    measured_train = None
+    if TRAIN in config.measurement.splits:
+        if train is None:
+            raise UserError(
+                "--measurement.splits train: nothing is trained (--epochs 0), so there are no training images to "
+                "measure; leave train out"
+            )
+        generator = seeded_generator(config.data.seed, "measured training examples")
+        measured_train = stratified_indices(train.labels, len(measured), generator=generator).to(device)
+    train, held_out = (images and _to_device(images, device) for images in (train, held_out))
+    return Images(train, held_out, test, measured, measured_train)
 
 
 def _check_fit(train: ImageSet, test: ImageSet) -> None:
@@ -71,6 +89,12 @@ def _split(train: ImageSet, config: FlowConfig) -> tuple[ImageSet, ImageSet]:
         raise UserError(
             f"{train.name}: {config.training.validation_fraction:g} of {len(train)} training images holds out "
             f"{number}; choose another --training.validation-fraction"
+        )
+    if config.training.stop != "accuracy" and number < DECODABLE:
+        raise UserError(
+            f"{train.name}: {config.training.validation_fraction:g} of {len(train)} training images holds out "
+            f"{number}, and --stop {config.training.stop} fits decoders on at least {DECODABLE}; choose a larger "
+            "--training.validation-fraction"
         )
     chosen = stratified_indices(train.labels, number, generator=seeded_generator(config.data.seed, "held out"))
     kept = torch.ones(len(train), dtype=torch.bool)

@@ -30,6 +30,7 @@ from .normal import normal_training as normal_training
 from .schedules import learning_rate as learning_rate
 from .spec import MethodSpec as MethodSpec
 from .trades import trades_training as trades_training
+from .validation import Judgement as Judgement
 from .validation import Validation as Validation
 from .vib import vib_training as vib_training
 from .warmup import EpsilonWarmup as EpsilonWarmup

@@ -19,7 +19,7 @@ from infoplane.text import with_field_help
 from infoplane.training.liveness import ENOUGH_UPDATES, liveness
 from infoplane.training.method import TrainingMethod
 from infoplane.training.schedules import learning_rate, warmup_epochs
-from infoplane.training.validation import Validation
+from infoplane.training.validation import Judgement, Validation
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -38,6 +38,7 @@ class EpochRecord(NamedTuple):
         accuracy: on the images that the method trained on.
         learning_rate: at the begin of the epoch, or at the end of a warm-up within it.
         validation_accuracy: on held-out images, where there are some.
+        validation_information: decoded from the last hidden layer for held-out images, in nats, where it decides.
         at_chance: how the training is at chance; None where it is not, or not judged yet.
     """
 
@@ -46,6 +47,7 @@ class EpochRecord(NamedTuple):
     accuracy: float
     learning_rate: float
     validation_accuracy: float | None
+    validation_information: float | None
     at_chance: str | None
 
 
@@ -105,8 +107,9 @@ class Trainer:
             averaging = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
             self._average = AveragedModel(model, multi_avg_fn=averaging)
         self.epoch = 0  # completed epochs
-        self.best_epoch = 0  # epoch with the highest validation accuracy; 0 without validation
-        self.best_accuracy = -1.0
+        self.best_epoch = 0  # epoch with the highest accuracy or information on held-out images; 0 without any
+        self.best_accuracy = -1.0  # after the best epoch
+        self.best_information: float | None = None  # after the best epoch, in nats, where it decides
         self.stopped: str | None = None  # why training ended before its last epoch, if it did
         self.at_chance: str | None = None  # why the network counts as at chance, if it does
         self.updates = 0  # of the weights
@@ -194,7 +197,8 @@ class Trainer:
             loss=loss_sum / max(seen, 1),
             accuracy=accuracy,
             learning_rate=rate,
-            validation_accuracy=validated,
+            validation_accuracy=validated.accuracy if validated else None,
+            validation_information=validated.information if validated else None,
             at_chance=self.at_chance,
         )
 
@@ -216,18 +220,27 @@ class Trainer:
             return None
         return liveness(self.model, self._images, self._labels, accuracy=accuracy, number=seen).complaint()
 
-    def _validated(self) -> float | None:
+    def _validated(self) -> Judgement | None:
         if self._validation is None:
             return None
-        accuracy, patience = self._validation.accuracy(self.network), self._settings.patience
-        if accuracy > self.best_accuracy:
-            self.best_epoch, self.best_accuracy = self.epoch, accuracy
+        judged, patience = self._validation.judge(self.network), self._settings.patience
+        if self._is_better(judged):
+            self.best_epoch = self.epoch
+            self.best_accuracy, self.best_information = judged
         elif patience is not None and self.stopped is None and self.epoch - self.best_epoch >= patience:
+            what, best = "accuracy on", f"{self.best_accuracy:.1%}"
+            if self.best_information is not None:
+                what, best = "decoded information in", f"{self.best_information:.3f} nats"
             self.stopped = (
-                f"accuracy on held-out images was highest after epoch {self.best_epoch}, {self.best_accuracy:.1%}, "
+                f"{what} held-out images was highest after epoch {self.best_epoch}, {best}, "
                 f"and no higher for {patience} epochs"
             )
-        return accuracy
+        return judged
+
+    def _is_better(self, judged: Judgement) -> bool:
+        if judged.information is not None:
+            return self.best_information is None or judged.information > self.best_information
+        return judged.accuracy > self.best_accuracy
 
     def _check_finite(self, *tensors: Tensor) -> None:
         if not all(math.isfinite(tensor.detach().sum(dtype=torch.double).item()) for tensor in tensors):
@@ -250,6 +263,7 @@ class Trainer:
             "average": None if self._average is None else self._average.state_dict(),
             "best_epoch": self.best_epoch,
             "best_accuracy": self.best_accuracy,
+            "best_information": self.best_information,
             "forward_evaluations": self.forward_evaluations,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
@@ -270,6 +284,7 @@ class Trainer:
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self.best_epoch, self.best_accuracy = state["best_epoch"], state["best_accuracy"]
+        self.best_information = state.get("best_information")  # older checkpoints have none
         self.forward_evaluations = state["forward_evaluations"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.seconds = state["seconds"]

@@ -166,7 +166,7 @@ def with_chosen_epochs(
     budget = config.measurement.budget
     if run is not None and run.exists() and run.has_results():
         return config if budget is None else with_epochs_of_run(config, run) or config
-    if len(images.measured) < FEW and budget is None and not _takes_long(config, images):
+    if images.number_measured < FEW and budget is None and not _takes_long(config, images):
         return config
     progress.doing("estimating the time of measuring")
     costs = probed_costs(config, images, choices)

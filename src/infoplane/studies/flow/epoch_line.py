@@ -2,17 +2,24 @@
 
 from collections.abc import Sequence
 
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL, Performance
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, TRAIN, Performance
 
 
 def accuracies_text(performance: Sequence[Performance]) -> str:
     """Return the accuracies of one epoch as text: on original training and test examples, then under each attack.
 
-    Accuracy by averaged draws of a stochastic network stands in brackets.
+    Accuracy by averaged draws of a stochastic network stands in brackets. Attacked images have the name of their split
+    where both splits were attacked.
     """
-    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
+    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != TRAIN))
     names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
-    return ", ".join(f"{names.get(row.examples, row.examples) or row.split} {_accuracy(row)}" for row in rows)
+    several = len({row.split for row in rows if row.examples != ORIGINAL}) > 1
+
+    def name(row: Performance) -> str:
+        examples = names.get(row.examples, row.examples)
+        return f"{row.split} {examples}".strip() if several else examples or row.split
+
+    return ", ".join(f"{name(row)} {_accuracy(row)}" for row in rows)
 
 
 def _accuracy(row: Performance) -> str:

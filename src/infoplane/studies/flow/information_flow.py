@@ -267,7 +267,7 @@ class _Flow:
     def _measuring_work(self, epoch: int) -> float:
         evaluated = len(self._images.test) + (len(self._images.train) if self._images.train else 0)
         per_image = measuring_work(self._config, thorough=self._is_thorough(epoch), final=epoch == self._last)
-        return evaluated * FORWARD + len(self._images.measured) * per_image
+        return evaluated * FORWARD + self._images.number_measured * per_image
 
     def _is_thorough(self, epoch: int) -> bool:
         thorough = self._config.thorough_epochs()

@@ -9,14 +9,19 @@ from infoplane.acceleration import Choices
 from infoplane.attacks import PGD
 from infoplane.attacks.pgd import pgd_attack
 from infoplane.config import FlowConfig
+from infoplane.data import ImageSet
 from infoplane.distributed.team import Team
+from infoplane.measuring.robust_information import last_hidden_layer, robust_information
+from infoplane.networks.evaluation_mode import evaluation_mode
+from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.randomness import stable_seed
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
 from infoplane.studies.flow.normal_networks import normally_trained
-from infoplane.studies.parts import Images, build_augmentation, build_model
+from infoplane.studies.parts import Images, build_augmentation, build_model, probed_layers
 from infoplane.training import Trainer, TrainingMethod, Validation
 from infoplane.training.named import NamedTraining
+from infoplane.training.validation import Information
 
 
 def build_trainer(
@@ -56,7 +61,7 @@ def build_trainer(
         seed=config.seed,
         training=training.name,
         augmentation=build_augmentation(config),
-        validation=_validation(config, training, images) if not team.rank else None,  # only the leader reports it
+        validation=_validation(config, training, model, images) if not team.rank else None,  # the leader reports it
         choices=choices,
         team=team,
     )
@@ -105,12 +110,27 @@ def _method(training: NamedTraining, config: FlowConfig, sources: list[nn.Module
     return build_method(training, config, sources, warmup_steps=warmup_steps(config, images, replays), updates=updates)
 
 
-def _validation(config: FlowConfig, training: NamedTraining, images: Images) -> Validation | None:
+def _validation(config: FlowConfig, training: NamedTraining, model: nn.Module, images: Images) -> Validation | None:
     if images.held_out is None:
         return None
     # A network that never met an attack is wrong about all of them: its best epoch goes by original images.
     attack = pgd_attack(config.attack, random_start=False) if training.attacks else None
-    return Validation(images.held_out.images, images.held_out.labels, attack)
+    information = None if config.training.stop == "accuracy" else _information(config, model, images.held_out)
+    return Validation(images.held_out.images, images.held_out.labels, attack, information)
+
+
+def _information(config: FlowConfig, model: nn.Module, held_out: ImageSet) -> Information:
+    """Return the function that computes the information in attacked held-out images, at the last hidden layer."""
+    pixels = as_pixels(held_out.images[:2], memory_format(model))
+    layers = probed_layers(config, model, pixels).names
+    with evaluation_mode(model):
+        layer = last_hidden_layer(model, pixels, layers)
+
+    def information(network: nn.Module, originals: Tensor, attacked: Tensor, labels: Tensor) -> float:
+        seed = config.data.seed
+        return robust_information(network, originals, attacked, labels, layer=layer, examples_seed=seed).value
+
+    return information
 
 
 class SourceNetworks:

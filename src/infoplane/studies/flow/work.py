@@ -17,7 +17,7 @@ from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
-from infoplane.records.tables import ORIGINAL, Performance
+from infoplane.records.tables import ORIGINAL, TEST, TRAIN, Performance
 from infoplane.studies.flow.trainers import build_trainer
 from infoplane.studies.parts import Images, build_model, probed_layers
 from infoplane.training import EpochRecord, Trainer
@@ -50,18 +50,27 @@ class FlowWork:
         self.unused_layers = probed.unused
         self._source = build_model(config, images.test) if need_source(config) else None  # `begin` gives its weights
         self.attacks = measured_attacks(config, self._source)
-        self._plane = Plane(
-            pixels,
-            images.test.labels[images.measured],
-            layers=probed.names,
-            attack=self.attacks,
-            settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
-            inputs=further_inputs(images, config.measurement.inputs),
-            seed=config.seed,
-            examples_seed=config.data.seed,
-            study=STUDY,
-            team=team,
-        )
+
+        def plane(pixels: Tensor, labels: Tensor, split: str, inputs: Tensor | None = None) -> Plane:
+            return Plane(
+                pixels,
+                labels,
+                layers=probed.names,
+                attack=self.attacks,
+                settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
+                inputs=inputs,
+                seed=config.seed,
+                examples_seed=config.data.seed,
+                study=STUDY,
+                split=split,
+                team=team,
+            )
+
+        further = further_inputs(images, config.measurement.inputs)
+        self._planes = [plane(pixels, images.test.labels[images.measured], TEST, further)]
+        if images.train is not None and images.measured_train is not None:
+            own = images.train.subset(images.measured_train)
+            self._planes.append(plane(as_pixels(own.images), own.labels, TRAIN))
 
     @property
     def network(self) -> nn.Module:
@@ -78,8 +87,10 @@ class FlowWork:
             self._training.method.check_network(self.model, self._pixels[:2])
 
     def estimate(self) -> MeasuringSeconds:
-        """Estimate the seconds of one measurement."""
-        return self._plane.estimate(self.network)
+        """Estimate the seconds of one measurement, of all splits."""
+        of_test = self._planes[0].estimate(self.network)
+        planes = self._images.number_measured / len(self._images.measured)
+        return MeasuringSeconds(*(planes * seconds for seconds in of_test))
 
     def begin(
         self,
@@ -124,24 +135,29 @@ class FlowWork:
 
     def measure(self, epoch: int, *, thorough: bool, final: bool) -> PlaneRecords:
         """Measure the fixed examples, and accuracy on whole splits."""
-        trainer = self.trainer
-        records = self._plane.measure(
-            self.network,
-            epoch=epoch,
-            training=self._training.name,
-            thorough=thorough,
-            final=final,
-            gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
-            seconds=trainer.seconds if trainer else 0.0,
-        )
-        # accuracy on original images is measured on whole splits, so that on the fixed examples is dropped
-        attacked = [replace(row, at_chance=self._at_chance) for row in records.performance if row.examples != ORIGINAL]
-        return records._replace(performance=attacked + self.evaluate(epoch).performance)
+        trainer, together = self.trainer, PlaneRecords([], [], [])
+        for plane in self._planes:
+            records = plane.measure(
+                self.network,
+                epoch=epoch,
+                training=self._training.name,
+                thorough=thorough,
+                final=final,
+                gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
+                seconds=trainer.seconds if trainer else 0.0,
+            )
+            together.measurements.extend(records.measurements)
+            together.geometry.extend(records.geometry)
+            # accuracy on original images is measured on whole splits, so that on the fixed examples is dropped
+            attacked = (row for row in records.performance if row.examples != ORIGINAL)
+            together.performance.extend(replace(row, at_chance=self._at_chance) for row in attacked)
+        together.performance.extend(self.evaluate(epoch).performance)
+        return together
 
     def evaluate(self, epoch: int) -> PlaneRecords:
         """Measure accuracy and loss on whole splits, without information."""
         trainer, performance = self.trainer, []
-        for split, images in (("train", self._images.train), ("test", self._images.test)):
+        for split, images in ((TRAIN, self._images.train), (TEST, self._images.test)):
             if images is None:
                 continue
             with evaluation_mode(self.network):
