@@ -14,10 +14,9 @@ DRAWS = 12  # of Alemi et al. (2017), Section 4.1
 class AveragedDraws(nn.Module):
     """Network whose logits are the log of the mean softmax over draws of its Gaussian layers, `(batch, classes)`.
 
-    Each pass draws anew from torch's global generators, in evaluation mode too; inside
-    `isolated_global_generator(seed)` its results can be repeated. Gradients reach the images and the weights. What comes
-    before the first Gaussian layer runs once per image; what comes after it, once per draw. Source: Alemi et al. (2017),
-    arXiv:1612.00410, Section 4.1.
+    Each pass draws anew from torch's global generators, in evaluation mode too; `isolated_global_generator(seed)`
+    repeats the draws. Gradients reach the images and the weights. What comes before the first Gaussian layer runs once
+    per image; what comes after it, once per draw. Source: Alemi et al. (2017), arXiv:1612.00410, Section 4.1.
 
     Args:
         model: network with a `GaussianLayer`; its weights and its mode are shared, not copied.
@@ -44,5 +43,5 @@ class AveragedDraws(nn.Module):
                 f"{type(self.model).__name__} returned {len(logits)} rows for {self.draws} draws of {len(images)} "
                 "images; every path from the images to the logits must lead through a GaussianLayer"
             )
-        drawn = logits.log_softmax(dim=1).unflatten(0, (self.draws, len(images)))
-        return drawn.logsumexp(dim=0) - math.log(self.draws)
+        each = logits.log_softmax(dim=1).reshape(self.draws, len(images), -1)
+        return each.logsumexp(dim=0) - math.log(self.draws)
