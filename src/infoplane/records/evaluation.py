@@ -12,8 +12,8 @@ DRAWS = 20  # over which gradients and predictions of networks with random parts
 # Ways in which a network is used. One without random parts has one way, which needs no name.
 ONE_PATH, MEAN_PATH, AVERAGED_DRAWS = "", "mean path", f"{DRAWS} draws"
 
-# What the attacker sees: see `attacks.AttackSpec`. "ensemble" attacks use both gradients and answers alone. The examples
-# of "mean path" were made on the mean path of a network that is used through several draws.
+# What the attacker sees: see `attacks.AttackSpec`. "ensemble" attacks use both gradients and answers alone. Examples of
+# "mean path" were made on the mean path of a network that is used through several draws.
 Threat = Literal["none", "white-box", "black-box", "transfer", "ensemble", "mean path"]
 
 

@@ -96,8 +96,8 @@ def accuracy_texts(one: Accuracy) -> list[str]:
 def outside_notes(network: NetworkEvaluation) -> list[str]:
     """Return a sentence for each attack that found examples outside the ball, which do not count."""
     return [
-        f"{row.attack}{', ' + row.path if row.path else ''}: {row.fooled} of {row.attacked} images have an adversarial example, {row.outside} of these "
-        "outside the ball"
+        f"{', '.join(filter(None, (row.attack, row.path)))}: {row.fooled} of {row.attacked} images have an adversarial "
+        f"example, {row.outside} of these outside the ball"
         for row in network.attacks
         if row.outside
     ]

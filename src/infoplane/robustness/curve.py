@@ -63,7 +63,11 @@ def survivors(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AttackWarning)  # counted where the same attack is run at one radius
                 attacked = attack_images(
-                    model, curve_attack(Ball(norm, epsilon), draws), images[left], labels[left], generator=generator_of(place)
+                    model,
+                    curve_attack(Ball(norm, epsilon), draws),
+                    images[left],
+                    labels[left],
+                    generator=generator_of(place),
                 )
             if classifier is None:
                 predicted = evaluate(model, attacked, labels[left]).predicted

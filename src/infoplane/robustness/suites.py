@@ -54,9 +54,7 @@ def _pgd(ball: "Ball", steps: int, *, restarts: int = 1, draws: int = 1) -> "Att
     from infoplane.attacks import L2PGD, LinfPGD
 
     kind = LinfPGD if ball.norm == "linf" else L2PGD
-    return kind(
-        epsilon=ball.epsilon, steps=steps, random_start=True, restarts=restarts, stop_early=True, draws=draws
-    )
+    return kind(epsilon=ball.epsilon, steps=steps, random_start=True, restarts=restarts, stop_early=True, draws=draws)
 
 
 def _one_step(ball: "Ball") -> "Attack":

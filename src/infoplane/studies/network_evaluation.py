@@ -137,7 +137,10 @@ class NetworkStudy:
             worst_case=accuracy_of(torch.stack(list(worst.values())).all(dim=0)),
             worst_of_paths={path: accuracy_of(right) for path, right in worst.items()} if len(worst) > 1 else {},
             curve=[
-                point for path in paths for point in curve_points(path.epsilons, path.curve, path.use.path) if path.curve
+                point
+                for path in paths
+                for point in curve_points(path.epsilons, path.curve, path.use.path)
+                if path.curve
             ],
             alarms=[alarm for path in paths for alarm in path.alarms(outputs)],
             notes=[*notes, *chance],
