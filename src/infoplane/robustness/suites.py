@@ -255,7 +255,8 @@ def averaging(one: SuiteAttack, draws: int) -> SuiteAttack | None:
 
     def build(ball: "Ball") -> "Attack":
         attack: Any = one.build(ball)
-        return replace(attack, draws=draws)  # a field of every attack of this package
+        averaged: Attack = replace(attack, draws=draws)  # a field of every attack of this package
+        return averaged
 
     return replace(
         one,

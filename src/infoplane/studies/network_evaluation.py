@@ -98,7 +98,7 @@ class NetworkStudy:
                 key=subject.key,
                 name=subject.name,
                 weights=weights,
-                source=subject.source and subject.source.load,
+                source=None if subject.source is None else subject.source.load,
                 tried_on=paths[-1] if paths else None,
             )
             paths.append(path)
