@@ -279,6 +279,32 @@ def on_mean_path(one: SuiteAttack) -> SuiteAttack:
     )
 
 
+def along_one_draw(one: SuiteAttack) -> SuiteAttack:
+    """Return the attack with the gradient of a single draw at each step, as evaluations that overstate robustness do.
+
+    On a network without random parts it is the attack itself.
+    """
+    return replace(
+        one, name=f"{one.name}-one-draw", description=f"{one.description}; a single draw at each step", one_draw=True
+    )
+
+
+def honest_attacks(queries: int) -> tuple[SuiteAttack, ...]:
+    """Return the attacks of `infoplane bottleneck`: weak ones along single draws, then those that average over draws.
+
+    Args:
+        queries: of Square.
+    """
+    square = replace(
+        SQUARE_5000,
+        name=f"square-{queries}",
+        description=f"Square, {queries:,} queries, p 0.8 (Andriushchenko et al. 2020)",
+        build=lambda ball: _square(ball, queries),
+        queries=queries,
+    )
+    return (along_one_draw(FGSM), along_one_draw(PGD_20), TRANSFER, APGD_CE, APGD_DLR, square)
+
+
 # Cheap attacks first.
 SUITES: dict[str, tuple[SuiteAttack, ...]] = {
     "quick": (FGSM, PGD_20, TRANSFER, APGD_CE, SQUARE_500),

@@ -34,7 +34,8 @@ class Use:
         attacked: the network that attacks see.
         verified: the network that classifies the attacked images. It draws the same random numbers for the attacked
             images as for the originals, and others than the attack.
-        single: the network with a single draw per pass, for attacks that do not average; None without random parts.
+        single: the network with a single draw per pass, for attacks that do not average. Without random parts it is the
+            network itself; None on the mean path, where such attacks are not run.
         draws: passes of `attacked` over which attacks average gradients.
         work: cost of a pass, in passes of the network itself.
     """
@@ -49,7 +50,7 @@ class Use:
     def attacks(self, suite: Sequence[SuiteAttack]) -> tuple[list[SuiteAttack], list[str]]:
         """Return the attacks as they are run on this use, and a sentence about each that cannot be.
 
-        Attacks along a single draw are only run on averaged draws.
+        Attacks along a single draw are not run on the mean path.
         """
         suite = [one for one in suite if self.single is not None or not one.one_draw]
         if self.draws == 1:
@@ -74,7 +75,7 @@ def uses_of(model: nn.Module, images: Tensor, seed: int) -> list[Use]:
     fixed = stable_seed(seed, "draws that classify images")
     random = draws_in_evaluation(model, images)
     if not gaussian_layers(model):
-        return [_averaged(model, fixed) if random else Use(path=ONE_PATH, attacked=model, verified=model)]
+        return [_averaged(model, fixed) if random else Use(path=ONE_PATH, attacked=model, verified=model, single=model)]
     if random:  # another part draws on the mean path too
         return [_averaged(SingleDraw(model), fixed)]
     averaged = AveragedDraws(model, DRAWS)
