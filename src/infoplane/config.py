@@ -96,8 +96,8 @@ class TrainingConfig(_Frozen):
     """Passes over the training images; 0 measures the random initial network only."""
     batch_size: int = Field(128, ge=1)
     """Images per step."""
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    """SGD with momentum, or AdamW."""
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum, Adam or AdamW."""
     learning_rate: float = Field(0.1, gt=0)
     """Highest learning rate."""
     schedule: Literal["multi-step", "cosine", "one-cycle"] = "multi-step"
@@ -110,9 +110,9 @@ class TrainingConfig(_Frozen):
     gamma: float = Field(0.5, gt=0)
     """Factor of the learning rate at each milestone."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Momentum of SGD."""
+    """Momentum of SGD; b1 of Adam and AdamW, the share of the mean gradient that is kept."""
     weight_decay: float = Field(0.0, ge=0)
-    """L2 penalty of SGD; AdamW's own decay."""
+    """L2 penalty of SGD and Adam; AdamW's own decay."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     """Longest gradient of all weights together; longer ones are shortened to it."""
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None

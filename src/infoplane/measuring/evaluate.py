@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from infoplane.measuring.probes import check_same_calls, gather_activations, rec
 from infoplane.networks.logits import logits_of
 from infoplane.networks.memory_format import as_pixels, copied_pixels, memory_format
 from infoplane.networks.wrappers import named_layers
-from infoplane.randomness import seeded_generator
+from infoplane.randomness import isolated_global_generator, seeded_generator, stable_seed
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import Prediction
 
@@ -37,7 +37,9 @@ class Evaluation(NamedTuple):
     confidence: Tensor  # (n,) float32 on the CPU: its probability, by the model's softmax
 
 
-def evaluate(model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALONE) -> Evaluation:
+def evaluate(
+    model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALONE, *, seed: int | None = None
+) -> Evaluation:
     """Return accuracy, loss and predictions of `model` on the images. The mode of the model is not changed.
 
     Args:
@@ -45,6 +47,7 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALON
         images: `(n, channels, height, width)`, uint8 or float in [0, 1].
         labels: `(n,)` integers, the indices of the classes among the logits.
         team: processes that share the batches; all return the same result.
+        seed: for networks that draw, seeds the global generators before each batch, with the place of the batch.
 
     Raises:
         ValueError: the model cannot take the images, returns no logits or NaN, or a label has no logit.
@@ -52,7 +55,8 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, team: Team = ALON
     layout, labels_range, own = memory_format(model), labels_within(labels.long()), []
     with torch.no_grad():
         for start in team.deal(range(0, len(images), BATCH)):
-            logits = _logits(model, images[start : start + BATCH], layout)
+            with nullcontext() if seed is None else isolated_global_generator(stable_seed(seed, start), images.device):
+                logits = _logits(model, images[start : start + BATCH], layout)
             check_class_places(labels_range, logits.shape[1])
             confidence, predicted = (part.cpu() for part in logits.softmax(dim=1).max(dim=1))
             if broken := int(confidence.isnan().sum()):

@@ -18,6 +18,7 @@ from infoplane.measuring.attacked_versions import attacks_by_name, randomly_pert
 from infoplane.measuring.budget import Budget
 from infoplane.measuring.cost import FEW, LONG_SECONDS, MeasuringSeconds, estimated_seconds, in_words, seems_long
 from infoplane.measuring.decoders import BEST
+from infoplane.measuring.drawn import drawn_accuracy
 from infoplane.measuring.evaluate import (
     check_classifies,
     evaluate,
@@ -238,6 +239,7 @@ class Plane:
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
                 found = evaluate(model, images, self._labels, self._team)
+                drawn = drawn_accuracy(model, images, self._labels, seed=self._seed, team=self._team)
                 if final and not distorted and self._attacks:
                     mistaken_for[examples] = found.predicted
                 records.performance.append(
@@ -257,6 +259,7 @@ class Plane:
                         predictions=prediction_counts(self._labels, found.predicted, found.confidence),
                         gradient_evaluations=gradient_evaluations,
                         seconds=seconds,
+                        **drawn._asdict(),
                     )
                 )
             # Each layer for all versions together: transferred decoders and CKA compare versions with the originals.

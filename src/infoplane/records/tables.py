@@ -150,6 +150,9 @@ class Performance:
     seconds: float  # used by training so far
     predictions: Sequence[Prediction] | None = None  # those that occur, ascending: the transfer matrix
     texture_accuracy: float | None = None  # share classified as the class of the image that the texture is from
+    draws: int | None = None  # draws of the network's own noise that the next two average; missing without such noise
+    drawn_accuracy: float | None = None  # share classified correctly by the mean softmax over the draws
+    drawn_loss: float | None = None  # mean cross-entropy of that mean softmax, in nats
     at_chance: bool = False  # whether the network is no better than a constant prediction (training.liveness)
 
 
@@ -174,6 +177,10 @@ def _column_type(hint: Any) -> pl.DataType:
 MEASUREMENT_SCHEMA = table_schema(Measurement)  # columns of the table, with their types
 GEOMETRY_SCHEMA = table_schema(Geometry)  # columns of the table, with their types
 PERFORMANCE_SCHEMA = table_schema(Performance)  # columns of the table, with their types
+
+
+# Columns that came later: runs of the same version may lack them, and are read with missing values there.
+LATER_COLUMNS = {"draws", "drawn_accuracy", "drawn_loss"}
 
 
 def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from infoplane.errors import UserError, broken_rule
 from infoplane.records.sweeps import SWEEP_SCHEMA, SweepMeasurement
 from infoplane.records.tables import (
     GEOMETRY_SCHEMA,
+    LATER_COLUMNS,
     MEASUREMENT_SCHEMA,
     PERFORMANCE_SCHEMA,
     PIXELS_INDEX,
@@ -70,7 +71,9 @@ def table_of(content: bytes, kind: Kind, path: Path) -> pl.DataFrame:
         UserError: the table is of another kind or damaged, or a row lacks a value that every row must have.
     """
     try:
-        table = pl.read_parquet(io.BytesIO(content)).match_to_schema(dict(kind.schema))
+        table = pl.read_parquet(io.BytesIO(content)).match_to_schema(
+            dict(kind.schema), missing_columns=dict.fromkeys(LATER_COLUMNS & kind.schema.keys(), "insert")
+        )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

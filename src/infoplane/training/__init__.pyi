@@ -2,6 +2,10 @@ from .adversarial import adversarial_training as adversarial_training
 from .adversarial import in_evaluation_mode as in_evaluation_mode
 from .awp import AWPTraining as AWPTraining
 from .catalogue import METHODS as METHODS
+from .ceb import CEBTraining as CEBTraining
+from .ceb import lacks_class_means as lacks_class_means
+from .coded_loss import code_loss as code_loss
+from .coded_loss import lacks_code as lacks_code
 from .contract import checked_method as checked_method
 from .ensemble import ensemble_training as ensemble_training
 from .fast import GuardedTraining as GuardedTraining
@@ -26,5 +30,6 @@ from .schedules import learning_rate as learning_rate
 from .spec import MethodSpec as MethodSpec
 from .trades import trades_training as trades_training
 from .validation import Validation as Validation
+from .vib import vib_training as vib_training
 from .warmup import EpsilonWarmup as EpsilonWarmup
 from .yopo import YOPOTraining as YOPOTraining

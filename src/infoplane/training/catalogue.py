@@ -6,6 +6,7 @@ from pydantic import create_model
 
 from infoplane.training.methods.adversarial import ADVERSARIAL
 from infoplane.training.methods.awp import AWP
+from infoplane.training.methods.ceb import CEB
 from infoplane.training.methods.ensemble import ENSEMBLE
 from infoplane.training.methods.fgsm import FGSM
 from infoplane.training.methods.fgsm_rs import FGSM_RS
@@ -14,6 +15,7 @@ from infoplane.training.methods.freelb import FREELB
 from infoplane.training.methods.mart import MART
 from infoplane.training.methods.normal import NORMAL
 from infoplane.training.methods.trades import TRADES
+from infoplane.training.methods.vib import VIB
 from infoplane.training.methods.yopo import YOPO
 from infoplane.training.spec import MethodSettings, MethodSpec, WrapperSpec
 
@@ -29,6 +31,8 @@ METHODS: list[MethodSpec[Any]] = [
     TRADES,
     MART,
     ENSEMBLE,
+    VIB,
+    CEB,
 ]
 WRAPPERS: list[WrapperSpec[Any]] = [AWP]
 

@@ -46,8 +46,22 @@ class NamedTraining:
         passes = self.method.passes(Parts(attack=attack, settings=self.settings))
         return passes.whole + (self.wrapper.passes(passes) if self.wrapper else 0)
 
+    def check_network(self, model: "nn.Module") -> None:
+        """Raise UserError unless the network has what the method needs."""
+        if self.method.lacks is None or (lacking := self.method.lacks(model)) is None:
+            return
+        raise UserError(
+            f"--methods: {self.name} cannot train {type(model).__name__}, which has {lacking}; choose --model.name "
+            f"{', '.join(self.method.models)}"
+        )
+
     def build(
-        self, attack: "Callable[[float], PGD]", sources: "Sequence[nn.Module]", *, warmup_steps: int = 0
+        self,
+        attack: "Callable[[float], PGD]",
+        sources: "Sequence[nn.Module]",
+        *,
+        warmup_steps: int = 0,
+        updates: int = 0,
     ) -> "TrainingMethod":
         """Return a new training method.
 
@@ -55,10 +69,11 @@ class NamedTraining:
             attack: function of a share in (0, 1] that returns the attack with this share of the radius and step size.
             sources: networks that the method attacks; the property `sources` says how many.
             warmup_steps: number of steps over which the radius of the ball grows to its full value.
+            updates: number of updates of the whole training; 0 if it is not known.
         """
 
         def parts(share: float) -> Parts[Any]:
-            return Parts(attack=attack(share), settings=self.settings, sources=sources)
+            return Parts(attack=attack(share), settings=self.settings, sources=sources, updates=updates)
 
         def at(share: float) -> "TrainingMethod":
             method = self.method.build(parts(share))

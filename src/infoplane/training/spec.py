@@ -40,6 +40,7 @@ class Parts(Generic[Settings]):
     attack: "PGD"  # PGD with the settings of `attack` and a random start; during the warm-up its ball is smaller
     settings: Settings
     sources: "Sequence[nn.Module]" = ()  # trained networks to attack, if the method needs them
+    updates: int = 0  # of the whole training; 0 if it is not known
 
 
 def _no_sources(_settings: MethodSettings) -> int:
@@ -66,6 +67,9 @@ class MethodSpec(Generic[Settings]):
         sources: function of the settings that returns the number of networks to train normally for `Parts.sources`.
         check: function that raises UserError if the settings do not fit the norm of the attack or the number of classes
             (None if it is not known yet).
+        lacks: function of the network that returns what the method needs and the network does not have, as a noun;
+            None if it has everything. It is called before a run trains anything. Without it, any network fits.
+        models: names of networks of this package that have it, for the message.
         around: wraps the method once it is built; its attack has the full radius from the first epoch on.
     """
 
@@ -78,6 +82,8 @@ class MethodSpec(Generic[Settings]):
     attacks: bool = True
     sources: Callable[[Settings], int] = _no_sources
     check: Callable[[Settings, str, int | None], None] = _no_check
+    lacks: "Callable[[nn.Module], str | None] | None" = None
+    models: tuple[str, ...] = ()
     around: "Callable[[TrainingMethod, Parts[Settings]], TrainingMethod] | None" = None
 
     @property

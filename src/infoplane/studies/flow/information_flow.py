@@ -166,11 +166,16 @@ def _name(config: FlowConfig, seed: int, training: str) -> str:
     return training if config.seeds == 1 else f"{training}, seed {seed}"
 
 
-def _accuracies(performance: Sequence[Performance]) -> list[tuple[str, float]]:
+def _accuracies(performance: Sequence[Performance]) -> str:
     """Return the accuracies of one epoch as text: on original training and test examples, then under each attack."""
     rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
     names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
-    return [(names.get(row.examples, row.examples) or row.split, row.accuracy) for row in rows]
+    return ", ".join(f"{names.get(row.examples, row.examples) or row.split} {_accuracy(row)}" for row in rows)
+
+
+def _accuracy(row: Performance) -> str:
+    drawn = "" if row.drawn_accuracy is None else f" ({row.drawn_accuracy:.1%} by {row.draws} draws)"
+    return f"{row.accuracy:.1%}{drawn}"
 
 
 class _Flow:
@@ -432,9 +437,8 @@ class _Flow:
         taken = time.perf_counter() - began
         trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)
-        accuracies = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in _accuracies(records.performance))
         self._progress.say(
-            f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies}  "
+            f"{self._name}  epoch {epoch}/{config.training.epochs}  {_accuracies(records.performance)}  "
             f"(trained {trained:.0f} s, measured in {taken:.1f} s)"
         )
         self._on_measured()

@@ -63,7 +63,12 @@ def build_trainer(
 
 
 def build_method(
-    training: NamedTraining, config: FlowConfig, sources: Sequence[nn.Module], *, warmup_steps: int = 0
+    training: NamedTraining,
+    config: FlowConfig,
+    sources: Sequence[nn.Module],
+    *,
+    warmup_steps: int = 0,
+    updates: int = 0,
 ) -> TrainingMethod:
     """Return a new method of a training.
 
@@ -72,13 +77,14 @@ def build_method(
         config: all settings.
         sources: networks that ensemble training attacks.
         warmup_steps: number of steps over which the radius of the ball grows to that of the settings.
+        updates: number of updates of the whole training; 0 if it is not known.
     """
 
     def attack(share: float) -> PGD:
         scaled = {"epsilon": share * config.attack.epsilon, "step_size": share * config.attack.step_size}
         return pgd_attack(config.attack.model_copy(update=scaled), random_start=True)
 
-    return training.build(attack, sources, warmup_steps=warmup_steps)
+    return training.build(attack, sources, warmup_steps=warmup_steps, updates=updates)
 
 
 def warmup_steps(config: FlowConfig, images: int, replays: int) -> int:
@@ -95,7 +101,8 @@ def warmup_steps(config: FlowConfig, images: int, replays: int) -> int:
 
 def _method(training: NamedTraining, config: FlowConfig, sources: list[nn.Module], images: int) -> TrainingMethod:
     replays = build_method(training, config, sources).replays
-    return build_method(training, config, sources, warmup_steps=warmup_steps(config, images, replays))
+    updates = config.training.epochs * math.ceil(images / config.training.batch_size)
+    return build_method(training, config, sources, warmup_steps=warmup_steps(config, images, replays), updates=updates)
 
 
 def _validation(config: FlowConfig, training: NamedTraining, images: Images) -> Validation | None:

@@ -12,6 +12,7 @@ from infoplane.config import FlowConfig
 from infoplane.distributed.team import Team
 from infoplane.measuring.attacked_versions import measured_attacks, need_source
 from infoplane.measuring.cost import MeasuringSeconds
+from infoplane.measuring.drawn import drawn_accuracy
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
@@ -136,6 +137,9 @@ class FlowWork:
                 continue
             with evaluation_mode(self.network):
                 whole = evaluate(self.network, images.images, images.labels, self._team)
+                drawn = drawn_accuracy(
+                    self.network, images.images, images.labels, seed=self._config.seed, team=self._team
+                )
             performance.append(
                 Performance(
                     study=STUDY,
@@ -151,6 +155,7 @@ class FlowWork:
                     gradient_evaluations=trainer.gradient_evaluations if trainer else 0,
                     seconds=trainer.seconds if trainer else 0.0,
                     at_chance=self._at_chance,
+                    **drawn._asdict(),
                 )
             )
         return PlaneRecords([], [], performance)
