@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from infoplane.estimators import kde_information, label_permutations, noisy_information, null_like
-from infoplane.estimators.noisy import NoisyInformation, halves
+from infoplane.estimators.noisy import NoisyInformation
+from infoplane.estimators.noisy_mixture import halves
 from infoplane.estimators.pairwise import NARROW
 
 

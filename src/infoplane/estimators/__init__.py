@@ -23,6 +23,7 @@ from infoplane.estimators.neighbours import ksg_information, mixed_ksg_informati
 from infoplane.estimators.neural import NeuralEstimate, NeuralInformation, neural_information
 from infoplane.estimators.noisy import NoisyInformation, noisy_information, noisy_sweep
 from infoplane.estimators.nulls import Null, label_permutations, null_from, null_like, permutation_null
+from infoplane.estimators.own_noise import OwnNoiseInformation, own_noise_information, variational_rate
 from infoplane.estimators.relative_noise import relative_noise_variance, resolved_noise_share
 from infoplane.estimators.renyi import MatrixEntropy, matrix_entropy_information
 from infoplane.estimators.ross import ross_information
@@ -51,6 +52,7 @@ __all__ = [
     "NeuralInformation",
     "NoisyInformation",
     "Null",
+    "OwnNoiseInformation",
     "UnitQuantiles",
     "activation_norm",
     "added_information",
@@ -77,10 +79,12 @@ __all__ = [
     "noisy_sweep",
     "null_from",
     "null_like",
+    "own_noise_information",
     "permutation_null",
     "relative_noise_variance",
     "resolved_noise_share",
     "ross_information",
     "saturated",
     "standard_error",
+    "variational_rate",
 ]

@@ -37,13 +37,13 @@ from infoplane.text import with_field_help
 if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed import ProcessGroup
 
-_LOWER, _UPPER = 0, 1  # Bhattacharyya, Kullback-Leibler
+BHATTACHARYYA, KULLBACK_LEIBLER = 0, 1  # kinds of divergence: lower bounds of I(X;T), upper bounds
 # Each label quantity is I_k(all) - sum_c p_c I_l(class c): its kinds (k, l), its estimator, and bound or estimate.
-_LABEL_KINDS = {
-    "label_lower": (_LOWER, _LOWER, KDE_BD, ESTIMATE),
-    "label_upper": (_UPPER, _UPPER, KDE_KL, ESTIMATE),
-    "label_lower_bound": (_LOWER, _UPPER, KDE_MIXED, LOWER),
-    "label_upper_bound": (_UPPER, _LOWER, KDE_MIXED, UPPER),
+LABEL_KINDS = {
+    "label_lower": (BHATTACHARYYA, BHATTACHARYYA, KDE_BD, ESTIMATE),
+    "label_upper": (KULLBACK_LEIBLER, KULLBACK_LEIBLER, KDE_KL, ESTIMATE),
+    "label_lower_bound": (BHATTACHARYYA, KULLBACK_LEIBLER, KDE_MIXED, LOWER),
+    "label_upper_bound": (KULLBACK_LEIBLER, BHATTACHARYYA, KDE_MIXED, UPPER),
 }
 
 
@@ -211,17 +211,17 @@ def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
     whole[:, order], own[:, order] = terms.all, terms.own_class
     if len(names) == 1:  # a constant label has an information of exactly 0, without rounding
         own = whole
-    values = [whole[kind].mean().item() for kind in (_LOWER, _UPPER)]
+    values = [whole[kind].mean().item() for kind in (BHATTACHARYYA, KULLBACK_LEIBLER)]
     ceiling, label_ceiling = multiplicity_entropy(identities), multiplicity_entropy(classes)
     of_inputs = {
-        name: _estimate(INPUT_INFORMATION, kind, estimator, whole[place], groups, ceiling=ceiling)
+        name: kde_estimate(INPUT_INFORMATION, kind, estimator, whole[place], groups, ceiling=ceiling)
         for name, place, estimator, kind in (
-            ("input_lower", _LOWER, KDE_BD, LOWER),
-            ("input_upper", _UPPER, KDE_KL, UPPER),
+            ("input_lower", BHATTACHARYYA, KDE_BD, LOWER),
+            ("input_upper", KULLBACK_LEIBLER, KDE_KL, UPPER),
         )
     }
     of_labels = {
-        name: _estimate(
+        name: kde_estimate(
             LABEL_INFORMATION,
             kind,
             estimator,
@@ -230,7 +230,7 @@ def _information(terms: KernelTerms, samples: _Samples) -> KDEInformation:
             ceiling=label_ceiling if kind == ESTIMATE else None,
             null=null_from((values[k] - terms.permuted[within]).tolist()) if terms.permuted.shape[1] else None,
         )
-        for name, (k, within, estimator, kind) in _LABEL_KINDS.items()
+        for name, (k, within, estimator, kind) in LABEL_KINDS.items()
     }
     return KDEInformation(
         **of_inputs,
@@ -246,15 +246,16 @@ def _class_entropy(name: int, own: Tensor, samples: _Samples, rows: Tensor) -> C
     ceiling, groups = multiplicity_entropy(samples.identities[rows]), samples.groups[rows]
     return ClassEntropy(
         *(
-            _estimate(
+            kde_estimate(
                 CLASS_ENTROPY, kind, estimator, own[place][rows], groups, ceiling=ceiling, class_index=name, rows=rows
             )
-            for place, estimator, kind in ((_LOWER, KDE_BD, LOWER), (_UPPER, KDE_KL, UPPER))
+            for place, estimator, kind in ((BHATTACHARYYA, KDE_BD, LOWER), (KULLBACK_LEIBLER, KDE_KL, UPPER))
         )
     )
 
 
-def _estimate(quantity: str, kind: str, estimator: str, influences: Tensor, groups: Tensor, **more: Any) -> Estimate:
+def kde_estimate(quantity: str, kind: str, estimator: str, influences: Tensor, groups: Tensor, **more: Any) -> Estimate:
+    """Return the estimate whose influence terms, `(samples,)`, are given; `more` are further fields of it."""
     return Estimate(
         quantity=quantity,
         kind=kind,

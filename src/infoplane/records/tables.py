@@ -39,6 +39,7 @@ KDE_KL = "kde-kl"  # pair estimate from the Kullback-Leibler divergence: upper b
 KDE_BD = "kde-bd"  # pair estimate from the Bhattacharyya distance: lower bound of I(X;T), estimate of I(T;Y)
 KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y): one kind for the layer, the other for its classes
 BINNING = "binning"  # of outputs rounded to bins
+RATE = "rate"  # mean divergence of the code's distribution from N(0, I): an upper bound of I(X;T)
 NOISY = "noisy"  # Monte Carlo estimate over the noise; it lies between the KDE bounds
 KSG = "ksg"  # nearest-neighbour estimate for continuous variables
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
@@ -48,11 +49,12 @@ DECODED_TRANSFER = "decoded-transfer"  # decoders trained on clean examples, app
 # The distribution that a number is about. In wide layers the first two say little about the third.
 MIXTURE = "mixture"  # the measured examples' own outputs, each with noise around it
 BINNED = "binned"  # the measured examples' own outputs, rounded
-POPULATION = "population"  # the distribution that the examples are drawn from, without noise
+POPULATION = "population"  # the distribution that the examples are drawn from; without noise but the network's own
 
 FIXED_NOISE = "fixed"  # one variance for all layers
 RELATIVE_NOISE = "relative"  # a share of the layer's mean variance per unit
 SWEPT_NOISE = "sweep"  # one of many such shares
+OWN_NOISE = "own"  # the noise that the network itself adds to the layer; its variance may differ by example and unit
 
 
 @with_short_repr
@@ -90,7 +92,7 @@ class Measurement:
     features: int  # of the layer: its units, and for a convolution all places of all maps
     noise_mode: str | None = None  # how the noise was chosen; missing where none is added
     noise_ratio: float | None = None  # noise variance over mean variance per unit; None for fixed noise
-    noise_variance: float | None = None  # in squared activation units
+    noise_variance: float | None = None  # in squared activation units; its mean where it differs
     gaussian_ceiling_nats: float | None = None  # of I(X;T): proved for the mixture, whatever the number of samples
     bin_width: float | None = None  # of the binning, in activation units
     singleton_fraction: float | None = None  # share of the examples that are alone in their bin
