@@ -12,6 +12,7 @@ import tyro
 from pydantic import ValidationError
 
 from infoplane.commands.attacks import AttacksOptions, attacks
+from infoplane.commands.bottleneck import BottleneckOptions, bottleneck
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
 from infoplane.commands.compare import CompareOptions, compare
@@ -48,6 +49,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "attacks": (attacks, AttacksOptions),
     "where": (where, WhereOptions),
     "evaluate": (evaluate, EvaluateOptions),
+    "bottleneck": (bottleneck, BottleneckOptions),
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
@@ -111,7 +113,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USER_ERROR
 
 
-_LONG = ("demo", "flow", "distortion", "attacks", "where", "evaluate", "measure", "geometry", "limits", "calibrate")
+_LONG = (
+    "demo",
+    "flow",
+    "distortion",
+    "attacks",
+    "where",
+    "evaluate",
+    "bottleneck",
+    "measure",
+    "geometry",
+    "limits",
+    "calibrate",
+)
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"

@@ -19,7 +19,9 @@ class BottleneckNumber:
     method: str  # that trained it; the network of value 0 is trained normally
     value: float  # weight of the method's penalty
     seed: int  # of the training
-    quantity: str  # "accuracy", "rate", "I(X;T)" or "I(T;Y)"; information is of the stochastic layer, or the last hidden
+    quantity: (
+        str  # "accuracy", "rate", "I(X;T)" or "I(T;Y)"; information is of the stochastic layer, or the last hidden
+    )
     path: str | None = None  # "mean path" or "20 draws"; "all" of a worst case over both; missing for information
     attack: str | None = None  # "clean", an attack's name or "worst case"; missing for information
     epsilon: float | None = None  # radius of the L-infinity ball; missing without an attack
@@ -27,6 +29,7 @@ class BottleneckNumber:
     low: float | None = None  # lower end of the 95 % interval of this network
     high: float | None = None  # upper end, likewise
     standard_error: float | None = None  # of information, in nats
+    saturated: bool = False  # whether information is so near its ceiling that it is about the number of images
     n: int  # number of images
 
 
