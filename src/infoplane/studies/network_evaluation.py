@@ -139,8 +139,8 @@ class NetworkStudy:
             curve=[
                 point
                 for path in paths
-                for point in curve_points(path.epsilons, path.curve, path.use.path)
                 if path.curve
+                for point in curve_points(path.epsilons, path.curve, path.use.path)
             ],
             alarms=[alarm for path in paths for alarm in path.alarms(outputs)],
             notes=[*notes, *chance],
