@@ -69,13 +69,15 @@ TABLES = (
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
 )
 VALUES = {
-    "estimator": ("KDE_KL", "KDE_BD", "KDE_MIXED", "BINNING", "NOISY", "DECODED", "DECODED_BEST", "DECODED_TRANSFER"),
+    "estimator": (
+        "KDE_KL", "KDE_BD", "KDE_MIXED", "BINNING", "NOISY", "RATE", "DECODED", "DECODED_BEST", "DECODED_TRANSFER",
+    ),
     "quantity": (
         "INPUT_INFORMATION", "LABEL_INFORMATION", "FEWER_INFORMATION", "ADDED_INFORMATION", "REMOVED_INFORMATION",
         "SHARED_INFORMATION", "MISTAKEN_INFORMATION", "TRUE_INFORMATION", "CLASS_ENTROPY",
     ),
     "distribution": ("MIXTURE", "BINNED", "POPULATION"),
-    "noise_mode": ("FIXED_NOISE", "RELATIVE_NOISE", "SWEPT_NOISE"),
+    "noise_mode": ("FIXED_NOISE", "RELATIVE_NOISE", "SWEPT_NOISE", "OWN_NOISE"),
     "kind": ("LOWER", "UPPER", "ESTIMATE"),
     "examples": ("ORIGINAL", "ADVERSARIAL", "RANDOM"),
 }  # fmt: skip

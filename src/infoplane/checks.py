@@ -57,8 +57,8 @@ def check_steps_reach(epsilon: float, steps: int, step_size: float) -> None:
         )
 
 
-def check_activations(activations: Tensor, *, name: str = "activations") -> None:
-    """Raise ValueError unless `activations` is a finite `(samples, features)` tensor of a float type."""
+def check_sample_rows(activations: Tensor, *, name: str = "activations") -> None:
+    """Raise ValueError unless `activations` is a `(samples, features)` tensor of a float type; reads no value."""
     check_tensor(activations, name=name)
     if activations.ndim != 2 or 0 in activations.shape:
         raise ValueError(
@@ -66,6 +66,11 @@ def check_activations(activations: Tensor, *, name: str = "activations") -> None
         )
     if activations.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise ValueError(f"{name} must be of a float type of 16 to 64 bits, got {activations.dtype}")
+
+
+def check_activations(activations: Tensor, *, name: str = "activations") -> None:
+    """Raise ValueError unless `activations` is a finite `(samples, features)` tensor of a float type."""
+    check_sample_rows(activations, name=name)
     # NaN propagates to minimum and maximum, so if both are finite, all values are.
     if not all(math.isfinite(extreme.item()) for extreme in torch.aminmax(activations.detach())):
         broken = int((~activations.isfinite()).any(dim=1).sum())

@@ -96,6 +96,29 @@ def test_two_gaussians_of_different_variance_have_the_information_of_numerical_i
     assert information.input.ceiling == pytest.approx(math.log(2))
 
 
+def test_a_population_of_two_noises_has_the_information_of_numerical_integration():
+    # Per unit T is N(0, power + v) for v of 0.3 or 3, each half of the time, and units are independent.
+    power, spreads, features, samples = 2.0, (0.3, 3.0), 2, 2000
+    total = [norm(0, math.sqrt(power + v)) for v in spreads]
+
+    def entropy(t: float) -> float:
+        log_density = np.logaddexp(*(one.logpdf(t) for one in total)) - math.log(2)
+        return -math.exp(log_density) * log_density
+
+    noise_entropy = sum(norm(0, math.sqrt(v)).entropy() for v in spreads) / 2
+    truth = features * (quad(entropy, -40, 40, limit=500)[0] - noise_entropy)
+    means = math.sqrt(power) * torch.randn(samples, features, generator=seeded(1))
+    variances = torch.tensor(spreads)[torch.randint(2, (samples, features), generator=seeded(2))]
+    information = information_of(means, variances, torch.arange(samples) % 2)
+    estimate = information.input
+    # Three standard errors, and the bias that two halves of the samples show (here 6 nats below the ceiling).
+    assert estimate.value == pytest.approx(truth, abs=3 * estimate.error + abs(estimate.missing))
+    assert estimate.error < 0.05
+    assert abs(estimate.missing) < 0.05
+    assert information.input_lower.value < truth < information.input_upper.value
+    assert truth < information.gaussian_ceiling + 3 * estimate.error
+
+
 def test_the_rate_is_the_divergence_from_the_standard_normal():
     means, variances, _ = random_gaussians(40, 5)
     per_example = [
@@ -311,9 +334,10 @@ def test_labels_that_shift_the_code_exceed_their_null():
     assert again.label.value == information.label.value
 
 
-def test_without_the_lower_bounds_the_others_stay():
+def test_lower_bounds_can_be_left_out_where_variances_differ():
     means, variances, labels = random_gaussians(50, 3)
     information, fewer = (information_of(means, variances, labels, lower=lower) for lower in (True, False))
+    assert information_of(means, 1.0, labels, lower=False).input_lower is not None  # equal variances cost little
     assert fewer.input_lower is fewer.label_lower is fewer.label_lower_bound is fewer.label_upper_bound is None
     assert [one.value for one in fewer.estimates()] == [
         information.input.value,

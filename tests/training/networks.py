@@ -1,9 +1,11 @@
 """Small networks and batches on which training methods are compared with loops written out."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.models import construct
+from infoplane.networks.gaussian_layer import GaussianLayer
 
 
 class Small(nn.Module):
@@ -26,6 +28,40 @@ class Small(nn.Module):
 def network(dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Small:
     """The same weights at every call, in training mode; float64, so that comparisons are sharp."""
     return construct(lambda: Small(dropout), seed=0).to(dtype).train()
+
+
+class Coded(Small):
+    """`Small` with a stochastic layer of four units before the logits, and trained noise of one variance."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        self.encode = nn.Linear(144, 4)
+        self.code = GaussianLayer()
+        self.raw_variance = nn.Parameter(torch.tensor(0.5))
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = torch.relu(self.norm(self.conv(2 * images - 1)))
+        mean = self.encode(self.dropout(features.flatten(1)))
+        return self.linear(self.code(mean, F.softplus(self.raw_variance)))
+
+
+def coded_network(dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Coded:
+    """Like `network`, with noise of the network's own, which torch's global generator draws."""
+    return construct(lambda: Coded(dropout), seed=0).to(dtype).train()
+
+
+class Backward(Coded):
+    """`Coded` with a mean of the code for each class, the backward encoder of CEB."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        self.class_means = nn.Parameter(torch.arange(12.0).reshape(3, 4).sin())
+
+
+def backward_network(dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Backward:
+    """Like `coded_network`, with the means that CEB trains."""
+    return construct(lambda: Backward(dropout), seed=0).to(dtype).train()
 
 
 def batch(size: int = 6, seed: int = 1, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

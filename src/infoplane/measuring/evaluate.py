@@ -1,6 +1,7 @@
 """Evaluate a model on many images: accuracy, attacked images, and the outputs of its layers."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
@@ -12,10 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infoplane.attacks import Attack, apply_attack, merged_attack_warnings
-from infoplane.checks import check_class_places, labels_within
+from infoplane.checks import check_activations, check_class_places, labels_within
 from infoplane.distributed.team import ALONE, Team
 from infoplane.estimators.convolution import MapShape
-from infoplane.measuring.probes import check_same_calls, gather_activations, record_activations, refusal, same_layer
+from infoplane.measuring.probes import (
+    OwnNoise,
+    check_same_calls,
+    gather_activations,
+    record_activations,
+    refusal,
+    same_layer,
+)
+from infoplane.networks.gaussian_layer import gaussian_layers
 from infoplane.networks.logits import logits_of
 from infoplane.networks.memory_format import as_pixels, copied_pixels, memory_format
 from infoplane.networks.wrappers import named_layers
@@ -226,3 +235,51 @@ def _gathered(
     for layer in layers:
         for name in [name for name in activations if same_layer(layer, name)]:
             yield name, activations.pop(name)  # popped: the consumer's copy is the last
+
+
+def own_noises(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, OwnNoise]:
+    """Return the noise that the network itself adds to some of the layers, by their names in the records.
+
+    These are the layers whose output is that of a `GaussianLayer`; most networks have none.
+
+    Args:
+        model: in evaluation mode.
+        images: `(n, channels, height, width)`.
+        layers: names of modules.
+
+    Returns:
+        Noise without any variance in some unit is left out, with a warning.
+
+    Raises:
+        ValueError: as `record_activations`; or a variance is not finite.
+    """
+    if not (layers and gaussian_layers(model)):
+        return {}
+    images = as_pixels(images, memory_format(model))
+    batches: list[dict[str, OwnNoise]] = []
+    for start in range(0, len(images), BATCH):
+        batches.append({})
+        with torch.no_grad(), record_activations(model, layers, noises=batches[-1]):
+            model(images[start : start + BATCH].clone())
+    found = {
+        name: OwnNoise(*(torch.cat(parts) for parts in zip(*(batch[name] for batch in batches), strict=True)))
+        for name in batches[0]
+    }
+    return {name: noise for name, noise in found.items() if _has_noise(name, noise)}
+
+
+def _has_noise(layer: str, noise: OwnNoise) -> bool:
+    """Return whether all variances are positive, and warn if not.
+
+    Raises:
+        ValueError: a variance is not finite.
+    """
+    check_activations(noise.variances, name=f"the noise variance of layer {layer!r}")
+    if (lowest := noise.variances.min().item()) > 0:
+        return True
+    warnings.warn(
+        f"layer {layer} adds noise of variance {lowest:g} to {noise.variances.max().item():g}; without noise in every "
+        "unit its information has no finite value, so it is not measured at the network's own noise",
+        stacklevel=2,
+    )
+    return False

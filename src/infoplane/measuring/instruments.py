@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infoplane.estimators import Estimate, binning_information, kde_sweep, noisy_sweep
+from infoplane.estimators import Estimate, binning_information, kde_sweep, noisy_sweep, own_noise_information
 from infoplane.measuring.decoders import decode
 from infoplane.measuring.layer_outputs import Version, When
 from infoplane.records.tables import (
@@ -23,6 +23,8 @@ from infoplane.records.tables import (
     KDE_MIXED,
     LABEL_INFORMATION,
     NOISY,
+    OWN_NOISE,
+    RATE,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
@@ -38,8 +40,8 @@ class Instrument:
         labels: the text that readers see, by the estimator's name in the records.
         labels_of: a more precise text, by (estimator, quantity), e.g. whether the value is a bound of that quantity.
         when: at which epochs the instrument is used.
-        noises: modes of the noise that it adds: FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; empty if it adds none.
-            `version.noises` holds those that are due.
+        noises: modes of the noise that it adds: FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; empty if it adds none;
+            or OWN_NOISE, which the network adds itself. `version.noises` holds those of the first three that are due.
         measure: from one version of a layer to estimates, each with further columns of its row, e.g. its bin width.
     """
 
@@ -85,6 +87,24 @@ def _binned(version: Version) -> Taken:
         yield estimate, {"bin_width": width, "singleton_fraction": binned.singleton_fraction}
 
 
+def _own(version: Version) -> Taken:
+    """Yield all at the network's own noise; lower bounds, the costly part if variances differ, at thorough epochs."""
+    noise = version.own_noise
+    if noise is None:
+        return
+    own = own_noise_information(
+        noise.means,
+        noise.variances,
+        version.labels,
+        lower=When.THOROUGH_EPOCHS in version.layer.due,
+        **version.null_settings(),
+    )
+    columns = {"noise_mode": OWN_NOISE, "noise_variance": noise.variances.double().mean().item()}
+    for estimate in own.estimates():
+        at_most = {"gaussian_ceiling_nats": own.gaussian_ceiling} if estimate.quantity == INPUT_INFORMATION else {}
+        yield estimate, columns | at_most
+
+
 # Readers see the instruments in this order: the most reliable one first.
 INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(
@@ -120,6 +140,13 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         when=When.EVERY_EPOCH,
         noises=(FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE),
         measure=_kde,
+    ),
+    Instrument(
+        labels={RATE: "Rate"},  # all others have the labels of the estimators at other noises
+        labels_of={(RATE, INPUT_INFORMATION): "Rate (variational upper bound)"},
+        when=When.EVERY_EPOCH,
+        noises=(OWN_NOISE,),
+        measure=_own,
     ),
     Instrument(labels={BINNING: "Binning"}, when=When.EVERY_EPOCH, measure=_binned),
 )

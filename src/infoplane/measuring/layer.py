@@ -58,7 +58,8 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
             if instrument.when in outputs.due:
                 for estimate, columns in instrument.measure(Version(outputs, examples, instrument.noises)):
                     below = _below_inputs(estimate, outputs.inputs.get(examples))
-                    if estimate.quantity == INPUT_INFORMATION and (noise := columns.get("noise_variance")):
+                    noise = columns.get("noise_variance") if estimate.quantity == INPUT_INFORMATION else None
+                    if noise and "gaussian_ceiling_nats" not in columns:
                         columns |= {"gaussian_ceiling_nats": outputs.spectra[examples].gaussian_ceiling(noise)}
                     row = record(Measurement, below, {**own, "copies": copies, **columns}, outputs.groups)
                     records.measurements.append(row)
@@ -70,7 +71,7 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
 
 def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
     """Use the number of distinct inputs, not of distinct activations, for the ceilings of I(X;T) and H(T|y)."""
-    if inputs is None or estimate.quantity not in (INPUT_INFORMATION, CLASS_ENTROPY):
+    if inputs is None or estimate.ceiling is None or estimate.quantity not in (INPUT_INFORMATION, CLASS_ENTROPY):
         return estimate
     own = inputs.cpu() if estimate.rows is None else inputs.cpu()[estimate.rows]
     return replace(estimate, ceiling=multiplicity_entropy(own))

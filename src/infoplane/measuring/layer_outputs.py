@@ -16,6 +16,7 @@ from infoplane.estimators.decoder_families import DecoderName
 from infoplane.estimators.row_products import SharedPieces
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
 from infoplane.measuring.noise import Noise, chosen_noises
+from infoplane.measuring.probes import OwnNoise
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ORIGINAL, RANDOM
@@ -74,6 +75,7 @@ class LayerOutputs:
             undistorted originals are applied to every version.
         every_mistake: fit decoders of the predicted classes also where no thorough measurement is due.
         map_shape: channels, height and width of the outputs, if they are feature maps.
+        own_noise: by version, the noise that the network itself adds to this layer; empty if it adds none.
     """
 
     versions: Mapping[str, Tensor]
@@ -88,6 +90,7 @@ class LayerOutputs:
     undistorted: Undistorted | None = None
     every_mistake: bool = False
     map_shape: MapShape | None = None
+    own_noise: Mapping[str, OwnNoise] = field(default_factory=dict)
 
     @cached_property
     def pieces(self) -> dict[str, SharedPieces]:
@@ -178,6 +181,11 @@ class Version(NamedTuple):
     def settings(self) -> MeasurementConfig:
         """Noise, bins and permutations."""
         return self.layer.settings
+
+    @property
+    def own_noise(self) -> OwnNoise | None:
+        """The noise that the network itself adds to the layer; None if it adds none."""
+        return self.layer.own_noise.get(self.examples)
 
     @property
     def decodable(self) -> bool:

@@ -24,6 +24,7 @@ from infoplane.measuring.evaluate import (
     evaluate,
     layer_activations,
     map_shapes,
+    own_noises,
     prediction_counts,
     recorded_names,
     running_layers,
@@ -270,6 +271,8 @@ class Plane:
             own = self._team.deal([*baseline, *layers])
             passes = [_outputs(model, images, own, baseline) for images in versions.values()]
             inputs = {examples: distinct_images(images) for examples, images in versions.items()}
+            probed = [layer for layer in own if layer not in baseline]
+            noises = {examples: own_noises(model, images, probed) for examples, images in versions.items()}
 
             def measured(recorded: Sequence[tuple[str, Tensor]]) -> tuple[int, LayerRecords]:
                 layer = recorded[0][0]
@@ -298,17 +301,18 @@ class Plane:
                     undistorted=distorted.undistorted[layer] if distorted else None,
                     every_mistake=distorted is not None and distorted.every_mistake,
                     map_shape=shapes.get(layer),
+                    own_noise={name: found[layer] for name, found in noises.items() if layer in found},
                 )
                 return index, measure_layer(outputs, facts)
 
             for _, found_in_layer in together(map(measured, zip(*passes, strict=True)), self._team):
                 records.measurements.extend(found_in_layer.measurements)
                 records.geometry.extend(found_in_layer.geometry)
-            noises = relative_noises(records.measurements) if final and not distorted else {}
-            if noises and self._inputs is not None:
+            relative = relative_noises(records.measurements) if final and not distorted else {}
+            if relative and self._inputs is not None:
                 shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
                 outputs = _outputs(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
-                rows = input_rows(outputs, noises, places, shared, examples_seed=self._examples_seed)
+                rows = input_rows(outputs, relative, places, shared, examples_seed=self._examples_seed)
                 records.measurements.extend(row for _, row in together(rows, self._team))
         self._records[training, epoch, *((distorted.distortion, distorted.level) if distorted else ("", 0.0))] = records
         self._budget.measured(thorough=thorough)

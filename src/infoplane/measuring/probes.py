@@ -7,20 +7,61 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from infoplane.checks import check_activations, check_at_least, check_tensor
+from infoplane.networks.gaussian_layer import gaussian_layers
 from infoplane.networks.wrappers import named_layers, unwrapped
+from infoplane.records.short_repr import with_short_repr
 
 Consumer = Callable[[str, slice, Tensor], None]  # layer, rows among all images, activations (rows, features)
 
 
+@with_short_repr
+class OwnNoise(NamedTuple):
+    """Outputs of a `GaussianLayer`: those of example i are N(means_i, diag(variances_i)).
+
+    Attributes:
+        means: `(samples, features)`.
+        variances: `(samples, features)`.
+    """
+
+    means: Tensor
+    variances: Tensor
+
+
+class _Drawn(NamedTuple):
+    """One call of a Gaussian layer."""
+
+    mean: Tensor
+    variance: Tensor
+    output: Tensor
+    before: Tensor  # a copy of the output
+
+    def is_output(self, output: object) -> bool:
+        """Return whether the output of a layer is that of the call, and was not changed in place since."""
+        tensor = next(_tensors(output), None)
+        return tensor is self.output and torch.equal(self.output, self.before)
+
+    def noise(self) -> OwnNoise:
+        return OwnNoise(*(part.flatten(start_dim=1) for part in (self.mean, self.variance.expand_as(self.mean))))
+
+
+def _mean_and_variance(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the arguments of `GaussianLayer.forward`, however they were passed."""
+    return mean, variance
+
+
 @contextmanager
 def record_activations(
-    model: nn.Module, layers: Sequence[str], *, shapes: dict[str, tuple[int, ...]] | None = None
+    model: nn.Module,
+    layers: Sequence[str],
+    *,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    noises: dict[str, OwnNoise] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of named layers, `(batch, features)`. Each forward pass of `model` replaces the last record.
 
@@ -38,6 +79,7 @@ def record_activations(
         model: any network; call it, or its wrapper, inside the block.
         layers: names as in `model.named_modules()`, each once.
         shapes: filled with the shape of each record before it was flattened, without the batch.
+        noises: filled with the noise of each record that is the output of a `GaussianLayer`.
 
     Raises:
         ValueError: `layers` is empty, repeats a name or holds an unknown one; `model` splits its batch over several
@@ -49,12 +91,14 @@ def record_activations(
     recorded: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
     depth = 0  # nested calls of the model, which may call itself
+    drawn: list[_Drawn] = []  # by the Gaussian layers in this pass
 
     def begin(_root: nn.Module, _args: object) -> None:
         nonlocal depth
         if depth == 0:
             recorded.clear()
             calls.clear()
+            drawn.clear()
         depth += 1
 
     def end(_root: nn.Module, _args: object, _output: object) -> None:
@@ -69,6 +113,13 @@ def record_activations(
         recorded[key], shape = _per_sample(output, name)
         if shapes is not None:
             shapes[key] = shape
+        if noises is not None:
+            noises.pop(key, None)
+            noises.update((key, one.noise()) for one in drawn if one.is_output(output))
+
+    def draw(_layer: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+        mean, variance = _mean_and_variance(*args, **named)
+        drawn.append(_Drawn(mean.detach().clone(), variance.detach().clone(), output, output.detach().clone()))
 
     with ExitStack() as cleanup:  # removes the hooks, also after an error
         # If dynamo is not loaded, nothing is compiled; loading it here would take seconds.
@@ -79,6 +130,9 @@ def record_activations(
         for name in layers:
             # prepend: record the layer's own output, before other hooks of the layer change it.
             cleanup.callback(modules[name].register_forward_hook(partial(record, name), prepend=True).remove)
+        for layer in gaussian_layers(model).values() if noises is not None else ():
+            # prepended last: before the record of the same layer
+            cleanup.callback(layer.register_forward_hook(draw, prepend=True, with_kwargs=True).remove)
         yield recorded
     if silent := [name for name in layers if name not in recorded]:
         raise ValueError(

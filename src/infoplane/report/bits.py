@@ -20,7 +20,15 @@ from infoplane.records.tables import (
     RELATIVE_NOISE,
 )
 from infoplane.report.examples import examples_order
-from infoplane.report.labels import NOISY_RELATIVE, SWEPT, TRANSFERRED, TRANSFERRED_FIXED, TRUSTED, TRUSTED_FIXED
+from infoplane.report.labels import (
+    NOISY_OWN,
+    NOISY_RELATIVE,
+    SWEPT,
+    TRANSFERRED,
+    TRANSFERRED_FIXED,
+    TRUSTED,
+    TRUSTED_FIXED,
+)
 
 # Numbers are printed with two decimals: smaller clipping is not visible.
 RESOLUTION_BITS = 0.005
@@ -95,6 +103,15 @@ def trusted_planes(points: pl.DataFrame) -> tuple[str, str] | None:
     return next((pair for pair in planes if pair[0] in points["estimator"]), None)
 
 
+def own_noise_layers(rows: pl.DataFrame) -> list[str]:
+    """Return the layers, from input to output, that are measured at the noise that the network itself adds to them.
+
+    Args:
+        rows: as `in_bits` returns them.
+    """
+    return [name for _, name in layers_of(rows.filter(pl.col("estimator") == NOISY_OWN))]
+
+
 def relative_noise_text(rows: pl.DataFrame) -> str:
     """Say how large the relative noise is, e.g. "1/9.0 of the layer's total variance".
 
@@ -135,7 +152,8 @@ def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
 
     Decoders give I(T;Y) only. Their values are joined with the Monte Carlo I(X;T) at relative noise: as `TRUSTED` for
     refitted decoders, and as `TRANSFERRED` for decoders trained on original examples. Without relative noise the fixed
-    noise is used, and the names are `TRUSTED_FIXED` and `TRANSFERRED_FIXED`.
+    noise is used, and the names are `TRUSTED_FIXED` and `TRANSFERRED_FIXED`. In layers to which the network itself adds
+    noise, I(X;T) is that at this noise.
 
     Args:
         rows: as `in_bits` returns them.
@@ -154,11 +172,12 @@ def plane_points(rows: pl.DataFrame) -> pl.DataFrame:
 
     name = noisy_name(rows)
     noisy, decoded = pl.col("estimator") == name, pl.col("estimator") == DECODED
+    own = pl.col("estimator") == NOISY_OWN  # first: of two values for one point the first is kept
     transferred = pl.col("estimator") == DECODED_TRANSFER
     if not rows.filter(transferred).is_empty():
         transferred |= decoded & (pl.col("examples") == ORIGINAL)
     trusted, moved = f"{name}+{DECODED}", f"{name}+{DECODED_TRANSFER}"
-    inputs = side(INPUT_INFORMATION, "input", (noisy, trusted), (noisy, moved))
+    inputs = side(INPUT_INFORMATION, "input", (own, trusted), (noisy, trusted), (own, moved), (noisy, moved))
     labels = side(LABEL_INFORMATION, "label", (decoded, trusted), (transferred, moved))
     points = inputs.join(labels, on=POINT_KEYS, how="inner")
     return points.sort("seed", "training", "layer_index", "estimator", "examples", "epoch")

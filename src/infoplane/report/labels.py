@@ -14,6 +14,8 @@ from infoplane.records.tables import (
     LABEL_INFORMATION,
     NOISY,
     ORIGINAL,
+    OWN_NOISE,
+    RATE,
     RELATIVE_NOISE,
     SWEPT_NOISE,
 )
@@ -27,12 +29,14 @@ SAT = (
 LINEAR_ZERO = "no linear decoder finds anything; another one may (--measurement.decoders linear best)"
 UNDERSAMPLED = "the estimate changes when half of the examples are dropped, or most examples are alone in their bins"
 
+AT_OWN = "at the network's own noise"
+
 STUDY_ESTIMATORS = (KDE_KL, KDE_BD, BINNING)  # the three rows of the study's figure
 
 # How `bits.in_bits` names estimators whose noise is not the fixed one ...
-RELATIVE, SWEPT = f"@{RELATIVE_NOISE}", f"@{SWEPT_NOISE}"
+RELATIVE, SWEPT, OWN = f"@{RELATIVE_NOISE}", f"@{SWEPT_NOISE}", f"@{OWN_NOISE}"
 RELATIVE_ESTIMATORS = (KDE_KL + RELATIVE, KDE_BD + RELATIVE)
-NOISY_RELATIVE = NOISY + RELATIVE
+NOISY_RELATIVE, NOISY_OWN, RATE_OWN = NOISY + RELATIVE, NOISY + OWN, RATE + OWN
 # ... and `bits.plane_points` the planes with decoded I(T;Y); those at fixed noise are in runs without relative noise.
 TRUSTED, TRANSFERRED = f"{NOISY_RELATIVE}+{DECODED}", f"{NOISY_RELATIVE}+{DECODED_TRANSFER}"
 TRUSTED_FIXED, TRANSFERRED_FIXED = f"{NOISY}+{DECODED}", f"{NOISY}+{DECODED_TRANSFER}"
@@ -65,6 +69,10 @@ def estimator_label(estimator: str, quantity: str | None = None) -> str:
     """Return the label of an estimator, with its kind for `quantity`; unknown estimators keep their name."""
     if estimator.endswith(RELATIVE):
         return f"{estimator_label(estimator.removesuffix(RELATIVE), quantity)}, relative noise"
+    if estimator == RATE_OWN:  # it has no other noise
+        return estimator_label(RATE, quantity)
+    if estimator.endswith(OWN):
+        return f"{estimator_label(estimator.removesuffix(OWN), quantity)}, {AT_OWN}"
     name = _labels().get(estimator, estimator)
     return name if quantity is None else _labels_of().get((estimator, quantity), name)
 

@@ -10,7 +10,7 @@ from infoplane.measuring.intervals import wilson_interval
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, noisy_name, trainings_of
 from infoplane.report.findings_table import deciding_number
-from infoplane.report.labels import RELATIVE, curve_label, curve_order, estimator_label
+from infoplane.report.labels import NOISY_OWN, RELATIVE, curve_label, curve_order, estimator_label
 from infoplane.report.latex import Row, latex_number, latex_table, latex_text
 from infoplane.report.summary import show_bits
 
@@ -107,7 +107,7 @@ def _columns(rows: pl.DataFrame) -> list[tuple[str, str]]:
     """Return (quantity, estimator) of the most trustworthy numbers; those of the study where there are no others."""
     measured = set(rows.select("quantity", "estimator").rows())
     wanted = {
-        INPUT_INFORMATION: ([noisy_name(rows), KDE_BD + RELATIVE], KDE_BD),
+        INPUT_INFORMATION: ([NOISY_OWN, noisy_name(rows), KDE_BD + RELATIVE], KDE_BD),
         LABEL_INFORMATION: ([DECODED, DECODED_TRANSFER], KDE_BD),
     }
     columns = []

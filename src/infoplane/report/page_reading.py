@@ -7,7 +7,8 @@ from string import Template
 import polars as pl
 
 from infoplane.records.tables import FIXED_NOISE, RELATIVE_NOISE
-from infoplane.report.bits import relative_noise_text, resolution_text
+from infoplane.report.bits import own_noise_layers, relative_noise_text, resolution_text
+from infoplane.report.labels import AT_OWN
 from infoplane.report.page_resources import resource
 from infoplane.report.page_section import PageSection, PageSource
 
@@ -32,6 +33,8 @@ def _noise(rows: pl.DataFrame) -> str:
     if RELATIVE_NOISE in rows["noise_mode"]:
         resolution = resolution_text(rows)
         parts.append(f"relative noise {relative_noise_text(rows)}" + (f" ({resolution})" if resolution else ""))
+    if own := own_noise_layers(rows):
+        parts.append(f"{AT_OWN} in {', '.join(own)}")
     if widths:
         parts.append(f"bin width {_span(widths)}")
     return f" (here: {', '.join(parts)})" if parts else ""

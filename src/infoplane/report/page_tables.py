@@ -1,7 +1,7 @@
 """HTML of the tables of the page; names that come from the user are escaped."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -17,8 +17,12 @@ from infoplane.records.tables import (
 )
 from infoplane.report.bits import examples_of, in_bits, last_epoch, noisy_name, trainings_of
 from infoplane.report.labels import (
+    AT_OWN,
     LINEAR_ZERO,
+    NOISY_OWN,
     NOISY_RELATIVE,
+    OWN,
+    RATE_OWN,
     RELATIVE,
     SAT,
     UNDERSAMPLED,
@@ -69,7 +73,7 @@ def information_html(measurements: pl.DataFrame) -> str:
         found = {}
         for name, chosen in groups.items():
             kept = [
-                one._replace(numbers={key: shown for key, shown in one.numbers.items() if chosen(*key[:2])})
+                one._replace(numbers={key: shown for key, shown in _shown_first(one, name) if chosen(*key[:2])})
                 for one in own
             ]
             if any(one.numbers for one in kept):
@@ -97,18 +101,32 @@ NULL_HEADS = '<th scope="col">null</th><th scope="col">value &minus; null mean</
 
 
 def _groups(noisy: str) -> dict[str, Callable[[str, str], bool]]:
-    """Return the (quantity, estimator) pairs of each table; the first table has I(X;T) by `noisy`."""
-    headline = {(INPUT_INFORMATION, noisy), *((LABEL_INFORMATION, decoded) for decoded in HELD_OUT)}
+    """Return the (quantity, estimator) pairs of each table; the first table has I(X;T) by `noisy` and at own noise."""
+    headline = {
+        *((INPUT_INFORMATION, name) for name in (noisy, NOISY_OWN, RATE_OWN)),
+        *((LABEL_INFORMATION, decoded) for decoded in HELD_OUT),
+    }
 
-    def others(quantity: str, estimator: str, *, relative: bool) -> bool:
+    def others(quantity: str, estimator: str, *, noise: str) -> bool:
         shown = quantity in (INPUT_INFORMATION, LABEL_INFORMATION) and (quantity, estimator) not in headline
-        return shown and estimator.endswith(RELATIVE) == relative
+        return shown and noise == next((end for end in (RELATIVE, OWN) if estimator.endswith(end)), "")
 
     return {
         _TRUSTED: lambda quantity, estimator: (quantity, estimator) in headline,
-        "pairwise and binned estimates": partial(others, relative=False),
-        "pairwise estimates at relative noise": partial(others, relative=True),
+        "pairwise and binned estimates": partial(others, noise=""),
+        "pairwise estimates at relative noise": partial(others, noise=RELATIVE),
+        f"other estimates {AT_OWN}": partial(others, noise=OWN),
     }
+
+
+def _shown_first(summary: LayerSummary, table: str) -> Iterable[tuple[tuple[str, str, str], Shown]]:
+    """Return the numbers of a layer; in the first table I(X;T) has one noise, the network's own if there is any."""
+    own = any(estimator == NOISY_OWN for _, estimator, _ in summary.numbers)
+    for key, shown in summary.numbers.items():
+        if not (
+            own and table == _TRUSTED and key[:2] in {(INPUT_INFORMATION, NOISY), (INPUT_INFORMATION, NOISY_RELATIVE)}
+        ):
+            yield key, shown
 
 
 def _information_table(summaries: Sequence[LayerSummary], measurements: pl.DataFrame, name: str) -> str:
@@ -160,9 +178,9 @@ def _column_label(key: tuple[str, str, str]) -> str:
     quantity, estimator, kind = key
     if estimator.partition("@")[0] == KDE_MIXED:
         return f"{kind} bound for the mixture"
-    if (quantity, estimator) == (INPUT_INFORMATION, NOISY_RELATIVE):  # among decoders, which have no noise
+    if quantity == INPUT_INFORMATION and estimator in (NOISY_RELATIVE, NOISY_OWN):  # among decoders, without noise
         return estimator_label(estimator, quantity)
-    return estimator_label(estimator.removesuffix(RELATIVE), quantity)
+    return estimator_label(estimator.removesuffix(RELATIVE).removesuffix(OWN), quantity)
 
 
 def _is_monte_carlo(key: tuple[str, str, str]) -> bool:

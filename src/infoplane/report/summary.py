@@ -114,13 +114,21 @@ def ceiling_bits(measurements: pl.DataFrame, quantity: str) -> float | None:
 
 
 def accuracies(performance: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return one dictionary per training: seed, training, epoch, at_chance, and accuracy by (split, examples)."""
+    """Return one dictionary per training: seed, training, epoch, at_chance, and accuracy by (split, examples).
+
+    The accuracy of a stochastic network by averaged draws has the split "test, 12 draws".
+    """
     dead = trainings_at_chance(performance)
     rows = last_epoch(performance.filter(pl.col("distortion").is_null()))
     found = []
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
         curves = {(row["split"], row["examples"]): row["accuracy"] for row in own.to_dicts()}
+        curves |= {
+            (f"{row['split']}, {row['draws']} draws", row["examples"]): row["drawn_accuracy"]
+            for row in own.to_dicts()
+            if row.get("drawn_accuracy") is not None
+        }
         facts = {"seed": seed, "training": training, "epoch": own["epoch"][0], "curves": curves}
         found.append({**facts, "at_chance": (seed, training) in dead})
     return found
@@ -128,7 +136,12 @@ def accuracies(performance: pl.DataFrame) -> list[dict[str, Any]]:
 
 def accuracy_columns(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return every (split, examples) that `accuracies` found, in reading order."""
-    return sorted({curve for one in found for curve in one["curves"]}, key=lambda curve: curve_order(*curve))
+
+    def order(curve: tuple[str, str]) -> tuple[object, ...]:
+        split, examples = curve
+        return (*curve_order(split.partition(",")[0], examples), split)
+
+    return sorted({curve for one in found for curve in one["curves"]}, key=order)
 
 
 def at_chance_lines(performance: pl.DataFrame) -> list[str]:

@@ -1,6 +1,6 @@
 """Terminal table at the end of a run; it fits 80 columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from rich import box
@@ -23,9 +23,19 @@ from infoplane.records.tables import (
     RANDOM,
     trainings_at_chance,
 )
-from infoplane.report.bits import in_bits, noisy_name, relative_noise_text, resolution_text
+from infoplane.report.bits import in_bits, noisy_name, own_noise_layers, relative_noise_text, resolution_text
 from infoplane.report.examples import examples_order, short_names
-from infoplane.report.labels import LINEAR_ZERO, RELATIVE, SAT, curve_label, estimator_label, estimator_order
+from infoplane.report.labels import (
+    AT_OWN,
+    LINEAR_ZERO,
+    NOISY_OWN,
+    OWN,
+    RELATIVE,
+    SAT,
+    curve_label,
+    estimator_label,
+    estimator_order,
+)
 from infoplane.report.summary import (
     LayerSummary,
     Shown,
@@ -72,7 +82,8 @@ def summary_table(measurements: pl.DataFrame, performance: pl.DataFrame) -> Grou
         parts.append(Text("No information has been measured yet."))
     else:
         relative = f"relative, {relative_noise_text(rows)}" if noise == RELATIVE else ""
-        parts.append(_legend(summaries, relative, resolution_text(rows) if relative else "", names))
+        resolution = resolution_text(rows) if relative else ""
+        parts.append(_legend(summaries, relative, resolution, names, own_noise_layers(rows)))
     return Group(*parts)
 
 
@@ -128,8 +139,10 @@ def _information_table(
         moved = {name: number for name, number in found.items() if number is not _NOTHING}
         cells = [Text(layer), Text("\n".join([*(names[one.examples] for one in of_layer), *moved]))]
         begin, end = (Text(f"\n{text}" * len(moved), style="dim") for text in _TRAINED_ON_CLEAN)
-        cells.append(_stack([_number(one, INPUT_INFORMATION, NOISY + noise) for one in of_layer]) + begin)
-        cells.append(Text("\n").join(_bounds(one, noise) for one in of_layer) + end)
+        cells.append(
+            _stack([_number(one, INPUT_INFORMATION, NOISY + _noise_of(one, noise)) for one in of_layer]) + begin
+        )
+        cells.append(Text("\n").join(_bounds(one, _noise_of(one, noise)) for one in of_layer) + end)
         for estimator, _ in _LABEL_COLUMNS:
             numbers = [_number(one, LABEL_INFORMATION, estimator) for one in of_layer]
             numbers += list(moved.values()) if estimator == DECODED else [_BLANK] * len(moved)
@@ -151,12 +164,19 @@ def _other_table(summaries: list[LayerSummary], names: Mapping[str, str]) -> Tab
         table.add_column(f"{quantity}\n{estimator_label(estimator, quantity)}", justify="right")
         table.add_column("\nnull", justify="right", no_wrap=True)
     for one in summaries:
+        if found.isdisjoint(one.numbers):
+            continue
         cells = [Text(one.layer), Text(names[one.examples])]
         for key in keys:
             numbers = [one.numbers.get(key, _NOTHING)]
             cells += [_stack(numbers), _stack_nulls(numbers)]
         table.add_row(*cells)
     return table
+
+
+def _noise_of(summary: LayerSummary, noise: str) -> str:
+    """Return the noise that I(X;T) of a layer is shown at: the network's own, or else `noise`."""
+    return OWN if any(estimator == NOISY_OWN for _, estimator, _ in summary.numbers) else noise
 
 
 def _bounds(summary: LayerSummary, noise: str) -> Text:
@@ -188,7 +208,9 @@ def _stack_nulls(numbers: list[Shown]) -> Text:
     return Text("\n").join(lines)
 
 
-def _legend(summaries: list[LayerSummary], relative: str, resolution: str, names: Mapping[str, str]) -> Text:
+def _legend(
+    summaries: list[LayerSummary], relative: str, resolution: str, names: Mapping[str, str], own: Sequence[str]
+) -> Text:
     shown = [number for one in summaries for number in one.numbers.values()]
     estimators = {estimator for one in summaries for _, estimator, _ in one.numbers}
     lines = []
@@ -209,6 +231,8 @@ def _legend(summaries: list[LayerSummary], relative: str, resolution: str, names
         lines.append(f"Noise under I(X;T): {relative}.")
     if resolution:
         lines.append(f"At this noise {resolution}.")
+    if own:
+        lines.append(f"I(X;T) of {', '.join(own)} is {AT_OWN}.")
     lines.append("KDE under I(T;Y): the KL-KL estimate at fixed noise, which is no bound. ±: standard error.")
     if any(one.saturated for one in shown):
         lines.append(f"sat: {SAT}.")

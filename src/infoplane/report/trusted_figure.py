@@ -23,10 +23,10 @@ from infoplane.records.tables import (
     NOISY,
     ORIGINAL,
 )
-from infoplane.report.bits import layers_of, noisy_name, plane_points, trusted_planes
+from infoplane.report.bits import layers_of, noisy_name, own_noise_layers, plane_points, trusted_planes
 from infoplane.report.examples import attacks_of, examples_look, transferred_look
 from infoplane.report.figure import FigureSpec
-from infoplane.report.labels import RELATIVE
+from infoplane.report.labels import AT_OWN, OWN, RELATIVE
 from infoplane.report.labels import TRUSTED as TRUSTED_PLANE
 from infoplane.report.planes import baseline_legend, draw_plane, interval_ends, plane_limits
 from infoplane.report.recorded import Recorded
@@ -54,12 +54,13 @@ TRUSTED = FigureSpec[Recorded](
     per="training",
     caption=(
         "Top: information planes of the Monte Carlo estimate of I(X;T), at relative noise (at fixed noise in runs "
-        "without it), and decoded I(T;Y), which held-out decoders find. Below: each of the two over epochs. Bars are "
-        "95 % intervals. Hatched: within 3 nats of its ceiling the Monte Carlo estimate is too low, because there are "
-        "too few examples. Grey: what permuted labels reach at the last epoch. Decoded I(T;Y) is a lower bound, usable "
-        "(V-)information: it may grow with depth, and no data-processing inequality holds for it. Decoders refitted on "
-        "attacked examples also read the label that a white-box attack leaks into the image. Decoders trained on clean "
-        "examples do not; their value is negative where they are confidently wrong (triangles: below the axis)."
+        "without it; in layers to which the network itself adds noise, at that noise), and decoded I(T;Y), which "
+        "held-out decoders find. Below: each of the two over epochs. Bars are 95 % intervals. Hatched: within 3 nats "
+        "of its ceiling the Monte Carlo estimate is too low, because there are too few examples. Grey: what permuted "
+        "labels reach at the last epoch. Decoded I(T;Y) is a lower bound, usable (V-)information: it may grow with "
+        "depth, and no data-processing inequality holds for it. Decoders refitted on attacked examples also read the "
+        "label that a white-box attack leaks into the image. Decoders trained on clean examples do not; their value "
+        "is negative where they are confidently wrong (triangles: below the axis)."
     ),
     draw=lambda own: _trusted(own),
 )
@@ -87,7 +88,7 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     noisy = noisy_name(rows)
     noise = noisy.removeprefix(NOISY)
     points = plane_points(rows).filter(pl.col("estimator") == f"{noisy}+{DECODED}")
-    layers = layers_of(rows)
+    layers, of_own_noise = layers_of(rows), own_noise_layers(rows)
     norm = epoch_norm(points["epoch"])
     examples = [ORIGINAL, *(attacks_of(rows["examples"]) or [ADVERSARIAL])]
     legend = _legend(examples, _noise_name(noise))
@@ -109,7 +110,11 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
         _draw_trusted_plane(planes[column], points, index, norm, examples)
         title_layer(planes[column], layer)
         own = rows.filter(pl.col("layer_index") == index, pl.col("class_index").is_null()).sort("epoch")
-        _draw_input(curves[0, column], own.filter(pl.col("quantity") == INPUT_INFORMATION), noise, examples)
+        of_inputs, at = own.filter(pl.col("quantity") == INPUT_INFORMATION), OWN if layer in of_own_noise else noise
+        _draw_input(curves[0, column], of_inputs, at, examples)
+        if at == OWN:
+            for axes in (planes[column], curves[0, column]):
+                axes.text(0.03, 0.97, AT_OWN, transform=axes.transAxes, va="top", color="#555555")
         _draw_label(curves[1, column], own.filter(pl.col("quantity") == LABEL_INFORMATION), examples)
         curves[1, column].set_xlabel("completed epochs")
     planes[0].set_ylabel("decoded\nI(T;Y), bits")
@@ -150,9 +155,9 @@ def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[s
         own, look = rows.filter(pl.col("examples") == name), examples_look(rank)
         lower, upper = (own.filter(pl.col("estimator") == kind + noise) for kind in (KDE_BD, KDE_KL))
         if name == ORIGINAL:
-            axes.fill_between(
-                lower["epoch"], lower["drawn_bits"], upper["drawn_bits"], color=look.colour, alpha=0.15, linewidth=0
-            )
+            both = lower.join(upper, on="epoch").sort("epoch")  # lower bounds may be at fewer epochs
+            ends = both["drawn_bits"], both["drawn_bits_right"]
+            axes.fill_between(both["epoch"], *ends, color=look.colour, alpha=0.15, linewidth=0)
         else:
             for bound in (lower, upper):
                 axes.plot(bound["epoch"], bound["drawn_bits"], color=look.colour, **_BOUND)

@@ -18,7 +18,7 @@ from infoplane.networks.logits import logits_of
 from infoplane.networks.wrappers import named_layers
 from infoplane.randomness import seeded_generator, stable_seed
 from infoplane.records.short_repr import with_short_repr
-from infoplane.training.named import check_methods, named_trainings
+from infoplane.training.named import check_methods
 
 
 @with_short_repr
@@ -43,20 +43,10 @@ def load_images(config: FlowConfig, device: str) -> Images:
     if train is not None:
         _check_fit(train, test)
         check_methods(config, len(test.class_names))
-        check_networks(config, test)
     held_out = None
     if train is not None and config.training.validation_fraction:
         train, held_out = _split(train, config)
     return Images(train and _to_device(train, device), held_out and _to_device(held_out, device), test, measured)
-
-
-def check_networks(config: FlowConfig, images: ImageSet) -> None:
-    """Raise UserError if the network does not have what one of the methods needs."""
-    trainings = named_trainings(config)
-    if any(training.method.lacks for training in trainings):
-        model = build_model(config, images)
-        for training in trainings:
-            training.check_network(model)
 
 
 def _check_fit(train: ImageSet, test: ImageSet) -> None:

@@ -3,9 +3,6 @@ from .adversarial import in_evaluation_mode as in_evaluation_mode
 from .awp import AWPTraining as AWPTraining
 from .catalogue import METHODS as METHODS
 from .ceb import CEBTraining as CEBTraining
-from .ceb import lacks_class_means as lacks_class_means
-from .coded_loss import code_loss as code_loss
-from .coded_loss import lacks_code as lacks_code
 from .contract import checked_method as checked_method
 from .ensemble import ensemble_training as ensemble_training
 from .fast import GuardedTraining as GuardedTraining
@@ -14,6 +11,9 @@ from .fast import guard_attack as guard_attack
 from .fgsm import fgsm_training as fgsm_training
 from .free import FreeTraining as FreeTraining
 from .freelb import FreeLBTraining as FreeLBTraining
+from .hbar import adversarial_hbar_training as adversarial_hbar_training
+from .hbar import hbar_training as hbar_training
+from .hbar import hsic_bottleneck as hsic_bottleneck
 from .loop import DivergedError as DivergedError
 from .loop import EpochRecord as EpochRecord
 from .loop import Trainer as Trainer
@@ -25,6 +25,7 @@ from .method import LossMethod as LossMethod
 from .method import Stateless as Stateless
 from .method import StepRecord as StepRecord
 from .method import TrainingMethod as TrainingMethod
+from .nib import nib_training as nib_training
 from .normal import normal_training as normal_training
 from .schedules import learning_rate as learning_rate
 from .spec import MethodSpec as MethodSpec

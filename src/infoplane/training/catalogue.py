@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import create_model
 
 from infoplane.training.methods.adversarial import ADVERSARIAL
+from infoplane.training.methods.adversarial_hbar import ADVERSARIAL_HBAR
 from infoplane.training.methods.awp import AWP
 from infoplane.training.methods.ceb import CEB
 from infoplane.training.methods.ensemble import ENSEMBLE
@@ -12,7 +13,9 @@ from infoplane.training.methods.fgsm import FGSM
 from infoplane.training.methods.fgsm_rs import FGSM_RS
 from infoplane.training.methods.free import FREE
 from infoplane.training.methods.freelb import FREELB
+from infoplane.training.methods.hbar import HBAR
 from infoplane.training.methods.mart import MART
+from infoplane.training.methods.nib import NIB
 from infoplane.training.methods.normal import NORMAL
 from infoplane.training.methods.trades import TRADES
 from infoplane.training.methods.vib import VIB
@@ -33,6 +36,9 @@ METHODS: list[MethodSpec[Any]] = [
     ENSEMBLE,
     VIB,
     CEB,
+    NIB,
+    HBAR,
+    ADVERSARIAL_HBAR,
 ]
 WRAPPERS: list[WrapperSpec[Any]] = [AWP]
 

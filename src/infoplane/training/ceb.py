@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from infoplane.checks import check_at_least
 from infoplane.networks.gaussian_layer import Code
 from infoplane.networks.wrappers import unwrapped
-from infoplane.training.coded_loss import code_loss, lacks_code
+from infoplane.training.coded_loss import code_loss
 from infoplane.training.method import Batch, BatchLoss, Cost, LossMethod, StepRecord
 
 FIRST_RHO = 100.0  # e^-100 is no penalty at all
@@ -63,12 +63,7 @@ class CEBTraining:
 
     def _loss(self, model: nn.Module, batch: Batch) -> BatchLoss:
         means, weight = class_means(model), math.exp(-self.rho)
-        return code_loss(
-            model,
-            batch.images,
-            batch.labels,
-            lambda code: weight * residual_information(code, means, batch.labels),
-        )
+        return code_loss(model, batch, lambda code, labels: weight * residual_information(code, means, labels))
 
     @property
     def replays(self) -> int:
@@ -108,10 +103,3 @@ def class_means(model: nn.Module) -> Tensor:
             f"{type(network).__name__} has no class_means, (classes, features), the means of b(z|y) that CEB trains"
         )
     return means
-
-
-def lacks_class_means(model: nn.Module) -> str | None:
-    """Return what keeps a network from being trained by CEB; None if nothing does."""
-    if not isinstance(getattr(unwrapped(model), "class_means", None), Tensor):
-        return "no class_means (the means of its backward encoder)"
-    return lacks_code(model)

@@ -1,4 +1,4 @@
-"""Cross-entropy plus a penalty on the code of a stochastic network: the loss of information bottlenecks."""
+"""Loss of methods that train a stochastic bottleneck: cross-entropy and a penalty on the code of the noisy layer."""
 
 from collections.abc import Callable
 
@@ -6,38 +6,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infoplane.networks.gaussian_layer import Code, gaussian_layers, recorded_codes
-from infoplane.networks.logits import logits_of
-from infoplane.training.method import BatchLoss
+from infoplane.networks.gaussian_layer import Code, recorded_codes
+from infoplane.training.method import Batch, BatchLoss
 from infoplane.training.normal import classified
 
+Penalty = Callable[[Code, Tensor], Tensor]  # (code, labels) -> scalar, in nats
 
-def code_loss(model: nn.Module, images: Tensor, labels: Tensor, penalty: Callable[[Code], Tensor]) -> BatchLoss:
-    """Return the mean cross-entropy of one draw plus the penalties of all codes, in nats, with gradients.
+
+def code_loss(model: nn.Module, batch: Batch, penalty: Penalty) -> BatchLoss:
+    """Mean cross-entropy of one draw per image, plus the penalty of every Gaussian layer's code, in nats.
 
     Args:
-        model: network with a `GaussianLayer`, in training mode, so that it draws.
-        images: `(batch, channels, height, width)` in [0, 1].
-        labels: `(batch,)` integers.
-        penalty: from a code, in float32 or float64, to a scalar in nats; with several Gaussian layers their sum is
-            taken.
+        model: network with a `GaussianLayer`, in training mode, so that the layer draws.
+        batch: the loss is taken on `batch.attacked`.
+        penalty: function of a layer's code, in float32 or float64, and the labels `(batch,)`.
 
     Raises:
-        ValueError: the network has no `GaussianLayer`.
+        ValueError: the model has no Gaussian layer.
     """
     with recorded_codes(model) as codes:
-        logits = logits_of(model(images))
-    loss = F.cross_entropy(logits, labels)
-    for code in codes.values():
-        loss = loss + penalty(Code(*map(_precise, code)))
-    return BatchLoss(loss, classified(logits, labels))
+        logits = model(batch.attacked)
+    precise = [Code(*map(_precise, code)) for code in codes.values()]
+    penalties = sum((penalty(code, batch.labels) for code in precise), start=logits.new_zeros(()))
+    value = F.cross_entropy(logits, batch.labels) + penalties
+    return BatchLoss(value, classified(logits, batch.labels))
 
 
 def _precise(part: Tensor) -> Tensor:
-    """Return the tensor in float32 if autocast has computed it in a lower precision."""
+    """Return the tensor in float32 if autocast computed it in a lower precision: squares of units are summed."""
     return part if part.dtype == torch.double else part.float()
-
-
-def lacks_code(model: nn.Module) -> str | None:
-    """Return what keeps a network from being trained with a penalty on its code; None if nothing does."""
-    return None if gaussian_layers(model) else "no GaussianLayer"

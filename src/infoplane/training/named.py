@@ -46,15 +46,6 @@ class NamedTraining:
         passes = self.method.passes(Parts(attack=attack, settings=self.settings))
         return passes.whole + (self.wrapper.passes(passes) if self.wrapper else 0)
 
-    def check_network(self, model: "nn.Module") -> None:
-        """Raise UserError unless the network has what the method needs."""
-        if self.method.lacks is None or (lacking := self.method.lacks(model)) is None:
-            return
-        raise UserError(
-            f"--methods: {self.name} cannot train {type(model).__name__}, which has {lacking}; choose --model.name "
-            f"{', '.join(self.method.models)}"
-        )
-
     def build(
         self,
         attack: "Callable[[float], PGD]",

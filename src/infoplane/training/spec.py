@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from infoplane.attacks import PGD
     from infoplane.training.method import TrainingMethod
@@ -51,6 +51,10 @@ def _no_check(_settings: MethodSettings, _norm: str, _classes: int | None) -> No
     pass
 
 
+def _any_network(_model: "nn.Module", _images: "Tensor") -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec(Generic[Settings]):
     """One training method: its name, description, settings, builder and cost.
@@ -67,9 +71,7 @@ class MethodSpec(Generic[Settings]):
         sources: function of the settings that returns the number of networks to train normally for `Parts.sources`.
         check: function that raises UserError if the settings do not fit the norm of the attack or the number of classes
             (None if it is not known yet).
-        lacks: function of the network that returns what the method needs and the network does not have, as a noun;
-            None if it has everything. It is called before a run trains anything. Without it, any network fits.
-        models: names of networks of this package that have it, for the message.
+        check_network: raises UserError if the method cannot train a network, given with a few images in [0, 1].
         around: wraps the method once it is built; its attack has the full radius from the first epoch on.
     """
 
@@ -82,8 +84,7 @@ class MethodSpec(Generic[Settings]):
     attacks: bool = True
     sources: Callable[[Settings], int] = _no_sources
     check: Callable[[Settings, str, int | None], None] = _no_check
-    lacks: "Callable[[nn.Module], str | None] | None" = None
-    models: tuple[str, ...] = ()
+    check_network: "Callable[[nn.Module, Tensor], None]" = _any_network
     around: "Callable[[TrainingMethod, Parts[Settings]], TrainingMethod] | None" = None
 
     @property

@@ -31,6 +31,6 @@ def vib_training(beta: float) -> LossMethod:
         raise ValueError(f"beta must be at least 0 and finite, got {beta}")
 
     def loss(model: nn.Module, batch: Batch) -> BatchLoss:
-        return code_loss(model, batch.images, batch.labels, lambda code: beta * rate(code))
+        return code_loss(model, batch, lambda code, _labels: beta * rate(code))
 
     return LossMethod(loss=loss, cost=Cost(forward=1, gradient=1))

@@ -248,12 +248,18 @@ class _Flow:
         return self._work.unused_layers
 
     def try_method(self) -> None:
-        """Try a user's own method for one step before training starts, and record its effect in the run.
+        """Check before training starts that the method can train the network.
+
+        A user's own method is tried for one step, and its effect recorded in the run.
 
         Raises:
-            UserError: the method raises, is not valid, or gives other results than when the run began.
+            UserError: the method cannot train this network; or the user's own method raises, is not valid, or gives
+                other results than when the run began.
         """
-        if not self._method.method.is_own or self._images.train is None:
+        if self._images.train is None:
+            return
+        self._method.method.check_network(self._work.model, self._pixels[:2])
+        if not self._method.method.is_own:
             return
         found = try_method(self._method, self._config, self._images.test)
         if self._run is not None and self._run.exists():
