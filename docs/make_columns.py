@@ -66,6 +66,18 @@ TABLES = (
         "PointwiseLayerRecord",
         "`where/layers.parquet` of `infoplane where`: means over the examples, for the labels and permuted labels.",
     ),
+    Table(
+        "Networks with a bottleneck",
+        "bottleneck.py",
+        "BottleneckNumber",
+        "`bottleneck.parquet` of `infoplane bottleneck`: accuracy and information of each network.",
+    ),
+    Table(
+        "Their images under attack",
+        "bottleneck.py",
+        "BottleneckImage",
+        "`images.parquet` of `infoplane bottleneck`: a row for each network, radius, path, attack and image.",
+    ),
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
 )
 VALUES = {
