@@ -215,9 +215,7 @@ def bottleneck(config: BottleneckConfig, folder: RunFolder, *, device: str, prog
     for member in members:
         progress.doing(f"{_title(config, member)}: information")
         numbers += _information(config, member, loaded[member.value, member.seed], test)
-    whole = Bottleneck(
-        pl.DataFrame(numbers, schema=BOTTLENECK_SCHEMA), pl.concat(seen).cast(BOTTLENECK_IMAGE_SCHEMA), evaluations
-    )
+    whole = Bottleneck(pl.DataFrame(numbers, schema=BOTTLENECK_SCHEMA), pl.concat(seen), evaluations)
     folder.write_table(folder.path / "bottleneck.parquet", whole.numbers)
     folder.write_file(folder.path / "bottleneck.csv", whole.numbers.write_csv().encode())
     folder.write_table(folder.path / "images.parquet", whole.images)
