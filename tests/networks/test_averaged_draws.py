@@ -124,6 +124,7 @@ def test_the_network_is_left_on_its_mean_path():
     with pytest.raises(ValueError, match="takes images of shape"), drawing(model, draws=3, rows=5):
         model(images[:, :, :2])
     assert torch.equal(model(images), before)
+    assert model.train()(images).shape == before.shape  # a training pass draws once
 
 
 def test_a_network_without_noise_of_its_own_is_refused():

@@ -31,6 +31,23 @@ def test_each_pass_replaces_the_last_and_the_hooks_leave():
     assert len(recorded["0"]) == 2
 
 
+def test_a_layer_that_a_pass_leaves_out_has_no_record_of_an_earlier_pass():
+    class Sometimes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.always, self.sometimes = nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.always(self.sometimes(images) if len(images) > 1 else images)
+
+    model = Sometimes()
+    with recorded_outputs(model, ["sometimes", "always"]) as recorded:
+        model(torch.rand(2, 2))
+        assert list(recorded) == ["sometimes", "always"]
+        model(torch.rand(1, 2))
+        assert list(recorded) == ["always"]
+
+
 def test_hooks_leave_after_an_error():
     model = stack()
     with pytest.raises(RuntimeError), recorded_outputs(model, ["0"]):

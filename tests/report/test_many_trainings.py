@@ -18,7 +18,7 @@ from infoplane.report.style import COLOURS, figure_style, layer_grid, stacked
 from infoplane.training.catalogue import METHODS
 
 TRAININGS = [*(spec.name for spec in METHODS), "adversarial+awp", "trades+awp"]
-assert len(TRAININGS) == 12
+assert len(TRAININGS) == 17
 
 
 def test_each_training_has_a_colour_of_its_own():
@@ -32,7 +32,7 @@ def test_each_training_has_a_colour_of_its_own():
     assert min(apart) > 0.2
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("number", range(1, 18))
 def test_curves_upon_each_other_get_narrower_and_none_hides_a_panel(number):
     widths = [stacked(rank, number)["linewidth"] for rank in range(number)]
     assert widths == sorted(set(widths), reverse=True)
@@ -42,7 +42,7 @@ def test_curves_upon_each_other_get_narrower_and_none_hides_a_panel(number):
 
 @pytest.mark.parametrize("entries", [1, 8, 9, 18, 30])
 def test_a_legend_is_whole_and_below_the_axes(entries):
-    names = [training_label(TRAININGS[number % 12]) for number in range(entries)]
+    names = [training_label(TRAININGS[number % 17]) for number in range(entries)]
     with figure_style():
         figure, axes = layer_grid("title", [(0, "a"), (1, "b")], 3, 1.2, [Line2D([], [], label=name) for name in names])
         drawn = FigureCanvasAgg(figure)

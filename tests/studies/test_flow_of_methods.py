@@ -15,7 +15,8 @@ from infoplane.training import GuardedTraining, Validation
 from infoplane.training.catalogue import METHODS
 from infoplane.training.named import named_trainings
 
-ALL = (*(spec.name for spec in METHODS), "trades+awp", "free+awp")
+STOCHASTIC = ("nib", "vib", "ceb")  # methods of networks with noise of their own
+ALL = (*(spec.name for spec in METHODS if spec.name not in STOCHASTIC), "trades+awp", "free+awp")
 KEY = ["training", "epoch", "split", "examples"]
 
 
@@ -51,7 +52,42 @@ def test_every_method_is_trained_and_measured_at_every_epoch(of_all):
     images, steps = 2 * 120, config.attack.steps
     expected = {"normal": 1, "adversarial": steps + 1, "fgsm": 3, "fgsm-rs": 2, "free": 1, "yopo": 5, "freelb": steps}
     expected |= {"trades": steps + 2, "mart": steps + 2, "ensemble": 3, "trades+awp": steps + 4, "free+awp": 1.5}
+    expected |= {"hbar": 1, "adversarial-hbar": steps + 2}
     assert passes == {name: images * number for name, number in expected.items()}
+
+
+def test_methods_of_stochastic_networks_are_trained_measured_and_continued(small_flow, tmp_path):
+    config = settings(small_flow, methods=STOCHASTIC)
+    model = {"name": "mlp-ceb", "settings": {"hidden": "16", "code": 4}}
+    measured = config.measurement.model_copy(update={"layers": ("code",)})
+    config = FlowConfig.model_validate({**config.model_dump(), "model": model, "measurement": measured.model_dump()})
+    whole = information_flow(config)
+    assert set(whole.measurements.select("training", "epoch").unique().rows()) == {
+        (name, epoch) for name in STOCHASTIC for epoch in range(3)
+    }
+    run = begun(config, tmp_path / "run")
+    information_flow(config, run=run)
+    for name in STOCHASTIC:  # as if the run had been killed in its last epoch
+        for file in (tmp_path / "run").glob(f"*/*-{name}-e0002.parquet"):
+            file.unlink()
+    again = information_flow(config, run=run)
+    losses = ["training", "epoch", "split", "examples", "accuracy", "loss"]
+    assert_frame_equal(again.performance.sort(KEY)[losses], whole.performance.sort(KEY)[losses])
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "message"),
+    [
+        ("nib", "lenet5", "nib trains a network with noise of its own .*; add --model mlp-nib"),
+        ("nib", "mlp-vib", "nib needs noise of one variance, and this network's differs by unit; add --model mlp-nib"),
+    ],
+)
+def test_a_network_that_a_method_cannot_train_is_refused_before_training(small_flow, name, model, message):
+    chosen = settings(small_flow, methods=("normal", name)).model_dump()
+    chosen["measurement"]["layers"] = ()
+    config = FlowConfig.model_validate(chosen | {"model": {"name": model}})
+    with pytest.raises(UserError, match=message):
+        information_flow(config)
 
 
 def test_all_methods_begin_at_the_same_weights(of_all):

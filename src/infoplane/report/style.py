@@ -28,7 +28,8 @@ PAGE_INCHES = (10.0, 7.0)  # a full landscape page, on which 7 pt text is printe
 # for as many trainings as there are methods, others that differ from them and from each other.
 COLOURS = (
     "#0B3C6F", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F",
-    "#6B3F1D", "#A6D854", "#882255", "#000000", "#7B5BE0",
+    "#6B3F1D", "#A6D854", "#882255", "#000000", "#7B5BE0", "#2F54EB", "#2E6B0E",
+    "#F0207A", "#8A9A00", "#FF8A80",
 )  # fmt: skip
 LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 CEILING: dict[str, Any] = {"color": "#555555", "linewidth": 0.7, "linestyle": (0, (5, 3)), "zorder": 1}

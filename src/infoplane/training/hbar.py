@@ -1,4 +1,4 @@
-"""HBaR: cross-entropy and the HSIC bottleneck, which ties hidden layers to the labels and loosens them from the image."""
+"""HBaR: cross-entropy and the HSIC bottleneck, by which hidden layers depend less on images and more on labels."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
 """Study one: information flow during normal and adversarial training (docs/method.md, section 5)."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,8 +17,6 @@ from infoplane.measuring.plane import PlaneRecords
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import (
-    ADVERSARIAL,
-    ORIGINAL,
     Geometry,
     Measurement,
     Performance,
@@ -37,6 +35,7 @@ from infoplane.studies.flow.attack_record import keep_attacks, try_attacks
 from infoplane.studies.flow.costs import with_chosen_epochs
 from infoplane.studies.flow.data_record import keep_data
 from infoplane.studies.flow.ended import ADVICE, ENDED_AT_CHANCE, ended_at_chance, measured_weights, stopped_at
+from infoplane.studies.flow.epoch_line import accuracies_text
 from infoplane.studies.flow.follower import Order, Start
 from infoplane.studies.flow.method_record import keep_method, try_method
 from infoplane.studies.flow.substitute import Substitutes, check_substitute
@@ -166,18 +165,6 @@ def _name(config: FlowConfig, seed: int, training: str) -> str:
     return training if config.seeds == 1 else f"{training}, seed {seed}"
 
 
-def _accuracies(performance: Sequence[Performance]) -> str:
-    """Return the accuracies of one epoch as text: on original training and test examples, then under each attack."""
-    rows = sorted(performance, key=lambda row: (row.examples != ORIGINAL, row.split != "train"))
-    names = {ORIGINAL: "", ADVERSARIAL: "attacked"}
-    return ", ".join(f"{names.get(row.examples, row.examples) or row.split} {_accuracy(row)}" for row in rows)
-
-
-def _accuracy(row: Performance) -> str:
-    drawn = "" if row.drawn_accuracy is None else f" ({row.drawn_accuracy:.1%} by {row.draws} draws)"
-    return f"{row.accuracy:.1%}{drawn}"
-
-
 class _Flow:
     """One training of the study. Each epoch: measure, write the records, train, write the next checkpoint."""
 
@@ -248,18 +235,13 @@ class _Flow:
         return self._work.unused_layers
 
     def try_method(self) -> None:
-        """Check before training starts that the method can train the network.
-
-        A user's own method is tried for one step, and its effect recorded in the run.
+        """Check before training starts that the method can train the network; try a user's own for one recorded step.
 
         Raises:
-            UserError: the method cannot train this network; or the user's own method raises, is not valid, or gives
-                other results than when the run began.
+            UserError: it cannot; or the user's own method raises, is not valid, or gives other results than before.
         """
-        if self._images.train is None:
-            return
-        self._method.method.check_network(self._work.model, self._pixels[:2])
-        if not self._method.method.is_own:
+        self._work.check_method()
+        if not self._method.method.is_own or self._images.train is None:
             return
         found = try_method(self._method, self._config, self._images.test)
         if self._run is not None and self._run.exists():
@@ -444,7 +426,7 @@ class _Flow:
         trained = self._work.trainer.seconds if self._work.trainer else 0.0
         self._log("measured", epoch=epoch, seconds=taken)
         self._progress.say(
-            f"{self._name}  epoch {epoch}/{config.training.epochs}  {_accuracies(records.performance)}  "
+            f"{self._name}  epoch {epoch}/{config.training.epochs}  {accuracies_text(records.performance)}  "
             f"(trained {trained:.0f} s, measured in {taken:.1f} s)"
         )
         self._on_measured()

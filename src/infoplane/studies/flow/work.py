@@ -42,7 +42,7 @@ class FlowWork:
         self, config: FlowConfig, training: NamedTraining, images: Images, pixels: Tensor, choices: Choices, team: Team
     ) -> None:
         self._config, self._training, self._images = config, training, images
-        self._choices, self._team = choices, team
+        self._choices, self._team, self._pixels = choices, team, pixels
         self.model = build_model(config, images.test)
         self.trainer: Trainer | None = None  # while it works
         self._given_at_chance = False  # of weights from a file
@@ -67,6 +67,15 @@ class FlowWork:
     def network(self) -> nn.Module:
         """The measured network."""
         return self.trainer.network if self.trainer else self.model
+
+    def check_method(self) -> None:
+        """Check that the method can train the network, if anything is trained.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if self._images.train is not None:
+            self._training.method.check_network(self.model, self._pixels[:2])
 
     def estimate(self) -> MeasuringSeconds:
         """Estimate the seconds of one measurement."""

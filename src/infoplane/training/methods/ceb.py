@@ -19,7 +19,7 @@ class CEBSettings(MethodSettings):
     """Rho of CEB, whose penalty has the weight e^-rho: the lower, the more the code is compressed."""
 
 
-def _build(parts: Parts[CEBSettings]) -> training.CEBTraining:
+def _build(parts: Parts[CEBSettings]) -> "training.CEBTraining":
     return training.CEBTraining(parts.settings.ceb_rho, annealing_updates=round(ANNEALED * parts.updates))
 
 

@@ -11,8 +11,8 @@ from infoplane.training.spec import MethodSettings, MethodSpec, Passes
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# What the bottleneck adds, in passes: measured for LeNet-5 and batches of 128 (4 passes at 256). It depends on batch size
-# and number of layers alone, so it is fewer passes of a larger network.
+# What the bottleneck adds, in passes of the network: measured for LeNet-5 and batches of 128 (4 passes at 256). Its
+# time depends on batch size and number of layers, so it is fewer passes of a larger network.
 BOTTLENECK = 2.0
 
 
