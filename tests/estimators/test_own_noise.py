@@ -329,7 +329,7 @@ def test_labels_that_shift_the_code_exceed_their_null():
     for name in ("label", "label_lower", "label_upper"):
         estimate = getattr(information, name)
         assert estimate.value > 2 * estimate.null.quantile95
-    # The null of the values themselves: with the labels of one permutation in place of the labels.
+    # The draws do not depend on the number of permutations.
     again = information_of(means + labels[:, None], variances, labels, permutations=0)
     assert again.label.value == information.label.value
 
@@ -377,6 +377,15 @@ def test_variances_of_very_different_size_do_not_overflow():
         assert math.isfinite(estimate.value)
     assert information.input_upper.value == pytest.approx(math.log(30), abs=1e-6)
     assert information.input_lower.value == pytest.approx(math.log(30), abs=1e-6)
+
+
+def test_products_of_variances_do_not_overflow():
+    # Two groups of nearly equal Gaussians: with products of eight variances the distances within a group are infinite.
+    labels = torch.arange(20) % 2
+    variances = torch.where(labels == 1, 1e15, 1e-15)[:, None] * (1 + 1e-3 * torch.rand(20, 16, generator=seeded(1)))
+    information = information_of(torch.zeros(20, 16), variances, labels)
+    for name in ("input_lower", "input_upper", "label_lower", "label_upper"):
+        assert getattr(information, name).value == pytest.approx(math.log(2), abs=1e-3)
 
 
 # refusals

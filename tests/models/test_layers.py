@@ -4,6 +4,7 @@ from torch import nn
 
 from infoplane.measuring.probes import record_activations
 from infoplane.models import LeNet5, WideResNet, default_layers
+from infoplane.networks.gaussian_layer import GaussianLayer
 
 
 @pytest.mark.parametrize("factory", [LeNet5, WideResNet])
@@ -19,6 +20,11 @@ def test_otherwise_all_convolutions_and_linear_layers_are_probed_in_order():
     )
     assert default_layers(model) == ("0", "2.0", "3")
     assert default_layers(nn.DataParallel(model)) == ("0", "2.0", "3")
+
+
+def test_layers_that_add_noise_of_their_own_are_probed_too():
+    model = nn.ModuleDict({"encode": nn.Linear(2, 2), "code": GaussianLayer(), "relu": nn.ReLU()})
+    assert default_layers(model) == ("encode", "code")
 
 
 def test_the_linear_layer_that_attention_never_calls_is_left_out():

@@ -290,8 +290,10 @@ def test_the_first_table_of_the_page_has_one_monte_carlo_value_of_each_layer(sho
 
 def test_figures_and_the_latex_table_name_the_own_noise(shown):
     figure = trusted_figure(in_bits(shown), "title")
-    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes[:3]]  # planes of the three layers
-    assert [any("own noise" in text for text in own) for own in texts] == [False, True, False]
+    planes, curves = figure.axes[:3], figure.axes[3:6]  # of the three layers
+    assert ["own noise" in axes.get_xlabel() for axes in planes] == [False, True, False]
+    texts = [[text.get_text() for text in axes.texts] for axes in curves]
+    assert ["at the network's own noise" in own for own in texts] == [False, True, False]
     about = About(name="run", hash="0000000", version="0.1")
     assert "own noise" in information_latex(shown, about)
 

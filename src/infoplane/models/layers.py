@@ -3,6 +3,7 @@
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from infoplane.networks.gaussian_layer import GaussianLayer
 from infoplane.networks.wrappers import named_layers, unwrapped
 
 
@@ -13,10 +14,10 @@ def chosen_layers(model: nn.Module) -> tuple[str, ...]:
 
 
 def default_layers(model: nn.Module) -> tuple[str, ...]:
-    """Return `model.probed_layers` if the network has it, otherwise its layers with weights.
+    """Return `model.probed_layers` if the network has it, otherwise its layers with weights or noise of their own.
 
-    Layers with weights are all two-dimensional convolutions and linear layers, in order of definition. Layers that a
-    forward pass does not call are included.
+    These are all two-dimensional convolutions, linear layers and Gaussian layers (`GaussianLayer`), in order of
+    definition. Layers that a forward pass does not call are included.
 
     Raises:
         ValueError: the network has neither.
@@ -28,7 +29,8 @@ def default_layers(model: nn.Module) -> tuple[str, ...]:
         name
         for name, module in named_layers(network).items()
         # Attention uses the weights of its output layer without calling the layer, so a hook on it never runs.
-        if isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear)
+        if isinstance(module, nn.Conv2d | nn.Linear | GaussianLayer)
+        and not isinstance(module, NonDynamicallyQuantizableLinear)
     )
     if not layers:
         raise ValueError(f"{type(network).__name__} has no Conv2d or Linear layer; name the layers to probe")

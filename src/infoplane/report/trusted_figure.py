@@ -22,6 +22,7 @@ from infoplane.records.tables import (
     LABEL_INFORMATION,
     NOISY,
     ORIGINAL,
+    PIXELS_INDEX,
 )
 from infoplane.report.bits import layers_of, noisy_name, own_noise_layers, plane_points, trusted_planes
 from infoplane.report.examples import attacks_of, examples_look, transferred_look
@@ -107,14 +108,16 @@ def trusted_figure(rows: pl.DataFrame, title: str) -> Figure:
     hide_inner_axes(planes[None], x=False)
     hide_inner_axes(curves)
     for column, (index, layer) in enumerate(layers):
-        _draw_trusted_plane(planes[column], points, index, norm, examples)
+        at = OWN if layer in of_own_noise else noise
+        # raw pixels have relative noise, and are no baseline of a layer at another one
+        shown = points.filter(pl.col("layer_index") != PIXELS_INDEX) if at == OWN else points
+        _draw_trusted_plane(planes[column], shown, index, norm, examples)
         title_layer(planes[column], layer)
         own = rows.filter(pl.col("layer_index") == index, pl.col("class_index").is_null()).sort("epoch")
-        of_inputs, at = own.filter(pl.col("quantity") == INPUT_INFORMATION), OWN if layer in of_own_noise else noise
-        _draw_input(curves[0, column], of_inputs, at, examples)
+        _draw_input(curves[0, column], own.filter(pl.col("quantity") == INPUT_INFORMATION), at, examples)
         if at == OWN:
-            for axes in (planes[column], curves[0, column]):
-                axes.text(0.03, 0.97, AT_OWN, transform=axes.transAxes, va="top", color="#555555")
+            planes[column].set_xlabel("I(X;T) at its own noise, bits")
+            curves[0, column].text(0.03, 0.04, AT_OWN, transform=curves[0, column].transAxes, color="#555555")
         _draw_label(curves[1, column], own.filter(pl.col("quantity") == LABEL_INFORMATION), examples)
         curves[1, column].set_xlabel("completed epochs")
     planes[0].set_ylabel("decoded\nI(T;Y), bits")
