@@ -54,6 +54,9 @@ def test_the_table_has_every_attack_on_every_path(done):
     assert rows["all", "worst case"] <= min(rows.values())
     for words in ("accuracy in %, epsilon 0.1, 20 images", "apgd-ce-on-mean", "raises accuracy under the strongest"):
         assert words in printed
+    page = (folder / "bottleneck.md").read_text()
+    for words in ("| 20 draws | apgd-ce-on-mean |", "| I(T;Y), decoded |", "Accuracy in %, epsilon 0.1, 20 images"):
+        assert words in page
     assert (folder / "figures" / "bottleneck.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -32,6 +32,7 @@ def bottleneck(options: BottleneckOptions) -> int:
     from infoplane.findings.bottleneck import judged
     from infoplane.records.bottleneck import STUDY
     from infoplane.report.bottleneck_figure import BOTTLENECK
+    from infoplane.report.bottleneck_page import bottleneck_page
     from infoplane.report.bottleneck_table import bottleneck_tables
     from infoplane.report.figure import paths_of
     from infoplane.report.style import figure_style
@@ -56,11 +57,13 @@ def bottleneck(options: BottleneckOptions) -> int:
             for difference in differences:
                 progress.say(f"note: {difference}")
             found = study(config, folder, device=kept.get("device", "cpu"), progress=progress)
+            verdicts = judged(found.images)
+            folder.write_file(folder.path / "bottleneck.md", bottleneck_page(found.numbers, verdicts).encode())
             progress.doing("drawing the figure")
             with figure_style():
                 folder.list_files(paths_of(BOTTLENECK.write(found.numbers, folder.path / "figures")))
     if not options.quiet:
-        console.print(bottleneck_tables(found.numbers, found.evaluations, judged(found.images)))
-        console.print(f"numbers: {folder.path / 'bottleneck.csv'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(bottleneck_tables(found.numbers, found.evaluations, verdicts))
+        console.print(f"tables:  {folder.path / 'bottleneck.md'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"figure:  {folder.path / 'figures'}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -19,9 +19,7 @@ class BottleneckNumber:
     method: str  # that trained it; the network of value 0 is trained normally
     value: float  # weight of the method's penalty
     seed: int  # of the training
-    quantity: (
-        str  # "accuracy", "rate", "I(X;T)" or "I(T;Y)"; information is of the stochastic layer, or the last hidden
-    )
+    quantity: str  # "accuracy", "rate", "I(X;T)" or "I(T;Y)"; information of the stochastic or last hidden layer
     path: str | None = None  # "mean path" or "20 draws"; "all" of a worst case over both; missing for information
     attack: str | None = None  # "clean", an attack's name or "worst case"; missing for information
     epsilon: float | None = None  # radius of the L-infinity ball; missing without an attack

@@ -12,12 +12,13 @@ from rich.text import Text
 
 from infoplane.findings.bottleneck import Judged, share_evidence
 from infoplane.findings.evidence import Evidence, normal_evidence
+from infoplane.findings.finding import Finding
 from infoplane.records.bottleneck import ACCURACY, ALL_PATHS, RATE_OF_CODE, WORST_CASE
 from infoplane.records.evaluation import AVERAGED_DRAWS, MEAN_PATH, ONE_PATH, Evaluation
-from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUTINFORMATION, LABELINFORMATION
 
 _PATHS = (ONE_PATH, MEAN_PATH, AVERAGED_DRAWS, ALL_PATHS)
-_INFORMATION = {RATE_OF_CODE: "rate", INPUT_INFORMATION: "I(X;T), Monte Carlo", LABEL_INFORMATION: "I(T;Y), decoded"}
+INFORMATION = {RATE_OF_CODE: "rate", INPUTINFORMATION: "I(X;T), Monte Carlo", LABELINFORMATION: "I(T;Y), decoded"}
 
 
 def bottleneck_tables(numbers: pl.DataFrame, evaluations: dict[float, Evaluation], found: Judged) -> Group:
@@ -41,9 +42,8 @@ def bottleneck_tables(numbers: pl.DataFrame, evaluations: dict[float, Evaluation
     for verdict in found.verdicts:
         parts.append(Text(f"\n{verdict.statement} {verdict.verdict}: {verdict.reason}", style="bold"))
         for one in found.findings:
-            if one.claim == verdict.claim and one.value is not None:
-                ends = f"[{100 * (one.low or 0):.1f}, {100 * (one.high or 0):.1f}]"
-                parts.append(Text(f"  {one.statistic}: {100 * one.value:+.1f} points {ends}"))
+            if one.claim == verdict.claim:
+                parts.append(Text(f"  {one.statistic}: {percent(one)}"))
     return Group(*parts)
 
 
@@ -65,7 +65,21 @@ def evidence_of(numbers: pl.DataFrame) -> Evidence:
     return normal_evidence(numbers["number"].to_numpy(), numbers["standard_error"].fill_null(0.0).to_numpy())
 
 
-def _cell(numbers: pl.DataFrame, scale: float, digits: int) -> str:
+def percent(one: Finding) -> str:
+    """Return a difference of accuracies with its interval, in percentage points."""
+    if one.value is None or one.low is None or one.high is None:
+        return one.reason
+    return f"{100 * one.value:+.1f} points [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+
+
+def cell_of(numbers: pl.DataFrame, scale: float, digits: int) -> str:
+    """Return the mean over seeds with its 95 % interval; "-" without rows.
+
+    Args:
+        numbers: as in `evidence_of`.
+        scale: factor of what is shown.
+        digits: after the point.
+    """
     if numbers.is_empty():
         return "-"
     evidence = evidence_of(numbers)
@@ -89,8 +103,8 @@ def _accuracies(numbers: pl.DataFrame, epsilon: float) -> Table:
             table.add_section()
         before = path
         cells = [
-            _cell(own.filter(pl.col("path") == path, pl.col("attack") == attack, pl.col("value") == value), 100, 1)
-            for value in _values(numbers)
+            cell_of(own.filter(pl.col("path") == path, pl.col("attack") == attack, pl.col("value") == value), 100, 1)
+            for value in values_of(numbers)
         ]
         table.add_row(*map(Text, [path, attack, *cells]))
     return table
@@ -98,17 +112,18 @@ def _accuracies(numbers: pl.DataFrame, epsilon: float) -> Table:
 
 def _information(numbers: pl.DataFrame) -> Table:
     table = _table("\ninformation in the layer, in bits, mean over seeds [95 %]", numbers, ("quantity", "about"))
-    for quantity, name in _INFORMATION.items():
+    for quantity, name in INFORMATION.items():
         own = numbers.filter(pl.col("quantity") == quantity)
         if own.is_empty():
             continue
-        about = "mean and noise" if quantity != LABEL_INFORMATION else "mean"
-        cells = [_cell(own.filter(pl.col("value") == value), 1 / math.log(2), 2) for value in _values(numbers)]
+        about = "mean and noise" if quantity != LABELINFORMATION else "mean"
+        cells = [cell_of(own.filter(pl.col("value") == value), 1 / math.log(2), 2) for value in values_of(numbers)]
         table.add_row(*map(Text, [name, about, *cells]))
     return table
 
 
-def _values(numbers: pl.DataFrame) -> list[float]:
+def values_of(numbers: pl.DataFrame) -> list[float]:
+    """Return the weights of the penalty, ascending."""
     return list(np.sort(numbers["value"].unique().to_numpy()))
 
 
@@ -119,6 +134,6 @@ def _table(title: str, numbers: pl.DataFrame, heads: tuple[str, ...]) -> Table:
     )  # fmt: skip
     for head in heads:
         table.add_column(head)
-    for value in _values(numbers):
+    for value in values_of(numbers):
         table.add_column(f"{value:g}", justify="right")
     return table
