@@ -15,10 +15,10 @@ from infoplane.findings.evidence import Evidence, normal_evidence
 from infoplane.findings.finding import Finding
 from infoplane.records.bottleneck import ACCURACY, ALL_PATHS, RATE_OF_CODE, WORST_CASE
 from infoplane.records.evaluation import AVERAGED_DRAWS, MEAN_PATH, ONE_PATH, Evaluation
-from infoplane.records.tables import INPUTINFORMATION, LABELINFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 
 _PATHS = (ONE_PATH, MEAN_PATH, AVERAGED_DRAWS, ALL_PATHS)
-INFORMATION = {RATE_OF_CODE: "rate", INPUTINFORMATION: "I(X;T), Monte Carlo", LABELINFORMATION: "I(T;Y), decoded"}
+INFORMATION = {RATE_OF_CODE: "rate", INPUT_INFORMATION: "I(X;T), Monte Carlo", LABEL_INFORMATION: "I(T;Y), decoded"}
 
 
 def bottleneck_tables(numbers: pl.DataFrame, evaluations: dict[float, Evaluation], found: Judged) -> Group:
@@ -116,7 +116,7 @@ def _information(numbers: pl.DataFrame) -> Table:
         own = numbers.filter(pl.col("quantity") == quantity)
         if own.is_empty():
             continue
-        about = "mean and noise" if quantity != LABELINFORMATION else "mean"
+        about = "mean and noise" if quantity != LABEL_INFORMATION else "mean"
         cells = [cell_of(own.filter(pl.col("value") == value), 1 / math.log(2), 2) for value in values_of(numbers)]
         table.add_row(*map(Text, [name, about, *cells]))
     return table
