@@ -48,7 +48,8 @@ def bottleneck(options: BottleneckOptions) -> int:
     folder, console = RunFolder(options.run), open_console()
     with folder.locked():
         settings = config.model_dump(mode="json", exclude=set(_GROWING))
-        kept = folder.begin(STUDY, settings, describe_environment(options.device))
+        usual = BottleneckConfig().model_dump(mode="json", exclude=set(_GROWING))  # of settings that came later
+        kept = folder.begin(STUDY, settings, describe_environment(options.device), defaults=usual)
         differences = apply_environment(kept, options.device)
         with (
             says_how_to_continue("only the epoch or the attack under way will be repeated"),

@@ -78,7 +78,7 @@ def cell_of(numbers: pl.DataFrame, scale: float, digits: int) -> str:
     Args:
         numbers: as in `evidence_of`.
         scale: factor of what is shown.
-        digits: after the point.
+        digits: after the point, at least 1; ends of the interval have one less.
     """
     if numbers.is_empty():
         return "-"
@@ -87,14 +87,15 @@ def cell_of(numbers: pl.DataFrame, scale: float, digits: int) -> str:
     if numbers["quantity"][0] == ACCURACY:
         low, high = max(low, 0.0), min(high, 1.0)
     mark = " saturated" if numbers["saturated"].any() else ""
-    return f"{scale * evidence.value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]{mark}"
+    ends = f"[{scale * low:.{digits - 1}f}, {scale * high:.{digits - 1}f}]"
+    return f"{scale * evidence.value:.{digits}f} {ends}{mark}"
 
 
 def _accuracies(numbers: pl.DataFrame, epsilon: float) -> Table:
-    seeds = numbers["seed"].n_unique()
+    seeds = ", ".join(map(str, numbers["seed"].unique().sort()))
     own = numbers.filter(pl.col("epsilon") == epsilon)
     title = (
-        f"\n{own['method'][0]}: accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean of {seeds} seeds [95 %]"
+        f"\n{own['method'][0]}: accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean of seeds {seeds} [95 %]"
     )
     table = _table(title, numbers, ("path", "attack"))
     before = None

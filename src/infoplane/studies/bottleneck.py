@@ -229,7 +229,9 @@ def _title(config: BottleneckConfig, member: Member) -> str:
 def _train(member: Member, device: str, progress: Progress) -> None:
     """Train a network in its run folder, or what is missing of it."""
     with member.run.locked():
-        kept = member.run.begin(FLOW, member.config.model_dump(mode="json"), describe_environment(device))
+        usual = FlowConfig(method=all_settings()().model_dump()).model_dump(mode="json")  # of settings that came later
+        now = describe_environment(device)
+        kept = member.run.begin(FLOW, member.config.model_dump(mode="json"), now, defaults=usual)
         progress.doing(f"training {member.run.path.name}")
         information_flow(member.config, run=member.run, device=kept.get("device", "cpu"), progress=progress)
 
