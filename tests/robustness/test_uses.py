@@ -116,6 +116,27 @@ def test_a_stochastic_layer_gives_two_uses():
     assert f"the mean of {DRAWS} draws" in note_on([mean, drawn])
 
 
+class Around(nn.Module):
+    """A connection leads around the stochastic layer, so rows cannot be repeated from there on."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.code = network, GaussianLayer()
+
+    def forward(self, images):
+        logits = self.network(images)
+        return logits + self.code(logits, torch.tensor(0.01))
+
+
+def test_a_network_that_cannot_repeat_rows_is_passed_several_times():
+    model = Around(plain()).eval()
+    mean, drawn = uses_of(model, digits()[0], 0)
+    assert (mean.path, mean.draws) == (MEAN_PATH, 1)
+    assert (drawn.path, drawn.draws) == (AVERAGED_DRAWS, DRAWS)
+    assert not torch.equal(drawn.attacked(digits()[0]), drawn.attacked(digits()[0]))
+    assert len(drawn.verified(digits()[0])) == len(digits()[0])
+
+
 def test_a_gradient_that_is_hidden_on_the_draws_raises_alarms(tmp_path):
     """The network is the plain one on both paths, but no gradient reaches the images through the draws."""
     found, _ = evaluated(ByNoise(plain(), Shielded(plain())), tmp_path)

@@ -17,7 +17,7 @@ from infoplane.networks.gaussian_layer import gaussian_layers
 from infoplane.networks.logits import logits_of
 from infoplane.networks.memory_format import copied_pixels, memory_format
 from infoplane.networks.random_passes import AveragedPasses, SameDraws, SingleDraw
-from infoplane.randomness import stable_seed
+from infoplane.randomness import isolated_global_generator, stable_seed
 from infoplane.records.evaluation import AVERAGED_DRAWS, DRAWS, MEAN_PATH, ONE_PATH
 from infoplane.robustness.suites import SuiteAttack, averaging
 
@@ -78,17 +78,24 @@ def uses_of(model: nn.Module, images: Tensor, seed: int) -> list[Use]:
         return [_averaged(model, fixed) if random else Use(path=ONE_PATH, attacked=model, verified=model, single=model)]
     if random:  # another part draws on the mean path too
         return [_averaged(SingleDraw(model), fixed)]
+    return [Use(path=MEAN_PATH, attacked=model, verified=model), _averaged_draws(model, images, fixed)]
+
+
+def _averaged_draws(model: nn.Module, images: Tensor, seed: int) -> Use:
+    """Return the use through the mean of several draws, in one pass where the network can repeat rows."""
     averaged = AveragedDraws(model, DRAWS)
-    return [
-        Use(path=MEAN_PATH, attacked=model, verified=model),
-        Use(
-            path=AVERAGED_DRAWS,
-            attacked=averaged,
-            verified=SameDraws(averaged, fixed),
-            single=SingleDraw(model),
-            work=_WORK_OF_DRAWS,
-        ),
-    ]
+    try:
+        with torch.no_grad(), isolated_global_generator(seed, images.device):
+            averaged(copied_pixels(images[:2], memory_format(model)))
+    except (ValueError, RuntimeError):  # e.g. a connection around the stochastic layer
+        return _averaged(SingleDraw(model), seed)
+    return Use(
+        path=AVERAGED_DRAWS,
+        attacked=averaged,
+        verified=SameDraws(averaged, seed),
+        single=SingleDraw(model),
+        work=_WORK_OF_DRAWS,
+    )
 
 
 def _averaged(model: nn.Module, seed: int) -> Use:
