@@ -58,9 +58,11 @@ def bottleneck_figure(numbers: pl.DataFrame) -> Figure:
         _draw(panels[-1], numbers.filter(pl.col("quantity") == quantity), name, rank + 5, scale=1 / math.log(2))
     panels[-1].set_title("stochastic layer", loc="left")
     panels[-1].set_ylabel("bits")
+    panels[-1].set_yscale("symlog", linthresh=1)  # a rate of hundreds of bits, and the label's 3
+    smallest, largest = _smallest(numbers), max(numbers["value"].to_list())
     for panel in panels:
-        panel.set_xscale("symlog", linthresh=_smallest(numbers))
-        panel.set_xlabel("weight of the penalty")
+        panel.set_xscale("symlog", linthresh=smallest)
+        panel.set(xlabel="weight of the penalty", xlim=(-smallest / 5, 1.4 * max(largest, smallest)))
     drawn = [panel.get_legend_handles_labels() for panel in (panels[0], panels[-1])]
     handles, labels = ([one for pair in drawn for one in pair[place]] for place in range(2))
     figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.05, 0), ncol=4)
