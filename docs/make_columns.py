@@ -79,10 +79,18 @@ TABLES = (
         "`images.parquet` of `infoplane bottleneck`: a row for each network, radius, path, attack and image.",
     ),
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
+    Table(
+        "Compression",
+        "compression.py",
+        "CompressionMeasurement",
+        "`records.parquet` of `infoplane compression` and `infoplane quantised`.",
+    ),
+    Table("Accuracies of the compression studies", "compression.py", "CompressionAccuracy", "`accuracies.parquet`."),
 )
 VALUES = {
     "estimator": (
         "KDE_KL", "KDE_BD", "KDE_MIXED", "BINNING", "NOISY", "RATE", "DECODED", "DECODED_BEST", "DECODED_TRANSFER",
+        "EXACT",
     ),
     "quantity": (
         "INPUT_INFORMATION", "LABEL_INFORMATION", "FEWER_INFORMATION", "ADDED_INFORMATION", "REMOVED_INFORMATION",

@@ -138,3 +138,9 @@ def test_the_last_part_of_an_option_is_taken_or_suggests_the_whole(option, capsy
 def test_a_terminal_shows_the_same_line_without_colours_or_boxes(arguments, line, encoding):
     status, seen = on_a_terminal("-m", "infoplane", *FLOW, *arguments, PYTHONIOENCODING=encoding)
     assert (status, seen) == (2, f"infoplane: {line}\r\n")
+
+
+def test_choices_are_listed_in_order_and_without_the_absent_one(capsys):
+    assert main(["flow", "digits-lenet5", "--model", "bagnet", "--model.receptive-field", "8"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Expected one of 7, 9, 11, 17, 19, 33;" in line

@@ -85,3 +85,19 @@ def test_leftovers_are_ours_alone_and_of_dead_processes(tmp_path, precious):
     assert sorted(path.name for path in tmp_path.rglob(".*.tmp")) == [
         ".folder.0123abcd.tmp", ".link.0123abcd.tmp", ".living.0123abcd.tmp", ".notes.tmp", ".swap.1234.tmp",
     ]  # fmt: skip
+
+
+def test_a_new_folder_in_which_nothing_was_written_is_removed(tmp_path):
+    with pytest.raises(KeyError), RunFolder(tmp_path / "new" / "run").locked():
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_were_there_or_hold_something_stay(tmp_path):
+    (tmp_path / "old").mkdir()
+    run = RunFolder(tmp_path / "old" / "run")
+    with run.locked():
+        (run.path / "kept").write_text("")
+    with RunFolder(tmp_path / "old").locked():
+        pass
+    assert {path.name for path in (tmp_path / "old").rglob("*")} == {"run", "kept", ".lock"}

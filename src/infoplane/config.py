@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 __all__ = [
     "AttackConfig",
     "BottleneckConfig",
+    "CompressionConfig",
     "DataConfig",
     "DistortionConfig",
     "FlowConfig",
@@ -18,6 +19,7 @@ __all__ = [
     "LimitsConfig",
     "MeasurementConfig",
     "ModelConfig",
+    "QuantisedConfig",
     "TrainingConfig",
 ]
 
@@ -180,7 +182,8 @@ class MeasurementConfig(_Frozen):
     """Variance of the Gaussian noise that KDE adds, in squared activation units."""
     noise_ratio: Annotated[float, Field(gt=0)] | None = None
     """Noise variance of the twin at relative noise, over the layer's mean variance per unit. By default the noise is
-    1 / (2 (log N - 4)) of the layer's total variance: N examples then resolve I(X;T) of any layer."""
+    1 / (2 (log N - 4)) of the layer's total variance: N examples then resolve I(X;T) of any layer. With fewer than 91
+    examples it is the layer's total variance, and no layer is resolved."""
     noise_sweep: tuple[Annotated[float, Field(gt=0)], ...] = tuple(10 ** (half / 2) for half in range(-4, 9))
     """Such shares that the last epoch is measured at as well, from few to very many features worth of noise."""
     bin_width: float = Field(0.5, gt=0)
@@ -360,3 +363,57 @@ class BottleneckConfig(_Frozen):
         if 0 not in values:
             raise ValueError("must contain 0, with which the others are compared")
         return values
+
+
+class _TwelveBitsConfig(_Frozen):
+    """Networks 12-10-7-5-4-3-2 on the 12-bit task, trained with Adam on 85 % of all inputs."""
+
+    seed: int = Field(0, ge=0)
+    """First seed of initial weights and batch order."""
+    seeds: int = Field(5, ge=2)
+    """Networks of each kind, with seeds counted up from the first; a run that is continued may be given more."""
+    epochs: int = Field(1000, ge=1)
+    """Passes over the 3,482 training inputs."""
+    learning_rate: float = Field(0.002, gt=0)
+    """Learning rate of Adam."""
+    batch_size: int = Field(256, ge=1)
+    """Inputs per step."""
+    measured_epochs: int = Field(8, ge=3)
+    """Measure at about this many epochs: 0, logarithmically spaced ones, and the last."""
+    bins: tuple[Annotated[int, Field(ge=2)], ...] = (30, 100, 256)
+    """Numbers of equal bins; claims about binning rest on the first."""
+    noise_variance: float = Field(0.001, gt=0)
+    """Variance of the Gaussian noise at fixed noise, in squared activation units."""
+
+    @field_validator("bins")
+    @classmethod
+    def _names_each_number_once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise ValueError(f"must name each number of bins once, got {' '.join(map(str, numbers)) or 'none'}")
+        return numbers
+
+    def epochs_to_measure(self) -> list[int]:
+        """Completed epochs at which the networks are measured, ascending."""
+        steps = self.measured_epochs - 2
+        return sorted({0, *(round(self.epochs ** (step / steps)) for step in range(steps + 1))})
+
+
+class CompressionConfig(_TwelveBitsConfig):
+    """Compression by binning and at noise, tanh against ReLU (docs/compression.md)."""
+
+    noise_ratio: float = Field(0.01, gt=0)
+    """Noise variance at relative noise, over the layer's mean variance per unit."""
+
+
+class QuantisedConfig(_TwelveBitsConfig):
+    """The exact information plane of quantised networks, beside binning and KDE (docs/compression.md)."""
+
+    bits: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (8,)
+    """Bits of an activation; claims rest on the first."""
+
+    @field_validator("bits")
+    @classmethod
+    def _names_each_width_once(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if not widths or len(set(widths)) < len(widths):
+            raise ValueError(f"must name each number of bits once, got {' '.join(map(str, widths)) or 'none'}")
+        return widths

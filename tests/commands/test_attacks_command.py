@@ -36,7 +36,7 @@ def test_the_command_prints_tables_answers_and_files_and_continues(run, tmp_path
         "Normal training, 50 examples",
         "where the label is lost",
         "weak (fgsm) against strong (pgd)",
-        "Transfer of pgd",
+        "pgd examples made on one network (rows) and tested on another (columns)",
         "losses.csv",
     ):
         assert words in " ".join(done.stdout.split()), words

@@ -86,7 +86,7 @@ def test_a_file_is_no_run_folder(command, tmp_path, capsys):
 def test_a_file_in_place_of_a_folder_is_answered_by_the_option_that_names_it(command, option, tmp_path, capsys):
     (tmp_path / "file.txt").write_text("")
     line = complaint(capsys, *command, option, tmp_path / "file.txt")
-    assert line.endswith(f"file.txt cannot be a folder (File exists); choose another with {option}")
+    assert line.endswith(f"file.txt cannot be a folder, since it is a file; choose another with {option}")
 
 
 @pytest.mark.parametrize("table", [pl.DataFrame({"x": [1]}), sweep_table([]).with_columns(more=pl.lit(1))])
@@ -117,3 +117,17 @@ def test_something_else_in_the_place_of_a_file_is_one_line(make, tmp_path, capsy
     (line,) = capsys.readouterr().err.splitlines()
     assert "log.jsonl" in line
     assert line.endswith("or choose another folder")
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_an_output_that_cannot_be_a_folder_is_one_line(command, tmp_path, capsys):
+    (tmp_path / "file.txt").write_text("")
+    more = ["--csv"] if command == "export" else []
+    line = complaint(capsys, command, run(tmp_path / "run"), *more, "--output", tmp_path / "file.txt")
+    assert line == f"infoplane: {tmp_path}/file.txt cannot be a folder, since it is a file; choose another folder"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, a file system that takes no new folders")
+def test_a_file_system_without_room_for_folders_is_one_line(tmp_path, capsys):
+    line = complaint(capsys, "export", run(tmp_path / "run"), "--csv", "--output", "/proc/nope")
+    assert line.startswith("infoplane: /proc/nope cannot be a folder, since /proc takes no new ones (")

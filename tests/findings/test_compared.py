@@ -140,8 +140,20 @@ def test_without_any_error_there_is_no_interval():
 
 
 def test_empty_groups_are_left_out():
-    groups = GAUSS((1, GROUPS))
-    gap = np.concatenate([groups, np.full((1, 2), np.nan)], axis=1)
-    full, holed = (Sample(Paired(values=groups.mean(axis=1), groups=own), np.zeros(1), (0,)) for own in (groups, gap))
-    other = sample(GAUSS(GROUPS))
-    assert difference(holed, other, same_examples=True) == difference(full, other, same_examples=True)
+    own, other = GAUSS(GROUPS), GAUSS(GROUPS)
+    gap = np.full(2, np.nan)
+    values = Paired(values=np.array([own.mean()]), groups=np.concatenate([own, gap])[None])
+    holed = Sample(values, np.zeros(1), (0,))
+    rest = Sample(Paired(values=np.array([other.mean()]), groups=np.concatenate([other, gap])[None]), np.zeros(1), (0,))
+    assert difference(holed, rest, same_examples=True) == difference(sample(own), sample(other), same_examples=True)
+
+
+def test_groups_that_are_empty_in_one_run_only_are_left_out_of_both():
+    # Every other group differs by exactly 1: paired, the interval has no width.
+    one, two = np.arange(6.0) ** 2, np.arange(6.0) ** 2 + 1
+    one[1], two[4] = np.nan, np.nan
+    runs = [Sample(Paired(values=np.array([value]), groups=own[None]), np.array([np.nan]), (0,))
+            for value, own in ((10.0, one), (11.0, two))]  # fmt: skip
+    found = difference(*runs, same_examples=True)
+    assert found.interval() == pytest.approx((1.0, 1.0))
+    assert found.examples.freedom == 3  # four groups are in both

@@ -89,6 +89,19 @@ def test_seeds_that_differ_widen_the_interval_by_their_t_interval():
     assert found.value - found.low == pytest.approx(math.hypot(over_images, over_seeds), abs=1e-6)
 
 
+def test_a_seed_with_few_examples_widens_the_interval_of_the_pooled_share_little():
+    """Of 9,000 and 1,000 examples 30 % and 32 % are hits, 30.2 % of all.
+
+    The seeds have 18 hits less and 18 more than 30.2 %: a standard deviation of 18 sqrt(2) hits, over 5,000 examples
+    per seed on average, and a standard error of 18 / 5,000. The unweighted shares would have one of 1 %.
+    """
+    hits = booleans((True, 2700), (False, 6300), (True, 320), (False, 680))
+    found = share_of(hits, np.arange(10_000), np.repeat([0, 1], [9000, 1000]))
+    over_images = 0.302 - wilson_interval(3020, 10_000).low
+    assert found.value == pytest.approx(0.302)
+    assert found.value - found.low == pytest.approx(math.hypot(over_images, 12.7062 * 18 / 5000), abs=1e-5)
+
+
 def test_the_interval_of_a_difference_covers_the_difference():
     """All outcomes of 20 pairs, weighed by their probability: at least 94 % of the intervals cover."""
     number, chances = 20, np.array([0.5, 0.25, 0.05, 0.2])  # both, only the first, only the second, neither

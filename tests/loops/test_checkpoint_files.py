@@ -23,6 +23,11 @@ def folder_of(tmp_path, *names):
         (["resnet18_ep2.pt", "resnet18_ep10.pt"], [2, 10]),
         (["wrn-10-1-7.pt", "wrn-10-1-8.pt"], [7, 8]),
         (["EPOCH 1 acc 0.93.pt", "EPOCH 2 acc 0.95.pt"], [1, 2]),
+        (["model_3_acc0.91.pt", "model_4_acc0.93.pt"], [3, 4]),
+        (["resnet18_model-3.pt"], [3]),
+        (["3.pt", "20.pt"], [3, 20]),
+        (["lenet-3.pt", "lenet-20.pt"], [3, 20]),
+        (["e2.pt", "checkpoint_7_best.pt"], [2, 7]),
     ],
 )
 def test_the_epoch_is_read_from_the_name(names, epochs, tmp_path):
@@ -66,6 +71,19 @@ def test_typed_epochs_are_those_of_the_files_in_natural_order(tmp_path):
         (["epoch1.pt"], (-1,), "--epochs must not be negative, got -1"),
         ([], (), "holds no file of weights"),
         (["model_20261129141500123456789.pt"], (), "20261129141500123456789 is no number of epochs; .*--epochs"),
+        (
+            ["acc0.91.pt"],
+            (),
+            r"acc0.91.pt has a number \(0.91\) in its name that may be none, so its epoch is not known",
+        ),
+        (["acc0.91.pt", "acc0.93.pt"], (), r"a number \(0.91\) in its name that may be none; .*--epochs|may be none"),
+        (["resnet18.pt"], (), r"a number \(18\) in its name that may be none"),
+        (["resnet18.pt", "resnet34.pt"], (), "may be none"),
+        (["resnet-18.pt"], (), "may be none"),
+        (["seed_1.pt", "seed_2.pt"], (), "may be none"),
+        (["lr1e-3.pt"], (), "none is clearly an epoch"),
+        (["epoch1.5.pt"], (), "may be none"),
+        (["model-2026-11-29.pt"], (), "none is clearly an epoch"),
         (["epoch1.pt"], (99999999999,), "99999999999 is no number of epochs"),
     ],
 )

@@ -1,5 +1,6 @@
 """`infoplane measure`: a folder of checkpoints becomes a run that is as a loop of one's own would have saved it."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,11 @@ def test_the_run_says_where_everything_came_from(run, given):
     assert settings.data.class_names == ("cat", "dog", "owl")
     assert settings.builder is not None
     assert settings.builder.name == MAKE
-    assert set(settings.checkpoints) == {"epoch1.pt", "e2.safetensors", "epoch-10.pth"}
+    assert set(settings.checkpoints) == {
+        "s0-normal-e0001/epoch1.pt",
+        "s0-normal-e0002/e2.safetensors",
+        "s0-normal-e0010/epoch-10.pth",
+    }
 
 
 def test_epochs_that_are_measured_are_not_measured_again(given, tmp_path, monkeypatch, capsys):
@@ -120,6 +125,38 @@ def test_epochs_that_are_measured_are_not_measured_again(given, tmp_path, monkey
         (copy / "checkpoints" / name).unlink()
     assert cli.main(arguments(copy, tmp_path / "run")) == 0
     assert measured[4:] == [(1, True)]  # the last one now
+
+
+def test_files_of_two_trainings_with_the_same_names_are_told_apart(given, tmp_path, monkeypatch):
+    for training, weights in (("normal", 1), ("other", 2)):
+        (tmp_path / training / "checkpoints").mkdir(parents=True)
+        (tmp_path / training / "images.npz").write_bytes((given / "images.npz").read_bytes())
+        torch.save(small(weights).state_dict(), tmp_path / training / "checkpoints" / "epoch1.pt")
+        assert cli.main(arguments(tmp_path / training, tmp_path / "run", "--training", training)) == 0
+    settings = loop_settings(RunFolder(tmp_path / "run"))
+    checksums = {name: hashlib.sha256((tmp_path / name / "checkpoints/epoch1.pt").read_bytes()).hexdigest()
+                 for name in ("normal", "other")}  # fmt: skip
+    assert settings.checkpoints == {f"s0-{name}-e0001/epoch1.pt": sha256 for name, sha256 in checksums.items()}
+    monkeypatch.setattr(Plane, "measure", lambda *_, **__: pytest.fail("measured again"))
+    assert cli.main(arguments(tmp_path / "normal", tmp_path / "run", "--training", "normal")) == 0
+
+
+def test_a_file_that_gets_another_epoch_is_measured_again(given, tmp_path, monkeypatch):
+    copy = tmp_path / "given"
+    (copy / "checkpoints").mkdir(parents=True)
+    (copy / "images.npz").write_bytes((given / "images.npz").read_bytes())
+    for weights, name in enumerate(("a.pt", "b.pt")):
+        torch.save(small(weights).state_dict(), copy / "checkpoints" / name)
+    measured, original = [], Plane.measure
+
+    def spy(self, model, **more):
+        measured.append(more["epoch"])
+        return original(self, model, **more)
+
+    monkeypatch.setattr(Plane, "measure", spy)
+    assert cli.main(arguments(copy, tmp_path / "run", "--epochs", 1, 2)) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", "--epochs", 2, 1)) == 0
+    assert measured == [1, 2, 1, 2]
 
 
 def test_a_file_that_was_replaced_is_measured_also_if_the_first_attempt_was_killed(given, tmp_path, monkeypatch):
@@ -155,8 +192,12 @@ def test_the_function_of_the_run_is_imported_only_if_it_is_typed(run, capsys):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--attack.epsilon", "0.05"], "holds a run with other attacks"),
-        (["--measurement.bin-width", "3"], "holds a run with other settings of the measurement (bin_width)"),
+        (["--attack.epsilon", "0.05"], "holds a run with other attacks (adversarial: LinfPGD("),
+        (["--training", "../x"], "infoplane: --training must be at most 100 letters, digits and . _ + -"),
+        (
+            ["--measurement.bin-width", "3"],
+            "holds a run with other settings of the measurement (bin_width 0.5, not 3.0)",
+        ),
         (["--model", "tests.loops.own_loops:Small"], f"was measured with --model {MAKE}"),
     ],
 )
@@ -171,6 +212,15 @@ def test_weights_of_another_network_are_refused_by_name(given, tmp_path, capsys)
     typed = arguments(given, tmp_path / "run")
     typed[1] = str(tmp_path / "other")
     assert f"{tmp_path}/other/epoch1.pt does not fit the model {MAKE}: missing" in refused(capsys, *typed)
+
+
+def test_a_failed_measurement_leaves_no_folder(given, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    torch.save({name: weight * torch.nan for name, weight in small().state_dict().items()}, tmp_path / "other/e1.pt")
+    typed = arguments(given, tmp_path / "run")
+    typed[1] = str(tmp_path / "other")
+    assert "must be finite" in refused(capsys, *typed)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_that_could_run_code_is_refused(given, tmp_path, capsys):

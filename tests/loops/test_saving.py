@@ -151,7 +151,7 @@ def test_seeds_and_trainings_of_several_planes_share_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"attack": None}, "other attacks"),
+        ({"attack": None}, r"other attacks \(adversarial: LinfPGD\(.*epsilon=0.1.*, not none\)"),
         ({"class_names": ()}, "other class_names"),
         ({"examples_seed": 1}, "other permutations"),
         ({"settings": SETTINGS.model_copy(update={"bin_width": 2.0})}, "other settings of the measurement"),
@@ -196,7 +196,10 @@ def test_nothing_measured_is_nothing_to_save(tmp_path):
 
 
 def test_a_training_must_be_a_name_for_files():
-    with pytest.raises(ValueError, match=r"training must consist of letters, digits and . _ \+ -, got '../x'"):
+    with pytest.raises(
+        ValueError,
+        match=r"training must be at most 100 letters, digits and . _ \+ -, and not begin with a dot, got '../x'",
+    ):
         plane().measure(small(), epoch=0, training="../x", thorough=False)
 
 
@@ -224,3 +227,8 @@ def test_a_second_training_with_fewer_epochs_keeps_its_own_last_network(tmp_path
     own.measure(small(), epoch=0, training="short", thorough=False)
     run = RunFolder(own.save(tmp_path / "run"))
     assert (run.checkpoint_epochs(0, "long"), run.checkpoint_epochs(0, "short")) == ([1], [0])
+
+
+def test_a_missing_epoch_is_missed_in_the_class_of_the_user():
+    with pytest.raises(TypeError, match=r"InformationPlane.measure\(\) missing .* 'epoch'"):
+        plane().measure(small())

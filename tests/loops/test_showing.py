@@ -230,3 +230,11 @@ def test_settings_without_permutations_and_attack_are_saved_too(tmp_path):
     own = infoplane.InformationPlane(*examples(), settings=SETTINGS.model_copy(update={"permutations": 0}))
     own.measure(small(), epoch=0)
     assert len(infoplane.load_run(own.save(tmp_path / "run")).measurements) == len(own.measurements)
+
+
+def test_without_decoders_the_plane_is_that_of_relative_noise():
+    # Fixed noise can be so small against a layer that I(X;T) is at its ceiling in every panel.
+    own = plane()
+    own.measure(small(), epoch=0, thorough=False)
+    (head,) = [text.get_text() for text in own.plot().texts if "seed 0" in text.get_text()]
+    assert head.endswith(", relative noise")

@@ -225,3 +225,40 @@ def test_two_weights_of_one_name_are_refused():
     found["module.0.bias"] = found["0.bias"]
     with pytest.raises(UserError, match=r"two weights are called 0.bias without their prefixes"):
         load_weights(network(), found, of="x", named="y")
+
+
+def test_numbers_that_the_network_cannot_hold_are_refused():
+    # copy_ would drop the imaginary part, and read the integers of a quantised network as weights.
+    for numbers, named in ((torch.complex64, "complex64"), (torch.int8, "int8"), (torch.bool, "bool")):
+        found = {**state(), "2.bias": state()["2.bias"].to(numbers)}
+        with pytest.raises(
+            UserError, match=rf"x does not fit the model y: other numbers: 2\.bias is {named}, not float32"
+        ):
+            load_weights(network(), found, of="x", named="y")
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantised_weights_are_refused():
+    quantised = torch.quantize_per_tensor(state()["2.bias"], scale=0.1, zero_point=0, dtype=torch.qint8)
+    with pytest.raises(UserError, match=r"2\.bias is qint8, not float32"):
+        load_weights(network(), {**state(), "2.bias": quantised}, of="x", named="y")
+
+
+def test_floats_that_would_become_infinite_are_refused():
+    large = torch.full_like(state()["2.bias"], 1e300, dtype=torch.double)
+    with pytest.raises(UserError, match=r"2\.bias is float64, not float32"):
+        load_weights(network(), {**state(), "2.bias": large}, of="x", named="y")
+
+
+def test_weights_of_half_and_of_double_precision_are_loaded():
+    for precision in (torch.bfloat16, torch.half, torch.double):
+        own = network()
+        load_weights(own, {name: one.to(precision) for name, one in state().items()}, of="x", named="y")
+        found = own.state_dict()["2.bias"]
+        assert torch.equal(found, state()["2.bias"].to(precision).float())
+
+
+def test_complex_weights_of_a_complex_network_keep_their_imaginary_parts():
+    own, other = (torch.nn.Linear(2, 2, dtype=torch.complex64) for _ in range(2))
+    load_weights(own, other.state_dict(), of="x", named="y")
+    assert torch.equal(own.weight, other.weight)

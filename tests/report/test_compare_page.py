@@ -1,12 +1,15 @@
 import json
+import math
 import re
 
 import pytest
 
 from infoplane.commands.cli import main
+from infoplane.findings.compared_runs import Level, Place, Reading
 from infoplane.report.compare_figures import Mark, profile_svg
 from infoplane.report.compare_files import comparison_json, write_comparison
 from infoplane.report.compare_page import compare_html, summary_lines
+from infoplane.report.compare_panels import profile_panels
 from infoplane.report.compare_source import ComparedRuns, measured_examples
 
 HOSTILE = "<b>x</b>&\"'<img src=x onerror=alert(1)>ü"
@@ -191,3 +194,25 @@ def test_figures_of_many_layers_and_strange_numbers_can_be_drawn():
     assert "nan" not in svg
     assert "inf" not in svg.replace("info", "")
     assert profile_svg("label", [], [[]], unit="bits", zero=False).startswith("<svg")
+
+
+def test_equal_values_are_not_spread_over_an_axis_of_rounding():
+    marks = [Mark(0, 2.0, 2.0, 2.0, "one"), Mark(1, 2.0 + 1e-12, 2.0 + 1e-12, 2.0 + 1e-12, "two")]
+    drawn = profile_svg("label", ["a", "b"], [marks], unit="bits", zero=False)
+    first, second = (float(y) for y in re.findall(r'cy="([0-9.]+)"', drawn))
+    assert first == second
+
+
+def test_an_interval_that_passes_the_ceiling_is_drawn_up_to_it_and_said():
+    place = Place("normal", "original", (0, "fc"), Reading("I(T;Y)", "decoded"))
+    nats = math.log(2)
+    facts = {"seeds": (0,), "layer": "fc", "saturated": False, "null_like": False}
+    one = Level("run", place, 3, 2.9 * nats, 2.5 * nats, 3.4 * nats, ceiling=3 * nats, **facts)
+    panel = profile_panels(["run"], {("run", place): one})
+    assert "2.90 (2.50 to 3.40), drawn up to the ceiling 3.00" in panel
+    free = profile_panels(["run"], {("run", place): one._replace(ceiling=math.inf)})
+    assert "drawn up to" not in free
+    for text, top in ((panel, 3.0), (free, 3.4)):
+        low, high = (float(y) for y in re.search(r'class="bar".*?y1="([0-9.]+)" y2="([0-9.]+)"', text).groups())
+        height = float(re.search(r'class="point" cx="[0-9.]+" cy="([0-9.]+)"', text)[1])
+        assert (low - height) / (low - high) == pytest.approx((2.9 - 2.5) / (top - 2.5), abs=0.01)

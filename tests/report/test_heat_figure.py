@@ -106,3 +106,10 @@ def test_log_spaced_epochs_keep_the_ends_and_are_few(epochs, most):
 
 def test_epochs_of_a_long_training_are_denser_at_its_begin():
     assert log_spaced(range(201), 8) == [0, 1, 4, 9, 20, 43, 93, 200]
+
+
+def test_decoders_at_two_epochs_are_drawn_rather_than_kde(full_run):
+    rows = rows_of(full_run)
+    few = rows.filter(~pl.col("estimator").str.starts_with("decoded") | pl.col("epoch").is_in([0, 10]))
+    titles = [axes.get_title("left") for axes in heat_figure(few, "title").figure.axes[:3]]
+    assert titles == list(MAPS)

@@ -13,6 +13,7 @@ from infoplane.report.flow_figure import INFORMATION_FLOW
 from infoplane.report.geometry_figure import GEOMETRY
 from infoplane.report.html import report_html, write_report
 from infoplane.report.page_data import embedded_json, page_data
+from infoplane.report.page_tables import settings_html
 
 NASTY = "<img src=x onerror=alert(1)>&\"'</script>"
 
@@ -297,3 +298,11 @@ def test_the_claims_are_cards_behind_one_line(full_page):
     section = full_page[full_page.index('<section id="findings"') : full_page.index('<section id="summary"')]
     assert re.search(r"<details><summary>7 claims: \d supported, \d contradicted, \d undecided</summary>", section)
     assert section.count('<article class="claim"') == 7
+
+
+def test_a_setting_that_was_not_set_is_not_printed_as_none():
+    shown = settings_html({"settings": {"data": {"folder": None, "size": 28}, "attacks": [], "quick": True}})
+    assert '<th scope="row">data.folder</th><td>not set</td>' in shown
+    assert "<td>28</td>" in shown
+    assert "<td>none</td>" in shown
+    assert "None" not in shown

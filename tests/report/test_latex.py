@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infoplane.findings import find
 from infoplane.report.bits import in_bits, last_epoch
 from infoplane.report.latex import Row, latex_table, latex_text
-from infoplane.report.latex_tables import About, latex_tables
+from infoplane.report.latex_tables import About, _parts, latex_tables
 
 ABOUT = About("50% of my_data & \\more", "ab12cd34", "0.1.0")
 NASTY = 'a_{%&$#~^\\}[x]*<|"\u6f22'
@@ -137,8 +137,17 @@ def test_values_that_are_not_finite_are_left_out(run):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_the_tables_compile(tables, tmp_path):
-    preamble = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    preamble = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
     (tmp_path / "all.tex").write_text(preamble + "\n".join(tables.values()) + "\\end{document}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout
+    assert b"Overfull" not in done.stdout
+
+
+def test_a_long_table_is_divided_between_networks_into_tables_that_fit_on_a_page():
+    rows = [Row([str(network)], number == 0) for network in range(5) for number in range(16)]
+    parts = _parts(rows)
+    assert [len(part) for part in parts] == [32, 32, 16]
+    assert [row for part in parts for row in part] == rows
+    assert [len(part) for part in _parts([Row(["x"], number == 0) for number in range(90)])] == [40, 40, 10]

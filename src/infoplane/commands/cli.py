@@ -17,6 +17,7 @@ from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
 from infoplane.commands.compare import CompareOptions, compare
 from infoplane.commands.completion import completion_script
+from infoplane.commands.compression import CompressionOptions, compression
 from infoplane.commands.data import DataOptions, data
 from infoplane.commands.distortion import DistortionOptions, distortion
 from infoplane.commands.estimate import EstimateOptions, estimate
@@ -30,8 +31,10 @@ from infoplane.commands.malloc import keep_freed_memory
 from infoplane.commands.measure import MeasureOptions, measure
 from infoplane.commands.models import ModelsOptions, models
 from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
+from infoplane.commands.quantised import QuantisedOptions, quantised
 from infoplane.commands.recipes import RecipesOptions, recipes
 from infoplane.commands.refused_options import refused_text, refused_values
+from infoplane.commands.register import RegisterOptions, register
 from infoplane.commands.report import ReportOptions, report
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
@@ -53,6 +56,9 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
+    "compression": (compression, CompressionOptions),
+    "quantised": (quantised, QuantisedOptions),
+    "register": (register, RegisterOptions),
     "recipes": (recipes, RecipesOptions),
     "models": (models, ModelsOptions),
     "estimate": (estimate, EstimateOptions),
@@ -114,18 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _LONG = (
-    "demo",
-    "flow",
-    "distortion",
-    "attacks",
-    "where",
-    "evaluate",
-    "bottleneck",
-    "measure",
-    "geometry",
-    "limits",
-    "calibrate",
-)
+    "demo", "flow", "distortion", "attacks", "where", "evaluate", "bottleneck", "measure", "geometry", "limits",
+    "compression", "quantised", "calibrate",
+)  # fmt: skip
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"
 _ACCESS = "make the folder writable and give the command again, or choose another folder"

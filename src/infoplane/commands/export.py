@@ -15,8 +15,8 @@ class ExportOptions(Options):
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     latex: bool = False
-    """Write LaTeX tables (booktabs): accuracy, information of the layers, claims. Each cell has its 95 % interval, and
-    each row the hash of the run."""
+    """Write LaTeX tables (booktabs, graphicx): accuracy, information of the layers, claims. Each cell has its 95 %
+    interval, and each row the hash of the run."""
     csv: bool = False
     """Write all records and findings as CSV, information in nats."""
     parquet: bool = False

@@ -303,6 +303,7 @@ def _lead(
     from infoplane.report.findings_table import findings_table
     from infoplane.report.html import judges_claims, run_findings, write_report
     from infoplane.report.live import LivePage
+    from infoplane.report.registered import registered_outcomes, registered_table, registration_notes
     from infoplane.report.table import summary_table
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
@@ -341,7 +342,8 @@ def _lead(
                 says_how_to_continue("only the epoch under way will be repeated"),
                 progress_for(console, quiet=quiet) as progress,
             ):
-                for note in filter(None, [own, *kept_settings(config), *differences]):
+                notes = [own, *kept_settings(config), *differences, *registration_notes(run)]
+                for note in filter(None, notes):
                     progress.say(f"note: {note}")
                 choices = _choices(config, run, kept, precision, progress, deterministic=deterministic)
                 records = information_flow(
@@ -364,6 +366,8 @@ def _lead(
         console.print(summary_table(records.measurements, records.performance))
         if judges_claims(run.read_config()):
             console.print(findings_table(found))
+        if registered := registered_outcomes(run, run.read_config()["settings"], found):
+            console.print(registered_table(*registered))
         console.print(f"figures: {path / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0

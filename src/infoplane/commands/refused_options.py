@@ -12,6 +12,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # on a terminal
 _BORDER = re.compile(r"^[│|\s]+|[│|\s]+$")  # | and - where the terminal has no UTF-8
 _RULE = re.compile(r"[│|╭╮╰╯├┤─+\-\s]*")
 _HELP = re.compile(r"For full helptext|Argument helptext|Perhaps you meant|Arguments similar to")
+_CHOICES = re.compile(r"Expected one of \(([^)]*)\)")
 _SIMILAR = re.compile(r"(?:Perhaps you meant|Arguments similar to \S+):\s*(--[\w.-]+)")
 
 
@@ -29,6 +30,7 @@ def refused_text(complaint: str, options: type[BaseModel]) -> str:
     line = line.replace("Error parsing ", "").replace(" (required)", "")
     line = re.sub(r"invalid literal for int\(\) with base 10: ", "must be a whole number, got ", line)
     line = re.sub(r"could not convert string to float: ", "must be a number, got ", line)
+    line = _CHOICES.sub(lambda found: f"Expected one of {_in_order(found[1])}", line)
     line = re.sub(r"^(--\S+): must", r"\1 must", line).rstrip(" .")
     line = re.sub(r"^--[\w-]+/(--\S+)", r"\1", line)  # a short name, then the full one
     if line.startswith("Unrecognized options: "):
@@ -39,6 +41,12 @@ def refused_text(complaint: str, options: type[BaseModel]) -> str:
             return f"{line}, did you mean {' or '.join(meant)}?"
     similar = _SIMILAR.search(text)
     return f"{line}, did you mean {similar[1]}?" if similar else line
+
+
+def _in_order(choices: str) -> str:
+    """Return choices such as "'9', 'None', '7'" as "7, 9": the parser has them in any order, and None if untyped."""
+    names = [name for name in re.findall(r"'([^']*)'", choices) if name != "None"]
+    return ", ".join(sorted(names, key=lambda name: (int(name) if name.isdecimal() else -1, name)))
 
 
 def _meant(words: list[str], options: type[BaseModel]) -> list[str]:

@@ -27,6 +27,7 @@ def report(options: ReportOptions) -> int:
     """Make figures and report of a run from its records, and print its findings."""
     from infoplane.report.findings_table import findings_json, findings_table
     from infoplane.report.html import judges_claims, run_findings, write_report
+    from infoplane.report.registered import registered_outcomes, registered_table
     from infoplane.runs.folder import RunFolder
 
     run = RunFolder(options.run)
@@ -42,6 +43,8 @@ def report(options: ReportOptions) -> int:
         return 0
     if claims:
         open_console().print(findings_table(found))
+    if registered := registered_outcomes(run, run.read_config()["settings"], found):
+        open_console().print(registered_table(*registered))
     for path in paths:
         print(path)
     return 0

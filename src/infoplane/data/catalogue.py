@@ -9,10 +9,11 @@ from infoplane.data.mnist import MNIST
 from infoplane.data.npz import NPZ
 from infoplane.data.spec import DatasetSpec
 from infoplane.data.stl10 import STL10
+from infoplane.data.twelve_bits import TWELVE_BITS
 from infoplane.errors import unknown_name
 
 # For --data, the first of the user's own kinds that recognises the value reads it; a folder is the fallback.
-DATASETS: list[DatasetSpec] = [DIGITS, MNIST, FASHION_MNIST, CIFAR10, STL10, FUNCTION, NPZ, FOLDER]
+DATASETS: list[DatasetSpec] = [DIGITS, MNIST, FASHION_MNIST, CIFAR10, STL10, TWELVE_BITS, FUNCTION, NPZ, FOLDER]
 
 
 def dataset_named(name: str) -> DatasetSpec:

@@ -9,6 +9,7 @@ from infoplane.estimators.decoders import DecodedInformation, Decoder, HeldOutIn
 from infoplane.estimators.decoding import decoded_information, fit_decoder
 from infoplane.estimators.differentiable_kde import differentiable_input_bound
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.exact import ExactInformation, exact_information
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.geometry import (
     CentredKernelAlignment,
@@ -44,6 +45,7 @@ __all__ = [
     "Decoder",
     "EqualBins",
     "Estimate",
+    "ExactInformation",
     "FeaturePieces",
     "HeldOutInformation",
     "KDEInformation",
@@ -66,6 +68,7 @@ __all__ = [
     "decoded_information",
     "differentiable_input_bound",
     "enough_examples",
+    "exact_information",
     "fit_decoder",
     "gaussian_kernel",
     "group_means",

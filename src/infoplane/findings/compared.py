@@ -87,9 +87,14 @@ def difference(first: Sample, second: Sample, *, same_examples: bool) -> Differe
         same_examples: whether both runs measured the same examples, in the same groups.
     """
     value = float(second.paired.values.mean() - first.paired.values.mean())
-    groups = [_known_groups(one.paired.groups) for one in (first, second)]
+    groups = [one.paired.groups for one in (first, second)]
+    same_groups = same_examples and groups[0].shape[1] == groups[1].shape[1]
+    known = [np.isfinite(own).all(axis=0) for own in groups]
+    if same_groups:  # a group that is empty in one run only is left out of both, so that the others stay paired
+        known = [known[0] & known[1]] * 2
+    groups = [own[:, kept] for own, kept in zip(groups, known, strict=True)]
     grouped = all(own.shape[1] > 1 for own in groups)
-    same_groups = same_examples and grouped and groups[0].shape[1] == groups[1].shape[1]
+    same_groups = same_groups and grouped
     matched = same_groups and first.seeds == second.seeds
     values = [first.paired.values, second.paired.values]
     if matched:  # both runs see the same seeds and groups: one sample of differences
@@ -108,11 +113,6 @@ def difference(first: Sample, second: Sample, *, same_examples: bool) -> Differe
 def together(alpha: float, number: int) -> float:
     """Return the level of each of `number` intervals that hold together at level alpha (Bonferroni)."""
     return alpha / max(1, number)
-
-
-def _known_groups(groups: Floats) -> Floats:
-    """Leave out the groups that are empty for any seed."""
-    return groups[:, np.isfinite(groups).all(axis=0)]
 
 
 def _spread(values: Floats) -> Spread:

@@ -130,6 +130,7 @@ class Level(NamedTuple):
         layer: the layer's name in this run.
         saturated: whether it is saturated for any seed.
         null_like: whether it is null-like for every seed.
+        ceiling: the largest of all seeds, infinite where there is none; intervals can pass it.
     """
 
     run: str
@@ -142,6 +143,7 @@ class Level(NamedTuple):
     layer: str
     saturated: bool
     null_like: bool
+    ceiling: float
 
 
 class LayerDifference(NamedTuple):
@@ -237,6 +239,7 @@ class _Point(NamedTuple):
     layer: str
     saturated: bool
     null_like: bool
+    ceiling: float
 
 
 def _matches(first: RunRecords, other: RunRecords) -> tuple[Matches, list[str]]:
@@ -318,7 +321,8 @@ def _points(
             sample = Sample(paired, errors, tuple(rows["seed"]))
             saturated, null_like = bool(rows["saturated"].any()), bool(rows["null_like"].all())
             place = Place(training, examples[str(kind)], layers[layer], reading)
-            yield place, _Point(epoch, sample, str(name), saturated, null_like)
+            ceiling = float(rows["ceiling_nats"].cast(pl.Float64).fill_null(np.inf).to_numpy().max())
+            yield place, _Point(epoch, sample, str(name), saturated, null_like, ceiling)
 
 
 def _left_out_seeds(run: RunRecords, matches: Matches, chosen: Mapping[Place, _Point]) -> list[str]:
@@ -343,9 +347,8 @@ def _level(name: str, place: Place, point: _Point) -> Level:
     ends = difference(nothing, sample, same_examples=True).interval()
     low, high = ends if ends is not None else (-np.inf, np.inf)
     value = float(sample.paired.values.mean())
-    return Level(
-        name, place, point.epoch, value, low, high, sample.seeds, point.layer, point.saturated, point.null_like
-    )
+    standing = point.saturated, point.null_like, point.ceiling
+    return Level(name, place, point.epoch, value, low, high, sample.seeds, point.layer, *standing)
 
 
 def _differences(first: RunRecords, pairs: Sequence[tuple[RunRecords, Place, _Point, _Point]]) -> list[LayerDifference]:

@@ -44,6 +44,7 @@ class Point(NamedTuple):
         undersampled: whether more examples would give a clearly larger value, in any seed. The value is then too low:
             a statement may rest on it only if a larger value would support the statement all the more.
         seeds: number of trainings.
+        ceiling: the largest of all seeds; None if it is not known. Intervals are raw, and can pass it.
     """
 
     layer: Layer
@@ -54,6 +55,7 @@ class Point(NamedTuple):
     found: bool
     undersampled: bool
     seeds: int
+    ceiling: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +172,7 @@ def _measured(rows: pl.DataFrame) -> dict[Layer, Measured]:
             found=not (own["null_like"] | own["linear_zero"]).any(),
             undersampled=bool(own["undersampled"].any()),
             seeds=len(own),
+            ceiling=_largest(own["ceiling_nats"]),
         )
         found[layer] = Measured(paired=paired, point=point)
     return found

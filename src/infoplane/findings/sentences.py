@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from infoplane.findings.accuracies import accuracy_error
+from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.findings.attacks import chosen_attack
-from infoplane.findings.evidence import Evidence, normal_evidence
+from infoplane.findings.evidence import Evidence
 from infoplane.findings.label_loss import label_loss, nothing_below_0
 from infoplane.findings.label_profiles import LabelProfiles, Point, difference
 from infoplane.records.tables import (
@@ -122,24 +122,23 @@ def accuracy_sentences(performance: pl.DataFrame, names: Names) -> list[Sentence
         return []
     if len(trainings) > 2 and len(set(trainings) & set(attacked)) > 2:
         return _best_and_worst(attacked, names)
-    text = ""
+    clauses: list[str] = []
     for training in trainings[:2]:
-        after = f"after {training} training " if len(trainings) > 1 else ""
-        text += f"; {after}" if text else after
-        text += _share(plain[training]) + ("" if ";" in text else " of the test images are classified correctly")
+        first = not clauses  # the clause of the second training needs no verb
+        clause = f"after {training} training " if len(trainings) > 1 else ""
+        clause += _share(plain[training]) + (" of the test images are classified correctly" if first else "")
         if training in attacked:
-            text += f" and {_share(attacked[training])}" + ("" if ";" in text else f" {names.under(names.attack)}")
+            clause += f" and {_share(attacked[training])}" + (f" {names.under(names.attack)}" if first else "")
+        clauses.append(clause)
+    text = "; ".join(clauses)
     evidence = attacked.get(trainings[0], plain[trainings[0]])
     return [_sentence(f"{_capital(text)}.", ACCURACY, evidence, "share")]
 
 
 def _accuracies(rows: pl.DataFrame, examples: str) -> dict[str, Evidence]:
     """Return the accuracy of each training, as a mean over seeds."""
-    found = {}
-    for (training,), own in rows.filter(pl.col("examples") == examples).partition_by("training", as_dict=True).items():
-        values, counts = own["accuracy"].to_numpy(), own["n"].cast(pl.Float64).to_numpy()
-        found[str(training)] = normal_evidence(values, accuracy_error(values, counts))
-    return found
+    own = rows.filter(pl.col("examples") == examples).partition_by("training", as_dict=True)
+    return {str(training): accuracy_of(part) for (training,), part in own.items()}
 
 
 def _best_and_worst(attacked: dict[str, Evidence], names: Names) -> list[Sentence]:
@@ -281,19 +280,20 @@ def _bits(point: Point, *, bare: bool = False) -> str:
     unit = "" if bare else " bits"
     if point.low is None or point.high is None:
         return f"{_plain(_BITS * point.value, 1)}{unit}"
-    return _range(point.value, point.low, point.high, unit=unit)
+    return _range(point.value, point.low, point.high, unit=unit, ceiling=point.ceiling)
 
 
-def _range(value: float, low: float, high: float, *, unit: str) -> str:
-    """Return nats in bits, with a second decimal where the interval is narrow."""
+def _range(value: float, low: float, high: float, *, unit: str, ceiling: float | None = None) -> str:
+    """Return nats in bits, with a second decimal where the interval is narrow; no more than the ceiling, if any."""
     decimals = 1 if _BITS * (high - low) >= 0.1 else 2
-    number, start, end = (_plain(_BITS * one, decimals) for one in (value, low, high))
-    return f"{number}{unit} ({start} to {end})"
+    most = math.inf if ceiling is None else ceiling
+    number, start, end = (_plain(_BITS * min(one, most), decimals) for one in (value, low, high))
+    passes = _BITS * (high - most) > 0.5 / 10**decimals
+    return f"{number}{unit} ({start} to {'the ceiling ' if passes else ''}{end})"
 
 
 def _share(evidence: Evidence) -> str:
-    interval = evidence.interval()
-    low, high = max(interval.low, 0.0), min(interval.high, 1.0)
+    low, high = accuracy_ends(evidence)
     return f"{100 * evidence.value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 

@@ -63,7 +63,8 @@ def share_of(hits: NDArray[np.bool_], images: NDArray[np.int64], seeds: NDArray[
 
     An image that several networks see, or that has copies, counts as one trial as far as possible: the number of trials
     is Kish's effective number, (sum m)^2 / sum m^2 for images that occur m times, as if the outcomes of an image were
-    all the same. Of several seeds, the t interval over their shares is added in quadrature, as in `findings.evidence`.
+    all the same. Of several seeds, the t interval over seeds is added in quadrature, as in `findings.evidence`; like
+    the share itself, it weighs a seed by the number of its examples.
 
     Args:
         hits: `(n,)`, at least one.
@@ -123,10 +124,18 @@ def effective_number(images: NDArray[np.int64]) -> float:
 def _with_seeds(
     value: float, interval: Interval, terms: NDArray[np.float64], seeds: NDArray[np.int64], *, least: float
 ) -> Share:
-    means = np.array([terms[seeds == seed].mean() for seed in np.unique(seeds)])
-    half = 0.0
-    if len(means) > 1:
-        half = t_quantile(LEVEL, len(means) - 1) * float(means.std(ddof=1)) / math.sqrt(len(means))
+    """Add the t interval over seeds, of the same pooled share: seeds with more examples weigh more.
+
+    The share is a ratio of two sums over seeds, of hits and of examples. The residual of a seed is what it adds to the
+    hits beyond the share of its examples.
+
+    Source: Cochran (1977), Sampling Techniques, 3rd ed., Chapter 6 (variance of a ratio estimate).
+    """
+    residuals = np.array([(terms[seeds == seed] - value).sum() for seed in np.unique(seeds)])
+    number, half = len(residuals), 0.0
+    if number > 1:
+        spread = float(residuals.std(ddof=1)) * number / len(terms)  # per example of a seed, on average
+        half = t_quantile(LEVEL, number - 1) * spread / math.sqrt(number)
     low, high = value - math.hypot(value - interval.low, half), value + math.hypot(interval.high - value, half)
     return Share(value, max(least, low), min(1.0, high))
 

@@ -7,17 +7,24 @@ from pathlib import Path
 from infoplane.errors import UserError
 from infoplane.models.weights_file import SUFFIXES
 
-_EPOCH = re.compile(r"(?<![a-z])ep(?:och)?[-_=. ]?(\d+)", flags=re.IGNORECASE)
+_EPOCH = re.compile(r"(?<![a-z])ep(?:och)?[-_=. ]?(\d+)(?!\.?\d)", flags=re.IGNORECASE)
 _LARGEST = 10**9  # epochs; larger numbers in names are dates
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)*")  # a decimal number is one number, and no epoch
+_SEPARATORS = "-_=. "
+# Before an epoch: "ckpt5", "model-12". Any other word names something else: "resnet18", "acc91".
+_OF_CHECKPOINTS = ("checkpoint", "ckpt", "chkpt", "cp", "e", "ep", "epoch", "epochs", "model", "net", "network",
+                   "params", "state", "weights")  # fmt: skip
+_OF_OTHERS = ("acc", "accuracy", "batch", "bs", "depth", "dim", "fold", "it", "iter", "iteration", "k", "loss", "lr",
+              "n", "run", "s", "seed", "size", "step", "steps", "top", "v", "val", "version", "width")  # fmt: skip
 _SHOWN = 12  # names in a message
 
 
 def checkpoints_in(folder: Path, epochs: Sequence[int] = ()) -> dict[int, Path]:
     """Return the files of weights in a folder by their epochs, ascending.
 
-    The epoch is the number after "epoch" in a file's name, or else the only number in it, or else the only number that
-    differs between all names.
+    The epoch is the number after "epoch" in a file's name; or else the only number in it that stands alone or after a
+    word like "checkpoint" or "model"; or else the only number that differs between all names, unless it is joined to
+    another word or names something else, say a seed. Numbers with a decimal point are no epochs.
 
     Args:
         folder: of the files; its subfolders are not searched.
@@ -64,23 +71,65 @@ def _typed(files: Sequence[Path], epochs: Sequence[int]) -> list[int]:
 
 
 def _read(files: Sequence[Path]) -> list[int]:
-    numbers = [_NUMBER.findall(path.stem) for path in files]
-    skeletons = {_NUMBER.sub("#", path.stem) for path in files}
-    differing: list[int] = []
-    if len(skeletons) == 1:
-        differing = [place for place, column in enumerate(zip(*numbers, strict=True)) if len(set(column)) > 1]
+    numbers = [list(_NUMBER.finditer(path.stem)) for path in files]
+    differing = _differing(files, numbers)
     found = []
     for path, own in zip(files, numbers, strict=True):
-        if (named := _EPOCH.findall(path.stem)) and len(named) == 1:
+        stem = path.stem
+        known = [one for one in own if not _is_other(stem, one)]
+        if len(named := _EPOCH.findall(stem)) == 1:
             found.append(int(named[0]))
-        elif len(own) == 1:
-            found.append(int(own[0]))
-        elif len(differing) == 1:
-            found.append(int(own[differing[0]]))
+        elif differing is not None:
+            found.append(int(own[differing][0]))
+        elif len(known) == 1 and _is_usual(stem, known[0]):
+            found.append(int(known[0][0]))
         else:
-            what = "no number" if not own else f"several numbers ({', '.join(own)})"
-            raise UserError(f"{path} has {what} in its name, so its epoch is not known; {_advice(files)}")
+            shown = ", ".join(one[0] for one in own)
+            what = f"{'several numbers' if len(own) > 1 else 'a number'} ({shown})" if own else "no number"
+            unclear = "" if not own else ", of which none is clearly an epoch" if len(own) > 1 else " that may be none"
+            raise UserError(f"{path} has {what} in its name{unclear}, so its epoch is not known; {_advice(files)}")
     return found
+
+
+def _differing(files: Sequence[Path], numbers: Sequence[Sequence[re.Match[str]]]) -> int | None:
+    """Return the place, among the numbers of each name, of the only whole number that differs.
+
+    None if there is no such number, or if it cannot be an epoch.
+    """
+    if len(files) < 2 or len({_NUMBER.sub("#", path.stem) for path in files}) > 1:
+        return None
+    columns = list(zip(*numbers, strict=True))
+    places = [
+        place
+        for place, column in enumerate(columns)
+        if len({one[0] for one in column}) > 1 and not all("." in one[0] for one in column)
+    ]
+    if len(places) != 1 or any(_is_other(path.stem, one) for path, one in zip(files, columns[places[0]], strict=True)):
+        return None
+    return places[0]
+
+
+def _is_usual(stem: str, number: re.Match[str]) -> bool:
+    """Return whether a number follows a word that checkpoints are called by, or begins the name."""
+    name, _ = _word_before(stem, number)
+    return name in _OF_CHECKPOINTS or not stem[: number.start()].strip(_SEPARATORS)
+
+
+def _is_other(stem: str, number: re.Match[str]) -> bool:
+    """Return whether a number cannot be an epoch: a decimal one, part of a word, or named otherwise."""
+    name, separated = _word_before(stem, number)
+    if "." in number[0] or stem[number.end() : number.end() + 1].isalpha():
+        return True
+    before = stem[: number.start()].rstrip(_SEPARATORS).lower().removesuffix(name)[-1:]
+    power = bool(name) and before.isdigit()  # 1e-3
+    return power or name in _OF_OTHERS or (bool(name) and not separated and name not in _OF_CHECKPOINTS)
+
+
+def _word_before(stem: str, number: re.Match[str]) -> tuple[str, bool]:
+    """Return the word before a number, in lower case, and whether anything separates the two; "" without a word."""
+    before = stem[: number.start()].lower()
+    word = re.search(r"[^\W\d_]*$", before.rstrip(_SEPARATORS))
+    return (word[0] if word else ""), before != before.rstrip(_SEPARATORS)
 
 
 def _advice(files: Sequence[Path]) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from infoplane.config import FlowConfig, MeasurementConfig
 from infoplane.errors import UserError
-from infoplane.loops.plane import InformationPlane
-from infoplane.loops.saving import STUDY, Origin
+from infoplane.loops.plane import InformationPlane, check_training_name
+from infoplane.loops.saving import STUDY, Origin, checkpoint_key
 from infoplane.measuring.attacked_versions import measured_attacks
 from infoplane.measuring.plane import PlaneRecords
 from infoplane.models.load_weights import load_weights
@@ -45,9 +45,13 @@ def measure_checkpoints(
         progress: shows how far it is.
 
     Raises:
-        UserError: the data is missing, the network cannot be built or measured, a file does not hold its weights, or
-            the folder holds another run.
+        UserError: `training` cannot be part of the names of files, the data is missing, the network cannot be built or
+            measured, a file does not hold its weights, or the folder holds another run.
     """
+    try:
+        check_training_name(training)
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
     test, measured = load_test_images(config, device)
     pixels, labels = as_pixels(test.images[measured]), test.labels[measured]
     model = build_network(config, test)
@@ -78,7 +82,7 @@ def measure_checkpoints(
     progress.begin(len(files))
     for epoch, path in files.items():
         began, content = time.perf_counter(), _read(path)
-        if _is_done(run, config.seed, training, epoch, path.name, content.sha256, final=epoch == last):
+        if _is_done(run, config.seed, training, epoch, content.sha256, final=epoch == last):
             progress.say(f"epoch {epoch} ({path.name}): measured already")
             progress.advance(1)
             continue
@@ -90,7 +94,9 @@ def measure_checkpoints(
             )
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
-        plane.add_to(run, origin.with_checkpoint(path.name, content.sha256))
+        plane.add_to(
+            run, origin.with_checkpoint(checkpoint_key(config.seed, training, epoch), path.name, content.sha256)
+        )
         written.append(epoch)
         progress.advance(1)
         progress.say(f"epoch {epoch} ({path.name}): {_accuracies(records)} (in {time.perf_counter() - began:.1f} s)")
@@ -124,10 +130,13 @@ def _read(path: Path) -> WeightsFile:
         raise UserError(str(error).removeprefix("--weights ")) from None
 
 
-def _is_done(run: RunFolder, seed: int, training: str, epoch: int, name: str, sha256: str, *, final: bool) -> bool:
-    """Return whether the run holds all records of this file, and those of a final epoch where it is one."""
+def _is_done(run: RunFolder, seed: int, training: str, epoch: int, sha256: str, *, final: bool) -> bool:
+    """Return whether the run holds all records of these weights, and those of a final epoch where it is one."""
     settings = loop_settings(run) if run.exists() else None
-    if settings is None or settings.checkpoints.get(name) != sha256:
+    if settings is None:
+        return False
+    key = checkpoint_key(seed, training, epoch)
+    if sha256 not in [known for name, known in settings.checkpoints.items() if name.partition("/")[0] == key]:
         return False
     if not run.has_records(STUDY, seed, training, epoch):
         return False

@@ -14,14 +14,22 @@ from infoplane.errors import UserError
 from infoplane.loops.saving import STUDY, Origin, OwnImages, PlaneContent, RecordKey, check_fits, save_plane
 from infoplane.loops.scalars import scalars_of
 from infoplane.loops.snapshot import Snapshot, snapshot_of
-from infoplane.measuring.plane import Plane, PlaneRecords
+from infoplane.measuring.plane import Distorted, Plane, PlaneRecords
 from infoplane.runs.folder import RunFolder
 from infoplane.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TRAINING = re.compile(r"[\w+-][\w.+-]{0,99}")  # it becomes part of the names of files
+_TRAINING = re.compile(r"[\w+-][\w.+-]{0,99}")
+
+
+def check_training_name(training: str) -> None:
+    """Raise ValueError unless the name of a training can be part of the names of files."""
+    if not _TRAINING.fullmatch(training):
+        raise ValueError(
+            f"training must be at most 100 letters, digits and . _ + -, and not begin with a dot, got {training!r}"
+        )
 
 
 class InformationPlane(Plane):
@@ -112,10 +120,39 @@ class InformationPlane(Plane):
         """Title of figures and report."""
         return self._name
 
+    def measure(
+        self,
+        model: nn.Module,
+        *,
+        epoch: int,
+        training: str = "normal",
+        thorough: bool = True,
+        final: bool = False,
+        distorted: Distorted | None = None,
+        versions: Mapping[str, Tensor] | None = None,
+        gradient_evaluations: int = 0,
+        seconds: float = 0.0,
+    ) -> PlaneRecords:
+        """Measure every layer of `model`, in evaluation mode and float32. The model is not changed.
+
+        Arguments and errors are those of `measuring.Plane.measure`.
+        """
+        # Python names the class of a method in the message about a missing argument: users know this class.
+        return super().measure(
+            model,
+            epoch=epoch,
+            training=training,
+            thorough=thorough,
+            final=final,
+            distorted=distorted,
+            versions=versions,
+            gradient_evaluations=gradient_evaluations,
+            seconds=seconds,
+        )
+
     def _keep(self, model: nn.Module, training: str, epoch: int, layers: Sequence[str]) -> None:
         """Keep the weights of the last epoch of each training, for `save`."""
-        if not _TRAINING.fullmatch(training):
-            raise ValueError(f"training must consist of letters, digits and . _ + -, got {training!r}")
+        check_training_name(training)
         self._last = (training, epoch)
         before = self._snapshots.get(training)
         if before is None or before.epoch <= epoch:

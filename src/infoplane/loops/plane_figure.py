@@ -11,7 +11,7 @@ from infoplane.errors import UserError
 from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM
 from infoplane.report.bits import in_bits, layers_of, plane_points, trainings_of, trusted_planes
 from infoplane.report.examples import attacks_of
-from infoplane.report.labels import estimator_label, estimator_order, training_label
+from infoplane.report.labels import RELATIVE, estimator_label, estimator_order, training_label
 from infoplane.report.planes import draw_plane, plane_legend
 from infoplane.report.style import epoch_bar, epoch_norm, figure_style, plain, say_missing, title_layer
 from infoplane.runs.whole_files import write_whole
@@ -46,7 +46,9 @@ def plane_figure(measurements: pl.DataFrame, name: str) -> ShownFigure:
 def _estimator(points: pl.DataFrame) -> str:
     if (trusted := trusted_planes(points)) is not None:
         return trusted[0]
-    return min(points["estimator"].unique(), key=estimator_order, default="")
+    # Fixed noise can be small against a layer: then I(X;T) is at its ceiling in every panel.
+    known = points["estimator"].unique()
+    return min(known, key=lambda name: (not name.endswith(RELATIVE), *estimator_order(name)), default="")
 
 
 def _drawn(points: pl.DataFrame, estimator: str, name: str) -> ShownFigure:

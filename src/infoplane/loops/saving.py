@@ -47,7 +47,7 @@ class Origin:
         data_settings: settings with which infoplane read them.
         builder: settings of the network, if infoplane built it.
         attack: settings with which the attacks were built.
-        checkpoints: sha256 of each file of weights that was measured, by its name.
+        checkpoints: sha256 of each file of weights that was measured, by `checkpoint_key` and its name.
     """
 
     data: str = OWN_IMAGES
@@ -57,9 +57,14 @@ class Origin:
     attack: AttackConfig | None = None
     checkpoints: Mapping[str, str] = field(default_factory=dict)
 
-    def with_checkpoint(self, name: str, sha256: str) -> "Origin":
-        """Return the same origin of a network whose weights are in a file."""
-        return replace(self, checkpoints={name: sha256})
+    def with_checkpoint(self, key: str, name: str, sha256: str) -> "Origin":
+        """Return the same origin of a network whose weights are in a file; `key` as `checkpoint_key` returns it."""
+        return replace(self, checkpoints={f"{key}/{name}": sha256})
+
+
+def checkpoint_key(seed: int, training: str, epoch: int) -> str:
+    """Return under which name the settings have the file of one epoch: files of two trainings can be called alike."""
+    return f"s{seed}-{training}-e{epoch:04d}"
 
 
 class PlaneContent(NamedTuple):
@@ -233,14 +238,17 @@ def _check_same(run: RunFolder, before: LoopSettings, now: LoopSettings) -> None
         raise UserError(f"{run.path} was measured with --model {before.builder.name} and its settings; type them again")
     old_settings, new_settings = before.measurement.model_dump(), now.measurement.model_dump()
     differing = [name for name in old_settings if old_settings[name] != new_settings[name]]
+    seeds = f"examples_seed {before.examples_seed}, not {now.examples_seed}"
+    names = f"{_listed(before.data.class_names)}, not {_listed(now.data.class_names)}"
+    changed = ", ".join(f"{name} {old_settings[name]}, not {new_settings[name]}" for name in differing)
     what = {
         "images": before.data.images_sha256 != now.data.images_sha256,
         "labels": before.data.labels_sha256 != now.data.labels_sha256,
-        "permutations (examples_seed)": before.examples_seed != now.examples_seed,
-        "class_names": before.data.class_names != now.data.class_names,
-        "logits (another number of classes)": before.data.classes != now.data.classes,
-        "attacks": before.attacks != now.attacks,
-        f"settings of the measurement ({', '.join(differing)})": differing,
+        f"permutations ({seeds})": before.examples_seed != now.examples_seed,
+        f"class_names ({names})": before.data.class_names != now.data.class_names,
+        f"logits ({before.data.classes} classes, not {now.data.classes})": before.data.classes != now.data.classes,
+        f"attacks ({_attacks(before)}, not {_attacks(now)})": before.attacks != now.attacks,
+        f"settings of the measurement ({changed})": differing,
     }
     for name, differs in what.items():
         if differs:
@@ -257,14 +265,24 @@ def _check_same(run: RunFolder, before: LoopSettings, now: LoopSettings) -> None
             )
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _attacks(settings: LoopSettings) -> str:
+    return _listed([f"{one.examples}: {one.described}" for one in settings.attacks])
+
+
 def _joined(before: LoopSettings, now: LoopSettings) -> LoopSettings:
     """Return the settings of both together; those of now replace earlier ones of the same network."""
     networks = {(one.seed, one.training): one for one in (*before.networks, *now.networks)}
+    measured = {name.partition("/")[0] for name in now.checkpoints}
+    kept = {name: sha256 for name, sha256 in before.checkpoints.items() if name.partition("/")[0] not in measured}
     return now.model_copy(
         update={
             "networks": tuple(networks[key] for key in sorted(networks)),
             "model": {"name": _joined_names(one.model for one in networks.values())},
-            "checkpoints": {**before.checkpoints, **now.checkpoints},
+            "checkpoints": {**kept, **now.checkpoints},
         }
     )
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from scipy.special import betaincinv, ndtri
 
-COVERAGE = 0.95
+LEVEL = 0.05  # intervals hold 95 %
 
 
 class Interval(NamedTuple):
@@ -15,12 +15,13 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson_interval(successes: float, trials: float) -> Interval:
-    """Return the 95 % interval of a share, without continuity correction.
+def wilson_interval(successes: float, trials: float, *, alpha: float = LEVEL) -> Interval:
+    """Return the 1 - alpha interval of a share, without continuity correction.
 
     Args:
         successes: 0 to `trials`.
         trials: at least 1; of dependent trials the effective number, which may be a fraction.
+        alpha: between 0 and 1.
 
     Raises:
         ValueError: a number is out of range.
@@ -29,7 +30,7 @@ def wilson_interval(successes: float, trials: float) -> Interval:
     DasGupta (2001), Statistical Science 16(2), Section 4.
     """
     _check(successes, trials)
-    z = float(ndtri((1 + COVERAGE) / 2))
+    z = float(ndtri(1 - alpha / 2))
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
@@ -59,7 +60,7 @@ def paired_interval(only_first: int, only_second: int, trials: int) -> Interval:
     _check(different, trials)
     if different == 0:
         return Interval(0.0, 0.0)
-    tail = (1 - COVERAGE) / 2
+    tail = LEVEL / 2
     low = float(betaincinv(only_first, only_second + 1, tail)) if only_first else 0.0
     high = float(betaincinv(only_first + 1, only_second, 1 - tail)) if only_second else 1.0
     scale = different / trials

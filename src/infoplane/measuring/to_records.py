@@ -8,17 +8,18 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from infoplane.estimators import Estimate, group_means
+from infoplane.records.compression import CompressionMeasurement
 from infoplane.records.sweeps import SweepMeasurement
 from infoplane.records.tables import Measurement
 
-Row = TypeVar("Row", Measurement, SweepMeasurement)
+Row = TypeVar("Row", Measurement, SweepMeasurement, CompressionMeasurement)
 
 
 def record(row: type[Row], estimate: Estimate, facts: Mapping[str, Any], groups: Tensor | None = None) -> Row:
     """Return one estimate as a row of a table, in the columns that this table has.
 
     Args:
-        row: `Measurement` or `SweepMeasurement`.
+        row: `Measurement`, `SweepMeasurement` or `CompressionMeasurement`.
         estimate: gives the value and the columns to judge it; if it is about some samples only, also their number.
         facts: all other columns: where the estimate comes from, its noise or bin width.
         groups: `(samples,)` integers; the influence terms are averaged over these groups of samples.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from infoplane.errors import UserError
@@ -38,7 +39,8 @@ def load_weights(
         What was found.
 
     Raises:
-        UserError: a weight is missing, has another shape, or has no place in the network.
+        UserError: a weight is missing, has another shape, has no place in the network, or is of a kind of numbers that
+            the network's weight cannot hold: complex ones, say, or integers of a quantised network.
     """
     expected = model.state_dict()
     fitting: dict[str, Tensor] = {}
@@ -73,9 +75,14 @@ def _load_named(
         for name, weight in weights.items()
         if name in expected and weight.shape != expected[name].shape
     ]
+    kinds = [
+        f"{name} is {_dtype(weight)}, not {_dtype(expected[name])}"
+        for name, weight in weights.items()
+        if name in expected and weight.shape == expected[name].shape and not _holds(expected[name], weight)
+    ]
     rest = {name: weight for name, weight in weights.items() if name in expected}
     try:
-        found = model.load_state_dict(rest if not shapes else {}, strict=False)
+        found = model.load_state_dict(rest if not shapes and not kinds else {}, strict=False)
     except RuntimeError as error:
         raise UserError(f"{of} does not fit the model {named} ({' '.join(str(error).split())[:300]})") from None
     unexpected = [name for name in weights if name not in expected]
@@ -84,9 +91,35 @@ def _load_named(
         *([f"missing {_first(missing)}"] if missing else []),
         *([f"not in the model: {_first(unexpected)}"] if unexpected else []),
         *([f"other shapes: {_first(shapes)}"] if shapes else []),
+        *([f"other numbers: {_first(kinds)}"] if kinds else []),
     ]
     if faults:
         raise UserError(f"{of} does not fit the model {named}: {'; '.join(faults)}")
+
+
+def _holds(own: Tensor, weight: Tensor) -> bool:
+    """Return whether a weight can be copied into the network's own, which may round floats but change nothing else."""
+    # copy_ would drop imaginary parts, read quantised integers as floats, and wrap integers around, without a word.
+    if own.is_quantized or weight.is_quantized:
+        return False
+    kinds = _kind(weight), _kind(own)
+    if kinds[0] == kinds[1] in ("floating", "complex"):
+        return bool((weight.to(own.dtype).isfinite() | ~weight.isfinite()).all())  # no overflow
+    if kinds[0] == kinds[1] or kinds == ("floating", "integer"):  # a counter that was saved in half precision
+        return torch.equal(weight.to(own.dtype).to(weight.dtype), weight)
+    return False
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_complex():
+        return "complex"
+    if tensor.is_floating_point():
+        return "floating"
+    return "bool" if tensor.dtype == torch.bool else "integer"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _unwrapped(name: str, expected: Mapping[str, Tensor], layout: KeyLayout) -> str:

@@ -41,6 +41,7 @@ KDE_MIXED = "kde-mixed"  # bounds of the mixture's I(T;Y): one kind for the laye
 BINNING = "binning"  # of outputs rounded to bins
 RATE = "rate"  # mean divergence of the code's distribution from N(0, I): an upper bound of I(X;T)
 NOISY = "noisy"  # Monte Carlo estimate over the noise; it lies between the KDE bounds
+EXACT = "exact"  # counted: a discrete layer, with all inputs known and equally likely
 KSG = "ksg"  # nearest-neighbour estimate for continuous variables
 DECODED = "decoded"  # lower bound of I(T;Y) by held-out decoders, fitted on the examples that are measured
 DECODED_BEST = "decoded-best"  # the same by the best of several families of decoders

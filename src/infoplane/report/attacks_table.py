@@ -78,7 +78,7 @@ def _matrix(matrix: pl.DataFrame) -> Table:
     names = list(dict.fromkeys(matrix["source"]))
     attack = matrix["attack"][0]
     table = _table(
-        f"Transfer of {attack}: accuracy of each column's network on examples made on the row's (95 % interval)"
+        f"{attack} examples made on one network (rows) and tested on another (columns): accuracy (95 % interval)"
     )
     table.add_column("examples of")
     for name in names:

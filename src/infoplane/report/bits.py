@@ -53,6 +53,7 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
 
     Added columns: `value_bits` (raw), `drawn_bits` (within [0, ceiling]), `clipped` (whether the two differ visibly),
     `error_bits` (one standard error; None if saturated), `low_bits` and `high_bits` (95 % interval; None if saturated),
+    `drawn_low_bits` and `drawn_high_bits` (the same, at most the ceiling), `cut` (whether it passes the ceiling),
     `ceiling_bits`, `null_bits` (95 % quantile over permuted labels), `excess_bits` (value less the null's mean) and
     `at_most_bits` (Gaussian ceiling of I(X;T)).
     """
@@ -68,6 +69,12 @@ def in_bits(measurements: pl.DataFrame, *, of_distorted: bool = False) -> pl.Dat
         excess_bits=bits(pl.col("value_nats") - pl.col("null_mean_nats")),
         at_most_bits=bits(pl.col("gaussian_ceiling_nats")),
     )
+    ceiling = pl.col("ceiling_bits")
+    rows = rows.with_columns(
+        # min_horizontal ignores nulls, so it would turn an interval that is not known into the ceiling
+        pl.when(pl.col(end).is_not_null()).then(pl.min_horizontal(end, ceiling)).alias(f"drawn_{end}")
+        for end in ("low_bits", "high_bits")
+    ).with_columns(cut=(pl.col("high_bits") - ceiling > RESOLUTION_BITS).fill_null(value=False))
     bounded = pl.min_horizontal(pl.col("value_bits"), pl.col("ceiling_bits"))  # no ceiling, no upper limit
     return rows.with_columns(drawn_bits=pl.max_horizontal(bounded, pl.lit(0.0))).with_columns(
         clipped=(pl.col("value_bits") - pl.col("drawn_bits")).abs() > RESOLUTION_BITS

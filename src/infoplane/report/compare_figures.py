@@ -13,6 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 14.0, 56.0
 _MOST_LABELS = 12  # layer names below a figure; of more layers every second, third ... is named
 _LONGEST = 11  # characters of a layer's name below a figure
 _SHAPES = 4
+_NARROWEST = 0.1  # range of an axis, in bits
 RUN_COLOURS = 8  # classes run-0 to run-7 of the style; further runs take them again with another shape
 
 
@@ -128,10 +129,13 @@ def _ends(mark: Mark) -> list[float]:
 
 
 def _limits(values: Sequence[float], *, zero: bool) -> tuple[float, float]:
-    """Return limits with some room around all values; of differences they contain 0."""
+    """Return limits with some room around all values; of differences they contain 0.
+
+    The narrowest range is a tenth of a bit: of equal values, the axis would show nothing but rounding.
+    """
     known = [value for value in values if math.isfinite(value)] + ([0.0] if zero else [])
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    room = 0.07 * (high - low) or 0.05 * abs(high) or 0.05
+    room = max(0.07 * (high - low), (_NARROWEST - (high - low)) / 2)
     return low - room, high + room
 
 

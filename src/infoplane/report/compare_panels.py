@@ -6,6 +6,7 @@ from html import escape
 
 from infoplane.findings.compared_runs import LayerDifference, Level, Place
 from infoplane.records.tables import DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION, NORMAL_TRAINING
+from infoplane.report.bits import RESOLUTION_BITS
 from infoplane.report.compare_figures import Mark, plane_svg, profile_svg
 from infoplane.report.compare_tables import BITS, reading_label, standing
 from infoplane.report.examples import examples_order
@@ -108,25 +109,38 @@ def _grid(panels: Sequence[str]) -> str:
 
 
 def _plane_mark(x: Level, y: Level) -> Mark:
+    title = f"{x.run}, {x.layer}: I(X;T) {BITS * x.value:.2f}{_interval(x)}, I(T;Y) {BITS * y.value:.2f}{_interval(y)}"
+    number, x_low, x_high = _drawn(x)
+    known = math.isfinite(x_low)
     return Mark(
-        BITS * x.value,
-        BITS * y.value,
-        BITS * y.low,
-        BITS * y.high,
-        f"{x.run}, {x.layer}: I(X;T) {BITS * x.value:.2f}{_interval(x)}, I(T;Y) {BITS * y.value:.2f}{_interval(y)}",
+        number,
+        *_drawn(y),
+        title,
         hollow=x.saturated or y.saturated,
-        x_low=BITS * x.low if math.isfinite(x.low) else None,
-        x_high=BITS * x.high if math.isfinite(x.high) else None,
+        x_low=x_low if known else None,
+        x_high=x_high if known else None,
     )
 
 
 def _profile_mark(number: int, one: Level) -> Mark:
     title = f"{one.run}, {one.layer}: {BITS * one.value:.2f}{_interval(one)}"
-    return Mark(number, BITS * one.value, BITS * one.low, BITS * one.high, title, hollow=one.saturated)
+    return Mark(number, *_drawn(one), title, hollow=one.saturated)
+
+
+def _drawn(one: Level) -> tuple[float, float, float]:
+    """Return the value in bits and the ends of its interval, no higher than the ceiling; infinite without interval."""
+    if not math.isfinite(one.high - one.low):
+        return BITS * min(one.value, one.ceiling), -math.inf, math.inf
+    value, low, high = (BITS * min(number, one.ceiling) for number in (one.value, one.low, one.high))
+    return value, low, high
 
 
 def _interval(one: Level) -> str:
-    text = f" ({BITS * one.low:.2f} to {BITS * one.high:.2f})" if math.isfinite(one.high - one.low) else ""
+    text = ""
+    if math.isfinite(one.high - one.low):
+        text = f" ({BITS * one.low:.2f} to {BITS * one.high:.2f})"
+        if BITS * (one.high - one.ceiling) > RESOLUTION_BITS:
+            text += f", drawn up to the ceiling {BITS * one.ceiling:.2f}"
     return f"{text} saturated" if one.saturated else text
 
 

@@ -11,9 +11,10 @@ from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.findings.compared_runs import RunComparison, RunRecords, compare_runs
 from infoplane.recipes import is_own_data
+from infoplane.report.page_tables import setting_text
 from infoplane.runs.config_file import flat_settings
 from infoplane.runs.folder import RunFolder
-from infoplane.text import decodable, one_line
+from infoplane.text import one_line
 
 _MISSING = "not set"
 
@@ -150,12 +151,4 @@ def _measured(records: RunRecords) -> str:
 def _flat(config: Mapping[str, Any]) -> dict[str, str]:
     flat = {"study": config.get("study"), **flat_settings(config.get("settings") or {})}
     flat |= flat_settings(config.get("environment") or {}, "environment.")
-    return {one_line(name): _shown(value) for name, value in flat.items()}
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return decodable(value) or '""'
-    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else json.dumps(value)
+    return {one_line(name): setting_text(value) for name, value in flat.items()}

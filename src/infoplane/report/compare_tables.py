@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import polars as pl
 
+from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.findings.compared_runs import LayerDifference, Level, Place
-from infoplane.measuring.intervals import wilson_interval
 from infoplane.report.bits import trainings_of
 from infoplane.report.compare_source import ComparedRun, differing
 from infoplane.report.labels import curve_label, curve_order, estimator_label, examples_label, training_label
@@ -70,7 +69,7 @@ def accuracy_table(runs: Sequence[ComparedRun]) -> str:
         return "<p>No accuracy was recorded.</p>"
     heads = head("Run", "Training", "Seeds", "Epoch", *(curve_label(*curve) for curve in curves))
     return scrollable(
-        "Accuracy: of one seed with its 95 % interval over examples (Wilson), of several the mean, lowest and highest",
+        "Accuracy, the mean over seeds, with its 95 % interval: over examples (Wilson), and over several seeds (t)",
         f"{heads}<tbody>{''.join(lines)}</tbody>",
     )
 
@@ -168,9 +167,6 @@ def _ends(low: float | None, high: float | None) -> str:
 def _accuracy(rows: pl.DataFrame) -> str:
     if rows.is_empty():
         return "-"
-    values: list[Any] = (100 * rows["accuracy"]).to_list()
-    if len(values) > 1:
-        return f"{sum(values) / len(values):.1f} % ({min(values):.1f} to {max(values):.1f})"
-    number = int(rows["n"][0])
-    interval = wilson_interval(min(number, max(0, round(rows["accuracy"][0] * number))), number)
-    return f"{values[0]:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    accuracy = accuracy_of(rows)
+    low, high = accuracy_ends(accuracy)
+    return f"{100 * accuracy.value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"

@@ -257,8 +257,8 @@ def _draw_information(axes: Axes, rows: pl.DataFrame, levels: list[float], keys:
         axes.plot(places, own["value_bits"].clip(floor, top), label=f"{training}/{examples}", **style)
         axes.fill_between(
             places,
-            own["low_bits"].clip(floor, top).to_numpy(),
-            own["high_bits"].clip(floor, top).to_numpy(),
+            own["drawn_low_bits"].clip(floor, top).to_numpy(),
+            own["drawn_high_bits"].clip(floor, top).to_numpy(),
             color=style["color"],
             alpha=0.18,
             linewidth=0,

@@ -20,7 +20,7 @@ from infoplane.report.recorded import Recorded
 from infoplane.report.style import new_figure, plain
 
 MOST_EPOCHS = 16  # columns of a map
-_RARE = 3  # decoders of fewer epochs are no map
+_FEWEST = 2  # epochs with decoders, for a map of these
 _WRITTEN = 9  # with more columns, cells have no numbers
 _COLOURS = "cividis"  # looks alike with and without colour blindness; lightness rises with the value, also in grey
 _ACROSS = 3  # maps side by side
@@ -36,8 +36,8 @@ HEAT_MAPS = FigureSpec[Recorded](
         "and others attacked ones: by decoders trained on clean examples, which find the label where the network "
         "still encodes it as before, and by decoders refitted to the attacked examples, which also read traces of the "
         "attack. Follow a column downwards: where it turns dark, the label is lost. Values below 0 come from decoders "
-        "that are confidently wrong, and are as dark as 0. Without decoders at three epochs, the lower bound of KDE "
-        "is drawn instead."
+        "that are confidently wrong, and are as dark as 0. Where decoders were not fitted at two epochs or more, "
+        "the KDE estimate (BD-BD) is drawn instead, which is no bound."
     ),
     draw=lambda own: _heat_maps(own),
 )
@@ -106,7 +106,7 @@ def _maps(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, pl.DataFram
     """Return the rows that are drawn, and the title and the rows of each map."""
     rows = rows.filter(pl.col("quantity") == LABEL_INFORMATION, pl.col("class_index").is_null())
     decoded = rows.filter(pl.col("estimator").is_in([DECODED, DECODED_TRANSFER]))
-    if decoded["epoch"].n_unique() >= _RARE or rows.filter(pl.col("estimator") == KDE_BD).is_empty():
+    if decoded["epoch"].n_unique() >= _FEWEST or rows.filter(pl.col("estimator") == KDE_BD).is_empty():
         chosen, estimators = decoded, [DECODED_TRANSFER, DECODED]
     else:
         kinds = set(rows["estimator"])

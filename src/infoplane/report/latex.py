@@ -1,4 +1,4 @@
-"""Text and tables as LaTeX, for the package booktabs."""
+"""Text and tables as LaTeX, for the packages booktabs and graphicx."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ _ESCAPES = {
     "[": "{[}", "*": "{*}",
     **{character: "\\" + character for character in "&%#$_{}"},
 }  # fmt: skip
+_FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 _LAST_LATIN = 0x17F  # LaTeX sets letters up to here in its usual encoding
 
 
@@ -50,7 +51,7 @@ def latex_number(text: str) -> str:
 def latex_table(
     heads: Sequence[str], rows: Sequence[Row], *, columns: str, caption: str, label: str, comment: str
 ) -> str:
-    """Return a table in the style of booktabs.
+    """Return a table in the style of booktabs; one that is wider than the page is scaled down to it.
 
     Args:
         heads: of the columns, as LaTeX.
@@ -64,12 +65,12 @@ def latex_table(
     lines = [f"% {line}" for line in comment.splitlines()]
     lines += [
         r"\begin{table}", r"\centering\small", rf"\caption{{{caption}}}", rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(heads), r"\midrule",
+        _FITTED, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(heads), r"\midrule",
     ]  # fmt: skip
     for number, row in enumerate(rows):
         lines += [r"\midrule"] if row.begins and number else []
         lines.append(_line(row.cells))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from infoplane.findings import Findings
-from infoplane.measuring.intervals import wilson_interval
+from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.records.tables import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, KDE_BD, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, noisy_name, trainings_of
 from infoplane.report.findings_table import deciding_number
@@ -16,6 +16,7 @@ from infoplane.report.summary import show_bits
 
 _INTERVALS = r"In brackets: 95\,\% intervals."
 _RUN = r"The last column is the hash of the run's settings and records."
+_MOST_ROWS = 40  # of a table that fits on a page
 _MARKS = {"saturated": "s", "undersampled": "u", "null_like": "n"}
 _MEANINGS = {
     "s": "at the ceiling, so the estimator ran out of examples or labels",
@@ -34,7 +35,7 @@ class About(NamedTuple):
     def comment(self) -> str:
         """Return the lines above a table."""
         name = " ".join(self.name.split())
-        return f"infoplane {self.version}, run {self.hash}: {name}\nneeds \\usepackage{{booktabs}}"
+        return f"infoplane {self.version}, run {self.hash}: {name}\nneeds \\usepackage{{booktabs,graphicx}}"
 
 
 def accuracy_latex(performance: pl.DataFrame, about: About) -> str:
@@ -49,9 +50,9 @@ def accuracy_latex(performance: pl.DataFrame, about: About) -> str:
     lines = []
     for seed, training in trainings_of(rows):
         own = rows.filter(pl.col("seed") == seed, pl.col("training") == training)
-        cells = {(row["split"], row["examples"]): _accuracy(row) for row in own.to_dicts()}
+        cells = {curve: _accuracy(own.filter(split=curve[0], examples=curve[1])) for curve in curves}
         first = [latex_text(training), str(seed), str(own["epoch"][0])]
-        lines.append(Row([*first, *(cells.get(curve, "--") for curve in curves), _hash(about)]))
+        lines.append(Row([*first, *cells.values(), _hash(about)]))
     return latex_table(
         ["Training", "Seed", "Epoch", *(latex_text(curve_label(*curve)) for curve in curves), "Run"],
         lines,
@@ -62,13 +63,18 @@ def accuracy_latex(performance: pl.DataFrame, about: About) -> str:
     )
 
 
-def _accuracy(row: Mapping[str, Any]) -> str:
-    low, high = wilson_interval(round(row["accuracy"] * row["n"]), row["n"])
-    return f"{100 * row['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def _accuracy(rows: pl.DataFrame) -> str:
+    if rows.is_empty():
+        return "--"
+    accuracy = accuracy_of(rows)
+    low, high = accuracy_ends(accuracy)
+    return f"{100 * accuracy.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def information_latex(measurements: pl.DataFrame, about: About) -> str:
     """Return the information of each layer at the last epoch, in bits, a row per training, seed, layer and examples.
+
+    A long table is divided into several, each of which fits on a page.
 
     Args:
         measurements: columns of `records.MEASUREMENT_SCHEMA`.
@@ -92,15 +98,35 @@ def information_latex(measurements: pl.DataFrame, about: About) -> str:
                 lines.append(Row([*first, *map(_information, shown), _hash(about)], begins))
                 begins = False
     meanings = "".join(rf" \textsuperscript{{{mark}}}: {_MEANINGS[mark]}." for mark in sorted(marks))
-    return latex_table(
-        ["Training", "Seed", "Layer", "Examples", *(_head(*column) for column in columns), "Run"],
-        lines,
-        columns=f"lrll{'r' * len(columns)}l",
-        caption=rf"Information of the layers in bits at the last epoch ({latex_text(about.name)}). {_INTERVALS}"
-        rf"{meanings} {_RUN}",
-        label="tab:information",
-        comment=about.comment(),
+    parts = _parts(lines)
+    return "\n".join(
+        latex_table(
+            ["Training", "Seed", "Layer", "Examples", *(_head(*column) for column in columns), "Run"],
+            part,
+            columns=f"lrll{'r' * len(columns)}l",
+            caption=rf"Information of the layers in bits at the last epoch ({latex_text(about.name)})"
+            + (f", part {number} of {len(parts)}" if len(parts) > 1 else "")
+            + rf". {_INTERVALS}{meanings} {_RUN}",
+            label="tab:information" + (f"-{number}" if number > 1 else ""),
+            comment=about.comment(),
+        )
+        for number, part in enumerate(parts, 1)
     )
+
+
+def _parts(rows: Sequence[Row]) -> list[list[Row]]:
+    """Divide rows into tables of at most `_MOST_ROWS`, between networks where these have no more."""
+    blocks: list[list[Row]] = []
+    for row in rows:
+        if row.begins or not blocks or len(blocks[-1]) == _MOST_ROWS:
+            blocks.append([])
+        blocks[-1].append(row)
+    parts: list[list[Row]] = [[]]
+    for block in blocks:
+        if parts[-1] and len(parts[-1]) + len(block) > _MOST_ROWS:
+            parts.append([])
+        parts[-1] += block
+    return parts
 
 
 def _columns(rows: pl.DataFrame) -> list[tuple[str, str]]:

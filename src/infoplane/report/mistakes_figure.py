@@ -279,7 +279,10 @@ def _curves(axes: Axes, rows: pl.DataFrame, key: str, places: Sequence[Any], tic
         if own.is_empty():
             continue
         drawn = own["value_bits"].clip(lower_bound=floor).to_numpy()
-        errors = (own["value_bits"] - own["low_bits"]).to_numpy() * (drawn == own["value_bits"].to_numpy())
+        whole = drawn == own["value_bits"].to_numpy()
+        # No interval passes the information of a certain answer; a value above it has no upper part.
+        above = (own["drawn_high_bits"] - own["value_bits"]).clip(lower_bound=0).to_numpy()
+        errors = np.stack([(own["value_bits"] - own["low_bits"]).to_numpy(), above]) * whole
         colour = _COLOUR[quantity]
         where = [spot[one] for one in own[key]]
         axes.errorbar(

@@ -94,21 +94,51 @@
       few: one.f[k] === "1", nulled: one.n[k] === "1", drawnX: clip(x, cx), drawnY: clip(y, cy) };
   }
 
+  // No interval passes the ceiling of its estimate.
+  const bar = (drawn, error, saturated, ceiling) => {
+    const half = saturated ? 0 : error || 0;
+    return { type: "data", symmetric: false, array: [ceiling === null ? half : Math.max(0, Math.min(half, ceiling - drawn))], arrayminus: [half] };
+  };
+
   const shown = (value, error, saturated, few) =>
     number(value) + (saturated ? " saturated" : few ? " undersampled" : error === null ? "" : ` ± ${error < 0.005 ? "<0.01" : number(error)}`);
 
   function describe(one, k) {
     const v = values(one, k);
     const clipped = Math.abs(v.x - v.drawnX) > 0.005 || Math.abs(v.y - v.drawnY) > 0.005;
+    const past = (drawn, error, saturated, ceiling) => !saturated && ceiling !== null && drawn + (error || 0) > ceiling + 0.005;
+    const beyond = past(v.drawnX, v.dx, v.sx, v.cx) || past(v.drawnY, v.dy, v.sy, v.cy);
     return `<b>${plain(data.layers[one.layer])}</b>, epoch ${one.e[k]}<br>${plain(one.training)} training, ${plain(one.examples)} examples` +
       `<br>I(X;T) ${shown(v.x, v.dx, v.sx, v.few)} (ceiling ${number(v.cx)})<br>I(T;Y) ${shown(v.y, v.dy, v.sy)} (ceiling ${number(v.cy)})` +
-      `<br>null of I(T;Y) ${number(v.q)}${v.nulled ? ": within the null" : ""}${clipped ? "<br>drawn clipped" : ""}`;
+      `<br>null of I(T;Y) ${number(v.q)}${v.nulled ? ": within the null" : ""}${clipped ? "<br>drawn clipped" : beyond ? "<br>error bar drawn up to the ceiling" : ""}`;
   }
 
   function headAt(one, epoch) { // the last record at or before the epoch: trainings need not share a rhythm
     let k = -1;
     while (k + 1 < one.e.length && one.e[k + 1] <= epoch) k += 1;
     return k;
+  }
+
+  // A name stands above, below or beside its point, wherever it covers no other name and no other point; or nowhere: the
+  // colours of the layers are in the list above the plane. Sizes are in pixels of a plane of usual size.
+  function placeNames(heads, rangeX, rangeY, wide = 640, high = 380) {
+    const x = (v) => (wide * (v - rangeX[0])) / (rangeX[1] - rangeX[0]), y = (v) => (high * (v - rangeY[0])) / (rangeY[1] - rangeY[0]);
+    const taken = heads.map((one) => [x(one.x) - 6, x(one.x) + 6, y(one.y) - 6, y(one.y) + 6]);
+    return heads.map((one, own) => {
+      if (!one.name) return "";
+      const half = 3.6 * one.name.length, px = x(one.x), py = y(one.y);
+      const places = { "top center": [px - half, px + half, py + 7, py + 21], "bottom center": [px - half, px + half, py - 21, py - 7],
+        "middle right": [px + 8, px + 8 + 2 * half, py - 7, py + 7], "middle left": [px - 8 - 2 * half, px - 8, py - 7, py + 7],
+        "top left": [px - 2 * half, px, py + 7, py + 21], "top right": [px, px + 2 * half, py + 7, py + 21],
+        "bottom left": [px - 2 * half, px, py - 21, py - 7], "bottom right": [px, px + 2 * half, py - 21, py - 7] };
+      for (const [place, box] of Object.entries(places)) {
+        if (box[0] < -50 || box[1] > wide + 12) continue;
+        if (taken.some((other, i) => i !== own && box[0] < other[1] && other[0] < box[1] && box[2] < other[3] && other[2] < box[3])) continue;
+        taken.push(box);
+        return place;
+      }
+      return "";
+    });
   }
 
   function planeTraces(series, epoch) {
@@ -132,9 +162,12 @@
       traces.push({ name: plain(name), meta: "head", type: "scatter", mode: "markers+text", cliponaxis: false, x: [head.drawnX], y: [head.drawnY], text: [label],
         textposition: "top center", textfont: { color: variable("--ink"), size: 12 }, customdata: [describe(one, k)], hovertemplate: "%{customdata}<extra></extra>",
         marker: { color: paint, size: original ? 12 : 11, symbol: shape, line: { width: original ? 1 : 1.6, color: original ? variable("--paper") : paint } },
-        error_x: { type: "data", array: [head.sx ? 0 : head.dx || 0], color: paint, thickness: 1.2, width: 4 },
-        error_y: { type: "data", array: [head.sy ? 0 : head.dy || 0], color: paint, thickness: 1.2, width: 4 }, showlegend: false });
+        error_x: { ...bar(head.drawnX, head.dx, head.sx, head.cx), color: paint, thickness: 1.2, width: 4 },
+        error_y: { ...bar(head.drawnY, head.dy, head.sy, head.cy), color: paint, thickness: 1.2, width: 4 }, showlegend: false });
     }
+    const { xaxis, yaxis } = planeLayout(series), heads = traces.filter((one) => one.meta === "head");
+    const places = placeNames(heads.map((one) => ({ x: one.x[0], y: one.y[0], name: one.text[0] })), xaxis.range, yaxis.range);
+    heads.forEach((one, i) => { places[i] ? (one.textposition = places[i]) : (one.text = [""]); });
     return traces.sort((a, b) => (a.meta === "null" ? 0 : 1) - (b.meta === "null" ? 0 : 1));
   }
 
@@ -147,9 +180,9 @@
       one.x.forEach((_, k) => {
         const v = values(one, k), dx = v.sx ? 0 : v.dx || 0, dy = v.sy ? 0 : v.dy || 0;
         left = Math.min(left, v.drawnX - dx);
-        right = Math.max(right, v.drawnX + dx);
+        right = Math.max(right, v.cx === null ? v.drawnX + dx : Math.min(v.drawnX + dx, v.cx));
         low = Math.min(low, v.drawnY - dy);
-        high = Math.max(high, v.drawnY + dy);
+        high = Math.max(high, v.cy === null ? v.drawnY + dy : Math.min(v.drawnY + dy, v.cy));
         if (v.cx !== null) ceilingX = Math.max(ceilingX ?? 0, v.cx);
         if (v.cy !== null) ceilingY = Math.max(ceilingY ?? 0, v.cy);
       });

@@ -118,8 +118,8 @@ def _transfer(matrix: pl.DataFrame) -> str:
             f"<td>{_share(row, 'accuracy')}</td><td>{success}</td><td>{row['n_both']}</td></tr>"
         )
     return scrollable(
-        f"Transfer: {matrix['attack'][0]} examples of one network on another; success: the share that the other "
-        "misclassifies of the images that both classify rightly",
+        f"{matrix['attack'][0]} examples that were made on one network and tested on another; success: the share that "
+        "the other misclassifies, of the images that both classify correctly",
         _head("Made on", "Tested on", "Accuracy (95 %)", "Success (95 %)", "Images of success")
         + f"<tbody>{''.join(lines)}</tbody>",
     )

@@ -1,13 +1,11 @@
 """First screen of the page: what was trained on what, one picture, and a few sentences."""
 
-import math
 from collections.abc import Sequence
 from html import escape
 
 import polars as pl
 
-from infoplane.findings.accuracies import accuracy_error
-from infoplane.findings.evidence import normal_evidence
+from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.findings.sentences import Sentence, sentences
 from infoplane.records.tables import DECODED, ORIGINAL, RANDOM, trainings_at_chance
 from infoplane.report.bits import last_epoch, trainings_of
@@ -36,7 +34,8 @@ def first_screen(source: PageSource) -> str:
         f'<p class="brand">infoplane</p>\n<h1>What the layers encode: {escape(title)}</h1>\n'
         f'<p class="lead">{escape(_lead(source))}</p>\n'
         f'<div class="opening"><section class="picture" aria-labelledby="picture-title">{picture}</section>\n'
-        f'<section class="said" aria-labelledby="said-title"><h2 id="said-title">In short</h2>{_accuracies(source)}'
+        f'<section class="said" aria-labelledby="said-title"><h2 id="said-title">In short</h2>'
+        f"{accuracies_html(source.undistorted_performance)}"
         f"{_said(sentences(source.measurements, source.performance))}</section></div>\n"
     )
 
@@ -76,14 +75,18 @@ def _no_picture(source: PageSource) -> str:
     )
 
 
-def _accuracies(source: PageSource) -> str:
-    """Return the accuracies at the last epoch, a row per training, as a mean over seeds with its 95 % interval."""
-    rows = last_epoch(source.undistorted_performance).filter(pl.col("split") == "test", pl.col("examples") != RANDOM)
+def accuracies_html(performance: pl.DataFrame) -> str:
+    """Return the accuracies at the last epoch, a row per training, as a mean over seeds with its 95 % interval.
+
+    Args:
+        performance: undistorted, columns of `records.PERFORMANCE_SCHEMA`.
+    """
+    rows = last_epoch(performance).filter(pl.col("split") == "test", pl.col("examples") != RANDOM)
     if rows.is_empty():
         return ""
     attacks = attacks_of(rows["examples"])[:_MOST_ATTACKS]
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in [ORIGINAL, *attacks])
-    dead = {training for _, training in trainings_at_chance(source.performance)}
+    dead = {training for _, training in trainings_at_chance(performance)}
     trainings = list(dict.fromkeys(training for _, training in trainings_of(rows)))
     lines = ""
     for training in trainings[:_MOST_ROWS]:
@@ -103,11 +106,9 @@ def _accuracy(rows: pl.DataFrame, training: str, examples: str) -> str:
     own = rows.filter(pl.col("training") == training, pl.col("examples") == examples)
     if own.is_empty():
         return "-"
-    values, counts = own["accuracy"].to_numpy(), own["n"].cast(pl.Float64).to_numpy()
-    low, high, _ = normal_evidence(values, accuracy_error(values, counts)).interval()
-    ends = f"{100 * max(low, 0.0):.0f}&ndash;{100 * min(high, 1.0):.0f}"
-    interval = f' <span class="error">{ends}</span>' if math.isfinite(high - low) else ""
-    return f"{100 * values.mean():.1f}{interval}"
+    accuracy = accuracy_of(own)
+    low, high = accuracy_ends(accuracy)
+    return f'{100 * accuracy.value:.1f} <span class="error">{100 * low:.1f}&ndash;{100 * high:.1f}</span>'
 
 
 def _said(said: Sequence[Sentence]) -> str:

@@ -1,5 +1,6 @@
 """The picture of the first screen: what decoders read of the label along the layers, as SVG that follows the page."""
 
+import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +9,26 @@ from html import escape
 from infoplane.findings.label_loss import label_loss
 from infoplane.findings.label_profiles import LabelProfiles, Layer, Point
 from infoplane.records.tables import ORIGINAL
+from infoplane.report.bits import RESOLUTION_BITS
 from infoplane.report.labels import training_label
 
 MOST_PANELS = 6
 _BITS = 1 / math.log(2)
 _LETTER = 6.0  # width of a letter, in units of the drawing
 _LONGEST = 10  # letters of a layer's name
+_FILE = "label-along-layers.svg"
+# Rules of page.css for a file of its own: some programs know no variables.
+_STYLE = (
+    "svg{font:11px sans-serif}.panel text,.key{fill:#1b2430;stroke:none}.panel .title{font-weight:600}"
+    ".panel .tick{fill:#55606e}.panel path{fill:none}.panel .grid{stroke:#d8dde4}.key{font-size:10px}"
+    ".ceiling{stroke:#55606e;stroke-width:1.3;stroke-dasharray:5 3}.null{fill:#ddd9d3}.line{stroke-width:2}"
+    ".original{stroke:#0b5fa5}.original circle{fill:#0b5fa5}.attacked{stroke:#c2410c}"
+    ".attacked .line{stroke-dasharray:6 3}.panel .attacked g path{fill:#c2410c}.panel .whisker{fill:none !important}"
+    ".panel .below circle,.panel .attacked .below path{fill:#fff}.lost{fill:#f8e7df}"
+    ".panel .lost-here{fill:#c2410c;font-weight:600}"
+)
+_AXIS = "label, bits"
+_LEFT, _RIGHT = 42.0, 12.0  # margins of a panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +40,9 @@ class _Frame:
     bottom: float
     highest: float
     layers: int
-    left: float = 30.0
-    right: float = 12.0
+    ceiling: float | None = None
+    left: float = _LEFT
+    right: float = _RIGHT
     top: float = 24.0
 
     def x(self, place: float) -> float:
@@ -38,6 +54,14 @@ class _Frame:
         """Return the vertical place of a number of bits."""
         inner = self.height - self.top - self.bottom
         return self.top + inner * (1 - min(max(bits, 0.0), self.highest) / self.highest)
+
+    def passes(self, bits: float) -> bool:
+        """Return whether a number of bits is visibly more than the whole label: no label has more information."""
+        return self.ceiling is not None and bits > self.ceiling + RESOLUTION_BITS
+
+    def drawn(self, bits: float) -> float:
+        """Return the number of bits, no more than the whole label."""
+        return bits if self.ceiling is None else min(bits, self.ceiling)
 
 
 def picture_html(profiles: LabelProfiles) -> str:
@@ -51,12 +75,47 @@ def picture_html(profiles: LabelProfiles) -> str:
     panels = "".join(_panel(profiles, training, size, highest) for training in shown)
     left_out = trainings[MOST_PANELS:]
     note = f'<p class="note">Not drawn: {escape(", ".join(left_out))}.</p>' if left_out else ""
-    return f'{_legend(profiles)}<div class="panels of-{min(len(shown), 5)}">{panels}</div>{note}'
+    content = base64.b64encode(picture_svg(profiles).encode()).decode()
+    save = f'<button type="button" class="save" data-name="{_FILE}" data-svg="{content}">Save as SVG</button>'
+    tools = f'<p class="tools">{save}</p>'
+    return f'{_legend(profiles)}<div class="panels of-{min(len(shown), 5)}">{panels}</div>{note}{tools}'
+
+
+def picture_svg(profiles: LabelProfiles) -> str:
+    """Return the panels as one file that stands alone: below each other, in the colours of the light page.
+
+    Args:
+        profiles: with at least one training.
+    """
+    shown, (width, height) = profiles.trainings[:MOST_PANELS], (560.0, 300.0)
+    highest = _highest(profiles, shown)
+    panels = "".join(
+        f'<g transform="translate(0 {place * height:g})">{_panel(profiles, training, (width, height), highest)}</g>'
+        for place, training in enumerate(shown)
+    )
+    key = f'<text class="key" x="{_LEFT:g}" y="{len(shown) * height + 14:g}">{escape(_key(profiles))}</text>'
+    whole = len(shown) * height + 24
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {whole:g}" width="{width:g}" '
+        f'height="{whole:g}"><style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{panels}{key}</svg>'
+    )
+
+
+def _key(profiles: LabelProfiles) -> str:
+    """Return the legend as one line of text."""
+    parts = ["solid: original examples"]
+    if any(profiles.points(training, profiles.attack) for training in profiles.trainings):
+        parts.append(f"dashed: {profiles.attack} examples")
+    if profiles.ceiling is not None:
+        parts.append(f"top line: the whole label, {_BITS * profiles.ceiling:.2f} bits")
+    return _cut("; ".join(parts), 100)
 
 
 def _highest(profiles: LabelProfiles, trainings: Sequence[str]) -> float:
-    """Return the upper end of the axis, in bits: above the ceiling and every interval."""
-    ends = [profiles.ceiling or 0.0]
+    """Return the upper end of the axis, in bits: above the ceiling or, without one, above every interval."""
+    if profiles.ceiling:
+        return 1.08 * max(_BITS * profiles.ceiling, 0.1)
+    ends = [0.0]
     for training in trainings:
         for examples in (ORIGINAL, profiles.attack):
             ends += [max(one.value, one.high or 0.0) for one in profiles.points(training, examples)]
@@ -96,13 +155,16 @@ def _panel(profiles: LabelProfiles, training: str, size: tuple[float, float], hi
     originals, attacked = profiles.points(training, ORIGINAL), profiles.points(training, profiles.attack)
     layers = [one.layer for one in originals or attacked]
     names = [_short(name) for _, name in layers]
-    room = (size[0] - 42) / max(1, len(layers))
+    room = (size[0] - _LEFT - _RIGHT) / max(1, len(layers))
     turned = max(map(len, names)) * _LETTER > room
     bottom = 12 + _LETTER * 0.75 * max(map(len, names)) if turned else 22.0
-    frame = _Frame(width=size[0], height=size[1], bottom=bottom, highest=highest, layers=len(layers))
+    frame = _Frame(
+        width=size[0], height=size[1], bottom=bottom, highest=highest, layers=len(layers),
+        ceiling=None if profiles.ceiling is None else _BITS * profiles.ceiling,
+    )  # fmt: skip
     title = training_label(training).capitalize()
     parts = [
-        f'<svg class="panel" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" '
+        f'<svg class="panel" viewBox="0 0 {size[0]:g} {size[1]:g}" width="{size[0]:g}" height="{size[1]:g}" role="img" '
         f'aria-label="{escape(_in_words(title, originals, attacked, profiles.attack))}">',
         f'<text class="title" x="{frame.left:g}" y="12">{escape(_cut(title, int(size[0] / 7)))}</text>',
         _grid(frame),
@@ -125,7 +187,9 @@ def _grid(frame: _Frame) -> str:
         lines += (
             f'<text class="tick" x="{frame.left - 5:g}" y="{y + 3.5:.1f}" text-anchor="end">{number * step:g}</text>'
         )
-    return lines
+    middle = (frame.top + frame.y(0)) / 2
+    axis = f'<text class="tick" transform="translate(9 {middle:.1f}) rotate(-90)" text-anchor="middle">{_AXIS}</text>'
+    return lines + axis
 
 
 def _ceiling_and_null(frame: _Frame, profiles: LabelProfiles) -> str:
@@ -172,23 +236,30 @@ def _names(frame: _Frame, layers: Sequence[Layer], names: Sequence[str], *, turn
 
 
 def _curve(frame: _Frame, layers: Sequence[Layer], points: Sequence[Point], kind: str, examples: str) -> str:
-    """Draw a curve with 95 % intervals; values below 0 are drawn at 0 with an open mark."""
+    """Draw a curve with 95 % intervals.
+
+    Values below 0 are drawn at 0 with an open mark; a tip ends an interval that passes the whole label.
+    """
     places = [(layers.index(one.layer), one) for one in points if one.layer in layers]
     if not places:
         return ""
-    shift = 0.0 if kind == "original" else min(4.0, 0.08 * (frame.width - 42) / len(layers))
-    line = "L".join(f"{frame.x(place) + shift:.1f} {frame.y(_BITS * one.value):.1f}" for place, one in places)
+    shift = 0.0 if kind == "original" else min(4.0, 0.08 * (frame.width - _LEFT - _RIGHT) / len(layers))
+    heights = [frame.y(frame.drawn(_BITS * one.value)) for _, one in places]
+    line = "L".join(f"{frame.x(place) + shift:.1f} {y:.1f}" for (place, _), y in zip(places, heights, strict=True))
     parts = f'<path class="line" d="M{line}"/>'
-    for place, one in places:
-        x, y = frame.x(place) + shift, frame.y(_BITS * one.value)
+    for (place, one), y in zip(places, heights, strict=True):
+        x = frame.x(place) + shift
         mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6"/>'
         if kind != "original":
             mark = f'<path d="M{x:.1f} {y - 4.6:.1f}l4.6 4.6-4.6 4.6-4.6-4.6z"/>'
         whisker = ""
         if one.low is not None and one.high is not None:
-            low, high = frame.y(_BITS * one.low), frame.y(_BITS * one.high)
-            whisker = f'<path class="whisker" d="M{x:.1f} {low:.1f}V{high:.1f}"/>'
+            low, high = (frame.y(frame.drawn(_BITS * end)) for end in (one.low, one.high))
+            tip = "m-2.6 3.6 2.6 -3.6 2.6 3.6" if frame.passes(_BITS * one.high) else ""
+            whisker = f'<path class="whisker" d="M{x:.1f} {low:.1f}V{high:.1f}{tip}"/>'
         words = f"{one.layer[1]}, {examples}: {in_words(one)}"
+        if frame.passes(_BITS * max(one.value, one.high or 0.0)):
+            words += ", drawn up to the whole label"
         below = ' class="below"' if one.value < 0 else ""
         parts += f"<g{below}>{whisker}{mark}<title>{escape(words)}</title></g>"
     return f'<g class="{kind}">{parts}</g>'

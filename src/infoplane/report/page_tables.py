@@ -1,5 +1,6 @@
 """HTML of the tables of the page; names that come from the user are escaped."""
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -32,6 +33,7 @@ from infoplane.report.labels import (
     training_label,
 )
 from infoplane.report.summary import LayerSummary, Shown, accuracies, accuracy_columns, ceiling_bits, layer_summaries
+from infoplane.text import decodable
 
 
 def accuracy_html(performance: pl.DataFrame) -> str:
@@ -283,7 +285,8 @@ def settings_html(config: Mapping[str, Any]) -> str:
         content = config.get(part)
         flat = _flatten(content) if isinstance(content, Mapping) else {}
         lines = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>' for name, value in flat.items()
+            f'<tr><th scope="row">{escape(name)}</th><td>{escape(setting_text(value))}</td></tr>'
+            for name, value in flat.items()
         )
         tables.append(scrollable(title, f"<tbody>{lines or '<tr><td>none recorded</td></tr>'}</tbody>"))
     return "".join(tables)
@@ -295,5 +298,16 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{name}.")
         else:
-            flat[f"{prefix}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
+            flat[f"{prefix}{name}"] = value
     return flat
+
+
+def setting_text(value: Any) -> str:
+    """Return the value of a setting as text; one that was not set, or is empty, is said to be."""
+    if value is None:
+        return "not set"
+    if isinstance(value, str):
+        return decodable(value) or '""'
+    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+        return ", ".join(decodable(str(one)) for one in value) or "none"
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else json.dumps(value)

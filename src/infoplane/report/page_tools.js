@@ -58,6 +58,9 @@
     button.addEventListener("click", () => enlarge(image));
     image.addEventListener("click", () => enlarge(image));
   }
+  for (const button of document.querySelectorAll("button[data-svg]")) {
+    button.addEventListener("click", () => save(button.dataset.name, new Blob([bytesOf(button.dataset.svg)], { type: "image/svg+xml" })));
+  }
   for (const button of document.querySelectorAll("figure button.save")) button.addEventListener("click", () => saveFigure(button));
   for (const button of document.querySelectorAll("button[data-table]")) button.addEventListener("click", () => saveTable(button));
 })();

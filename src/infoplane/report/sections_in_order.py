@@ -18,6 +18,7 @@ from infoplane.report.page_reading import limits_section, reading_section
 from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_settings import settings_section
 from infoplane.report.page_where import where_section
+from infoplane.report.registered import registered_section
 
 SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     accuracy_section,
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[PageSource], PageSection | None], ...] = (
     evaluation_section,
     attacks_section,
     where_section,
+    registered_section,
     claims_section,
     information_section,
     geometry_section,

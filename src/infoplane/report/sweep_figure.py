@@ -196,9 +196,8 @@ def _draw_decoded(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> No
             label=f"{DECODED}/{row['examples']}",
         )
         if row["low_bits"] is not None:
-            axes.axhspan(
-                max(row["low_bits"], 0), max(row["high_bits"], 0), color=_COLOURS[DECODED], alpha=0.2, linewidth=0
-            )
+            low, high = (max(row[end], 0) for end in ("drawn_low_bits", "drawn_high_bits"))
+            axes.axhspan(low, high, color=_COLOURS[DECODED], alpha=0.2, linewidth=0)
 
 
 def _band(rank: int) -> dict[str, Any]:

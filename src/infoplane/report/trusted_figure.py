@@ -166,7 +166,7 @@ def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[s
                 axes.plot(bound["epoch"], bound["drawn_bits"], color=look.colour, **_BOUND)
         noisy = own.filter(pl.col("estimator") == NOISY + noise)
         # no line: between two measured epochs it could leave the band, which is drawn at every epoch
-        _draw_with_intervals(axes, noisy, 0.0, {**look.style(), "linestyle": "none"}, name)
+        _draw_with_intervals(axes, noisy, 0.0, math.inf, {**look.style(), "linestyle": "none"}, name)
     lowest, highest = (float(end) for end in (rows["ceiling_bits"].min(), rows["ceiling_bits"].max()))  # type: ignore[arg-type]
     axes.axhline(highest, **CEILING)
     axes.axhspan(lowest - _NEAR_BITS, highest, **_SHORT)
@@ -191,7 +191,7 @@ def _draw_label(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None
     ]
     for estimates, name, look, label in drawn:
         own = estimates.filter(pl.col("examples") == name)
-        _draw_with_intervals(axes, own, floor, look.style(), label)
+        _draw_with_intervals(axes, own, floor, ceiling, look.style(), label)
         below = own.filter(pl.col("value_bits") < floor)
         axes.plot(below["epoch"], [floor] * len(below), "v", color=look.colour, markersize=4, label="below")
     null = rows.filter(pl.col("estimator").is_in([DECODED, DECODED_TRANSFER]))["null_bits"].max()
@@ -203,12 +203,19 @@ def _draw_label(axes: Axes, rows: pl.DataFrame, examples: Sequence[str]) -> None
     epoch_axis(axes, rows["epoch"])
 
 
-def _draw_with_intervals(axes: Axes, rows: pl.DataFrame, floor: float, style: dict[str, Any], label: str) -> None:
-    """Draw values with intervals over epochs, clipped below at `floor`."""
-    axes.plot(rows["epoch"], rows["value_bits"].clip(floor), label=label, linewidth=0.9, **style)
+def _draw_with_intervals(
+    axes: Axes, rows: pl.DataFrame, floor: float, ceiling: float, style: dict[str, Any], label: str
+) -> None:
+    """Draw values with intervals over epochs, between `floor` and `ceiling`.
+
+    Intervals end at the ceiling of their estimate; a tip marks those that pass it.
+    """
+    axes.plot(rows["epoch"], rows["value_bits"].clip(floor, ceiling), label=label, linewidth=0.9, **style)
     known = rows.filter(pl.col("low_bits").is_not_null())  # saturated values have no interval
-    low, high = (known[end].clip(floor) for end in ("low_bits", "high_bits"))
+    low, high = (known[end].clip(floor, ceiling) for end in ("drawn_low_bits", "drawn_high_bits"))
     axes.vlines(known["epoch"], low, high, color=style["color"], linewidth=0.9)
+    cut = known.filter(pl.col("cut"))
+    axes.plot(cut["epoch"], cut["drawn_high_bits"], "^", color=style["color"], markersize=3, label="above")
 
 
 def _legend(examples: Sequence[str], noise: str) -> list[Line2D | Patch]:

@@ -17,11 +17,13 @@ from infoplane.runs.config_file import check_version, config_content, config_of,
 from infoplane.runs.manifest import Manifest
 from infoplane.runs.parquet import GEOMETRY, MEASUREMENTS, PERFORMANCE, Kind, table_content, table_of
 from infoplane.runs.tensor_file import facts_alone, packed, unpacked
-from infoplane.runs.whole_files import append_whole, clear_leftovers, open_regular
+from infoplane.runs.whole_files import append_whole, clear_leftovers, make_folder, open_regular
 
 _TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
+NETWORKS = "networks"  # folder of a compression study: two tables per network
 ATTACKED = "attacked"  # folder of an evaluation: a file per network and attack
+_LOCK = ".lock"
 _AGAIN = "delete it and continue the run"
 CALIBRATION = "calibration"
 
@@ -170,7 +172,7 @@ class RunFolder:
 
     def _make_folder(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path, f"choose another with {self._option}")
         except OSError as error:
             raise UserError(
                 f"{self.path} cannot be a folder ({error.strerror}); choose another with {self._option}"
@@ -180,30 +182,40 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Lock the folder for this process, so that two runs never write into it at once.
 
+        A new folder that is still empty at the end, since the work failed before its first file, is removed.
+
         Raises:
             UserError: another process has locked it, or it cannot be written to.
         """
+        new = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self._make_folder()
         with contextlib.ExitStack() as held:
             try:
-                file = held.enter_context(open_regular(self.path / ".lock"))
+                file = held.enter_context(open_regular(self.path / _LOCK))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
                     f"{self.path} is in use by another infoplane process; wait for it or choose another folder"
                 ) from None
             except OSError as error:
-                linked = (self.path / ".lock").is_symlink()
+                linked = (self.path / _LOCK).is_symlink()
                 why = "its .lock is a symbolic link" if linked else error.strerror
                 raise UserError(
                     f"{self.path} cannot be written to ({why}); choose another folder with {self._option}"
                 ) from None
             clear_leftovers(self.path)
-            yield  # the system releases the lock when the process ends, also when it is killed
+            try:
+                yield  # the system releases the lock when the process ends, also when it is killed
+            finally:
+                if new and [path.name for path in self.path.iterdir()] == [_LOCK]:
+                    (self.path / _LOCK).unlink()
+                    with contextlib.suppress(OSError):  # another process has put something there
+                        for folder in new:
+                            folder.rmdir()
 
     def has_results(self) -> bool:
         """Return whether the folder holds results; until then, the settings may be replaced."""
-        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS, ATTACKED)]
+        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS, ATTACKED, NETWORKS)]
         return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     # records

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infoplane.errors import UserError
-from infoplane.runs.whole_files import append_whole, write_whole
+from infoplane.runs.whole_files import append_whole, make_folder, write_whole
 
 NAME = "manifest.sha256"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(.+)")
@@ -95,7 +95,7 @@ class Manifest:
         known = self._checksums()
         lines = [f"{found}  {name}\n" for name, found in files.items() if found not in known.get(name, ())]
         if lines:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             append_whole(self.path, os.fsencode("".join(lines)), durable=durable)
 
 

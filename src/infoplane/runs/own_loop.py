@@ -71,7 +71,7 @@ class LoopSettings(_Part):
     attack: AttackConfig | None = None  # with which the named ones among `attacks` are made again
     measurement: MeasurementConfig
     builder: ModelConfig | None = None  # builds the networks, if infoplane built them
-    checkpoints: dict[str, str] = {}  # sha256 of files of weights by their names, if infoplane read them
+    checkpoints: dict[str, str] = {}  # sha256 of files of weights by seed, training, epoch and name, if they were read
 
     @property
     def trained(self) -> list[tuple[int, str]]:

@@ -10,6 +10,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infoplane.errors import UserError, broken_rule
+from infoplane.records.compression import (
+    ACCURACY_SCHEMA,
+    COMPRESSION_SCHEMA,
+    CompressionAccuracy,
+    CompressionMeasurement,
+)
 from infoplane.records.sweeps import SWEEP_SCHEMA, SweepMeasurement
 from infoplane.records.tables import (
     GEOMETRY_SCHEMA,
@@ -38,6 +44,8 @@ MEASUREMENTS = Kind(MEASUREMENT_SCHEMA, Measurement)
 GEOMETRY = Kind(GEOMETRY_SCHEMA, Geometry)
 PERFORMANCE = Kind(PERFORMANCE_SCHEMA, Performance)
 SWEEPS = Kind(SWEEP_SCHEMA, SweepMeasurement)
+COMPRESSION = Kind(COMPRESSION_SCHEMA, CompressionMeasurement)
+ACCURACIES = Kind(ACCURACY_SCHEMA, CompressionAccuracy)
 
 
 class _Place(BaseModel):

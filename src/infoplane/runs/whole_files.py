@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from infoplane.errors import UserError
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a FIFO must not block
@@ -19,8 +21,12 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that the file is never half written, for a reader or after a crash.
 
     A symbolic link at `path` is replaced, not followed.
+
+    Raises:
+        UserError: its folder cannot be made.
+        OSError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:
@@ -34,6 +40,29 @@ def write_whole(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path, advice: str = "choose another folder") -> None:
+    """Make a folder and those above it, unless they are there.
+
+    Args:
+        path: of the folder.
+        advice: the end of a message to the user.
+
+    Raises:
+        UserError: a file has the name of one of the folders, or the system has no folders there.
+        OSError: any other error, e.g. of a full disk.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        last = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
+        if not last.is_dir():
+            taken = "it" if last == path else last
+            raise UserError(f"{path} cannot be a folder, since {taken} is a file; {advice}") from None
+        raise UserError(
+            f"{path} cannot be a folder, since {last} takes no new ones ({error.strerror}); {advice}"
+        ) from None
 
 
 def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:

@@ -14,13 +14,11 @@ from torch import Tensor
 
 from infoplane.attacks import Attack, AttackSpec, attacks_named
 from infoplane.attacks.oracle import counted_evaluations
-from infoplane.data import stratified_indices
 from infoplane.errors import UserError
 from infoplane.measuring.attacked_versions import versions_of
 from infoplane.measuring.evaluate import evaluate
 from infoplane.measuring.plane import Plane
 from infoplane.networks.evaluation_mode import evaluation_mode
-from infoplane.randomness import seeded_generator
 from infoplane.records.attacks import ATTACKS_STUDY, AttackOutcome, attack_outcome_table
 from infoplane.records.tables import ORIGINAL, measurement_table
 from infoplane.runs.attack_files import AttackFiles, Traces
@@ -66,7 +64,7 @@ def attack_traces(
     finished = FinishedRun(run, device, attacks=attacks, model=model, progress=progress)
     for seed, training in finished.ended_at_chance:
         progress.say(f"{training} training, seed {seed}: it ended at chance, so its network is not measured")
-    chosen = _chosen(finished, examples)
+    chosen = finished.chosen("examples of attacks", examples)
     sittings = [_Sitting(finished, seed, training, chosen, run, progress) for seed, training in finished.trainings]
     if any(sitting.missing for sitting in sittings):
         progress.say(f"{len(chosen)} examples of each network")
@@ -77,12 +75,6 @@ def attack_traces(
         sitting.go()
     written_transfer_matrix(finished, chosen, run, progress)
     return AttackFiles(run).read_all()
-
-
-def _chosen(finished: FinishedRun, examples: int) -> Tensor:
-    """Return the indices of the examples among the measured ones."""
-    generator = seeded_generator(finished.config.data.seed, "examples of attacks")
-    return stratified_indices(finished.labels.cpu(), examples, generator=generator)
 
 
 class _Sitting:

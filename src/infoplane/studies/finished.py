@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from infoplane.attacks import Attack
 from infoplane.config import FlowConfig
-from infoplane.data import ImageSet
+from infoplane.data import ImageSet, stratified_indices
 from infoplane.errors import UserError, broken_rule
 from infoplane.measuring.attacked_versions import measured_attacks, versions_of
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
+from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.own_loop import is_own_loop, loop_settings
@@ -137,6 +138,17 @@ class FinishedRun:
     def images(self) -> Tensor:
         """The measured originals, the same for all networks: `FinishedNetwork.images`."""
         return self._images
+
+    def chosen(self, purpose: str, examples: int | None = None) -> Tensor:
+        """Return the indices of a stratified choice of the measured examples, ascending.
+
+        Args:
+            purpose: what they are for: each purpose has a choice of its own, the same for all networks.
+            examples: how many; None takes all.
+        """
+        labels = self._labels.cpu()
+        generator = seeded_generator(self.config.data.seed, purpose)
+        return stratified_indices(labels, examples or len(labels), generator=generator)
 
     @property
     def labels(self) -> Tensor:

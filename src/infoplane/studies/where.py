@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoplane.attacks import AttackSpec, attacks_named
-from infoplane.data import stratified_indices
 from infoplane.errors import UserError
 from infoplane.estimators.distinct_rows import first_appearances
 from infoplane.measuring.attacked_versions import versions_of
@@ -25,7 +24,6 @@ from infoplane.measuring.places_of_loss import places_of_loss
 from infoplane.measuring.plane import distinct_images
 from infoplane.measuring.pointwise import PointwiseLayer, pointwise_information
 from infoplane.networks.evaluation_mode import evaluation_mode
-from infoplane.randomness import seeded_generator
 from infoplane.records.tables import ORIGINAL
 from infoplane.records.where import POINTWISE_LAYER_SCHEMA, POINTWISE_SCHEMA
 from infoplane.runs.folder import RunFolder
@@ -85,9 +83,7 @@ def where_lost(
 
 def _chosen(finished: FinishedRun, examples: int | None) -> Tensor:
     """Return the indices of the examples among the measured ones, ascending."""
-    labels = finished.labels.cpu()
-    generator = seeded_generator(finished.config.data.seed, "examples of pointwise information")
-    chosen = stratified_indices(labels, examples or len(labels), generator=generator)
+    labels, chosen = finished.labels.cpu(), finished.chosen("examples of pointwise information", examples)
     distinct = len(torch.unique(distinct_images(finished.images[chosen])))
     if distinct < DECODABLE:
         raise UserError(f"decoders need at least {DECODABLE} different examples, got {distinct}; measure more examples")

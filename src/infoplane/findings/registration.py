@@ -1,0 +1,216 @@
+"""Claims that are fixed before a run: what a file of claims may say, and the hash by which it is known.
+
+A claim that is chosen after the numbers are seen proves little. So claims, statistics, thresholds and seeds are written
+down first, hashed, and put into the empty folder of the run. `findings.registered` judges them when the run is there.
+
+Source: Nosek et al. (2018), PNAS 115(11), 2600 (preregistration).
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from infoplane.errors import UserError, broken_rule
+from infoplane.findings.accuracies import ACCURACY
+from infoplane.findings.claims import CLAIMS
+from infoplane.records.tables import (
+    BINNING,
+    DECODED,
+    DECODED_BEST,
+    DECODED_TRANSFER,
+    INPUT_INFORMATION,
+    KDE_BD,
+    KDE_KL,
+    LABEL_INFORMATION,
+    NOISY,
+    ORIGINAL,
+    RELATIVE_NOISE,
+)
+from infoplane.runs.config_file import flat_settings
+
+_JUDGING = ("claim", "curves", "evidence", "finding", "layers", "matching", "noise_range", "plan", "registered")
+_JUDGING_TOO = ("responses", "trainings", "verdict", "accuracies")
+_MOST_SEEDS = 1000
+
+
+class _Written(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Place(_Written):
+    """Which number of the records: of one training, one kind of examples and, for information, one layer."""
+
+    training: str
+    examples: str = ORIGINAL
+    layer: str | None = None  # None for accuracy
+    distortion: str | None = None
+    level: float | None = None  # of the distortion
+
+    def __str__(self) -> str:
+        distorted = f", {self.distortion} {self.level:g}" if self.distortion and self.level is not None else ""
+        layer = f" in {self.layer}" if self.layer else ""
+        return f"{self.training} training, {self.examples} examples{distorted}{layer}"
+
+
+class OwnClaim(_Written):
+    """A number, or a difference of two numbers, that is to lie above or below a threshold."""
+
+    name: str = Field(min_length=1)
+    quantity: Literal["I(X;T)", "I(T;Y)", "accuracy"]
+    estimator: Literal["decoded", "decoded-best", "decoded-transfer", "noisy", "kde-bd", "kde-kl", "binning"] | None = (
+        None
+    )
+    noise: Literal["relative", "fixed", "own"] | None = None
+    of: Place
+    less: Place | None = None
+    above: float | None = None  # in nats; of accuracy, a share
+    below: float | None = None
+    epoch: int | None = Field(None, ge=0)  # None: the last one
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "OwnClaim":
+        if (self.above is None) == (self.below is None):
+            raise ValueError("needs either `above` or `below`, a number")
+        places = [self.of] if self.less is None else [self.of, self.less]
+        for place in places:
+            if (place.distortion is None) != (place.level is None):
+                raise ValueError("a distortion needs its `level`, and a level its `distortion`")
+        if self.quantity == ACCURACY:
+            if self.estimator or self.noise or any(place.layer for place in places):
+                raise ValueError("accuracy has no estimator, no noise and no layer")
+            return self
+        if any(place.layer is None for place in places):
+            raise ValueError(f"{self.quantity} needs a `layer` in `of` and `less`")
+        if self.estimator is None:
+            raise ValueError(f"{self.quantity} needs an `estimator`")
+        decoders = (DECODED, DECODED_BEST, DECODED_TRANSFER)
+        if self.quantity == INPUT_INFORMATION and self.estimator in decoders:
+            raise ValueError(f"decoders estimate {LABEL_INFORMATION} alone, not {INPUT_INFORMATION}")
+        if self.noise and self.estimator in (*decoders, BINNING):
+            raise ValueError(f"{self.estimator} adds no noise")
+        return self
+
+    @property
+    def noise_mode(self) -> str | None:
+        """Mode of the noise; relative noise where the estimator adds noise and none is named."""
+        adds = self.estimator in (NOISY, KDE_BD, KDE_KL)
+        return self.noise or (RELATIVE_NOISE if adds else None)
+
+    @property
+    def statistic(self) -> str:
+        """The statistic in words."""
+        by = f" by {self.estimator}" if self.estimator else ""
+        by += f" at {self.noise_mode} noise" if self.noise_mode else ""
+        less = f", minus that of {self.less}" if self.less else ""
+        return f"{self.quantity}{by} of {self.of}{less}"
+
+    @property
+    def expected(self) -> str:
+        """The threshold in words."""
+        unit = "" if self.quantity == ACCURACY else " nats"
+        return f"above {self.above:g}{unit}" if self.above is not None else f"below {self.below:g}{unit}"
+
+
+class StudyClaim(_Written):
+    """A claim of the study, whose rules are fixed, with the verdict that is expected."""
+
+    claim: Literal["1", "2", "3a", "3b", "4", "5", "6"]
+    expect: Literal["supported", "contradicted"]
+
+
+class Claims(_Written):
+    """What a file of claims says."""
+
+    title: str = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1, max_length=_MOST_SEEDS)
+    settings: dict[str, Any] = {}  # that the run must have, by names with dots as in `config.json`
+    study: tuple[StudyClaim, ...] = ()
+    claims: tuple[OwnClaim, ...] = ()
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _by_names_with_dots(cls, given: Any) -> Any:
+        return flat_settings(given) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _claims_something(self) -> "Claims":
+        if not (self.study or self.claims):
+            raise ValueError("claims nothing: add a table [[study]] or [[claims]]")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("names a seed twice in `seeds`")
+        names = [one.name for one in self.claims]
+        if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ValueError(f"has two claims with the name {repeated[0]!r}")
+        return self
+
+
+class Registration(_Written):
+    """Claims as they were registered.
+
+    Attributes:
+        claims: what the file said.
+        rules: sha256 of the code that judges them.
+        infoplane: version.
+        registered_at: date and time with the zone.
+    """
+
+    claims: Claims
+    rules: str
+    infoplane: str
+    registered_at: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the claims and of the code that judges them; the date does not change it."""
+        fixed = {"claims": self.claims.model_dump(mode="json"), "rules": self.rules}
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+def read_claims(path: Path) -> Claims:
+    """Return the claims in a TOML file.
+
+    Raises:
+        UserError: there is no such file, it is not TOML, or a claim in it is incomplete.
+    """
+    try:
+        with path.open("rb") as file:
+            written: Mapping[str, Any] = tomllib.load(file)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a TOML file with claims") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML ({error}); correct it") from None
+    try:
+        return Claims.model_validate(written)
+    except ValidationError as error:
+        refusal = error.errors()[0]
+        where = _place(refusal["loc"])
+        raise UserError(f"{path}: {where}{broken_rule(refusal)}; see docs/register.md") from None
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Name the part of the file: "claims 2, of.layer "."""
+    if not path:
+        return ""
+    if len(path) > 1 and isinstance(path[1], int):
+        inner = ".".join(map(str, path[2:]))
+        return f"{path[0]} {path[1] + 1}" + (f", {inner} " if inner else " ")
+    return ".".join(map(str, path)) + " "
+
+
+def rules_hash() -> str:
+    """Return the sha256 of the code that judges claims."""
+    folder, found = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        if path.stem.startswith(_JUDGING) or path.stem in _JUDGING_TOO:
+            found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def claim_text(number: str) -> str:
+    """Return a claim of the study as a sentence."""
+    return next(one.text for one in CLAIMS if one.number == number)

@@ -1,0 +1,40 @@
+"""File of a run folder with the claims that were registered before the run: `registered.json`."""
+
+import json
+from typing import Any
+
+from infoplane.errors import UserError
+from infoplane.runs.folder import RunFolder
+
+_NAME = "registered.json"
+
+
+def read_registered(run: RunFolder) -> dict[str, Any] | None:
+    """Return what `write_registered` wrote; None if nothing was registered.
+
+    Raises:
+        UserError: the file was changed, or is not what infoplane writes.
+    """
+    path = run.path / _NAME
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(run.read_file(path, "restore it: claims cannot be changed after a run"))
+    except ValueError:
+        raise UserError(f"{path} is not what infoplane writes; restore it") from None
+    return content
+
+
+def write_registered(run: RunFolder, content: dict[str, Any]) -> None:
+    """Write the claims into the folder of a run that has no results yet. Call it while the folder is locked.
+
+    Raises:
+        UserError: the run has results, or claims.
+    """
+    if run.has_results():
+        raise UserError(
+            f"{run.path} already holds results; claims are registered before a run, so choose a new folder for it"
+        )
+    if (run.path / _NAME).exists():
+        raise UserError(f"{run.path} already holds registered claims; choose a new folder for others")
+    run.write_file(run.path / _NAME, (json.dumps(content, indent=2) + "\n").encode())

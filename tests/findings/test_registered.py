@@ -1,0 +1,191 @@
+"""Claims that were registered before a run: what a file may say, and what a run says of them."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.findings.constructed import ERROR, flow
+
+from infoplane.errors import UserError
+from infoplane.findings import find
+from infoplane.findings.registered import CONFIRMED, OPEN, REFUTED, judge_registered
+from infoplane.findings.registration import Claims, Registration, read_claims, rules_hash
+from infoplane.records.tables import Performance, performance_table
+
+SETTINGS = {"training": {"epochs": 10}, "data": {"name": "digits"}}
+LABEL = {
+    "name": "label in fc2",
+    "quantity": "I(T;Y)",
+    "estimator": "decoded",
+    "of": {"training": "adversarial", "examples": "adversarial", "layer": "fc2"},
+    "less": {"training": "normal", "examples": "adversarial", "layer": "fc2"},
+}
+
+
+def performances(accuracy=lambda **_: 0.5, seeds=(0, 1, 2)):
+    return performance_table(
+        Performance(
+            study="information-flow", seed=seed, training=training, epoch=10, split="test", examples=examples, n=1000,
+            loss=1.0, gradient_evaluations=0, seconds=0.0, accuracy=accuracy(training=training, examples=examples),
+        )
+        for seed in seeds
+        for training in ("normal", "adversarial")
+        for examples in ("original", "adversarial")
+    )  # fmt: skip
+
+
+def registration(*claims, seeds=(0, 1, 2), settings=None, study=(), rules=None):
+    written = {"title": "t", "seeds": list(seeds), "settings": settings or {}, "claims": claims, "study": study}
+    known = rules or rules_hash()
+    return Registration(claims=Claims.model_validate(written), rules=known, infoplane="0", registered_at="now")
+
+
+def judged(registered, measurements, performance=None, settings=SETTINGS):
+    performance = performances() if performance is None else performance
+    return judge_registered(registered, settings, measurements, performance, find(measurements, performance))
+
+
+def curves(difference, spread=0.01, seeds=(0, 1, 2), **more):
+    """Adversarial training ends `difference` above normal training; seeds differ by `spread`."""
+
+    def rule(*, training, seed, epoch, **_):
+        return 0.1 * epoch + (training == "adversarial") * (difference + spread * (seed - 1))
+
+    return flow(rule, seeds=seeds, **more)
+
+
+@pytest.mark.parametrize(("difference", "outcome"), [(0.8, CONFIRMED), (0.2, REFUTED), (0.5, OPEN)])
+def test_the_interval_decides_on_which_side_of_the_threshold_it_lies(difference, outcome):
+    found = judged(registration({**LABEL, "above": 0.5}), curves(difference)).outcomes[0]
+    assert found.outcome == outcome
+    assert found.value == pytest.approx(difference)
+    # Two-sided t with 2 degrees of freedom over seeds, and 19 over groups of two independent records.
+    half = np.hypot(4.303 * 0.01 / np.sqrt(3), 2.093 * np.sqrt(2 / 3) * ERROR)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.15)  # strays of the three seeds are not orthogonal
+    other = judged(registration({**LABEL, "below": 0.5}), curves(difference)).outcomes[0]
+    assert other.outcome == {CONFIRMED: REFUTED, REFUTED: CONFIRMED, OPEN: OPEN}[outcome]
+
+
+def test_seeds_that_differ_leave_it_undecided():
+    assert judged(registration({**LABEL, "above": 0.5}), curves(0.8, spread=0.5)).outcomes[0].outcome == OPEN
+
+
+def test_one_number_is_compared_with_the_threshold_itself():
+    claim = {key: value for key, value in LABEL.items() if key != "less"}
+    found = judged(registration({**claim, "above": 1.5}), curves(0.8)).outcomes[0]
+    assert (found.outcome, found.value) == (CONFIRMED, pytest.approx(1.8))
+    at = judged(registration({**claim, "above": 1.5, "epoch": 3}), curves(0.8)).outcomes[0]
+    assert (at.outcome, at.value) == (REFUTED, pytest.approx(1.1))
+
+
+@pytest.mark.parametrize(
+    ("measurements", "reason"),
+    [
+        (curves(0.8, seeds=(0, 1)), "not recorded for seed 2: adversarial training, adversarial examples in fc2"),
+        (curves(0.8, epochs=range(8)), "unfinished: seed 0 is at epoch 7 of 10"),
+        (curves(0.8).with_columns(saturated=pl.lit(True)), "saturated for seed 0"),
+        (curves(0.8, layers=("conv1",)), "not recorded for seed 0"),
+    ],
+)
+def test_what_is_missing_leaves_it_undecided_and_is_named(measurements, reason):
+    found = judged(registration({**LABEL, "above": 0.5}), measurements).outcomes[0]
+    assert found.outcome == OPEN
+    assert found.reason.startswith(reason)
+    assert found.value is None
+
+
+def test_noise_is_chosen_as_registered():
+    claim = {**LABEL, "quantity": "I(X;T)", "estimator": "kde-bd", "above": 0.5}
+    assert judged(registration(claim), curves(0.8)).outcomes[0].outcome == CONFIRMED  # at relative noise
+    assert judged(registration({**claim, "noise": "fixed"}), curves(0.8)).outcomes[0].reason.startswith("not recorded")
+
+
+def test_accuracy_has_the_interval_of_its_examples():
+    places = {
+        "of": {"training": "adversarial", "examples": "adversarial"},
+        "less": {"training": "normal", "examples": "adversarial"},
+    }
+    claim = {"name": "a", "quantity": "accuracy", "above": 0.1, **places}
+    table = performances(lambda *, training, **_: 0.8 if training == "adversarial" else 0.3)
+    found = judged(registration(claim, seeds=(0,)), curves(0.8), table).outcomes[0]
+    assert (found.outcome, found.value) == (CONFIRMED, pytest.approx(0.5))
+    exact = 1.96 * np.sqrt(0.8 * 0.2 / 1000 + 0.3 * 0.7 / 1000)
+    assert (found.high - found.low) / 2 == pytest.approx(exact, rel=0.01)
+    assert "one seed" in found.reason
+
+
+def test_a_claim_of_the_study_is_confirmed_by_the_expected_verdict():
+    def rule(*, training, epoch, **_):
+        return 1.0 + (0.2 * epoch if training == "normal" else 0.05 * epoch)
+
+    measurements = flow(rule, seeds=(0, 1, 2))
+    table = performances()
+    verdict = {one.claim: one.verdict for one in find(measurements, table).claims}["3a"]
+    assert verdict != "undecided"
+    other = {"supported": "contradicted", "contradicted": "supported"}[verdict]
+    for expect, outcome in ((verdict, CONFIRMED), (other, REFUTED)):
+        found = judged(registration(study=[{"claim": "3a", "expect": expect}]), measurements).outcomes[0]
+        assert found.outcome == outcome
+    assert judged(registration(study=[{"claim": "6", "expect": expect}]), measurements).outcomes[0].outcome == OPEN
+
+
+def test_every_deviation_is_named():
+    settings = {"training": {"epochs": 12}, "data.name": "digits", "method.x": 1}
+    registered = registration({**LABEL, "above": 0.5}, settings=settings, seeds=(0, 3), rules="0" * 64)
+    lines = judged(registered, curves(0.8)).deviations
+    assert lines == (
+        "training.epochs was registered as 12, and is 10",
+        "method.x was registered as 1, and the run has no such setting",
+        "registered seeds that are not there: 3",
+        "seeds that were not registered: 1, 2",
+        "the code that judges claims is not that of the registration",
+    )
+    kept = registration({**LABEL, "above": 0.5}, settings={"training.epochs": 10})
+    assert judged(kept, curves(0.8)).deviations == ()
+
+
+def test_the_hash_is_of_the_claims_and_not_of_the_date():
+    one, same = registration({**LABEL, "above": 0.5}), registration({**LABEL, "above": 0.5})
+    assert one.sha256 == same.model_copy(update={"registered_at": "later"}).sha256
+    for changed in (
+        registration({**LABEL, "above": 0.51}),
+        registration({**LABEL, "above": 0.5}, seeds=(0, 1)),
+        registration({**LABEL, "above": 0.5}, settings={"training.epochs": 1}),
+        registration({**LABEL, "above": 0.5}, rules="0" * 64),
+    ):
+        assert changed.sha256 != one.sha256
+
+
+GOOD = 'title = "t"\nseeds = [0]\n'
+CLAIM = '[[claims]]\nname = "a"\nquantity = "I(T;Y)"\nestimator = "decoded"\nof = {training = "normal", layer = "fc"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = ", "is not valid TOML"),
+        (GOOD, "claims nothing: add a table [[study]] or [[claims]]"),
+        (GOOD + CLAIM, "claims 1 needs either `above` or `below`, a number"),
+        (GOOD + CLAIM + "above = 1\nbelow = 2\n", "needs either `above` or `below`"),
+        (GOOD + CLAIM + "above = 1\n" + CLAIM + "above = 2\n", "has two claims with the name 'a'"),
+        (GOOD + CLAIM.replace(', layer = "fc"', "") + "above = 1\n", "I(T;Y) needs a `layer` in `of` and `less`"),
+        (GOOD + CLAIM.replace("decoded", "guess") + "above = 1\n", "claims 1, estimator must be"),
+        (GOOD + CLAIM.replace("T;Y", "X;T") + "above = 1\n", "decoders estimate I(T;Y) alone, not I(X;T)"),
+        (GOOD + CLAIM + 'above = 1\nnoise = "fixed"\n', "decoded adds no noise"),
+        (GOOD.replace("[0]", "[0, 0]") + CLAIM + "above = 1\n", "names a seed twice"),
+        (GOOD.replace("[0]", "[]") + CLAIM + "above = 1\n", "seeds must have at least 1 item"),
+        (GOOD + CLAIM + "abvoe = 1\n", "claims 1, abvoe is not a setting of this version"),
+        (GOOD + '[[study]]\nclaim = "7"\nexpect = "supported"\n', "study 1, claim must be"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_one_line(text, message, tmp_path):
+    path = tmp_path / "claims.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_claims(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_claims(tmp_path / "none.toml")
