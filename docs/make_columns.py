@@ -78,6 +78,18 @@ TABLES = (
         "CueLayer",
         "`shape/layers.parquet` of `infoplane shape`: a row for each network, kind, layer, cue and decoder.",
     ),
+    Table(
+        "Networks with a bottleneck",
+        "bottleneck.py",
+        "BottleneckNumber",
+        "`bottleneck.parquet` of `infoplane bottleneck`: accuracy and information of each network.",
+    ),
+    Table(
+        "Their images under attack",
+        "bottleneck.py",
+        "BottleneckImage",
+        "`images.parquet` of `infoplane bottleneck`: a row for each network, radius, path, attack and image.",
+    ),
     Table("Sweeps of study three", "sweeps.py", "SweepMeasurement", "`records.parquet` of `infoplane geometry`."),
     Table(
         "Compression",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.loops.own_loops import measured
 
-from infoplane.records import attacks, evaluation, shape, sweeps, tables, where
+from infoplane.records import attacks, bottleneck, evaluation, shape, sweeps, tables, where
 
 DOCS = Path(__file__).parents[1] / "docs"
 _SPEC = importlib.util.spec_from_file_location("make_columns", DOCS / "make_columns.py")
@@ -24,6 +24,8 @@ SCHEMAS = {
     "PointwiseLayerRecord": where.POINTWISE_LAYER_SCHEMA,
     "CueAnswer": shape.CUE_ANSWER_SCHEMA,
     "CueLayer": shape.CUE_LAYER_SCHEMA,
+    "BottleneckNumber": bottleneck.BOTTLENECK_SCHEMA,
+    "BottleneckImage": bottleneck.BOTTLENECK_IMAGE_SCHEMA,
     "SweepMeasurement": sweeps.SWEEP_SCHEMA,
 }
 

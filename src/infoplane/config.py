@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 __all__ = [
     "AttackConfig",
+    "BottleneckConfig",
     "CompressionConfig",
     "DataConfig",
     "DistortionConfig",
@@ -333,6 +334,50 @@ class LimitsConfig(_Frozen):
     """Samples of a layer, whose logarithm is what the estimates stop at."""
     replicates: int = Field(5, ge=2)
     """Independent draws of every layer, from which intervals come."""
+
+
+class BottleneckConfig(_Frozen):
+    """Networks trained for an information bottleneck, attacked honestly (docs/results/bottleneck.md)."""
+
+    method: Literal["vib", "nib", "ceb", "hbar"] = "vib"
+    """Training method; see infoplane flow --help."""
+    values: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+    """Weights of the method's penalty: beta of vib and nib, e^-rho of ceb, the weight of the image in hbar (that of the
+    label is 50 times as large). 0 trains the same network normally; the others are compared with it."""
+    seed: int = Field(0, ge=0)
+    """Decides initial weights and the order of the batches, as in infoplane flow."""
+    seeds: int = Field(3, ge=1)
+    """Train with this many seeds, counted up from the first."""
+    network: str | None = None
+    """Name of a network, by default the method's own: mlp-vib, mlp-nib, mlp-ceb or mlp."""
+    settings: tyro.conf.Suppress[dict[str, bool | int | float | str]] = {}
+    """Settings that only this network has, by name."""
+    epsilons: Annotated[tuple[Annotated[Fraction, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.1, 0.2)
+    """Radii of the L-infinity balls of the attacks, pixels in [0, 1]."""
+    attacked: int = Field(300, ge=2)
+    """Test images that are attacked, a stratified choice."""
+    queries: int = Field(1000, ge=2)
+    """Queries of Square, for each image; 5,000 in AutoAttack."""
+    examples: int = Field(1000, ge=20)
+    """Test images on which information is measured."""
+    data: DataConfig = DataConfig(name="mnist", train_examples=10_000)
+    training: TrainingConfig = TrainingConfig(
+        epochs=20, batch_size=100, optimiser="adamw", learning_rate=1e-3, schedule="cosine", warmup_epochs=0
+    )
+
+    @field_validator("values", "epsilons")
+    @classmethod
+    def _names_each_number_once(cls, numbers: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"must name each number once, got {' '.join(f'{number:g}' for number in numbers)}")
+        return tuple(sorted(numbers))
+
+    @field_validator("values")
+    @classmethod
+    def _can_be_compared(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 not in values:
+            raise ValueError("must contain 0, with which the others are compared")
+        return values
 
 
 class _TwelveBitsConfig(_Frozen):

@@ -43,6 +43,7 @@ PARSED_ONLY = {
     "distortion": "measures each level of each distortion for a minute",
     "attacks": "runs ten attacks for minutes",
     "evaluate": "runs a suite of attacks for minutes",
+    "bottleneck": "trains and attacks networks for minutes",
     "geometry": "measures sweeps for a minute",
     "limits": "measures vanishing noise for a minute",
     "compression": "trains ten networks for minutes",

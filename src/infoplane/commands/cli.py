@@ -12,6 +12,7 @@ import tyro
 from pydantic import ValidationError
 
 from infoplane.commands.attacks import AttacksOptions, attacks
+from infoplane.commands.bottleneck import BottleneckOptions, bottleneck
 from infoplane.commands.calibrate import CalibrateOptions, calibrate
 from infoplane.commands.common import USER_ERROR, Options, typed, typed_command
 from infoplane.commands.compare import CompareOptions, compare
@@ -53,6 +54,7 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "where": (where, WhereOptions),
     "shape": (shape, ShapeOptions),
     "evaluate": (evaluate, EvaluateOptions),
+    "bottleneck": (bottleneck, BottleneckOptions),
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
@@ -120,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _LONG = (
-    "demo", "flow", "distortion", "attacks", "where", "shape", "evaluate", "measure", "geometry", "limits",
-    "compression", "quantised", "calibrate",
+    "demo", "flow", "distortion", "attacks", "where", "shape", "evaluate", "bottleneck", "measure", "geometry",
+    "limits", "compression", "quantised", "calibrate",
 )  # fmt: skip
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"

@@ -8,9 +8,13 @@ from pydantic import BaseModel, ConfigDict
 EVALUATION = "evaluation"  # name of the study, and of its folder in that of a run
 EVALUATION_FILE, EVALUATION_TABLE = "evaluation.json", "evaluation.parquet"
 CLEAN = "clean"  # name of the row without an attack
+DRAWS = 20  # over which gradients and predictions of networks with random parts are averaged
+# Ways in which a network is used. One without random parts has one way, which needs no name.
+ONE_PATH, MEAN_PATH, AVERAGED_DRAWS = "", "mean path", f"{DRAWS} draws"
 
-# What the attacker sees: see `attacks.AttackSpec`. "ensemble" attacks use both gradients and answers alone.
-Threat = Literal["none", "white-box", "black-box", "transfer", "ensemble"]
+# What the attacker sees: see `attacks.AttackSpec`. "ensemble" attacks use both gradients and answers alone. Examples of
+# "mean path" were made on the mean path of a network that is used through several draws.
+Threat = Literal["none", "white-box", "black-box", "transfer", "ensemble", "mean path"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +22,7 @@ class AttackedImage:
     """One image under one attack on one network: a row of `evaluation.parquet`."""
 
     network: str  # seed, training and checkpoint
+    path: str  # "mean path" or "20 draws" of a network with random parts; empty for others
     attack: str  # name of the attack; "clean" without one
     index: int  # of the image among all test images
     label: int  # its class
@@ -43,6 +48,8 @@ class Accuracy(_Record):
 class AttackedAccuracy(Accuracy):
     """Accuracy under one attack: images that are classified correctly before it, and after it or outside the ball."""
 
+    path: str = ONE_PATH
+    """How the network was used: `MEAN_PATH` or `AVERAGED_DRAWS` of one with random parts."""
     attack: str
     description: str
     threat: Threat
@@ -68,6 +75,8 @@ class AttackedAccuracy(Accuracy):
 class CurvePoint(Accuracy):
     """Accuracy at one epsilon."""
 
+    path: str = ONE_PATH
+    """As in `AttackedAccuracy`."""
     epsilon: float
 
 
@@ -93,10 +102,17 @@ class NetworkEvaluation(_Record):
     """Of the names, shapes and values of all weights and buffers."""
     attacks: list[AttackedAccuracy]
     worst_case: Accuracy
-    """Share of images that are classified correctly under every attack."""
+    """Share of images that are classified correctly under every attack, on every path."""
+    worst_of_paths: dict[str, Accuracy] = {}
+    """The same for each path, if there are several."""
     curve: list[CurvePoint]
     alarms: list[Alarm]
     notes: list[str]
+
+    @property
+    def paths(self) -> list[str]:
+        """The ways in which the network was used, in the order of the rows."""
+        return list(dict.fromkeys(row.path for row in self.attacks))
 
 
 class Evaluation(_Record):

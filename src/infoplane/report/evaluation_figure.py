@@ -1,13 +1,14 @@
 """Figure of an evaluation: accuracy against epsilon, with the attacks of the suite at the epsilon of the run."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from infoplane.records.evaluation import Evaluation, NetworkEvaluation
+from infoplane.records.evaluation import MEAN_PATH, Accuracy, Evaluation, NetworkEvaluation
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.evaluation_table import ball_text
 from infoplane.report.figure import FigureSpec
@@ -47,18 +48,19 @@ def evaluation_figure(evaluation: Evaluation) -> Figure:
     lines = [line for alarm in alarms for line in textwrap.wrap(alarm, _WRAPPED)]
     title = f"Accuracy against epsilon: {evaluation.subject}, {evaluation.examples} images, {ball_text(evaluation)}"
     names = max(len(one.attacks) for one in evaluation.networks) + 1
-    height = 3.4 + 0.14 * len(lines) + 0.17 * len(evaluation.networks)
+    curves = sum(len(one.paths) for one in evaluation.networks)
+    height = 3.4 + 0.14 * len(lines) + 0.17 * curves
     figure = new_figure(title, PAGE_INCHES[0], height)
     for rank, line in enumerate(lines):
         figure.text(0.075, 1 - (0.36 + 0.14 * rank) / height, plain(line), va="top", color="#A00000", fontsize=7)
     top = 1 - (0.45 + 0.14 * len(lines)) / height
-    bottom = (0.75 + 0.17 * len(evaluation.networks)) / height
+    bottom = ((0.75 if curves == len(evaluation.networks) else 1.0) + 0.17 * curves) / height
     curve, bars = figure.add_gridspec(
         1, 2, left=0.075, right=0.99, top=top, bottom=bottom, wspace=0.12, width_ratios=(1, 0.35 + 0.1 * names)
     ).subplots(squeeze=False, sharey=True)[0]
     for rank, network in enumerate(evaluation.networks):
-        _draw_curve(curve, network, rank)
-        _draw_attacks(bars, network, rank, len(evaluation.networks))
+        _draw_curves(curve, network, rank)
+    _draw_attacks(bars, evaluation.networks)
     curve.axvline(evaluation.epsilon, color="#555555", linewidth=0.8, linestyle=(0, (1, 1.5)))
     curve.set_xscale("log")
     epsilons = sorted({point.epsilon for network in evaluation.networks for point in network.curve})
@@ -75,25 +77,38 @@ def _look(rank: int) -> dict[str, Any]:
     return {"color": COLOURS[rank % len(COLOURS)], "linestyle": LINES[rank // len(COLOURS) % len(LINES)]}
 
 
-def _draw_curve(axes: Axes, network: NetworkEvaluation, rank: int) -> None:
-    epsilons = [point.epsilon for point in network.curve]
-    axes.plot(
-        epsilons, [100 * point.accuracy for point in network.curve], marker="o", markersize=3,
-        label=plain(network.name), **_look(rank),
-    )  # fmt: skip
-    axes.fill_between(
-        epsilons, [100 * point.low for point in network.curve], [100 * point.high for point in network.curve],
-        color=COLOURS[rank % len(COLOURS)], alpha=0.15, linewidth=0,
-    )  # fmt: skip
+def _draw_curves(axes: Axes, network: NetworkEvaluation, rank: int) -> None:
+    """Draw a curve for each path, the mean path dashed."""
+    for path in dict.fromkeys(point.path for point in network.curve):
+        points = [point for point in network.curve if point.path == path]
+        epsilons, look = [point.epsilon for point in points], _look(rank)
+        axes.plot(
+            epsilons, [100 * point.accuracy for point in points], marker="o", markersize=3,
+            label=plain(", ".join(filter(None, (network.name, path)))),
+            **(look | {"linestyle": "--"} if path == MEAN_PATH else look),
+        )  # fmt: skip
+        axes.fill_between(
+            epsilons, [100 * point.low for point in points], [100 * point.high for point in points],
+            color=COLOURS[rank % len(COLOURS)], alpha=0.15, linewidth=0,
+        )  # fmt: skip
 
 
-def _draw_attacks(axes: Axes, network: NetworkEvaluation, rank: int, networks: int) -> None:
-    rows = [*network.attacks, network.worst_case]
-    names = [*(row.attack for row in network.attacks), "worst case"]
-    places = [place + (rank - (networks - 1) / 2) * 0.8 / networks for place in range(len(rows))]
-    errors = [[100 * (row.accuracy - row.low) for row in rows], [100 * (row.high - row.accuracy) for row in rows]]
-    axes.errorbar(
-        places, [100 * row.accuracy for row in rows], yerr=errors, fmt="o", markersize=3, elinewidth=0.8,
-        color=COLOURS[rank % len(COLOURS)],
-    )  # fmt: skip
-    axes.set_xticks(range(len(rows)), names, rotation=45, ha="right")
+def _bars_of(network: NetworkEvaluation) -> dict[str, Accuracy]:
+    rows = {"\n".join(filter(None, (row.attack, row.path))): row for row in network.attacks}
+    return {**rows, "worst case": network.worst_case}
+
+
+def _draw_attacks(axes: Axes, networks: Sequence[NetworkEvaluation]) -> None:
+    names = list(dict.fromkeys(name for network in networks for name in _bars_of(network)))
+    for rank, network in enumerate(networks):
+        bars = _bars_of(network)
+        shift = (rank - (len(networks) - 1) / 2) * 0.8 / len(networks)
+        errors = [
+            [100 * (row.accuracy - row.low) for row in bars.values()],
+            [100 * (row.high - row.accuracy) for row in bars.values()],
+        ]
+        axes.errorbar(
+            [names.index(name) + shift for name in bars], [100 * row.accuracy for row in bars.values()], yerr=errors,
+            fmt="o", markersize=3, elinewidth=0.8, color=COLOURS[rank % len(COLOURS)],
+        )  # fmt: skip
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")

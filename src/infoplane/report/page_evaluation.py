@@ -3,7 +3,7 @@
 from html import escape
 
 from infoplane.records.evaluation import Evaluation, NetworkEvaluation
-from infoplane.report.evaluation_table import HEADS, WORST, accuracy_texts, ball_text, cells_of, outside_notes
+from infoplane.report.evaluation_table import ball_text, heads_of, lines_of, outside_notes
 from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_tables import scrollable
 
@@ -44,14 +44,14 @@ def _alarms(network: NetworkEvaluation) -> str:
 
 
 def _table(network: NetworkEvaluation) -> str:
-    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in HEADS[1:])
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads_of(network)[1:])
     lines = []
-    for row in network.attacks:
-        first, *rest = cells_of(row)
+    for place, line in enumerate(lines_of(network)):
+        first, *rest = line.cells
         cells = "".join(f"<td>{escape(text)}</td>" for text in rest)
-        lines.append(f'<tr><th scope="row" title="{escape(row.description)}">{escape(first)}</th>{cells}</tr>')
-    worst = "".join(f"<td>{escape(text)}</td>" for text in ["", *accuracy_texts(network.worst_case), *[""] * 5])
-    lines.append(f'<tr class="first"><th scope="row">{WORST}</th>{worst}</tr>')
+        begins = ' class="first"' if line.begins and place else ""
+        title = f' title="{escape(line.description)}"' if line.description else ""
+        lines.append(f'<tr{begins}><th scope="row"{title}>{escape(first)}</th>{cells}</tr>')
     notes = "".join(f'<p class="note">{escape(note)}.</p>' for note in outside_notes(network))
     return (
         scrollable(

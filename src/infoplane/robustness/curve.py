@@ -37,6 +37,9 @@ def survivors(
     norm: Norm,
     epsilons: Sequence[float],
     generator_of: Callable[[int], torch.Generator],
+    *,
+    draws: int = 1,
+    classifier: nn.Module | None = None,
 ) -> Iterator[Tensor]:
     """Yield for each radius which images are still classified correctly, `(n,)` bool on the CPU.
 
@@ -51,6 +54,8 @@ def survivors(
         norm: of the balls.
         epsilons: radii, ascending.
         generator_of: function of the place of a radius that returns the source of its random draws.
+        draws: passes over which the attack averages gradients.
+        classifier: network with random parts that classifies the attacked images; None for `model`, without any.
     """
     left = correct.clone()
     for place, epsilon in enumerate(epsilons):
@@ -58,8 +63,17 @@ def survivors(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AttackWarning)  # counted where the same attack is run at one radius
                 attacked = attack_images(
-                    model, curve_attack(Ball(norm, epsilon)), images[left], labels[left], generator=generator_of(place)
+                    model,
+                    curve_attack(Ball(norm, epsilon), draws),
+                    images[left],
+                    labels[left],
+                    generator=generator_of(place),
                 )
-            predicted = evaluate(model, attacked, labels[left]).predicted
+            if classifier is None:
+                predicted = evaluate(model, attacked, labels[left]).predicted
+            else:  # in the batches of the originals: its random numbers follow the place of an image
+                every = images.clone()
+                every[left] = attacked
+                predicted = evaluate(classifier, every, labels).predicted[left.cpu()]
             left[left.clone()] = predicted.to(labels.device) == labels[left]
         yield left.cpu().clone()  # on a CPU, `left` itself

@@ -1,8 +1,8 @@
 """Suites of attacks for `infoplane evaluate`. To add an attack, write one `SuiteAttack` and name it in a suite."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from infoplane.attacks.extras import check_installed
 from infoplane.attacks.minimum_norm import PASSES_AROUND
@@ -27,6 +27,7 @@ class SuiteAttack:
         norms: of the balls in which the attack can be measured.
         classes: smallest number of classes that it needs.
         extra: name of the optional dependencies of infoplane that it needs.
+        one_draw: whether it looks at a single draw per pass of a network with random parts; others average.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SuiteAttack:
     norms: tuple[str, ...] = ("linf", "l2")
     classes: int = 2
     extra: str | None = None
+    one_draw: bool = False
 
     @property
     def work(self) -> float:
@@ -48,11 +50,11 @@ class SuiteAttack:
         return 5 + self.gradients + self.queries / 3
 
 
-def _pgd(ball: "Ball", steps: int, *, restarts: int = 1) -> "Attack":
+def _pgd(ball: "Ball", steps: int, *, restarts: int = 1, draws: int = 1) -> "Attack":
     from infoplane.attacks import L2PGD, LinfPGD
 
     kind = LinfPGD if ball.norm == "linf" else L2PGD
-    return kind(epsilon=ball.epsilon, steps=steps, random_start=True, restarts=restarts, stop_early=True)
+    return kind(epsilon=ball.epsilon, steps=steps, random_start=True, restarts=restarts, stop_early=True, draws=draws)
 
 
 def _one_step(ball: "Ball") -> "Attack":
@@ -98,15 +100,17 @@ def _carlini_wagner(_ball: "Ball", searches: int, steps: int, initial_c: float |
     return CarliniWagner(searches=searches, steps=steps, initial_c=initial_c)
 
 
-def _autoattack(ball: "Ball") -> "Attack":
+def _autoattack(ball: "Ball", *, rand: bool = False) -> "Attack":
     from infoplane.attacks.autoattack import AutoAttack
 
+    if rand:
+        return AutoAttack(name="autoattack-rand", norm=ball.norm, epsilon=ball.epsilon, version="rand")
     return AutoAttack(name="autoattack", norm=ball.norm, epsilon=ball.epsilon)
 
 
-def curve_attack(ball: "Ball") -> "Attack":
-    """Return the attack of the curve of accuracy against epsilon."""
-    return _pgd(ball, CURVE_STEPS)
+def curve_attack(ball: "Ball", draws: int = 1) -> "Attack":
+    """Return the attack of the curve of accuracy against epsilon, with gradients averaged over draws."""
+    return _pgd(ball, CURVE_STEPS, draws=draws)
 
 
 CURVE_STEPS = 40
@@ -224,6 +228,82 @@ AUTOATTACK = SuiteAttack(
     classes=4,
     extra="autoattack",
 )
+AUTOATTACK_RAND = SuiteAttack(
+    name="autoattack-rand",
+    description="AutoAttack rand: APGD-CE and APGD-DLR, 20 draws (Croce & Hein 2020)",
+    threat="white-box",
+    build=lambda ball: _autoattack(ball, rand=True),
+    gradients=2 * 101 * 20,
+    classes=3,
+    extra="autoattack",
+)
+
+
+def averaging(one: SuiteAttack, draws: int) -> SuiteAttack | None:
+    """Return the attack with every gradient and output averaged over draws; None if it cannot average.
+
+    AutoAttack becomes its version "rand", which is the one for networks with random parts.
+
+    Args:
+        one: an attack of a suite.
+        draws: at least 2.
+    """
+    if one is AUTOATTACK:
+        return AUTOATTACK_RAND
+    if one.extra is not None:  # of another library
+        return None
+
+    def build(ball: "Ball") -> "Attack":
+        attack: Any = one.build(ball)
+        averaged: Attack = replace(attack, draws=draws)  # a field of every attack of this package
+        return averaged
+
+    return replace(
+        one,
+        description=f"{one.description}; averaged over {draws} draws",
+        build=build,
+        gradients=one.gradients * draws,
+        queries=one.queries * draws,
+    )
+
+
+def on_mean_path(one: SuiteAttack) -> SuiteAttack:
+    """Return the name under which an attack's examples of the mean path are tried on averaged draws."""
+    return replace(
+        one,
+        name=f"{one.name}-on-mean",
+        description=f"{one.description}; made on the mean path",
+        threat="mean path",
+        gradients=0,
+        queries=0,
+    )
+
+
+def along_one_draw(one: SuiteAttack) -> SuiteAttack:
+    """Return the attack with the gradient of a single draw at each step, as evaluations that overstate robustness do.
+
+    On a network without random parts it is the attack itself.
+    """
+    return replace(
+        one, name=f"{one.name}-one-draw", description=f"{one.description}; a single draw at each step", one_draw=True
+    )
+
+
+def honest_attacks(queries: int) -> tuple[SuiteAttack, ...]:
+    """Return the attacks of `infoplane bottleneck`: weak ones along single draws, then those that average over draws.
+
+    Args:
+        queries: of Square.
+    """
+    square = replace(
+        SQUARE_5000,
+        name=f"square-{queries}",
+        description=f"Square, {queries:,} queries, p 0.8 (Andriushchenko et al. 2020)",
+        build=lambda ball: _square(ball, queries),
+        queries=queries,
+    )
+    return (along_one_draw(FGSM), along_one_draw(PGD_20), TRANSFER, APGD_CE, APGD_DLR, square)
+
 
 # Cheap attacks first.
 SUITES: dict[str, tuple[SuiteAttack, ...]] = {

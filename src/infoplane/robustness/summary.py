@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from infoplane.measuring.intervals import wilson_interval
-from infoplane.records.evaluation import CLEAN, Accuracy, AttackedAccuracy, CurvePoint
+from infoplane.records.evaluation import CLEAN, ONE_PATH, Accuracy, AttackedAccuracy, CurvePoint
 from infoplane.robustness.suites import SuiteAttack
 from infoplane.robustness.under_attack import UnderAttack, median
 
@@ -18,14 +18,16 @@ def accuracy_of(right: Tensor) -> Accuracy:
     return Accuracy(accuracy=number / len(right), low=interval.low, high=interval.high)
 
 
-def clean_row(correct: Tensor) -> AttackedAccuracy:
+def clean_row(correct: Tensor, path: str = ONE_PATH) -> AttackedAccuracy:
     """Return the row of the images without an attack.
 
     Args:
         correct: `(n,)` bool, whether each image is classified correctly.
+        path: how the network was used.
     """
     return AttackedAccuracy(
         **accuracy_of(correct).model_dump(),
+        path=path,
         attack=CLEAN,
         description="the original images",
         threat="none",
@@ -41,12 +43,13 @@ def clean_row(correct: Tensor) -> AttackedAccuracy:
     )
 
 
-def attacked_row(attack: SuiteAttack, result: UnderAttack) -> AttackedAccuracy:
-    """Return the row of one attack. Norms are medians over the fooled images."""
+def attacked_row(attack: SuiteAttack, result: UnderAttack, path: str = ONE_PATH) -> AttackedAccuracy:
+    """Return the row of one attack on a network that was used on `path`. Norms are medians over the fooled images."""
     fooled = result.fooled
     found = bool(fooled.any())
     return AttackedAccuracy(
         **accuracy_of(result.robust).model_dump(),
+        path=path,
         attack=attack.name,
         description=attack.description,
         threat=attack.threat,
@@ -62,19 +65,30 @@ def attacked_row(attack: SuiteAttack, result: UnderAttack) -> AttackedAccuracy:
     )
 
 
+def right_under_all(correct: Tensor, results: Mapping[SuiteAttack, UnderAttack]) -> Tensor:
+    """Return which images are right under every attack, `(n,)` bool on the CPU: the attacker takes the best for each.
+
+    Args:
+        correct: `(n,)` bool, whether each image is classified correctly without an attack.
+        results: of each attack.
+    """
+    return torch.stack([correct.cpu(), *(result.robust for result in results.values())]).all(dim=0)
+
+
 def worst_case(correct: Tensor, results: Mapping[SuiteAttack, UnderAttack]) -> Accuracy:
-    """Return the share of images that are right under every attack: the attacker takes the best for each image."""
-    return accuracy_of(torch.stack([correct.cpu(), *(result.robust for result in results.values())]).all(dim=0))
+    """Return the share of images that are right under every attack; arguments as in `right_under_all`."""
+    return accuracy_of(right_under_all(correct, results))
 
 
-def curve_points(epsilons: Sequence[float], curve: Sequence[Tensor]) -> list[CurvePoint]:
+def curve_points(epsilons: Sequence[float], curve: Sequence[Tensor], path: str = ONE_PATH) -> list[CurvePoint]:
     """Return the points of the curve of accuracy against epsilon.
 
     Args:
         epsilons: radii.
         curve: which images survive at each radius, `(n,)` bool.
+        path: how the network was used.
     """
     return [
-        CurvePoint(**accuracy_of(left).model_dump(), epsilon=epsilon)
+        CurvePoint(**accuracy_of(left).model_dump(), path=path, epsilon=epsilon)
         for epsilon, left in zip(epsilons, curve, strict=True)
     ]

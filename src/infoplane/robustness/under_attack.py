@@ -74,6 +74,38 @@ def under_attack(
     Raises:
         ValueError: the attack breaks its contract, or the network's outputs are not finite.
     """
+    return verified(model, examples_of(model, attack, images, labels, correct, generator=generator), correct, ball)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Attacked images, not yet verified.
+
+    Args:
+        originals: `(n, channels, height, width)` float32 in [0, 1].
+        labels: `(n,)` integers.
+        attacked: like `originals`; those that were not attacked are as they were.
+        number: of images that the attack was run on.
+        seconds: as in `UnderAttack`, and so are the next.
+        forward: likewise.
+        gradient: likewise.
+        complaints: likewise.
+    """
+
+    originals: Tensor
+    labels: Tensor
+    attacked: Tensor
+    number: int
+    seconds: float
+    forward: int
+    gradient: int
+    complaints: dict[str, int]
+
+
+def examples_of(
+    model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, correct: Tensor, *, generator: torch.Generator
+) -> Examples:
+    """Attack the images that are classified correctly; arguments and errors as in `under_attack`."""
     attacked, complaints = images.clone(), dict[str, int]()
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught, counted_evaluations() as passes:
@@ -87,9 +119,33 @@ def under_attack(
             complaints[entry.message.complaint] = complaints.get(entry.message.complaint, 0) + entry.message.images
         else:
             warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
-    predicted = evaluate(model, attacked, labels).predicted
-    right, clean_right = predicted == labels.cpu(), correct.cpu()
-    change = (attacked.double() - images.double()).flatten(start_dim=1).cpu()
+    return Examples(
+        originals=images,
+        labels=labels,
+        attacked=attacked,
+        number=int(correct.sum()),
+        seconds=seconds,
+        forward=passes.forward,
+        gradient=passes.gradient,
+        complaints=complaints,
+    )
+
+
+def verified(model: nn.Module, examples: Examples, correct: Tensor, ball: Ball) -> UnderAttack:
+    """Classify attacked images.
+
+    Args:
+        model: in evaluation mode; it may be another network than the one that was attacked.
+        examples: the attacked images.
+        correct: `(n,)` bool, on the device of the images: whether `model` classifies the original correctly.
+        ball: in which a changed image counts against the network.
+
+    Raises:
+        ValueError: the network's outputs are not finite.
+    """
+    predicted = evaluate(model, examples.attacked, examples.labels).predicted
+    right, clean_right = predicted == examples.labels.cpu(), correct.cpu()
+    change = (examples.attacked.double() - examples.originals.double()).flatten(start_dim=1).cpu()
     linf, l2 = change.abs().amax(dim=1), torch.linalg.vector_norm(change, dim=1)
     distance = linf if ball.norm == "linf" else l2
     inside = distance <= ball.epsilon + _ROUNDING * max(1.0, ball.epsilon)
@@ -99,11 +155,11 @@ def under_attack(
         robust=clean_right & (right | ~inside),
         linf=linf,
         l2=l2,
-        attacked=int(correct.sum()),
-        seconds=seconds,
-        forward=passes.forward,
-        gradient=passes.gradient,
-        complaints=complaints,
+        attacked=examples.number,
+        seconds=examples.seconds,
+        forward=examples.forward,
+        gradient=examples.gradient,
+        complaints=examples.complaints,
     )
 
 

@@ -18,7 +18,8 @@ from infoplane.records.evaluation import EVALUATION_FILE, EVALUATION_TABLE, Eval
 from infoplane.robustness.suites import CURVE_DESCRIPTION, SUITES, usable
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
-from infoplane.studies.network_evaluation import Images, NetworkStudy, Subject
+from infoplane.studies.network_evaluation import NetworkStudy, Subject
+from infoplane.studies.path_evaluation import Images, Setting
 
 
 def chosen_images(test: ImageSet, number: int, seed: int, pixels: Tensor | None = None) -> Images:
@@ -70,7 +71,8 @@ def evaluate_networks(
     attacks, left_out = usable(SUITES[suite], norm=ball.norm, classes=classes, with_source=with_source)
     for reason in left_out:
         progress.say(f"left out: {reason}")
-    studies = [NetworkStudy(one, attacks, ball, images, folder, progress) for one in subjects]
+    setting = Setting(attacks=attacks, ball=ball, images=images, folder=folder, progress=progress)
+    studies = [NetworkStudy(one, setting) for one in subjects]
     progress.begin(sum(study.work_ahead() for study in studies))
     found = [study.go() for study in studies]
     evaluation = Evaluation(

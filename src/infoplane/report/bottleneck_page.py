@@ -1,0 +1,47 @@
+"""Tables and verdicts of `infoplane bottleneck` as Markdown."""
+
+import math
+
+import polars as pl
+
+from infoplane.findings.bottleneck import Judged
+from infoplane.report.bottleneck_table import INFORMATION, cell_of, percent, rows_of, values_of
+
+
+def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
+    """Return a table of accuracies for each radius, one of information, and both verdicts with their differences.
+
+    Args:
+        numbers: columns of `records.bottleneck.BOTTLENECK_SCHEMA`.
+        found: verdicts on the claims.
+    """
+    values = values_of(numbers)
+    heads = [f"{value:g}" for value in values]
+    parts = []
+    for epsilon in numbers["epsilon"].drop_nulls().unique().sort():
+        own = numbers.filter(pl.col("epsilon") == epsilon)
+        rows = []
+        for path, attack in rows_of(numbers, epsilon):
+            of_row = own.filter(pl.col("path") == path, pl.col("attack") == attack)
+            rows.append([path, attack, *(cell_of(of_row.filter(pl.col("value") == one), 100, 1) for one in values)])
+        parts += [
+            f"Accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean over seeds "
+            f"{', '.join(map(str, own['seed'].unique().sort()))} [95 % interval]:",
+            _table(["path", "attack", *heads], rows),
+        ]
+    rows = []
+    for quantity, name in INFORMATION.items():
+        own = numbers.filter(pl.col("quantity") == quantity)
+        if not own.is_empty():
+            cells = (cell_of(own.filter(pl.col("value") == one), 1 / math.log(2), 2) for one in values)
+            rows.append([name, *cells])
+    parts += ["Information in bits, mean over seeds [95 % interval]:", _table(["quantity", *heads], rows)]
+    for verdict in found.verdicts:
+        parts.append(f"**{verdict.statement}** {verdict.verdict}: {verdict.reason}.")
+        own_findings = [one for one in found.findings if one.claim == verdict.claim]
+        parts.append("\n".join(f"- {one.statistic}: {percent(one)}" for one in own_findings))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])

@@ -1,0 +1,140 @@
+"""Terminal table of `infoplane bottleneck`: accuracy and information by weight of the penalty, and the verdicts."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from infoplane.findings.bottleneck import Judged, share_evidence
+from infoplane.findings.evidence import Evidence, normal_evidence
+from infoplane.findings.finding import Finding
+from infoplane.records.bottleneck import ACCURACY, ALL_PATHS, RATE_OF_CODE, WORST_CASE
+from infoplane.records.evaluation import AVERAGED_DRAWS, MEAN_PATH, ONE_PATH, Evaluation
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
+
+_PATHS = (ONE_PATH, MEAN_PATH, AVERAGED_DRAWS, ALL_PATHS)
+INFORMATION = {RATE_OF_CODE: "rate", INPUT_INFORMATION: "I(X;T), Monte Carlo", LABEL_INFORMATION: "I(T;Y), decoded"}
+
+
+def bottleneck_tables(numbers: pl.DataFrame, evaluations: dict[float, Evaluation], found: Judged) -> Group:
+    """Render a table for each radius, one of information, the alarms and the verdicts.
+
+    Args:
+        numbers: columns of `records.bottleneck.BOTTLENECK_SCHEMA`.
+        evaluations: by radius, for their alarms.
+        found: verdicts on the claims.
+    """
+    parts: list[RenderableType] = []
+    parts += [_accuracies(numbers, epsilon) for epsilon in numbers["epsilon"].drop_nulls().unique().sort()]
+    parts.append(_information(numbers))
+    for epsilon, evaluation in evaluations.items():
+        parts += [
+            Text(f"ALARM, epsilon {epsilon:g}, {one.name}: {alarm.text}", style="bold red")
+            for one in evaluation.networks
+            for alarm in one.alarms
+        ]
+        parts += [Text(f"left out, epsilon {epsilon:g}: {reason}") for reason in evaluation.left_out]
+    for verdict in found.verdicts:
+        parts.append(Text(f"\n{verdict.statement} {verdict.verdict}: {verdict.reason}", style="bold"))
+        for one in found.findings:
+            if one.claim == verdict.claim:
+                parts.append(Text(f"  {one.statistic}: {percent(one)}"))
+    return Group(*parts)
+
+
+def rows_of(numbers: pl.DataFrame, epsilon: float) -> Iterator[tuple[str, str]]:
+    """Return the path and attack of each row of a table, in the order of the suite, worst cases last on each path."""
+    own = numbers.filter(pl.col("epsilon") == epsilon).select("path", "attack").unique(maintain_order=True)
+    pairs = list(own.iter_rows())
+    yield from sorted(pairs, key=lambda pair: (_PATHS.index(pair[0]), pair[1] == WORST_CASE))
+
+
+def evidence_of(numbers: pl.DataFrame) -> Evidence:
+    """Return the mean over seeds of one quantity of one value, with its intervals.
+
+    Args:
+        numbers: rows of the seeds, of one quantity, value, path, attack and radius.
+    """
+    if numbers["quantity"][0] == ACCURACY:
+        return share_evidence(numbers["number"].to_list(), int(numbers["n"][0]))
+    return normal_evidence(numbers["number"].to_numpy(), numbers["standard_error"].fill_null(0.0).to_numpy())
+
+
+def percent(one: Finding) -> str:
+    """Return a difference of accuracies with its interval, in percentage points."""
+    if one.value is None or one.low is None or one.high is None:
+        return one.reason
+    return f"{100 * one.value:+.1f} points [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+
+
+def cell_of(numbers: pl.DataFrame, scale: float, digits: int) -> str:
+    """Return the mean over seeds with its 95 % interval; "-" without rows.
+
+    Args:
+        numbers: as in `evidence_of`.
+        scale: factor of what is shown.
+        digits: after the point, at least 1; ends of the interval have one less.
+    """
+    if numbers.is_empty():
+        return "-"
+    evidence = evidence_of(numbers)
+    low, high, _ = evidence.interval()
+    if numbers["quantity"][0] == ACCURACY:
+        low, high = max(low, 0.0), min(high, 1.0)
+    mark = " saturated" if numbers["saturated"].any() else ""
+    ends = f"[{scale * low:.{digits - 1}f}, {scale * high:.{digits - 1}f}]"
+    return f"{scale * evidence.value:.{digits}f} {ends}{mark}"
+
+
+def _accuracies(numbers: pl.DataFrame, epsilon: float) -> Table:
+    seeds = ", ".join(map(str, numbers["seed"].unique().sort()))
+    own = numbers.filter(pl.col("epsilon") == epsilon)
+    title = (
+        f"\n{own['method'][0]}: accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean of seeds {seeds} [95 %]"
+    )
+    table = _table(title, numbers, ("path", "attack"))
+    before = None
+    for path, attack in rows_of(numbers, epsilon):
+        if before not in (None, path):
+            table.add_section()
+        before = path
+        cells = [
+            cell_of(own.filter(pl.col("path") == path, pl.col("attack") == attack, pl.col("value") == value), 100, 1)
+            for value in values_of(numbers)
+        ]
+        table.add_row(*map(Text, [path, attack, *cells]))
+    return table
+
+
+def _information(numbers: pl.DataFrame) -> Table:
+    table = _table("\ninformation in the layer, in bits, mean over seeds [95 %]", numbers, ("quantity", "about"))
+    for quantity, name in INFORMATION.items():
+        own = numbers.filter(pl.col("quantity") == quantity)
+        if own.is_empty():
+            continue
+        about = "mean and noise" if quantity != LABEL_INFORMATION else "mean"
+        cells = [cell_of(own.filter(pl.col("value") == value), 1 / math.log(2), 2) for value in values_of(numbers)]
+        table.add_row(*map(Text, [name, about, *cells]))
+    return table
+
+
+def values_of(numbers: pl.DataFrame) -> list[float]:
+    """Return the weights of the penalty, ascending."""
+    return list(np.sort(numbers["value"].unique().to_numpy()))
+
+
+def _table(title: str, numbers: pl.DataFrame, heads: tuple[str, ...]) -> Table:
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+        pad_edge=False,
+    )  # fmt: skip
+    for head in heads:
+        table.add_column(head)
+    for value in values_of(numbers):
+        table.add_column(f"{value:g}", justify="right")
+    return table
