@@ -139,7 +139,8 @@ def _word_before(stem: str, number: re.Match[str]) -> tuple[str, bool]:
 
 
 def _advice(files: Sequence[Path]) -> str:
-    return f"name it like epoch_3.pt, move it elsewhere, or type --epochs with a number for each file in this order: {_names(files)}"
+    typed = f"type --epochs with a number for each file in this order: {_names(files)}"
+    return f"name it like epoch_3.pt, move it elsewhere, or {typed}"
 
 
 def _names(files: Sequence[Path]) -> str:
