@@ -20,8 +20,8 @@ from infoplane.robustness.suites import (
     FGSM,
     PGD_20,
     TRANSFER,
+    against_random,
     along_one_draw,
-    averaging,
     honest_attacks,
 )
 from infoplane.robustness.uses import note_on, uses_of
@@ -200,11 +200,11 @@ def test_the_curve_is_measured_on_each_path(tmp_path):
 
 def test_every_attack_of_a_suite_averages_or_says_that_it_cannot():
     for one in (FGSM, PGD_20, CW_5X200, TRANSFER):
-        averaged = averaging(one, 20)
+        averaged = against_random(one, 20)
         assert averaged.build(BALL).draws == 20
         assert averaged.gradients == 20 * one.gradients
         assert "averaged over 20 draws" in averaged.description
-    assert averaging(AUTOATTACK, 20) is AUTOATTACK_RAND
+    assert against_random(AUTOATTACK, 20) is AUTOATTACK_RAND
     assert AUTOATTACK_RAND.build(BALL).version == "rand"
 
 
