@@ -66,9 +66,8 @@ def evidence_of(numbers: pl.DataFrame) -> Evidence:
     """
     if numbers["quantity"][0] == ACCURACY:
         return share_evidence(numbers["number"].to_list(), int(numbers["n"][0]))
-    low, high = (
-        float(numbers[end].fill_null(unknown).mean()) for end, unknown in (("low", -math.inf), ("high", math.inf))
-    )  # type: ignore[arg-type]
+    low = float(numbers["low"].fill_null(-math.inf).to_numpy().mean())
+    high = float(numbers["high"].fill_null(math.inf).to_numpy().mean())
     return Evidence(values=numbers["number"].to_numpy(), over_examples=lambda _alpha: (low, high))
 
 
