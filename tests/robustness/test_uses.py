@@ -210,7 +210,7 @@ def test_every_attack_of_a_suite_averages_or_says_that_it_cannot():
 
 def test_weak_attacks_follow_a_single_draw():
     names = [one.name for one in honest_attacks(50)]
-    assert names == ["fgsm-one-draw", "pgd-20-one-draw", "transfer", "apgd-ce", "apgd-dlr", "square-50"]
+    assert names == ["fgsm-one-draw", "pgd-20-one-draw", "pgd-20", "transfer", "apgd-ce", "apgd-dlr", "square-50"]
     mean, drawn = uses_of(ByNoise(plain(), plain()).eval(), digits()[0], 0)
     assert [one.name for one in mean.attacks([along_one_draw(FGSM), APGD_CE])[0]] == ["apgd-ce"]
     assert [one.name for one in drawn.attacks([along_one_draw(FGSM), APGD_CE])[0]] == ["fgsm-one-draw", "apgd-ce"]

@@ -314,6 +314,8 @@ def along_one_draw(one: SuiteAttack) -> SuiteAttack:
 def honest_attacks(queries: int) -> tuple[SuiteAttack, ...]:
     """Return the attacks of `infoplane bottleneck`: weak ones along single draws, then those that average over draws.
 
+    PGD-20 is in both groups, so that the two can be compared.
+
     Args:
         queries: of Square.
     """
@@ -324,7 +326,7 @@ def honest_attacks(queries: int) -> tuple[SuiteAttack, ...]:
         build=lambda ball: _square(ball, queries),
         queries=queries,
     )
-    return (along_one_draw(FGSM), along_one_draw(PGD_20), TRANSFER, APGD_CE, APGD_DLR, square)
+    return (along_one_draw(FGSM), along_one_draw(PGD_20), PGD_20, TRANSFER, APGD_CE, APGD_DLR, square)
 
 
 # Cheap attacks first.
