@@ -123,9 +123,10 @@ class TrainingConfig(_Frozen):
     """Share of the training images that is held out to choose the best checkpoint."""
     stop: Annotated[Literal["accuracy", "robust-information"], tyro.conf.arg(aliases=("--stop",))] = "accuracy"
     """What is to be highest on held-out images, under attack if training is: the accuracy, or the information about the
-    label that decoders trained on the original images find in the last hidden layer."""
+    label that decoders trained on the original images find in the last hidden layer. By information, only epochs after
+    the warm-up count whose network is more accurate there than a constant answer."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after so many epochs in which that was no higher."""
+    """Stop after so many epochs that count and in which that was no higher."""
     augment: bool = False
     """Random crop with padding 4 and horizontal flip, in training only."""
 

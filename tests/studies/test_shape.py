@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -195,13 +196,17 @@ def test_other_examples_begin_anew_for_all_networks(own_whole, undecoded):
     assert set(found.answers.group_by("training", "kind", "width").len()["len"]) <= {26, 28, 30}
 
 
-def test_images_of_a_folder_are_added_and_measured_again_when_they_change(own_whole, whole, tmp_path, monkeypatch):
-    folder, before = tmp_path / "images", ShapeFiles(whole).read()
+def conflict_folder(folder: Path) -> Path:
     folder.mkdir()
     generator = np.random.default_rng(0)
     for number in range(24):
         name = f"{number % 10}{number:02d}-{(number + 3) % 10}{number:02d}.png"
         Image.fromarray(generator.integers(0, 255, (30, 28), np.uint8)).save(folder / name)
+    return folder
+
+
+def test_images_of_a_folder_are_added_and_measured_again_when_they_change(own_whole, whole, tmp_path, monkeypatch):
+    folder, before = conflict_folder(tmp_path / "images"), ShapeFiles(whole).read()
     found = shape_study(own_whole, images=folder)
     monkeypatch.setattr(study._Sitting, "_layers", lambda *_: pl.DataFrame(schema=CUE_LAYER_SCHEMA))
     of_folder = pl.col("kind") == "folder"
@@ -216,6 +221,37 @@ def test_images_of_a_folder_are_added_and_measured_again_when_they_change(own_wh
     assert again.where(of_folder).answers["training"].value_counts()["count"].to_list() == [23] * 3
     monkeypatch.setattr(study._Sitting, "_measured", None)
     assert_same(shape_study(own_whole), again)  # without --images, the records of the folder stay
+
+
+@pytest.fixture
+def marked_by_originals(monkeypatch) -> None:
+    """Write the number of originals as the decoded value of a folder's conflicts, in place of decoding anything."""
+
+    def marked(sitting, network) -> pl.DataFrame:
+        given = {name: [None] for name in CUE_LAYER_SCHEMA} | {"value_nats": [float(len(sitting._exchange.labels))]}
+        facts = {"seed": sitting._seed, "training": sitting._training, "cue": "shape", "estimator": "decoded-transfer"}
+        rows = [
+            pl.DataFrame(given | {name: [one] for name, one in (facts | study._kind_facts(own)).items()})
+            for own in sitting.missing
+            if own.kind == "folder"
+        ]
+        empty = pl.DataFrame(schema=CUE_LAYER_SCHEMA)
+        return pl.concat([empty, *(row.cast(dict(CUE_LAYER_SCHEMA)) for row in rows)])
+
+    monkeypatch.setattr(study._Sitting, "_layers", marked)
+    monkeypatch.setattr(RunFolder, "read_table", lambda _, path, *given: pl.read_parquet(path))  # columns are missing
+
+
+def test_images_of_a_folder_are_measured_again_for_other_originals(flow_run, tmp_path, marked_by_originals):
+    # Their "clean" decoders are fitted to the originals.
+    own = RunFolder(shutil.copytree(flow_run.path, tmp_path / "own"))
+    folder, of_folder = conflict_folder(tmp_path / "images"), pl.col("kind") == "folder"
+    few, many = (shape_study(own, images=folder, examples=number).where(of_folder) for number in (30, 40))
+    (before,), (after,) = (set(one.layers["value_nats"]) for one in (few, many))
+    assert before <= 30 < after
+    assert len(few.answers) == len(many.answers) == 24 * 3
+    assert set(few.answers["fingerprint"]).isdisjoint(many.answers["fingerprint"])
+    assert not len(shape_study(own, examples=30).where(of_folder).answers)  # without --images, stale ones are deleted
 
 
 def test_too_few_examples_are_refused(flow_run):

@@ -8,7 +8,8 @@ from infoplane.errors import UserError
 from infoplane.models.weights_file import SUFFIXES
 
 _EPOCH = re.compile(r"(?<![a-z])ep(?:och)?[-_=. ]?(\d+)(?!\.?\d)", flags=re.IGNORECASE)
-_LARGEST = 10**9  # epochs; larger numbers in names are dates
+_LARGEST = 10**9  # epochs; larger numbers in names are times
+_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d([-_]?)[01]\d\1[0-3]\d(?!\d)")  # 20241101, 2024-11-01
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")  # a decimal number is one number, and no epoch
 _SEPARATORS = "-_=. "
 # Before an epoch: "ckpt5", "model-12". Any other word names something else: "resnet18", "acc91".
@@ -23,8 +24,9 @@ def checkpoints_in(folder: Path, epochs: Sequence[int] = ()) -> dict[int, Path]:
     """Return the files of weights in a folder by their epochs, ascending.
 
     The epoch is the number after "epoch" in a file's name; or else the only number in it that stands alone or after a
-    word like "checkpoint" or "model"; or else the only number that differs between all names, unless it is joined to
-    another word or names something else, say a seed. Numbers with a decimal point are no epochs.
+    word like "checkpoint" or "model"; or else, of several such numbers, the only number that differs between all names.
+    Numbers after any other word may be a hyperparameter or the rank of a process. Dates and numbers with a decimal
+    point are no epochs.
 
     Args:
         folder: of the files; its subfolders are not searched.
@@ -77,7 +79,7 @@ def _read(files: Sequence[Path]) -> list[int]:
     for path, own in zip(files, numbers, strict=True):
         stem = path.stem
         known = [one for one in own if not _is_other(stem, one)]
-        if len(named := _EPOCH.findall(stem)) == 1:
+        if len(named := _EPOCH.findall(_DATE.sub("", stem))) == 1:
             found.append(int(named[0]))
         elif differing is not None:
             found.append(int(own[differing][0]))
@@ -94,7 +96,7 @@ def _read(files: Sequence[Path]) -> list[int]:
 def _differing(files: Sequence[Path], numbers: Sequence[Sequence[re.Match[str]]]) -> int | None:
     """Return the place, among the numbers of each name, of the only whole number that differs.
 
-    None if there is no such number, or if it cannot be an epoch.
+    None if there is no such number, or if it does not follow a word that checkpoints are called by.
     """
     if len(files) < 2 or len({_NUMBER.sub("#", path.stem) for path in files}) > 1:
         return None
@@ -104,20 +106,24 @@ def _differing(files: Sequence[Path], numbers: Sequence[Sequence[re.Match[str]]]
         for place, column in enumerate(columns)
         if len({one[0] for one in column}) > 1 and not all("." in one[0] for one in column)
     ]
-    if len(places) != 1 or any(_is_other(path.stem, one) for path, one in zip(files, columns[places[0]], strict=True)):
+    if len(places) != 1:
         return None
-    return places[0]
+    differing = [(path.stem, one) for path, one in zip(files, columns[places[0]], strict=True)]
+    clear = all(_is_usual(stem, one) and not _is_other(stem, one) for stem, one in differing)
+    return places[0] if clear else None
 
 
 def _is_usual(stem: str, number: re.Match[str]) -> bool:
-    """Return whether a number follows a word that checkpoints are called by, or begins the name."""
+    """Return whether a number follows a word that checkpoints are called by, or is the whole name."""
     name, _ = _word_before(stem, number)
-    return name in _OF_CHECKPOINTS or not stem[: number.start()].strip(_SEPARATORS)
+    return name in _OF_CHECKPOINTS or stem.strip(_SEPARATORS) == number[0]
 
 
 def _is_other(stem: str, number: re.Match[str]) -> bool:
-    """Return whether a number cannot be an epoch: a decimal one, part of a word, or named otherwise."""
+    """Return whether a number cannot be an epoch: a decimal one, part of a word or of a date, or named otherwise."""
     name, separated = _word_before(stem, number)
+    if any(date.start() <= number.start() < date.end() for date in _DATE.finditer(stem)):
+        return True
     if "." in number[0] or stem[number.end() : number.end() + 1].isalpha():
         return True
     before = stem[: number.start()].rstrip(_SEPARATORS).lower().removesuffix(name)[-1:]
@@ -133,7 +139,8 @@ def _word_before(stem: str, number: re.Match[str]) -> tuple[str, bool]:
 
 
 def _advice(files: Sequence[Path]) -> str:
-    return f"move it elsewhere, or type --epochs with a number for each file in this order: {_names(files)}"
+    typed = f"type --epochs with a number for each file in this order: {_names(files)}"
+    return f"name it like epoch_3.pt, move it elsewhere, or {typed}"
 
 
 def _names(files: Sequence[Path]) -> str:

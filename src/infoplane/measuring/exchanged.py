@@ -57,6 +57,11 @@ class Exchange(NamedTuple):
         """Class of the texture of each conflict, `(n,)`."""
         return self.labels[self.partners]
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the images, their labels and partners."""
+        return fingerprint(self.images, self.labels, self.partners)
+
     def conflicts(self, kind: ConflictKind, seed: int) -> Tensor:
         """Return the conflicts of a kind, `(n, channels, height, width)` floats in [0, 1].
 

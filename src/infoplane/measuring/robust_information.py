@@ -23,6 +23,8 @@ def robust_information(
     perturbation, which was made with the label. Folds depend on `examples_seed` alone, so they are the same at every
     epoch. Copies of an image share a fold.
 
+    The value does not say how accurate the network is: it can be above 0 for a network at chance.
+
     Args:
         model: in evaluation mode.
         originals: `(n, channels, height, width)` floats in [0, 1], at least 10 different ones.

@@ -23,7 +23,7 @@ class CueAnswer:
     epoch: int  # completed epochs of the network
     kind: str  # how the conflicts were made: "high-pass", "patches", or "folder" of images that were read
     width: float | None = None  # blur of the shape, in pixels; missing of images that were read
-    fingerprint: str  # hash of all conflicts of this kind: networks with the same one saw the same images
+    fingerprint: str  # hash of all conflicts of this kind; for images of a folder also of the measured images
     conflict: int  # number of the image among the conflicts of its kind
     image: str | None = None  # name of the file, of images that were read
     shape_example: int | None = None  # index of the image that lends the shape, among those that the run measured

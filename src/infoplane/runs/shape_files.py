@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from torch import Tensor
 
-from infoplane.records.shape import CUE_ANSWER_SCHEMA, CUE_LAYER_SCHEMA, CueAnswer, CueLayer
+from infoplane.records.shape import CUE_ANSWER_SCHEMA, CUE_LAYER_SCHEMA, FOLDER_KIND, CueAnswer, CueLayer
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.parquet import Kind
 
@@ -50,15 +50,18 @@ class ShapeFiles:
             self._run.read_table(self._answers, ANSWERS, _AGAIN), self._run.read_table(self._layers, LAYERS, _AGAIN)
         )
 
-    def forget_others(self, fingerprints: Mapping[tuple[str, float | None], str]) -> None:
+    def forget_others(self, fingerprints: Mapping[tuple[str, float | None], str], *, originals: str) -> None:
         """Delete records of other conflicts, so that all networks are compared on the same ones.
 
         Args:
             fingerprints: of the conflicts that are kept, by kind and width; kinds that are not named stay.
+            originals: fingerprint of the images without a conflict. Conflicts of a folder whose decoders were fitted to
+                others are deleted, named or not.
         """
         known = self.read()
         other = pl.any_horizontal(
-            *(_of_kind(kind) & (pl.col("fingerprint") != kept) for kind, kept in fingerprints.items()), pl.lit(False)
+            *(_of_kind(kind) & (pl.col("fingerprint") != kept) for kind, kept in fingerprints.items()),
+            (pl.col("kind") == FOLDER_KIND) & ~pl.col("fingerprint").str.ends_with(f"-{originals}"),
         )
         kept = known.where(~other)
         if any(len(one) < len(before) for one, before in zip(kept, known, strict=True)):

@@ -35,6 +35,7 @@ class _State(BaseModel):
     updates: Count = 0
     average: dict[str, Tensor] | None = None
     best_epoch: Annotated[int, Field(ge=0)] = 0
+    no_better: Annotated[int, Field(ge=0)] = 0
     best_accuracy: Annotated[float, Field(ge=-1, le=1)] = -1.0
     best_information: float | None = None
     forward_evaluations: Count = 0

@@ -102,9 +102,9 @@ def shape_study(
     exchange = _exchange(finished, examples)
     conflicts = _made(exchange, finished.config.data.seed)
     if images is not None:
-        conflicts.append(_read(images, finished))
-    originals = fingerprint(exchange.images, exchange.labels, exchange.partners)
-    files.forget_others({one.key: one.fingerprint for one in conflicts} | {(ORIGINALS_KIND, None): originals})
+        conflicts.append(_read(images, finished, exchange))
+    prints = {one.key: one.fingerprint for one in conflicts} | {(ORIGINALS_KIND, None): exchange.fingerprint}
+    files.forget_others(prints, originals=exchange.fingerprint)
     networks = [*_untrained(finished, run), *finished.trainings]
     sittings = [_Sitting(finished, *network, exchange, conflicts, run, progress) for network in networks]
     if any(sitting.missing for sitting in sittings):
@@ -142,7 +142,7 @@ def _made(exchange: Exchange, seed: int) -> list[_Conflicts]:
         _Conflicts(
             kind=kind.name,
             width=kind.width,
-            fingerprint=fingerprint(exchange.images, exchange.labels, exchange.partners),
+            fingerprint=exchange.fingerprint,
             images=exchange.conflicts(kind, seed),
             shapes=exchange.labels,
             textures=exchange.textures,
@@ -156,8 +156,11 @@ def _made(exchange: Exchange, seed: int) -> list[_Conflicts]:
     ]
 
 
-def _read(folder: Path, finished: FinishedRun) -> _Conflicts:
-    """Read the user's conflicts; those with one image for the shape are in one group."""
+def _read(folder: Path, finished: FinishedRun, exchange: Exchange) -> _Conflicts:
+    """Read the user's conflicts; those with one image for the shape are in one group.
+
+    Their fingerprint includes that of the originals, to which the decoders that read the conflicts are fitted.
+    """
     channels, height, width = finished.images.shape[1:]
     if height != width:
         raise UserError(f"--images: the images of this run are {height} x {width} pixels; only squares can be read")
@@ -174,7 +177,7 @@ def _read(folder: Path, finished: FinishedRun) -> _Conflicts:
     return _Conflicts(
         kind=FOLDER_KIND,
         width=None,
-        fingerprint=fingerprint(found.images, found.shapes, found.textures),
+        fingerprint=f"{fingerprint(found.images, found.shapes, found.textures)}-{exchange.fingerprint}",
         images=as_pixels(found.images).to(finished.images.device),
         shapes=found.shapes,
         textures=found.textures,
@@ -284,10 +287,8 @@ class _Sitting:
             facts |= {"layer_index": place, "layer": layer}
             decoders = OriginalDecoders(originals, exchange.labels, groups=exchange.pairs, **options)
             of_originals = {"kind": ORIGINALS_KIND, "width": None, "cue": LABEL, "estimator": DECODED}
-            print_of = fingerprint(exchange.images, exchange.labels, exchange.partners)
-            rows.append(
-                facts | of_originals | {"fingerprint": print_of} | _numbers(decoders.of_originals(), exchange.groups)
-            )
+            of_originals["fingerprint"] = exchange.fingerprint
+            rows.append(facts | of_originals | _numbers(decoders.of_originals(), exchange.groups))
             for one, activations in zip(decoded, versions, strict=True):
                 for cue, classes in ((SHAPE, one.shapes), (TEXTURE, one.textures)):
                     own = facts | _kind_facts(one) | {"cue": cue}

@@ -108,6 +108,7 @@ class Trainer:
             self._average = AveragedModel(model, multi_avg_fn=averaging)
         self.epoch = 0  # completed epochs
         self.best_epoch = 0  # epoch with the highest accuracy or information on held-out images; 0 without any
+        self.no_better = 0  # later epochs that competed with the best one
         self.best_accuracy = -1.0  # after the best epoch
         self.best_information: float | None = None  # after the best epoch, in nats, where it decides
         self.stopped: str | None = None  # why training ended before its last epoch, if it did
@@ -224,10 +225,14 @@ class Trainer:
         if self._validation is None:
             return None
         judged, patience = self._validation.judge(self.network), self._settings.patience
+        if not self._competes(judged):
+            return judged
         if self._is_better(judged):
-            self.best_epoch = self.epoch
+            self.best_epoch, self.no_better = self.epoch, 0
             self.best_accuracy, self.best_information = judged
-        elif patience is not None and self.stopped is None and self.epoch - self.best_epoch >= patience:
+            return judged
+        self.no_better += 1
+        if patience is not None and self.stopped is None and self.no_better >= patience:
             what, best = "accuracy on", f"{self.best_accuracy:.1%}"
             if self.best_information is not None:
                 what, best = "decoded information in", f"{self.best_information:.3f} nats"
@@ -236,6 +241,15 @@ class Trainer:
                 f"and no higher for {patience} epochs"
             )
         return judged
+
+    def _competes(self, judged: Judgement) -> bool:
+        """Return whether the network may be the best one, and counts for patience.
+
+        Decoders can read more from a network at chance than from a trained one. So information decides only between
+        epochs after the warm-up whose network is more accurate than a constant answer on the judged images.
+        """
+        assert self._validation is not None
+        return judged.information is None or (self._is_warm() and judged.accuracy > self._validation.constant_accuracy)
 
     def _is_better(self, judged: Judgement) -> bool:
         if judged.information is not None:
@@ -262,6 +276,7 @@ class Trainer:
             "updates": self.updates,
             "average": None if self._average is None else self._average.state_dict(),
             "best_epoch": self.best_epoch,
+            "no_better": self.no_better,
             "best_accuracy": self.best_accuracy,
             "best_information": self.best_information,
             "forward_evaluations": self.forward_evaluations,
@@ -285,6 +300,7 @@ class Trainer:
             self._average.load_state_dict(state["average"])
         self.best_epoch, self.best_accuracy = state["best_epoch"], state["best_accuracy"]
         self.best_information = state.get("best_information")  # older checkpoints have none
+        self.no_better = state.get("no_better", self.epoch - self.best_epoch)
         self.forward_evaluations = state["forward_evaluations"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.seconds = state["seconds"]

@@ -10,6 +10,7 @@ from infoplane.attacks import PGD
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.text import with_field_help
+from infoplane.training.liveness import constant_accuracy
 from infoplane.training.normal import classified
 
 BATCH = 250
@@ -44,6 +45,7 @@ class Validation:
         self, images: Tensor, labels: Tensor, attack: PGD | None, information: Information | None = None
     ) -> None:
         self._images, self._labels, self._attack, self._information = images, labels, attack, information
+        self.constant_accuracy = constant_accuracy(labels, len(labels))  # the highest that a constant answer explains
 
     def judge(self, model: nn.Module) -> Judgement:
         """Judge `model` on the attacked images; every call uses the same random draws."""
