@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
+from infoplane.config import flat_settings
 from infoplane.findings import Findings
 from infoplane.findings.accuracies import ACCURACY, accuracy_error, accuracy_evidence
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, Paired, normal_evidence
@@ -23,7 +24,6 @@ from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, again
 from infoplane.findings.plan import plan_of
 from infoplane.findings.registration import OwnClaim, Place, Registration, StudyClaim, claim_text, rules_hash
 from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM, trainings_at_chance
-from infoplane.runs.config_file import flat_settings
 from infoplane.text import with_field_help
 
 Outcome = Literal["confirmed", "refuted", "undecided"]

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from infoplane.config import FlowConfig
+from infoplane.config import FlowConfig, flat_settings
 from infoplane.errors import UserError, broken_rule, unknown_name
 from infoplane.findings.accuracies import ACCURACY
 from infoplane.findings.claims import CLAIMS
@@ -33,7 +33,6 @@ from infoplane.records.tables import (
     ORIGINAL,
     RELATIVE_NOISE,
 )
-from infoplane.runs.config_file import flat_settings
 
 _JUDGING = ("claim", "curves", "evidence", "finding", "layers", "matching", "noise_range", "plan", "regist")
 _JUDGING_TOO = ("__init__", "responses", "trainings", "verdict", "accuracies")
