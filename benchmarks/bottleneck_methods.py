@@ -69,8 +69,9 @@ def trained(config: FlowConfig, images: Images, method: str) -> tuple[nn.Module,
 
 
 def interval(estimate: Estimate) -> str:
-    """Return the value with its 95 % interval, in nats."""
-    return f"{estimate.value:6.3f} +- {1.96 * (estimate.error or 0):.3f}"
+    """Return the value with its 95 % interval, in nats, which may allow for bias; and whether it is saturated."""
+    ends = "no interval" if estimate.low is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return f"{estimate.value:6.3f} ({ends}{', saturated' if estimate.saturated else ''})"
 
 
 def nib(seeds: int) -> None:

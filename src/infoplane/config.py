@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -433,3 +433,14 @@ class QuantisedConfig(_TwelveBitsConfig):
         if not widths or len(set(widths)) < len(widths):
             raise ValueError(f"must name each number of bits once, got {' '.join(map(str, widths)) or 'none'}")
         return widths
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one flat dict, with names like "training.epochs"."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flat_settings(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -11,6 +11,7 @@ from infoplane.commands.cli import main
 from infoplane.config import BottleneckConfig
 from infoplane.records.bottleneck import BOTTLENECK_IMAGE_SCHEMA, BOTTLENECK_SCHEMA
 from infoplane.studies.bottleneck import method_settings, short
+from infoplane.training import loop
 
 FEW = [
     "--data.name", "digits", "--data.train-examples", "500", "--training.epochs", "4", "--training.batch-size", "25",
@@ -45,14 +46,14 @@ def test_the_table_has_every_attack_on_every_path(done):
     assert dict(numbers.schema) == BOTTLENECK_SCHEMA
     accuracy = numbers.filter(quantity="accuracy", value=1e-3)
     rows = {(row["path"], row["attack"]): row["number"] for row in accuracy.to_dicts()}
-    mean = ["clean", "transfer", "apgd-ce", "apgd-dlr", "square-10"]
-    tried = ["apgd-ce-on-mean", "apgd-dlr-on-mean", "square-10-on-mean"]
+    mean = ["clean", "pgd-20", "transfer", "apgd-ce", "apgd-dlr", "square-10"]
+    tried = ["pgd-20-on-mean", "apgd-ce-on-mean", "apgd-dlr-on-mean", "square-10-on-mean"]
     assert [name for path, name in rows if path == "mean path"] == [*mean, "worst case"]
     assert [name for path, name in rows if path == "20 draws"] == [
         "clean", "fgsm-one-draw", "pgd-20-one-draw", *mean[1:], *tried, "worst case",
     ]  # fmt: skip
     assert rows["all", "worst case"] <= min(rows.values())
-    for words in ("accuracy in %, epsilon 0.1, 20 images", "apgd-ce-on-mean", "raises accuracy under the strongest"):
+    for words in ("accuracy in %, epsilon 0.1, 20 images", "apgd-ce-on-mean", "raises accuracy in the worst case"):
         assert words in printed
     page = (folder / "bottleneck.md").read_text()
     for words in ("| 20 draws | apgd-ce-on-mean |", "| I(T;Y), decoded |", "Accuracy in %, epsilon 0.1, 20 images"):
@@ -92,6 +93,35 @@ def test_the_same_command_trains_and_attacks_nothing_and_more_values_are_added(d
     assert {path: after[path] for path in before} == before
     assert (folder / "vib-0.5-s0" / "config.json").is_file()
     assert set(pl.read_parquet(folder / "bottleneck.parquet")["value"]) == {0.0, 1e-3, 0.5}
+
+
+def test_a_network_at_chance_is_listed_and_the_others_are_attacked(tmp_path, capsys, monkeypatch):
+    """Its penalty outweighs the label, so its code is noise alone."""
+    monkeypatch.setattr(loop, "ENOUGH_UPDATES", 60)
+    folder = tmp_path / "study"
+    line = ["bottleneck", "--run", str(folder), "--seeds", "1", *FEW]
+    assert main([*line, "--values", "0", "1e4"]) == 0
+    printed = capsys.readouterr()
+    assert "--continue-at-chance" not in printed.out + printed.err
+    numbers = pl.read_parquet(folder / "bottleneck.parquet")
+    (dead,) = numbers.filter(value=1e4).to_dicts()
+    assert dead["quantity"] == "at chance"
+    assert dead["number"] < 0.25  # a constant answer reaches 0.1 of digits
+    assert "apgd-ce" in set(numbers.filter(value=0)["attack"])
+    for row in ("| 20 draws | apgd-ce |", "| I(X;T), Monte Carlo |"):
+        (shown,) = (one for one in (folder / "bottleneck.md").read_text().splitlines() if one.startswith(row))
+        assert shown.endswith("| at chance |")
+    assert "at chance and left out: vib 10000, seed 0" in printed.out
+    assert "no network of value 0 and one of another value have the same seed" in " ".join(printed.out.split())
+
+
+def test_a_study_of_networks_at_chance_alone_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "ENOUGH_UPDATES", 60)
+    line = ["bottleneck", "--run", str(tmp_path / "study"), "--seeds", "1", "--values", "0", "--quiet", *FEW]
+    assert main([*line, "--training.learning-rate", "1e-9"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "all 1 networks of the study ended at chance" in said
+    assert "--training.learning-rate" in said
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
 """`infoplane compression` and `infoplane quantised`, as a person types them, with small networks."""
 
+import io
+import math
 import os
 import subprocess
 import sys
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from infoplane.commands import cli
+from infoplane.findings.compression import Judged
 from infoplane.records.compression import COMPRESSION_SCHEMA
+from infoplane.report.compression_table import verdicts_table
 from infoplane.studies.compression import measured, study, training
 
 SIZES = ("--epochs", "2", "--measured-epochs", "3", "--seeds", "2", "--jobs", "1")
@@ -44,6 +49,28 @@ def test_it_writes_records_and_a_figure_and_prints_falls_and_verdicts(name, tmp_
 
     assert cli.main([name, "--output", str(folder), *SIZES, "--learning-rate", "0.5"]) == 2
     assert "holds a run with learning_rate = 0.002" in capsys.readouterr().err
+
+
+def test_seeds_that_are_added_after_verdicts_are_named(tmp_path, capsys):
+    def verdicts(seeds):
+        assert cli.main(["compression", "--output", str(tmp_path / "out"), *SIZES, "--seeds", str(seeds)]) == 0
+        column = pl.read_parquet(tmp_path / "out" / "verdicts.parquet")["seeds_added_after_first_verdicts"]
+        return capsys.readouterr().out, column.unique().to_list()
+
+    printed, added = verdicts(2)
+    assert ("added after" not in printed, added) == (True, [0])
+    for _ in range(2):  # also when it is printed again
+        printed, added = verdicts(4)
+        assert ("Seeds 2 to 3 were added after the first verdicts" in printed, added) == (True, [2])
+
+
+def test_reasons_are_in_bits():
+    judged = Judged("x", "undecided", 0.5, 0.1, 0.9, -math.log(2), 3 * math.log(2), "the interval; 5 seeds")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(verdicts_table([judged]))
+    printed = console.export_text()
+    assert "[-1.00, 3.00] bits: the interval; 5 seeds" in printed
+    assert "border of 0.14 bits" in printed
 
 
 @pytest.mark.parametrize(

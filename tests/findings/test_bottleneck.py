@@ -9,9 +9,9 @@ from scipy import stats
 
 from infoplane.findings.bottleneck import judged, paired_evidence, share_evidence
 from infoplane.findings.finding import CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UNDECIDED
-from infoplane.measuring.intervals import wilson_interval
+from infoplane.measuring.intervals import paired_score_interval, wilson_interval
 from infoplane.records.bottleneck import BOTTLENECK_IMAGE_SCHEMA
-from infoplane.records.evaluation import AVERAGED_DRAWS, MEAN_PATH
+from infoplane.records.evaluation import AVERAGED_DRAWS, MEAN_PATH, ONE_PATH
 
 IMAGES = 100
 
@@ -32,25 +32,27 @@ def rows(value, seed, attack, right, path=AVERAGED_DRAWS, epsilon=0.1):
     )
 
 
-def study(gains, *, weak=None, seeds=3):
+def study(gains, *, weak=None, averaged=35, seeds=3, path=AVERAGED_DRAWS):
     """Networks that are right on 40 images under APGD, and on so many more with the penalty.
 
     Args:
         gains: by value; each seed has one image more than the last.
-        weak: how many are right under a weak attack with the penalty; 40 without it. None: as under APGD.
+        weak: how many are right under PGD along one draw with the penalty. None: one more than through all draws.
+        averaged: how many are right under PGD through all draws, with each seed two more than with the last.
         seeds: number of them.
+        path: on which attacks run.
     """
     parts = []
     for seed in range(seeds):
         for value, gain in {0.0: 0, **gains}.items():
             right = 40 + gain + (seed if value else 0)
-            shown = right if weak is None or not value else weak + seed
+            honest = max(averaged, right) + 2 * seed
             parts += [
-                rows(value, seed, "clean", 95),
-                rows(value, seed, "clean", 95, MEAN_PATH),
-                rows(value, seed, "apgd-ce", right),
-                rows(value, seed, "apgd-ce", 90, MEAN_PATH),
-                rows(value, seed, "fgsm-one-draw", shown),
+                rows(value, seed, "clean", 95, path),
+                rows(value, seed, "apgd-ce", right, path),
+                rows(value, seed, "fgsm-one-draw", 95, path),
+                rows(value, seed, "pgd-20", honest, path),
+                rows(value, seed, "pgd-20-one-draw", weak if weak and value else honest + 1, path),
             ]
     return pl.concat(parts)
 
@@ -59,7 +61,8 @@ def verdicts(images):
     return {one.claim: one.verdict for one in judged(images).verdicts}
 
 
-def test_a_gain_under_honest_attacks_supports_robustness_alone():
+def test_a_gain_in_the_worst_case_supports_robustness_alone():
+    """With the penalty both kinds of PGD leave more images right, and one draw as many as 20 but for one image."""
     found = judged(study({1e-3: 30}))
     assert {one.claim: one.verdict for one in found.verdicts} == {"robust": SUPPORTED, "obfuscated": UNDECIDED}
     (robust,) = (one for one in found.findings if one.claim == "robust")
@@ -67,8 +70,46 @@ def test_a_gain_under_honest_attacks_supports_robustness_alone():
     assert robust.low > 0.2
 
 
-def test_a_gain_under_weak_attacks_alone_is_obfuscation():
-    assert verdicts(study({1e-3: 0}, weak=80)) == {"robust": UNDECIDED, "obfuscated": SUPPORTED}
+def test_a_network_that_is_really_more_robust_near_the_floor_does_not_hide_gradients():
+    """The gain over value 0 is 36 images under PGD, and 0 under APGD, which breaks all of both networks."""
+    parts = []
+    for seed in range(3):
+        for value, right in {0.0: 4, 1e-3: 40}.items():
+            parts += [
+                rows(value, seed, "apgd-ce", 0),
+                *(rows(value, seed, attack, right + seed) for attack in ("pgd-20", "pgd-20-one-draw")),
+            ]
+    assert verdicts(pl.concat(parts))["obfuscated"] == UNDECIDED
+
+
+def test_more_images_right_along_one_draw_than_through_all_is_obfuscation():
+    found = judged(study({1e-3: 0}, weak=80))
+    assert {one.claim: one.verdict for one in found.verdicts} == {"robust": UNDECIDED, "obfuscated": SUPPORTED}
+    normal, penalised = (one for one in found.findings if one.claim == "obfuscated")
+    # 40, 43 and 46 through all draws with the penalty; without it, one more along one draw in every seed
+    assert penalised.value == pytest.approx(0.80 - 0.43)
+    assert normal.value == pytest.approx(0.01)
+    assert normal.part == ""
+
+
+def test_what_hides_at_value_zero_alone_decides_nothing():
+    images = study({1e-3: 0})
+    shown = (pl.col("value") == 0) & (pl.col("attack") == "pgd-20-one-draw")
+    images = images.with_columns(robust=pl.col("robust") | (shown & (pl.col("index") < 90)))
+    assert verdicts(images)["obfuscated"] == UNDECIDED
+
+
+def test_networks_without_noise_cannot_hide_behind_it():
+    found = judged(study({1e-3: 30}, weak=95, path=ONE_PATH))
+    assert found.verdicts[1].verdict == UNDECIDED
+    assert found.verdicts[1].reason == "no network of a value above 0 draws random numbers"
+    assert {one.claim for one in found.findings} == {"robust"}
+
+
+def test_without_a_network_of_value_zero_robustness_is_undecided():
+    found = judged(study({1e-3: 30}).filter(pl.col("value") > 0))
+    assert found.verdicts[0].verdict == UNDECIDED
+    assert "no network of value 0" in found.verdicts[0].reason
 
 
 def test_losses_at_every_value_contradict_robustness():
@@ -96,9 +137,14 @@ def test_an_image_that_one_path_loses_is_lost():
     assert found.findings[0].value == pytest.approx(-0.21)
 
 
-def test_weak_attacks_do_not_count_as_honest():
-    images = pl.concat([study({1e-3: 30}), *(rows(1e-3, seed, "pgd-20-one-draw", 0) for seed in range(3))])
+def test_an_image_that_a_weak_attack_breaks_is_broken():
+    """As in the worst case of the tables."""
+    images = study({1e-3: 30}).filter(pl.col("attack") != "fgsm-one-draw")
     assert verdicts(images)["robust"] == SUPPORTED
+    weak = pl.concat(rows(1e-3, seed, "fgsm-one-draw", 0) for seed in range(3))
+    found = judged(pl.concat([images, weak]))
+    assert found.verdicts[0].verdict == CONTRADICTED
+    assert found.findings[0].value == pytest.approx(-0.40)
 
 
 def test_a_seed_without_a_partner_is_left_out():
@@ -115,12 +161,35 @@ def test_with_more_values_each_must_clear_a_stricter_level():
 
 def test_the_interval_adds_that_over_images_and_that_over_seeds():
     generator = np.random.default_rng(0)
-    differences = generator.integers(-1, 2, size=(3, 50)).astype(float)
-    found = paired_evidence(differences).interval(0.1)
-    of_images = stats.ttest_1samp(differences.mean(axis=0), 0).confidence_interval(0.9)
-    of_seeds = stats.ttest_1samp(differences.mean(axis=1), 0).confidence_interval(0.9)
-    half = math.hypot((of_images.high - of_images.low) / 2, (of_seeds.high - of_seeds.low) / 2)
-    assert found[:2] == pytest.approx((differences.mean() - half, differences.mean() + half))
+    first, second = generator.integers(0, 2, size=(2, 3, 50)).astype(bool)
+    found = paired_evidence(first, second).interval(0.1)
+    only_first, only_second = ((one.sum() / 3) for one in (first & ~second, second & ~first))
+    of_images = paired_score_interval(only_first, only_second, 50, alpha=0.1)
+    differences = first.mean(axis=1) - second.mean(axis=1)
+    of_seeds = stats.ttest_1samp(differences, 0).confidence_interval(0.9)
+    half, value = (of_seeds.high - of_seeds.low) / 2, differences.mean()
+    expected = (value - math.hypot(value - of_images.low, half), value + math.hypot(of_images.high - value, half))
+    assert found[:2] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("images", [20, 200])
+def test_no_image_that_differs_leaves_an_interval(images):
+    same = np.zeros((3, images), dtype=bool)
+    end = 1.959964**2 / (images + 1.959964**2)
+    assert paired_evidence(same, same).interval()[:2] == pytest.approx((-end, end), abs=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_paired_intervals_cover_a_true_gain(seeds):
+    """Of all images 3 % are gained, each in two of three trainings, and 0.8 % lost in all: a gain of 1.2 points."""
+    generator, held = np.random.default_rng(1), []
+    for _ in range(1000):
+        kind = generator.random(200)
+        gained = (kind < 0.03) & (generator.random((seeds, 200)) < 2 / 3)
+        lost = np.broadcast_to(kind > 0.992, gained.shape)
+        low, high, _ = paired_evidence(~lost, ~gained).interval()
+        held.append(low <= 0.012 <= high)
+    assert np.mean(held) > 0.95 - 0.021  # three binomial errors of 1,000 draws
 
 
 def test_shares_of_one_seed_have_the_interval_of_wilson():

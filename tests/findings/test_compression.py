@@ -62,8 +62,8 @@ def test_a_fall_is_measured_from_the_maximum_of_the_other_seeds():
     assert crossed_falls(values).tolist() == [1.0 - 2.0, 1.0 - 3.0, 1.0 - 0.0]
 
 
-def test_a_curve_that_rises_has_a_fall_of_zero():
-    assert crossed_falls(np.array([[1.0, 2, 3], [0, 2, 4]])).tolist() == [0, 0]
+def test_a_curve_that_rises_to_its_end_has_a_negative_fall():
+    assert crossed_falls(np.array([[1.0, 2, 3], [0, 2, 4]])).tolist() == [-1, -2]
 
 
 def test_noise_alone_has_no_fall_on_average():
@@ -109,11 +109,23 @@ def test_a_certain_fall_supports_compression_and_contradicts_its_absence():
 
 
 def test_no_fall_is_the_other_way_round():
-    curves = {(name, 2, seed, 0): (1.0, 2.0, 3.0 + seed) for name in ("tanh", "relu") for seed in range(3)}
+    curves = {(name, 2, seed, 0): (1.0, 2.0, 3.0 + 0.1 * seed) for name in ("tanh", "relu") for seed in range(3)}
     found = verdicts(curves)
     assert found["tanh compresses at fixed noise"] == CONTRADICTED
     assert found["relu does not compress at fixed noise"] == SUPPORTED
     assert found["relu does not compress at relative noise"] == UNDECIDED  # it was not measured
+
+
+@pytest.mark.parametrize("fall", [0.0, 1.0])
+def test_falls_without_spread_decide_nothing(fall):
+    curves = {(name, 0, seed, 0): curve(fall) for name in ("tanh", "relu") for seed in range(3)}
+    assert set(verdicts(curves).values()) == {UNDECIDED}
+
+
+def test_two_rising_seeds_do_not_show_that_nothing_falls():
+    # both rise, by 0.2 and 1: a t interval with one degree of freedom is far wider than that
+    curves = {("relu", 0, seed, 0): (1.0, 2.0, 2.2 + 0.8 * seed) for seed in (0, 1)}
+    assert verdicts(curves, (0, 1))["relu does not compress in 30 equal bins"] == UNDECIDED
 
 
 def test_falls_on_both_sides_of_the_border_are_undecided():
@@ -131,9 +143,10 @@ def test_one_network_that_learned_decides_nothing():
     [(1.0, 0.0, SUPPORTED), (1.0, 2.0, CONTRADICTED), (0.0, 0.05, CONTRADICTED), (1.0, None, UNDECIDED)],
 )
 def test_the_binning_decides_where_one_binning_falls_and_another_does_not(first, second, verdict):
-    both = [(first, first, first), (0.0, 0.3, 0.6) if second is None else (second,) * 3]
+    spread = np.array([0, 0.001, 0.002])
+    both = [first + spread, (0.0, 0.3, 0.6) if second is None else second + spread]
     curves = {("tanh", place, seed, 0): curve(one[seed]) for place, one in enumerate(both) for seed in range(3)}
-    curves |= {("tanh", 3, seed, 0): curve(1.0) for seed in range(3)}
+    curves |= {("tanh", 3, seed, 0): curve(1.0 + 0.01 * seed) for seed in range(3)}
     found = falls(table(curves, bits=8), accuracies(["tanh"], range(3), bits=8))
     judged = {one.statement: one for one in judge_quantised(found, 8)}
     assert judged["tanh, 8 bits: the binning decides whether I(X;T) falls"].verdict == verdict

@@ -115,6 +115,44 @@ def test_accuracy_has_the_interval_of_its_examples():
     assert "one seed" in found.reason
 
 
+def test_one_accuracy_has_the_interval_of_the_reports():
+    claim = {"name": "a", "quantity": "accuracy", "above": 0.9, "of": {"training": "normal"}}
+    found = judged(registration(claim, seeds=(0,)), curves(0.8), performances(lambda **_: 1.0)).outcomes[0]
+    # Wilson (1927): 1000 of 1000 right gives 1 / (1 + z^2 / n) to 1.
+    assert (found.low, found.high) == (pytest.approx(1 / (1 + 1.959964**2 / 1000)), 1.0)
+    assert found.outcome == CONFIRMED
+
+
+def test_a_network_at_chance_confirms_nothing():
+    claim = {"name": "a", "quantity": "accuracy", "below": 0.9, "of": {"training": "normal"}}
+    dead = performances().with_columns(at_chance=pl.col("seed") == 1)
+    found = judged(registration(claim), curves(0.8), dead).outcomes[0]
+    assert (found.outcome, found.reason) == (OPEN, "normal training with seed 1 ended at chance")
+
+
+def test_where_a_training_may_stop_early_the_epoch_must_be_registered():
+    settings = {"training": {"epochs": 20, "patience": 2, "validation_fraction": 0.1}}
+    found = judged(registration({**LABEL, "above": 0.5}), curves(0.8), settings=settings).outcomes[0]
+    assert (found.outcome, found.value) == (OPEN, None)
+    assert "register an `epoch`" in found.reason
+    at = judged(registration({**LABEL, "above": 0.5, "epoch": 10}), curves(0.8), settings=settings).outcomes[0]
+    assert at.outcome == CONFIRMED
+
+
+def test_names_that_the_run_does_not_have_are_deviations():
+    claim = {**LABEL, "above": 0.5, "of": {"training": "nromal", "examples": "adverserial", "layer": "fc2"}}
+    settings = {**SETTINGS, "methods": ["normal", "adversarial"], "attacks": []}
+    assert judged(registration(claim), curves(0.8), settings=settings).deviations == (
+        "label in fc2 is about nromal training, which the run does not have",
+        "label in fc2 is about adverserial examples, which the run does not have",
+    )
+
+
+def test_the_default_noise_is_part_of_the_claim():
+    claim = {**LABEL, "quantity": "I(X;T)", "estimator": "kde-bd", "above": 0.5}
+    assert registration(claim).claims.claims[0].model_dump()["noise"] == "relative"
+
+
 def test_a_claim_of_the_study_is_confirmed_by_the_expected_verdict():
     def rule(*, training, epoch, **_):
         return 1.0 + (0.2 * epoch if training == "normal" else 0.05 * epoch)
@@ -161,6 +199,10 @@ GOOD = 'title = "t"\nseeds = [0]\n'
 CLAIM = '[[claims]]\nname = "a"\nquantity = "I(T;Y)"\nestimator = "decoded"\nof = {training = "normal", layer = "fc"}\n'
 
 
+ACCURACY = '[[claims]]\nname = "a"\nquantity = "accuracy"\nof = {training = "normal"}\n'
+STUDY = '[[study]]\nclaim = "2"\nexpect = "supported"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -175,6 +217,16 @@ CLAIM = '[[claims]]\nname = "a"\nquantity = "I(T;Y)"\nestimator = "decoded"\nof 
         (GOOD + CLAIM + 'above = 1\nnoise = "fixed"\n', "decoded adds no noise"),
         (GOOD.replace("[0]", "[0, 0]") + CLAIM + "above = 1\n", "names a seed twice"),
         (GOOD.replace("[0]", "[]") + CLAIM + "above = 1\n", "seeds must have at least 1 item"),
+        (GOOD.replace("[0]", "[-1]") + CLAIM + "above = 1\n", "seeds 1 must be greater than or equal to 0"),
+        (GOOD + CLAIM + "above = inf\n", "claims 1, above must be a finite number"),
+        (GOOD + ACCURACY + "above = 50\n", "its threshold lies between -1 and 1, got 50"),
+        (GOOD + "settings.training.epcohs = 3\n" + CLAIM + "above = 1\n", "unknown setting 'training.epcohs', did"),
+        (GOOD + "settings.training.epochs = inf\n" + CLAIM + "above = 1\n", "training.epochs must be finite, got inf"),
+        (
+            GOOD + '[settings]\n"training.epochs" = 1\ntraining = {epochs = 2}\n' + CLAIM + "above = 1\n",
+            "names the setting 'training.epochs' twice",
+        ),
+        (GOOD + STUDY + STUDY.replace("supported", "contradicted"), "has two expectations for claim 2 of the study"),
         (GOOD + CLAIM + "abvoe = 1\n", "claims 1, abvoe is not a setting of this version"),
         (GOOD + '[[study]]\nclaim = "7"\nexpect = "supported"\n', "study 1, claim must be"),
     ],

@@ -20,8 +20,8 @@ from infoplane.robustness.suites import (
     FGSM,
     PGD_20,
     TRANSFER,
+    against_random,
     along_one_draw,
-    averaging,
     honest_attacks,
 )
 from infoplane.robustness.uses import note_on, uses_of
@@ -200,17 +200,17 @@ def test_the_curve_is_measured_on_each_path(tmp_path):
 
 def test_every_attack_of_a_suite_averages_or_says_that_it_cannot():
     for one in (FGSM, PGD_20, CW_5X200, TRANSFER):
-        averaged = averaging(one, 20)
+        averaged = against_random(one, 20)
         assert averaged.build(BALL).draws == 20
         assert averaged.gradients == 20 * one.gradients
         assert "averaged over 20 draws" in averaged.description
-    assert averaging(AUTOATTACK, 20) is AUTOATTACK_RAND
+    assert against_random(AUTOATTACK, 20) is AUTOATTACK_RAND
     assert AUTOATTACK_RAND.build(BALL).version == "rand"
 
 
 def test_weak_attacks_follow_a_single_draw():
     names = [one.name for one in honest_attacks(50)]
-    assert names == ["fgsm-one-draw", "pgd-20-one-draw", "transfer", "apgd-ce", "apgd-dlr", "square-50"]
+    assert names == ["fgsm-one-draw", "pgd-20-one-draw", "pgd-20", "transfer", "apgd-ce", "apgd-dlr", "square-50"]
     mean, drawn = uses_of(ByNoise(plain(), plain()).eval(), digits()[0], 0)
     assert [one.name for one in mean.attacks([along_one_draw(FGSM), APGD_CE])[0]] == ["apgd-ce"]
     assert [one.name for one in drawn.attacks([along_one_draw(FGSM), APGD_CE])[0]] == ["fgsm-one-draw", "apgd-ce"]

@@ -4,7 +4,9 @@ import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -250,13 +252,29 @@ def test_finished_networks_are_not_trained_again_and_more_seeds_are_added(small,
     assert more.measurements["seed"].unique().sort().to_list() == [0, 1, 2]
 
 
+def test_the_seeds_asked_for_do_not_change_a_network(small):
+    kind, config = study._Kind("tanh", 8), QuantisedConfig(epochs=3, measured_epochs=3)
+    alone, among = study.train_kind(config, kind, [1, 6]), study.train_kind(config, kind, [0, 1, 2])
+    assert list(alone) == [1, 6]
+    for one, other in zip(alone[1].before, among[1].before, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+    assert not np.array_equal(alone[1].before[-1][-1], alone[6].before[-1][-1])
+
+
 def test_processes_give_the_same_records(small, tmp_path, monkeypatch):
     @contextmanager
     def threads(jobs):  # threads see the small networks of this test; the order of work is that of processes
         with ThreadPoolExecutor(jobs) as executor:
             yield executor
 
+    lock, initial_networks = Lock(), study.initial_networks
+
+    def one_at_a_time(*arguments, **options):  # threads share torch's global generator, which draws the weights
+        with lock:
+            return initial_networks(*arguments, **options)
+
     monkeypatch.setattr(study, "worker_processes", threads)
+    monkeypatch.setattr(study, "initial_networks", one_at_a_time)
     config = CompressionConfig(epochs=1, measured_epochs=3, seeds=2, bins=(30,))
     alone, together = run(config, tmp_path / "1"), run(config, tmp_path / "2", jobs=2)
     assert together.measurements.equals(alone.measurements)

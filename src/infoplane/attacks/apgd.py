@@ -37,7 +37,7 @@ class APGD(ShippedAttack):
         steps: gradient evaluations per image and restart; 100 in the paper.
         restarts: number of random starts. The result is the version with the highest loss among those that reached the
             goal, or among all if none did.
-        stop_early: leave images alone once they have reached their goal, for faster evaluation.
+        stop_early: leave images alone once they have reached their goal, for faster evaluation; not with `all_steps`.
 
     Raises:
         ValueError: a value is out of range, or the model has too few classes for the loss.
@@ -72,8 +72,8 @@ class APGD(ShippedAttack):
         from infoplane.attacks.climb import climb
         from infoplane.attacks.strongest import Strongest
 
-        found = Strongest(images)
-        if self.stop_early:
+        found, stop_early = Strongest(images), self.stop_early and not self.all_steps
+        if stop_early:
             found.spare(goal.is_reached(oracle.logits(images)))
         for _ in range(self.restarts):
             # Drawn for all images: the draws of one must not depend on which others are left.
@@ -88,7 +88,8 @@ class APGD(ShippedAttack):
                 loss=self.loss,
                 steps=self.steps,
                 first_step=2 * self.epsilon,
-                stop_early=self.stop_early,
+                stop_early=stop_early,
+                by_margin=self.all_steps,
             )
         return found.images
 

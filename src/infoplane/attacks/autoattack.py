@@ -93,6 +93,8 @@ class AutoAttack(LibraryAttack):
         with _all_generators_kept():
             attacked, _ = library.run_standard_evaluation(images.float(), labels, batch_size=_BATCH)
         attacked = region_around(images, self.norm, self.epsilon).projected_(attacked.to(images.dtype))
+        if self.version == "rand":  # one pass more would only undo some successes
+            return attacked
         with torch.no_grad():
             broken = logits(attacked).argmax(dim=1) != labels
         return torch.where(per_image(broken), attacked, images)

@@ -79,6 +79,7 @@ def climb(
     steps: int,
     first_step: float,
     stop_early: bool,
+    by_margin: bool,
 ) -> None:
     """Attack images from one start and offer every point to `found`. The last point takes a forward pass alone.
 
@@ -93,6 +94,7 @@ def climb(
         steps: number of input gradients per image.
         first_step: size of the first step.
         stop_early: leave images alone once they have reached their goal.
+        by_margin: compare versions by their margin instead of the loss.
     """
     rows = found.unreached if stop_early else torch.arange(len(images), device=images.device)
     if not len(rows):
@@ -101,7 +103,7 @@ def climb(
     value, objective = _loss(loss, own)
     logits, gradient = oracle.gradient(point, objective, rows)
     now, reached = value(logits), own.is_reached(logits)
-    found.offer(rows, point, reached, now)
+    found.offer(rows, point, reached, own.margin(logits) if by_margin else now)
     state = _Climbers(
         rows=rows,
         point=point,
@@ -133,7 +135,7 @@ def climb(
         else:
             logits, state.gradient = oracle.gradient(moved, objective, state.rows)
         now, reached = value(logits), own.is_reached(logits)
-        found.offer(state.rows, moved, reached, now)
+        found.offer(state.rows, moved, reached, own.margin(logits) if by_margin else now)
         if done < steps:
             state.see(now)
             if done in checks:

@@ -1,5 +1,6 @@
 """What an attack may ask of a network: logits, and gradients of a function of the logits to the images."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -65,7 +66,8 @@ class Oracle:
     Args:
         model: returns logits; the caller chooses its mode.
         health: counts images with unusable gradients.
-        draws: passes over which gradients and logits are averaged, for networks that are random when they are used.
+        draws: passes over which gradients and softmaxes are averaged, for networks that are random when they are used.
+            The logits of several draws are the log of their mean softmax, as that classifies.
     """
 
     def __init__(self, model: nn.Module, health: GradientHealth, *, draws: int = 1) -> None:
@@ -77,7 +79,7 @@ class Oracle:
         with torch.no_grad():
             drawn = [logits_of(self._model(images.clone())) for _ in range(self._draws)]  # it may write over its input
             self._health.observe_logits(drawn[0])
-            return _mean([logits.to(images.dtype) for logits in drawn])
+            return _log_mean_softmax([logits.to(images.dtype) for logits in drawn])
 
     def gradient(self, images: Tensor, objective: Objective, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the logits, and the gradient to the images of what `objective` raises, both detached.
@@ -107,7 +109,7 @@ class Oracle:
         gradient = _mean(gradients)
         self._health.observe_logits(all_logits[0])
         self._health.observe_gradient(gradient, rows)
-        return _mean(all_logits), gradient
+        return _log_mean_softmax(all_logits), gradient
 
     def gradients(
         self, images: Tensor, objectives: Callable[[Tensor], Tensor], rows: Tensor | None = None
@@ -146,10 +148,17 @@ class Oracle:
         self._health.observe_logits(all_logits[0])
         for gradient in together:
             self._health.observe_gradient(gradient, rows)
-        return _mean(all_logits), together
+        return _log_mean_softmax(all_logits), together
 
 
 _NO_GRADIENT = "the model's logits carry no gradient to the images, which this attack needs"
+
+
+def _log_mean_softmax(drawn: list[Tensor]) -> Tensor:
+    """Return the logits of one draw as they are; of several the log of the mean softmax, as in `AveragedPasses`."""
+    if len(drawn) == 1:
+        return drawn[0]
+    return torch.stack(drawn).log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(drawn))
 
 
 def _mean(parts: list[Tensor]) -> Tensor:

@@ -47,6 +47,10 @@ class PGD(ShippedAttack):
         """Largest number of input gradients of one image."""
         return self.steps * self.restarts
 
+    @property
+    def _stops(self) -> bool:
+        return self.stop_early and not self.all_steps
+
     def region(self, images: Tensor) -> Region:
         """Return the balls around `images`, within [0, 1]."""
         from infoplane.attacks.balls import region_around
@@ -57,7 +61,7 @@ class PGD(ShippedAttack):
         """Return attacked images, each within `epsilon` of the original."""
         from infoplane.attacks.ascent import ascend
 
-        if self.restarts > 1 or self.stop_early:
+        if self.restarts > 1 or self._stops:
             return self._strongest(oracle, images, goal, generator)
         region = self.region(images)
         start = region.random_point(generator) if self.random_start else images
@@ -69,12 +73,12 @@ class PGD(ShippedAttack):
 
         steps, size = self.steps, self.step_size
         region, rows, found = self.region(images), all_rows(images), Strongest(images)
-        if self.stop_early and self.random_start:
+        if self._stops and self.random_start:
             found.spare(goal.is_reached(oracle.logits(images)))
         for _ in range(self.restarts):
             # Drawn for all images: the draws of one must not depend on which others are left.
             start = region.random_point(generator) if self.random_start else images
-            if self.stop_early:
+            if self._stops:
                 ascend_until_reached(oracle, found, images, start, goal, self.region, steps=steps, step_size=size)
             else:
                 attacked = ascend(oracle, start, region, goal.cross_entropy, steps=steps, step_size=size)
@@ -96,7 +100,7 @@ class LinfPGD(PGD):
         random_start: begin at x + U(-epsilon, epsilon) instead of at x.
         restarts: number of random starts. The result is that with the highest margin, for each image.
         stop_early: leave images alone once they have reached their goal, for faster evaluation; training and
-            measurements want the examples of all steps.
+            measurements want the examples of all steps. Not with `all_steps`.
 
     Raises:
         ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.
@@ -126,7 +130,7 @@ class L2PGD(PGD):
         random_start: begin at a uniform point of the ball instead of at x.
         restarts: number of random starts. The result is that with the highest margin, for each image.
         stop_early: leave images alone once they have reached their goal, for faster evaluation; training and
-            measurements want the examples of all steps.
+            measurements want the examples of all steps. Not with `all_steps`.
 
     Raises:
         ValueError: a value is out of range, or the steps together cannot reach the boundary of the ball.

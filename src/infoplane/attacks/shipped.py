@@ -21,14 +21,21 @@ class ShippedAttack(ABC):
     Args:
         draws: passes over which each gradient is averaged, for networks that are random when they are used (expectation
             over transformation; Athalye et al., 2018, arXiv:1802.00420, Section 4.1). 1 for all others.
+        all_steps: attack every image with all steps, whatever one pass says of it, and keep the version of the highest
+            margin or the last one. For networks that are random when they are used: that one pass misclassifies an
+            image does not mean that the next one will. It goes before `stop_early`, and several draws switch it on.
+            Attacks that search for the smallest change still end where the class changes.
     """
 
     draws: int = 1
+    all_steps: bool = False
 
     def __post_init__(self) -> None:
         from infoplane.checks import check_at_least
 
         check_at_least(self.draws, 1, name="draws")
+        if self.draws > 1:
+            object.__setattr__(self, "all_steps", True)
 
     @property
     @abstractmethod

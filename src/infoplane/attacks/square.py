@@ -26,9 +26,9 @@ class Square(ShippedAttack):
     """Random search in the L-infinity ball: each query moves one square of pixels to the boundary of the ball.
 
     The first query is the image itself, the second adds vertical stripes. After that a square is kept where it raises
-    the margin. An image is left alone once it has reached its goal. Each image has squares of its own, and they reach
-    the last row and column; the authors' code draws one square for the whole batch. Source: Andriushchenko et al.
-    (2020), arXiv:1912.00049, Algorithms 1 and 2.
+    the margin. An image is left alone once it has reached its goal, unless `all_steps` is set. Each image has squares
+    of its own, and they reach the last row and column; the authors' code draws one square for the whole batch. Source:
+    Andriushchenko et al. (2020), arXiv:1912.00049, Algorithms 1 and 2.
 
     Args:
         epsilon: radius of the ball, in pixels of [0, 1], so at most 1.
@@ -76,6 +76,7 @@ class Square(ShippedAttack):
         """Return attacked images, each within `epsilon` of the original."""
         import torch
 
+        from infoplane.attacks.ascent import all_rows
         from infoplane.attacks.strongest import Strongest
         from infoplane.randomness import draw_per_image
 
@@ -83,13 +84,14 @@ class Square(ShippedAttack):
         down = torch.arange(height, device=images.device).view(1, 1, -1, 1)
         along = torch.arange(width, device=images.device).view(1, 1, 1, -1)
         found = Strongest(images)
-        found.spare(goal.is_reached(oracle.logits(images)))
+        if not self.all_steps:
+            found.spare(goal.is_reached(oracle.logits(images)))
         rows: Tensor | None = None
         for query in range(self.queries - 1):
             # Drawn for all images: the draws of one must not depend on which others are left.
             shape = (2 + channels, 1, 1) if query else (channels, 1, width)
             draws = draw_per_image(torch.rand, (count, *shape), generator, dtype=dtype).to(images.device)
-            left = found.unreached
+            left = all_rows(images) if self.all_steps else found.unreached
             if not len(left):
                 break
             if rows is None or len(left) < len(rows):

@@ -219,7 +219,7 @@ def _with_own_settings(config: FlowConfig, run: "RunFolder") -> tuple[FlowConfig
 
 def _differing_settings(recipe: FlowConfig, own: FlowConfig) -> list[str]:
     """Return the settings of `own` that differ from `recipe`, e.g. "training.epochs = 6"."""
-    from infoplane.runs.config_file import flat_settings
+    from infoplane.config import flat_settings
 
     before, now = flat_settings(recipe.model_dump(mode="json")), flat_settings(own.model_dump(mode="json"))
     return [f"{name} = {value!r}" for name, value in now.items() if value != before.get(name)]

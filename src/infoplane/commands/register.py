@@ -22,7 +22,13 @@ class RegisterOptions(Options):
 
 def register(options: RegisterOptions) -> int:
     """Print the claims and their hash, and write them into the folders of the runs."""
-    from infoplane.findings.registration import Registration, claim_text, read_claims, rules_hash
+    from infoplane.findings.registration import (
+        Registration,
+        claim_text,
+        read_claims,
+        registration_from,
+        rules_hash,
+    )
     from infoplane.runs.folder import RunFolder
     from infoplane.runs.registration_file import read_registered, write_registered
 
@@ -40,7 +46,7 @@ def register(options: RegisterOptions) -> int:
         run = RunFolder(path, option="RUN")
         with run.locked():
             before = read_registered(run)
-            if before is not None and Registration.model_validate(before).sha256 != made.sha256:
+            if before is not None and registration_from(before, path).sha256 != made.sha256:
                 raise UserError(f"{path} already holds other registered claims; choose a new folder for these")
             if before is None:
                 write_registered(run, made.model_dump(mode="json"))

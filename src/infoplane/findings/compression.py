@@ -1,12 +1,15 @@
 """Claims about compression on the 12-bit task, judged by the fall of I(X;T) from its maximum to the last epoch.
 
 The maximum of a noisy curve is too high, so that every curve seems to fall. So the epoch of the maximum is chosen on
-the mean curve of the other seeds, and the fall is measured on the seed that was left out: where the maximum is at the
-last epoch, it is 0. The fall of a network is the mean over its hidden layers. The interval is a t interval over seeds.
+the mean curve of the other seeds, and the fall is measured on the seed that was left out. The maximum is looked for
+before the last epoch: a curve that rises to its end has a negative fall. With the last epoch among the candidates, such
+a fall would be 0 in every seed by construction, with an interval of no width. The fall of a network is the mean over
+its hidden layers. The interval is a t interval over seeds.
 
 Falls up to `MATERIAL_NATS` do not count as compression. A network compresses if the whole interval lies above that
-border, and does not if the whole interval lies below; otherwise it is undecided. The level of all statements of a study
-together is 5 % (Bonferroni). Networks whose accuracy on training inputs a constant answer can reach are left out.
+border, and does not if the whole interval lies below; otherwise it is undecided. Falls without any spread over seeds
+are undecided too. The level of all statements of a study together is 5 % (Bonferroni), for one look at one set of
+seeds. Networks whose accuracy on training inputs a constant answer can reach are left out.
 
 The binning decides, for one activation, if in some binning the fall certainly counts and in another one it certainly
 does not. This is contradicted if all binnings certainly agree.
@@ -24,6 +27,7 @@ from infoplane.records.compression import FIXED_RANGE, RELU, TANH
 from infoplane.records.tables import BINNING, EXACT, FIXED_NOISE, INPUT_INFORMATION, NOISY, RELATIVE_NOISE
 
 MATERIAL_NATS = 0.1
+_NO_SPREAD_NATS = 1e-9  # rounding
 NETWORK = ("activation", "bits", "seed")
 VARIANT = ("estimator", "kind", "bins", "bin_range", "noise_mode")  # how a number came about
 
@@ -38,7 +42,7 @@ FALL_SCHEMA = {
     "quantity": pl.String(),
     "layer": pl.String(),  # or ALL_LAYERS, the mean over them
     "seeds": pl.Int64(),
-    "peak_epoch": pl.Int64(),  # of the mean curve over seeds; missing for the mean over layers
+    "peak_epoch": pl.Int64(),  # of the mean curve over seeds, any epoch; missing for the mean over layers
     "peak_nats": pl.Float64(),  # of the mean curve; for the mean over layers, the mean of these
     "last_nats": pl.Float64(),  # likewise, at the last epoch
     "falls_nats": pl.List(pl.Float64()),  # per seed
@@ -56,6 +60,8 @@ class Judged(NamedTuple):
     fall: float | None  # mean over seeds
     low: float | None  # 95 % interval
     high: float | None
+    corrected_low: float | None  # interval at the level that the statement is judged at
+    corrected_high: float | None
     reason: str
 
 
@@ -129,18 +135,18 @@ def _fall(curves: pl.DataFrame) -> dict[str, Any]:
 
 
 def crossed_falls(values: Floats) -> Floats:
-    """Return for each seed its fall to the last epoch, from the epoch at which the mean of the other seeds is highest.
+    """Return for each seed its fall to the last epoch, from the earlier epoch where the mean of the others is highest.
 
     Args:
-        values: `(seeds, epochs)`.
+        values: `(seeds, epochs)`, at least two epochs.
 
     Returns:
-        `(seeds,)`; of one seed 0, as there are no others.
+        `(seeds,)`, negative where the seed rises; of one seed 0, as there are no others.
     """
     if len(values) < 2:
         return np.zeros(len(values))
     others = (values.sum(axis=0) - values) / (len(values) - 1)
-    peaks = others.argmax(axis=1)
+    peaks = others[:, :-1].argmax(axis=1)
     found: Floats = values[np.arange(len(values)), peaks] - values[:, -1]
     return found
 
@@ -201,18 +207,28 @@ def _one(found: pl.DataFrame, activation: str, bits: int | None, variant: dict[s
 
 def _judged(text: str, rows: pl.DataFrame, alpha: float, *, compresses: bool) -> Judged:
     if rows.is_empty():
-        return Judged(text, UNDECIDED, None, None, None, "fewer than two networks learned")
+        return Judged(text, UNDECIDED, None, None, None, None, None, "fewer than two networks learned")
     (row,) = rows.to_dicts()
     low, high = interval(row["falls_nats"], alpha)
-    side = _side(low, high)
+    side = _side(row["falls_nats"], alpha)
     verdict = UNDECIDED if side == 0 else SUPPORTED if (side > 0) == compresses else CONTRADICTED
-    place = {1: "above", -1: "below", 0: "on both sides of"}[side]
-    reason = f"the corrected interval [{low:.3f}, {high:.3f}] lies {place} {MATERIAL_NATS} nats; {row['seeds']} seeds"
-    return Judged(text, verdict, row["fall_nats"], row["fall_low"], row["fall_high"], reason)
+    if _has_spread(row["falls_nats"]):
+        place = {1: "above", -1: "below", 0: "on both sides of"}[side]
+        reason = f"the corrected interval lies {place} the border; {row['seeds']} seeds"
+    else:
+        reason = f"no spread between {row['seeds']} seeds, so no interval"
+    return Judged(text, verdict, row["fall_nats"], row["fall_low"], row["fall_high"], low, high, reason)
 
 
-def _side(low: float, high: float) -> int:
-    """Return 1 if an interval lies above the border, -1 if it lies below, 0 if neither."""
+def _has_spread(falls_nats: Sequence[float]) -> bool:
+    return max(falls_nats) - min(falls_nats) > _NO_SPREAD_NATS
+
+
+def _side(falls_nats: Sequence[float], alpha: float) -> int:
+    """Return 1 if the interval of the falls lies above the border, -1 if it lies below, 0 if neither or no spread."""
+    if not _has_spread(falls_nats):
+        return 0
+    low, high = interval(falls_nats, alpha)
     return int(low > MATERIAL_NATS) - int(high < MATERIAL_NATS)
 
 
@@ -220,12 +236,12 @@ def _binning_decides(found: pl.DataFrame, activation: str, bits: int, alpha: flo
     text = f"{activation}, {bits} bits: the binning decides whether I(X;T) falls"
     rows = _one(found, activation, bits, {"estimator": BINNING}).to_dicts()
     if not rows:
-        return Judged(text, UNDECIDED, None, None, None, "fewer than two networks learned")
-    sides = [_side(*interval(row["falls_nats"], alpha / len(rows))) for row in rows]
+        return Judged(text, UNDECIDED, None, None, None, None, None, "fewer than two networks learned")
+    sides = [_side(row["falls_nats"], alpha / len(rows)) for row in rows]
     falling, level = sides.count(1), sides.count(-1)
     if falling and level:
         verdict: Verdict = SUPPORTED
     else:
         verdict = CONTRADICTED if max(falling, level) == len(rows) else UNDECIDED
     reason = f"of {len(rows)} binnings, {falling} certainly fall and {level} certainly do not"
-    return Judged(text, verdict, None, None, None, reason)
+    return Judged(text, verdict, None, None, None, None, None, reason)

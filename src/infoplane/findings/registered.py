@@ -16,13 +16,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
+from infoplane.config import flat_settings
 from infoplane.findings import Findings
-from infoplane.findings.accuracies import ACCURACY, accuracy_error
+from infoplane.findings.accuracies import ACCURACY, accuracy_error, accuracy_evidence
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, Paired, normal_evidence
 from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, against
 from infoplane.findings.plan import plan_of
 from infoplane.findings.registration import OwnClaim, Place, Registration, StudyClaim, claim_text, rules_hash
-from infoplane.runs.config_file import flat_settings
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM, trainings_at_chance
 from infoplane.text import with_field_help
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -30,6 +31,7 @@ CONFIRMED: Outcome = "confirmed"
 REFUTED: Outcome = "refuted"
 OPEN: Outcome = "undecided"
 _TEST = "test"
+_NO_LAST_EPOCH = "the settings do not fix when this training ends (it may stop early), so register an `epoch`"
 
 
 @with_field_help
@@ -114,9 +116,26 @@ def deviations(
             lines.append(f"registered seeds that are not there: {', '.join(map(str, missing))}")
         if more := sorted(seeds - set(registration.claims.seeds)):
             lines.append(f"seeds that were not registered: {', '.join(map(str, more))}")
+    lines += _unknown_names(registration, flat)
     if registration.rules != rules_hash():
         lines.append("the code that judges claims is not that of the registration")
     return lines
+
+
+def _unknown_names(registration: Registration, settings: Mapping[str, Any]) -> list[str]:
+    """Name the trainings and examples of claims that a run of study one does not have, e.g. after a typing mistake."""
+    trainings, attacks = settings.get("methods"), settings.get("attacks")
+    if trainings is None or attacks is None:
+        return []
+    examples = {ORIGINAL, ADVERSARIAL, RANDOM, *attacks}
+    lines = []
+    for one in registration.claims.claims:
+        for place in (one.of, one.less):
+            if place is not None and place.training not in trainings:
+                lines.append(f"{one.name} is about {place.training} training, which the run does not have")
+            if place is not None and place.examples not in examples:
+                lines.append(f"{one.name} is about {place.examples} examples, which the run does not have")
+    return list(dict.fromkeys(lines))
 
 
 def _study_outcome(one: StudyClaim, found: Findings) -> RegisteredOutcome:
@@ -142,12 +161,17 @@ def _own_outcome(
     table = performance if one.quantity == ACCURACY else _of_quantity(measurements, one)
     rows = [[_row(table, place, seed, one.epoch) for place in places] for seed in seeds]
     like = RegisteredOutcome(one.name, one.statistic, one.expected, OPEN, None, None, None, "")
+    if one.epoch is None and last is None:
+        return like._replace(reason=_NO_LAST_EPOCH)
+    dead = trainings_at_chance(performance)
     for seed, own in zip(seeds, rows, strict=True):
         for place, row in zip(places, own, strict=True):
             if row is None:
                 return like._replace(reason=f"not recorded for seed {seed}: {place}")
             if one.epoch is None and last is not None and row["epoch"] < last:
                 return like._replace(reason=f"unfinished: seed {seed} is at epoch {row['epoch']} of {last}")
+            if (seed, place.training) in dead:
+                return like._replace(reason=f"{place.training} training with seed {seed} ended at chance")
             if row.get("saturated"):
                 return like._replace(reason=f"saturated for seed {seed}: {place}")
     known = [[row for row in own if row is not None] for own in rows]
@@ -156,21 +180,22 @@ def _own_outcome(
     judgement = against(evidence.less(border), above=above)(LEVEL)
     outcome = {SUPPORTED: CONFIRMED, CONTRADICTED: REFUTED}.get(judgement.verdict, OPEN)
     interval = evidence.interval()
+    low, high = interval.low, interval.high
+    if one.quantity == ACCURACY:
+        low, high = max(low, -1.0 if one.less else 0.0), min(high, 1.0)
     notes = [f"95 % interval over {interval.basis}"]
     if len(seeds) == 1:
         notes.append("one seed: about these networks, not about others trained the same way")
     if any(row.get("undersampled") for own in known for row in own):
         notes.append("undersampled: more examples would change the value")
-    return like._replace(
-        outcome=outcome, value=evidence.value, low=interval.low, high=interval.high, reason="; ".join(notes)
-    )
+    return like._replace(outcome=outcome, value=evidence.value, low=low, high=high, reason="; ".join(notes))
 
 
 def _of_quantity(measurements: pl.DataFrame, one: OwnClaim) -> pl.DataFrame:
     return measurements.filter(
         pl.col("quantity") == one.quantity,
         pl.col("estimator") == one.estimator,
-        pl.col("noise_mode").eq_missing(pl.lit(one.noise_mode)),
+        pl.col("noise_mode").eq_missing(pl.lit(one.noise)),
         pl.col("class_index").is_null(),
     )
 
@@ -208,7 +233,9 @@ def _groups(row: Mapping[str, Any]) -> Floats:
 
 
 def _of_accuracy(rows: Sequence[Sequence[Mapping[str, Any]]]) -> Evidence:
-    """Return accuracy, or a difference, of each seed; the two sides count as independent, so intervals are too long."""
+    """Return accuracy as reports do; of a difference the sides count as independent, so intervals are too long."""
+    if len(rows[0]) == 1:
+        return accuracy_evidence(*(np.array([float(own[0][name]) for own in rows]) for name in ("accuracy", "n")))
     signs = (1.0, -1.0)
     values = np.array([sum(sign * row["accuracy"] for sign, row in zip(signs, own, strict=False)) for own in rows])
     accuracies, examples = (np.array([[row[name] for row in own] for own in rows]) for name in ("accuracy", "n"))

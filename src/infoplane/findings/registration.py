@@ -8,14 +8,16 @@ Source: Nosek et al. (2018), PNAS 115(11), 2600 (preregistration).
 
 import hashlib
 import json
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from infoplane.errors import UserError, broken_rule
+from infoplane.config import FlowConfig, flat_settings
+from infoplane.errors import UserError, broken_rule, unknown_name
 from infoplane.findings.accuracies import ACCURACY
 from infoplane.findings.claims import CLAIMS
 from infoplane.records.tables import (
@@ -31,10 +33,10 @@ from infoplane.records.tables import (
     ORIGINAL,
     RELATIVE_NOISE,
 )
-from infoplane.runs.config_file import flat_settings
 
-_JUDGING = ("claim", "curves", "evidence", "finding", "layers", "matching", "noise_range", "plan", "registered")
-_JUDGING_TOO = ("responses", "trainings", "verdict", "accuracies")
+_JUDGING = ("claim", "curves", "evidence", "finding", "layers", "matching", "noise_range", "plan", "regist")
+_JUDGING_TOO = ("__init__", "responses", "trainings", "verdict", "accuracies")
+_ADD_NOISE = (NOISY, KDE_BD, KDE_KL)
 _MOST_SEEDS = 1000
 
 
@@ -72,6 +74,14 @@ class OwnClaim(_Written):
     below: float | None = None
     epoch: int | None = Field(None, ge=0)  # None: the last one
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_noise(cls, given: Any) -> Any:
+        """Write out the default noise, so that the hash covers it."""
+        if isinstance(given, dict) and given.get("estimator") in _ADD_NOISE and given.get("noise") is None:
+            return {**given, "noise": RELATIVE_NOISE}
+        return given
+
     @model_validator(mode="after")
     def _is_complete(self) -> "OwnClaim":
         if (self.above is None) == (self.below is None):
@@ -83,6 +93,9 @@ class OwnClaim(_Written):
         if self.quantity == ACCURACY:
             if self.estimator or self.noise or any(place.layer for place in places):
                 raise ValueError("accuracy has no estimator, no noise and no layer")
+            border = self.above if self.above is not None else self.below
+            if border is not None and not -1 <= border <= 1:
+                raise ValueError(f"accuracy is a share, so its threshold lies between -1 and 1, got {border:g}")
             return self
         if any(place.layer is None for place in places):
             raise ValueError(f"{self.quantity} needs a `layer` in `of` and `less`")
@@ -96,16 +109,10 @@ class OwnClaim(_Written):
         return self
 
     @property
-    def noise_mode(self) -> str | None:
-        """Mode of the noise; relative noise where the estimator adds noise and none is named."""
-        adds = self.estimator in (NOISY, KDE_BD, KDE_KL)
-        return self.noise or (RELATIVE_NOISE if adds else None)
-
-    @property
     def statistic(self) -> str:
         """The statistic in words."""
         by = f" by {self.estimator}" if self.estimator else ""
-        by += f" at {self.noise_mode} noise" if self.noise_mode else ""
+        by += f" at {self.noise} noise" if self.noise else ""
         less = f", minus that of {self.less}" if self.less else ""
         return f"{self.quantity}{by} of {self.of}{less}"
 
@@ -127,7 +134,7 @@ class Claims(_Written):
     """What a file of claims says."""
 
     title: str = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1, max_length=_MOST_SEEDS)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(min_length=1, max_length=_MOST_SEEDS)
     settings: dict[str, Any] = {}  # that the run must have, by names with dots as in `config.json`
     study: tuple[StudyClaim, ...] = ()
     claims: tuple[OwnClaim, ...] = ()
@@ -135,7 +142,16 @@ class Claims(_Written):
     @field_validator("settings", mode="before")
     @classmethod
     def _by_names_with_dots(cls, given: Any) -> Any:
-        return flat_settings(given) if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        names = list(_leaves(given))
+        if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ValueError(f"names the setting {repeated[0]!r} twice")
+        flat = flat_settings(given)
+        for name, value in flat.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} must be finite, got {value}")
+        return flat
 
     @model_validator(mode="after")
     def _claims_something(self) -> "Claims":
@@ -146,6 +162,9 @@ class Claims(_Written):
         names = [one.name for one in self.claims]
         if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
             raise ValueError(f"has two claims with the name {repeated[0]!r}")
+        numbers = [one.claim for one in self.study]
+        if repeated := [number for number in dict.fromkeys(numbers) if numbers.count(number) > 1]:
+            raise ValueError(f"has two expectations for claim {repeated[0]} of the study")
         return self
 
 
@@ -185,11 +204,30 @@ def read_claims(path: Path) -> Claims:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML ({error}); correct it") from None
     try:
-        return Claims.model_validate(written)
+        claims = Claims.model_validate(written)
     except ValidationError as error:
         refusal = error.errors()[0]
         where = _place(refusal["loc"])
         raise UserError(f"{path}: {where}{broken_rule(refusal)}; see docs/register.md") from None
+    known_settings(claims.settings)
+    return claims
+
+
+def registration_from(content: Mapping[str, Any], place: object) -> Registration:
+    """Return the registration in the content of a file.
+
+    Raises:
+        UserError: another version wrote it.
+    """
+    try:
+        return Registration.model_validate(content)
+    except ValidationError as error:
+        refusal = error.errors()[0]
+        where = ".".join(map(str, refusal["loc"]))
+        raise UserError(
+            f"{place}: its registered claims are of another version of infoplane ({where} {broken_rule(refusal)}); "
+            "judge them with the version that wrote them"
+        ) from None
 
 
 def _place(path: tuple[int | str, ...]) -> str:
@@ -202,8 +240,27 @@ def _place(path: tuple[int | str, ...]) -> str:
     return ".".join(map(str, path)) + " "
 
 
+def _leaves(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def known_settings(names: Iterable[str]) -> None:
+    """Raise UserError if a name is no setting of study one.
+
+    Settings that only one network or one method has are not checked: these may be the user's own.
+    """
+    known = list(flat_settings(FlowConfig().model_dump(mode="json")))
+    for name in names:
+        if name not in known and not name.startswith(("method.", "model.settings.")):
+            raise unknown_name("setting", name, known)
+
+
 def rules_hash() -> str:
-    """Return the sha256 of the code that judges claims."""
+    """Return the sha256 of the files of this folder that judge claims."""
     folder, found = Path(__file__).parent, hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
         if path.stem.startswith(_JUDGING) or path.stem in _JUDGING_TOO:

@@ -39,11 +39,13 @@ def wilson_interval(successes: float, trials: float, *, alpha: float = LEVEL) ->
 
 
 def paired_interval(only_first: int, only_second: int, trials: int) -> Interval:
-    """Return the exact conditional 95 % interval of the difference between two shares of the same examples.
+    """Return a 95 % interval of the difference between two shares of the same examples.
 
-    Given the number m of examples on which the two differ, `only_first` is Binomial(m, q), and q = 1/2 if the shares
-    are equal. The interval is m / trials * (2 q - 1) at the ends of the Clopper-Pearson interval of q. It lies above 0
-    exactly where McNemar's exact two-sided test rejects at 5 %.
+    Each end is the farther out of two. One is the end of the score interval, `paired_score_interval`. The other is
+    exact, given the number m of examples on which the two differ: then `only_first` is Binomial(m, q), q = 1/2 if the
+    shares are equal, and the end is m / trials * (2 q - 1) at that of the Clopper-Pearson interval of q. So the
+    interval lies above 0 exactly where McNemar's exact two-sided test rejects at 5 %. With few examples that differ, m
+    itself is uncertain, which the score interval covers and the exact one does not: it would be [0, 0] for m = 0.
 
     Args:
         only_first: number of examples that count for the first share alone.
@@ -53,18 +55,61 @@ def paired_interval(only_first: int, only_second: int, trials: int) -> Interval:
     Raises:
         ValueError: a number is out of range.
 
-    Source: McNemar (1947), Psychometrika 12(2); Clopper & Pearson (1934), Biometrika 26(4).
+    Source: McNemar (1947), Psychometrika 12(2); Clopper & Pearson (1934), Biometrika 26(4); Tango (1998).
     """
     different = only_first + only_second
-    _check(only_first, trials)
-    _check(different, trials)
+    score = paired_score_interval(only_first, only_second, trials)
     if different == 0:
-        return Interval(0.0, 0.0)
+        return score
     tail = LEVEL / 2
     low = float(betaincinv(only_first, only_second + 1, tail)) if only_first else 0.0
     high = float(betaincinv(only_first + 1, only_second, 1 - tail)) if only_second else 1.0
     scale = different / trials
-    return Interval(scale * (2 * low - 1), scale * (2 * high - 1))
+    return Interval(min(score.low, scale * (2 * low - 1)), max(score.high, scale * (2 * high - 1)))
+
+
+def paired_score_interval(only_first: float, only_second: float, trials: int, *, alpha: float = LEVEL) -> Interval:
+    """Return the 1 - alpha score interval of the difference between two shares of the same examples.
+
+    It holds the differences that a score test does not reject. With no example on which the shares differ, its ends are
+    z^2 / (trials + z^2) on both sides of 0.
+
+    Args:
+        only_first: number of examples that count for the first share alone; a mean over seeds may be a fraction.
+        only_second: likewise for the second share.
+        trials: number of all examples, at least 1.
+        alpha: between 0 and 1.
+
+    Raises:
+        ValueError: a number is out of range.
+
+    Source: Tango (1998), Statistics in Medicine 17(8), Equations 14 to 17; compared with others by Newcombe (1998),
+    Statistics in Medicine 17(22), and by Fagerland, Lydersen & Laake (2014), Statistics in Medicine 33(16).
+    """
+    _check(only_first, trials)
+    _check(only_second, trials)
+    _check(only_first + only_second, trials)
+    z = float(ndtri(1 - alpha / 2))
+    return Interval(
+        _lower_score_end(only_first, only_second, trials, z), -_lower_score_end(only_second, only_first, trials, z)
+    )
+
+
+def _lower_score_end(only_first: float, only_second: float, trials: int, z: float) -> float:
+    """Return the smallest difference that the score test does not reject, by bisection to the last bit or so."""
+    rejected, held = -1.0, (only_first - only_second) / trials
+    for _ in range(60):
+        middle = (rejected + held) / 2
+        # the share of `only_second` that is most likely if the difference is `middle`: a root of 2 n q^2 + b q + c
+        linear = -only_first - only_second + (2 * trials - only_first + only_second) * middle
+        constant = -only_second * middle * (1 - middle)
+        share = (math.sqrt(max(0.0, linear**2 - 8 * trials * constant)) - linear) / (4 * trials)
+        deviation = math.sqrt(max(0.0, trials * (2 * share + middle * (1 - middle))))
+        if only_first - only_second - trials * middle > z * deviation:
+            rejected = middle
+        else:
+            held = middle
+    return held
 
 
 def _check(successes: float, trials: float) -> None:

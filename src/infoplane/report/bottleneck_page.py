@@ -5,7 +5,7 @@ import math
 import polars as pl
 
 from infoplane.findings.bottleneck import Judged
-from infoplane.report.bottleneck_table import INFORMATION, cell_of, percent, rows_of, values_of
+from infoplane.report.bottleneck_table import INFORMATION, cells_of, notes_on, percent, rows_of, values_of
 
 
 def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
@@ -15,15 +15,14 @@ def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
         numbers: columns of `records.bottleneck.BOTTLENECK_SCHEMA`.
         found: verdicts on the claims.
     """
-    values = values_of(numbers)
-    heads = [f"{value:g}" for value in values]
+    heads = [f"{value:g}" for value in values_of(numbers)]
     parts = []
     for epsilon in numbers["epsilon"].drop_nulls().unique().sort():
         own = numbers.filter(pl.col("epsilon") == epsilon)
         rows = []
         for path, attack in rows_of(numbers, epsilon):
             of_row = own.filter(pl.col("path") == path, pl.col("attack") == attack)
-            rows.append([path, attack, *(cell_of(of_row.filter(pl.col("value") == one), 100, 1) for one in values)])
+            rows.append([path, attack, *cells_of(numbers, of_row, 100, 1)])
         parts += [
             f"Accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean over seeds "
             f"{', '.join(map(str, own['seed'].unique().sort()))} [95 % interval]:",
@@ -33,9 +32,9 @@ def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
     for quantity, name in INFORMATION.items():
         own = numbers.filter(pl.col("quantity") == quantity)
         if not own.is_empty():
-            cells = (cell_of(own.filter(pl.col("value") == one), 1 / math.log(2), 2) for one in values)
-            rows.append([name, *cells])
+            rows.append([name, *cells_of(numbers, own, 1 / math.log(2), 2)])
     parts += ["Information in bits, mean over seeds [95 % interval]:", _table(["quantity", *heads], rows)]
+    parts += [f"{line[0].upper()}{line[1:]}." for line in notes_on(numbers)]
     for verdict in found.verdicts:
         parts.append(f"**{verdict.statement}** {verdict.verdict}: {verdict.reason}.")
         own_findings = [one for one in found.findings if one.claim == verdict.claim]

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from infoplane.findings.bottleneck import Judged, share_evidence
-from infoplane.findings.evidence import Evidence, normal_evidence
+from infoplane.findings.evidence import Evidence
 from infoplane.findings.finding import Finding
-from infoplane.records.bottleneck import ACCURACY, ALL_PATHS, RATE_OF_CODE, WORST_CASE
+from infoplane.records.bottleneck import ACCURACY, ALL_PATHS, AT_CHANCE, RATE_OF_CODE, WORST_CASE
 from infoplane.records.evaluation import AVERAGED_DRAWS, MEAN_PATH, ONE_PATH, Evaluation
+from infoplane.records.standing import NEAR_NATS
 from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 
 _PATHS = (ONE_PATH, MEAN_PATH, AVERAGED_DRAWS, ALL_PATHS)
@@ -32,6 +33,7 @@ def bottleneck_tables(numbers: pl.DataFrame, evaluations: dict[float, Evaluation
     parts: list[RenderableType] = []
     parts += [_accuracies(numbers, epsilon) for epsilon in numbers["epsilon"].drop_nulls().unique().sort()]
     parts.append(_information(numbers))
+    parts += map(Text, notes_on(numbers))
     for epsilon, evaluation in evaluations.items():
         parts += [
             Text(f"ALARM, epsilon {epsilon:g}, {one.name}: {alarm.text}", style="bold red")
@@ -57,12 +59,16 @@ def rows_of(numbers: pl.DataFrame, epsilon: float) -> Iterator[tuple[str, str]]:
 def evidence_of(numbers: pl.DataFrame) -> Evidence:
     """Return the mean over seeds of one quantity of one value, with its intervals.
 
+    Of information, the recorded ends, which may allow for bias, are averaged, as if all seeds erred together.
+
     Args:
         numbers: rows of the seeds, of one quantity, value, path, attack and radius.
     """
     if numbers["quantity"][0] == ACCURACY:
         return share_evidence(numbers["number"].to_list(), int(numbers["n"][0]))
-    return normal_evidence(numbers["number"].to_numpy(), numbers["standard_error"].fill_null(0.0).to_numpy())
+    low = float(numbers["low"].fill_null(-math.inf).to_numpy().mean())
+    high = float(numbers["high"].fill_null(math.inf).to_numpy().mean())
+    return Evidence(values=numbers["number"].to_numpy(), over_examples=lambda _alpha: (low, high))
 
 
 def percent(one: Finding) -> str:
@@ -72,8 +78,45 @@ def percent(one: Finding) -> str:
     return f"{100 * one.value:+.1f} points [{100 * one.low:.1f}, {100 * one.high:.1f}]"
 
 
+def cells_of(numbers: pl.DataFrame, own: pl.DataFrame, scale: float, digits: int) -> list[str]:
+    """Return a cell for each weight of the penalty: "at chance" if all its networks ended so, "-" without rows.
+
+    Args:
+        numbers: the whole table.
+        own: its rows of one quantity, path, attack and radius.
+        scale: factor of what is shown.
+        digits: as in `cell_of`.
+    """
+    alive = set(numbers.filter(pl.col("quantity") != AT_CHANCE)["value"])
+    return [
+        cell_of(own.filter(pl.col("value") == value), scale, digits) if value in alive else AT_CHANCE
+        for value in values_of(numbers)
+    ]
+
+
+def notes_on(numbers: pl.DataFrame) -> list[str]:
+    """Return a line for each network that ended at chance, and one on the mark of saturated values, if there are any.
+
+    Args:
+        numbers: columns of `records.bottleneck.BOTTLENECK_SCHEMA`.
+    """
+    lines = [
+        f"at chance and left out: {row['method']} {row['value']:g}, seed {row['seed']} "
+        f"({100 * row['number']:.1f} % of {row['n']} test images are right)"
+        for row in numbers.filter(pl.col("quantity") == AT_CHANCE).iter_rows(named=True)
+    ]
+    marked = numbers.filter("saturated")
+    if not marked.is_empty():
+        lines.append(
+            f"saturated: near the ceiling, log2 {marked['n'][0]} = {math.log2(marked['n'][0]):.2f} bits, so a value is "
+            f"about the number of images; of I(X;T), Monte Carlo, from {NEAR_NATS / math.log(2):.1f} bits below it, "
+            "where it is too low"
+        )
+    return lines
+
+
 def cell_of(numbers: pl.DataFrame, scale: float, digits: int) -> str:
-    """Return the mean over seeds with its 95 % interval; "-" without rows.
+    """Return the mean over seeds with its 95 % interval, marked if one seed is saturated; "-" without rows.
 
     Args:
         numbers: as in `evidence_of`.
@@ -103,10 +146,8 @@ def _accuracies(numbers: pl.DataFrame, epsilon: float) -> Table:
         if before not in (None, path):
             table.add_section()
         before = path
-        cells = [
-            cell_of(own.filter(pl.col("path") == path, pl.col("attack") == attack, pl.col("value") == value), 100, 1)
-            for value in values_of(numbers)
-        ]
+        of_row = own.filter(pl.col("path") == path, pl.col("attack") == attack)
+        cells = cells_of(numbers, of_row, 100, 1)
         table.add_row(*map(Text, [path, attack, *cells]))
     return table
 
@@ -118,7 +159,7 @@ def _information(numbers: pl.DataFrame) -> Table:
         if own.is_empty():
             continue
         about = "mean and noise" if quantity != LABEL_INFORMATION else "mean"
-        cells = [cell_of(own.filter(pl.col("value") == value), 1 / math.log(2), 2) for value in values_of(numbers)]
+        cells = cells_of(numbers, own, 1 / math.log(2), 2)
         table.add_row(*map(Text, [name, about, *cells]))
     return table
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infoplane.config import flat_settings
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.findings.compared_runs import RunComparison, RunRecords, compare_runs
 from infoplane.recipes import is_own_data
 from infoplane.report.page_tables import setting_text
-from infoplane.runs.config_file import flat_settings
 from infoplane.runs.folder import RunFolder
 from infoplane.text import one_line
 

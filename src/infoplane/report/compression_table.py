@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.findings.compression import NETWORK, VARIANT, Judged, not_learned
+from infoplane.findings.compression import MATERIAL_NATS, NETWORK, VARIANT, Judged, not_learned
 from infoplane.findings.finding import ALL_LAYERS, CONTRADICTED, SUPPORTED
 from infoplane.records.compression import FIXED_RANGE
 from infoplane.records.tables import BINNING, EXACT, INPUT_INFORMATION, KDE_KL, NOISY
@@ -66,20 +66,42 @@ def falls_tables(found: pl.DataFrame) -> Group:
             )
         tables.append(table)
     legend = (
-        "The epoch of the maximum is chosen on the other seeds. mean: over layers, with a t interval over seeds.\n"
+        "From the maximum before the last epoch, whose epoch is chosen on the other seeds; negative: I(X;T) rises.\n"
+        "mean: over layers, with a t interval over seeds.\n"
         "highest, last: of the mean curve, averaged over layers."
     )
     return Group(*tables, Text(legend, style="dim"))
 
 
 def verdicts_table(judged: Sequence[Judged]) -> Table:
-    """Return the statements with their verdicts."""
-    table = Table(title="\nClaims", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
+    """Return the statements with their verdicts, and why, in bits."""
+    title = f"\nClaims; a fall counts above a border of {_bits(MATERIAL_NATS)} bits"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     for name in ("statement", "verdict", "why"):
         table.add_column(name)
     for one in judged:
-        table.add_row(one.statement, Text(one.verdict, style=_STYLES.get(one.verdict, "yellow")), one.reason)
+        table.add_row(one.statement, Text(one.verdict, style=_STYLES.get(one.verdict, "yellow")), _why(one))
     return table
+
+
+def _why(one: Judged) -> str:
+    if one.corrected_low is None or one.corrected_high is None:
+        return one.reason
+    return f"[{_bits(one.corrected_low)}, {_bits(one.corrected_high)}] bits: {one.reason}"
+
+
+def added_seeds_text(seeds: Sequence[int], judged_first: int) -> str:
+    """Return the line about the seeds that came after the first verdicts; empty if there are none.
+
+    Args:
+        seeds: of the study, ascending.
+        judged_first: number of seeds at the first verdicts.
+    """
+    added = seeds[judged_first:]
+    if not added:
+        return ""
+    which = f"Seed {added[0]} was" if len(added) == 1 else f"Seeds {added[0]} to {added[-1]} were"
+    return f"{which} added after the first verdicts; the level of 5 % is that of one look, at seeds chosen before."
 
 
 def accuracies_text(accuracies: pl.DataFrame) -> Text:

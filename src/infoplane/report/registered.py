@@ -17,7 +17,7 @@ from infoplane.findings.registered import (
     deviations,
     judge_registered,
 )
-from infoplane.findings.registration import Registration
+from infoplane.findings.registration import Registration, registration_from
 from infoplane.report.page_section import PageSection, PageSource
 from infoplane.report.page_tables import scrollable
 from infoplane.runs.folder import RunFolder
@@ -35,7 +35,7 @@ the other side, and otherwise <em>undecided</em>. Claims of the study follow the
 def registration_of(run: RunFolder) -> Registration | None:
     """Return the claims that were registered in the folder of a run, or None."""
     content = read_registered(run)
-    return None if content is None else Registration.model_validate(content)
+    return None if content is None else registration_from(content, run.path)
 
 
 def registration_notes(run: RunFolder) -> list[str]:

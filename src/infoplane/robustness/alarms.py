@@ -29,10 +29,10 @@ def gradient_free_wins(results: Mapping[SuiteAttack, UnderAttack]) -> list[Alarm
     """Compare each attack without the network's gradients with the strongest white-box attack, on the same images.
 
     Of a network that is used through several draws, its mean path counts as another network: if examples that were made
-    there are the stronger ones, the noise masks the gradients of the draws. The alarm is raised if the paired 95 %
+    there are the stronger ones, the noise may mask the gradients of the draws. The alarm is raised if the paired 95 %
     interval of the difference of the two accuracies lies above 0 (`paired_interval`). An attacker who has the gradients
-    can do everything that one without them can, so gradients that help less are masked. Source: Athalye et al. (2018),
-    Section 3.1, "Black-box attacks are better than white-box attacks".
+    can do everything that one without them can, so gradients that help less may be masked. Source: Athalye et al.
+    (2018), Section 3.1, "Black-box attacks are better than white-box attacks".
     """
     white_box = {one: result for one, result in results.items() if one.threat == "white-box"}
     if not white_box:
@@ -54,7 +54,7 @@ def gradient_free_wins(results: Mapping[SuiteAttack, UnderAttack]) -> list[Alarm
                         f"the attack {one.name}, {seen}, leaves {_percent(result.robust)} accuracy and the "
                         f"strongest white-box attack, {strongest.name}, {_percent(held)}: a difference of "
                         f"{100 * (by_it - by_white_box) / images:.1f} points [{100 * interval.low:.1f}, "
-                        f"{100 * interval.high:.1f}], so gradients are masked"
+                        f"{100 * interval.high:.1f}], so gradients may be masked"
                     ),
                     numbers={
                         "accuracy": _share(result.robust),

@@ -39,6 +39,7 @@ def survivors(
     generator_of: Callable[[int], torch.Generator],
     *,
     draws: int = 1,
+    all_steps: bool = False,
     classifier: nn.Module | None = None,
 ) -> Iterator[Tensor]:
     """Yield for each radius which images are still classified correctly, `(n,)` bool on the CPU.
@@ -55,6 +56,7 @@ def survivors(
         epsilons: radii, ascending.
         generator_of: function of the place of a radius that returns the source of its random draws.
         draws: passes over which the attack averages gradients.
+        all_steps: whether the attack stops at no image early, as for networks with random parts.
         classifier: network with random parts that classifies the attacked images; None for `model`, without any.
     """
     left = correct.clone()
@@ -64,7 +66,7 @@ def survivors(
                 warnings.simplefilter("ignore", AttackWarning)  # counted where the same attack is run at one radius
                 attacked = attack_images(
                     model,
-                    curve_attack(Ball(norm, epsilon), draws),
+                    curve_attack(Ball(norm, epsilon), draws, all_steps=all_steps),
                     images[left],
                     labels[left],
                     generator=generator_of(place),

@@ -50,11 +50,19 @@ class SuiteAttack:
         return 5 + self.gradients + self.queries / 3
 
 
-def _pgd(ball: "Ball", steps: int, *, restarts: int = 1, draws: int = 1) -> "Attack":
+def _pgd(ball: "Ball", steps: int, *, restarts: int = 1, draws: int = 1, all_steps: bool = False) -> "Attack":
     from infoplane.attacks import L2PGD, LinfPGD
 
     kind = LinfPGD if ball.norm == "linf" else L2PGD
-    return kind(epsilon=ball.epsilon, steps=steps, random_start=True, restarts=restarts, stop_early=True, draws=draws)
+    return kind(
+        epsilon=ball.epsilon,
+        steps=steps,
+        random_start=True,
+        restarts=restarts,
+        stop_early=True,
+        draws=draws,
+        all_steps=all_steps,
+    )
 
 
 def _one_step(ball: "Ball") -> "Attack":
@@ -108,9 +116,9 @@ def _autoattack(ball: "Ball", *, rand: bool = False) -> "Attack":
     return AutoAttack(name="autoattack", norm=ball.norm, epsilon=ball.epsilon)
 
 
-def curve_attack(ball: "Ball", draws: int = 1) -> "Attack":
+def curve_attack(ball: "Ball", draws: int = 1, *, all_steps: bool = False) -> "Attack":
     """Return the attack of the curve of accuracy against epsilon, with gradients averaged over draws."""
-    return _pgd(ball, CURVE_STEPS, draws=draws)
+    return _pgd(ball, CURVE_STEPS, draws=draws, all_steps=all_steps)
 
 
 CURVE_STEPS = 40
@@ -239,32 +247,46 @@ AUTOATTACK_RAND = SuiteAttack(
 )
 
 
-def averaging(one: SuiteAttack, draws: int) -> SuiteAttack | None:
-    """Return the attack with every gradient and output averaged over draws; None if it cannot average.
+def with_all_steps(one: SuiteAttack, draws: int = 1) -> SuiteAttack:
+    """Return the attack without early stopping, and with every gradient and output averaged over draws.
 
-    AutoAttack becomes its version "rand", which is the one for networks with random parts.
+    An attack of another library comes back as it is.
 
     Args:
         one: an attack of a suite.
-        draws: at least 2.
+        draws: passes over which it averages.
     """
-    if one is AUTOATTACK:
-        return AUTOATTACK_RAND
-    if one.extra is not None:  # of another library
-        return None
+    if one.extra is not None:
+        return one
 
     def build(ball: "Ball") -> "Attack":
         attack: Any = one.build(ball)
-        averaged: Attack = replace(attack, draws=draws)  # a field of every attack of this package
-        return averaged
+        changed: Attack = replace(attack, draws=draws, all_steps=True)  # fields of every attack of this package
+        return changed
 
+    averaged = f"; averaged over {draws} draws" if draws > 1 else ""
     return replace(
         one,
-        description=f"{one.description}; averaged over {draws} draws",
+        description=f"{one.description}; all steps on every image{averaged}",
         build=build,
         gradients=one.gradients * draws,
         queries=one.queries * draws,
     )
+
+
+def against_random(one: SuiteAttack, draws: int) -> SuiteAttack | None:
+    """Return the attack as it is run on a network that draws at every pass; None if it cannot be.
+
+    It stops at no image early: that one pass misclassifies an image does not mean that the next one will. AutoAttack
+    becomes its version "rand", which is the one for networks with random parts.
+
+    Args:
+        one: an attack of a suite.
+        draws: passes over which it averages; 1 of a network that averages itself.
+    """
+    if one.extra is None:
+        return with_all_steps(one, 1 if one.one_draw else draws)
+    return AUTOATTACK_RAND if one is AUTOATTACK else None
 
 
 def on_mean_path(one: SuiteAttack) -> SuiteAttack:
@@ -292,6 +314,8 @@ def along_one_draw(one: SuiteAttack) -> SuiteAttack:
 def honest_attacks(queries: int) -> tuple[SuiteAttack, ...]:
     """Return the attacks of `infoplane bottleneck`: weak ones along single draws, then those that average over draws.
 
+    PGD-20 is in both groups, so that the two can be compared.
+
     Args:
         queries: of Square.
     """
@@ -302,7 +326,7 @@ def honest_attacks(queries: int) -> tuple[SuiteAttack, ...]:
         build=lambda ball: _square(ball, queries),
         queries=queries,
     )
-    return (along_one_draw(FGSM), along_one_draw(PGD_20), TRANSFER, APGD_CE, APGD_DLR, square)
+    return (along_one_draw(FGSM), along_one_draw(PGD_20), PGD_20, TRANSFER, APGD_CE, APGD_DLR, square)
 
 
 # Cheap attacks first.

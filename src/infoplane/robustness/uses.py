@@ -19,7 +19,7 @@ from infoplane.networks.memory_format import copied_pixels, memory_format
 from infoplane.networks.random_passes import AveragedPasses, SameDraws, SingleDraw
 from infoplane.randomness import isolated_global_generator, stable_seed
 from infoplane.records.evaluation import AVERAGED_DRAWS, DRAWS, MEAN_PATH, ONE_PATH
-from infoplane.robustness.suites import SuiteAttack, averaging
+from infoplane.robustness.suites import SuiteAttack, against_random, with_all_steps
 
 _LOOKED_AT = 8  # images on which two passes are compared
 _WORK_OF_DRAWS = 4.0  # passes that a pass of averaged draws costs, where only a decoder runs once per draw
@@ -37,6 +37,7 @@ class Use:
         single: the network with a single draw per pass, for attacks that do not average. Without random parts it is the
             network itself; None on the mean path, where such attacks are not run.
         draws: passes of `attacked` over which attacks average gradients.
+        random: whether `attacked` draws random numbers at every pass.
         work: cost of a pass, in passes of the network itself.
     """
 
@@ -45,7 +46,13 @@ class Use:
     verified: nn.Module
     single: nn.Module | None = None
     draws: int = 1
+    random: bool = False
     work: float = 1.0
+
+    @property
+    def all_steps(self) -> bool:
+        """Whether attacks stop at no image early: they meet random numbers, or their examples are tried on draws."""
+        return self.path != ONE_PATH
 
     def attacks(self, suite: Sequence[SuiteAttack]) -> tuple[list[SuiteAttack], list[str]]:
         """Return the attacks as they are run on this use, and a sentence about each that cannot be.
@@ -53,13 +60,13 @@ class Use:
         Attacks along a single draw are not run on the mean path.
         """
         suite = [one for one in suite if self.single is not None or not one.one_draw]
-        if self.draws == 1:
-            return suite, []
-        found = {one: one if one.one_draw else averaging(one, self.draws) for one in suite}
+        if not self.random:
+            return [with_all_steps(one) for one in suite] if self.all_steps else suite, []
+        found = {one: against_random(one, self.draws) for one in suite}
         left_out = [
             f"{one.name}: the network draws random numbers, and this attack cannot average over draws"
-            for one, averaged in found.items()
-            if averaged is None
+            for one, changed in found.items()
+            if changed is None
         ]
         return [one for one in found.values() if one is not None], left_out
 
@@ -94,6 +101,7 @@ def _averaged_draws(model: nn.Module, images: Tensor, seed: int) -> Use:
         attacked=averaged,
         verified=SameDraws(averaged, seed),
         single=SingleDraw(model),
+        random=True,
         work=_WORK_OF_DRAWS,
     )
 
@@ -101,7 +109,7 @@ def _averaged_draws(model: nn.Module, images: Tensor, seed: int) -> Use:
 def _averaged(model: nn.Module, seed: int) -> Use:
     """Return the use of a network that draws in every pass: attacks average over passes themselves."""
     verified = SameDraws(AveragedPasses(model, DRAWS), seed)
-    return Use(path=AVERAGED_DRAWS, attacked=model, verified=verified, single=model, draws=DRAWS)
+    return Use(path=AVERAGED_DRAWS, attacked=model, verified=verified, single=model, draws=DRAWS, random=True)
 
 
 def draws_in_evaluation(model: nn.Module, images: Tensor) -> bool:

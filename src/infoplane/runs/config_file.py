@@ -91,14 +91,3 @@ def check_version(config: Any, path: Path) -> None:
         f"{found}, and this version reads schema {SCHEMA_VERSION}: use the version that wrote it, or begin anew in "
         "another folder"
     )
-
-
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one flat dict, with names like "training.epochs"."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import polars as pl
 from torch import Tensor
 
+from infoplane.config import flat_settings
 from infoplane.errors import UserError
-from infoplane.runs.config_file import check_version, config_content, config_of, flat_settings
+from infoplane.runs.config_file import check_version, config_content, config_of
 from infoplane.runs.manifest import Manifest
 from infoplane.runs.parquet import GEOMETRY, MEASUREMENTS, PERFORMANCE, Kind, table_content, table_of
 from infoplane.runs.tensor_file import facts_alone, packed, unpacked

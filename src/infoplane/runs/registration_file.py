@@ -7,6 +7,7 @@ from infoplane.errors import UserError
 from infoplane.runs.folder import RunFolder
 
 _NAME = "registered.json"
+_ELSEWHERE = "register the claims in the new folder of another run"
 
 
 def read_registered(run: RunFolder) -> dict[str, Any] | None:
@@ -19,7 +20,9 @@ def read_registered(run: RunFolder) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content: dict[str, Any] = json.loads(run.read_file(path, "restore it: claims cannot be changed after a run"))
+        content: dict[str, Any] = json.loads(
+            run.read_file(path, "register the claims in the new folder of another run")
+        )
     except ValueError:
         raise UserError(f"{path} is not what infoplane writes; restore it") from None
     return content

@@ -2,8 +2,8 @@
 
 For each weight of the penalty and each seed: train (study one, in a run folder of its own), attack the network on its
 mean path and through averaged draws, and measure the information in its stochastic layer. Every network is attacked on
-the same images. Finished trainings and attacks are used again, so the same command continues, and one with more values
-or seeds adds to the folder.
+the same images. One that ended at chance is listed as such and left out. Finished trainings and attacks are used again,
+so the same command continues, and one with more values or seeds adds to the folder.
 """
 
 import math
@@ -18,6 +18,7 @@ from torch import nn
 from infoplane.attacks.contract import Ball
 from infoplane.config import AttackConfig, BottleneckConfig, FlowConfig, MeasurementConfig, ModelConfig
 from infoplane.data import ImageSet, stratified_indices
+from infoplane.errors import UserError
 from infoplane.estimators.estimate import Estimate
 from infoplane.measuring.code_information import code_information, code_layer
 from infoplane.models.catalogue import model_named
@@ -27,6 +28,7 @@ from infoplane.randomness import seeded_generator
 from infoplane.records.bottleneck import (
     ACCURACY,
     ALL_PATHS,
+    AT_CHANCE,
     BOTTLENECK_IMAGE_SCHEMA,
     BOTTLENECK_SCHEMA,
     RATE_OF_CODE,
@@ -34,13 +36,13 @@ from infoplane.records.bottleneck import (
     BottleneckNumber,
 )
 from infoplane.records.evaluation import Accuracy, Evaluation, NetworkEvaluation
-from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION, ORIGINAL
 from infoplane.robustness.suites import CURVE_DESCRIPTION, honest_attacks, usable
 from infoplane.runs.environment import describe_environment
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
 from infoplane.studies.evaluation import chosen_images
-from infoplane.studies.finished import FinishedRun
+from infoplane.studies.finished import AllAtChanceError, FinishedRun
 from infoplane.studies.flow.information_flow import information_flow
 from infoplane.studies.flow.work import STUDY as FLOW
 from infoplane.studies.network_evaluation import NetworkStudy, Subject
@@ -49,6 +51,7 @@ from infoplane.studies.path_evaluation import Setting
 from infoplane.training.catalogue import all_settings
 
 NETWORKS = {"vib": "mlp-vib", "nib": "mlp-nib", "ceb": "mlp-ceb", "hbar": "mlp"}
+_AT_CHANCE = "The study goes on without it; for another network try a lower --training.learning-rate in a new --run"
 _LABEL_WEIGHT = 50  # of hbar, over that of the image: Wang et al. (2021), MNIST
 
 
@@ -168,15 +171,16 @@ def bottleneck(config: BottleneckConfig, folder: RunFolder, *, device: str, prog
         progress: shows how far it is.
 
     Raises:
-        UserError: the data is missing, or the settings do not fit the network or the method.
+        UserError: the data is missing, the settings do not fit the network or the method, or all networks ended at
+            chance.
     """
     members = members_of(config, folder)
     for member in members:
         _train(member, device, progress)
-    loaded = {(member.value, member.seed): FinishedRun(member.run, device, attacks=()) for member in members}
+    members, loaded, numbers = _alive(config, members, device, progress)
     test = next(iter(loaded.values())).test
     images = chosen_images(test, config.attacked, config.data.seed)
-    numbers, seen, evaluations = list[BottleneckNumber](), list[pl.DataFrame](), dict[float, Evaluation]()
+    seen, evaluations = list[pl.DataFrame](), dict[float, Evaluation]()
     for place, epsilon in enumerate(config.epsilons):
         subjects = _subjects(config, members, loaded, epsilon)
         attacks, left_out = usable(
@@ -233,18 +237,54 @@ def _train(member: Member, device: str, progress: Progress) -> None:
         now = describe_environment(device)
         kept = member.run.begin(FLOW, member.config.model_dump(mode="json"), now, defaults=usual)
         progress.doing(f"training {member.run.path.name}")
-        information_flow(member.config, run=member.run, device=kept.get("device", "cpu"), progress=progress)
+        information_flow(
+            member.config, run=member.run, device=kept.get("device", "cpu"), progress=progress, advice=_AT_CHANCE
+        )
+
+
+def _alive(
+    config: BottleneckConfig, members: Sequence[Member], device: str, progress: Progress
+) -> tuple[list[Member], dict[tuple[float, int], FinishedRun], list[BottleneckNumber]]:
+    """Return the members that did not end at chance, their networks, and a row for each of the others.
+
+    Raises:
+        UserError: all ended at chance.
+    """
+    alive, loaded, dead = list[Member](), dict[tuple[float, int], FinishedRun](), list[BottleneckNumber]()
+    for member in members:
+        try:
+            loaded[member.value, member.seed] = FinishedRun(member.run, device, attacks=())
+        except AllAtChanceError:
+            progress.say(f"{_title(config, member)}: it ended at chance, so it is neither attacked nor measured")
+            dead.append(_dead(config, member))
+        else:
+            alive.append(member)
+    if not alive:
+        raise UserError(
+            f"all {len(members)} networks of the study ended at chance, so there is nothing to attack; try another "
+            "--seed or a lower --training.learning-rate in a new --run"
+        )
+    return alive, loaded, dead
+
+
+def _dead(config: BottleneckConfig, member: Member) -> BottleneckNumber:
+    last = (
+        member.run.performance().filter(pl.col("split") == "test", pl.col("examples") == ORIGINAL).sort("epoch").tail(1)
+    )
+    return BottleneckNumber(
+        method=config.method, value=member.value, seed=member.seed, quantity=AT_CHANCE, number=last["accuracy"].item(),
+        n=last["n"].item(),
+    )  # fmt: skip
 
 
 def _subjects(
     config: BottleneckConfig, members: Sequence[Member], loaded: dict[tuple[float, int], FinishedRun], epsilon: float
 ) -> dict[tuple[float, int], Subject]:
-    """Return the networks that did not end at chance, each with a source for transfer attacks.
+    """Return the networks, each with a source for transfer attacks.
 
     The source was trained normally with another seed. With a single seed, it is the network of value 0, and for that
     one the network of the smallest penalty.
     """
-    trained = [member for member in members if loaded[member.value, member.seed].trainings]
     own = {
         (member.value, member.seed): Subject(
             key=f"{member.run.path.name}-eps{short(epsilon)}",
@@ -255,7 +295,7 @@ def _subjects(
             checkpoint="last",
             epoch=config.training.epochs,
         )
-        for member in trained
+        for member in members
     }
     found = {}
     for (value, seed), subject in own.items():
@@ -300,8 +340,6 @@ def _accuracies(
 def _information(
     config: BottleneckConfig, member: Member, finished: FinishedRun, test: ImageSet
 ) -> Iterator[BottleneckNumber]:
-    if not finished.trainings:
-        return
     seed = config.data.seed
     chosen = stratified_indices(test.labels, config.examples, generator=seeded_generator(seed, "information examples"))
     chosen = chosen.to(test.images.device)

@@ -29,6 +29,10 @@ from infoplane.studies.own_run import OwnTest, load_own_weights, own_config
 from infoplane.studies.parts import build_model, build_network, load_test_images, probed_layers
 
 
+class AllAtChanceError(UserError):
+    """Every training of a run ended at chance."""
+
+
 @with_short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)  # tensors have no single truth value, so == would fail
 class FinishedNetwork:
@@ -76,8 +80,9 @@ class FinishedRun:
         progress: shows the training of a substitute for transfer attacks, if the run has none yet.
 
     Raises:
-        UserError: the folder holds no run of study one, a training has not finished, all ended at chance, a checkpoint
-            is damaged, the data is missing, or a user's own attack cannot be used.
+        AllAtChanceError: all trainings ended at chance.
+        UserError: the folder holds no run of study one, a training has not finished, a checkpoint is damaged, the data
+            is missing, or a user's own attack cannot be used.
     """
 
     def __init__(
@@ -103,7 +108,7 @@ class FinishedRun:
         ]
         self.trainings = [one for one in self.trainings if one not in self.ended_at_chance]
         if not self.trainings:
-            raise UserError(f"{run.path}: every training ended at chance; there is no network to measure")
+            raise AllAtChanceError(f"{run.path}: every training ended at chance; there is no network to measure")
         if self._own is not None:
             kept = OwnTest(run, self._own, device)
             self._test, self._images, self._labels = kept.images, kept.pixels, kept.images.labels

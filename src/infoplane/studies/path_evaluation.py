@@ -212,7 +212,8 @@ class PathStudy:
 
     def _survivors(self) -> list[Tensor]:
         images, epsilons = self._setting.images, self.epsilons
-        made_of = {**self._made_of(CURVE_DESCRIPTION), "epsilons": list(epsilons)}
+        attack = f"{CURVE_DESCRIPTION}; all steps on every image" if self.use.all_steps else CURVE_DESCRIPTION
+        made_of = {**self._made_of(attack), "epsilons": list(epsilons)}
         if (known := self._files.read_curve(made_of)) is not None:
             return known
         began, curve = time.perf_counter(), list[Tensor]()
@@ -229,6 +230,7 @@ class PathStudy:
             epsilons,
             draws,
             draws=self.use.draws,
+            all_steps=self.use.all_steps,
             classifier=None if self.use.verified is self.use.attacked else self.use.verified,
         ):
             curve.append(left)

@@ -32,6 +32,7 @@ from infoplane.studies.compression.training import HIDDEN, Snapshot, Task, initi
 from infoplane.training.liveness import constant_accuracy
 
 STUDY, QUANTISED_STUDY = "compression", "quantised"
+BLOCK = 5  # networks that train side by side: seeds 0 to 4, 5 to 9, ...
 _WORK = {"train": 3.0, "measure": 1.0}  # of a network, for the time left
 
 Outputs = NDArray[np.float32]
@@ -46,7 +47,7 @@ class Records(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """Networks that train side by side."""
+    """Networks that differ in their seed alone."""
 
     activation: str
     bits: int | None
@@ -148,20 +149,34 @@ def _in_processes(config: Config, missing: Mapping[_Kind, list[int]], jobs: int,
 
 
 def train_kind(config: Config, kind: _Kind, seeds: Sequence[int]) -> dict[int, _Trained]:
-    """Train the networks of these seeds side by side, and return each with its outputs at all measured epochs."""
+    """Train the networks of these seeds, and return each with its outputs at all measured epochs.
+
+    Seeds train in fixed blocks of `BLOCK`, side by side. Rounding differs with the number of networks in a stack, and
+    quantised networks amplify it, up to 0.1 bits of I(X;T). In whole blocks, the seeds that are asked for change
+    nothing. The other networks of a block cost little and are not kept.
+
+    Raises:
+        DivergedError: the training of a network of these blocks diverged.
+    """
     task = twelve_bits_task()
-    networks = initial_networks(kind.activation, seeds, bits=kind.bits)
-    snapshots = list(
-        train(
-            networks,
-            seeds,
-            task,
-            measured=config.epochs_to_measure(),
-            learning_rate=config.learning_rate,
-            batch_size=config.batch_size,
+    found: dict[int, _Trained] = {}
+    for block in sorted({seed // BLOCK for seed in seeds}):
+        together = range(block * BLOCK, (block + 1) * BLOCK)
+        networks = initial_networks(kind.activation, together, bits=kind.bits)
+        snapshots = list(
+            train(
+                networks,
+                together,
+                task,
+                measured=config.epochs_to_measure(),
+                learning_rate=config.learning_rate,
+                batch_size=config.batch_size,
+            )
         )
-    )
-    return {seed: _trained(snapshots, number, kind, seed, task) for number, seed in enumerate(seeds)}
+        found |= {
+            seed: _trained(snapshots, number, kind, seed, task) for number, seed in enumerate(together) if seed in seeds
+        }
+    return found
 
 
 def _trained(snapshots: Sequence[Snapshot], number: int, kind: _Kind, seed: int, task: Task) -> _Trained:

@@ -74,6 +74,7 @@ def information_flow(
     progress: Progress | None = None,
     team: Team = ALONE,
     on_measured: Callable[[], None] = lambda: None,
+    advice: str = ADVICE,
 ) -> FlowRecords:
     """Train with every method of `config` from the same weights; measure every layer before and after each epoch.
 
@@ -91,6 +92,7 @@ def information_flow(
         progress: shows how far the study is.
         team: processes that share the work; this one leads, the others run `follow_information_flow`.
         on_measured: called on the leader after the records of each epoch, which are then in the run's folder.
+        advice: what the user can do about a training that ends at chance.
 
     Returns:
         Measurements, geometry and performance of all epochs, those of earlier sittings included.
@@ -136,6 +138,7 @@ def information_flow(
             name=_name(config, own.seed, training.name),
             continue_at_chance=continue_at_chance,
             on_measured=on_measured,
+            advice=advice,
         )
         for number, (own, training) in enumerate(trainings)
     ]
@@ -185,6 +188,7 @@ class _Flow:
         name: str,
         continue_at_chance: bool,
         on_measured: Callable[[], None],
+        advice: str,
     ) -> None:
         self.measurements: list[Measurement] = []
         self.geometry: list[Geometry] = []
@@ -195,7 +199,7 @@ class _Flow:
         self._work = FlowWork(config, training, images, pixels, choices, team)
         self._sources = SourceNetworks(config, training, images, run, progress, choices)
         self._substitutes, self._of_file = substitutes, of_file
-        self._continue_at_chance = continue_at_chance
+        self._continue_at_chance, self._advice = continue_at_chance, advice
         self._method = training
         ended = stopped_at(run, config, training.name, continue_at_chance=continue_at_chance)
         self._last = ended or config.training.epochs
@@ -326,7 +330,7 @@ class _Flow:
         if trainer.stopped is not None:
             return trainer.stopped
         if trainer.at_chance is not None and self._ends_at_chance():
-            return f"the network answers no better than a constant does ({trainer.at_chance}). {ADVICE}"
+            return f"the network answers no better than a constant does ({trainer.at_chance}). {self._advice}"
         if trainer.at_chance is not None and not self._said_at_chance:
             self._said_at_chance = True
             self._progress.say(f"{self._name}: at chance after epoch {trainer.epoch} so far ({trainer.at_chance})")
