@@ -130,7 +130,8 @@ def test_the_last_part_of_an_option_is_taken_or_suggests_the_whole(option, capsy
         (
             ("--methods", "fre"),
             "--methods: unknown training method 'fre', did you mean 'free'?; training methods are normal, adversarial, "
-            "fgsm, fgsm-rs, free, yopo, freelb, trades, mart, ensemble, NAME+awp, package.module:function",
+            "fgsm, fgsm-rs, free, yopo, freelb, trades, mart, ensemble, vib, ceb, nib, hbar, adversarial-hbar, "
+            "NAME+awp, package.module:function",
         ),
         (("--seeds", "0"), "--seeds must be greater than or equal to 1, got 0; see infoplane flow --help"),
     ],

@@ -37,7 +37,12 @@ class Recipe(NamedTuple):
 _FEW_UPDATES = TrainingConfig(epochs=10, batch_size=64, learning_rate=0.05, schedule="one-cycle", augment=True)
 
 
-def _bottleneck(method: str, purpose: str, cost: str) -> Recipe:
+# Settings of the networks with a stochastic layer, as in the papers.
+_WIDE = {"hidden": "1024-1024", "code": 256, "decoder": ""}
+_NARROW = {"hidden": "128-128", "code": 10, "decoder": "128", "noise": "scalar"}
+
+
+def _bottleneck(method: str, settings: dict[str, Any], purpose: str, cost: str) -> Recipe:
     """Return the recipe of a perceptron with a stochastic layer, which one method trains on MNIST.
 
     Source: Alemi et al. (2017), arXiv:1612.00410, Section 4.1, but for the learning rate, which is 1e-4 there, for 200
@@ -46,7 +51,7 @@ def _bottleneck(method: str, purpose: str, cost: str) -> Recipe:
     config = FlowConfig(
         recipe=f"mnist-{method}",
         data=DataConfig(name="mnist"),
-        model=ModelConfig(name=f"mlp-{method}", mean=(0.5,), std=(0.5,)),
+        model=ModelConfig(name=f"mlp-{method}", mean=(0.5,), std=(0.5,), settings=settings),
         methods=(method,),
         training=TrainingConfig(
             epochs=12,
@@ -97,9 +102,16 @@ RECIPES: dict[str, Recipe] = {
             purpose="the study's MNIST experiment",
             cost="75 s an epoch; 4 h for 200 (extrapolated)",
         ),
-        _bottleneck("vib", "the variational information bottleneck on MNIST: a perceptron with noise", "20 s an epoch"),
-        _bottleneck("nib", "the nonlinear information bottleneck on MNIST, likewise", "4 s an epoch"),
-        _bottleneck("ceb", "the conditional entropy bottleneck on MNIST, likewise", "15 s an epoch"),
+        _bottleneck(
+            "vib",
+            {**_WIDE, "noise": "diagonal"},
+            "the variational information bottleneck on MNIST: a perceptron with noise",
+            "20 s an epoch",
+        ),
+        _bottleneck("nib", _NARROW, "the nonlinear information bottleneck on MNIST, likewise", "4 s an epoch"),
+        _bottleneck(
+            "ceb", {**_WIDE, "noise": "unit"}, "the conditional entropy bottleneck on MNIST, likewise", "15 s an epoch"
+        ),
         Recipe(
             FlowConfig(
                 recipe="fashion-lenet5",

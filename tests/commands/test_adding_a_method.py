@@ -36,7 +36,7 @@ def added():
 @pytest.mark.usefixtures("added")
 def test_help_and_errors_name_the_method_and_its_settings(capsys):
     assert main([*FLOW, "--help"]) == 0
-    assert "ensemble, toy, NAME+awp" in " ".join(capsys.readouterr().out.split())
+    assert "adversarial-hbar, toy, NAME+awp" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SystemExit):
         main([*FLOW, "--help-all"])
     text = " ".join(capsys.readouterr().out.replace("│", "").split())
@@ -110,7 +110,7 @@ def test_the_guide_lists_all_methods_in_their_order():
     assert table == [*(spec.name for spec in METHODS), *(f"NAME+{spec.name}" for spec in WRAPPERS)]
     # the records, findings and figures know these two by their names
     assert {NORMAL_TRAINING, ADVERSARIAL_TRAINING} <= {spec.name for spec in METHODS}
-    assert [spec.name for spec in METHODS if not spec.attacks] == [NORMAL_TRAINING]
+    assert [spec.name for spec in METHODS if not spec.attacks] == [NORMAL_TRAINING, "vib", "ceb", "nib", "hbar"]
 
 
 def test_no_two_methods_share_a_name_or_a_setting():

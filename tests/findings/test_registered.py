@@ -1,6 +1,7 @@
 """Claims that were registered before a run: what a file may say, and what a run says of them."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -241,3 +242,10 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(text, message, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read_claims(tmp_path / "none.toml")
+
+
+def test_the_file_on_the_page_is_taken(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "register.md").read_text("utf-8")
+    (tmp_path / "claims.toml").write_text(page.split("```text\n")[1].split("```")[0], encoding="utf-8")
+    claims = read_claims(tmp_path / "claims.toml")
+    assert [one.quantity for one in claims.claims] == ["I(T;Y)", "accuracy"]

@@ -141,7 +141,7 @@ def test_of_too_few_examples_or_one_class_nothing_is_decoded(own_run, monkeypatc
     with pytest.raises(UserError, match="decoders need at least 10 different examples, got 9"):
         where_lost(own_run, examples=9)
     finished = study.FinishedRun(own_run)
-    monkeypatch.setattr(study, "stratified_indices", lambda labels, number, generator: torch.arange(12))
+    monkeypatch.setattr(finished, "chosen", lambda purpose, examples: torch.arange(12))
     monkeypatch.setattr(study, "FinishedRun", lambda *args, **named: finished)
     finished._labels = torch.zeros_like(finished._labels)
     with pytest.raises(UserError, match="all measured examples are of one class"):

@@ -89,7 +89,8 @@ class BottleneckMLP(nn.Module):
         """Return logits, `(batch, classes)`, of images `(batch, channels, image_size, width)` in [0, 1]."""
         encoded = self.encode(self.hidden(self.normalise(images).flatten(start_dim=1)))
         if self.noise == "diagonal":
-            encoded, rho = encoded.chunk(2, dim=1)
+            units = encoded.shape[1] // 2
+            encoded, rho = encoded[:, :units], encoded[:, units:]
             variance = F.softplus(rho - 5).square()
         elif self.noise == "scalar":
             variance = F.softplus(self.raw_variance)
