@@ -123,7 +123,7 @@ class Oracle:
             rows: as in `gradient`.
 
         Returns:
-            Logits `(batch, classes)` and gradients `(functions, batch, channels, height, width)`, detached.
+            Logits `(batch, classes)`, their mean over draws, and gradients `(functions, batch, channels, height, width)`, detached.
 
         Raises:
             ValueError: the logits carry no gradient to the images.
@@ -148,7 +148,8 @@ class Oracle:
         self._health.observe_logits(all_logits[0])
         for gradient in together:
             self._health.observe_gradient(gradient, rows)
-        return _log_mean_softmax(all_logits), together
+        # The mean of the logits: smallest-change attacks divide it by the length of the gradients, which are its own.
+        return _mean(all_logits), together
 
 
 _NO_GRADIENT = "the model's logits carry no gradient to the images, which this attack needs"
