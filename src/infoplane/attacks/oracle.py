@@ -123,7 +123,8 @@ class Oracle:
             rows: as in `gradient`.
 
         Returns:
-            Logits `(batch, classes)`, their mean over draws, and gradients `(functions, batch, channels, height, width)`, detached.
+            Logits `(batch, classes)`, their mean over draws, and gradients `(functions, batch, channels, height,
+            width)`, detached.
 
         Raises:
             ValueError: the logits carry no gradient to the images.
