@@ -203,11 +203,14 @@ def test_several_draws_classify_by_the_mean_softmax():
     oracle = Oracle(InTurn(), GradientHealth(3, torch.device("cpu")), draws=3)
     share = (1 + 2 / (1 + torch.e**2)) / 3
     expected = torch.tensor([[share, 1 - share]]).expand(3, 2)
-    first, last = torch.zeros(3, 2), torch.zeros(1, 3, 2)
-    for logits in (
-        oracle.logits(IMAGES),
-        oracle.gradient(IMAGES, lambda _: first)[0],
-        oracle.gradients(IMAGES, lambda _: last)[0],
-    ):
+    none = torch.zeros(3, 2)
+    for logits in (oracle.logits(IMAGES), oracle.gradient(IMAGES, lambda _: none)[0]):
         torch.testing.assert_close(logits.exp(), expected)
         assert (logits.argmax(dim=1) == 1).all()
+
+
+def test_a_step_to_the_boundary_is_measured_by_the_mean_of_the_logits():
+    """Its length is a logit over the length of its gradient, and the gradient is the mean over draws."""
+    oracle, none = Oracle(InTurn(), GradientHealth(3, torch.device("cpu")), draws=3), torch.zeros(1, 3, 2)
+    logits, _ = oracle.gradients(IMAGES, lambda _: none)
+    torch.testing.assert_close(logits, torch.tensor([[20 / 3, 4 / 3]]).expand(3, 2))
