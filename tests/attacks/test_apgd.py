@@ -133,13 +133,18 @@ def test_points_and_losses_are_those_of_the_authors_code(digits, norm, written, 
     ours = attack(model, images, labels, generator=torch.Generator().manual_seed(0))
     assert len(seen) == len(expected) == steps + 1
     # Where the truth ranks third, their DLR is constant and its gradient 0; ours goes on with the numerator.
-    alike = torch.ones(len(images), dtype=torch.bool)
+    alike, strayed = torch.ones(len(images), dtype=torch.bool), 0
     for one, other in zip(seen[:9], expected, strict=False):  # up to the first checkpoint, after eight steps
-        # The sign of a gradient within rounding of 0 depends on the processor: up to 0.1 % of the pixels differed.
-        assert ((one - other).abs() < 1e-4)[alike].double().mean() > 0.995
+        # The sign of a gradient within rounding of 0 depends on the processor. An image begins to differ in such a
+        # pixel, and its later gradients differ with it; all others have the same points.
+        differing = ((one - other).abs() >= 1e-4).flatten(start_dim=1).sum(dim=1) * alike
+        assert differing.max() <= 2
+        strayed += int((differing > 0).sum())
+        alike &= differing == 0
         with torch.no_grad():
             above = (logits := model.models[0](other.double())) > logits.gather(1, labels[:, None])
         alike &= above.sum(dim=1) < 2
+    assert strayed <= 2
     assert alike.sum() > len(images) / 2
     # There their code compares with a loss of 0 instead of that of the start, so steps may differ afterwards.
     with torch.no_grad():

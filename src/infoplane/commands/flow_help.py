@@ -22,7 +22,6 @@ _MOST_USED = {
     "--data": "--data FOLDER",
     "--model": "--model MODULE:FUNCTION",
     "--device": "--device auto|cpu|cuda",
-    "--devices": "--devices N",
     "--quiet": "--quiet",
     "--seed": "--seed N",
     "--seeds": "--seeds N",
@@ -39,7 +38,6 @@ _MOST_USED = {
     "--attack.steps": "--attack.steps N",
     "--measurement.examples": "--examples N",
     "--measurement.layers": "--measurement.layers NAME ...",
-    "--measurement.noise-variance": "--measurement.noise-variance V",
 }
 _LEFT = 2 + max(map(len, _MOST_USED.values())) + 2
 _WIDEST = 100
