@@ -19,7 +19,7 @@ from infoplane.estimators.principal_axes import Coordinates
 _ITERATIONS = 30
 _LEAST_DECREASE = 1e-5  # of the loss in one iteration, relative to the loss where that is above 1 nat
 _LEAST_GRADIENT = 1e-5
-_MEMORY = 10  # pairs of steps and changes of the gradient
+_MEMORY = 4  # pairs of steps and changes of the gradient; with 10, fits take as many iterations
 _TRIES = 10  # step lengths of one line search
 _FLAT = 0.3  # of the slope at the start: a smaller slope ends the line search
 
@@ -40,15 +40,22 @@ def softmax_fits(coordinates: Coordinates, tasks: Tasks, penalties: Tensor, star
     left = torch.arange(len(tasks), device=start.device)  # tasks that have not converged
     fit = _Fit.at(coordinates, tasks, penalties, parameters, scores)
     going = torch.ones_like(left, dtype=torch.bool)
+
+    def keep(found: Tensor) -> None:
+        parameters[left[found]], scores[left[found]] = fit.parameters[found], fit.scores[found]
+
     for _ in range(_ITERATIONS):
         converged = fit.advance()
-        parameters[left[going]], scores[left[going]] = fit.parameters[going], fit.scores[going]
+        if (going & converged).any():
+            keep(going & converged)
         going = going & ~converged
         if not going.any():
             break
         if going.sum() <= len(left) / 2:  # else leaving tasks out would cost more than it saves
             left, fit = left[going], fit.some(going.nonzero().squeeze(1))
             going = going[going]
+    else:
+        keep(going)
     return parameters, scores
 
 
@@ -95,10 +102,12 @@ class _Fit:
     def advance(self) -> Tensor:
         """Take one step, and return which tasks have converged, `(tasks,)`."""
         direction = self._direction()
-        uphill = _sums(self.gradient * direction) >= 0
-        direction = torch.where(uphill, -self.gradient, direction)
+        slope = _sums(self.gradient * direction)
+        if (slope >= 0).any():
+            direction = torch.where(slope >= 0, -self.gradient, direction)
+            slope = _sums(self.gradient * direction)
         change = products(self.coordinates, direction)
-        line = self._line_search(direction, change)
+        line = self._line_search(direction, change, slope)
         moved = line.length * direction
         self.parameters = self.parameters + moved
         self.scores = self.scores + line.length * change
@@ -130,54 +139,90 @@ class _Fit:
             direction = direction + pair.moved * (share - pair.inverse * _sums(pair.changed * direction))
         return direction
 
-    def _line_search(self, direction: Tensor, change: Tensor) -> "_Point":
+    def _line_search(self, direction: Tensor, change: Tensor, slope: Tensor) -> "_Step":
         """Find how far to go: at once if the slope there is small, else by Newton steps and halves of an interval."""
-        tasks, own = self.tasks, _sums(self.tasks.members * change)
-        linear, square = _sums(self.ridge * self.parameters * direction), _sums(self.ridge * direction.square())
-        prior_scores = self.scores + tasks.log_prior[..., None]
-        ridge_loss = _sums(self.ridge * self.parameters.square()) / 2
-
-        def at(length: Tensor) -> _Point:
-            log_p = (prior_scores + length * change).log_softmax(dim=1)
-            p = log_p.exp()
-            mean = (p * change).sum(dim=1, keepdim=True)
-            spread = (p * change.square()).sum(dim=1, keepdim=True) - mean.square()
-            ridge = ridge_loss + length * (linear + length * square / 2)
-            return _Point(
-                length=length,
-                losses=ridge - _sums(tasks.members * log_p),
-                slope=_sums(tasks.weights * mean) - own + linear + length * square,
-                curvature=(_sums(tasks.weights * spread) + square).clamp(min=1e-30),
-                residuals=p * tasks.weights - tasks.members,
-            )
-
-        start = at(torch.zeros_like(self.losses))
+        line = self._line(direction, change)
         # Without a pair the scale of the direction is unknown, and the first length is Newton's.
-        first = torch.ones_like(self.losses) if self.pairs else -start.slope / start.curvature
+        first = torch.ones_like(slope) if self.pairs else -slope / line.curvature(line.at(torch.zeros_like(slope)))
         low, high = torch.zeros_like(first), torch.full_like(first, torch.inf)
-        point = at(first)
+        point = line.at(first)
         for _ in range(_TRIES):
-            good = (point.slope.abs() <= _FLAT * start.slope.abs()) & (point.losses <= start.losses)
+            good = (point.slope.abs() <= _FLAT * slope.abs()) & (point.losses <= self.losses)
             if good.all():
-                return point
+                break
             below = point.slope < 0
             low, high = torch.where(below, point.length, low), torch.where(below, high, point.length)
-            newton = point.length - point.slope / point.curvature
+            newton = point.length - point.slope / line.curvature(point)
             halves = torch.where(high.isinf(), 2 * point.length, (low + high) / 2)
             inside = (newton > low) & (newton < high)
-            point = at(torch.where(good, point.length, torch.where(inside, newton, halves)))
-        # Rounding hides what is left to gain.
-        return at(torch.where(point.losses <= start.losses, point.length, 0.0))
+            point = line.at(torch.where(good, point.length, torch.where(inside, newton, halves)))
+        else:  # rounding hides what is left to gain
+            point = line.at(torch.where(point.losses <= self.losses, point.length, 0.0))
+        return _Step(point.length, point.losses, point.p * self.tasks.weights - self.tasks.members)
+
+    def _line(self, direction: Tensor, change: Tensor) -> "_Line":
+        return _Line(
+            tasks=self.tasks,
+            own=self.tasks.labels[:, None],
+            scores=self.scores + self.tasks.log_prior[..., None],
+            change=change,
+            ridge=_sums(self.ridge * self.parameters.square()) / 2,
+            ridge_slope=_sums(self.ridge * self.parameters * direction),
+            ridge_curvature=_sums(self.ridge * direction.square()),
+            members_slope=_sums(self.tasks.members * change),
+        )
+
+
+class _Step(NamedTuple):
+    """How far each task went, `(tasks, 1, 1)`, and where it is."""
+
+    length: Tensor
+    losses: Tensor  # (tasks, 1, 1)
+    residuals: Tensor  # gradient of the loss by the scores, `(tasks, classes, samples)`
 
 
 class _Point(NamedTuple):
-    """The loss of each task at some length along its direction; all but the residuals are `(tasks, 1, 1)`."""
+    """The loss of each task at some length along its direction; all but the probabilities are `(tasks, 1, 1)`."""
 
     length: Tensor
     losses: Tensor
     slope: Tensor
-    curvature: Tensor
-    residuals: Tensor  # gradient of the loss by the scores, `(tasks, classes, samples)`
+    p: Tensor  # (tasks, classes, samples)
+    mean: Tensor  # of the change of the scores over the classes, `(tasks, 1, samples)`
+
+
+@dataclass
+class _Line:
+    """The loss along the directions of some tasks."""
+
+    tasks: Tasks
+    own: Tensor  # (tasks, 1, samples) labels
+    scores: Tensor  # (tasks, classes, samples) at length 0, with the log prior
+    change: Tensor  # of the scores per length
+    ridge: Tensor  # penalty at length 0, and its derivatives: `(tasks, 1, 1)`
+    ridge_slope: Tensor
+    ridge_curvature: Tensor
+    members_slope: Tensor
+
+    def at(self, length: Tensor) -> _Point:
+        log_p = torch.addcmul(self.scores, length, self.change).log_softmax(dim=1)
+        cross_entropy = _sums(self.tasks.weights * log_p.gather(1, self.own))
+        p = log_p.exp_()
+        mean = (p * self.change).sum(dim=1, keepdim=True)
+        return _Point(
+            length=length,
+            losses=self.ridge + length * (self.ridge_slope + length * self.ridge_curvature / 2) - cross_entropy,
+            slope=_sums(self.tasks.weights * mean)
+            - self.members_slope
+            + self.ridge_slope
+            + length * self.ridge_curvature,
+            p=p,
+            mean=mean,
+        )
+
+    def curvature(self, point: _Point) -> Tensor:
+        spread = (point.p * self.change.square()).sum(dim=1, keepdim=True) - point.mean.square()
+        return (_sums(self.tasks.weights * spread) + self.ridge_curvature).clamp(min=1e-30)
 
 
 def _sums(terms: Tensor) -> Tensor:
