@@ -1,0 +1,263 @@
+"""Write the page of results of one run: python docs/results/make_page.py RUN PAGE.md MACHINE [FIGURE ...]
+
+Every number of the page comes from the folder of the run, so a run with the same records gives the same page. MACHINE
+describes the machine in words, which the records do not. FIGURE names figures of the run, e.g. `trusted-normal-s0`;
+they are copied into a folder beside the page, which has its name. `infoplane report RUN` draws them.
+"""
+
+import json
+import shutil
+import statistics
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from infoplane.config import flat_settings
+from infoplane.findings import ClaimVerdict, Finding, Findings
+from infoplane.findings.accuracies import accuracy_ends, accuracy_of
+from infoplane.findings.sentences import sentences
+from infoplane.recipes import RECIPES
+from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, trainings_of
+from infoplane.report.findings_table import deciding_number
+from infoplane.report.html import run_findings
+from infoplane.report.labels import SWEPT, curve_label, curve_order, estimator_label, estimator_order
+from infoplane.report.subject import subject_of
+from infoplane.report.summary import show_bits
+from infoplane.runs import RunFolder
+from infoplane.runs.records_hash import records_hash
+from infoplane.text import counted
+
+WIDTH = 100
+MARKS = {"saturated": "\\*", "undersampled": "†", "null_like": "≤"}
+MEANINGS = (
+    "\\* saturated: at the ceiling, so there were too few examples or labels. † undersampled: half as many examples "
+    "give clearly less. ≤ no more than permuted labels give."
+)
+
+
+def wrapped(text: str) -> str:
+    """Return a paragraph in lines that a reader of the source can read."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [list(columns), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def command(settings: Mapping[str, Any]) -> str:
+    """Return the command that makes such a run, from what differs from its recipe."""
+    recipe = settings["recipe"]
+    usual = flat_settings(RECIPES[recipe].config.model_dump(mode="json"))
+    words = [f"infoplane flow {recipe}"]
+    for name, value in flat_settings(settings).items():
+        if name not in usual or value == usual[name]:
+            continue
+        shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        words.append(f"--{name.replace('_', '-')} {shown}")
+    words.append("--run RUN")
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + 1 + len(word) > WIDTH - 6:
+            lines[-1] += " \\"
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {word}"
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def about(run: RunFolder, config: Mapping[str, Any], machine: str) -> str:
+    """Return what the run is and what it ran on."""
+    environment, settings = config["environment"], config["settings"]
+    events = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    days = sorted({event["time"][:10] for event in events})
+    measuring = sum(event["seconds"] for event in events if event["event"] == "measured")
+    rows = [
+        ("date", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"),
+        ("machine", f"{machine}; {counted(environment['threads'], 'thread')}"),
+        ("software", f"infoplane {environment['infoplane']}, torch {environment['torch']}"),
+        ("training", f"{counted(settings['training']['epochs'], 'epoch')}, "
+                     f"{counted(settings['seeds'], 'seed')}, the first is {settings['seed']}"),
+        ("images", f"{environment['data']['train']:,} train, {environment['data']['test']:,} test; "
+                   f"layers are measured on {settings['measurement']['examples']:,} of the test images"),
+        ("time of the measurements", f"{measuring / 60:.0f} min"),
+        ("hash of settings and records", f"`{records_hash(run)}`"),
+    ]  # fmt: skip
+    return table(("", ""), rows)
+
+
+def accuracies(performance: pl.DataFrame) -> str:
+    """Return the accuracies at the last epoch in %, over seeds, with 95 % intervals."""
+    rows = last_epoch(performance.filter(pl.col("distortion").is_null()))
+    curves = sorted(rows.select("split", "examples").unique().rows(), key=lambda curve: curve_order(*curve))
+    lines = []
+    for training in dict.fromkeys(training for _, training in trainings_of(rows)):
+        own = rows.filter(training=training)
+        seeds = own["seed"].n_unique()
+        cells = []
+        for split, examples in curves:
+            part = own.filter(split=split, examples=examples)
+            accuracy = None if part.is_empty() else accuracy_of(part)
+            low, high = accuracy_ends(accuracy) if accuracy else (0, 0)
+            cells.append(f"{100 * accuracy.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]" if accuracy else "-")
+        lines.append([training, str(seeds), *cells])
+    return table(["training", "seeds", *(curve_label(*curve) for curve in curves)], lines)
+
+
+def under_distortion(performance: pl.DataFrame) -> Iterator[str]:
+    """Yield a table for each distortion: accuracy in % at the last epoch, at each of its levels."""
+    rows = last_epoch(performance.filter(pl.col("distortion").is_not_null()))
+    for name in rows["distortion"].unique(maintain_order=True):
+        own = rows.filter(distortion=name)
+        levels = sorted(own["level"].unique())
+        lines = []
+        for training, examples in own.select("training", "examples").unique(maintain_order=True).rows():
+            part = own.filter(training=training, examples=examples)
+            at_levels = [accuracy_of(part.filter(level=level)) for level in levels]
+            lines.append([training, examples, *(f"{100 * one.value:.1f}" for one in at_levels)])
+        yield f"Accuracy in % under {name}, by its level:"
+        yield table(["training", "examples", *(f"{level:g}" for level in levels)], lines)
+
+
+def information(rows: pl.DataFrame, quantity: str) -> Iterator[str]:
+    """Yield a paragraph and a table for each estimator of a quantity: a row per training and kind of examples."""
+    of_quantity = rows.filter(pl.col("quantity") == quantity, ~pl.col("estimator").str.ends_with(SWEPT))
+    pairs = of_quantity.select("estimator", "kind").unique().rows()
+    for estimator, kind in sorted(pairs, key=lambda pair: (estimator_order(pair[0]), pair[1])):
+        found = of_quantity.filter(estimator=estimator, kind=kind)
+        several = sum(estimator == other for other, _ in pairs) > 1
+        label = estimator_label(estimator, quantity) + (f", {kind} bound" if several else "")
+        ceilings = sorted({show_bits(value) for value in found["ceiling_bits"].drop_nulls().round(2).unique()})
+        ceiling = f" Ceiling: {', '.join(ceilings)} bits." if ceilings else ""
+        null = found["null_bits"].drop_nulls()
+        nulls = f" Permuted labels give up to {show_bits(max(null))} bits (95 % quantile)." if len(null) else ""
+        if found["saturated"].all():
+            yield wrapped(f"**{quantity}, {label}: every value is saturated.**{ceiling}{nulls}")
+            continue
+        layers = layers_of(found, pixels=True)
+        lines = []
+        for training in dict.fromkeys(training for _, training in trainings_of(found)):
+            for examples in examples_of(found, control=True):
+                part = found.filter(training=training, examples=examples)
+                if not part.is_empty():
+                    cells = [cell(part.filter(layer_index=index)) for index, _ in layers]
+                    lines.append([training, examples, *cells])
+        yield wrapped(f"**{quantity}, {label}.**{ceiling}{nulls}")
+        yield table(["training", "examples", *(name for _, name in layers)], lines)
+
+
+def cell(of_layer: pl.DataFrame) -> str:
+    """Return one layer: of one seed with its 95 % interval, of several the mean with the deviation over seeds."""
+    rows = of_layer.to_dicts()
+    if not rows:
+        return "-"
+    if of_layer["seed"].n_unique() != len(rows):
+        raise ValueError(f"more than one value for a seed: {of_layer}")
+    marks = "".join(sign for name, sign in MARKS.items() if any(row[name] for row in rows))
+    if len(rows) > 1:
+        values = [row["value_bits"] for row in rows]
+        return f"{show_bits(statistics.fmean(values))} ({statistics.stdev(values):.2f}){marks}"
+    (row,) = rows
+    interval = "" if row["low_bits"] is None else f" [{show_bits(row['low_bits'])}, {show_bits(row['high_bits'])}]"
+    return f"{show_bits(row['value_bits'])}{interval}{marks}"
+
+
+def claims(found: Findings) -> Iterator[str]:
+    """Yield the table of verdicts, then how the findings behind each claim are divided, by estimator."""
+    yield table(
+        ("claim", "what the paper says", "verdict", "the number that decides", "why"),
+        ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found), reason(one))
+         for one in found.claims),
+    )  # fmt: skip
+    yield wrapped(
+        "Behind each verdict stand findings, one for each layer, training, kind of examples and estimator. A claim "
+        "that rests on one estimator alone shows here: the others do not have its verdicts."
+    )
+    lines = []
+    for claim in found.claims:
+        by_estimator: dict[str, Counter[str]] = {}
+        for one in found.about(claim.claim):
+            by_estimator.setdefault(estimators(one), Counter())[one.verdict] += 1
+        for name, counts in sorted(by_estimator.items()):
+            lines.append([claim.claim, name, *(str(counts[verdict]) for verdict in VERDICTS)])
+    yield table(("claim", "estimator", *VERDICTS), lines)
+
+
+VERDICTS = ("supported", "contradicted", "undecided")
+
+
+def reason(claim: ClaimVerdict) -> str:
+    """Return the reason of a verdict, without the lists of layers that findings.json has in full."""
+    text = claim.reason
+    return text if len(text) <= 300 else text[:300].rsplit(" ", 1)[0] + " ... (in full in `findings.json`)"
+
+
+def estimators(finding: Finding) -> str:
+    """Return the label of the estimator of a finding, or of both."""
+    return " with ".join(map(estimator_label, finding.estimator.split(" with "))) if finding.estimator else "accuracy"
+
+
+def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, figures: list[str]) -> str:
+    """Return the page; see the module. `config` is that of the run, and `name` that of the page's file."""
+    found = run_findings(run)
+    measurements, performance = run.measurements(), run.performance()
+    rows = last_epoch(in_bits(measurements)).filter(pl.col("class_index").is_null())
+    said = sentences(measurements, performance)
+    parts = [
+        f"# {subject_of(config, run.path.name).title}",
+        wrapped(
+            "This page was written by `docs/results/make_page.py` from the folder of one run. No number was typed by "
+            "hand. Information is in bits, at the last epoch. In square brackets are 95 % intervals; in round ones, "
+            "standard deviations over seeds."
+        ),
+        command(config["settings"]),
+        about(run, config, machine),
+        "## In short",
+        "\n".join(textwrap.fill(f"- {one.text}", WIDTH, subsequent_indent="  ") for one in said)
+        or wrapped("The records support no sentence: all intervals include 0, or too little was measured."),
+        "## Accuracy",
+        wrapped("In %, at the last epoch."),
+        accuracies(performance),
+        *under_distortion(performance),
+        "## Information about the label",
+        wrapped(
+            "Decoders give lower bounds on examples that they were not fitted to. "
+            f"{estimator_label(DECODED_TRANSFER, LABEL_INFORMATION)}: the decoders of the original examples read the "
+            "attacked ones. They are not misled by the label that an attack writes into an image, as decoders "
+            f"fitted to attacked examples are ({estimator_label(DECODED, LABEL_INFORMATION)}). {MEANINGS}"
+        ),
+        *information(rows, LABEL_INFORMATION),
+        "## Information about the input",
+        wrapped(
+            "A deterministic layer has no finite I(X;T), so noise is added. At relative noise it is a share of the "
+            f"layer's variance, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
+        ),
+        *information(rows, INPUT_INFORMATION),
+        "## The claims",
+        *claims(found),
+        *(f"![{figure}]({name}/{figure}.svg)" for figure in figures),
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def main() -> None:
+    """Write the page and copy its figures."""
+    run, path, machine, figures = RunFolder(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    path.write_text(page(run, run.read_config(), path.stem, machine, figures))
+    if figures:
+        folder = path.with_suffix("")
+        folder.mkdir(exist_ok=True)
+        for figure in figures:
+            shutil.copyfile(run.path / "figures" / f"{figure}.svg", folder / f"{figure}.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Pages of results: each number is that of the records."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from infoplane.recipes import RECIPES
+from infoplane.records.tables import DECODED
+from infoplane.report.bits import in_bits
+from infoplane.report.html import run_findings
+
+_FILE = Path(__file__).parents[2] / "docs" / "results" / "make_page.py"
+_SPEC = importlib.util.spec_from_file_location("make_page", _FILE)
+make_page = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(make_page)
+
+ENVIRONMENT = {"infoplane": "0.1.0", "torch": "2.13.0", "threads": 1, "data": {"train": 899, "test": 898}}
+
+
+def settings(**changed):
+    return RECIPES["digits-lenet5"].config.model_dump(mode="json") | changed
+
+
+@pytest.fixture(scope="module")
+def run(full_run):
+    (full_run.path / "log.jsonl").write_text(
+        "".join(
+            json.dumps({"event": "measured", "time": f"2026-11-{day}T10:00:00+0000", "seconds": 90.0}) + "\n"
+            for day in (28, 29)
+        )
+    )
+    return full_run
+
+
+@pytest.fixture(scope="module")
+def text(run) -> str:
+    return make_page.page(run, {"settings": settings(), "environment": ENVIRONMENT}, "name", "two cores", ["mistakes"])
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def table_after(text: str, words: str) -> list[list[str]]:
+    """Return the first table behind some words, without its line of dashes."""
+    lines = text[text.index(words) :].splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("| "))
+    rows = []
+    for line in lines[first:]:
+        if not line.startswith("|"):
+            break
+        rows.append(cells_of(line))
+    return [rows[0], *rows[2:]]
+
+
+def test_the_page_says_what_the_run_was(text):
+    facts = dict(table_after(text, "infoplane flow digits-lenet5")[1:])
+    assert facts["machine"] == "two cores; 1 thread"
+    assert facts["date"] == "2026-11-28 to 2026-11-29"
+    assert facts["time of the measurements"] == "3 min"
+    assert text.endswith("![mistakes](name/mistakes.svg)\n")
+
+
+def test_decoded_information_is_that_of_the_records(run, text):
+    head, *rows = table_after(text, "**I(T;Y), Decoded lower bound.**")
+    records = in_bits(run.measurements()).filter(pl.col("class_index").is_null(), estimator=DECODED)
+    last = records.filter(pl.col("epoch") == pl.col("epoch").max())
+    assert len(rows) == len(last.select("training", "examples").unique()) > 1
+    for training, examples, *cells in rows:
+        for layer, cell in zip(head[2:], cells, strict=True):
+            (value,) = last.filter(training=training, examples=examples, layer=layer)["value_bits"]
+            assert float(re.match(r"-?[\d.]+", cell)[0]) == pytest.approx(value, abs=0.0051)
+
+
+def test_marks_are_those_of_the_records(run, text):
+    assert all(MARK in text for MARK in ("every value is saturated", "†"))
+    head, *rows = table_after(text, "**I(T;Y), Decoded lower bound.**")
+    last = in_bits(run.measurements()).filter(pl.col("epoch") == pl.col("epoch").max(), estimator=DECODED)
+    for training, examples, *cells in rows:
+        for layer, cell in zip(head[2:], cells, strict=True):
+            (row,) = last.filter(
+                pl.col("class_index").is_null(), training=training, examples=examples, layer=layer
+            ).to_dicts()
+            assert ("†" in cell, "≤" in cell) == (row["undersampled"], row["null_like"])
+
+
+def test_verdicts_are_those_of_the_findings(run, text):
+    _, *rows = table_after(text, "## The claims")
+    assert [(row[0], row[2]) for row in rows] == [
+        (f"{one.claim} {one.name}", f"**{one.verdict}**") for one in run_findings(run).claims
+    ]
+
+
+def test_the_command_has_what_differs_from_the_recipe():
+    training = settings()["training"] | {"epochs": 7, "milestones": [2, 5]}
+    line = make_page.command(settings(seeds=3, training=training))
+    assert line == (
+        "    infoplane flow digits-lenet5 --seeds 3 --training.epochs 7 --training.milestones 2 5 --run RUN\n"
+    )
+
+
+def test_two_values_of_one_seed_are_refused(full_run):
+    rows = in_bits(full_run.measurements()).filter(pl.col("class_index").is_null())
+    one = rows.filter(estimator=DECODED, training="normal", examples="original", epoch=10, layer_index=1)
+    assert len(one) == 1
+    with pytest.raises(ValueError, match="more than one value for a seed"):
+        make_page.cell(pl.concat([one, one]))
+
+
+def test_several_seeds_give_mean_and_deviation(full_run):
+    rows = in_bits(full_run.measurements()).filter(pl.col("class_index").is_null())
+    one = rows.filter(estimator=DECODED, training="normal", examples="original", epoch=10, layer_index=1)
+    two = pl.concat(
+        [
+            one.with_columns(value_bits=pl.lit(1.0), undersampled=False, null_like=False, saturated=False),
+            one.with_columns(
+                value_bits=pl.lit(2.0), undersampled=True, null_like=False, saturated=False,
+                seed=pl.lit(1).cast(one.schema["seed"]),
+            ),
+        ]
+    )  # fmt: skip
+    assert make_page.cell(two) == "1.50 (0.71)†"
