@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.command import ENTRY, assert_one_clear_line, drawing, infoplane
+from tests.command import ENTRY, assert_one_clear_line, drawing, hear_signals, infoplane
 
 import infoplane as infoplane_package
 from infoplane.commands.cli import main
@@ -212,14 +212,22 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_continue(tmp_path):
     settings = [option for option in SMALL if not option.startswith("--training.epochs")]
     arguments = ["flow", "digits-lenet5", *settings, "--training.epochs=200", "--run", str(tmp_path / "run")]
     process = subprocess.Popen(
-        [ENTRY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=drawing()
+        [ENTRY, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=drawing(),
+        preexec_fn=hear_signals,
     )
-    for _ in range(2400):
-        if list((tmp_path / "run").glob("performance/*.parquet")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
+    try:
+        for _ in range(2400):
+            if list((tmp_path / "run").glob("performance/*.parquet")) or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, complaint
     assert "Traceback" not in complaint
     assert f"To continue: {shlex.join(['infoplane', *arguments])}" in complaint
