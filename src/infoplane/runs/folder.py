@@ -26,6 +26,7 @@ NETWORKS = "networks"  # folder of a compression study: two tables per network
 ATTACKED = "attacked"  # folder of an evaluation: a file per network and attack
 _LOCK = ".lock"
 _AGAIN = "delete it and continue the run"
+IN_USE = "is in use by another infoplane process"
 CALIBRATION = "calibration"
 
 Content = TypeVar("Content")
@@ -195,9 +196,7 @@ class RunFolder:
                 file = held.enter_context(open_regular(self.path / _LOCK))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(
-                    f"{self.path} is in use by another infoplane process; wait for it or choose another folder"
-                ) from None
+                raise UserError(f"{self.path} {IN_USE}; wait for it or choose another folder") from None
             except OSError as error:
                 linked = (self.path / _LOCK).is_symlink()
                 why = "its .lock is a symbolic link" if linked else error.strerror
@@ -213,6 +212,17 @@ class RunFolder:
                     with contextlib.suppress(OSError):  # another process has put something there
                         for folder in new:
                             folder.rmdir()
+
+    def in_use(self) -> bool:
+        """Return whether a process has locked the folder at this moment."""
+        if not (self.path / _LOCK).is_file():
+            return False
+        with open_regular(self.path / _LOCK) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def has_results(self) -> bool:
         """Return whether the folder holds results; until then, the settings may be replaced."""
