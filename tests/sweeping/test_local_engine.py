@@ -124,5 +124,5 @@ def test_a_killed_sweep_takes_its_processes_with_it_and_continues(tmp_path):
     again = started(*options)
     out, complaint = again.communicate(timeout=200)
     assert (again.returncode, complaint) == (0, "")
-    assert "1 of 1 runs done" in out
+    assert "1 of 1 run done" in out
     assert "epoch 1 is here" in SweepFolder(tmp_path).log_path(TYPED).read_text()

@@ -36,7 +36,14 @@ class SweepOptions(Options):
     engine: str = "local"
     """Where the runs are executed."""
     jobs: Annotated[int, Field(ge=1)] | None = None
-    """Runs at the same time, by default one per core."""
+    """Runs at the same time, by default one per core, on a cluster as many as it has room for."""
+    address: str | None = None
+    """Address of a Ray cluster, auto for the one of this machine. Without it, --engine ray starts Ray on this
+    machine."""
+    gpus_per_run: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs that a cluster reserves for each run, as it counts them: with Ray, .5 puts two runs on a GPU."""
+    slurm: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[OPTION=VALUE ...]")] = ()
+    """Options of sbatch for --engine slurm, e.g. partition=long account=me time=240 (minutes; by default 60)."""
     deterministic: bool = True
     """Train without acceleration and without timing: the same bits on each engine and whatever its load. Otherwise
     training can take half the time."""
@@ -54,6 +61,7 @@ def sweep(options: SweepOptions) -> int:
     from infoplane.commands.console import progress_for
     from infoplane.commands.sweep_points import SweepPoints
     from infoplane.sweeping.engines.engine import EngineSettings
+    from infoplane.sweeping.engines.slurm import slurm_options
     from infoplane.sweeping.execution import Job, Outcome
     from infoplane.sweeping.folder import SweepFolder
 
@@ -62,7 +70,14 @@ def sweep(options: SweepOptions) -> int:
     grid = flow.grid(options.recipes, options.methods, options.seeds, options.settings, own)
     for point in folder.planned(grid):  # all of them, before the first one begins
         flow.config(point)
-    engine = engine_named(options.engine).build(EngineSettings(jobs=options.jobs))
+    engine = engine_named(options.engine).build(
+        EngineSettings(
+            jobs=options.jobs,
+            address=options.address,
+            gpus_per_run=options.gpus_per_run,
+            slurm=slurm_options(options.slurm),
+        )
+    )
     points = folder.begin(grid)
     jobs = [
         Job(

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from infoplane.runs.folder import IN_USE, RunFolder
-from infoplane.runs.whole_files import make_folder
+from infoplane.runs.whole_files import IN_USE, is_in_use, make_folder
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.state import HEARTBEAT, State
 from infoplane.text import one_line
@@ -70,7 +69,7 @@ class PointRun:
 
     def __init__(self, job: Job) -> None:
         self._job, self._folder = job, SweepFolder(job.sweep)
-        self._run = RunFolder(self._folder.run_path(job.name))
+        self._run = self._folder.run_path(job.name)
         self._log = self._folder.log_path(job.name)
         self._process: subprocess.Popen[bytes] | None = None
         self._alive: int | None = None  # our end of the pipe that the child follows
@@ -81,7 +80,7 @@ class PointRun:
     def poll(self) -> Outcome | None:
         """Start the process, or look at it; return the outcome once there is one."""
         if self._process is None:
-            if self._run.in_use():
+            if is_in_use(self._run):
                 return None if time.monotonic() < self._wait_until else self._outcome("elsewhere")
             self._start()
         assert self._process is not None
@@ -133,7 +132,7 @@ class PointRun:
                 self._process = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "infoplane.sweeping.followed", str(followed), job.program),
-                        *("flow", *job.words, "--run", str(self._run.path)),
+                        *("flow", *job.words, "--run", str(self._run)),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infoplane.errors import UserError, broken_rule
-from infoplane.runs.folder import RunFolder
 from infoplane.runs.whole_files import clear_leftovers, make_folder, open_regular, write_whole
 from infoplane.sweeping.grid import Grid, Point, check_each_once, check_extends, points_of
 from infoplane.sweeping.state import State, read_state, write_state
@@ -101,7 +100,7 @@ class SweepFolder:
         """
         check_each_once(grid)
         if not self.exists():
-            if RunFolder(self.path).exists():
+            if (self.path / "config.json").exists():
                 raise UserError(f"{self.path} holds a run; choose another folder for the sweep")
             return points_of(grid)
         old, known = self.read()

@@ -3,9 +3,11 @@
 from infoplane.errors import unknown_name
 from infoplane.sweeping.engines.engine import EngineSpec
 from infoplane.sweeping.engines.local import LOCAL
+from infoplane.sweeping.engines.ray import RAY
+from infoplane.sweeping.engines.slurm import SLURM
 
 # The engines that there are.
-ENGINES: list[EngineSpec] = [LOCAL]
+ENGINES: list[EngineSpec] = [LOCAL, RAY, SLURM]
 
 
 def engine_named(name: str) -> EngineSpec:
