@@ -127,7 +127,7 @@ def test_a_sweep_that_is_interrupted_stops_its_tasks(cluster, tmp_path):
     pids = []
 
     def interrupt():
-        if epochs_measured(tmp_path, "quick-s0") < 2:
+        if pids or epochs_measured(tmp_path, "quick-s0") < 2:
             return False
         pids.append(folder.state("quick-s0").pid)
         raise KeyboardInterrupt

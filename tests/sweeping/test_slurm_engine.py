@@ -1,6 +1,9 @@
 """The engine `slurm` with submitit's executor of processes on this machine; there is no Slurm here."""
 
+import os
 import re
+import signal
+from pathlib import Path
 
 import pytest
 from tests.sweeping.small_sweeps import all_records, epochs_measured, quick_epochs, quick_jobs, small_jobs
@@ -24,22 +27,18 @@ def run_all(jobs, **settings):
 
 def test_a_preempted_job_is_requeued_and_continues(tmp_path, monkeypatch):
     jobs, folder = quick_jobs(tmp_path / "sweep", epochs=20, seeds=2), SweepFolder(tmp_path / "sweep")
-    from submitit.local.local import LocalJob
-
-    preempted, done = [], LocalJob.done
+    local_job = submitit.LocalJob
+    preempted, done = [], local_job.done
 
     def done_or_preempted(job, force_check=False):
         """Preempt the first job once: its task gets the signal that Slurm would send."""
         if not preempted and epochs_measured(folder.path, "quick-s0") >= 3:
-            (task,) = (pid for pid in tasks_of(folder) if pid)
-            preempted.append(task)
-            import os
-            import signal
-
-            os.kill(task, signal.SIGUSR2)
+            stat = Path(f"/proc/{folder.state('quick-s0').pid}/stat").read_text()
+            preempted.append(int(stat.rpartition(")")[2].split()[1]))  # the parent of the run's process
+            os.kill(preempted[0], signal.SIGUSR2)
         return done(job, force_check)
 
-    monkeypatch.setattr(LocalJob, "done", done_or_preempted)
+    monkeypatch.setattr(local_job, "done", done_or_preempted)
     assert run_all(jobs) == {"quick-s0": "done", "quick-s1": "done"}
     assert preempted
     assert "epoch 1 is here" in folder.log_path("quick-s0").read_text()
@@ -47,12 +46,6 @@ def test_a_preempted_job_is_requeued_and_continues(tmp_path, monkeypatch):
     jobs = quick_jobs(tmp_path / "unbroken", epochs=20, seeds=2)
     LocalEngine(2).run(jobs, lambda outcome: None)
     assert quick_epochs(folder.path) == quick_epochs(tmp_path / "unbroken")
-
-
-def tasks_of(folder):
-    """The process of submitit that works on the first run: the parent of the run's process."""
-    pid = folder.state("quick-s0").pid
-    yield int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]) if pid else 0
 
 
 def test_a_failing_run_is_reported_and_stops_no_other(tmp_path):
@@ -78,7 +71,7 @@ def test_options_of_sbatch_are_taken_and_mistakes_are_one_line(tmp_path):
     jobs = quick_jobs(tmp_path)
     with pytest.raises(UserError, match=re.escape("--slurm time must be a whole number, got 'x'")):
         run_all(jobs, slurm={"time": "x"})
-    with pytest.raises(UserError, match="--slurm: .*nonsense"):
+    with pytest.raises(UserError, match=r"--slurm: .*nonsense"):
         run_all(jobs, slurm={"nonsense": "1"})
     with pytest.raises(UserError, match="--gpus-per-run must be a whole number"):
         SLURM.build(EngineSettings(gpus_per_run=0.5))
