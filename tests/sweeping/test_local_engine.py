@@ -120,6 +120,7 @@ def test_a_killed_sweep_takes_its_processes_with_it_and_continues(tmp_path):
     process.kill()
     process.communicate()
     wait_for(lambda: not is_alive(pid), seconds=20)
+    assert epochs_measured(tmp_path, TYPED) < 31  # it did not just come to its end
     assert SweepFolder(tmp_path).state(TYPED).is_lost()
     again = started(*options)
     out, complaint = again.communicate(timeout=200)
