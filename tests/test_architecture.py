@@ -19,7 +19,7 @@ ROWS = (
     {"distortions", "distributed", "runs", "user_code"},
     {"attacks", "data", "estimators", "models"},
     {"calibration", "measuring", "recipes", "training"},
-    {"robustness"},
+    {"robustness", "sweeping"},
     {"studies"},
     {"findings"},
     {"report"},

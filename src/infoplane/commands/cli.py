@@ -37,6 +37,8 @@ from infoplane.commands.refused_options import refused_text, refused_values
 from infoplane.commands.register import RegisterOptions, register
 from infoplane.commands.report import ReportOptions, report
 from infoplane.commands.shape import ShapeOptions, shape
+from infoplane.commands.status import StatusOptions, status
+from infoplane.commands.sweep import SweepOptions, sweep
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
 from infoplane.errors import UserError, unknown_name
@@ -55,6 +57,8 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], type[Options]]] = {
     "shape": (shape, ShapeOptions),
     "evaluate": (evaluate, EvaluateOptions),
     "bottleneck": (bottleneck, BottleneckOptions),
+    "sweep": (sweep, SweepOptions),
+    "status": (status, StatusOptions),
     "measure": (measure, MeasureOptions),
     "geometry": (geometry, GeometryOptions),
     "limits": (limits, LimitsOptions),
@@ -102,9 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     works = typed and typed[0] in _LONG and not {*_HELP, _ALL_HELP}.intersection(typed)
     with signals_end_work(), lasting_output(_LOSS if works else None):
         try:
-            status = _dispatch(list(typed))
+            ended = _dispatch(list(typed))
             sys.stdout.flush()
-            return status
+            return ended
         except UserError as error:
             complain(f"infoplane: {error}")
             return USER_ERROR
@@ -122,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _LONG = (
-    "demo", "flow", "distortion", "attacks", "where", "shape", "evaluate", "bottleneck", "measure", "geometry",
-    "limits", "compression", "quantised", "calibrate",
+    "demo", "flow", "distortion", "attacks", "where", "shape", "evaluate", "bottleneck", "sweep", "measure",
+    "geometry", "limits", "compression", "quantised", "calibrate",
 )  # fmt: skip
 _LOSS = "infoplane: the output pipe was closed; the command continues and saves its results (stop it with Ctrl-C)"
 _ROOM = "make room and give the command again"

@@ -12,7 +12,8 @@ class CompareOptions(Options):
     """Compare several runs with the first: settings, accuracies, planes, and paired differences of every layer."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of the runs; every other one is compared with the first."""
+    """Folders of the runs; every other one is compared with the first. A sweep stands for its combinations of recipe
+    and settings, each with all its methods and seeds."""
     output: Path = Path("runs/comparison")
     """Folder of comparison.html and comparison.json."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -24,8 +25,11 @@ def compare(options: CompareOptions) -> int:
     from infoplane.report.compare_files import comparison_json, write_comparison
     from infoplane.report.compare_page import summary_lines
     from infoplane.report.compare_source import ComparedRuns
+    from infoplane.sweeping.folder import SweepFolder
+    from infoplane.sweeping.together import runs_together
 
-    compared = ComparedRuns(options.runs)
+    sweeps = [SweepFolder(path) for path in options.runs]
+    compared = ComparedRuns([run for one in sweeps for run in (runs_together(one) if one.exists() else [one.path])])
     if options.json_output:
         print(comparison_json(compared), end="")
         return 0

@@ -133,19 +133,7 @@ def demo(options: DemoOptions) -> int:
 
 def flow(options: FlowOptions) -> int:
     """Run study one with the settings of a recipe and the options given."""
-    settings = options.config.model_dump()
-    if options.own_data is not None:
-        name, place = own_data(options.own_data)
-        settings["data"] |= {"name": name, "folder": place}
-    if options.model_path is not None:
-        settings["model"]["name"] = options.model_path
-    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
-    settings["model"]["settings"] = _model_settings(options.config, settings["model"]["name"], typed)
-    config = FlowConfig.model_validate(settings)
-    check_methods(config)
-    attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
-    dataset_named(config.data.name)  # refuses unknown names
-    _check_weights(config)
+    config = checked_config(options)
     return _run_flow(
         config,
         options.run or Path("runs") / f"{_folder_name(config)}-s{config.seed}",
@@ -159,6 +147,28 @@ def flow(options: FlowOptions) -> int:
         devices=options.devices,
         nodes=options.nodes,
     )
+
+
+def checked_config(options: FlowOptions) -> FlowConfig:
+    """Return all settings of a run, of its network and its methods too, before anything is read or written.
+
+    Raises:
+        UserError: a name is unknown, or settings do not fit each other.
+    """
+    settings = options.config.model_dump()
+    if options.own_data is not None:
+        name, place = own_data(options.own_data)
+        settings["data"] |= {"name": name, "folder": place}
+    if options.model_path is not None:
+        settings["model"]["name"] = options.model_path
+    typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}
+    settings["model"]["settings"] = _model_settings(options.config, settings["model"]["name"], typed)
+    config = FlowConfig.model_validate(settings)
+    check_methods(config)
+    attacks_named(config.attacks, config.attack.norm)  # unknown names are refused before a folder is made
+    dataset_named(config.data.name)  # refuses unknown names
+    _check_weights(config)
+    return config
 
 
 def _check_weights(config: FlowConfig) -> None:

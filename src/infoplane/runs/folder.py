@@ -18,13 +18,12 @@ from infoplane.runs.config_file import check_version, config_content, config_of
 from infoplane.runs.manifest import Manifest
 from infoplane.runs.parquet import GEOMETRY, MEASUREMENTS, PERFORMANCE, Kind, table_content, table_of
 from infoplane.runs.tensor_file import facts_alone, packed, unpacked
-from infoplane.runs.whole_files import append_whole, clear_leftovers, make_folder, open_regular
+from infoplane.runs.whole_files import IN_USE, LOCK, append_whole, clear_leftovers, make_folder, open_regular
 
 _TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
 NETWORKS = "networks"  # folder of a compression study: two tables per network
 ATTACKED = "attacked"  # folder of an evaluation: a file per network and attack
-_LOCK = ".lock"
 _AGAIN = "delete it and continue the run"
 CALIBRATION = "calibration"
 
@@ -192,14 +191,12 @@ class RunFolder:
         self._make_folder()
         with contextlib.ExitStack() as held:
             try:
-                file = held.enter_context(open_regular(self.path / _LOCK))
+                file = held.enter_context(open_regular(self.path / LOCK))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(
-                    f"{self.path} is in use by another infoplane process; wait for it or choose another folder"
-                ) from None
+                raise UserError(f"{self.path} {IN_USE}; wait for it or choose another folder") from None
             except OSError as error:
-                linked = (self.path / _LOCK).is_symlink()
+                linked = (self.path / LOCK).is_symlink()
                 why = "its .lock is a symbolic link" if linked else error.strerror
                 raise UserError(
                     f"{self.path} cannot be written to ({why}); choose another folder with {self._option}"
@@ -208,8 +205,8 @@ class RunFolder:
             try:
                 yield  # the system releases the lock when the process ends, also when it is killed
             finally:
-                if new and [path.name for path in self.path.iterdir()] == [_LOCK]:
-                    (self.path / _LOCK).unlink()
+                if new and [path.name for path in self.path.iterdir()] == [LOCK]:
+                    (self.path / LOCK).unlink()
                     with contextlib.suppress(OSError):  # another process has put something there
                         for folder in new:
                             folder.rmdir()

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from infoplane.errors import UserError
 
+LOCK = ".lock"  # file in a run folder that a process locks while it works there
+IN_USE = "is in use by another infoplane process"
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a FIFO must not block
@@ -103,6 +106,18 @@ def open_regular(path: Path, flags: int = 0) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_in_use(folder: Path) -> bool:
+    """Return whether a process has locked a run folder at this moment."""
+    if not (folder / LOCK).is_file():
+        return False
+    with open_regular(folder / LOCK) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def clear_leftovers(folder: Path) -> None:

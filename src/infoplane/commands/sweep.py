@@ -1,0 +1,124 @@
+"""Command `infoplane sweep`: a grid of runs on the processes of one machine, or of a cluster."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from pydantic import Field
+
+from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
+from infoplane.commands.output import complain
+from infoplane.sweeping.engines.catalogue import ENGINES, engine_named
+from infoplane.text import counted
+
+PROGRAM = "infoplane"  # what the process of each run executes
+_FAILURE = 1
+
+
+class SweepOptions(Options):
+    """Run a grid of recipes, methods, settings and seeds: each combination is a run of its own, and is continued."""
+
+    sweep: tyro.conf.Positional[Path]
+    """Folder of the sweep. One that exists is continued, with its own grid where none is given; it may get more
+    values."""
+    recipes: tuple[str, ...] = ()
+    """Recipes to run."""
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME|PACKAGE.MODULE:FUNCTION ...]")] = ()
+    """Training methods, each in a run of its own. Without any, a run trains the methods of its recipe."""
+    seeds: Annotated[int, Field(ge=1)] | None = None
+    """Training seeds, counted from 0, each in a run of its own."""
+    settings: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SETTING=VALUE,VALUE")
+    ] = ()
+    """A setting of infoplane flow with its values, e.g. training.learning_rate=.05,.1; give it again for another
+    setting. A value of several words stands in quotes."""
+    engine: str = "local"
+    """Where the runs are executed."""
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    """Runs at the same time, by default one per core, on a cluster as many as it has room for."""
+    address: str | None = None
+    """Address of a Ray cluster, auto for the one of this machine. Without it, --engine ray starts Ray on this
+    machine."""
+    gpus_per_run: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs that a cluster reserves for each run, as it counts them: with Ray, .5 puts two runs on a GPU."""
+    slurm: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[OPTION=VALUE ...]")] = ()
+    """Options of sbatch for --engine slurm, e.g. partition=long account=me time=240 (minutes; by default 60)."""
+    deterministic: bool = True
+    """Train without acceleration and without timing: the same bits on each engine and whatever its load. Otherwise
+    training can take half the time."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    @classmethod
+    def described(cls) -> str:
+        """Return the purpose of the command, and the list of engines."""
+        return "\n\n".join([super().described(), listed("Engines", {one.name: one.summary for one in ENGINES})])
+
+
+def sweep(options: SweepOptions) -> int:
+    """Check all points of the grid, then execute those that are not done."""
+    from infoplane.commands.console import progress_for
+    from infoplane.commands.sweep_points import SweepPoints
+    from infoplane.sweeping.engines.engine import EngineSettings
+    from infoplane.sweeping.engines.slurm import slurm_options
+    from infoplane.sweeping.execution import Job, Outcome
+    from infoplane.sweeping.folder import SweepFolder
+
+    folder, flow = SweepFolder(options.sweep.absolute()), SweepPoints()
+    own = folder.read()[0] if folder.exists() else None
+    grid = flow.grid(options.recipes, options.methods, options.seeds, options.settings, own)
+    for point in folder.planned(grid):  # all of them, before the first one begins
+        flow.config(point)
+    engine = engine_named(options.engine).build(
+        EngineSettings(
+            jobs=options.jobs,
+            address=options.address,
+            gpus_per_run=options.gpus_per_run,
+            slurm=slurm_options(options.slurm),
+        )
+    )
+    points = folder.begin(grid)
+    jobs = [
+        Job(
+            name=point.name,
+            sweep=folder.path,
+            words=(*flow.words(point), *(["--deterministic"] if options.deterministic else [])),
+            directory=Path.cwd(),
+            environment={name: value for name in ("INFOPLANE_DATA",) if (value := os.environ.get(name))},
+            program=PROGRAM,
+        )
+        for point in points
+        if not folder.is_done(point.name)
+    ]
+    outcomes: list[Outcome] = []
+    console = open_console()
+    with (
+        says_how_to_continue("runs that are done are kept, and the others lose at most an epoch"),
+        progress_for(console, quiet=options.quiet) as progress,
+    ):
+        before = len(points) - len(jobs)
+        progress.say(f"{counted(len(points), 'run')}{f', {before} of them done before' if before else ''}")
+        progress.begin(len(jobs))
+        progress.doing(f"{counted(len(jobs), 'run')}; infoplane status {options.sweep}")
+
+        def report(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            progress.advance(1)
+            said = {"elsewhere": "another process works on it"}.get(outcome.status, outcome.status)
+            reason = f": {outcome.line}" if outcome.line else ""
+            progress.say(f"{outcome.name}: {said}{reason} ({before + len(outcomes)} of {len(points)})")
+
+        if jobs:
+            engine.run(jobs, report)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        complain(f"infoplane: {outcome.name} failed: {outcome.line} (all of it: {folder.log_path(outcome.name)})")
+    if failed:
+        return _FAILURE
+    if not options.quiet:
+        elsewhere = sum(outcome.status == "elsewhere" for outcome in outcomes)
+        rest = f"; another process works on {counted(elsewhere, 'run')}" if elsewhere else ""
+        line = f"{len(points) - elsewhere} of {counted(len(points), 'run')} done{rest}: {options.sweep / 'runs'}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,85 @@
+"""The engine `slurm` with submitit's executor of processes on this machine; there is no Slurm here."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from tests.sweeping.small_sweeps import all_records, epochs_measured, quick_epochs, quick_jobs, small_jobs
+
+from infoplane.errors import UserError
+from infoplane.sweeping.engines.engine import EngineSettings
+from infoplane.sweeping.engines.local import LocalEngine
+from infoplane.sweeping.engines.slurm import SLURM, SlurmEngine, slurm_options
+from infoplane.sweeping.execution import execute
+from infoplane.sweeping.folder import SweepFolder
+
+submitit = pytest.importorskip("submitit", reason="the extra slurm is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # submitit's own
+
+
+def run_all(jobs, **settings):
+    outcomes = []
+    SlurmEngine(EngineSettings(**settings), cluster="local").run(jobs, outcomes.append)
+    return {outcome.name: outcome.status for outcome in outcomes}
+
+
+def test_a_preempted_job_is_requeued_and_continues(tmp_path, monkeypatch):
+    jobs, folder = quick_jobs(tmp_path / "sweep", epochs=20, seeds=2), SweepFolder(tmp_path / "sweep")
+    local_job = submitit.LocalJob
+    preempted, done = [], local_job.done
+
+    def done_or_preempted(job, force_check=False):
+        """Preempt the first job once: its task gets the signal that Slurm would send."""
+        if not preempted and epochs_measured(folder.path, "quick-s0") >= 3:
+            stat = Path(f"/proc/{folder.state('quick-s0').pid}/stat").read_text()
+            preempted.append(int(stat.rpartition(")")[2].split()[1]))  # the parent of the run's process
+            os.kill(preempted[0], signal.SIGUSR2)
+        return done(job, force_check)
+
+    monkeypatch.setattr(local_job, "done", done_or_preempted)
+    assert run_all(jobs) == {"quick-s0": "done", "quick-s1": "done"}
+    assert preempted
+    assert "epoch 1 is here" in folder.log_path("quick-s0").read_text()
+    assert "is here" not in folder.log_path("quick-s1").read_text()
+    jobs = quick_jobs(tmp_path / "unbroken", epochs=20, seeds=2)
+    LocalEngine(2).run(jobs, lambda outcome: None)
+    assert quick_epochs(folder.path) == quick_epochs(tmp_path / "unbroken")
+
+
+def test_a_failing_run_is_reported_and_stops_no_other(tmp_path):
+    (fails,), (works,) = quick_jobs(tmp_path / "fails"), quick_jobs(tmp_path / "works")
+    outcomes = []
+    SlurmEngine(EngineSettings(), cluster="local").run([fails, works], outcomes.append)
+    assert [outcome.status for outcome in sorted(outcomes, key=lambda one: one.status)] == ["done", "failed"]
+    assert "infoplane: refused on purpose" in [outcome.line for outcome in outcomes]
+
+
+def test_a_real_run_has_the_same_records_as_without_submitit(tmp_path):
+    (job,) = small_jobs(tmp_path / "slurm")
+    assert run_all([job]) == {job.name: "done"}
+    (job,) = small_jobs(tmp_path / "local")
+    assert execute(job).status == "done"
+    assert all_records(tmp_path / "slurm") == all_records(tmp_path / "local")
+
+
+def test_options_of_sbatch_are_taken_and_mistakes_are_one_line(tmp_path):
+    assert slurm_options(["partition=long", "cpus-per-task=2"]) == {"partition": "long", "cpus_per_task": "2"}
+    with pytest.raises(UserError, match="OPTION=VALUE"):
+        slurm_options(["partition"])
+    jobs = quick_jobs(tmp_path)
+    with pytest.raises(UserError, match=re.escape("--slurm time must be a whole number, got 'x'")):
+        run_all(jobs, slurm={"time": "x"})
+    with pytest.raises(UserError, match=r"--slurm: .*nonsense"):
+        run_all(jobs, slurm={"nonsense": "1"})
+    with pytest.raises(UserError, match="--gpus-per-run must be a whole number"):
+        SLURM.build(EngineSettings(gpus_per_run=0.5))
+
+
+def test_a_missing_extra_is_one_line(monkeypatch, tmp_path, capsys):
+    from infoplane.commands.cli import main
+
+    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+    assert main(["sweep", str(tmp_path / "sweep"), "--recipes", "digits-lenet5", "--engine", "slurm"]) == 2
+    assert capsys.readouterr().err == "infoplane: --engine slurm needs the extra: pip install 'infoplane[slurm]'\n"
