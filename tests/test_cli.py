@@ -294,7 +294,7 @@ def test_a_fragment_of_stl10_is_measured_at_96_pixels_and_reported_as_incomplete
     done = infoplane(
         *["flow", "stl10-wrn", "--training.epochs", 0, "--methods", "normal", "--measurement.permutations", 3],
         *["--measurement.thorough-epochs", 0, "--measurement.noise-sweep", 1, "--measurement.layers", "stem"],
-        *["--attack.steps", 2, "--run", tmp_path / "run", "--device", "cpu"],
+        *["--measurement.examples", 40, "--attack.steps", 2, "--run", tmp_path / "run", "--device", "cpu"],
         drawn=["information-flow", "class-entropies"],
         INFOPLANE_DATA=str(real_data),
     )
