@@ -211,8 +211,9 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
     measurements, performance = run.measurements(), run.performance()
     rows = last_epoch(in_bits(measurements)).filter(pl.col("class_index").is_null())
     said = sentences(measurements, performance)
+    subject, epochs = subject_of(config, run.path.name), config["settings"]["training"]["epochs"]
     parts = [
-        f"# {subject_of(config, run.path.name).title}",
+        f"# {subject.title}: {subject.model} on {subject.data}, {counted(epochs, 'epoch')}",
         wrapped(
             "This page was written by `docs/results/make_page.py` from the folder of one run. No number was typed by "
             "hand. Information is in bits, at the last epoch. In square brackets are 95 % intervals; in round ones, "
@@ -227,6 +228,9 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
         wrapped("In %, at the last epoch."),
         accuracies(performance),
         *under_distortion(performance),
+        "## The claims",
+        *claims(found),
+        *(f"![{figure}]({name}/{figure}.svg)" for figure in figures),
         "## Information about the label",
         wrapped(
             "Decoders give lower bounds on examples that they were not fitted to. "
@@ -241,9 +245,6 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
             f"layer's variance, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
         ),
         *information(rows, INPUT_INFORMATION),
-        "## The claims",
-        *claims(found),
-        *(f"![{figure}]({name}/{figure}.svg)" for figure in figures),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 

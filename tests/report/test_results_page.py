@@ -62,7 +62,7 @@ def test_the_page_says_what_the_run_was(text):
     assert facts["machine"] == "two cores; 1 thread"
     assert facts["date"] == "2026-11-28 to 2026-11-29"
     assert facts["time of the measurements"] == "3 min"
-    assert text.endswith("![mistakes](name/mistakes.svg)\n")
+    assert "\n\n![mistakes](name/mistakes.svg)\n\n" in text
 
 
 def test_decoded_information_is_that_of_the_records(run, text):
