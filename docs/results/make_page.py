@@ -18,13 +18,13 @@ from typing import Any
 import polars as pl
 
 from infoplane.config import flat_settings
-from infoplane.findings import ClaimVerdict, Finding, Findings
+from infoplane.findings import Finding, Findings
 from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.findings.sentences import sentences
 from infoplane.recipes import RECIPES
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, trainings_of
-from infoplane.report.findings_table import deciding_number
+from infoplane.report.findings_table import deciding_number, why
 from infoplane.report.html import run_findings
 from infoplane.report.labels import SWEPT, curve_label, curve_order, estimator_label, estimator_order
 from infoplane.report.subject import subject_of
@@ -174,7 +174,7 @@ def claims(found: Findings) -> Iterator[str]:
     """Yield the table of verdicts, then how the findings behind each claim are divided, by estimator."""
     yield table(
         ("claim", "what the paper says", "verdict", "the number that decides", "why"),
-        ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found), reason(one))
+        ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found), why(one, found))
          for one in found.claims),
     )  # fmt: skip
     yield wrapped(
@@ -192,12 +192,6 @@ def claims(found: Findings) -> Iterator[str]:
 
 
 VERDICTS = ("supported", "contradicted", "undecided")
-
-
-def reason(claim: ClaimVerdict) -> str:
-    """Return the reason of a verdict, without the lists of layers that findings.json has in full."""
-    text = claim.reason
-    return text if len(text) <= 300 else text[:300].rsplit(" ", 1)[0] + " ... (in full in `findings.json`)"
 
 
 def estimators(finding: Finding) -> str:

@@ -51,7 +51,7 @@ def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
     """Return the number that decides the verdict, and the reason if it is undecided; the reason alone without one."""
     one = _deciding(claim, found)
     if one is None:
-        return _why(claim, found)
+        return why(claim, found)
     reason = f": {one.reason.partition(';')[0]}" if claim.verdict == UNDECIDED else ""
     return f"{_with_interval(one)} {_name(one)}{reason}"
 
@@ -65,7 +65,7 @@ def _name(one: Finding) -> str:
     return one.part if one.statistic in one.part else f"{one.part}: {one.statistic}"
 
 
-def _why(claim: ClaimVerdict, found: Findings) -> str:
+def why(claim: ClaimVerdict, found: Findings) -> str:
     """Return the reason for a verdict; if many parts are undecided, return the number of parts for each reason."""
     parts: dict[str, list[Finding]] = {}
     for one in found.about(claim.claim):
@@ -115,8 +115,8 @@ def _card(one: ClaimVerdict, found: Findings) -> str:
     own = found.about(one.claim)
     main, others = [two for two in own if two.part], [two for two in own if not two.part]
     name = f"claim-{escape(one.claim)}"
-    why = "What would decide it" if one.verdict == UNDECIDED else "Why"
-    facts = {"Number that decides": escape(deciding_number(one, found)), why: _with_code(_why(one, found))}
+    head = "What would decide it" if one.verdict == UNDECIDED else "Why"
+    facts = {"Number that decides": escape(deciding_number(one, found)), head: _with_code(why(one, found))}
     listed = "".join(f"<dt>{head}</dt><dd>{text}</dd>" for head, text in facts.items())
     tables = _findings(f"Claim {one.claim}: what the verdict rests on", main)
     if others:
