@@ -13,10 +13,10 @@ from infoplane.records.tables import DECODED
 from infoplane.report.bits import in_bits
 from infoplane.report.html import run_findings
 
-_FILE = Path(__file__).parents[2] / "docs" / "results" / "make_page.py"
-_SPEC = importlib.util.spec_from_file_location("make_page", _FILE)
-make_page = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(make_page)
+_FILE = Path(__file__).parents[2] / "docs" / "make_results.py"
+_SPEC = importlib.util.spec_from_file_location("make_results", _FILE)
+make_results = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(make_results)
 
 ENVIRONMENT = {"infoplane": "0.1.0", "torch": "2.13.0", "threads": 1, "data": {"train": 899, "test": 898}}
 
@@ -38,7 +38,9 @@ def run(full_run):
 
 @pytest.fixture(scope="module")
 def text(run) -> str:
-    return make_page.page(run, {"settings": settings(), "environment": ENVIRONMENT}, "name", "two cores", ["mistakes"])
+    return make_results.page(
+        run, {"settings": settings(), "environment": ENVIRONMENT}, "name", "two cores", ["mistakes"]
+    )
 
 
 def cells_of(line: str) -> list[str]:
@@ -97,7 +99,7 @@ def test_verdicts_are_those_of_the_findings(run, text):
 
 def test_the_command_has_what_differs_from_the_recipe():
     training = settings()["training"] | {"epochs": 7, "milestones": [2, 5]}
-    line = make_page.command(settings(seeds=3, training=training))
+    line = make_results.command(settings(seeds=3, training=training))
     assert line == (
         "    infoplane flow digits-lenet5 --seeds 3 --training.epochs 7 --training.milestones 2 5 --run RUN\n"
     )
@@ -108,7 +110,7 @@ def test_two_values_of_one_seed_are_refused(full_run):
     one = rows.filter(estimator=DECODED, training="normal", examples="original", epoch=10, layer_index=1)
     assert len(one) == 1
     with pytest.raises(ValueError, match="more than one value for a seed"):
-        make_page.cell(pl.concat([one, one]))
+        make_results.cell(pl.concat([one, one]))
 
 
 def test_several_seeds_give_mean_and_deviation(full_run):
@@ -123,4 +125,4 @@ def test_several_seeds_give_mean_and_deviation(full_run):
             ),
         ]
     )  # fmt: skip
-    assert make_page.cell(two) == "1.50 (0.71)†"
+    assert make_results.cell(two) == "1.50 (0.71)†"

@@ -17,7 +17,7 @@ class ReportOptions(Options):
     """Draw the figures and the report of a run again, and print whether the study's claims hold in it."""
 
     run: tyro.conf.Positional[Path]
-    """Folder of the run, or of a sweep: one page for each combination of recipe and settings, and one that compares
+    """Folder of the run; or of a sweep: one page for each combination of recipe and settings, and one that compares
     them."""
     output: Path | None = None
     """Write figures, findings and report to this folder; the folder of the run may then be read-only."""

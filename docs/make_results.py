@@ -1,4 +1,4 @@
-"""Write the page of results of one run: python docs/results/make_page.py RUN PAGE.md MACHINE [FIGURE ...]
+"""Write the page of results of one run: python docs/make_results.py RUN PAGE.md MACHINE [FIGURE ...]
 
 Every number of the page comes from the folder of the run, so a run with the same records gives the same page. MACHINE
 describes the machine in words, which the records do not. FIGURE names figures of the run, e.g. `trusted-normal-s0`;
@@ -209,7 +209,7 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
     parts = [
         f"# {subject.title}: {subject.model} on {subject.data}, {counted(epochs, 'epoch')}",
         wrapped(
-            "This page was written by `docs/results/make_page.py` from the folder of one run. No number was typed by "
+            "This page was written by `docs/make_results.py` from the folder of one run. No number was typed by "
             "hand. Information is in bits, at the last epoch. In square brackets are 95 % intervals; in round ones, "
             "standard deviations over seeds."
         ),
