@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,7 @@ class RayEngine:
                 ray.cancel(one)
             if running:
                 ray.wait(list(running), num_returns=len(running), timeout=_GRACE)
+            _write_stopped(running.values())
             ray.kill(keeper)
             (sweep / _TOKEN).unlink(missing_ok=True)
             if ours:
@@ -121,6 +122,15 @@ class RayEngine:
                 f"--address {address or 'local'}: Ray does not answer ({one_line(str(error))[:200]}); start it with "
                 "ray start --head, or leave --address out"
             ) from None
+
+
+def _write_stopped(jobs: Iterable[Job]) -> None:
+    """Say of cancelled runs that they have stopped: a worker may end before it says so itself."""
+    for job in jobs:
+        folder = SweepFolder(job.sweep)
+        state = folder.state(job.name)
+        if state.status == "running":
+            folder.write_state(job.name, state.model_copy(update={"status": "stopped", "seen": time.time()}))
 
 
 def _outcome(done: Any, job: Job) -> Outcome:
