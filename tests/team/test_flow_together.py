@@ -94,7 +94,7 @@ def ranks_of(folder: Path) -> dict[int, int]:
 
 
 # measured at the ends alone; an epoch of training takes a blink
-LONG = [*SETTINGS, "--training.epochs=25", "--measure-every=25", "--methods=free"]
+LONG = [*SETTINGS, "--training.epochs=40", "--measure-every=40", "--methods=free"]
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +128,17 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, vic
     while ranks_of(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not ranks_of(folder)
-    assert 3 <= max(run.checkpoint_epochs(0, "free")) < 25
+    assert 3 <= max(run.checkpoint_epochs(0, "free")) < 40
     run_of(folder, "--devices=2", settings=LONG)
     ours, theirs = (one.performance().drop("seconds").sort(ROWS) for one in (run, unbroken))
     assert ours.equals(theirs)
 
 
-def test_another_number_of_processes_is_refused(unbroken):
+def test_another_number_of_processes_is_refused(tmp_path, unbroken):
+    settings = [*SETTINGS, "--training.epochs=0", "--methods=normal"]
+    run_of(tmp_path / "run", settings=settings)
+    again = infoplane(*settings, "--run", tmp_path / "run", "--devices", "2")
+    assert_one_clear_line(again, "began with 1 process, got 2", "--devices")
     again = infoplane(*LONG, "--run", unbroken.path)
     assert_one_clear_line(again, "began with 2 processes, got 1", "--devices")
 
