@@ -127,15 +127,18 @@ def test_a_sweep_that_is_interrupted_stops_its_tasks(cluster, tmp_path):
     pids = []
 
     def interrupt():
-        if pids or epochs_measured(tmp_path, "quick-s0") < 2:
+        state = folder.state("quick-s0")
+        if pids or epochs_measured(tmp_path, "quick-s0") < 2 or state.status != "running":
             return False
-        pids.append(folder.state("quick-s0").pid)
+        pids.append(state.pid)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_watched(jobs, interrupt)
     wait_for(lambda: not is_alive(pids[0]), seconds=30)
-    assert folder.state("quick-s0").status == "stopped"
+    # the worker, another process, has the last word, after its child has ended
+    wait_for(lambda: folder.state("quick-s0").status == "stopped", seconds=30)
+    assert folder.state("quick-s0").pid == pids[0]
 
 
 def test_a_real_run_has_the_same_records_on_ray_without_shared_storage(cluster, tmp_path, unseen):
