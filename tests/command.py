@@ -7,7 +7,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+from tests.warm_process import WarmProcess
 
 ENTRY = Path(sys.executable).with_name("infoplane")
 DRAWING_LITTLE = Path(__file__).with_name("drawing_little.py")
@@ -37,17 +40,22 @@ def infoplane(
 
     Drawing figures takes longer than everything else in a small run. Tests about something else give `drawn`: the
     kinds of figures that they look at, () for none, or `UNRENDERED`. Records, findings and page are written in any
-    case.
+    case. Importing takes longer too, so a process that has imported the large modules is copied for each command; one
+    whose environment is read while Python starts gets a new process.
     """
+    words = list(map(str, arguments))
+    variables = drawing(drawn, COLUMNS="120", **environment)
+    if warm().can_run(variables):
+        return warm().run([*entry(drawn)[-1:], *words], cwd, variables, timeout=240)
     return subprocess.run(
-        [*entry(drawn), *map(str, arguments)],
-        cwd=cwd,
-        env=drawing(drawn, COLUMNS="120", **environment),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        [*entry(drawn), *words], cwd=cwd, env=variables, capture_output=True, text=True, timeout=240, check=False
     )
+
+
+@cache
+def warm() -> WarmProcess:
+    """Return the process that runs the commands of all tests in this one."""
+    return WarmProcess()
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:

@@ -46,9 +46,8 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def run_of(folder: Path, *arguments: str, settings: list[str] = SETTINGS) -> RunFolder:
-    process = start(*settings, "--run", folder, *arguments)
-    said = process.communicate(timeout=200)
-    assert (process.returncode, *said) == (0, "", "")
+    done = infoplane(*settings, "--run", folder, *arguments, drawn=())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     return RunFolder(folder)
 
 
