@@ -69,20 +69,24 @@ def label_permutations(
         raise ValueError(f"a null of {permutations} permutations needs a seeded torch.Generator, got generator=None")
     if groups is None:
         groups = torch.arange(len(labels))
-    return labels[torch.stack([_order(groups, generator) for _ in range(permutations)]).to(labels.device)]
+    alike = _groups_by_size(groups)
+    return labels[torch.stack([_order(alike, generator) for _ in range(permutations)]).to(labels.device)]
 
 
-def _order(groups: Tensor, generator: torch.Generator) -> Tensor:
-    """Return a random order of the samples, `(samples,)`, in which groups of equal size change places."""
+def _groups_by_size(groups: Tensor) -> list[Tensor]:
+    """Return the members of all groups of each size, `(groups, size)`, sizes ascending."""
     places, sizes = torch.unique(groups.cpu(), return_inverse=True, return_counts=True)[1:]
     members = torch.argsort(places, stable=True)  # group by group
     starts = sizes.cumsum(dim=0) - sizes
-    order = torch.empty_like(members)
-    for size in torch.unique(sizes).tolist():
-        first = starts[sizes == size]
-        shuffled = torch.randperm(len(first), generator=generator, device=generator.device).cpu()
-        within = torch.arange(size)
-        order[members[first[:, None] + within]] = members[first[shuffled][:, None] + within]
+    return [members[starts[sizes == size][:, None] + torch.arange(size)] for size in torch.unique(sizes).tolist()]
+
+
+def _order(alike: list[Tensor], generator: torch.Generator) -> Tensor:
+    """Return a random order of the samples, `(samples,)`, in which groups of equal size change places."""
+    order = torch.empty(sum(members.numel() for members in alike), dtype=torch.long)
+    for members in alike:
+        shuffled = torch.randperm(len(members), generator=generator, device=generator.device).cpu()
+        order[members] = members[shuffled]
     return order
 
 
