@@ -108,7 +108,9 @@ class TrainingConfig(_Frozen):
     """The learning rate and, in methods that attack, epsilon rise from 0 in a straight line over so many epochs; 0 is
     the study's own schedule. The learning rate of one-cycle rises by itself."""
     milestones: tuple[int, ...] = (20, 60)
-    """Completed epochs after which multi-step multiplies the learning rate by gamma."""
+    """Completed epochs (see milestones_in) after which multi-step multiplies the learning rate by gamma."""
+    milestones_in: Literal["epochs", "batches"] = "epochs"
+    """What the milestones count. In the study's earlier code it was batches, by mistake."""
     gamma: float = Field(0.5, gt=0)
     """Factor of the learning rate at each milestone."""
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -140,10 +142,14 @@ class TrainingConfig(_Frozen):
 
     @property
     def first_drop(self) -> int | None:
-        """Completed epochs at which the learning rate begins to fall from its highest value; None if it never does."""
+        """Completed epochs at which the learning rate begins to fall from its highest value.
+
+        None if it never does, or if milestones count batches.
+        """
         match self.schedule:
             case "multi-step":
-                return min(self.milestones, default=None) if self.gamma < 1 else None
+                falls = self.gamma < 1 and self.milestones_in == "epochs"
+                return min(self.milestones, default=None) if falls else None
             case "cosine":
                 return math.ceil(self.warmup_epochs)
             case "one-cycle":
@@ -175,10 +181,13 @@ class AttackConfig(_Frozen):
 
 
 class MeasurementConfig(_Frozen):
-    """What is measured at each epoch, on one fixed stratified set of test images."""
+    """What is measured at each epoch, on one stratified set of test images."""
 
     examples: Annotated[int, tyro.conf.arg(aliases=("--examples",))] = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
+    examples_drawn: Literal["once", "each-epoch"] = "once"
+    """How these images are chosen: one fixed set; or anew at each epoch, for the originals and for each attack, as in
+    the study's earlier code. Then numbers of originals and of attacked images are about different images."""
     splits: tuple[Literal["test", "train"], ...] = ("test",)
     """Images that are measured: test images, which all findings rest on, and beside them as many training images. That
     takes twice the time."""
@@ -217,6 +226,12 @@ class MeasurementConfig(_Frozen):
         if "test" not in names:
             raise ValueError(f"must contain test, which findings rest on, got {' '.join(names) or 'nothing'}")
         return _each_once(names, "split")
+
+    @model_validator(mode="after")
+    def _draws_test_images_alone(self) -> "MeasurementConfig":
+        if self.examples_drawn == "each-epoch" and self.splits != ("test",):
+            raise ValueError("examples_drawn = each-epoch draws test images; leave train out of splits")
+        return self
 
     @field_validator("decoders")
     @classmethod
