@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
     "AttackConfig",
@@ -142,14 +142,11 @@ class TrainingConfig(_Frozen):
 
     @property
     def first_drop(self) -> int | None:
-        """Completed epochs at which the learning rate begins to fall from its highest value.
-
-        None if it never does, or if milestones count batches.
-        """
+        """Completed epochs at which the learning rate begins to fall; None: never, or milestones are batches."""
         match self.schedule:
             case "multi-step":
-                falls = self.gamma < 1 and self.milestones_in == "epochs"
-                return min(self.milestones, default=None) if falls else None
+                in_epochs = self.gamma < 1 and self.milestones_in == "epochs"
+                return min(self.milestones, default=None) if in_epochs else None
             case "cosine":
                 return math.ceil(self.warmup_epochs)
             case "one-cycle":
@@ -222,16 +219,12 @@ class MeasurementConfig(_Frozen):
 
     @field_validator("splits")
     @classmethod
-    def _has_test_images(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _has_test_images(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("examples_drawn") == "each-epoch" and names != ("test",):
+            raise ValueError(f"must be test if examples_drawn is each-epoch, got {' '.join(names) or 'nothing'}")
         if "test" not in names:
             raise ValueError(f"must contain test, which findings rest on, got {' '.join(names) or 'nothing'}")
         return _each_once(names, "split")
-
-    @model_validator(mode="after")
-    def _draws_test_images_alone(self) -> "MeasurementConfig":
-        if self.examples_drawn == "each-epoch" and self.splits != ("test",):
-            raise ValueError("examples_drawn = each-epoch draws test images; leave train out of splits")
-        return self
 
     @field_validator("decoders")
     @classmethod
@@ -416,11 +409,12 @@ class _TwelveBitsConfig(_Frozen):
     noise_variance: float = Field(0.001, gt=0)
     """Variance of the Gaussian noise at fixed noise, in squared activation units."""
 
-    @field_validator("bins")
+    @field_validator("bins", "bits", check_fields=False)
     @classmethod
-    def _names_each_number_once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    def _names_each_number_once(cls, numbers: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if not numbers or len(set(numbers)) < len(numbers):
-            raise ValueError(f"must name each number of bins once, got {' '.join(map(str, numbers)) or 'none'}")
+            got = " ".join(map(str, numbers)) or "none"
+            raise ValueError(f"must name each number of {info.field_name} once, got {got}")
         return numbers
 
     def epochs_to_measure(self) -> list[int]:
@@ -441,13 +435,6 @@ class QuantisedConfig(_TwelveBitsConfig):
 
     bits: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (8,)
     """Bits of an activation; claims rest on the first."""
-
-    @field_validator("bits")
-    @classmethod
-    def _names_each_width_once(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
-        if not widths or len(set(widths)) < len(widths):
-            raise ValueError(f"must name each number of bits once, got {' '.join(map(str, widths)) or 'none'}")
-        return widths
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

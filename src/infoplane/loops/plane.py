@@ -93,8 +93,8 @@ class InformationPlane(Plane):
     ) -> None:
         if settings is not None and settings.examples_drawn != "once":
             raise ValueError(
-                f"settings.examples_drawn must be once, got {settings.examples_drawn}: a plane measures the images that "
-                "it is given, at each epoch the same"
+                f"settings.examples_drawn must be once, got {settings.examples_drawn}: a plane measures the same given "
+                "images at each epoch"
             )
         super().__init__(
             images,

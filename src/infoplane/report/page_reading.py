@@ -12,11 +12,11 @@ from infoplane.report.labels import AT_OWN
 from infoplane.report.page_resources import resource
 from infoplane.report.page_section import PageSection, PageSource
 
-
-_DRAWN_ANEW = """<li><strong>Originals and attacked examples are different images.</strong> This run drew its test images
-anew at each epoch, for the originals and for each attack. So a difference between two kinds of examples, or between two
-epochs, contains the choice of images. It is not paired, and its interval contains this choice. All trainings and seeds
-have the same draws. Decoders that are applied to attacked examples were trained on the originals of these.</li>
+_DRAWN_ANEW = """<li><strong>Originals and attacked examples are different images.</strong> This run drew its test
+images anew at each epoch, for the originals and for each attack. So a difference between two kinds of examples, or
+between two epochs, contains the choice of images. It is not paired, and its interval contains this choice. All
+trainings and seeds have the same draws. Decoders that are applied to attacked examples were trained on the originals
+of these.</li>
 """
 
 

@@ -150,7 +150,9 @@ class Trainer:
         began = time.perf_counter()
         device = self._images.device
         replays, before = self.method.replays, self._batches
-        order = torch.randperm(len(self._images), generator=seeded_generator(self._seed, "order", self.epoch // replays))
+        order = torch.randperm(
+            len(self._images), generator=seeded_generator(self._seed, "order", self.epoch // replays)
+        )
         split = torch.split(order.to(device), self._settings.batch_size)
         batches = [split[number] for number in self._batch_numbers()]
         seen = sum(map(len, batches))

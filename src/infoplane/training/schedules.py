@@ -13,9 +13,10 @@ def warmup_epochs(settings: TrainingConfig) -> float:
 def learning_rate(settings: TrainingConfig, progress: float, *, update: float = 0.0, batches: int = 0) -> float:
     """Return the learning rate at `progress` completed epochs, fractions included.
 
-    multi-step is multiplied by `gamma` at each milestone, counted in epochs or in batches; cosine falls to 0 along half a
-    cosine (Loshchilov & Hutter, 2017, arXiv:1608.03983, Equation 5, without restarts); one-cycle rises from 0 in a
-    straight line for two fifths of the epochs, then falls to 0 in another (as in Wong et al., 2020, arXiv:2001.03994).
+    multi-step is multiplied by `gamma` at each milestone, a number of epochs or of batches; cosine falls to 0 along
+    half a cosine (Loshchilov & Hutter, 2017, arXiv:1608.03983, Equation 5, without restarts); one-cycle rises from 0 in
+    a straight line for two fifths of the epochs, then falls to 0 in another (as in Wong et al., 2020,
+    arXiv:2001.03994).
     multi-step and cosine are multiplied by a warm-up, which rises from 0 to 1 in a straight line over the first
     `warmup_epochs` (Goyal et al., 2017, arXiv:1706.02677, Section 2.2); one-cycle has its own.
 

@@ -41,10 +41,10 @@ def drawn_examples(labels: Tensor, number: int, *, seed: int, epoch: int, exampl
     labels = labels.cpu()
     groups = stratified_groups(labels, seeded_generator(seed, "groups of all test images"))
     generator = seeded_generator(seed, "examples of an epoch", epoch, examples)
-    shares = labels[stratified_indices(labels, number, generator=generator)]
+    shares = labels[stratified_indices(labels, number, generator=generator)].bincount()
     drawn = []
-    for label, count in zip(*(found.tolist() for found in shares.unique(return_counts=True)), strict=True):
+    for label in shares.nonzero().flatten():
         members = (labels == label).nonzero().flatten()
-        drawn.append(members[stratified_indices(groups[members], count, generator=generator)])
+        drawn.append(members[stratified_indices(groups[members], int(shares[label]), generator=generator)])
     indices = torch.cat(drawn).sort().values
     return Draw(f"{examples}-e{epoch:04d}", indices, groups[indices])
