@@ -62,14 +62,15 @@ def test_recipes_lists_what_each_costs():
 
 
 def test_the_studys_settings_are_the_defaults_of_its_recipes():
-    for name, epsilon, step in (("mnist-lenet5", 45, 8), ("cifar10-wrn", 8, 2), ("stl10-wrn", 4, 2)):
+    of_mnist = [(name, 45, 8) for name in ("mnist-lenet5", "mnist-lenet5-as-released")]
+    for name, epsilon, step in (*of_mnist, ("cifar10-wrn", 8, 2), ("stl10-wrn", 4, 2)):
         config = RECIPES[name].config
         assert (config.attack.epsilon, config.attack.step_size, config.attack.steps) == (epsilon / 255, step / 255, 7)
         training = config.training
         assert (training.epochs, training.batch_size, training.learning_rate) == (200, 128, 0.1)
         assert (training.momentum, training.weight_decay, training.gamma) == (0.9, 0, 0.5)
         assert training.milestones == (20, 60)
-        assert training.augment == (name != "mnist-lenet5")
+        assert training.augment == (not name.startswith("mnist"))
         assert (config.measurement.examples, config.measurement.noise_variance) == (5000, 0.1)
         assert config.measured_epochs() == list(range(201))
 

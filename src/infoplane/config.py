@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
     "AttackConfig",
@@ -108,7 +108,9 @@ class TrainingConfig(_Frozen):
     """The learning rate and, in methods that attack, epsilon rise from 0 in a straight line over so many epochs; 0 is
     the study's own schedule. The learning rate of one-cycle rises by itself."""
     milestones: tuple[int, ...] = (20, 60)
-    """Completed epochs after which multi-step multiplies the learning rate by gamma."""
+    """Completed epochs (see milestones_in) after which multi-step multiplies the learning rate by gamma."""
+    milestones_in: Literal["epochs", "batches"] = "epochs"
+    """What the milestones count. In the study's earlier code it was batches, by mistake."""
     gamma: float = Field(0.5, gt=0)
     """Factor of the learning rate at each milestone."""
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -140,10 +142,11 @@ class TrainingConfig(_Frozen):
 
     @property
     def first_drop(self) -> int | None:
-        """Completed epochs at which the learning rate begins to fall from its highest value; None if it never does."""
+        """Completed epochs at which the learning rate begins to fall; None: never, or milestones are batches."""
         match self.schedule:
             case "multi-step":
-                return min(self.milestones, default=None) if self.gamma < 1 else None
+                in_epochs = self.gamma < 1 and self.milestones_in == "epochs"
+                return min(self.milestones, default=None) if in_epochs else None
             case "cosine":
                 return math.ceil(self.warmup_epochs)
             case "one-cycle":
@@ -175,10 +178,13 @@ class AttackConfig(_Frozen):
 
 
 class MeasurementConfig(_Frozen):
-    """What is measured at each epoch, on one fixed stratified set of test images."""
+    """What is measured at each epoch, on one stratified set of test images."""
 
     examples: Annotated[int, tyro.conf.arg(aliases=("--examples",))] = Field(5000, ge=2)
     """Test images that are measured, original and attacked; all where there are fewer."""
+    examples_drawn: Literal["once", "each-epoch"] = "once"
+    """How these images are chosen: one fixed set; or anew at each epoch, for the originals and for each attack, as in
+    the study's earlier code. Then numbers of originals and of attacked images are about different images."""
     splits: tuple[Literal["test", "train"], ...] = ("test",)
     """Images that are measured: test images, which all findings rest on, and beside them as many training images. That
     takes twice the time."""
@@ -213,7 +219,9 @@ class MeasurementConfig(_Frozen):
 
     @field_validator("splits")
     @classmethod
-    def _has_test_images(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _has_test_images(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("examples_drawn") == "each-epoch" and names != ("test",):
+            raise ValueError(f"must be test if examples_drawn is each-epoch, got {' '.join(names) or 'nothing'}")
         if "test" not in names:
             raise ValueError(f"must contain test, which findings rest on, got {' '.join(names) or 'nothing'}")
         return _each_once(names, "split")
@@ -401,11 +409,12 @@ class _TwelveBitsConfig(_Frozen):
     noise_variance: float = Field(0.001, gt=0)
     """Variance of the Gaussian noise at fixed noise, in squared activation units."""
 
-    @field_validator("bins")
+    @field_validator("bins", "bits", check_fields=False)
     @classmethod
-    def _names_each_number_once(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    def _names_each_number_once(cls, numbers: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if not numbers or len(set(numbers)) < len(numbers):
-            raise ValueError(f"must name each number of bins once, got {' '.join(map(str, numbers)) or 'none'}")
+            got = " ".join(map(str, numbers)) or "none"
+            raise ValueError(f"must name each number of {info.field_name} once, got {got}")
         return numbers
 
     def epochs_to_measure(self) -> list[int]:
@@ -426,13 +435,6 @@ class QuantisedConfig(_TwelveBitsConfig):
 
     bits: tuple[Annotated[int, Field(ge=1, le=16)], ...] = (8,)
     """Bits of an activation; claims rest on the first."""
-
-    @field_validator("bits")
-    @classmethod
-    def _names_each_width_once(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
-        if not widths or len(set(widths)) < len(widths):
-            raise ValueError(f"must name each number of bits once, got {' '.join(map(str, widths)) or 'none'}")
-        return widths
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

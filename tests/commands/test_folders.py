@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from infoplane.commands.cli import main
+from infoplane.errors import UserError
 from infoplane.records.sweeps import sweep_table
 from infoplane.runs.folder import RunFolder
 
@@ -60,6 +61,36 @@ def test_no_study_writes_into_the_folder_of_another(study, own, command, tmp_pat
     line = complaint(capsys, *command, folder)
     assert line == f"infoplane: {folder} holds the study '{study}'; choose another folder with {command[-1]}"
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"} == before
+
+
+REFUSED = ("flow", "digits-lenet5", "--methods", "vib", "--deterministic", "--device", "cpu", "--quiet", "--run")
+
+
+def test_a_new_run_that_is_refused_before_it_measures_leaves_no_folder(tmp_path, capsys):
+    assert "vib trains a network with noise of its own" in complaint(capsys, *REFUSED, tmp_path / "runs" / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_before_a_refused_run_stays(tmp_path, capsys):
+    complaint(capsys, *REFUSED, tmp_path)
+    assert RunFolder(tmp_path).study() == "information-flow"
+
+
+def begin_and_fail(folder: RunFolder, error: type[BaseException], files: tuple[str, ...]) -> None:
+    with folder.locked():
+        folder.begin("information-flow", {"recipe": "digits-lenet5"}, {})
+        for name in files:
+            (folder.path / name).write_text("mine")
+        raise error
+
+
+@pytest.mark.parametrize(("error", "files"), [(UserError, ("notes.txt",)), (KeyboardInterrupt, ())])
+def test_a_new_folder_keeps_its_settings_beside_any_other_file_and_after_an_interruption(error, files, tmp_path):
+    folder = RunFolder(tmp_path / "new")
+    with pytest.raises(error):
+        begin_and_fail(folder, error, files)
+    assert folder.study() == "information-flow"
+    assert [name for name in files if (folder.path / name).read_text() != "mine"] == []
 
 
 @pytest.mark.parametrize("study", ["geometry", "limits", "calibration"])

@@ -14,6 +14,7 @@ from infoplane.training.schedules import learning_rate
         ({"milestones": (8, 4)}, 4),
         ({"milestones": ()}, None),
         ({"gamma": 1.0}, None),
+        ({"milestones_in": "batches"}, None),
         ({"schedule": "cosine", "warmup_epochs": 2.5}, 3),
         ({"schedule": "one-cycle", "epochs": 30}, 12),
     ],

@@ -11,6 +11,7 @@ from infoplane.measuring import cost
 from infoplane.measuring.cost import MeasuringSeconds, in_words
 from infoplane.measuring.speed import Speed
 from infoplane.models import LeNet5, construct
+from infoplane.models.bottleneck_mlp import BottleneckMLP
 from infoplane.runs.folder import RunFolder
 from infoplane.studies import STUDY, Plane
 from infoplane.studies.flow import costs
@@ -119,6 +120,29 @@ def test_the_time_of_all_layers_follows_from_four_measurements(monkeypatch):
     for thorough, factor in ((False, 1), (True, 5)):
         found = cost._of_layers(first, labels, 5000, [3456, 120, 16], MeasurementConfig(), thorough=thorough)
         assert found == pytest.approx(factor * sum(takes(5000, width) for width in (3456, 120, 16)), rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", ["diagonal", "scalar"])
+def test_the_time_at_the_networks_own_noise_is_counted(monkeypatch, noise):
+    """Planted times n a + n^2 b are found again, once per version of the examples; lower bounds at thorough epochs."""
+    clock = Clock()
+
+    def takes(n: int, *, lower: bool) -> float:
+        return n * 1e-3 + n**2 * (4e-6 if lower else 1e-6)
+
+    def measure_own(means, variances, labels, *, lower, **_rest):
+        assert means.shape == variances.shape == (len(labels), 6)
+        clock.now += takes(len(labels), lower=lower)
+
+    monkeypatch.setattr(cost, "time", clock)
+    monkeypatch.setattr(cost, "_measure", lambda *_: None)
+    monkeypatch.setattr(cost, "own_noise_information", measure_own)
+    images = torch.rand(1500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = construct(lambda: BottleneckMLP(hidden=[20], code=6, noise=noise, image_size=8, classes=4), seed=0)
+    measured = Plane(images, torch.arange(1500) % 4, attack=LinfPGD(epsilon=0.1, steps=2))
+    found = measured.estimate(network)
+    assert found.ordinary == pytest.approx(2 * takes(1500, lower=False))
+    assert found.thorough == pytest.approx(2 * takes(1500, lower=True))
 
 
 def test_times_that_grow_slower_than_they_can_give_no_negative_part():

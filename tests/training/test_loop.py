@@ -69,6 +69,19 @@ def test_the_learning_rate_is_halved_at_milestones_of_epochs_never_of_batches():
     assert recorder.rates == [0.05] * 3 + [0.025] * 3 + [0.0125] * 3  # 40 images make 3 batches of 16
 
 
+def test_milestones_in_batches_count_those_of_all_epochs_also_in_a_restored_training():
+    settings = SETTINGS.model_copy(update={"milestones": (2, 4), "milestones_in": "batches"})
+    recorder = Recorder()
+    run = trainer(recorder, settings=settings)
+    first = run.train_epoch()
+    assert recorder.rates == [0.05, 0.05, 0.025]  # 40 images make 3 batches of 16
+    again = trainer(restored := Recorder(), settings=settings)
+    again.load_state_dict(run.state_dict())
+    second = again.train_epoch()
+    assert restored.rates == [0.025, 0.0125, 0.0125]
+    assert (first.learning_rate, second.learning_rate) == (0.025, 0.0125)  # at the last update
+
+
 def test_the_learning_rate_warms_up_update_by_update_and_is_then_the_schedules():
     recorder = Recorder()
     run = trainer(recorder, settings=SETTINGS.model_copy(update={"warmup_epochs": 1.0}))

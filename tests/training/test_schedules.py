@@ -15,6 +15,12 @@ def test_multi_step_falls_at_milestones_and_not_between():
     assert rates == [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
 
 
+def test_milestones_in_batches_halve_the_rate_twice_within_the_first_60_batches():
+    settings = TrainingConfig(learning_rate=0.1, warmup_epochs=0, milestones_in="batches")
+    rates = {done: learning_rate(settings, done / 469, batches=done) for done in (0, 19, 20, 59, 60, 469, 93_799)}
+    assert rates == {0: 0.1, 19: 0.1, 20: 0.05, 59: 0.05, 60: 0.025, 469: 0.025, 93_799: 0.025}
+
+
 def test_cosine_falls_to_nothing_along_half_a_cosine():
     settings = TrainingConfig(epochs=8, learning_rate=0.2, schedule="cosine", warmup_epochs=0)
     for progress in (0.0, 1.5, 4.0, 7.0, 8.0):

@@ -52,6 +52,11 @@ def measure_checkpoints(
         check_training_name(training)
     except ValueError as error:
         raise UserError(f"--{error}") from None
+    if config.measurement.examples_drawn != "once":
+        raise UserError(
+            "--measurement.examples-drawn each-epoch: checkpoints are measured on one set of images; leave it out, or "
+            "use infoplane flow"
+        )
     test, measured = load_test_images(config, device)
     pixels, labels = as_pixels(test.images[measured]), test.labels[measured]
     model = build_network(config, test)

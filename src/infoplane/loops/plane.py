@@ -69,7 +69,8 @@ class InformationPlane(Plane):
             they would take more. A warning says so once, and `left_out` lists these epochs.
 
     Raises:
-        ValueError: images, labels, `class_names`, `attack` or `budget` are not as described.
+        ValueError: images, labels, `class_names`, `attack` or `budget` are not as described, or the settings ask for
+            other images at each epoch.
     """
 
     def __init__(
@@ -90,6 +91,11 @@ class InformationPlane(Plane):
         team: Team = ALONE,
         budget: float | None = None,
     ) -> None:
+        if settings is not None and settings.examples_drawn != "once":
+            raise ValueError(
+                f"settings.examples_drawn must be once, got {settings.examples_drawn}: a plane measures the same given "
+                "images at each epoch"
+            )
         super().__init__(
             images,
             labels,

@@ -102,6 +102,11 @@ def versions_of(
     return versions
 
 
+def control_of(attacks: Mapping[str, Attack]) -> str | None:
+    """Return the name of the attack whose ball is the size of the random control: the first that states one."""
+    return next((name for name, attack in attacks.items() if stated_ball(attack) is not None), None)
+
+
 def randomly_perturbed(images: Tensor, attacks: Mapping[str, Attack], *, examples_seed: int) -> dict[str, Tensor]:
     """Return the control of an attack: the images under a random perturbation of the attack's size, under its name.
 
@@ -113,7 +118,8 @@ def randomly_perturbed(images: Tensor, attacks: Mapping[str, Attack], *, example
         attacks: by the names of their examples.
         examples_seed: seed of the draws.
     """
-    ball = next(filter(None, map(stated_ball, attacks.values())), None)
+    name = control_of(attacks)
+    ball = stated_ball(attacks[name]) if name is not None else None
     if ball is None:
         return {}
     return {RANDOM: random_perturbation(images, *ball, seeded_generator(examples_seed, "random perturbation"))}

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from infoplane.attacks import Attack, apply_attack
 from infoplane.config import MeasurementConfig
-from infoplane.measuring.evaluate import BATCH, layer_activations
+from infoplane.estimators import own_noise_information
+from infoplane.measuring.evaluate import BATCH, layer_activations, own_noises
 from infoplane.measuring.layer import LayerFacts, measure_layer
 from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
-from infoplane.measuring.probes import gather_activations
+from infoplane.measuring.probes import OwnNoise, gather_activations
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import ORIGINAL
@@ -62,7 +63,8 @@ def estimated_seconds(
     """Measure few examples of the first layer at two numbers of examples and two widths, and extrapolate.
 
     The time is taken as n (a + b D) + n^2 (c + d D) for n examples and D features. Attacks and passes through the
-    network are timed on one batch.
+    network are timed on one batch. A layer with noise of the network's own is measured at that noise too, at its own
+    width.
 
     Args:
         model: in evaluation mode.
@@ -79,7 +81,12 @@ def estimated_seconds(
     batch = batch[: _affordable(model, batch)]
     known = own[: len(batch)]
     one_image = gather_activations(model, batch[:1], layers, batch_size=1)
-    passes = 2 * (1 + len(attacks)) * timed(partial(gather_activations, model, batch, layers, batch_size=BATCH))
+    noises = own_noises(model, few, layers).values()
+    passes = (
+        (3 if noises else 2)
+        * (1 + len(attacks))
+        * timed(partial(gather_activations, model, batch, layers, batch_size=BATCH))
+    )
     draws = seeded_generator(0, "cost", device=images.device)
     attacking = sum(
         timed(partial(apply_attack, attack, model, batch, known, generator=draws)) for attack in attacks.values()
@@ -88,12 +95,12 @@ def estimated_seconds(
     _, first = next(layer_activations(model, few, layers[:1]))
     first = first.repeat(1, math.ceil(WIDE / first.shape[1])) if first.shape[1] < WIDE else first
     widths = [record.shape[1] for record in one_image.values()]
-    return MeasuringSeconds(
-        *(
-            by_batch + (1 + len(attacks)) * _of_layers(first, own, len(images), widths, settings, thorough=thorough)
-            for thorough in (False, True)
-        )
-    )
+    samples, versions, found = len(images), 1 + len(attacks), []
+    for thorough in (False, True):
+        of_version = _of_layers(first, own, samples, widths, settings, thorough=thorough)
+        of_version += sum(_of_own_noise(noise, own, samples, settings, thorough=thorough) for noise in noises)
+        found.append(by_batch + versions * of_version)
+    return MeasuringSeconds(*found)
 
 
 def _affordable(model: nn.Module, batch: Tensor) -> int:
@@ -127,6 +134,27 @@ def _of_layers(
         linear, square = (max(one, one + share * (other - one)) for one, other in zip(low, high, strict=True))
         total += linear * samples + square * samples**2
     return total
+
+
+def _of_own_noise(
+    noise: OwnNoise, labels: Tensor, samples: int, settings: MeasurementConfig, *, thorough: bool
+) -> float:
+    """Return the seconds of measuring one version of the examples at the network's own noise in one layer."""
+
+    def measure(number: int) -> None:
+        own_noise_information(
+            noise.means[:number],
+            noise.variances[:number],
+            labels[:number],
+            generator=seeded_generator(0, "permutations"),
+            permutations=settings.permutations,
+            lower=thorough,
+        )
+
+    numbers = [max(2, len(labels) // 3), len(labels)]
+    taken = [_seconds(labels.device, partial(measure, n), calls=1 if thorough else 2) for n in numbers]
+    linear, square = _linear_and_square(numbers, taken)
+    return linear * samples + square * samples**2
 
 
 def _linear_and_square(numbers: Sequence[int], taken: Sequence[float]) -> tuple[float, float]:

@@ -27,6 +27,7 @@ class LayerFacts(TypedDict):
     training: str
     epoch: int
     split: str
+    example_draw: NotRequired[str | None]
     distortion: NotRequired[str]
     level: NotRequired[float]
     layer_index: int
@@ -53,6 +54,8 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
     """
     records, copies = LayerRecords([], []), copied(outputs.dependent)
     for examples, activations in outputs.versions.items():
+        if examples in outputs.only_compared:
+            continue
         own = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
         for instrument in instruments.INSTRUMENTS:
             if instrument.when in outputs.due:

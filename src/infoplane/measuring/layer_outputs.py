@@ -76,6 +76,7 @@ class LayerOutputs:
         every_mistake: fit decoders of the predicted classes also where no thorough measurement is due.
         map_shape: channels, height and width of the outputs, if they are feature maps.
         own_noise: by version, the noise that the network itself adds to this layer; empty if it adds none.
+        only_compared: versions with which others are compared, and which have no records.
     """
 
     versions: Mapping[str, Tensor]
@@ -91,6 +92,7 @@ class LayerOutputs:
     every_mistake: bool = False
     map_shape: MapShape | None = None
     own_noise: Mapping[str, OwnNoise] = field(default_factory=dict)
+    only_compared: frozenset[str] = frozenset()
 
     @cached_property
     def pieces(self) -> dict[str, SharedPieces]:

@@ -143,6 +143,8 @@ class Plane:
         self._records: dict[tuple[str, int, str, float], PlaneRecords] = {}  # of each epoch, and of each distortion
         self._budget = Budget(budget if budget is not None else self._settings.budget)
         self._cost: MeasuringSeconds | None = None
+        self._draw: str | None = None  # name of the draw of these images; a subclass may have one
+        self._only_compared: frozenset[str] = frozenset()  # versions without rows, with which others are compared
 
     def __repr__(self) -> str:
         rows = sum(len(records.measurements) for records in self._records.values())
@@ -239,6 +241,8 @@ class Plane:
             versions = given if given is not None else self._versions(model, training, epoch, final=final)
             mistaken_for = dict(distorted.mistaken_for) if distorted else {}
             for examples, images in versions.items():
+                if examples in self._only_compared:
+                    continue
                 found = evaluate(model, images, self._labels, self._team)
                 drawn = drawn_accuracy(model, images, self._labels, seed=self._seed, team=self._team)
                 if final and not distorted and self._attacks:
@@ -251,6 +255,7 @@ class Plane:
                         epoch=epoch,
                         split=self._split,
                         examples=examples,
+                        example_draw=self._draw,
                         distortion=distorted.distortion if distorted else None,
                         level=distorted.level if distorted else None,
                         accuracy=found.accuracy,
@@ -283,6 +288,7 @@ class Plane:
                     training=training,
                     epoch=epoch,
                     split=self._split,
+                    example_draw=self._draw,
                     layer_index=index,
                     layer=layer,
                 )
@@ -297,6 +303,7 @@ class Plane:
                     examples_seed=self._examples_seed,
                     inputs=inputs,
                     copies=self._copies,
+                    only_compared=self._only_compared,
                     predicted=mistaken_for,
                     undistorted=distorted.undistorted[layer] if distorted else None,
                     every_mistake=distorted is not None and distorted.every_mistake,
@@ -311,6 +318,7 @@ class Plane:
             relative = relative_noises(records.measurements) if final and not distorted else {}
             if relative and self._inputs is not None:
                 shared = {"study": self._study, "seed": self._seed, "training": training, "epoch": epoch}
+                shared |= {"example_draw": self._draw}
                 outputs = _outputs(model, torch.cat([self._images, self._inputs]), self._team.deal(layers))
                 rows = input_rows(outputs, relative, places, shared, examples_seed=self._examples_seed)
                 records.measurements.extend(row for _, row in together(rows, self._team))
@@ -363,18 +371,17 @@ class Plane:
 
     def _versions(self, model: nn.Module, training: str, epoch: int, *, final: bool) -> dict[str, Tensor]:
         """Return the examples by name: the originals, those attacked in this state of the model, and the control."""
-        versions = versions_of(
-            self._images,
-            self._labels,
-            model,
-            self._attacks,
-            seed=self._seed,
-            training=training,
-            epoch=epoch,
-            team=self._team,
-        )
-        control = randomly_perturbed(self._images, self._attacks, examples_seed=self._examples_seed) if final else {}
-        return versions | control
+        versions = self._attacked(model, self._attacks, training, epoch)
+        return versions | (self._control() if final else {})
+
+    def _attacked(
+        self, model: nn.Module, attacks: Mapping[str, Attack], training: str, epoch: int
+    ) -> dict[str, Tensor]:
+        images, labels, seed, team = self._images, self._labels, self._seed, self._team
+        return versions_of(images, labels, model, attacks, seed=seed, training=training, epoch=epoch, team=team)
+
+    def _control(self) -> dict[str, Tensor]:
+        return randomly_perturbed(self._images, self._attacks, examples_seed=self._examples_seed)
 
 
 def _outputs(

@@ -70,6 +70,7 @@ class Measurement:
     epoch: int  # completed epochs
     split: str  # "test"; "train" of training images; "all" of inputs from any split, where no labels are needed
     examples: str  # "original", "adversarial", an attack's name, or "random" of the control
+    example_draw: str | None = None  # rows of different draws are of different images; missing: one fixed set
     distortion: str | None = None  # name of a distortion; missing where there is none
     level: float | None = None  # of the distortion, in its own unit
     layer_index: int  # from 0 at the input; -1 of the raw pixels
@@ -112,6 +113,7 @@ class Geometry:
     epoch: int  # completed epochs
     split: str  # as in the measurements
     examples: str  # as in the measurements
+    example_draw: str | None = None  # as in the measurements
     distortion: str | None = None  # name of a distortion; missing where there is none
     level: float | None = None  # of the distortion, in its own unit
     layer_index: int  # from 0 at the input; -1 of the raw pixels
@@ -145,6 +147,7 @@ class Performance:
     epoch: int  # completed epochs
     split: str  # "train" or "test"; a plane of one's own has "test" alone
     examples: str  # as in the measurements
+    example_draw: str | None = None  # as in the measurements
     distortion: str | None = None  # name of a distortion; missing where there is none
     level: float | None = None  # of the distortion, in its own unit
     accuracy: float  # share of the examples that are classified correctly
@@ -184,7 +187,7 @@ PERFORMANCE_SCHEMA = table_schema(Performance)  # columns of the table, with the
 
 
 # Columns that came later: runs of the same version may lack them, and are read with missing values there.
-LATER_COLUMNS = {"draws", "drawn_accuracy", "drawn_loss"}
+LATER_COLUMNS = {"draws", "drawn_accuracy", "drawn_loss", "example_draw"}
 
 
 def measurement_table(rows: Iterable[Measurement]) -> pl.DataFrame:

@@ -103,7 +103,9 @@ def measured_examples(config: Mapping[str, Any]) -> str | None:
     if "images_sha256" in data:  # a training loop of the user's own: these are the measured images
         facts = [data["images_sha256"], data.get("labels_sha256"), settings.get("examples_seed")]
     else:  # of all test images, the seed of the data chooses as many as are measured
-        facts = [kept.get("test_sha256"), data.get("seed"), (settings.get("measurement") or {}).get("examples")]
+        measured = settings.get("measurement") or {}
+        facts = [kept.get("test_sha256"), data.get("seed"), measured.get("examples")]
+        facts.append(measured.get("examples_drawn", "once"))  # older runs have no such setting
     return None if None in facts else json.dumps(facts)
 
 

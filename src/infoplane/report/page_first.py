@@ -60,7 +60,8 @@ def _lead(source: PageSource) -> str:
         facts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
     if len(source.rows):
         number = source.rows.filter(pl.col("class_index").is_null())["samples"].to_numpy().max()
-        facts.append(f"measured on {number:,} test examples")
+        drawn = ", drawn anew at each epoch for the originals and for each attack" if source.is_drawn_anew else ""
+        facts.append(f"measured on {number:,} test examples{drawn}")
     return "; ".join(facts) + "." if facts else "Nothing has been recorded yet."
 
 

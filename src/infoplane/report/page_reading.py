@@ -12,6 +12,13 @@ from infoplane.report.labels import AT_OWN
 from infoplane.report.page_resources import resource
 from infoplane.report.page_section import PageSection, PageSource
 
+_DRAWN_ANEW = """<li><strong>Originals and attacked examples are different images.</strong> This run drew its test
+images anew at each epoch, for the originals and for each attack. So a difference between two kinds of examples, or
+between two epochs, contains the choice of images. It is not paired, and its interval contains this choice. All
+trainings and seeds have the same draws. Decoders that are applied to attacked examples were trained on the originals
+of these.</li>
+"""
+
 
 def reading_section(_source: PageSource) -> PageSection:
     """Return the words that the page uses."""
@@ -20,7 +27,8 @@ def reading_section(_source: PageSource) -> PageSection:
 
 def limits_section(source: PageSource) -> PageSection:
     """Return what the numbers do not say."""
-    html = Template(resource("page_limits.html")).substitute(noise=escape(_noise(source.rows)))
+    drawn = _DRAWN_ANEW if source.is_drawn_anew else ""
+    html = Template(resource("page_limits.html")).substitute(noise=escape(_noise(source.rows)), drawn=drawn)
     return PageSection("limits", "What these numbers do not say", html)
 
 

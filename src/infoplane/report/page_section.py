@@ -85,6 +85,11 @@ class PageSource:
         """Performance on undistorted examples."""
         return self.performance.filter(pl.col("distortion").is_null())
 
+    @property
+    def is_drawn_anew(self) -> bool:
+        """Whether the numbers of different epochs and kinds of examples are of different images."""
+        return self.measurements["example_draw"].null_count() < len(self.measurements)
+
     @cached_property
     def profiles(self) -> LabelProfiles:
         """What decoders read of the label along the layers."""

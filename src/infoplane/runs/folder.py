@@ -182,7 +182,8 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Lock the folder for this process, so that two runs never write into it at once.
 
-        A new folder that is still empty at the end, since the work failed before its first file, is removed.
+        A new folder that is still empty at the end, since the work failed before its first file, is removed. So is one
+        that holds only settings, if the work was refused (UserError).
 
         Raises:
             UserError: another process has locked it, or it cannot be written to.
@@ -204,12 +205,22 @@ class RunFolder:
             clear_leftovers(self.path)
             try:
                 yield  # the system releases the lock when the process ends, also when it is killed
+            except UserError:
+                if new:
+                    self._remove_settings_alone()
+                raise
             finally:
                 if new and [path.name for path in self.path.iterdir()] == [LOCK]:
                     (self.path / LOCK).unlink()
                     with contextlib.suppress(OSError):  # another process has put something there
                         for folder in new:
                             folder.rmdir()
+
+    def _remove_settings_alone(self) -> None:
+        """Remove the settings and their manifest, if the folder holds nothing else."""
+        if {path.name for path in self.path.iterdir()} == {LOCK, self.config_path.name, self._manifest.path.name}:
+            self.config_path.unlink()
+            self._manifest.path.unlink()
 
     def has_results(self) -> bool:
         """Return whether the folder holds results; until then, the settings may be replaced."""

@@ -44,7 +44,7 @@ def load_images(config: FlowConfig, device: str) -> Images:
 
     Raises:
         UserError: the data is missing or damaged, there are too few images to measure, too few classes for an attack,
-            or training images are to be measured and there are none.
+            training images are to be measured and there are none, or each draw would take all test images.
     """
     train = _load(config.data, "train", config.data.train_examples) if config.training.epochs else None
     test, measured = load_test_images(config, device)
@@ -63,6 +63,11 @@ def load_images(config: FlowConfig, device: str) -> Images:
             )
         generator = seeded_generator(config.data.seed, "measured training examples")
         measured_train = stratified_indices(train.labels, len(measured), generator=generator).to(device)
+    if config.measurement.examples_drawn == "each-epoch" and len(measured) == len(test):
+        raise UserError(
+            f"--measurement.examples-drawn each-epoch: {config.measurement.examples} of {len(test)} test images are "
+            "the same in every draw; choose fewer with --measurement.examples"
+        )
     train, held_out = (images and _to_device(images, device) for images in (train, held_out))
     return Images(train, held_out, test, measured, measured_train)
 

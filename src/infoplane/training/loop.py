@@ -36,7 +36,7 @@ class EpochRecord(NamedTuple):
         epoch: completed epochs, this one included.
         loss: mean over the epoch, in nats, as the method saw it.
         accuracy: on the images that the method trained on.
-        learning_rate: at the begin of the epoch, or at the end of a warm-up within it.
+        learning_rate: at the begin of the epoch; at its last update during a warm-up, or if milestones count batches.
         validation_accuracy: on held-out images, where there are some.
         validation_information: decoded from the last hidden layer for held-out images, in nats, where it decides.
         at_chance: how the training is at chance; None where it is not, or not judged yet.
@@ -124,8 +124,19 @@ class Trainer:
         return self.model if self._average is None else self._average.module
 
     def learning_rate(self) -> float:
-        """Learning rate of the next epoch; during a warm-up, the one of the last update of that epoch."""
-        return learning_rate(self._settings, self.epoch, update=1.0)
+        """Learning rate of the next epoch; of its last update during a warm-up, or if milestones count batches."""
+        before_the_last = max(0, len(self._batch_numbers()) - 1)
+        return learning_rate(self._settings, self.epoch, update=1.0, batches=self._batches + before_the_last)
+
+    @property
+    def _batches(self) -> int:
+        """Batches of all completed epochs."""
+        return self.updates // self.method.replays
+
+    def _batch_numbers(self) -> range:
+        """Return which batches of a pass over the images the next epoch uses."""
+        number = math.ceil(len(self._images) / self._settings.batch_size)
+        return range(self.epoch % self.method.replays, number, self.method.replays)
 
     def train_epoch(self, on_batch: Callable[[int], None] | None = None) -> EpochRecord:
         """Update the weights once per batch of training images; call `on_batch` with the size of each batch.
@@ -138,9 +149,12 @@ class Trainer:
         """
         began = time.perf_counter()
         device = self._images.device
-        passed, part = divmod(self.epoch, replays := self.method.replays)
-        order = torch.randperm(len(self._images), generator=seeded_generator(self._seed, "order", passed))
-        batches = torch.split(order.to(device), self._settings.batch_size)[part::replays]
+        replays, before = self.method.replays, self._batches
+        order = torch.randperm(
+            len(self._images), generator=seeded_generator(self._seed, "order", self.epoch // replays)
+        )
+        split = torch.split(order.to(device), self._settings.batch_size)
+        batches = [split[number] for number in self._batch_numbers()]
         seen = sum(map(len, batches))
         augmenting = seeded_generator(self._seed, "augmentation", self.epoch, device=device)
         attacking = PartGenerator(device=device)
@@ -163,7 +177,7 @@ class Trainer:
                 self._share = weight * len(own) / len(batch)
                 for group in self._optimiser.param_groups:
                     progress, update = self.epoch + number / len(batches), 1 / len(batches)
-                    group["lr"] = learning_rate(self._settings, progress, update=update)
+                    group["lr"] = learning_rate(self._settings, progress, update=update, batches=before + number)
                 attacking.of_batch(rows, len(batch))
                 record = self.method.step(self._working, self._optimiser, own, labels, generator=attacking)
                 if self._average is not None:

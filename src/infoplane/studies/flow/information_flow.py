@@ -116,6 +116,11 @@ def information_flow(
             f"note: the warm-up takes {warmup:g} epochs and training {epochs}, so the learning rate and epsilon do not "
             "stay at their full values; --training.warmup-epochs shortens it"
         )
+    if config.measurement.examples_drawn == "each-epoch":
+        progress.say(
+            "note: the measured images are drawn anew at each epoch, for the originals and for each attack, so their "
+            "numbers are of different images"
+        )
     config = with_chosen_epochs(config, images, choices, run, progress)
     pixels = as_pixels(images.test.images[images.measured])  # once: floats take four times the memory
     trainings = [(own, training) for own in config.of_each_seed() for training in methods]

@@ -1,6 +1,6 @@
 """Steps of one training in study one that all processes of a team do together: train an epoch, measure an epoch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,13 @@ from infoplane.distributed.team import Team
 from infoplane.measuring.attacked_versions import measured_attacks, need_source
 from infoplane.measuring.cost import MeasuringSeconds
 from infoplane.measuring.drawn import drawn_accuracy
+from infoplane.measuring.drawn_plane import DrawnPlane
 from infoplane.measuring.evaluate import evaluate, prediction_counts
 from infoplane.measuring.plane import Plane, PlaneRecords
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import as_pixels
 from infoplane.records.tables import ORIGINAL, TEST, TRAIN, Performance
+from infoplane.studies.flow.drawn_examples import drawn_examples
 from infoplane.studies.flow.trainers import build_trainer
 from infoplane.studies.parts import Images, build_model, probed_layers
 from infoplane.training import EpochRecord, Trainer
@@ -51,26 +53,22 @@ class FlowWork:
         self._source = build_model(config, images.test) if need_source(config) else None  # `begin` gives its weights
         self.attacks = measured_attacks(config, self._source)
 
-        def plane(pixels: Tensor, labels: Tensor, split: str, inputs: Tensor | None = None) -> Plane:
-            return Plane(
-                pixels,
-                labels,
-                layers=probed.names,
-                attack=self.attacks,
-                settings=config.measurement.model_copy(update={"budget": None}),  # it has chosen the epochs
-                inputs=inputs,
-                seed=config.seed,
-                examples_seed=config.data.seed,
-                study=STUDY,
-                split=split,
-                team=team,
-            )
-
+        self._of_planes: dict[str, Any] = {
+            "layers": probed.names,
+            # the study has chosen the epochs and the examples
+            "settings": config.measurement.model_copy(update={"budget": None, "examples_drawn": "once"}),
+            "seed": config.seed,
+            "examples_seed": config.data.seed,
+            "study": STUDY,
+            "team": team,
+        }
         further = further_inputs(images, config.measurement.inputs)
-        self._planes = [plane(pixels, images.test.labels[images.measured], TEST, further)]
+        labels = images.test.labels[images.measured]
+        self._planes = [Plane(pixels, labels, attack=self.attacks, split=TEST, inputs=further, **self._of_planes)]
         if images.train is not None and images.measured_train is not None:
             own = images.train.subset(images.measured_train)
-            self._planes.append(plane(as_pixels(own.images), own.labels, TRAIN))
+            pixels = as_pixels(own.images)
+            self._planes.append(Plane(pixels, own.labels, attack=self.attacks, split=TRAIN, **self._of_planes))
 
     @property
     def network(self) -> nn.Module:
@@ -134,9 +132,10 @@ class FlowWork:
         return self.trainer.train_epoch(on_batch)
 
     def measure(self, epoch: int, *, thorough: bool, final: bool) -> PlaneRecords:
-        """Measure the fixed examples, and accuracy on whole splits."""
+        """Measure the examples, and accuracy on whole splits."""
         trainer, together = self.trainer, PlaneRecords([], [], [])
-        for plane in self._planes:
+        drawn = self._config.measurement.examples_drawn == "each-epoch"
+        for plane in self._drawn_planes(epoch) if drawn else self._planes:
             records = plane.measure(
                 self.network,
                 epoch=epoch,
@@ -148,11 +147,33 @@ class FlowWork:
             )
             together.measurements.extend(records.measurements)
             together.geometry.extend(records.geometry)
-            # accuracy on original images is measured on whole splits, so that on the fixed examples is dropped
+            # accuracy on original images is measured on whole splits, so that on the examples is dropped
             attacked = (row for row in records.performance if row.examples != ORIGINAL)
             together.performance.extend(replace(row, at_chance=self._at_chance) for row in attacked)
         together.performance.extend(self.evaluate(epoch).performance)
         return together
+
+    def _drawn_planes(self, epoch: int) -> Iterator[Plane]:
+        """Yield a plane for the originals and one for each attack, each with test images of its own for this epoch."""
+        settings, test = self._config.measurement, self._images.test
+        for examples in (ORIGINAL, *self.attacks):
+            draw = drawn_examples(
+                test.labels, settings.examples, seed=self._config.data.seed, epoch=epoch, examples=examples
+            )
+            measured = draw.indices.to(test.labels.device)
+            original = examples == ORIGINAL
+            images = self._images._replace(measured=measured)
+            yield DrawnPlane(
+                as_pixels(test.images[measured]),
+                test.labels[measured],
+                examples=examples,
+                attacks=self.attacks,
+                groups=draw.groups,
+                draw=draw.name,
+                inputs=further_inputs(images, settings.inputs) if original else None,
+                split=TEST,
+                **self._of_planes,
+            )
 
     def evaluate(self, epoch: int) -> PlaneRecords:
         """Measure accuracy and loss on whole splits, without information."""
