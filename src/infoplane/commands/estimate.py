@@ -1,28 +1,51 @@
 """Command `infoplane estimate`: estimate the information in a user's own activations."""
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import Options, open_console
+from infoplane.commands.common import USER_ERROR, Options, open_console
+from infoplane.commands.output import complain
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from torch import Tensor
+
+    from infoplane.distributed.team import Team
+    from infoplane.estimators.features import FeaturePieces
 
 
 class EstimateOptions(Options):
     """Estimate the information in activations of your own."""
 
     file: tyro.conf.Positional[Path]
-    """.npz or .safetensors with `activations` (samples, features) and `labels` (samples,)."""
+    """.npz or .safetensors with `activations` (samples, features) and `labels` (samples,); or .npy, or a folder of .npy
+    files of consecutive samples, with the activations alone, which are read from disk piece by piece."""
+    labels: Path | None = None
+    """.npy with the labels (samples,), for activations in .npy."""
     noise_variance: float = Field(0.1, gt=0)
     """Variance of the Gaussian noise of KDE, in squared activation units."""
     bin_width: float = Field(0.5, gt=0)
     """Width of a bin, in activation units."""
     permutations: int = Field(40, ge=0)
     """Number of label permutations for the null of I(T;Y)."""
+    memory: float = Field(0.5, gt=0)
+    """GiB of each process for the distances of KDE. With more than 11,000 samples, more memory saves time
+    (docs/scaling.md); the values stay the same."""
+    workers: int = Field(1, ge=1)
+    """Number of processes that share the pairs of samples, and measure with different estimators side by side."""
+    engine: Literal["local", "ray"] = "local"
+    """Where the workers are: on this machine, or where Ray places them. All must find the files under the same name."""
+    address: str | None = None
+    """Address of a Ray cluster, e.g. auto; by default Ray is started on this machine."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What each worker computes on; cuda: a GPU of its own."""
     seed: int = Field(0, ge=0)
     """Seed of the permutations."""
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -31,19 +54,105 @@ class EstimateOptions(Options):
 
 def estimate(options: EstimateOptions) -> int:
     """Print the estimates for the activations in a file."""
-    from infoplane.report.estimate import estimate_table
-    from infoplane.studies.activations import estimate_activations, read_activations
+    if options.address is not None and options.engine != "ray":
+        raise UserError("--address is for a cluster of Ray; add --engine ray")
+    if options.engine == "ray":
+        from infoplane.distributed.ray_cluster import check_ray, on_ray_workers
 
-    activations, labels = read_activations(options.file)
+        check_ray(options.address)
+        _say_what_is_sampled(*_read(options), options)
+        work = partial(_in_group, options.model_copy(update={"file": options.file.resolve()}))
+        gpus = options.device == "cuda"
+        _print(on_ray_workers(work, options.workers, address=options.address, gpus=gpus), options)
+        return 0
+    from infoplane.distributed.ranks import ranks_started
+
+    with ranks_started(options.workers, 1, options.device, option="--workers") as team:
+        return _follow(options, team) if team.rank else _lead(options, team)
+
+
+def _lead(options: EstimateOptions, team: "Team") -> int:
+    from infoplane.distributed.team import LostProcessError
+
+    read = _read(options)
+    _say_what_is_sampled(*read, options)
+    try:
+        measurements = _measured(*read, options, team)
+    except LostProcessError:
+        raise UserError(
+            f"a worker has ended or lost its connection; nothing is kept: give the command again, with less --memory "
+            f"or fewer --workers than {team.size} if memory was short"
+        ) from None
+    _print(measurements, options)
+    return 0
+
+
+def _follow(options: EstimateOptions, team: "Team") -> int:
+    from infoplane.distributed.team import LostProcessError
+
+    try:
+        _measured(*_read(options), options, team)
+        team.tell()  # until rank 0 has printed
+    except (UserError, LostProcessError):
+        return USER_ERROR  # rank 0 reports it
+    return 0
+
+
+def _in_group(options: EstimateOptions) -> "pl.DataFrame":
+    """Estimate on a process that is a member of the default group."""
+    from infoplane.distributed.team import RankedTeam
+
+    return _measured(*_read(options), options, RankedTeam())
+
+
+def _read(options: EstimateOptions) -> tuple["Tensor | FeaturePieces", "Tensor"]:
+    from infoplane.studies.activations import read_activations
+
+    return read_activations(options.file, options.labels)
+
+
+def _measured(
+    activations: "Tensor | FeaturePieces", labels: "Tensor", options: EstimateOptions, team: "Team"
+) -> "pl.DataFrame":
+    from torch import distributed
+
+    from infoplane.studies.activations import estimate_activations
+
     settings = MeasurementConfig(
         noise_variance=options.noise_variance, bin_width=options.bin_width, permutations=options.permutations
     )
     try:
-        measurements = estimate_activations(activations, labels, settings, seed=options.seed)
+        return estimate_activations(
+            activations,
+            labels,
+            settings,
+            seed=options.seed,
+            group=distributed.group.WORLD if team.size > 1 else None,
+            device=options.device,
+            storage_bytes=int(options.memory * 2**29),  # half of it keeps what the other half computes
+        )
     except ValueError as error:
         raise UserError(f"{options.file}: {error}") from error
+
+
+def _say_what_is_sampled(activations: "Tensor | FeaturePieces", labels: "Tensor", options: EstimateOptions) -> None:
+    from infoplane.estimators.features import FeaturePieces
+    from infoplane.measuring.in_memory import sampled_rows
+
+    features = activations.features if isinstance(activations, FeaturePieces) else activations.shape[1]
+    rows = sampled_rows(labels, features, options.seed)
+    if rows is not None:
+        complain(
+            f"decoders and the Monte Carlo estimate take {len(rows):,} of {len(labels):,} samples, drawn evenly from "
+            f"all classes: they hold activations in memory, at most 2^27 numbers. For more samples, call "
+            "infoplane.estimators.decoded_information and noisy_information"
+        )
+
+
+def _print(measurements: "pl.DataFrame", options: EstimateOptions) -> None:
+    from infoplane.report.estimate import estimate_table
+
     if options.json_output:
         print(json.dumps({"file": str(options.file), "unit": "nats", "measurements": measurements.to_dicts()}))
     else:
         open_console().print(estimate_table(measurements))
-    return 0
