@@ -3,12 +3,13 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import USER_ERROR, Options, open_console
+from infoplane.commands.common import Options, open_console
+from infoplane.commands.malloc import keep_freed_memory
 from infoplane.commands.output import complain
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
@@ -16,8 +17,8 @@ from infoplane.errors import UserError
 if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
+    from torch.distributed import ProcessGroup
 
-    from infoplane.distributed.team import Team
     from infoplane.estimators.features import FeaturePieces
 
 
@@ -57,52 +58,40 @@ def estimate(options: EstimateOptions) -> int:
     if options.address is not None and options.engine != "ray":
         raise UserError("--address is for a cluster of Ray; add --engine ray")
     if options.engine == "ray":
-        from infoplane.distributed.ray_cluster import check_ray, on_ray_workers
+        from infoplane.distributed.ray_cluster import check_ray
 
         check_ray(options.address)
-        _say_what_is_sampled(*_read(options), options)
-        work = partial(_in_group, options.model_copy(update={"file": options.file.resolve()}))
-        gpus = options.device == "cuda"
-        _print(on_ray_workers(work, options.workers, address=options.address, gpus=gpus), options)
+    activations, labels = _read(options)
+    _say_what_is_sampled(activations, labels, options)
+    if options.workers == 1 and options.engine == "local":
+        _print(_measured(activations, labels, options), options)
         return 0
-    from infoplane.distributed.ranks import ranks_started
+    del activations, labels  # each worker reads them
+    work = partial(_in_group, options.model_copy(update=_absolute(options)))
+    gpus = options.device == "cuda"
+    if options.engine == "ray":
+        from infoplane.distributed.ray_cluster import on_ray_workers
 
-    with ranks_started(options.workers, 1, options.device, option="--workers") as team:
-        return _follow(options, team) if team.rank else _lead(options, team)
+        found = on_ray_workers(work, options.workers, address=options.address, gpus=gpus)
+    else:
+        from infoplane.distributed.workers import on_local_workers
 
-
-def _lead(options: EstimateOptions, team: "Team") -> int:
-    from infoplane.distributed.team import LostProcessError
-
-    read = _read(options)
-    _say_what_is_sampled(*read, options)
-    try:
-        measurements = _measured(*read, options, team)
-    except LostProcessError:
-        raise UserError(
-            f"a worker has ended or lost its connection; nothing is kept: give the command again, with less --memory "
-            f"or fewer --workers than {team.size} if memory was short"
-        ) from None
-    _print(measurements, options)
+        found = on_local_workers(work, options.workers, gpus=gpus)
+    _print(found, options)
     return 0
 
 
-def _follow(options: EstimateOptions, team: "Team") -> int:
-    from infoplane.distributed.team import LostProcessError
-
-    try:
-        _measured(*_read(options), options, team)
-        team.tell()  # until rank 0 has printed
-    except (UserError, LostProcessError):
-        return USER_ERROR  # rank 0 reports it
-    return 0
+def _absolute(options: EstimateOptions) -> dict[str, Path | None]:
+    """Return the files by names that other processes understand."""
+    return {"file": options.file.resolve(), "labels": options.labels and options.labels.resolve()}
 
 
 def _in_group(options: EstimateOptions) -> "pl.DataFrame":
     """Estimate on a process that is a member of the default group."""
-    from infoplane.distributed.team import RankedTeam
+    from torch import distributed
 
-    return _measured(*_read(options), options, RankedTeam())
+    keep_freed_memory()
+    return _measured(*_read(options), options, distributed.group.WORLD)
 
 
 def _read(options: EstimateOptions) -> tuple["Tensor | FeaturePieces", "Tensor"]:
@@ -112,10 +101,11 @@ def _read(options: EstimateOptions) -> tuple["Tensor | FeaturePieces", "Tensor"]
 
 
 def _measured(
-    activations: "Tensor | FeaturePieces", labels: "Tensor", options: EstimateOptions, team: "Team"
+    activations: "Tensor | FeaturePieces",
+    labels: "Tensor",
+    options: EstimateOptions,
+    group: Optional["ProcessGroup"] = None,
 ) -> "pl.DataFrame":
-    from torch import distributed
-
     from infoplane.studies.activations import estimate_activations
 
     settings = MeasurementConfig(
@@ -127,7 +117,7 @@ def _measured(
             labels,
             settings,
             seed=options.seed,
-            group=distributed.group.WORLD if team.size > 1 else None,
+            group=group,
             device=options.device,
             storage_bytes=int(options.memory * 2**29),  # half of it keeps what the other half computes
         )

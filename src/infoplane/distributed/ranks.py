@@ -27,9 +27,7 @@ LONGEST_WAIT = timedelta(days=1)
 
 
 @contextmanager
-def ranks_started(
-    devices: int, nodes: int, device: Literal["auto", "cpu", "cuda"], *, option: str = "--devices"
-) -> Iterator[Team]:
+def ranks_started(devices: int, nodes: int, device: Literal["auto", "cpu", "cuda"]) -> Iterator[Team]:
     """Run the current command in one process per device. Inside the block the processes form a team.
 
     With one device there is only this process, and lightning-fabric is not imported. When rank 0 leaves the block, the
@@ -39,7 +37,6 @@ def ranks_started(
         devices: per node; 1 uses the processes that torchrun has started, if any.
         nodes: with several, the user gives the command on each, with MASTER_ADDR and NODE_RANK set.
         device: what each process computes on.
-        option: the option that gives `devices`, for messages.
 
     Raises:
         UserError: there are fewer GPUs than devices, or torchrun has started another number of processes.
@@ -47,8 +44,8 @@ def ranks_started(
     outside = started_outside()
     if outside is not None and (devices, nodes) not in ((1, 1), outside):
         raise UserError(
-            f"{option} {devices} --nodes {nodes}: the launcher has started {outside[0]} processes on each of "
-            f"{outside[1]} nodes; leave {option} and --nodes out"
+            f"--devices {devices} --nodes {nodes}: the launcher has started {outside[0]} processes on each of "
+            f"{outside[1]} nodes; leave --devices and --nodes out"
         )
     devices, nodes = outside or (devices, nodes)
     if devices * nodes == 1:
@@ -56,7 +53,7 @@ def ranks_started(
         return
     on_gpus = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if on_gpus and torch.cuda.device_count() < devices:
-        raise UserError(f"{option} {devices}: torch finds {torch.cuda.device_count()} GPUs here; or use --device cpu")
+        raise UserError(f"--devices {devices}: torch finds {torch.cuda.device_count()} GPUs here; or use --device cpu")
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 

@@ -5,12 +5,9 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-import torch
-from torch import distributed
-
-from infoplane.distributed.ranks import LONGEST_WAIT
+from infoplane.distributed.workers import LOST, Rank, as_rank
 from infoplane.errors import UserError
 from infoplane.text import one_line
 
@@ -70,20 +67,9 @@ class _Worker:
             free.bind(("", 0))
             return f"tcp://{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
 
-    def run(self, place: str, rank: int, size: int, work: Callable[[], Any], *, gpu: bool) -> tuple[Any, str | None]:
-        """Return what the work returns, only on rank 0; or the message of a refusal."""
-        if gpu:
-            torch.cuda.set_device(0)  # Ray shows each actor its own GPU alone
-        distributed.init_process_group(
-            "nccl" if gpu else "gloo", init_method=place, rank=rank, world_size=size, timeout=LONGEST_WAIT
-        )
-        try:
-            found = work()
-        except (UserError, ValueError) as error:
-            return None, str(error)
-        finally:
-            distributed.destroy_process_group()
-        return (found if rank == 0 else None), None
+    def run(self, of: Rank, work: Callable[[], Found]) -> tuple[Found | None, str | None]:
+        """Work as this rank."""
+        return as_rank(of, work)
 
 
 def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | None, gpus: bool) -> Found:
@@ -110,7 +96,8 @@ def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | No
         ranks = [actor.remote() for _ in range(workers)]
         try:
             place = ray.get(ranks[0].place.remote())
-            running = [one.run.remote(place, rank, workers, work, gpu=gpus) for rank, one in enumerate(ranks)]
+            gpu = 0 if gpus else None  # Ray shows each actor its own GPU alone
+            running = [one.run.remote(Rank(place, rank, workers, gpu), work) for rank, one in enumerate(ranks)]
             left, result = list(running), None
             while left:
                 done, left = ray.wait(left)
@@ -119,11 +106,9 @@ def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | No
                     raise UserError(refusal)
                 result = found if done[0] == running[0] else result
         except ray.exceptions.RayActorError as error:
-            raise UserError(
-                f"a worker on Ray has ended ({one_line(str(error))[:200]}); nothing is kept: give the command again, "
-                "with less --memory or fewer --workers if memory was short"
-            ) from None
+            why = f" ({one_line(str(error))[:200]})"
+            raise UserError(LOST.format(worker="a worker on Ray", why=why)) from None
         finally:
             for one in ranks:
                 ray.kill(one)
-    return result  # type: ignore[return-value]
+    return cast("Found", result)
