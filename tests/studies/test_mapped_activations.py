@@ -151,7 +151,7 @@ def test_a_large_layer_has_the_values_of_one_in_memory(arrays, tmp_path, labels_
     assert known(rows).height > 20
     for mine, its in zip(known(rows).to_dicts(), known(whole).to_dicts(), strict=True):
         for name, one in mine.items():
-            assert one == (pytest.approx(its[name], abs=1e-6) if isinstance(one, float) else its[name]), name
+            assert one == (pytest.approx(its[name], abs=1e-6) if isinstance(one, float | list) else its[name]), name
 
 
 def test_of_a_large_layer_decoders_and_monte_carlo_take_a_stratified_subset(arrays, large):

@@ -67,7 +67,7 @@ def read_activations(path: Path, labels_path: Path | None = None) -> tuple[Tenso
 
 def _activations_alone(path: Path) -> bool:
     try:
-        return path.is_dir() or (path.suffix.lower() == ".npy" and path.is_file())
+        return path.suffix.lower() == ".npy" or path.is_dir()
     except OSError:  # reported where it is read
         return False
 

@@ -66,6 +66,8 @@ def _opened(file: Path) -> Array:
     try:
         # "c": nothing is ever written, and torch accepts only arrays that could be
         array: Array = np.load(file, mmap_mode="c", allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{file} does not exist; give a .npy file, or a folder of them") from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{file} cannot be read ({error}); save it again with numpy.save") from None
     if not isinstance(array, np.ndarray):
