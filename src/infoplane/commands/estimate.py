@@ -70,7 +70,7 @@ def estimate(options: EstimateOptions) -> int:
     work = partial(_in_group, options.model_copy(update=_absolute(options)))
     gpus = options.device == "cuda"
     if options.engine == "ray":
-        from infoplane.distributed.ray_cluster import on_ray_workers
+        from infoplane.distributed.ray_workers import on_ray_workers
 
         found = on_ray_workers(work, options.workers, address=options.address, gpus=gpus)
     else:
