@@ -6,7 +6,7 @@ from torch import Tensor
 from infoplane.estimators.features import FeaturePieces
 from infoplane.randomness import seeded_generator
 
-IN_MEMORY = 2**27  # numbers; decoders hold them up to three times, in 4 bytes: 1.5 GiB
+IN_MEMORY = 2**27  # numbers; decoders hold them some six times (docs/scaling.md)
 
 
 def sampled_rows(labels: Tensor, features: int, examples_seed: int) -> Tensor | None:
