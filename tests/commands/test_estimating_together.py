@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.command import ENTRY, assert_one_clear_line, drawing, infoplane
 from torch import distributed
 
@@ -100,6 +101,14 @@ def readers_of(folder: Path, driver: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there are GPUs")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_missing_gpus_are_one_clear_line(workers, files, capsys):
+    assert main(["estimate", *map(str, files), "--device", "cuda", "--workers", workers]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "GPUs here; or use --device cpu" in line
 
 
 def test_ray_that_is_not_installed_is_named_with_its_cure(files, monkeypatch, capsys):

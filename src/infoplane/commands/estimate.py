@@ -61,6 +61,10 @@ def estimate(options: EstimateOptions) -> int:
         from infoplane.distributed.ray_cluster import check_ray
 
         check_ray(options.address)
+    elif options.device == "cuda":
+        from infoplane.distributed.workers import check_gpus
+
+        check_gpus(options.workers)
     activations, labels = _read(options)
     _say_what_is_sampled(activations, labels, options)
     if options.workers == 1 and options.engine == "local":

@@ -63,6 +63,12 @@ def as_rank(of: Rank, work: Callable[[], Found]) -> tuple[Found | None, str | No
     return (found if of.rank == 0 else None), None
 
 
+def check_gpus(workers: int) -> None:
+    """Raise UserError unless this machine has a GPU for each worker."""
+    if (found := torch.cuda.device_count()) < workers:
+        raise UserError(f"--device cuda --workers {workers}: torch finds {found} GPUs here; or use --device cpu")
+
+
 def on_local_workers(work: Callable[[], Found], workers: int, *, gpus: bool) -> Found:
     """Call `work` on processes of this machine, which are the default group of torch.distributed there.
 
@@ -74,8 +80,8 @@ def on_local_workers(work: Callable[[], Found], workers: int, *, gpus: bool) -> 
     Raises:
         UserError: there are fewer GPUs than workers; `work` refused; or a process ended before it was done.
     """
-    if gpus and torch.cuda.device_count() < workers:
-        raise UserError(f"--workers {workers}: torch finds {torch.cuda.device_count()} GPUs here; or use --device cpu")
+    if gpus:
+        check_gpus(workers)
     context, threads = get_context("spawn"), max(1, torch.get_num_threads() // workers)
     with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
         answers, processes = [], []
