@@ -26,8 +26,8 @@ class EstimateOptions(Options):
     """Estimate the information in activations of your own."""
 
     file: tyro.conf.Positional[Path]
-    """.npz or .safetensors with `activations` (samples, features) and `labels` (samples,); or .npy, or a folder of .npy
-    files of consecutive samples, with the activations alone, which are read from disk piece by piece."""
+    """.npz or .safetensors with `activations` (samples, features) and `labels` (samples,). Or the activations alone, read
+    from disk piece by piece: a .npy file, or a folder of them that hold consecutive samples."""
     labels: Path | None = None
     """.npy with the labels (samples,), for activations in .npy."""
     noise_variance: float = Field(0.1, gt=0)
@@ -38,7 +38,7 @@ class EstimateOptions(Options):
     """Number of label permutations for the null of I(T;Y)."""
     memory: float = Field(0.5, gt=0)
     """GiB of each process for the distances of KDE. With more than 11,000 samples, more memory saves time
-    (docs/scaling.md); the values stay the same."""
+    (docs/scaling.md); values change by rounding only."""
     workers: int = Field(1, ge=1)
     """Number of processes that share the pairs of samples, and measure with different estimators side by side."""
     engine: Literal["local", "ray"] = "local"
