@@ -26,8 +26,8 @@ class EstimateOptions(Options):
     """Estimate the information in activations of your own."""
 
     file: tyro.conf.Positional[Path]
-    """.npz or .safetensors with `activations` (samples, features) and `labels` (samples,). Or activations alone, read from
-    disk in pieces: a .npy file, or a folder of them that hold consecutive samples."""
+    """Activations (samples, features) and labels (samples,): .npz or .safetensors with `activations` and `labels`. Or
+    activations alone, which are read from disk in pieces: a .npy file, or a folder of them with consecutive samples."""
     labels: Path | None = None
     """.npy with the labels (samples,), for activations in .npy."""
     noise_variance: float = Field(0.1, gt=0)
