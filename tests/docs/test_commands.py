@@ -60,6 +60,7 @@ PARSED_ONLY = {
     "register": "needs a file of claims",
     "watch": "serves a page until it is stopped",
     "--measure": "times every network for a minute",
+    "--labels": "needs files of activations",
     "--style": "draws the study's figures for some seconds",
 }
 

@@ -1,12 +1,18 @@
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from infoplane.estimators import noisy_information
+from infoplane.estimators import (
+    EqualBins,
+    activation_norm,
+    binning_information,
+    class_clustering_index,
+    noisy_information,
+)
 from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
 from infoplane.estimators.kde import kde_information, kde_sweep
 from infoplane.estimators.relative_noise import relative_noise_variance
@@ -199,3 +205,41 @@ def test_bad_pieces_are_named(piece, message, estimate):
 def test_bad_tensors_are_named_before_they_are_read():
     with pytest.raises(ValueError, match="activations must be finite: 1 of 2 samples"):
         feature_pieces(torch.tensor([[1.0], [math.inf]]))
+
+
+def test_with_more_storage_kde_reads_pieces_less_often_and_finds_the_same(monkeypatch):
+    monkeypatch.setattr("infoplane.estimators.row_products.BLOCK", 30)
+    points, labels = layer(300, 900)
+    found, passes = [], []
+    for storage_bytes in (4 * 30 * 30, 4 * 300 * 300):  # one block at a time, or all
+        reader = Reader(points)
+        pieces = replace(reader.pieces, storage_bytes=storage_bytes)
+        found.append(kde_information(pieces, labels, noise_variance=0.1))
+        passes.append(reader.passes)
+    first = passes[1] - 1  # to find equal rows
+    assert passes[0] == 2 * 55 + first
+    for one, other in zip(*(kde.estimates() for kde in found), strict=True):
+        torch.testing.assert_close(one.influences, other.influences, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("differing", [0, 450, 899])
+def test_a_single_number_anywhere_moves_a_sample_to_a_cell_of_its_own(monkeypatch, differing):
+    monkeypatch.setattr(CHUNK, 4 * 8 * 130)
+    points = torch.zeros(8, 900)
+    points[5, differing] = 1.0
+    binned = binning_information(Reader(points).pieces, torch.arange(8) % 2, bin_width=0.5)
+    assert binned.input.value == pytest.approx(math.log(8) - 7 / 8 * math.log(7))
+    assert binned.singleton_fraction == 1 / 8
+
+
+def test_a_policy_of_bins_needs_a_tensor():
+    with pytest.raises(ValueError, match="bins must be given by bin_width for activations in pieces"):
+        binning_information(Reader(torch.zeros(8, 9)).pieces, torch.arange(8) % 2, bins=EqualBins())
+
+
+def test_geometry_of_pieces_is_that_of_the_tensor(monkeypatch):
+    points, labels = layer(300, 900)
+    before = activation_norm(points), class_clustering_index(points, labels)
+    monkeypatch.setattr(CHUNK, 8 * 300 * 130)
+    pieces = Reader(points).pieces
+    assert (activation_norm(pieces), class_clustering_index(pieces, labels)) == pytest.approx(before, rel=1e-12)

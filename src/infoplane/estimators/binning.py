@@ -2,21 +2,23 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from infoplane.checks import check_activations, check_labels, check_positive
-from infoplane.estimators.bins import Bins, Read
+from infoplane.checks import check_labels, check_positive
+from infoplane.estimators.bins import Bins
 from infoplane.estimators.distinct_rows import (
     checked_groups,
-    distinct_rows,
     first_appearances,
     multiplicity_entropy,
     pair_identities,
     row_identities,
 )
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.features import FeaturePieces, feature_pieces
+from infoplane.estimators.features import row_identities as identities_of
 from infoplane.estimators.influence import standard_error
 from infoplane.estimators.nulls import Null, label_permutations, null_from
 from infoplane.records.short_repr import with_short_repr
@@ -49,7 +51,7 @@ class BinningInformation:
 
 
 def binning_information(
-    activations: Tensor,
+    activations: Tensor | FeaturePieces,
     labels: Tensor,
     *,
     bin_width: float | None = None,
@@ -65,7 +67,8 @@ def binning_information(
     also whether a layer seems to compress, so compare layers under one policy only.
 
     Args:
-        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; with a width also in pieces,
+            which are read once for their range and again until all rows differ.
         labels: `(samples,)` integers.
         bin_width: positive, in activation units; `None` where `bins` is given.
         bins: `EqualBins`, `UnitQuantiles` or `LayerQuantiles`; `None` where `bin_width` is given.
@@ -84,20 +87,22 @@ def binning_information(
     estimates"; Panzeri & Treves (1996), Network 7, 87, with occupied cells counted as in Roulston (1999),
     Physica D 125, 285.
     """
-    check_activations(activations)
-    check_labels(labels, len(activations))
-    activations, labels = activations.detach(), labels.cpu()
+    pieces = feature_pieces(activations)
+    check_labels(labels, pieces.samples)
+    labels = labels.cpu()
     if bins is not None and bin_width is None:
-        read, words = bins.reader(activations), activations.shape[1]
+        if isinstance(activations, FeaturePieces):
+            raise ValueError("bins must be given by bin_width for activations in pieces, got a policy")
+        samples, features = activations.shape
+        cells = row_identities(bins.reader(activations.detach()), samples, features, activations.device)
     elif bin_width is not None and bins is None:
         check_positive(bin_width, name="bin_width")
-        read, words = _numbers(activations, bin_width)
+        cells = _cells(pieces, bin_width)
     else:
         raise ValueError(f"give either bin_width or bins, got bin_width={bin_width} and bins={bins}")
 
-    cells = row_identities(read, len(activations), words, activations.device)
     occupied, classes, pairs = (_occupied(part) for part in (cells, labels, pair_identities(cells, labels)))
-    rows = distinct_rows(activations, cells)  # equal rows share a cell: those alone in their cells need no comparison
+    rows = identities_of(pieces, cells)  # equal rows share a cell: those alone in their cells need no comparison
     groups = checked_groups(groups, lambda: rows, labels)
     permuted = label_permutations(labels, permutations, generator=generator, groups=groups)
     singletons = (_size(cells) == 1).double().mean().item()
@@ -133,10 +138,10 @@ def binning_information(
     )
 
 
-def _numbers(activations: Tensor, bin_width: float) -> tuple[Read, int]:
-    """Return a reader of bin numbers as words of 32 bits, and the number of words of a row."""
-    lowest, highest = (bound.double() for bound in torch.aminmax(activations))
-    largest = max(abs(lowest.item()), abs(highest.item())) / bin_width
+def _cells(pieces: FeaturePieces, bin_width: float) -> Tensor:
+    """Return one integer per sample, `(samples,)`, equal where all bin numbers are equal."""
+    extremes = [extreme.item() for _, piece in pieces.chunks() for extreme in torch.aminmax(piece)]
+    largest = max(map(abs, extremes)) / bin_width
     if not largest < 2.0**62:
         raise ValueError(
             f"bin_width {bin_width} is too fine for activations up to {largest * bin_width:.4g}: "
@@ -146,8 +151,8 @@ def _numbers(activations: Tensor, bin_width: float) -> tuple[Read, int]:
     exact_in_place = bin_width <= 1 and math.frexp(bin_width)[0] == 0.5
     wide = largest >= 2.0**31 - 1
 
-    def read(rows: slice) -> Tensor:
-        part = activations[rows]
+    def read(piece: Tensor, rows: slice) -> Tensor:
+        part = piece[rows]
         if exact_in_place:
             numbers = (part if part.dtype == torch.double else part.float()) * (1 / bin_width)
         else:
@@ -155,7 +160,13 @@ def _numbers(activations: Tensor, bin_width: float) -> tuple[Read, int]:
         words = numbers.floor_().long()
         return words.view(torch.int32).long() if wide else words
 
-    return read, activations.shape[1] * (2 if wide else 1)
+    cells = torch.zeros(pieces.samples, dtype=torch.int64)
+    for _, piece in pieces.chunks():
+        words = piece.shape[1] * (2 if wide else 1)
+        cells = pair_identities(cells, row_identities(partial(read, piece), pieces.samples, words, pieces.device))
+        if len(torch.unique(cells)) == pieces.samples:
+            break
+    return cells
 
 
 def _surprise(identities: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ class FeaturePieces:
         features: at least 1.
         dtype: any float type.
         device: device to compute on; pieces are moved there.
+        storage_bytes: how much the products of all pairs of samples may take where they are computed, and as much again
+            where they are kept. With more, the features are read less often; values change by rounding only. None:
+            256 MiB (`row_products.STORAGE_BYTES`).
 
     Raises:
         ValueError: sizes or type are outside the description above, or, when it is read, a piece is.
@@ -41,12 +44,15 @@ class FeaturePieces:
     features: int
     dtype: torch.dtype
     device: torch.device = torch.device("cpu")  # noqa: RUF009  immutable
+    storage_bytes: int | None = None
 
     def __post_init__(self) -> None:
         check_at_least(self.samples, 1, name="samples")
         check_at_least(self.features, 1, name="features")
         if not self.dtype.is_floating_point:
             raise ValueError(f"dtype must be a float type, got {self.dtype}")
+        if self.storage_bytes is not None:
+            check_at_least(self.storage_bytes, 1, name="storage_bytes")
 
     def piece(self, columns: slice) -> Tensor:
         """Return the features `columns`, `(samples, width)`. Do not modify the result."""
@@ -86,9 +92,14 @@ def feature_pieces(activations: Tensor | FeaturePieces) -> FeaturePieces:
     )
 
 
-def row_identities(pieces: FeaturePieces) -> Tensor:
-    """Return one integer per sample, `(samples,)` int64 on the CPU, equal exactly where rows are equal."""
-    identities = torch.zeros(pieces.samples, dtype=torch.int64)
+def row_identities(pieces: FeaturePieces, suspects: Tensor | None = None) -> Tensor:
+    """Return one integer per sample, `(samples,)` int64 on the CPU, equal exactly where rows are equal.
+
+    Args:
+        pieces: activations `(samples, features)`.
+        suspects: `(samples,)` integers that are equal wherever rows are equal; None: all rows may be.
+    """
+    identities = torch.zeros(pieces.samples, dtype=torch.int64) if suspects is None else suspects
     for _, piece in pieces.chunks(most=HASHED_FEATURES):
         identities = distinct_rows(piece, identities)
         if len(torch.unique(identities)) == pieces.samples:

@@ -54,7 +54,7 @@ def linear_cka(x: Tensor | SharedPieces, y: Tensor | SharedPieces) -> CentredKer
     JMLR 13, 1393, Equation 4, as in Nguyen, Raghu & Kornblith (2021), arXiv:2010.15327, Section 2.
     """
     kept = x.kept_with(y) if isinstance(x, SharedPieces) and isinstance(y, SharedPieces) else None
-    x, y = (part.activations if isinstance(part, SharedPieces) else part for part in (x, y))
+    x, y = (part.piece(slice(0, part.features)) if isinstance(part, SharedPieces) else part for part in (x, y))
     check_activations(x, name="x")
     check_activations(y, name="y")
     if len(x) != len(y) or len(x) < LEAST_SAMPLES:
@@ -75,7 +75,7 @@ def linear_cka(x: Tensor | SharedPieces, y: Tensor | SharedPieces) -> CentredKer
     )
 
 
-def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
+def class_clustering_index(activations: Tensor | FeaturePieces, labels: Tensor) -> float:
     """Return the share of a layer's variance that lies between the means of classes, corrected for chance.
 
     The index is 1 - W / T. W is the sum of squared distances of samples to the mean of their class over N - K, for N
@@ -84,7 +84,7 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     The uncorrected share would be (K - 1) / (N - 1) on average over permuted labels.
 
     Args:
-        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
         labels: `(samples,)` integers.
 
     Returns:
@@ -96,16 +96,16 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     Source: Kelley (1935), PNAS 21, 554 (the unbiased correlation ratio), summed over units; that compression in
     information planes follows clustering by class: Goldfeld et al. (2019), arXiv:1810.05728, Section 5.
     """
-    check_activations(activations)
-    check_labels(labels, len(activations))
+    pieces = feature_pieces(activations)
+    check_labels(labels, pieces.samples)
     classes = torch.unique(labels.cpu(), return_inverse=True)[1]
     counts = torch.bincount(classes).double()
     if len(counts) == len(classes):
         return math.nan
     within = between = 0.0
-    order, counts = torch.argsort(classes, stable=True).to(activations.device), counts.to(activations.device)
+    order, counts = torch.argsort(classes, stable=True).to(pieces.device), counts.to(pieces.device)
     members = order.tensor_split(counts.cumsum(dim=0)[:-1].long().tolist())
-    for piece in _wide_pieces(activations):
+    for piece in _wide_pieces(pieces):
         first = piece[0].double()
         means = torch.stack([_mean(piece, first, rows) for rows in members])
         # From differences: sums of squares less squares of means would lose tight classes to rounding.
@@ -119,20 +119,20 @@ def class_clustering_index(activations: Tensor, labels: Tensor) -> float:
     return 1 - (within / (len(classes) - len(counts))) / (total / (len(classes) - 1))
 
 
-def activation_norm(activations: Tensor) -> float:
+def activation_norm(activations: Tensor | FeaturePieces) -> float:
     """Return the root mean square, over samples, of the Euclidean norm of a layer's outputs.
 
     Args:
-        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
 
     Raises:
         ValueError: `activations` is outside the description above.
 
     Source: definition.
     """
-    check_activations(activations)
-    squares = (part.square_().sum().item() for piece in _wide_pieces(activations) for part in _shifted(piece))
-    return math.sqrt(sum(squares) / len(activations))
+    pieces = feature_pieces(activations)
+    squares = (part.square_().sum().item() for piece in _wide_pieces(pieces) for part in _shifted(piece))
+    return math.sqrt(sum(squares) / pieces.samples)
 
 
 def mean_unit_variance(activations: Tensor | FeaturePieces) -> float:
@@ -224,7 +224,7 @@ def _ratio(cross: float, own: float, other: float) -> float:
     return cross / (math.sqrt(own) * math.sqrt(other)) if own > 0 and other > 0 else math.nan
 
 
-def _wide_pieces(activations: Tensor) -> Iterator[Tensor]:
+def _wide_pieces(activations: Tensor | FeaturePieces) -> Iterator[Tensor]:
     for _, piece in feature_pieces(activations).chunks(value_bytes=8):
         yield piece
 

@@ -108,8 +108,9 @@ def kde_information(
     H(Y).
 
     Memory beyond the activations stays below 1 GB for up to 50,000 samples, without nulls. Activations in pieces are
-    read once for up to 11,000 samples, and beyond that twice for every 256 MiB of float32 distances. They are read once
-    or twice more if some samples lie so close together, compared to the others, that float32 cannot separate them.
+    read once for up to 11,000 samples, and beyond that twice for every 256 MiB of float32 distances, or once for all if
+    their `storage_bytes` hold all distances. They are read once or twice more if some samples lie so close together,
+    compared to the others, that float32 cannot separate them.
 
     Args:
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.

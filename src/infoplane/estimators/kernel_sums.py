@@ -65,8 +65,9 @@ def kernel_terms(blocks: KernelBlocks, classes: Tensor, permuted: Tensor) -> lis
                 within = kernel * same
                 _add(components[kind, 1], rows, columns, within @ within_class[columns], within_class[rows] @ within)
     terms = ((1 - blocks.team.add_(components) / sizes) - mean_kernels.log()).cpu()
-    permuted_means = null.of_own_class() / counts[labels]
-    permuted_terms = -permuted_means.log().mean(dim=1).cpu()
+    of_labels = counts[labels]
+    # one kind after the other: all together would take several times the memory of the sums
+    permuted_terms = torch.stack([-((1 + others) / of_labels).log().mean(dim=0) for others in null.others]).cpu()
     return [
         KernelTerms(all=terms[kind, 0], own_class=terms[kind, 1], permuted=permuted_terms[kind])
         for kind in (slice(first, first + 2) for first in range(0, kinds, 2))

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from infoplane.distributed.team import ALONE, Team
-from infoplane.estimators import row_products
 from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.row_products import (
     ROUNDING,
@@ -18,6 +17,7 @@ from infoplane.estimators.row_products import (
     fits,
     pairs_of,
     products_of_rows,
+    storage_of,
 )
 
 NARROW = 32  # up to this many features, float64 costs almost nothing
@@ -48,14 +48,14 @@ class KernelBlocks:
 
     Iteration yields `(rows, columns, kernels)` for the upper triangle of blocks, with `rows` before or equal to
     `columns`: two slices into the order, and for each noise variance a float32 tensor `(rows, columns)`. Iteration may
-    be repeated. Kernels, or else their exponents, that fit `STORAGE_BYTES` are kept for the next pass; others are
-    computed again.
+    be repeated. Kernels, or else their exponents, that fit the storage of the pieces are kept for the next pass; others
+    are computed again.
 
     Distances come from products of centred float32 rows, whose rounding errors are bounded from the norms. If rounding
     could change the log of a sample's kernel sum by more than `TOLERANCE` on average over a block, at the width 8 or 2
     noise_variance, the block is computed again in float64 around its own centre. If that is not precise enough either,
     it is computed from differences. Far pairs never need it, since their kernels vanish. Each method reads the features
-    once for as many blocks as fit `STORAGE_BYTES`; `SharedPieces` keep the products for other estimators.
+    once for as many blocks as fit the storage of the pieces; `SharedPieces` keep the products for other estimators.
 
     Args:
         pieces: activations `(samples, features)`.
@@ -100,8 +100,8 @@ class KernelBlocks:
     def summed(self) -> Iterator[tuple[slice, slice, list[Kind]]]:
         """Yield what `both_kinds` does, with the sums of rows and columns."""
         triangle = sum(4 * self._size(pair) for pair in self.pairs)
-        keep_kernels = 2 * len(self._shrinking) * triangle <= row_products.STORAGE_BYTES
-        keep = triangle <= row_products.STORAGE_BYTES
+        keep_kernels = 2 * len(self._shrinking) * triangle <= storage_of(self.pieces)
+        keep = triangle <= storage_of(self.pieces)
         fresh: dict[Pair, list[Tensor]] = {}
         ways: list[tuple[int, Exponents]] = [(4, self._products), (8, self._precise_products), (8, self._differences)]
         for pair, exponents, kinds in self._settled(self.pairs, ways[self.pieces.features <= NARROW :]):
@@ -137,11 +137,11 @@ class KernelBlocks:
         return math.prod(self.blocks[index].stop - self.blocks[index].start for index in pair)
 
     def _groups(self, pairs: list[Pair], value_bytes: int) -> Iterator[list[Pair]]:
-        """Split pairs into groups whose values fit `STORAGE_BYTES`."""
+        """Split pairs into groups whose values fit the storage of the pieces."""
         group, group_bytes = list[Pair](), 0
         for pair in pairs:
             pair_bytes = value_bytes * self._size(pair)
-            if group and group_bytes + pair_bytes > row_products.STORAGE_BYTES:
+            if group and group_bytes + pair_bytes > storage_of(self.pieces):
                 yield group
                 group, group_bytes = [], 0
             group.append(pair)

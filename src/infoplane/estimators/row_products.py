@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infoplane.checks import check_activations
-from infoplane.estimators.features import FeaturePieces
+from infoplane.estimators.features import FeaturePieces, feature_pieces
 
 BLOCK = 512  # samples; larger blocks waste more of the diagonal, smaller ones slow the products down
 STEPS = 4  # in which blocks on the diagonal are computed: each leaves out what an earlier one has
@@ -59,32 +58,32 @@ class SharedPieces(FeaturePieces):
     The products are kept while they fit `STORAGE_BYTES` (up to 11,000 samples), for one order of the samples.
 
     Args:
-        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA.
+        activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
+        storage_bytes: as of `FeaturePieces`; None: that of the pieces.
 
     Raises:
         ValueError: `activations` are outside the description above.
     """
 
-    def __init__(self, activations: Tensor) -> None:
-        check_activations(activations)
-        whole = activations.detach()
-        samples, features = whole.shape
+    def __init__(self, activations: Tensor | FeaturePieces, *, storage_bytes: int | None = None) -> None:
+        pieces = feature_pieces(activations)
+        for _ in pieces.chunks():  # pieces are checked once, here
+            pass
         super().__init__(
-            lambda columns: whole[:, columns],
-            samples=samples,
-            features=features,
-            dtype=whole.dtype,
-            device=whole.device,
+            pieces.read,
+            samples=pieces.samples,
+            features=pieces.features,
+            dtype=pieces.dtype,
+            device=pieces.device,
+            storage_bytes=pieces.storage_bytes if storage_bytes is None else storage_bytes,
         )
-        object.__setattr__(self, "activations", whole)
         object.__setattr__(self, "_kept", None)
 
-    activations: Tensor
     _kept: RowProducts | None
 
     def piece(self, columns: slice) -> Tensor:
         """Return the features `columns`, `(samples, width)`. Do not modify the result."""
-        return self.activations[:, columns]  # checked as a whole
+        return self.read(columns).to(self.device)
 
     def row_products(self, order: Tensor) -> RowProducts:
         """Return all products in this order; keep them if they fit."""
@@ -108,6 +107,11 @@ class SharedPieces(FeaturePieces):
 def fits(samples: int) -> bool:
     """Return whether all products of so many samples fit `STORAGE_BYTES`."""
     return 2 * samples * samples <= STORAGE_BYTES
+
+
+def storage_of(pieces: FeaturePieces) -> int:
+    """Return how many bytes the products of these rows may take."""
+    return STORAGE_BYTES if pieces.storage_bytes is None else pieces.storage_bytes
 
 
 def all_products(pieces: FeaturePieces, order: Tensor) -> RowProducts:

@@ -62,7 +62,7 @@ def _added(
 ) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     """Yield what attacked examples tell beyond the originals about the label, and what they lack."""
     layer = version.layer
-    sides = torch.cat([layer.versions[ORIGINAL], version.activations], dim=1)
+    sides = torch.cat([layer.tensor(ORIGINAL), version.activations], dim=1)
     (both,) = fitted_decoders(
         sides, layer.labels.cpu(), groups=layer.dependent, examples_seed=layer.examples_seed, permutations=0
     )

@@ -206,7 +206,8 @@ def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -
     """Yield each layer's name and its outputs for all images, `(n, features)`, in the order of `layers`.
 
     If one pass calls a module twice, its second outputs have the name `name#2`. One pass gathers as many layers as fit
-    `ACTIVATION_BYTES`. Further layers need further passes, so that memory stays bounded.
+    `ACTIVATION_BYTES`. Further layers need further passes, so that memory stays bounded. A layer that alone takes more
+    is kept in a temporary file.
 
     Raises:
         ValueError: as `stream_activations`.
@@ -229,7 +230,7 @@ def layer_activations(model: nn.Module, images: Tensor, layers: Sequence[str]) -
 def _gathered(
     model: nn.Module, images: Tensor, layers: list[str], one_image: dict[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    activations = gather_activations(model, images, layers, batch_size=BATCH)
+    activations = gather_activations(model, images, layers, batch_size=BATCH, memory_bytes=ACTIVATION_BYTES)
     expected = {name: record for name, record in one_image.items() if any(same_layer(own, name) for own in layers)}
     check_same_calls(expected, activations, "whole batches")
     for layer in layers:

@@ -43,6 +43,9 @@ class Instrument:
         noises: modes of the noise that it adds: FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE; empty if it adds none;
             or OWN_NOISE, which the network adds itself. `version.noises` holds those of the first three that are due.
         measure: from one version of a layer to estimates, each with further columns of its row, e.g. its bin width.
+        in_memory: whether the activations must be in memory. Of a layer that is too large, the instrument then measures
+            a subset of the examples (`LayerOutputs.in_memory`).
+        together: whether the processes of a team share the work; others leave the instrument to one of them.
     """
 
     labels: Mapping[str, str]
@@ -50,6 +53,8 @@ class Instrument:
     when: When
     noises: tuple[str, ...] = ()
     measure: Callable[[Version], Taken]
+    in_memory: bool = False
+    together: bool = False
 
 
 def _noisy(version: Version) -> Taken:
@@ -72,6 +77,7 @@ def _kde(version: Version) -> Taken:
         version.pieces,
         version.labels,
         noise_variances=[noise.variance for noise in noises],
+        group=version.layer.group,
         **version.null_settings(),
     )
     for noise, kde in zip(noises, kdes, strict=True):
@@ -82,7 +88,7 @@ def _kde(version: Version) -> Taken:
 
 def _binned(version: Version) -> Taken:
     width = version.settings.bin_width
-    binned = binning_information(version.activations, version.labels, bin_width=width, **version.null_settings())
+    binned = binning_information(version.pieces, version.labels, bin_width=width, **version.null_settings())
     for estimate in binned.estimates():
         yield estimate, {"bin_width": width, "singleton_fraction": binned.singleton_fraction}
 
@@ -120,6 +126,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         },
         when=When.EVERY_EPOCH,  # of distorted examples; decoders are refitted at thorough measurements
         measure=decode,
+        in_memory=True,
     ),
     Instrument(
         labels={NOISY: "Monte Carlo"},
@@ -127,6 +134,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         when=When.THOROUGH_EPOCHS,
         noises=(FIXED_NOISE, RELATIVE_NOISE),
         measure=_noisy,
+        in_memory=True,
     ),
     Instrument(
         labels={KDE_KL: "KDE (KL)", KDE_BD: "KDE (BD)", KDE_MIXED: "KDE (mixed)"},
@@ -140,6 +148,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         when=When.EVERY_EPOCH,
         noises=(FIXED_NOISE, RELATIVE_NOISE, SWEPT_NOISE),
         measure=_kde,
+        together=True,
     ),
     Instrument(
         labels={RATE: "Rate"},  # all others have the labels of the estimators at other noises

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from torch import Tensor
 
+from infoplane.distributed.team import ALONE, RankedTeam, together
 from infoplane.estimators import Estimate, activation_norm, class_clustering_index, linear_cka
 from infoplane.estimators.distinct_rows import copied, multiplicity_entropy
 from infoplane.estimators.row_products import SharedPieces
@@ -52,24 +53,53 @@ def measure_layer(outputs: LayerOutputs, facts: LayerFacts) -> LayerRecords:
     Raises:
         ValueError: an estimator refuses the activations or labels.
     """
-    records, copies = LayerRecords([], []), copied(outputs.dependent)
-    for examples, activations in outputs.versions.items():
+    team = ALONE if outputs.group is None else RankedTeam(outputs.group)
+    records = LayerRecords([], [])
+    for examples in outputs.versions:
         if examples in outputs.only_compared:
             continue
-        own = {**facts, "examples": examples, "samples": activations.shape[0], "features": activations.shape[1]}
-        for instrument in instruments.INSTRUMENTS:
-            if instrument.when in outputs.due:
-                for estimate, columns in instrument.measure(Version(outputs, examples, instrument.noises)):
-                    below = _below_inputs(estimate, outputs.inputs.get(examples))
-                    noise = columns.get("noise_variance") if estimate.quantity == INPUT_INFORMATION else None
-                    if noise and "gaussian_ceiling_nats" not in columns:
-                        columns |= {"gaussian_ceiling_nats": outputs.spectra[examples].gaussian_ceiling(noise)}
-                    row = record(Measurement, below, {**own, "copies": copies, **columns}, outputs.groups)
-                    records.measurements.append(row)
-        records.geometry.append(_geometry(Version(outputs, examples), own))
+        version = {**facts, "examples": examples}
+        used = [instrument for instrument in enumerate(instruments.INSTRUMENTS) if instrument[1].when in outputs.due]
+        # First what all processes share: an error of one alone would leave the others waiting there.
+        shared = [
+            (place, _rows(outputs, instrument, version, kept=team.rank == 0))
+            for place, instrument in used
+            if instrument.together
+        ]
+        places = [*(place for place, instrument in used if not instrument.together), len(instruments.INSTRUMENTS)]
+        own = (_part(outputs, place, version) for place in team.deal(places))
+        for _, rows in sorted([*team.tell(shared), *together(own, team)], key=lambda part: part[0]):
+            records.measurements.extend(row for row in rows if isinstance(row, Measurement))
+            records.geometry.extend(row for row in rows if isinstance(row, Geometry))
         if examples != ORIGINAL:
-            outputs.pieces[examples].forget_products()
+            for layer in (outputs, outputs.in_memory):
+                layer.pieces[examples].forget_products()
     return records
+
+
+def _part(outputs: LayerOutputs, place: int, facts: Mapping[str, Any]) -> tuple[int, list[Measurement | Geometry]]:
+    """Return the place and the rows of one instrument, or of the geometry, which comes last."""
+    if place < len(instruments.INSTRUMENTS):
+        return place, _rows(outputs, instruments.INSTRUMENTS[place], facts)
+    return place, [_geometry(Version(outputs, facts["examples"]), facts)]
+
+
+def _rows(
+    outputs: LayerOutputs, instrument: instruments.Instrument, facts: Mapping[str, Any], *, kept: bool = True
+) -> list[Measurement | Geometry]:
+    """Return the rows of one instrument; none if they are not `kept`, but it measures all the same."""
+    layer = outputs.in_memory if instrument.in_memory else outputs
+    examples, rows = facts["examples"], list[Measurement | Geometry]()
+    own = {**facts, "samples": layer.samples, "features": layer.features, "copies": copied(layer.dependent)}
+    for estimate, columns in instrument.measure(Version(layer, examples, instrument.noises)):
+        if not kept:
+            continue
+        below = _below_inputs(estimate, layer.inputs.get(examples))
+        noise = columns.get("noise_variance") if estimate.quantity == INPUT_INFORMATION else None
+        if noise and "gaussian_ceiling_nats" not in columns:
+            columns |= {"gaussian_ceiling_nats": layer.spectra[examples].gaussian_ceiling(noise)}
+        rows.append(record(Measurement, below, {**own, **columns}, layer.groups))
+    return rows
 
 
 def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
@@ -82,19 +112,22 @@ def _below_inputs(estimate: Estimate, inputs: Tensor | None) -> Estimate:
 
 def _geometry(version: Version, facts: Mapping[str, Any]) -> Geometry:
     """Return scale, clustering, and the similarity of the outputs to those for the originals."""
-    originals = version.layer.pieces.get(ORIGINAL) if version.examples != ORIGINAL else None
+    layer, examples = version.layer, version.examples
+    few = layer.in_memory.pieces if examples != ORIGINAL else {}
     return Geometry(
         **facts,
-        activation_norm=activation_norm(version.activations),
-        mean_unit_variance=version.layer.unit_variances[version.examples],
-        class_clustering_index=class_clustering_index(version.activations, version.labels),
-        participation_ratio=version.layer.spectra[version.examples].participation_ratio,
-        cka_with_original=_similarity(originals, version.pieces),
+        samples=layer.samples,
+        features=layer.features,
+        activation_norm=activation_norm(version.pieces),
+        mean_unit_variance=layer.unit_variances[examples],
+        class_clustering_index=class_clustering_index(version.pieces, version.labels),
+        participation_ratio=layer.spectra[examples].participation_ratio,
+        cka_with_original=_similarity(few[ORIGINAL], few[examples]) if ORIGINAL in few else None,
     )
 
 
-def _similarity(originals: SharedPieces | None, outputs: SharedPieces) -> float | None:
-    if originals is None or originals.samples < COMPARABLE:
+def _similarity(originals: SharedPieces, outputs: SharedPieces) -> float | None:
+    if originals.samples < COMPARABLE:
         return None
     similarity = linear_cka(originals, outputs).debiased
     return None if math.isnan(similarity) else similarity

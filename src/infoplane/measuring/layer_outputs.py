@@ -1,10 +1,10 @@
 """Outputs of one layer, with the settings of their measurement: the input of instruments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -13,14 +13,19 @@ from infoplane.config import MeasurementConfig
 from infoplane.estimators import CovarianceSpectrum, DecodedInformation, covariance_spectrum, mean_unit_variance
 from infoplane.estimators.convolution import MapShape
 from infoplane.estimators.decoder_families import DecoderName
+from infoplane.estimators.features import FeaturePieces
 from infoplane.estimators.row_products import SharedPieces
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
+from infoplane.measuring.in_memory import rows_of, sampled_rows
 from infoplane.measuring.noise import Noise, chosen_noises
 from infoplane.measuring.probes import OwnNoise
 from infoplane.randomness import seeded_generator
 from infoplane.records.short_repr import with_short_repr
 from infoplane.records.tables import ORIGINAL, RANDOM
 from infoplane.text import with_field_help
+
+if TYPE_CHECKING:  # some builds of torch have no process groups
+    from torch.distributed import ProcessGroup
 
 GROUPS = 20
 
@@ -57,7 +62,7 @@ class LayerOutputs:
     and training seed, so that differences are paired.
 
     Attributes:
-        versions: by name, originals first: `(samples, features)` outputs for the same examples.
+        versions: by name, originals first: `(samples, features)` outputs for the same examples, or the same in pieces.
         labels: `(samples,)` integers.
         groups: `(samples,)`, from `stratified_groups`.
         settings: noise, bins and permutations.
@@ -77,9 +82,12 @@ class LayerOutputs:
         map_shape: channels, height and width of the outputs, if they are feature maps.
         own_noise: by version, the noise that the network itself adds to this layer; empty if it adds none.
         only_compared: versions with which others are compared, and which have no records.
+        group: processes that measure the layer together; None: this process alone.
+        storage_bytes: how much the products of all pairs of examples may take, as of `FeaturePieces`.
+        whole: the outputs that these are a subset of; their noises serve the subset too.
     """
 
-    versions: Mapping[str, Tensor]
+    versions: Mapping[str, Tensor | FeaturePieces]
     labels: Tensor
     groups: Tensor
     settings: MeasurementConfig
@@ -93,28 +101,73 @@ class LayerOutputs:
     map_shape: MapShape | None = None
     own_noise: Mapping[str, OwnNoise] = field(default_factory=dict)
     only_compared: frozenset[str] = frozenset()
+    group: Optional["ProcessGroup"] = None
+    storage_bytes: int | None = None
+    whole: Optional["LayerOutputs"] = None
+
+    @property
+    def samples(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    @property
+    def features(self) -> int:
+        """Number of units of the layer."""
+        return next(iter(self.pieces.values())).features
+
+    @cached_property
+    def in_memory(self) -> "LayerOutputs":
+        """The same outputs as tensors: of a stratified subset of the examples if all would be too many."""
+        rows = sampled_rows(self.labels, self.features, self.examples_seed)
+        if rows is None and all(isinstance(outputs, Tensor) for outputs in self.versions.values()):
+            return self
+        chosen = slice(None) if rows is None else rows
+
+        def of_rows(by_version: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {examples: values.cpu()[chosen] for examples, values in by_version.items()}
+
+        return replace(
+            self,
+            versions={examples: rows_of(pieces, chosen) for examples, pieces in self.pieces.items()},
+            labels=self.labels.cpu()[chosen],
+            groups=self.groups[chosen],
+            inputs=of_rows(self.inputs),
+            copies=self.dependent[chosen],
+            predicted=of_rows(self.predicted),
+            own_noise={},
+            whole=self,
+        )
 
     @cached_property
     def pieces(self) -> dict[str, SharedPieces]:
         """The outputs of each version for estimators that share the products of their rows."""
-        return {examples: SharedPieces(activations) for examples, activations in self.versions.items()}
+        return {
+            examples: SharedPieces(outputs, storage_bytes=self.storage_bytes)
+            for examples, outputs in self.versions.items()
+        }
 
     @cached_property
     def unit_variances(self) -> dict[str, float]:
         """Mean variance per unit of each version."""
-        return {examples: mean_unit_variance(activations) for examples, activations in self.versions.items()}
+        return {examples: mean_unit_variance(pieces) for examples, pieces in self.pieces.items()}
 
     @cached_property
     def spectra(self) -> dict[str, CovarianceSpectrum]:
         """Variances of each version along its leading directions."""
-        return {examples: covariance_spectrum(activations) for examples, activations in self.versions.items()}
+        return {examples: covariance_spectrum(pieces) for examples, pieces in self.pieces.items()}
 
     @cached_property
     def decoders_of_originals(self) -> Sequence[DecodedInformation]:
         """Decoders fitted on undistorted originals to the labels, then to permuted ones; may be empty."""
         if self.undistorted:
             return self.undistorted.decoders
-        return self.fitted(self.versions[ORIGINAL], self.labels) if When.THOROUGH_EPOCHS in self.due else ()
+        return self.fitted(self.tensor(ORIGINAL), self.labels) if When.THOROUGH_EPOCHS in self.due else ()
+
+    def tensor(self, examples: str) -> Tensor:
+        """Return the outputs of one version, `(samples, features)`, which are not in pieces."""
+        outputs = self.versions[examples]
+        assert isinstance(outputs, Tensor)
+        return outputs
 
     @cached_property
     def dependent(self) -> Tensor:
@@ -166,8 +219,8 @@ class Version(NamedTuple):
 
     @property
     def activations(self) -> Tensor:
-        """`(samples, features)`."""
-        return self.layer.versions[self.examples]
+        """`(samples, features)`, which are not in pieces."""
+        return self.layer.tensor(self.examples)
 
     @property
     def pieces(self) -> SharedPieces:
@@ -197,10 +250,10 @@ class Version(NamedTuple):
     @property
     def noises(self) -> list[Noise]:
         """The noises to measure at. Swept noise is used at the last epoch only, and not for the random control."""
-        scale = (self.layer.undistorted or self.layer).unit_variances[self.examples]
-        swept = When.LAST_EPOCH in self.layer.due and self.examples != RANDOM
-        samples, features = self.activations.shape
-        found = chosen_noises(self.settings, samples=samples, features=features, scale=scale, swept=swept)
+        whole = self.layer.whole or self.layer
+        scale = (whole.undistorted or whole).unit_variances[self.examples]
+        swept = When.LAST_EPOCH in whole.due and self.examples != RANDOM
+        found = chosen_noises(self.settings, samples=whole.samples, features=whole.features, scale=scale, swept=swept)
         return [noise for noise in found if noise.mode in self.noise_modes]
 
     def null_settings(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from infoplane.estimators import noisy_information
+from infoplane.measuring import in_memory
 from infoplane.measuring.noise import Noise
 from infoplane.measuring.to_records import record
 from infoplane.randomness import seeded_generator
@@ -32,7 +33,8 @@ def input_rows(
 ) -> Iterator[tuple[int, Measurement]]:
     """Yield the index of each layer and the Monte Carlo estimate of its I(X;T), at the noise of the measured examples.
 
-    At the same noise, more inputs give the same value where the examples resolve it, and more where they do not.
+    At the same noise, more inputs give the same value where the examples resolve it, and more where they do not. Layers
+    whose outputs for all inputs do not fit into memory (`in_memory.IN_MEMORY`) are left out.
 
     Args:
         layers: names and outputs for all inputs, `(n, features)`.
@@ -42,7 +44,7 @@ def input_rows(
         examples_seed: seed of the draws.
     """
     for layer, activations in layers:
-        if layer not in noises:
+        if layer not in noises or activations.numel() > in_memory.IN_MEMORY:
             continue
         found = noisy_information(
             activations,

@@ -1,6 +1,7 @@
 """Record the outputs of named layers of any network: in one forward pass, or gathered or streamed over many."""
 
 import difflib
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from infoplane.checks import check_activations, check_at_least, check_tensor
+from infoplane.measuring.mapped_tensors import mapped_empty
 from infoplane.networks.gaussian_layer import gaussian_layers
 from infoplane.networks.wrappers import named_layers, unwrapped
 from infoplane.records.short_repr import with_short_repr
@@ -187,18 +189,26 @@ def stream_activations(
 
 
 def gather_activations(
-    model: nn.Module, images: Tensor, layers: Sequence[str], *, batch_size: int
+    model: nn.Module, images: Tensor, layers: Sequence[str], *, batch_size: int, memory_bytes: int | None = None
 ) -> dict[str, Tensor]:
     """Return the activations of all images, `(samples, features)` per layer, in the float type of each layer.
 
-    Arguments, mode and errors are those of `stream_activations`. Memory beyond the result is that of one batch.
+    Mode and errors are those of `stream_activations`. Memory beyond the result is that of one batch.
+
+    Args:
+        model, images, layers, batch_size: as of `stream_activations`.
+        memory_bytes: a layer on the CPU that takes more is kept in a temporary file, in the folder of `TMPDIR`, as long
+            as its tensor lives. None: all layers are kept in memory.
     """
     gathered: dict[str, Tensor] = {}
 
     def keep(name: str, rows: slice, activations: Tensor) -> None:
         if name not in gathered:
             # Filled in place: concatenating batches would hold everything twice.
-            gathered[name] = activations.new_empty((len(images), activations.shape[1]))
+            shape = len(images), activations.shape[1]
+            large = memory_bytes is not None and math.prod(shape) * activations.element_size() > memory_bytes
+            on_disk = large and activations.device.type == "cpu"
+            gathered[name] = mapped_empty(shape, activations.dtype) if on_disk else activations.new_empty(shape)
         gathered[name][rows] = activations
 
     stream_activations(model, images, layers, keep, batch_size=batch_size)

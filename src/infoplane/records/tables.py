@@ -124,7 +124,7 @@ class Geometry:
     mean_unit_variance: float  # variance over examples, averaged over units
     class_clustering_index: float  # share of the variance between classes, corrected for chance; NaN if all are equal
     participation_ratio: float  # effective number of directions of the outputs' covariance; NaN for equal outputs
-    cka_with_original: float | None = None  # debiased linear CKA with the outputs for the originals
+    cka_with_original: float | None = None  # debiased linear CKA with those of originals; of large layers a subset's
 
 
 class Prediction(TypedDict):

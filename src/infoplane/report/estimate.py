@@ -16,6 +16,7 @@ from infoplane.records.tables import (
     INPUT_INFORMATION,
     LABEL_INFORMATION,
     MIXTURE,
+    NOISY,
     RELATIVE_NOISE,
 )
 from infoplane.report.bits import in_bits
@@ -67,11 +68,13 @@ def estimate_table(measurements: pl.DataFrame) -> Table:
 
 def _facts(rows: pl.DataFrame) -> str:
     """Return what was measured and with which settings; the rows of a class have its own number of samples."""
-    first = rows.filter(pl.col("class_index").is_null()).row(0, named=True)
+    first = rows.filter(pl.col("class_index").is_null()).sort("samples", descending=True).row(0, named=True)
     samples = f"{first['samples']:,} samples"
     if first["copies"]:
         samples += f" ({first['copies']:,} are copies of others, and share folds and permutations with them)"
     facts = [samples, f"{first['features']:,} features"]
+    sampled = rows.filter(pl.col("estimator") == NOISY, pl.col("samples") < first["samples"])["samples"].unique()
+    facts += [f"decoders and Monte Carlo from {number:,} of the samples" for number in sampled]
     for mode, name in ((FIXED_NOISE, "noise variance"), (RELATIVE_NOISE, "relative")):
         bounds = rows.filter(noise_mode=mode, quantity=INPUT_INFORMATION).select("noise_variance", "at_most_bits")
         for variance, bound in bounds.unique().rows():

@@ -2,37 +2,57 @@
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from infoplane.checks import check_activations, check_labels
+from infoplane.checks import check_labels
 from infoplane.config import MeasurementConfig
 from infoplane.errors import UserError
 from infoplane.estimators.distinct_rows import copies
-from infoplane.estimators.features import feature_pieces, row_identities
+from infoplane.estimators.features import FeaturePieces, feature_pieces, row_identities
+from infoplane.measuring.in_memory import IN_MEMORY, rows_of
 from infoplane.measuring.layer import LayerFacts, measure_layer
 from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
 from infoplane.randomness import seeded_generator
 from infoplane.records.tables import ORIGINAL, measurement_table
+from infoplane.studies.mapped_activations import mapped_activations
+
+if TYPE_CHECKING:  # some builds of torch have no process groups
+    from torch.distributed import ProcessGroup
 
 NAMES = ("activations", "labels")  # names of the arrays in a file
 
 
-def read_activations(path: Path) -> tuple[Tensor, Tensor]:
-    """Read `activations`, `(samples, ...)` floats, and `labels`, `(samples,)` integers, from .npz or .safetensors.
+def read_activations(path: Path, labels_path: Path | None = None) -> tuple[Tensor | FeaturePieces, Tensor]:
+    """Read `activations`, `(samples, ...)` floats, and `labels`, `(samples,)` integers.
 
     Further dimensions of the activations are flattened. Arrays may have any byte order. Labels may be integers of any
     type, or floats without a fraction.
+
+    Args:
+        path: .npz or .safetensors with both arrays, which are read whole; or .npy, or a folder of .npy files, with the
+            activations alone, which stay on disk.
+        labels_path: .npy with the labels, for activations alone.
+
+    Returns:
+        The activations, in pieces if they stay on disk, and the labels.
 
     Raises:
         UserError: the file is missing, damaged, of another type, or lacks one of the arrays; or the arrays are not
             numbers, are complex, or have labels that are not integers.
     """
+    if _activations_alone(path):
+        if labels_path is None:
+            raise UserError(f"{path} holds activations alone; name the file of their labels: --labels LABELS.npy")
+        return mapped_activations(path, labels_path), _as_integers(_read_labels(labels_path), labels_path)
+    if labels_path is not None:
+        raise UserError(f"--labels {labels_path}: {path} must hold its own labels; leave --labels out, or save .npy")
     arrays = _read_arrays(path)
     activations, labels = (_tensor(arrays[name], f"{path}: {name}") for name in NAMES)
     if activations.ndim < 2:
@@ -43,6 +63,20 @@ def read_activations(path: Path) -> tuple[Tensor, Tensor]:
         if bool((activations.abs() <= 2**24).all()):
             activations = activations.float()
     return activations.flatten(start_dim=1), _as_integers(labels, path)
+
+
+def _activations_alone(path: Path) -> bool:
+    try:
+        return path.suffix.lower() == ".npy" or path.is_dir()
+    except OSError:  # reported where it is read
+        return False
+
+
+def _read_labels(path: Path) -> Tensor:
+    try:
+        return _tensor(np.load(path, allow_pickle=False), f"{path}: labels")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"--labels {path} cannot be read ({error}); give a .npy file") from None
 
 
 def _tensor(array: Any, name: str) -> Tensor:
@@ -76,7 +110,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     except OSError as error:  # a name that is not valid in any file system
         raise UserError(f"{str(path)[:60]} ... cannot be a file: {error.strerror}") from None
     if not is_file:
-        raise UserError(f"{path} does not exist or is no file; give a .npz or .safetensors file")
+        raise UserError(f"{path} does not exist or is no file; give a .npz, .safetensors or .npy file")
     try:
         match path.suffix.lower():
             case ".npz":
@@ -91,7 +125,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
                 _check_names(tensors, path)
                 return {name: tensors[name] for name in NAMES}
             case suffix:
-                raise UserError(f"{path}: {suffix or 'no suffix'} is not supported; save .npz or .safetensors")
+                raise UserError(f"{path}: {suffix or 'no suffix'} is not supported; save .npz, .safetensors or .npy")
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - both readers raise many types for damaged files
@@ -104,9 +138,25 @@ def _check_names(found: Iterable[str], path: Path) -> None:
 
 
 def estimate_activations(
-    activations: Tensor, labels: Tensor, settings: MeasurementConfig, *, seed: int
+    activations: Tensor | FeaturePieces,
+    labels: Tensor,
+    settings: MeasurementConfig,
+    *,
+    seed: int,
+    group: Optional["ProcessGroup"] = None,
+    device: str = "cpu",
+    storage_bytes: int | None = None,
 ) -> pl.DataFrame:
     """Return all measurements of one layer, columns as in `records.MEASUREMENT_SCHEMA`, in nats.
+
+    Args:
+        activations: `(samples, features)`, or the same in pieces.
+        labels: `(samples,)` integers.
+        settings: noise, bins and permutations.
+        seed: of permutations, folds, noise and subset.
+        group: processes that measure together, each called with the same arguments; all get the same table.
+        device: to compute on.
+        storage_bytes: how much the products of all pairs of samples may take, as of `FeaturePieces`.
 
     Raises:
         ValueError: the activations or labels are not as the estimators need them.
@@ -120,8 +170,14 @@ def estimate_activations(
         layer_index=0,
         layer="activations",
     )
-    check_activations(activations)
-    check_labels(labels, len(activations))
+    if isinstance(activations, Tensor):
+        activations = activations.to(device)
+        pieces = feature_pieces(activations)
+    else:
+        activations = pieces = replace(activations, device=torch.device(device))
+        if pieces.samples * pieces.features <= IN_MEMORY:
+            activations = rows_of(pieces, slice(None))
+    check_labels(labels, pieces.samples)
     outputs = LayerOutputs(
         versions={ORIGINAL: activations},
         labels=labels,
@@ -129,6 +185,8 @@ def estimate_activations(
         settings=settings,
         due=due(thorough=True, final=True),
         examples_seed=seed,
-        copies=copies(row_identities(feature_pieces(activations)), labels),
+        copies=copies(row_identities(pieces), labels),
+        group=group,
+        storage_bytes=storage_bytes,
     )
     return measurement_table(measure_layer(outputs, facts).measurements)

@@ -36,6 +36,7 @@ from infoplane.estimators import mean_unit_variance
 from infoplane.measuring.attacked_versions import randomly_perturbed
 from infoplane.measuring.evaluate import evaluate, layer_activations, recorded_names
 from infoplane.measuring.fitted_decoders import DECODABLE, fitted_decoders
+from infoplane.measuring.in_memory import sampled_rows
 from infoplane.measuring.layer_outputs import Undistorted
 from infoplane.measuring.plane import Distorted, Plane, PlaneRecords, distinct_images
 from infoplane.networks.evaluation_mode import evaluation_mode
@@ -364,10 +365,13 @@ def undistorted_layers(network: FinishedNetwork, versions: Mapping[str, Tensor])
             outputs = {examples: activations for examples, (_, activations) in zip(versions, recorded, strict=True)}
             decoders = []
             if len(torch.unique(copies)) >= DECODABLE:
+                original = outputs[ORIGINAL]
+                rows = sampled_rows(network.labels, original.shape[1], seed)
+                chosen = slice(None) if rows is None else rows
                 decoders = fitted_decoders(
-                    outputs[ORIGINAL],
-                    network.labels,
-                    groups=copies,
+                    original[chosen],
+                    network.labels.cpu()[chosen],
+                    groups=copies[chosen],
                     examples_seed=seed,
                     permutations=settings.decoder_permutations,
                 )

@@ -1,8 +1,6 @@
 """Engine `ray`: tasks of Ray Core. Ray decides where and when they run, and starts them again if a node is lost."""
 
 import contextlib
-import logging
-import os
 import secrets
 import tempfile
 import time
@@ -11,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from infoplane.distributed.ray_cluster import check_ray, ray_connected
 from infoplane.errors import UserError
 from infoplane.runs.whole_files import write_whole
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
@@ -77,12 +76,13 @@ class RayEngine:
 
     def run(self, jobs: Sequence[Job], report: Callable[[Outcome], None]) -> None:
         """Execute all jobs; on KeyboardInterrupt, cancel all tasks, which stop their processes."""
+        with ray_connected(self._settings.address, self._settings.jobs):
+            self._run(jobs, report)
+
+    def _run(self, jobs: Sequence[Job], report: Callable[[Outcome], None]) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ours = not ray.is_initialized()
-        if ours:
-            self._connect()
         token, sweep = secrets.token_hex(16), jobs[0].sweep
         write_whole(sweep / _TOKEN, token.encode())
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -105,23 +105,6 @@ class RayEngine:
             _write_stopped(running.values())
             ray.kill(keeper)
             (sweep / _TOKEN).unlink(missing_ok=True)
-            if ours:
-                ray.shutdown()
-
-    def _connect(self) -> None:
-        import ray
-
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray itself will do in future
-        address = self._settings.address
-        alone = {} if address else {"num_cpus": self._settings.jobs, "include_dashboard": False}
-        try:
-            ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **alone)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"--address {address or 'local'}: Ray does not answer ({one_line(str(error))[:200]}); start it with "
-                "ray start --head, or leave --address out"
-            ) from None
 
 
 def _write_stopped(jobs: Iterable[Job]) -> None:
@@ -151,12 +134,7 @@ def _outcome(done: Any, job: Job) -> Outcome:
 def _build(settings: EngineSettings) -> RayEngine:
     if settings.slurm:
         raise UserError("--slurm is for the other cluster; add --engine slurm")
-    if (settings.address or "").startswith("ray://"):
-        raise UserError("--address ray://... is a connection from outside; give the command on a node of the cluster")
-    try:
-        import ray  # noqa: F401
-    except ImportError:
-        raise UserError("--engine ray needs the extra: pip install 'infoplane[ray]'") from None
+    check_ray(settings.address)
     return RayEngine(settings)
 
 

@@ -1,0 +1,70 @@
+"""Workers on Ray, which places them: processes that are the default group of torch.distributed while they work."""
+
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from infoplane.distributed.ray_cluster import check_ray, ray_connected
+from infoplane.distributed.workers import LOST, Rank, as_rank
+from infoplane.errors import UserError
+from infoplane.text import one_line
+
+Found = TypeVar("Found")
+
+
+class _Worker:
+    """Actor that is one rank of a group of torch.distributed."""
+
+    def place(self) -> str:
+        """Return an address at which the ranks can meet here."""
+        import ray
+
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return f"tcp://{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
+
+    def run(self, of: Rank, work: Callable[[], Found]) -> tuple[Found | None, str | None]:
+        """Work as this rank."""
+        return as_rank(of, work)
+
+
+def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | None, gpus: bool) -> Found:
+    """Call `work` on processes that Ray places, and which are the default group of torch.distributed there.
+
+    Args:
+        work: can be sent to the processes; called once on each. What rank 0 returns is the result.
+        workers: number of processes, each on one core, or on one core and one GPU.
+        address: of a running cluster; None starts Ray on this machine.
+        gpus: whether each process has a GPU.
+
+    Raises:
+        UserError: Ray is not installed, does not answer, or has too few cores or GPUs; `work` refused; or a process
+            ended before it was done.
+    """
+    check_ray(address)
+    import ray
+
+    with ray_connected(address, workers):
+        for kind, needed in (("CPU", workers), ("GPU", workers * gpus)):
+            if (has := int(ray.cluster_resources().get(kind, 0))) < needed:
+                raise UserError(f"--workers {workers}: Ray counts {has} {kind}s; take so many workers, or add machines")
+        actor: Any = ray.remote(num_cpus=1, num_gpus=int(gpus), max_restarts=0)(_Worker)
+        ranks = [actor.remote() for _ in range(workers)]
+        try:
+            place = ray.get(ranks[0].place.remote())
+            gpu = 0 if gpus else None  # Ray shows each actor its own GPU alone
+            running = [one.run.remote(Rank(place, rank, workers, gpu), work) for rank, one in enumerate(ranks)]
+            left, result = list(running), None
+            while left:
+                done, left = ray.wait(left)
+                found, refusal = ray.get(done[0])
+                if refusal is not None:
+                    raise UserError(refusal)
+                result = found if done[0] == running[0] else result
+        except ray.exceptions.RayActorError as error:
+            why = f" ({one_line(str(error))[:200]})"
+            raise UserError(LOST.format(worker="a worker on Ray", why=why)) from None
+        finally:
+            for one in ranks:
+                ray.kill(one)
+    return cast("Found", result)
