@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 
 # Read when Python or a module starts: a command that is given other values needs a new process.
 READ_AT_START = ("PYTHON", "MPL", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "POLARS_")
-# Imported before the first command. None of them starts a thread.
+# Imported before the first command. They start no thread that a copy would lack: those of allocators begin again in it.
 IMPORTED = (
     "torch._dynamo",  # which every optimiser imports
     "matplotlib.backends.backend_agg",
@@ -51,7 +52,10 @@ class WarmProcess:
         """Close the socket, at which the process ends."""
         self._lines.close()
         self._ours.close()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
         """Return whether nothing in an environment is read before a command begins."""
@@ -71,14 +75,14 @@ class WarmProcess:
             socket.send_fds(self._ours, [b"!"], [out.fileno(), err.fileno()])
             self._ours.sendall(message)
             pid = int(self._lines.readline())
-            self._ours.settimeout(timeout)
             try:
+                if not select.select([self._ours], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired(list(script), timeout)
                 status = int(self._lines.readline())
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(list(script), timeout) from None
-            finally:
-                self._ours.settimeout(None)
+            except BaseException:  # also where the test is interrupted: nothing of the command goes on
+                os.killpg(pid, signal.SIGKILL)
+                self._lines.readline()  # its status
+                raise
             texts = []
             for file in (out, err):
                 file.seek(0)
@@ -144,5 +148,5 @@ if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()  # a copy never visits these objects, and shares their memory
-    with contextlib.suppress(EOFError, ConnectionResetError):
+    with contextlib.suppress(EOFError, ConnectionError):
         serve(socket.socket(fileno=int(sys.argv[1])))

@@ -123,3 +123,8 @@ def test_intervals_of_few_samples_cover_the_truth_where_the_error_alone_does_not
     assert covered >= 22  # of 25 at .95: fewer in one case of thirty
     assert plain < 25
     assert found.high - found.value > 1.96 * found.error
+
+
+def test_squares_that_overflow_are_refused():
+    with pytest.raises(ValueError, match="squares, got so large ones that these overflow"):
+        covariance_spectrum(normal(50, 5) * 1e300)

@@ -78,6 +78,17 @@ def test_pieces_of_a_folder_follow_each_other_by_name(arrays, tmp_path):
     assert torch.equal(read_back(folder, folder / "aa-labels.npy"), torch.tensor(arrays[0]))
 
 
+def test_numbers_in_names_must_be_in_the_order_of_the_names(arrays, tmp_path, labels_file):
+    folder = tmp_path / "layer"
+    folder.mkdir()
+    for name in ("part-9", "part-10"):
+        np.save(folder / f"{name}.npy", arrays[0][:120])
+    with pytest.raises(UserError, match=r"part-10\.npy comes before part-9\.npy by name.*leading zeros"):
+        mapped_activations(folder, labels_file)
+    (folder / "part-9.npy").rename(folder / "part-09.npy")
+    assert mapped_activations(folder, labels_file).samples == SAMPLES
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [
@@ -115,6 +126,8 @@ def test_the_command_says_what_is_missing(arrays, tmp_path, labels_file, capsys)
     np.save(tmp_path / "layer.npy", arrays[0])
     np.savez(tmp_path / "layer.npz", activations=arrays[0], labels=arrays[1])
     np.save(tmp_path / "few.npy", arrays[1][:5])
+    np.save(tmp_path / "one.npy", np.array(3))
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04 and no archive")
     np.save(tmp_path / "nan.npy", np.where(np.arange(FEATURES) == 3, np.nan, arrays[0]))
     for words, said in (
         (["layer.npy"], "--labels LABELS.npy"),
@@ -123,6 +136,10 @@ def test_the_command_says_what_is_missing(arrays, tmp_path, labels_file, capsys)
         (["layer.npy", "--labels", "few.npy"], "labels must have shape (240,)"),
         (["nan.npy", "--labels", "labels.npy"], "must be finite"),
         (["none.npy", "--labels", "labels.npy"], "none.npy does not exist"),
+        (["zip.npy", "--labels", "labels.npy"], "zip.npy is an archive of arrays"),
+        (["layer.npy", "--labels", "zip.npy"], "zip.npy cannot be read"),
+        (["layer.npy", "--labels", "one.npy"], "one.npy: labels must have shape (240,)"),
+        (["layer.npy", "--labels", "labels.npy", "--memory", "inf"], "--memory must be a finite number"),
         (["layer.npy", "--labels", "labels.npy", "--address", "auto"], "add --engine ray"),
     ):
         given = [str(tmp_path / word) if word.endswith((".npy", ".npz")) else word for word in words]

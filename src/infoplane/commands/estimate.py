@@ -36,7 +36,7 @@ class EstimateOptions(Options):
     """Width of a bin, in activation units."""
     permutations: int = Field(40, ge=0)
     """Number of label permutations for the null of I(T;Y)."""
-    memory: float = Field(0.5, gt=0)
+    memory: float = Field(0.5, gt=0, allow_inf_nan=False)
     """GiB of each process for the distances of KDE. With more than 11,000 samples, more memory saves time
     (docs/scaling.md); values change by rounding only."""
     workers: int = Field(1, ge=1)
@@ -86,8 +86,8 @@ def estimate(options: EstimateOptions) -> int:
 
 
 def _absolute(options: EstimateOptions) -> dict[str, Path | None]:
-    """Return the files by names that other processes understand."""
-    return {"file": options.file.resolve(), "labels": options.labels and options.labels.resolve()}
+    """Return the files by names that other processes understand; links stay, for they may be other links elsewhere."""
+    return {"file": options.file.absolute(), "labels": options.labels and options.labels.absolute()}
 
 
 def _in_group(options: EstimateOptions) -> "pl.DataFrame":
@@ -123,23 +123,30 @@ def _measured(
             seed=options.seed,
             group=group,
             device=options.device,
-            storage_bytes=int(options.memory * 2**29),  # half of it keeps what the other half computes
+            storage_bytes=max(1, int(options.memory * 2**29)),  # half of it keeps what the other half computes
         )
     except ValueError as error:
         raise UserError(f"{options.file}: {error}") from error
 
 
 def _say_what_is_sampled(activations: "Tensor | FeaturePieces", labels: "Tensor", options: EstimateOptions) -> None:
+    from infoplane.checks import check_labels
     from infoplane.estimators.features import FeaturePieces
     from infoplane.measuring.in_memory import sampled_rows
 
-    features = activations.features if isinstance(activations, FeaturePieces) else activations.shape[1]
+    samples, features = (
+        (activations.samples, activations.features) if isinstance(activations, FeaturePieces) else activations.shape
+    )
+    try:
+        check_labels(labels, samples)
+    except ValueError as error:
+        raise UserError(f"{options.labels or options.file}: {error}") from None
     rows = sampled_rows(labels, features, options.seed)
     if rows is not None:
         complain(
-            f"decoders and the Monte Carlo estimate take {len(rows):,} of {len(labels):,} samples, drawn evenly from "
-            f"all classes: they hold activations in memory, at most 2^27 numbers. For more samples, call "
-            "infoplane.estimators.decoded_information and noisy_information"
+            f"decoders and the Monte Carlo estimate take {len(rows):,} of {len(labels):,} samples, drawn at random "
+            "with the class proportions of the whole: they hold activations in memory, at most 2^27 numbers. For more "
+            "samples, call infoplane.estimators.decoded_information and noisy_information"
         )
 
 

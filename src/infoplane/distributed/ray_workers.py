@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from infoplane.distributed.ray_cluster import check_ray, ray_connected
-from infoplane.distributed.workers import LOST, Rank, as_rank
+from infoplane.distributed.workers import LOST, Answer, Rank, as_rank, check_answers
 from infoplane.errors import UserError
 from infoplane.text import one_line
 
@@ -23,7 +23,7 @@ class _Worker:
             free.bind(("", 0))
             return f"tcp://{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
 
-    def run(self, of: Rank, work: Callable[[], Found]) -> tuple[Found | None, str | None]:
+    def run(self, of: Rank, work: Callable[[], object]) -> Answer:
         """Work as this rank."""
         return as_rank(of, work)
 
@@ -54,14 +54,13 @@ def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | No
             place = ray.get(ranks[0].place.remote())
             gpu = 0 if gpus else None  # Ray shows each actor its own GPU alone
             running = [one.run.remote(Rank(place, rank, workers, gpu), work) for rank, one in enumerate(ranks)]
-            left, result = list(running), None
+            left, answers = list(running), list[Answer]()
             while left:
                 done, left = ray.wait(left)
-                found, refusal = ray.get(done[0])
-                if refusal is not None:
-                    raise UserError(refusal)
-                result = found if done[0] == running[0] else result
-        except ray.exceptions.RayActorError as error:
+                answers.append(ray.get(done[0]))
+                check_answers(answers, whole=not left)
+            result = ray.get(running[0]).found
+        except ray.exceptions.RayError as error:  # an actor or node that died, or was short of memory
             why = f" ({one_line(str(error))[:200]})"
             raise UserError(LOST.format(worker="a worker on Ray", why=why)) from None
         finally:

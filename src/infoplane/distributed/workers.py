@@ -1,9 +1,10 @@
 """Workers: processes of this machine that are the default group of torch.distributed while they work."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from infoplane.distributed.child_processes import begin_child
 from infoplane.distributed.ranks import LONGEST_WAIT
 from infoplane.distributed.team import LostProcessError
 from infoplane.errors import UserError
+from infoplane.text import one_line
 
 Found = TypeVar("Found")
 LOST = (
@@ -37,12 +39,22 @@ class Rank(NamedTuple):
     gpu: int | None
 
 
-def as_rank(of: Rank, work: Callable[[], Found]) -> tuple[Found | None, str | None]:
-    """Work as a process of a group.
+class Answer(NamedTuple):
+    """What one process says at its end.
 
-    Returns:
-        What `work` returned, on rank 0 only; and the message if it refused, by a UserError or ValueError.
+    Attributes:
+        found: what its work returned, on rank 0 only.
+        refusal: the message if it refused, by a UserError or ValueError, or if its memory was short.
+        lost: it ended because another process had; that one's answer has the reason.
     """
+
+    found: Any = None
+    refusal: str | None = None
+    lost: bool = False
+
+
+def as_rank(of: Rank, work: Callable[[], object]) -> Answer:
+    """Work as a process of a group."""
     if of.gpu is not None:
         torch.cuda.set_device(of.gpu)
     distributed.init_process_group(
@@ -55,12 +67,26 @@ def as_rank(of: Rank, work: Callable[[], Found]) -> tuple[Found | None, str | No
     try:
         found = work()
     except LostProcessError:
-        return None, LOST.format(worker="another worker", why="")
+        return Answer(lost=True)
     except (UserError, ValueError) as error:
-        return None, str(error)
+        return Answer(refusal=str(error))
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return Answer(refusal=LOST.format(worker=f"worker {of.rank}", why=f" ({one_line(str(error))[:200]})"))
     finally:
         distributed.destroy_process_group()
-    return (found if of.rank == 0 else None), None
+    return Answer(found if of.rank == 0 else None)
+
+
+def check_answers(answers: Iterable[Answer], *, whole: bool) -> None:
+    """Raise UserError if a process refused, or if all have answered, as `whole` says, and one was lost."""
+    known = list(answers)
+    for answer in known:
+        if answer.refusal is not None:
+            raise UserError(answer.refusal)
+    if whole and any(answer.lost for answer in known):
+        raise UserError(LOST.format(worker="a worker", why=""))
 
 
 def check_gpus(workers: int) -> None:
@@ -84,33 +110,33 @@ def on_local_workers(work: Callable[[], Found], workers: int, *, gpus: bool) -> 
         check_gpus(workers)
     context, threads = get_context("spawn"), max(1, torch.get_num_threads() // workers)
     with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
-        answers, processes = [], []
-        for rank in range(workers):
-            answer, sender = context.Pipe(duplex=False)
-            of = Rank(f"file://{folder}/ranks", rank, workers, rank if gpus else None)
-            processes.append(context.Process(target=_child, args=(sender, of, threads, work), daemon=True))
-            processes[-1].start()
-            sender.close()  # so that the answer ends when the process does
-            answers.append(answer)
+        pipes, processes = list[Connection](), list[SpawnProcess]()
         try:
-            found: dict[int, Any] = {}
-            while len(found) < workers:
-                ready = wait([one for rank, one in enumerate(answers) if rank not in found])
-                for rank in [rank for rank, one in enumerate(answers) if one in ready]:
-                    found[rank], refusal = _received(answers[rank], rank)
-                    if refusal is not None:
-                        raise UserError(refusal)
+            for rank in range(workers):
+                pipe, sender = context.Pipe(duplex=False)
+                of = Rank(f"file://{folder}/ranks", rank, workers, rank if gpus else None)
+                process = context.Process(target=_child, args=(sender, of, threads, work), daemon=True)
+                process.start()
+                processes.append(process)
+                sender.close()  # so that the pipe ends when the process does
+                pipes.append(pipe)
+            answers: dict[int, Answer] = {}
+            while len(answers) < workers:
+                ready = wait([pipe for rank, pipe in enumerate(pipes) if rank not in answers])
+                for rank in [rank for rank, pipe in enumerate(pipes) if pipe in ready]:
+                    answers[rank] = _received(pipes[rank], rank)
+                check_answers(answers.values(), whole=len(answers) == workers)
         finally:
             for process in processes:
                 process.kill()
                 process.join()
-    result: Found = found[0]
+    result: Found = answers[0].found
     return result
 
 
-def _received(answer: Connection, rank: int) -> tuple[Any, str | None]:
+def _received(pipe: Connection, rank: int) -> Answer:
     try:
-        received: tuple[Any, str | None] = answer.recv()
+        received: Answer = pipe.recv()
     except EOFError:
         raise UserError(LOST.format(worker=f"worker {rank}", why="")) from None
     return received

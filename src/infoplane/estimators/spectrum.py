@@ -82,7 +82,7 @@ def covariance_spectrum(activations: Tensor | FeaturePieces) -> CovarianceSpectr
         activations: `(samples, features)`, finite, float16 to float64, on CPU or CUDA; or the same in pieces.
 
     Raises:
-        ValueError: `activations` are outside the description above.
+        ValueError: `activations` are outside the description above, or so large that their squares overflow.
 
     Source: Halko, Martinsson & Tropp (2011), SIAM Review 53(2), Algorithm 4.4.
     """
@@ -102,7 +102,10 @@ def _spectrum(pieces: FeaturePieces) -> CovarianceSpectrum:
         basis = torch.randn(features, directions, generator=draws, dtype=torch.float32).to(pieces.device)
         basis = torch.linalg.qr(_backward(pieces, means, _forward(pieces, means, basis).float())).Q
         found = _forward(pieces, means, basis)
-    variances = torch.linalg.eigvalsh(found.T @ found / samples).flip(0).clamp(min=0).cpu()
+    products = found.T @ found / samples
+    if not bool(products.isfinite().all()):
+        raise ValueError("activations must have finite squares, got so large ones that these overflow: scale them down")
+    variances = torch.linalg.eigvalsh(products).flip(0).clamp(min=0).cpu()
     remaining = max(0, min(features, samples - 1) - directions)
     # Rounding can leave a little less or more than nothing outside a complete set of directions.
     rest = max(0.0, total - variances.sum().item()) if remaining else 0.0

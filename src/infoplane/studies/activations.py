@@ -1,6 +1,7 @@
 """Estimate the information in activations that a user saved to a file."""
 
 import io
+import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -74,8 +75,8 @@ def _activations_alone(path: Path) -> bool:
 
 def _read_labels(path: Path) -> Tensor:
     try:
-        return _tensor(np.load(path, allow_pickle=False), f"{path}: labels")
-    except (OSError, ValueError, EOFError) as error:
+        return _tensor(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False), f"{path}: labels")
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"--labels {path} cannot be read ({error}); give a .npy file") from None
 
 

@@ -1,5 +1,6 @@
 """Activations in .npy files, alone or as a folder of pieces, read from disk as far as they are needed."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ Array = NDArray[Any]
 def mapped_activations(path: Path, labels: Path) -> FeaturePieces:
     """Open activations, `(samples, ...)` numbers, without reading them: the system pages in what is used.
 
-    Further dimensions are flattened. Integers become floats that hold them exactly. Values are not checked.
+    Further dimensions are flattened. Integers become floats, which hold them exactly up to 2^53. Values are
+    not checked.
 
     Args:
         path: a .npy file, or a folder of them: the samples of its files, in the order of their names, one after the
@@ -27,7 +29,8 @@ def mapped_activations(path: Path, labels: Path) -> FeaturePieces:
         labels: a file that is no piece, should it lie in the folder.
 
     Raises:
-        UserError: a file is missing, damaged, or not as described; or the pieces differ in width or type.
+        UserError: a file is missing, damaged, or not as described; the pieces differ in width or type; or numbers in
+            their names have another order than the names.
     """
     files = [path]
     if path.is_dir():
@@ -35,6 +38,7 @@ def mapped_activations(path: Path, labels: Path) -> FeaturePieces:
         files = [file for file in sorted(path.glob("*.npy")) if file.resolve() != own]
         if not files:
             raise UserError(f"{path} holds no .npy files; save the activations of consecutive samples in them")
+        _check_order(files)
     parts = [_opened(file) for file in files]
     first = parts[0]
     for file, part in zip(files, parts, strict=True):
@@ -61,17 +65,32 @@ def mapped_activations(path: Path, labels: Path) -> FeaturePieces:
     )
 
 
+def _check_order(files: Sequence[Path]) -> None:
+    """Raise UserError unless numbers in the names, such as 9 and 10, are in the order of the names."""
+
+    def by_numbers(file: Path) -> list[str | int]:
+        return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", file.name))]
+
+    for file, expected in zip(files, sorted(files, key=by_numbers), strict=True):
+        if file != expected:
+            raise UserError(
+                f"{file} comes before {expected.name} by name, and after it by number; write the numbers with leading "
+                "zeros, so that the samples have one order"
+            )
+
+
 def _opened(file: Path) -> Array:
     """Map one file into memory, `(samples, features)`."""
     try:
+        with file.open("rb") as start:
+            if start.read(2) == b"PK":  # numpy would leave the file open if it is no whole archive
+                raise UserError(f"{file} is an archive of arrays; save one array with numpy.save")
         # "c": nothing is ever written, and torch accepts only arrays that could be
         array: Array = np.load(file, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{file} does not exist; give a .npy file, or a folder of them") from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{file} cannot be read ({error}); save it again with numpy.save") from None
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{file} is an archive of arrays; save one array with numpy.save")
     if array.dtype.kind == "c":
         raise UserError(f"{file}: complex numbers ({array.dtype}); give real and imaginary parts as two features")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
