@@ -37,7 +37,7 @@ def completed(script, *words: str) -> list[str]:
     ("words", "expected"),
     [
         (("dist",), ["distortion"]),
-        (("flow", "mnist-l"), ["mnist-lenet5"]),
+        (("flow", "fash"), ["fashion-lenet5"]),
         (("flow", "mnist-lenet5", "--ep"), ["--epochs"]),
         (("flow", "mnist-lenet5", "--training.ep"), ["--training.epochs"]),
         (("flow", "cifar10-wrn", "--attack.norm", ""), ["linf", "l2"]),

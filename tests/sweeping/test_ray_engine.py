@@ -36,7 +36,9 @@ def cluster():
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so Ray spells it
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts what it runs in the background
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    signal.signal(signal.SIGINT, before)
     ray.init(address=found.address, logging_level="ERROR", log_to_driver=False)
     yield found
     ray.shutdown()

@@ -16,7 +16,7 @@ from infoplane.sweeping.together import runs_together
 def swept(tmp_path_factory):
     """A sweep of two learning rates with two seeds each."""
     folder = tmp_path_factory.mktemp("swept")
-    rates = {"training.learning_rate": ".05,.1", "training.batch_size": "8", "data.train_examples": "500"}
+    rates = {"training.learning_rate": ".02,.05", "training.batch_size": "8", "data.train_examples": "500"}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("infoplane.commands.sweep.PROGRAM", str(DRAWING_LITTLE))
         patched.setenv("DRAWN_FIGURES", "")
@@ -37,7 +37,7 @@ def swept(tmp_path_factory):
 def test_seeds_of_a_setting_are_one_run_with_their_records(swept):
     folders = runs_together(SweepFolder(swept))
     assert [folder.name for folder in folders] == [
-        "digits-lenet5-learning_rate=0.05", "digits-lenet5-learning_rate=0.1",
+        "digits-lenet5-learning_rate=0.02", "digits-lenet5-learning_rate=0.05",
     ]  # fmt: skip
     for folder in folders:
         run = RunFolder(folder)
@@ -57,15 +57,16 @@ def test_report_and_compare_take_a_sweep(swept, monkeypatch, capsys, tmp_path):
     assert main(["report", str(swept)]) == 0
     printed = capsys.readouterr().out.split()
     assert [path.removeprefix(f"{swept}/") for path in printed] == [
-        "together/digits-lenet5-learning_rate=0.05/report.html", "together/digits-lenet5-learning_rate=0.1/report.html",
+        "together/digits-lenet5-learning_rate=0.02/report.html",
+        "together/digits-lenet5-learning_rate=0.05/report.html",
         "comparison/comparison.html",
-    ]  # fmt: skip
+    ]
     assert main(["compare", str(swept), "--output", str(tmp_path)]) == 0
     numbers = json.loads((tmp_path / "comparison.json").read_text())
     assert [run["name"] for run in numbers["runs"]] == [
-        "digits-lenet5-learning_rate=0.05", "digits-lenet5-learning_rate=0.1",
+        "digits-lenet5-learning_rate=0.02", "digits-lenet5-learning_rate=0.05",
     ]  # fmt: skip
-    assert numbers["settings"]["training.learning_rate"] == ["0.05", "0.1"]
+    assert numbers["settings"]["training.learning_rate"] == ["0.02", "0.05"]
     assert all(one["covers_seeds"] and one["paired"] for one in numbers["differences"])
     assert main(["report", str(swept), "--json"]) == 2
     assert "take one run" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +41,8 @@ def _execute(job: Job, token: str, keeper: Any) -> Outcome:
     """Execute a job on the node where Ray runs this task; in a folder of its own, if it does not see the sweep."""
     import ray
 
+    # Ray cancels a task by an interrupt, which goes nowhere in a worker that was started in the background of a shell.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.suppress(OSError):
         if (job.sweep / _TOKEN).read_text() == token:
             return execute(job)
