@@ -32,8 +32,12 @@ def draw_only(kinds: list[str]) -> None:
         figures.save_figure = rendering_only()
     elif kinds:
         figure_files.FIGURES = tuple(spec for spec in figure_files.FIGURES if spec.kind in kinds)
-    else:
-        html.write_figures = lambda run, output=None: []
+
+    def write_here(run, output=None, *, processes=None):
+        """Draw in this process: others would draw all figures."""
+        return figure_files.write_figures(run, output) if kinds else []
+
+    html.write_figures = write_here
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ RECIPES: dict[str, Recipe] = {
                 attack=AttackConfig(epsilon=24 / 255, step_size=6 / 255),
                 # To keep the demo short: a third of the test images, every other epoch.
                 measure_every=2,
-                measurement=MeasurementConfig(examples=300, thorough_epochs=4, decoder_permutations=2),
+                measurement=MeasurementConfig(examples=300, thorough_epochs=2, decoder_permutations=2),
             ),
             purpose="scikit-learn's digits at 28x28: no download, the demo",
             cost="about a minute",

@@ -1,6 +1,9 @@
 """Commands `infoplane flow` and `infoplane demo`: study one; the demo is one of its recipes."""
 
+import os
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +27,9 @@ from infoplane.training.named import check_methods
 
 if TYPE_CHECKING:
     from infoplane.acceleration import Choices
+    from infoplane.distributed.side_processes import SideProcesses
     from infoplane.distributed.team import Team
+    from infoplane.report.live import LivePage
     from infoplane.runs.folder import RunFolder
     from infoplane.runs.progress import Progress
 
@@ -34,7 +39,7 @@ _OWN = "package.module:function"
 
 
 class DemoOptions(Options):
-    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, some 80 s."""
+    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, about a minute."""
 
     run: Path = Path("runs/demo")
     """Folder of the run; one that exists is continued."""
@@ -68,6 +73,9 @@ class FlowOptions(Options):
     """Train without acceleration and without timing: the same bits on the same machine, whatever its load."""
     devices: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
     """Processes that share the work on this node: one per GPU."""
+    jobs: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
+    """Trainings that are carried out side by side on the CPU, each by a process of its own, which share its threads.
+    With small networks this is faster than several threads for one training. Each takes memory of its own."""
     nodes: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="M")] = 1
     """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
@@ -128,7 +136,8 @@ def _complete(config: FlowConfig) -> FlowConfig:
 
 def demo(options: DemoOptions) -> int:
     """Run the digits recipe and show its table and report."""
-    return _run_flow(_complete(RECIPES["digits-lenet5"].config), options.run, quiet=options.quiet)
+    config = _complete(RECIPES["digits-lenet5"].config)
+    return _run_flow(config, options.run, device="cpu", jobs=min(2, os.cpu_count() or 1), quiet=options.quiet)
 
 
 def flow(options: FlowOptions) -> int:
@@ -146,6 +155,7 @@ def flow(options: FlowOptions) -> int:
         continue_at_chance=options.continue_at_chance,
         devices=options.devices,
         nodes=options.nodes,
+        jobs=options.jobs,
     )
 
 
@@ -267,15 +277,41 @@ def _choices(
 
 
 def _run_flow(
-    config: FlowConfig, path: Path, *, device: Device = "auto", devices: int = 1, nodes: int = 1, **options: Any
+    config: FlowConfig,
+    path: Path,
+    *,
+    device: Device = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    jobs: int = 1,
+    **options: Any,
 ) -> int:
-    """Run the study on one process per device; all processes but the leader are followers."""
+    """Run the study in this process, with one process per device, whose leader this is, or with processes beside it."""
+    if jobs > 1:
+        return _side_by_side(config, path, jobs, device=device, devices=devices, nodes=nodes, **options)
     from infoplane.distributed.ranks import ranks_started
 
     with ranks_started(devices, nodes, device) as team:
         if team.rank:
             return _follow(team)
         return _lead(config, path, team, device=device, **options)
+
+
+def _side_by_side(
+    config: FlowConfig, path: Path, jobs: int, *, device: Device, devices: int, nodes: int, **options: Any
+) -> int:
+    """Run the study with processes that carry out whole trainings."""
+    if devices * nodes > 1:
+        raise UserError("--jobs carries out whole trainings side by side, --devices and --nodes share one: choose one")
+    if device == "cuda":
+        raise UserError("--jobs is for the CPU: leave out --device cuda, or use --devices, or infoplane sweep")
+    from infoplane.distributed.side_processes import SideProcesses
+
+    number = min(jobs, config.seeds * len(config.methods))
+    with SideProcesses(number, preload="infoplane.studies.flow.side_by_side") as processes:
+        from infoplane.distributed.team import ALONE
+
+        return _lead(config, path, ALONE, device="cpu", processes=processes, **options)
 
 
 def _follow(team: "Team") -> int:
@@ -303,6 +339,7 @@ def _lead(
     *,
     quiet: bool,
     device: Device,
+    processes: "SideProcesses | None" = None,
     precision: Literal["auto", "32", "bf16"] = "auto",
     deterministic: bool = False,
     keep_checkpoints: bool = False,
@@ -310,11 +347,6 @@ def _lead(
     trust_run_code: bool = False,
 ) -> int:
     from infoplane.commands.console import progress_for
-    from infoplane.report.findings_table import findings_table
-    from infoplane.report.html import judges_claims, run_findings, write_report
-    from infoplane.report.live import LivePage
-    from infoplane.report.registered import registered_outcomes, registered_table, registration_notes
-    from infoplane.report.table import summary_table
     from infoplane.runs.environment import apply_environment, describe_environment
     from infoplane.runs.folder import RunFolder
     from infoplane.studies import STUDY, information_flow
@@ -337,6 +369,7 @@ def _lead(
             trusted=trust_run_code,
         )
         now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
+        now["threads"] = max(1, now["threads"] // (len(processes) if processes is not None else 1))  # of one training
         usual = FlowConfig(model=ModelConfig(settings=model_named(config.model.name).checked({}).model_dump()))
         defaults = _complete(usual).model_dump(mode="json")
         kept = run.begin(STUDY, config.model_dump(mode="json"), now, may_grow=("seeds",), defaults=defaults)
@@ -352,7 +385,7 @@ def _lead(
                 says_how_to_continue("only the epoch under way will be repeated"),
                 progress_for(console, quiet=quiet) as progress,
             ):
-                notes = [own, *kept_settings(config), *differences, *registration_notes(run)]
+                notes = [own, *kept_settings(config), *differences, *_registration_notes(run)]
                 for note in filter(None, notes):
                     progress.say(f"note: {note}")
                 choices = _choices(config, run, kept, precision, progress, deterministic=deterministic)
@@ -365,14 +398,21 @@ def _lead(
                     choices=choices,
                     progress=progress,
                     team=team,
-                    on_measured=LivePage(run, progress.say).update,
+                    processes=processes,
+                    on_measured=_live_page(run, progress),
                 )
                 progress.doing("drawing figures and report")
+                from infoplane.report.html import judges_claims, run_findings, write_report
+
                 found = run_findings(run)
-                report = write_report(run, found)
+                report = write_report(run, found, processes=processes)
         except DivergedError as error:
             raise UserError(str(error)) from error
     if not quiet:
+        from infoplane.report.findings_table import findings_table
+        from infoplane.report.registered import registered_outcomes, registered_table
+        from infoplane.report.table import summary_table
+
         console.print(summary_table(records.measurements, records.performance))
         if judges_claims(run.read_config()):
             console.print(findings_table(found))
@@ -381,3 +421,30 @@ def _lead(
         console.print(f"figures: {path / 'figures'}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report:  {report}", highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _registration_notes(run: "RunFolder") -> list[str]:
+    from infoplane.runs.registration_file import read_registered
+
+    if read_registered(run) is None:
+        return []
+    from infoplane.report.registered import registration_notes
+
+    return registration_notes(run)
+
+
+def _live_page(run: "RunFolder", progress: "Progress") -> Callable[[], None]:
+    """Return what draws the page after measured epochs. What draws is imported then: processes wait for the first work.
+
+    Args:
+        run: its folder.
+        progress: shows notes.
+    """
+
+    @cache
+    def page() -> "LivePage":
+        from infoplane.report.live import LivePage
+
+        return LivePage(run, progress.say)
+
+    return lambda: page().update()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from infoplane.networks.optimisers import Adam
+
 _WIDTH = 64
 _EMBEDDING = 32
 _BATCH = 128
@@ -87,7 +89,7 @@ def fit_critics(x: Tensor, y: Tensor, fitting: Tensor, judging: Tensor, *, gener
     encoders = _initial_encoder(critics, x, generator), _initial_encoder(critics, y, generator)
     parameters = [part.requires_grad_() for encoder in encoders for part in encoder]
     decaying = [part for encoder in encoders for part in (encoder.first, encoder.second, encoder.last)]
-    optimiser = torch.optim.Adam(parameters, lr=_RATE, betas=_MOMENTS, fused=True)
+    optimiser = Adam(parameters, lr=_RATE, betas=_MOMENTS, fused=True)
     averages = [part.detach().clone() for part in parameters]
     best = _Best(averages)
     judged = x[judging], y[judging]

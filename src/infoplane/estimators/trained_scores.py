@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoplane.estimators.label_scores import Candidate, Scores
+from infoplane.networks.optimisers import AdamW
 
 EPOCHS = 40
 _BATCH = 100
@@ -60,7 +61,7 @@ def _trained(
         return torch.randn(shape, generator=generator, device=generator.device).to(device)
 
     parameters = [part.requires_grad_() for part in begin(normal)]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1)
+    optimiser = AdamW(parameters, lr=1e-3, weight_decay=0.1)
 
     def scores_with(weights: list[Tensor]) -> Scores:
         return lambda points: network(weights, points)

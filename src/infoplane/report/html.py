@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from infoplane.distributed.side_processes import SideProcesses
 from infoplane.errors import UserError
 from infoplane.findings import Findings, find, plan_of
 from infoplane.recipes import is_own_data
@@ -59,7 +60,12 @@ def judges_claims(config: Mapping[str, Any]) -> bool:
 
 
 def write_report(
-    run: RunFolder, found: Findings | None = None, output: Path | None = None, *, claims: bool | None = None
+    run: RunFolder,
+    found: Findings | None = None,
+    output: Path | None = None,
+    *,
+    claims: bool | None = None,
+    processes: SideProcesses | None = None,
 ) -> Path:
     """Draw the figures of `run` again and write its `findings.json` and `report.html`.
 
@@ -70,6 +76,7 @@ def write_report(
         found: result of `run_findings`; None computes it.
         output: another folder for all files; the run's own folder is then not changed.
         claims: whether the page judges the claims of the study; None: `judges_claims`.
+        processes: draw the figures side by side.
 
     Raises:
         UserError: the folder holds no run or damaged records, cannot be written to, or `output` is another run.
@@ -83,7 +90,7 @@ def write_report(
     if found is None:
         found = run_findings(run)
     try:
-        drawn = write_figures(run, output)
+        drawn = write_figures(run, output, processes=processes)
         swept = [spec.files(run.path / SWEEPS / "figures") for spec in SWEEP_FIGURES]
         source = PageSource(
             config=config,

@@ -81,10 +81,11 @@ def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """
     try:
         with open_regular(path, os.O_APPEND) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # two processes of one run may append at once
             size = os.fstat(file).st_size
             torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
             left = memoryview(b"\n" * torn + content)
-            while left:  # usually one call, so that lines of two processes do not mix; a second call raises the error
+            while left:  # usually one call; a second one raises the error
                 left = left[os.write(file, left) :]
             if durable:
                 os.fsync(file)

@@ -14,6 +14,7 @@ from infoplane.attacks import merged_attack_warnings
 from infoplane.config import TrainingConfig
 from infoplane.distributed.team import ALONE, Team, add_gradients_
 from infoplane.networks.memory_format import as_pixels, memory_format
+from infoplane.networks.optimisers import SGD, Adam, AdamW
 from infoplane.randomness import PartGenerator, isolated_global_generator, seeded_generator, stable_seed
 from infoplane.text import with_field_help
 from infoplane.training.liveness import ENOUGH_UPDATES, liveness
@@ -328,11 +329,11 @@ def _optimiser(
     optimiser: torch.optim.Optimizer
     if settings.optimiser == "adam":
         # fused: on a CPU a step of a large perceptron takes a quarter of the time
-        optimiser = torch.optim.Adam(model.parameters(), lr=rate, betas=betas, weight_decay=decay, fused=True)
+        optimiser = Adam(model.parameters(), lr=rate, betas=betas, weight_decay=decay, fused=True)
     elif settings.optimiser == "adamw":
-        optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=betas, weight_decay=decay)
+        optimiser = AdamW(model.parameters(), lr=rate, betas=betas, weight_decay=decay)
     else:
-        optimiser = torch.optim.SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
+        optimiser = SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
     if before_step is not None:
         optimiser.register_step_pre_hook(lambda *_: before_step())
     if (longest := settings.gradient_clip) is not None:

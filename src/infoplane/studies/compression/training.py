@@ -11,6 +11,7 @@ from infoplane.data import load_split
 from infoplane.data.twelve_bits import BITS, all_vectors, label_probabilities
 from infoplane.models import MLP
 from infoplane.models.load import construct
+from infoplane.networks.optimisers import Adam
 from infoplane.randomness import seeded_generator
 from infoplane.studies.compression.stacked_networks import LayerOutputs, StackedNetworks
 from infoplane.training.loop import DivergedError
@@ -90,7 +91,7 @@ def train(
     Raises:
         DivergedError: a loss is not finite.
     """
-    optimiser = torch.optim.Adam(networks.parameters(), lr=learning_rate, fused=True)
+    optimiser = Adam(networks.parameters(), lr=learning_rate, fused=True)
     with torch.no_grad():  # the first pass sets the ranges of quantised layers
         networks.eval()(task.inputs.expand(len(seeds), -1, -1))
     for epoch in range(measured[-1] + 1):

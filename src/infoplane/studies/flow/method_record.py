@@ -11,6 +11,7 @@ from infoplane.data import ImageSet
 from infoplane.errors import UserError
 from infoplane.networks.evaluation_mode import evaluation_mode
 from infoplane.networks.memory_format import memory_format
+from infoplane.networks.optimisers import SGD
 from infoplane.randomness import isolated_array_generators, isolated_global_generator, seeded_generator
 from infoplane.runs.folder import RunFolder
 from infoplane.studies.flow.trainers import build_method
@@ -81,7 +82,7 @@ def _numbers(training: NamedTraining, config: FlowConfig, images: ImageSet) -> l
         before = network(pixels.clone())
     with isolated_global_generator(0, device), isolated_array_generators(0):
         method = build_method(training, config, [])
-        optimiser = torch.optim.SGD(network.parameters(), lr=_RATE)
+        optimiser = SGD(network.parameters(), lr=_RATE)
         record = method.step(network.train(), optimiser, pixels, labels, generator=draws)
         method.end_epoch(network)
     with evaluation_mode(network), torch.no_grad():

@@ -1,0 +1,103 @@
+"""Processes that carry out pieces of work side by side."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from infoplane.distributed.side_processes import SideProcesses
+from infoplane.errors import UserError
+
+PRELOAD = "infoplane.errors"
+
+
+def tell_twice(number, tell):
+    tell((number, "begun", os.getpid()))
+    tell((number, "done", os.getpid()))
+
+
+def wait_for(path, tell):
+    """Return when another piece of work, which only another process can carry out, has made the file."""
+    tell(str(path))
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def make(path, tell):
+    path.touch()
+
+
+def refuse(tell):
+    raise UserError("no such layer")
+
+
+def fail(tell):
+    raise ZeroDivisionError("a fault of the code")
+
+
+def end(tell):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep(path: Path, tell):
+    tell(os.getpid())
+    time.sleep(300)
+    path.touch()
+
+
+def test_all_work_is_done_and_what_each_tells_is_heard_in_order():
+    heard = []
+    with SideProcesses(2, preload=PRELOAD) as processes:
+        processes.carry_out([partial(tell_twice, number) for number in range(5)], heard.append)
+        processes.carry_out([partial(tell_twice, 5)], heard.append)  # the same processes
+    assert len(processes) == 2
+    for number in range(6):
+        assert [what for which, what, _ in heard if which == number] == ["begun", "done"]
+    assert os.getpid() not in {process for *_, process in heard}
+    assert len({process for *_, process in heard}) <= 2
+
+
+def test_work_is_done_side_by_side(tmp_path):
+    with SideProcesses(2, preload=PRELOAD) as processes:
+        processes.carry_out([partial(wait_for, tmp_path / "made"), partial(make, tmp_path / "made")], str)
+    assert (tmp_path / "made").exists()
+
+
+def test_a_refusal_is_raised_here():
+    with SideProcesses(1, preload=PRELOAD) as processes, pytest.raises(UserError, match=r"^no such layer$"):
+        processes.carry_out([refuse], str)
+
+
+def test_another_error_is_raised_here_with_its_traceback():
+    with (
+        SideProcesses(1, preload=PRELOAD) as processes,
+        pytest.raises(RuntimeError, match=r"in fail\n.*\n.*a fault"),
+    ):
+        processes.carry_out([fail], str)
+
+
+def test_a_process_that_ends_is_noticed():
+    with SideProcesses(2, preload=PRELOAD) as processes, pytest.raises(UserError, match="has ended before its work"):
+        processes.carry_out([end, partial(tell_twice, 0)], str)
+
+
+def test_the_end_of_the_block_ends_the_processes_whatever_they_do(tmp_path):
+    class EnoughError(Exception):
+        pass
+
+    found = []
+
+    def heard(said):
+        found.append(said)
+        raise EnoughError
+
+    with pytest.raises(EnoughError), SideProcesses(1, preload=PRELOAD) as processes:
+        processes.carry_out([partial(sleep, tmp_path / "late")], heard)
+    with pytest.raises(ProcessLookupError):
+        os.kill(found[0], 0)
+    assert not (tmp_path / "late").exists()
