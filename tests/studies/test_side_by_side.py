@@ -85,6 +85,14 @@ def test_a_training_that_diverges_says_so(little_flow, tmp_path):
         information_flow(wild, run=RunFolder(tmp_path / "run"), processes=processes)
 
 
+def test_trainings_that_are_complete_are_checked_and_not_handed_out(little_flow, finished):
+    run, listener = finished[0], Listener()
+    with SideProcesses(0, preload="infoplane.errors") as none:
+        assert_same_records(information_flow(little_flow, run=run, progress=listener, processes=none), finished[2])
+    names = ("normal, seed 0", "adversarial, seed 0", "normal, seed 1", "adversarial, seed 1")
+    assert listener.lines == [f"{name}: complete" for name in names]
+
+
 def test_without_a_run_there_is_nowhere_to_write(little_flow, processes):
     with pytest.raises(ValueError, match="processes need a run"):
         information_flow(little_flow, processes=processes)

@@ -82,7 +82,8 @@ class SideProcesses:
         for pipe in self._pipes:
             hand_out(pipe)
         while busy:
-            for pipe in [pipe for pipe in self._pipes if pipe in wait(busy)]:
+            ready = wait(busy)
+            for pipe in [pipe for pipe in self._pipes if pipe in ready]:
                 with _lost_if_broken():
                     said = pipe.recv()
                 if not isinstance(said, _Ended):

@@ -129,11 +129,11 @@ def information_flow(
     for line in attack_lines(config) if sum(ahead) else []:
         progress.say(line)
     progress.begin(sum(ahead))
-    if processes is None:
-        for training in trainings:
-            training.go()
-    else:
-        train_side_by_side(shared, [number for number, work in enumerate(ahead) if work], processes)
+    here = [number for number, work in enumerate(ahead) if processes is None or not work]
+    for number in here:
+        trainings[number].go()  # one without work checks that its network is still that of the code
+    if processes is not None:
+        train_side_by_side(shared, [number for number in range(len(trainings)) if number not in here], processes)
     if run is not None:
         own = pl.col("study") == STUDY  # later studies write into the same folder
         return FlowRecords(*(table.filter(own) for table in (run.measurements(), run.geometry(), run.performance())))
