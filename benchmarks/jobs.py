@@ -9,6 +9,7 @@ Times are those of the whole command: imports, trainings, measurements, figures 
 """
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -18,8 +19,8 @@ import time
 from pathlib import Path
 
 
-def seconds_of(recipe: str, options: list[str], jobs: int, threads: int | None) -> tuple[float, float]:
-    """Return the wall time and the processor time of one run."""
+def seconds_of(recipe: str, options: list[str], jobs: int, threads: int | None) -> tuple[float, float, int]:
+    """Return the wall time and the processor time of one run, and the threads of each of its trainings."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
@@ -27,8 +28,9 @@ def seconds_of(recipe: str, options: list[str], jobs: int, threads: int | None) 
     with tempfile.TemporaryDirectory(prefix="jobs-") as folder:
         words = ["flow", recipe, "--run", str(Path(folder) / "run"), "--jobs", str(jobs), "--quiet", *options]
         subprocess.run([sys.executable, "-m", "infoplane", *words], env=environment, check=True)
-    taken, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        taken, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        each = json.loads((Path(folder) / "run" / "config.json").read_text())["environment"]["threads"]
+    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, each
 
 
 def main() -> None:
@@ -40,9 +42,8 @@ def main() -> None:
     print(own.recipe, *options)
     print("\n| jobs | threads of each | seconds | processor time | ratio |\n|---|---|---|---|---|")
     for jobs, threads in ((1, None), (1, 1), (own.jobs, None)):
-        taken, processor = seconds_of(own.recipe, options, jobs, threads)
+        taken, processor, each = seconds_of(own.recipe, options, jobs, threads)
         first = first or taken
-        each = threads or max(1, (os.cpu_count() or 1) // jobs)
         print(f"| {jobs} | {each} | {taken:.1f} | {processor:.0f} s | {first / taken:.2f} |", flush=True)
 
 

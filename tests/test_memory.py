@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from infoplane.commands import malloc as memory
+from infoplane.distributed import malloc as memory
 
 FAULTS = """
 import resource, sys
-from infoplane.commands.malloc import keep_freed_memory
+from infoplane.distributed.malloc import keep_freed_memory
 if len(sys.argv) > 1:
     assert keep_freed_memory()
 import torch

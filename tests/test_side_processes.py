@@ -73,6 +73,31 @@ def test_a_refusal_is_raised_here():
         processes.carry_out([refuse], str)
 
 
+def test_an_error_of_the_system_is_raised_here_as_it_is(tmp_path):
+    missing = tmp_path / "no" / "file"
+    with SideProcesses(1, preload=PRELOAD) as processes, pytest.raises(FileNotFoundError) as raised:
+        processes.carry_out([partial(make, missing)], str)
+    assert raised.value.filename == str(missing)
+
+
+def test_a_process_that_cannot_start_is_told_from_one_that_ended(capfd):
+    with SideProcesses(1, preload="infoplane.no_such_module") as processes, pytest.raises(UserError, match="started"):
+        processes.carry_out([partial(tell_twice, 0)], str)
+    assert "No module named 'infoplane.no_such_module'" in capfd.readouterr().err
+
+
+def test_ctrl_c_does_not_reach_the_processes():
+    heard = []
+    with SideProcesses(1, preload=PRELOAD) as processes:
+        for process in processes._processes:
+            os.kill(process.pid, signal.SIGINT)  # before it has begun
+        processes.carry_out([partial(tell_twice, 0)], heard.append)
+        os.kill(heard[0][2], signal.SIGINT)
+        processes.carry_out([partial(tell_twice, 1)], heard.append)
+    assert len(heard) == 4
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_another_error_is_raised_here_with_its_traceback():
     with (
         SideProcesses(1, preload=PRELOAD) as processes,

@@ -221,7 +221,7 @@ def test_the_estimate_names_all_trainings():
     line = estimate_line(long_study(), planted())
     assert line == (
         "estimate: measuring 201 epochs of 2 trainings takes about 56 min (7 s each, 24 s with decoders and the Monte "
-        "Carlo estimate), training about 24 min"
+        "Carlo estimate), training about 24 min, one after the other"
     )
 
 

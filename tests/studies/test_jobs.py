@@ -6,10 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 from tests.command import assert_one_clear_line, infoplane
 from tests.team.test_flow_together import ROWS, SETTINGS, run_of, start
+from torch.utils.data import DataLoader
 
 from infoplane.runs.folder import RunFolder
 
@@ -20,11 +23,12 @@ LONG = [*SETTINGS, "--training.epochs=15", "--measure-every=15", "--methods=norm
 def test_the_run_is_that_of_one_process_with_its_report(tmp_path):
     words = [*SETTINGS, "--training.epochs=1"]
     one = run_of(tmp_path / "one", settings=words)
-    done = infoplane(*words, "--run", tmp_path / "two", "--jobs", 2, drawn=["class-entropies"])
+    done = infoplane(*words, "--run", tmp_path / "two", "--jobs", 2, OMP_NUM_THREADS="2")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     two = RunFolder(tmp_path / "two")
     assert (two.path / "report.html").is_file()
     assert (two.path / "figures" / "class-entropies-adversarial-s0.svg").is_file()
+    assert two.read_config()["environment"]["threads"] == 1  # of two, divided between two trainings
     for table in ("measurements", "geometry"):
         assert getattr(one, table)().equals(getattr(two, table)())
     assert one.performance().drop("seconds").equals(two.performance().drop("seconds"))
@@ -95,6 +99,41 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, vic
         ours, theirs = (one.performance().drop("seconds").sort("seed", *ROWS) for one in (run, unbroken))
         assert ours.equals(theirs)
         assert set(ours.filter(pl.col("epoch") == 15)["seed"]) == {0, 1}
+
+
+def own_data():
+    """Other images at each call."""
+    images = np.random.default_rng().random((180, 1, 28, 28), np.float32)
+    return as_splits(images, np.arange(180) % 3)
+
+
+def as_splits(images, labels):
+    return {"train": (images[:120], labels[:120]), "test": (images[120:], labels[120:])}
+
+
+def own_data_by_other_processes():
+    """The same images at each call, from a loader with processes of its own."""
+    items = [(torch.full((1, 28, 28), number / 180), number % 3) for number in range(180)]
+    images, labels = next(iter(DataLoader(items, batch_size=180, num_workers=1)))
+    return as_splits(images.numpy(), labels.numpy())
+
+
+OWN = [
+    *("flow", "mnist-lenet5", "--epochs", "1", "--measurement.examples", "40", "--measurement.layers", "fc3"),
+    *("--measurement.thorough-epochs", "0", "--measurement.decoder-permutations", "1", "--precision=32", "--quiet"),
+]
+
+
+def test_a_function_that_gives_other_images_at_each_call_is_refused(tmp_path):
+    words = ["--data", f"{__name__}:own_data", "--run", tmp_path / "run", "--jobs", "2"]
+    done = infoplane(*OWN, *words, drawn=(), PYTHONPATH=str(Path(__file__).parents[2]))
+    assert_one_clear_line(done, "images are not those that", "began with")
+
+
+def test_a_function_may_start_processes(tmp_path):
+    words = ["--data", f"{__name__}:own_data_by_other_processes", "--run", tmp_path / "run", "--jobs", "2"]
+    done = infoplane(*OWN, *words, drawn=(), PYTHONPATH=str(Path(__file__).parents[2]))
+    assert (done.returncode, done.stderr) == (0, ""), done
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from infoplane.commands.flow import DemoOptions, FlowOptions, demo, flow, flow_o
 from infoplane.commands.flow_help import flow_help
 from infoplane.commands.geometry import GeometryOptions, geometry
 from infoplane.commands.limits import LimitsOptions, limits
-from infoplane.commands.malloc import keep_freed_memory
 from infoplane.commands.measure import MeasureOptions, measure
 from infoplane.commands.models import ModelsOptions, models
 from infoplane.commands.output import Told, complain, interrupted_status, lasting_output, signals_end_work
@@ -41,6 +40,7 @@ from infoplane.commands.status import StatusOptions, status
 from infoplane.commands.sweep import SweepOptions, sweep
 from infoplane.commands.watch import WatchOptions, watch
 from infoplane.commands.where import WhereOptions, where
+from infoplane.distributed.malloc import keep_freed_memory
 from infoplane.errors import UserError, unknown_name
 from infoplane.recipes import RECIPES
 

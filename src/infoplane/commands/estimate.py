@@ -9,9 +9,9 @@ import tyro
 from pydantic import Field
 
 from infoplane.commands.common import Options, open_console
-from infoplane.commands.malloc import keep_freed_memory
 from infoplane.commands.output import complain
 from infoplane.config import MeasurementConfig
+from infoplane.distributed.malloc import keep_freed_memory
 from infoplane.errors import UserError
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pydantic import Field, create_model
 from infoplane.attacks import catalogue as attack_catalogue
 from infoplane.attacks.catalogue import attacks_named
 from infoplane.commands.common import USER_ERROR, Options, listed, open_console, says_how_to_continue
+from infoplane.commands.jobs import alone, check_jobs, notes_on_jobs, processes_for
 from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig, ModelConfig
@@ -74,8 +75,8 @@ class FlowOptions(Options):
     devices: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
     """Processes that share the work on this node: one per GPU."""
     jobs: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="N")] = 1
-    """Trainings that are carried out side by side on the CPU, each by a process of its own, which share its threads.
-    With small networks this is faster than several threads for one training. Each takes memory of its own."""
+    """Trainings that are carried out side by side on the CPU, each by a process of its own. The threads are divided
+    between the processes. With small networks this is faster than several threads for one training."""
     nodes: Annotated[int, Field(ge=1), tyro.conf.arg(metavar="M")] = 1
     """Nodes: give the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
     keep_checkpoints: bool = False
@@ -288,30 +289,16 @@ def _run_flow(
 ) -> int:
     """Run the study in this process, with one process per device, whose leader this is, or with processes beside it."""
     if jobs > 1:
-        return _side_by_side(config, path, jobs, device=device, devices=devices, nodes=nodes, **options)
+        check_jobs(device, devices, nodes)
+        # A run that exists may have more trainings than the settings typed.
+        with processes_for(jobs if path.exists() else min(jobs, config.seeds * len(config.methods))) as processes:
+            return _lead(config, path, alone(), device=device, processes=processes, **options)
     from infoplane.distributed.ranks import ranks_started
 
     with ranks_started(devices, nodes, device) as team:
         if team.rank:
             return _follow(team)
         return _lead(config, path, team, device=device, **options)
-
-
-def _side_by_side(
-    config: FlowConfig, path: Path, jobs: int, *, device: Device, devices: int, nodes: int, **options: Any
-) -> int:
-    """Run the study with processes that carry out whole trainings."""
-    if devices * nodes > 1:
-        raise UserError("--jobs carries out whole trainings side by side, --devices and --nodes share one: choose one")
-    if device == "cuda":
-        raise UserError("--jobs is for the CPU: leave out --device cuda, or use --devices, or infoplane sweep")
-    from infoplane.distributed.side_processes import SideProcesses
-
-    number = min(jobs, config.seeds * len(config.methods))
-    with SideProcesses(number, preload="infoplane.studies.flow.side_by_side") as processes:
-        from infoplane.distributed.team import ALONE
-
-        return _lead(config, path, ALONE, device="cpu", processes=processes, **options)
 
 
 def _follow(team: "Team") -> int:
@@ -368,7 +355,8 @@ def _lead(
             attacks=typed.attacks,
             trusted=trust_run_code,
         )
-        now = {**describe_environment(device), "keep_checkpoints": keep_checkpoints, "processes": team.size}
+        computed_on = device if processes is None else "cpu"
+        now = {**describe_environment(computed_on), "keep_checkpoints": keep_checkpoints, "processes": team.size}
         now["threads"] = max(1, now["threads"] // (len(processes) if processes is not None else 1))  # of one training
         usual = FlowConfig(model=ModelConfig(settings=model_named(config.model.name).checked({}).model_dump()))
         defaults = _complete(usual).model_dump(mode="json")
@@ -378,7 +366,7 @@ def _lead(
                 f"{path} began with {began} process{'es' * (began > 1)}, got {team.size}, and each stores the state "
                 "of its method; continue with as many (--devices, --nodes), or choose another folder with --run"
             )
-        differences = apply_environment(kept, device)
+        differences = apply_environment(kept, computed_on)
         team.tell(kept)
         try:
             with (
@@ -386,6 +374,7 @@ def _lead(
                 progress_for(console, quiet=quiet) as progress,
             ):
                 notes = [own, *kept_settings(config), *differences, *_registration_notes(run)]
+                notes += notes_on_jobs(kept["threads"], processes, device)
                 for note in filter(None, notes):
                     progress.say(f"note: {note}")
                 choices = _choices(config, run, kept, precision, progress, deterministic=deterministic)

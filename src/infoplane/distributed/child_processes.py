@@ -6,10 +6,13 @@ import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 
+from infoplane.distributed.malloc import keep_freed_memory
+
 
 def begin_child() -> None:
     """Let the parent alone decide what Ctrl-C does, and end this process when its parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides what happens
+    keep_freed_memory()
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 

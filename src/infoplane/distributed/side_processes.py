@@ -1,5 +1,6 @@
 """Processes of this machine that carry out pieces of work side by side, one at a time each."""
 
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,10 +23,17 @@ _LOST = (
 )
 
 
+_NOT_STARTED = "a process beside this one ended while it started, see its lines above; leave out --jobs"
+
+
+class _Ready:
+    """First message of a process: it has imported what it needs."""
+
+
 class _Ended(NamedTuple):
     """Last message about a piece of work."""
 
-    refusal: str | None = None  # message of a UserError
+    refusal: UserError | OSError | None = None  # raised again as it is: these have a line for users
     failure: str | None = None  # traceback of any other error
 
 
@@ -38,15 +46,25 @@ class SideProcesses:
     """
 
     def __init__(self, number: int, *, preload: str) -> None:
-        context = get_context("spawn")
         self._pipes, self._processes = list[Connection](), list[SpawnProcess]()
-        for _ in range(number):
-            here, there = context.Pipe()
-            process = context.Process(target=_child, args=(there, preload), daemon=True)
-            process.start()
-            there.close()  # so that the pipe ends when the process does
-            self._pipes.append(here)
-            self._processes.append(process)
+        self._ready = set[Connection]()
+        try:
+            with _without_interruption():  # Ctrl-C reaches all processes of a terminal; this one decides what happens
+                for _ in range(number):
+                    self._start(preload)
+        except BaseException:
+            self._end()
+            raise
+
+    def _start(self, preload: str) -> None:
+        context = get_context("spawn")
+        here, there = context.Pipe()
+        # A daemon could have no processes of its own, which users' functions may start.
+        process = context.Process(target=_child, args=(there, preload), daemon=False)
+        process.start()
+        there.close()  # so that the pipe ends when the process does
+        self._pipes.append(here)
+        self._processes.append(process)
 
     def __len__(self) -> int:
         return len(self._processes)
@@ -57,6 +75,9 @@ class SideProcesses:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for process in self._processes:
             process.kill()  # files are written whole or not at all
             process.join()
@@ -69,13 +90,20 @@ class SideProcesses:
             heard: called here with everything that the work tells.
 
         Raises:
-            UserError: some work was refused, or a process ended.
+            UserError, OSError: some work raised it, or a process ended. Then no more work can be handed out.
         """
+        try:
+            self._carry_out(works, heard)
+        except BaseException:
+            self._end()
+            raise
+
+    def _carry_out(self, works: Sequence[Work], heard: Tell) -> None:
         left, busy = list(reversed(works)), set[Connection]()
 
         def hand_out(pipe: Connection) -> None:
             if left:
-                with _lost_if_broken():
+                with self._lost_if_broken(pipe):
                     pipe.send(left.pop())
                 busy.add(pipe)
 
@@ -84,31 +112,43 @@ class SideProcesses:
         while busy:
             ready = wait(busy)
             for pipe in [pipe for pipe in self._pipes if pipe in ready]:
-                with _lost_if_broken():
+                with self._lost_if_broken(pipe):
                     said = pipe.recv()
-                if not isinstance(said, _Ended):
+                if isinstance(said, _Ready):
+                    self._ready.add(pipe)
+                elif not isinstance(said, _Ended):
                     heard(said)
-                    continue
-                if said.refusal is not None:
-                    raise UserError(said.refusal)
-                if said.failure is not None:
+                elif said.refusal is not None:
+                    raise said.refusal
+                elif said.failure is not None:
                     raise RuntimeError(f"a process of this run failed:\n{said.failure}")
-                busy.discard(pipe)
-                hand_out(pipe)
+                else:
+                    busy.discard(pipe)
+                    hand_out(pipe)
+
+    @contextmanager
+    def _lost_if_broken(self, pipe: Connection) -> Iterator[None]:
+        """Turn the end of a pipe into a UserError."""
+        try:
+            yield
+        except (EOFError, OSError):
+            raise UserError(_LOST if pipe in self._ready else _NOT_STARTED) from None
 
 
 @contextmanager
-def _lost_if_broken() -> Iterator[None]:
-    """Turn the end of a pipe into a UserError."""
+def _without_interruption() -> Iterator[None]:
+    """Block Ctrl-C in the processes that are started in the block, for good; in this one it waits for the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
-    except (EOFError, OSError):
-        raise UserError(_LOST) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child(pipe: Connection, preload: str) -> None:
     begin_child()
     import_module(preload)
+    pipe.send(_Ready())
     with suppress(EOFError):  # of the process that hands out work
         while True:
             work: Work = pipe.recv()
@@ -118,8 +158,8 @@ def _child(pipe: Connection, preload: str) -> None:
 def _outcome(work: Work, tell: Tell) -> _Ended:
     try:
         work(tell)
-    except UserError as error:
-        return _Ended(refusal=str(error))
+    except (UserError, OSError) as error:
+        return _Ended(refusal=error)
     except Exception:  # noqa: BLE001 - raised again where the work was handed out
         return _Ended(failure=traceback.format_exc())
     return _Ended()

@@ -118,7 +118,7 @@ def estimate_line(config: FlowConfig, costs: Costs) -> str:
     return (
         f"estimate: measuring {len(config.measured_epochs())} epochs of {trainings} takes about "
         f"{in_words(number * costs.measuring_all(config))} ({ordinary} each, {thorough} with decoders and the Monte "
-        f"Carlo estimate), training about {in_words(number * costs.training)}"
+        f"Carlo estimate), training about {in_words(number * costs.training)}{', one after the other' * (number > 1)}"
     )
 
 

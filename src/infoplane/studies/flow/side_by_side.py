@@ -15,11 +15,13 @@ from infoplane.distributed.team import ALONE
 from infoplane.errors import UserError
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Silence
+from infoplane.studies.flow.data_record import keep_data
 from infoplane.studies.flow.one_training import Shared
-from infoplane.studies.parts import load_images
+from infoplane.studies.parts import Images, load_images
 from infoplane.training import DivergedError
 
 _SECONDS = 0.2  # between two messages about the work done
+_IMAGES: dict[Path, Images] = {}  # of the run whose trainings this process carries out
 
 
 class _Task(NamedTuple):
@@ -87,11 +89,11 @@ def train_side_by_side(shared: Shared, numbers: Sequence[int], processes: SidePr
 
 def _carry_out(task: _Task, tell: Tell) -> None:
     torch.set_num_threads(task.threads)
-    told = _Told(tell)
+    told, run = _Told(tell), RunFolder(task.run)
     shared = Shared.of(
         task.config,
-        load_images(task.config, task.device),
-        RunFolder(task.run),
+        _images_of(task, run),
+        run,
         task.device,
         told,
         task.choices,
@@ -106,6 +108,21 @@ def _carry_out(task: _Task, tell: Tell) -> None:
     except DivergedError as error:
         raise UserError(str(error)) from error
     told.catch_up()
+
+
+def _images_of(task: _Task, run: RunFolder) -> Images:
+    """Return the images of the run, read once in this process.
+
+    Raises:
+        UserError: they are not those with which the run began, e.g. since the user's function draws other ones.
+    """
+    if task.run not in _IMAGES:
+        images = load_images(task.config, task.device)
+        if run.exists():
+            keep_data(run, images.train, images.test)
+        _IMAGES.clear()
+        _IMAGES[task.run] = images
+    return _IMAGES[task.run]
 
 
 class _Told(Silence):
