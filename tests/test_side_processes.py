@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,20 @@ def test_work_is_done_side_by_side(tmp_path):
     with SideProcesses(2, preload=PRELOAD) as processes:
         processes.carry_out([partial(wait_for, tmp_path / "made"), partial(make, tmp_path / "made")], str)
     assert (tmp_path / "made").exists()
+
+
+def has_imported(module, told, tell):
+    tell((told, module in sys.modules))
+
+
+def test_a_process_that_waits_for_others_imports_what_is_needed_later(tmp_path):
+    module, heard = "colorsys", []
+    with SideProcesses(2, preload=PRELOAD, later=module) as processes:
+        works = [partial(wait_for, tmp_path / "made"), partial(make, tmp_path / "made")]
+        processes.carry_out([partial(has_imported, module, "before"), *works], heard.append)
+        processes.carry_out([partial(has_imported, module, "after") for _ in range(8)], heard.append)
+    assert ("before", False) in heard
+    assert ("after", True) in heard
 
 
 def test_a_refusal_is_raised_here():

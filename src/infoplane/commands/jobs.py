@@ -24,7 +24,7 @@ def check_jobs(device: Literal["auto", "cpu", "cuda"], devices: int, nodes: int)
 
 def processes_for(jobs: int) -> SideProcesses:
     """Start the processes. They import what they need while this process still imports torch."""
-    return SideProcesses(jobs, preload="infoplane.studies.flow.side_by_side")
+    return SideProcesses(jobs, preload="infoplane.studies.flow.side_by_side", later="infoplane.report.figure_files")
 
 
 def alone() -> "Team":

@@ -30,6 +30,12 @@ class _Ready:
     """First message of a process: it has imported what it needs."""
 
 
+class _Import(NamedTuple):
+    """Sent to a process that has no work, which does not answer."""
+
+    module: str
+
+
 class _Ended(NamedTuple):
     """Last message about a piece of work."""
 
@@ -43,9 +49,11 @@ class SideProcesses:
     Args:
         number: of processes.
         preload: module that each process imports at once, while this process still prepares the work.
+        later: module that a process imports when it waits for the others.
     """
 
-    def __init__(self, number: int, *, preload: str) -> None:
+    def __init__(self, number: int, *, preload: str, later: str | None = None) -> None:
+        self._later = later
         self._pipes, self._processes = list[Connection](), list[SpawnProcess]()
         self._ready = set[Connection]()
         try:
@@ -106,6 +114,9 @@ class SideProcesses:
                 with self._lost_if_broken(pipe):
                     pipe.send(left.pop())
                 busy.add(pipe)
+            elif self._later is not None and busy:
+                with self._lost_if_broken(pipe):
+                    pipe.send(_Import(self._later))
 
         for pipe in self._pipes:
             hand_out(pipe)
@@ -151,8 +162,11 @@ def _child(pipe: Connection, preload: str) -> None:
     pipe.send(_Ready())
     with suppress(EOFError):  # of the process that hands out work
         while True:
-            work: Work = pipe.recv()
-            pipe.send(_outcome(work, pipe.send))
+            work: Work | _Import = pipe.recv()
+            if isinstance(work, _Import):
+                import_module(work.module)
+            else:
+                pipe.send(_outcome(work, pipe.send))
 
 
 def _outcome(work: Work, tell: Tell) -> _Ended:
