@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from infoplane.acceleration import AcceleratedNetwork, Choices
 from infoplane.acceleration.inner import matching, tracing
 from infoplane.acceleration.inner.elementwise import Activation
-from infoplane.commands.malloc import keep_freed_memory
+from infoplane.distributed.malloc import keep_freed_memory
 from infoplane.models import LeNet5, WideResNet, construct
 
 LAST = torch.channels_last

@@ -27,8 +27,8 @@ from training_loops import NETWORKS, STEPS
 
 from estimators import layer
 from infoplane.attacks import LinfPGD
-from infoplane.commands.malloc import keep_freed_memory
 from infoplane.data import as_floats, load_split
+from infoplane.distributed.malloc import keep_freed_memory
 from infoplane.estimators import kde_information
 from infoplane.measuring import instruments, plane
 from infoplane.measuring import layer as measured_layer

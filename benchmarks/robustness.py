@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from infoplane.acceleration import PLAIN, AcceleratedNetwork, Choices
 from infoplane.attacks import LinfPGD
-from infoplane.commands.malloc import keep_freed_memory
 from infoplane.config import AttackConfig, FlowConfig
+from infoplane.distributed.malloc import keep_freed_memory
 from infoplane.measuring.evaluate import attack_images, evaluate
 from infoplane.networks.memory_format import as_pixels, memory_format
 from infoplane.recipes import RECIPES

@@ -30,8 +30,8 @@ from training_loops import BATCH, NETWORKS, STEPS, ElsewhereStep, Step, batch, f
 
 from infoplane.acceleration import PLAIN, Choices, candidates, wrap
 from infoplane.attacks import LinfPGD
-from infoplane.commands.malloc import keep_freed_memory
 from infoplane.config import AttackConfig, FlowConfig
+from infoplane.distributed.malloc import keep_freed_memory
 from infoplane.models import construct
 from infoplane.studies.flow.fastest import fastest
 from infoplane.studies.flow.trainers import build_method
