@@ -192,7 +192,7 @@ def test_an_undecided_verdict_stands_beside_the_undecided_number_and_never_besid
 
 
 def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output: [])  # seconds of drawing
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])  # seconds of drawing
     run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
     text = write_report(run).read_text()
     content = json.loads((run.path / "findings.json").read_text())
@@ -203,7 +203,7 @@ def test_a_report_writes_the_findings_beside_the_page(make_run, tmp_path, monkey
 
 
 def test_sweeps_in_the_folder_of_a_run_decide_the_claim_about_geometry(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output: [])
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
     run = make_run(tmp_path / "run", epochs=(0, 1), layers=("fc",))
     rows = [
         SweepMeasurement(

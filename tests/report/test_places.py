@@ -37,7 +37,7 @@ def test_a_name_that_looks_like_a_pattern_or_an_address_is_a_name(name, small, o
     shutil.copytree(other.path, tmp_path / "lr0")
     shutil.copytree(other.path, tmp_path / "lr1")
     shutil.copytree(small.path, tmp_path / name)
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output: [])
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
     for run in (RunFolder(name), RunFolder(tmp_path / name)):
         assert set(run.measurements()["epoch"]) == {0, 1}
         assert set(run.geometry()["layer"]) == {"fc"}
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_with_the_option(reason, sma
     def refuse(path, content):
         raise OSError(number, reason, str(path))
 
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output: [])
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
     monkeypatch.setattr("infoplane.report.html.write_whole", refuse)
     with pytest.raises(UserError, match=rf"findings.json cannot be written \({reason}\); .* --output FOLDER"):
         write_report(small)
