@@ -140,7 +140,7 @@ def test_table_figure_and_section_of_the_report(evaluated):
 def test_the_same_command_again_attacks_nothing(evaluated, capsys, monkeypatch):
     import infoplane.report.html as html
 
-    monkeypatch.setattr(html, "write_figures", lambda run, output=None: [])
+    monkeypatch.setattr(html, "write_figures", lambda *_, **__: [])
     path, _ = evaluated
     before = content_of(path / "evaluation")
     attacked = [line for line in (path / "evaluation" / "log.jsonl").read_text().splitlines() if '"attacked"' in line]
@@ -188,7 +188,7 @@ def test_an_attack_on_other_weights_is_made_again(evaluated, tmp_path, monkeypat
     """A run that was continued has other weights under the same name."""
     import infoplane.report.html as html
 
-    monkeypatch.setattr(html, "write_figures", lambda run, output=None: [])
+    monkeypatch.setattr(html, "write_figures", lambda *_, **__: [])
     path = tmp_path / "run"
     shutil.copytree(evaluated[0], path)
     run = RunFolder(path)

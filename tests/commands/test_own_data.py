@@ -33,7 +33,7 @@ def away(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(html, "write_figures", lambda run, output=None: [])
+    monkeypatch.setattr(html, "write_figures", lambda *_, **__: [])
     Path("mine.py").write_text(
         "from torch import nn\nimport numpy as np\n"
         "def make(classes, image_size, channels):\n"

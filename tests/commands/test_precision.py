@@ -31,7 +31,7 @@ def kept(folder: Path) -> dict[str, object]:
 def _away(tmp_path, monkeypatch):
     """Run in a folder of the test's own, and draw nothing."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(html, "write_figures", lambda run, output=None: [])
+    monkeypatch.setattr(html, "write_figures", lambda *_, **__: [])
 
 
 @pytest.mark.parametrize(

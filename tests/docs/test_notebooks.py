@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setattr(html, "write_figures", lambda run, output=None: [])
+        patched.setattr(html, "write_figures", lambda *_, **__: [])
         yield folder
     plt.close("all")
 

@@ -62,7 +62,7 @@ def test_a_method_alone_has_the_records_of_a_run_of_several(tmp_path, undrawn):
     sweep = ["sweep", str(tmp_path / "sweep"), *small_options(), "--methods", "normal", "fgsm", "--quiet"]
     assert main(sweep) == 0
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("infoplane.report.html.write_figures", lambda run, output=None: [])
+        patched.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
         flow = ["flow", "digits-lenet5", *words, "--methods", "normal", "fgsm", "--run", str(tmp_path / "run")]
         assert main([*flow, "--deterministic", "--quiet"]) == 0
     whole = RunFolder(tmp_path / "run").measurements()

@@ -53,7 +53,7 @@ def test_seeds_of_a_setting_are_one_run_with_their_records(swept):
 
 
 def test_report_and_compare_take_a_sweep(swept, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("infoplane.report.html.write_figures", lambda run, output=None: [])
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
     assert main(["report", str(swept)]) == 0
     printed = capsys.readouterr().out.split()
     assert [path.removeprefix(f"{swept}/") for path in printed] == [
