@@ -95,7 +95,7 @@ def test_the_guides_example_of_ones_own_method_runs_as_pasted(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "my_methods", raising=False)
-    monkeypatch.setattr(html, "write_report", lambda run, found: run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, found, **_: run.path / "report.html")
     (line,) = re.findall(r"infoplane flow mnist-lenet5 (--methods .*)", GUIDE)
     assert main([*FLOW, "--run", "run", *line.split(), *SMALL]) == 0
     assert "smoothed+awp" in capsys.readouterr().out

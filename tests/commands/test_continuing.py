@@ -24,7 +24,7 @@ OPTIONS = [
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
-    monkeypatch.setattr(html, "write_report", lambda run, found: run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, found, **_: run.path / "report.html")
 
 
 def flow(path: Path, *arguments: str, recipe: str = "digits-lenet5") -> int:
@@ -36,7 +36,7 @@ def begun(tmp_path_factory) -> Path:
     """A run with settings of its own."""
     path = tmp_path_factory.mktemp("continuing") / "run"
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(html, "write_report", lambda run, found: run.path / "report.html")
+        patching.setattr(html, "write_report", lambda run, found, **_: run.path / "report.html")
         assert flow(path, *OPTIONS) == 0
     return path
 

@@ -37,7 +37,7 @@ def begun(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sender")
     (folder / "sent.py").write_text(CODE)
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(html, "write_report", lambda run, found: run.path / "report.html")
+        patching.setattr(html, "write_report", lambda run, found, **_: run.path / "report.html")
         patching.setattr(sys, "path", sys.path.copy())
         patching.delitem(sys.modules, "sent", raising=False)  # of another file of tests
         patching.chdir(folder)
