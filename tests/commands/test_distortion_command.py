@@ -35,7 +35,9 @@ def test_records_report_and_a_table(flow_run, tmp_path, capsys, monkeypatch):
     import infoplane.report.html as html
 
     written = []
-    monkeypatch.setattr(html, "write_report", lambda run, found, **_: written.append(run.path) or run.path / "report.html")
+    monkeypatch.setattr(
+        html, "write_report", lambda run, found, **_: written.append(run.path) or run.path / "report.html"
+    )
     shutil.copytree(flow_run, tmp_path / "run")
     assert distortion(DistortionOptions(run=tmp_path / "run", config=CONFIG)) == 0
     printed = capsys.readouterr().out

@@ -64,7 +64,7 @@ def received(begun, tmp_path, monkeypatch) -> Path:
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     (tmp_path / "imported").unlink()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(html, "write_report", lambda run, found, *_: run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, *_, **__: run.path / "report.html")
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.delitem(sys.modules, "sent", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

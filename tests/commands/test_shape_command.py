@@ -36,7 +36,7 @@ def begun(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shape")
     (folder / "planted.py").write_text(Path(cue_patterns.__file__).read_text() + DATA)
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(html, "write_report", lambda run, *_: run.path / "report.html")
+        patching.setattr(html, "write_report", lambda run, *_, **__: run.path / "report.html")
         patching.setattr(sys, "path", sys.path.copy())
         patching.delitem(sys.modules, "planted", raising=False)
         patching.setattr(sys, "dont_write_bytecode", True)
@@ -53,7 +53,7 @@ def run_of(folder: Path, model: str) -> list[str]:
 @pytest.mark.parametrize(("model", "bias"), [("shape", 1.0), ("texture", 0.0)])
 def test_a_network_that_sees_one_cue_has_the_bias_of_it(begun, monkeypatch, capsys, model, bias):
     monkeypatch.chdir(begun)
-    monkeypatch.setattr(html, "write_report", lambda run, *_: run.path / "report.html")
+    monkeypatch.setattr(html, "write_report", lambda run, *_, **__: run.path / "report.html")
     assert main(run_of(begun, model)) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Answers to conflicts of shape and texture" in said

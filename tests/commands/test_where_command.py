@@ -52,7 +52,7 @@ def begun(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("where")
     (folder / "planted.py").write_text(CODE)
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(html, "write_report", lambda run, *_: run.path / "report.html")
+        patching.setattr(html, "write_report", lambda run, *_, **__: run.path / "report.html")
         patching.setattr(sys, "path", sys.path.copy())
         patching.delitem(sys.modules, "planted", raising=False)
         patching.setattr(sys, "dont_write_bytecode", True)
