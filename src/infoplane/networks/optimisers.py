@@ -14,7 +14,8 @@ _GUARDED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")  # 
 def _uncompiled(kind: type[Kind]) -> type[Kind]:
     """Return the optimiser with methods that do not import `torch._dynamo` when they are first called."""
     plain = {name: inspect.unwrap(getattr(kind, name)) for name in _GUARDED}
-    plain["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # what is left out switches gradients off, too
+    # Torch's own wrapper of `step`, which also imports the compiler, switches gradients off.
+    plain["step"] = torch.no_grad()(inspect.unwrap(kind.step))
     return cast("type[Kind]", type(kind.__name__, (kind,), plain))
 
 
