@@ -54,6 +54,26 @@ def test_a_training_that_is_asked_to_end_says_how_to_continue(number, tmp_path):
         pass
 
 
+def test_a_signal_inside_a_library_that_makes_another_exception_of_it_ends_the_command():
+    code = """
+import os, signal, sys
+import infoplane.commands.cli as cli
+
+def library(_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        raise RecursionError("maximum recursion depth exceeded")
+
+cli._dispatch = library
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    process = start("recipes", command=(sys.executable, "-c", code))
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, complaint
+    assert complaint == "infoplane: interrupted; to begin again: infoplane recipes\n"
+
+
 def test_a_command_without_a_run_says_that_it_was_interrupted(tmp_path):
     code = "import os, signal, infoplane.commands.cli as cli, sys; cli._dispatch = lambda _: os.kill(os.getpid(), 15); "
     code += "sys.exit(cli.main(sys.argv[1:]))"

@@ -104,11 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # figures go to files; the backend that a notebook sets may not be installed
         os.environ["MPLBACKEND"] = "agg"
     works = typed and typed[0] in _LONG and not {*_HELP, _ALL_HELP}.intersection(typed)
-    with signals_end_work(), lasting_output(_LOSS if works else None):
+    with lasting_output(_LOSS if works else None):
         try:
-            ended = _dispatch(list(typed))
-            sys.stdout.flush()
-            return ended
+            with signals_end_work():
+                ended = _dispatch(list(typed))
+                sys.stdout.flush()
+                return ended
         except UserError as error:
             complain(f"infoplane: {error}")
             return USER_ERROR

@@ -43,9 +43,12 @@ def interrupted_status(interruption: KeyboardInterrupt) -> int:
 @contextlib.contextmanager
 def signals_end_work() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the block as Ctrl-C does, unless they are ignored, as under nohup."""
+    ended: Ended | None = None
 
     def end(number: int, _frame: FrameType | None) -> None:
-        raise Ended(number)
+        nonlocal ended
+        ended = Ended(number)
+        raise ended
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -54,6 +57,10 @@ def signals_end_work() -> Iterator[None]:
                 before[number] = signal.signal(number, end)
     try:
         yield
+    except Exception as error:
+        if ended is None:
+            raise
+        raise ended from error  # the signal arrived inside a library, which made another exception of it
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

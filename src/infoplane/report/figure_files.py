@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from infoplane.distributed.side_processes import SideProcesses, Tell
 from infoplane.report.figure import DrawnFigure
@@ -35,32 +36,44 @@ def write_figures(
     Raises:
         UserError: the folder holds no run, or damaged records.
     """
-    recorded, folder = recorded_of(run), (output or run.path) / "figures"
-    parts = list(recorded.parts())
+    folder, parts = (output or run.path) / "figures", list(recorded_of(run).parts())
+    pieces = [
+        _Piece(part, figure)
+        for part, recorded in enumerate(parts)
+        for figure, spec in enumerate(FIGURES)
+        if spec.per == recorded.per
+    ]
+    drawn = dict[_Piece, list[DrawnFigure]]()
     if processes is None:
-        return [figure for part in parts for figure in _figures_of(part, folder, formats)]
-    drawn = dict[int, list[DrawnFigure]]()
-
-    def heard(said: object) -> None:
-        assert isinstance(said, tuple)
-        part, figures = said
-        drawn[part] = [DrawnFigure(FIGURES[place], *rest) for place, *rest in figures]
-
-    processes.carry_out([partial(_draw, run.path, number, folder, formats) for number in range(len(parts))], heard)
-    return [figure for number in range(len(parts)) for figure in drawn[number]]
+        drawn |= {piece: _figures_of(parts[piece.part], piece, folder, formats) for piece in pieces}
+    else:
+        # Both trainings of a seed have the same figures, so every second figure is half of the work.
+        shares = [pieces[first :: len(processes)] for first in range(len(processes))]
+        works = [partial(_draw, run.path, share, folder, formats) for share in shares if share]
+        processes.carry_out(works, lambda said: _hear(said, drawn))
+    return [figure for piece in pieces for figure in drawn[piece]]
 
 
-def _draw(run: Path, number: int, folder: Path, formats: Sequence[Format], tell: Tell) -> None:
-    """Draw the figures of one part of a run's records; tell its number, and each figure with its place for its spec."""
-    part = list(recorded_of(RunFolder(run)).parts())[number]
-    tell((number, [(FIGURES.index(spec), *rest) for spec, *rest in _figures_of(part, folder, formats)]))
+class _Piece(NamedTuple):
+    """One figure of one part of a run's records."""
+
+    part: int  # place in `Recorded.parts`
+    figure: int  # place in `FIGURES`
 
 
-def _figures_of(part: Recorded, folder: Path, formats: Sequence[Format]) -> list[DrawnFigure]:
+def _draw(run: Path, pieces: Sequence[_Piece], folder: Path, formats: Sequence[Format], tell: Tell) -> None:
+    """Draw some figures; tell each with its piece, without its spec, which holds functions."""
+    parts = list(recorded_of(RunFolder(run)).parts())
+    for piece in pieces:
+        tell((piece, [tuple(figure)[1:] for figure in _figures_of(parts[piece.part], piece, folder, formats)]))
+
+
+def _hear(said: object, drawn: dict[_Piece, list[DrawnFigure]]) -> None:
+    assert isinstance(said, tuple)
+    piece, figures = said
+    drawn[piece] = [DrawnFigure(FIGURES[piece.figure], *figure) for figure in figures]
+
+
+def _figures_of(part: Recorded, piece: _Piece, folder: Path, formats: Sequence[Format]) -> list[DrawnFigure]:
     with figure_style():
-        return [
-            figure
-            for spec in FIGURES
-            if spec.per == part.per
-            for figure in spec.write(part, folder, part.about, part.label, formats)
-        ]
+        return list(FIGURES[piece.figure].write(part, folder, part.about, part.label, formats))
