@@ -3,6 +3,9 @@
 Every number of the page comes from the folder of the run, so a run with the same records gives the same page. MACHINE
 describes the machine in words, which the records do not. FIGURE names figures of the run, e.g. `trusted-normal-s0`;
 they are copied into a folder beside the page, which has its name. `infoplane report RUN` draws them.
+
+What other commands have added to the folder is on the page too: `register`, `evaluate`, `where`, `attacks`, `geometry
+--output RUN/sweeps` and `limits --output RUN/limits`.
 """
 
 import json
@@ -16,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from infoplane.config import flat_settings
 from infoplane.findings import Finding, Findings
@@ -23,14 +29,23 @@ from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.findings.sentences import sentences
 from infoplane.recipes import RECIPES
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.report.attacks_table import attacks_tables
 from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, trainings_of
+from infoplane.report.evaluated import evaluation_of
+from infoplane.report.evaluation_table import evaluation_table
 from infoplane.report.findings_table import deciding_number, why
-from infoplane.report.html import run_findings
+from infoplane.report.html import SWEEPS, run_findings
 from infoplane.report.labels import SWEPT, curve_label, curve_order, estimator_label, estimator_order
+from infoplane.report.registered import registered_outcomes, registered_table
 from infoplane.report.subject import subject_of
 from infoplane.report.summary import show_bits
+from infoplane.report.sweep_tables import limits_table, trend_table
+from infoplane.report.where_table import where_tables
 from infoplane.runs import RunFolder
+from infoplane.runs.attack_files import AttackFiles
 from infoplane.runs.records_hash import records_hash
+from infoplane.runs.where_files import WhereFiles
+from infoplane.studies.sweeps.trends import trends
 from infoplane.text import counted
 
 WIDTH = 100
@@ -51,6 +66,36 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [list(columns), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def from_terminal(shown: RenderableType) -> Iterator[str]:
+    """Yield what a command prints, as Markdown: sentences as paragraphs, tables with their titles and captions."""
+    if isinstance(shown, Group):
+        for one in shown.renderables:
+            yield from from_terminal(one)
+    elif isinstance(shown, Table):
+        yield from paragraphs(shown.title, bold=True)
+        heads = [plain(column.header) for column in shown.columns]
+        yield table(heads, zip(*([plain(cell) for cell in column.cells] for column in shown.columns), strict=True))
+        yield from paragraphs(shown.caption)
+    else:
+        yield from paragraphs(shown)
+
+
+def paragraphs(shown: RenderableType | None, *, bold: bool = False) -> Iterator[str]:
+    """Yield a text as paragraphs, each of its list items as one."""
+    text = " ".join(plain(shown).split())
+    if text:
+        yield textwrap.fill(f"**{text}**" if bold else text, WIDTH, subsequent_indent="  " * text.startswith("- "))
+
+
+def plain(shown: RenderableType | None) -> str:
+    """Return a text without its style."""
+    if shown is None:
+        return ""
+    if not isinstance(shown, str | Text):
+        raise TypeError(f"expected a text, got {type(shown).__name__}")
+    return str(shown).strip()
 
 
 def command(settings: Mapping[str, Any]) -> str:
@@ -191,6 +236,33 @@ def claims(found: Findings) -> Iterator[str]:
     yield table(("claim", "estimator", *VERDICTS), lines)
 
 
+def registered(run: RunFolder, config: Mapping[str, Any], found: Findings) -> Iterator[str]:
+    """Yield the outcomes of the claims that were registered before the run; nothing if there are none."""
+    if judged := registered_outcomes(run, config["settings"], found):
+        yield "## Claims registered before the run"
+        yield from from_terminal(registered_table(*judged))
+
+
+def other_studies(run: RunFolder) -> Iterator[str]:
+    """Yield a section for each other command that has left its records in the folder of the run."""
+    if (evaluation := evaluation_of(run)) is not None:
+        yield "## Accuracy under many attacks"
+        yield from from_terminal(evaluation_table(evaluation))
+    attacks = AttackFiles(run)
+    if not (traces := attacks.read_all()).outcomes.is_empty():
+        yield "## What the layers know about the examples of many attacks"
+        yield from from_terminal(attacks_tables(traces, attacks.read_matrix()))
+    if not (where := WhereFiles(run).read()).pointwise.is_empty():
+        yield "## Where the label is lost, example by example"
+        yield from from_terminal(where_tables(where))
+    if (path := run.path / SWEEPS / "records.parquet").is_file():
+        yield "## Estimates follow the geometry of the points"
+        yield from from_terminal(trend_table(trends(pl.read_parquet(path))))
+    if (path := run.path / "limits" / "records.parquet").is_file():
+        yield "## Estimates as the noise vanishes"
+        yield from from_terminal(limits_table(pl.read_parquet(path)))
+
+
 VERDICTS = ("supported", "contradicted", "undecided")
 
 
@@ -222,7 +294,8 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
         wrapped("In %, at the last epoch."),
         accuracies(performance),
         *under_distortion(performance),
-        "## The claims",
+        *registered(run, config, found),
+        "## The claims of the paper",
         *claims(found),
         *(f"![{figure}]({name}/{figure}.svg)" for figure in figures),
         "## Information about the label",
@@ -239,6 +312,7 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
             f"layer's variance, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
         ),
         *information(rows, INPUT_INFORMATION),
+        *other_studies(run),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 

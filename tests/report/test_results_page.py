@@ -3,15 +3,23 @@
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from tests.report.test_evaluation_report import network
 
+from infoplane.findings.registration import Claims, Registration, rules_hash
 from infoplane.recipes import RECIPES
+from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE, Evaluation
 from infoplane.records.tables import DECODED
 from infoplane.report.bits import in_bits
 from infoplane.report.html import run_findings
+from infoplane.runs import RunFolder
 
 _FILE = Path(__file__).parents[2] / "docs" / "make_results.py"
 _SPEC = importlib.util.spec_from_file_location("make_results", _FILE)
@@ -126,3 +134,51 @@ def test_several_seeds_give_mean_and_deviation(full_run):
         ]
     )  # fmt: skip
     assert make_results.cell(two) == "1.50 (0.71)†"
+
+
+def test_what_a_command_prints_becomes_markdown():
+    shown = Table(title=Text("\nnormal: 3 images"), caption="one outside\nthe ball")
+    shown.add_column("attack")
+    shown.add_column(Text("accuracy"))
+    shown.add_row("pgd", Text("4.1 %", style="bold"))
+    shown.add_section()
+    shown.add_row("a|b", "")
+    assert list(make_results.from_terminal(Group(shown, Text("\n- an answer"), Text("")))) == [
+        "**normal: 3 images**",
+        "| attack | accuracy |\n| --- | --- |\n| pgd | 4.1 % |\n| a\\|b |  |",
+        "one outside the ball",
+        "- an answer",
+    ]
+
+
+def test_what_other_commands_left_in_the_folder_is_on_the_page(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    copy, training = RunFolder(tmp_path / "run"), settings()["training"] | {"epochs": 10}
+    config = {"settings": settings(training=training), "environment": ENVIRONMENT}
+    claim = {"name": "it learns", "quantity": "accuracy", "above": 0.2, "of": {"training": "normal"}}
+    seed = run.measurements()["seed"][0]
+    registration = Registration(
+        claims=Claims.model_validate({"title": "of accuracy", "seeds": [seed], "claims": [claim]}),
+        rules=rules_hash(),
+        infoplane="0.1.0",
+        registered_at="2026-11-28T09:00:00+0000",
+    )
+    evaluation = Evaluation(
+        subject="digits", suite="quick", norm="linf", epsilon=0.1, examples=100, weights_file=None,
+        weights_file_sha256=None, interval="95 %, Wilson (1927)", curve_attack="PGD", left_out=[],
+        networks=[network("normal", "gradients are masked")],
+    )  # fmt: skip
+    evaluated = RunFolder(copy.path / EVALUATION)
+    with copy.locked(), evaluated.locked():
+        copy.write_file(copy.path / "registered.json", registration.model_dump_json().encode())
+        evaluated.write_file(evaluated.path / EVALUATION_FILE, evaluation.model_dump_json().encode())
+    text = make_results.page(copy, config, "name", "two cores", [])
+    _, (name, outcome, value, threshold) = table_after(text, "## Claims registered before the run")
+    ends = run.performance().filter(pl.col("distortion").is_null(), training="normal", split="test", epoch=10)
+    (accuracy,) = ends.filter(examples="original")["accuracy"]
+    assert (name, outcome, threshold) == ("it learns", "confirmed", "above 0.2")
+    assert float(value.split()[0]) == pytest.approx(accuracy, abs=5e-4)
+    rows = table_after(text, "## Accuracy under many attacks")
+    assert [row[2] for row in rows if row[0] == "pgd-20"] == ["40.0 %"]
+    assert "ALARM: gradients are masked" in text
+    assert "## Where the label is lost" not in text
