@@ -250,7 +250,7 @@ def other_studies(run: RunFolder) -> Iterator[str]:
         yield from from_terminal(evaluation_table(evaluation))
     attacks = AttackFiles(run)
     if not (traces := attacks.read_all()).outcomes.is_empty():
-        yield "## What the layers know about the examples of many attacks"
+        yield "## What the layers encode under many attacks"
         yield from from_terminal(attacks_tables(traces, attacks.read_matrix()))
     if not (where := WhereFiles(run).read()).pointwise.is_empty():
         yield "## Where the label is lost, example by example"

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import UserError
-from infoplane.text import decodable, one_line, with_field_help
+from infoplane.text import decodable, one_line, percent, with_field_help
 
 
 def test_bytes_that_are_not_utf8_become_replacement_characters():
@@ -16,6 +17,19 @@ def test_bytes_that_are_not_utf8_become_replacement_characters():
 
 def test_control_characters_become_escapes():
     assert one_line("a\nb\x1b[31m\u2028c") == "a\\nb\\x1b[31m\\u2028c"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        ((0.714, 0.66, 0.75), "71 % (66 to 75)"),
+        ((0.0, 0.0, 0.004), "0.0 % (0.0 to 0.4)"),
+        ((0.991, 0.989, 0.9931), "99.1 % (98.9 to 99.3)"),
+        ((1.0, 0.96, 1.0), "100 % (96 to 100)"),
+    ],
+)
+def test_whole_percents_hide_nothing_near_the_ends(share, text):
+    assert percent(*share) == text
 
 
 @given(st.text(alphabet=st.characters()))

@@ -26,6 +26,14 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what if number == 1 else plural}"
 
 
+def percent(share: float, low: float, high: float) -> str:
+    """Return a share with its interval, e.g. "71 % (66 to 75)", or "0.0 % (0.0 to 0.4)" near the ends."""
+    numbers = [100 * one for one in (share, low, high)]
+    hides = any(0 < one < 1 or 99 < one < 100 for one in numbers)  # whole numbers would say 0 or 100 %
+    value, start, end = (f"{one:.{1 if hides else 0}f}" for one in numbers)
+    return f"{value} % ({start} to {end})"
+
+
 def with_field_help(described: Class) -> Class:
     """Let `help()` explain each field of a NamedTuple as "Attributes:" of its docstring does, as a decorator."""
     _, _, section = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")

@@ -1,4 +1,4 @@
-"""Command `infoplane attacks RUN`: what the layers of finished networks know about the examples of many attacks."""
+"""Command `infoplane attacks RUN`: what the layers of finished networks encode under many attacks."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ def usual_attacks(norm: str, *, source: bool = True) -> tuple[str, ...]:
 
 
 class AttacksOptions(Options):
-    """Measure what the layers of a finished run's networks know about the examples of many attacks."""
+    """Measure what the layers of a finished run's networks encode under many attacks."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a finished run of infoplane flow or demo; records, a figure and a section of the report are added."""

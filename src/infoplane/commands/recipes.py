@@ -13,7 +13,7 @@ def recipes(options: RecipesOptions) -> int:
     del options
     from rich.table import Table
 
-    table = Table("recipe", "what it is", "cost of both trainings, 2 CPU cores", title="infoplane flow RECIPE")
+    table = Table("recipe", "what it is", "cost of its trainings, 2 CPU cores", title="infoplane flow RECIPE")
     for name, recipe in RECIPES.items():
         table.add_row(name, recipe.purpose, recipe.cost)
     open_console().print(table)

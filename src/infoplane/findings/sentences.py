@@ -22,7 +22,7 @@ from infoplane.records.tables import (
     TRUE_INFORMATION,
     trainings_at_chance,
 )
-from infoplane.text import with_field_help
+from infoplane.text import percent, with_field_help
 
 MOST = 5  # sentences
 ACCURACY, LABEL, MISTAKEN = "accuracy", "label", "mistakes"  # sections of the report with the numbers
@@ -294,7 +294,7 @@ def _range(value: float, low: float, high: float, *, unit: str, ceiling: float |
 
 def _share(evidence: Evidence) -> str:
     low, high = accuracy_ends(evidence)
-    return f"{100 * evidence.value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return percent(evidence.value, low, high)
 
 
 def _plain(value: float, decimals: int) -> str:

@@ -16,12 +16,11 @@ from infoplane.findings.finding import Finding, Number, Statement, against, unde
 from infoplane.findings.shape_bias import adversarial_of, bias_difference, bias_of, shape_bias
 from infoplane.findings.shape_layers import cue_changes, cue_layers
 from infoplane.findings.verdict import ClaimVerdict, claim_verdict
-from infoplane.findings.where_sentences import percent
 from infoplane.findings.where_shares import Share
 from infoplane.measuring.exchanged import DECODED_KINDS, JUDGED, kind_title
 from infoplane.records.shape import FOLDER_KIND, UNTRAINED
 from infoplane.records.tables import ADVERSARIAL_TRAINING, DECODED_TRANSFER, NORMAL_TRAINING
-from infoplane.text import counted
+from infoplane.text import counted, percent
 
 SHAPE_CLAIM = Claim(
     number="shape",
@@ -120,12 +119,12 @@ def _biases(answers: pl.DataFrame) -> Iterator[str]:
         if bias is None:
             yield f"{who}, none of {which} is answered with the class of its shape or of its texture."
             continue
-        answered = percent(Share(row["answered_share"], row["answered_low"], row["answered_high"]))
+        answered = percent(row["answered_share"], row["answered_low"], row["answered_high"])
         permuted = Share(row["permuted_bias"], row["permuted_low"], row["permuted_high"])
         yield (
             f"{who}, {answered} of {which} are answered with the class of the shape or of the texture; of these, "
-            f"{percent(bias)} with the shape. Permuted pairs: {100 * row['permuted_answered']:.0f} % are answered so, "
-            f"{percent(permuted)} with the shape."
+            f"{percent(*bias)} with the shape. Permuted pairs: {100 * row['permuted_answered']:.0f} % are answered so, "
+            f"{percent(*permuted)} with the shape."
         )
 
 

@@ -14,6 +14,7 @@ from infoplane.findings.where_shares import (
     share_of,
 )
 from infoplane.records.tables import ORIGINAL
+from infoplane.text import percent
 
 RULE = (
     "Pointwise information of one example is ln q(y|t) - ln p(y). Here q is a decoder of the layer that was fitted to "
@@ -63,11 +64,6 @@ def attack_names(layers: pl.DataFrame) -> dict[str, str]:
     return dict(layers.filter(pl.col("attack").is_not_null()).select("examples", "attack").unique().rows())
 
 
-def percent(share: Share) -> str:
-    """Return a share with its interval, e.g. "71 % (66 to 75)"."""
-    return f"{100 * share.value:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
-
-
 def _misclassified(training: str, attack: str, chosen: pl.DataFrame, shares: pl.DataFrame) -> str:
     who = f"After {training} training"
     if chosen.is_empty():
@@ -87,13 +83,13 @@ def _most_often(own: pl.DataFrame) -> str:
     lost = own.filter(pl.col("place_index").is_between(0, last - 1), pl.col("count") > 0)
     ordered = lost.sort("count", descending=True, maintain_order=True)
     kept = (
-        f"{percent(_share(own.row(by_predicate=pl.col('place_index') == last, named=True)))} keep it to the last layer"
+        f"{percent(*_share(own.row(by_predicate=pl.col('place_index') == last, named=True)))} keep it to the last layer"
     )
     if ordered.is_empty():
         return f"none lose the label at a layer, and {kept}"
     near = ordered.filter(pl.col("share_high") >= ordered["share_low"][0]).to_dicts()[:_NAMED]
-    layers = ", ".join(f"{percent(_share(row))} lose the label at {row['place']}" for row in near[:1])
-    layers += "".join(f", {percent(_share(row))} at {row['place']}" for row in near[1:])
+    layers = ", ".join(f"{percent(*_share(row))} lose the label at {row['place']}" for row in near[:1])
+    layers += "".join(f", {percent(*_share(row))} at {row['place']}" for row in near[1:])
     return f"{layers}, and {kept}"
 
 
@@ -114,8 +110,8 @@ def _beyond_originals(training: str, attack: str, own: pl.DataFrame, layers: int
         + ("" if clear else ", so no effect of the attack is shown")
     )  # fmt: skip
     return (
-        f"After {training} training, {percent(under)} of all {len(own):,} examples lose the label at some layer under "
-        f"{attack}, and {percent(before)} without it: {verdict}."
+        f"After {training} training, {percent(*under)} of all {len(own):,} examples lose the label at some layer under "
+        f"{attack}, and {percent(*before)} without it: {verdict}."
     )
 
 

@@ -13,6 +13,7 @@ from infoplane.findings.attack_losses import CARRIED, Losses, Place
 from infoplane.report.attack_answers import RULE, answers, lost_layer
 from infoplane.report.labels import training_label
 from infoplane.runs.attack_files import Traces
+from infoplane.text import percent
 
 _BITS = 1 / math.log(2)
 
@@ -90,8 +91,7 @@ def _matrix(matrix: pl.DataFrame) -> Table:
 
 
 def _cell(row: dict[str, Any]) -> str:
-    low, high = (100 * row[name] for name in ("accuracy_low", "accuracy_high"))
-    return f"{100 * row['accuracy']:.1f} % ({low:.0f} to {high:.0f})"
+    return percent(row["accuracy"], row["accuracy_low"], row["accuracy_high"])
 
 
 def _table(title: str) -> Table:

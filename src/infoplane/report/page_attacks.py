@@ -51,7 +51,7 @@ def attacks_html(found: Traces | None, matrix: pl.DataFrame | None, figures: str
     if matrix is not None and len(matrix):
         tables += _transfer(matrix)
     return (
-        f"<p>What the layers of the finished networks know about the examples of many attacks. {escape(RULE)}</p>\n"
+        f"<p>What the layers of the finished networks encode under many attacks. {escape(RULE)}</p>\n"
         f"<ul>{said}</ul>\n{figures}\n{tables}"
     )
 

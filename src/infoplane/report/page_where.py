@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from infoplane.findings.where_lost import KEPT, NEVER
-from infoplane.findings.where_sentences import RULE, attack_names, percent, where_sentences
-from infoplane.findings.where_shares import Share, loss_shares, pair_shares
+from infoplane.findings.where_sentences import RULE, attack_names, where_sentences
+from infoplane.findings.where_shares import loss_shares, pair_shares
 from infoplane.records.tables import ORIGINAL
 from infoplane.report.labels import training_label
 from infoplane.report.page_section import PageSection, PageSource
@@ -16,6 +16,7 @@ from infoplane.report.page_tables import scrollable
 from infoplane.report.subject import class_label
 from infoplane.report.where_table import cell_of, columns_of, permuted_text
 from infoplane.runs.where_files import Where, WhereFiles
+from infoplane.text import percent
 
 _SAID = 8  # sentences that are not folded
 _PAIRS, _FEWEST = 10, 3  # pairs of class and mistaken class of each training and attack; examples of a pair
@@ -98,7 +99,7 @@ def _pairs(found: Where, names: dict[str, str], class_names: Sequence[str]) -> s
 def _pair(row: dict[str, Any], examples: str, class_names: Sequence[str]) -> str:
     names = (class_label(row[name], class_names) for name in ("label", "predicted"))
     texts = "".join(f'<td class="text">{escape(cell)}</td>' for cell in (examples, *names))
-    share = percent(Share(row["share"], row["share_low"], row["share_high"]))
+    share = percent(row["share"], row["share_low"], row["share_high"])
     return (
         f'<tr><th scope="row">{escape(row["training"])}</th>{texts}<td>{row["n"]:,}</td>'
         f'<td class="text">{escape(row["place"])}</td><td>{share}</td></tr>'

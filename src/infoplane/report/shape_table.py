@@ -12,13 +12,13 @@ from rich.text import Text
 from infoplane.findings.shape_bias import bias_of, shape_bias
 from infoplane.findings.shape_claim import RULE, shape_sentences
 from infoplane.findings.shape_layers import cue_layers
-from infoplane.findings.where_sentences import percent
 from infoplane.findings.where_shares import Share
 from infoplane.measuring.exchanged import kind_title
 from infoplane.records.shape import UNTRAINED
 from infoplane.records.tables import DECODED, DECODED_TRANSFER
 from infoplane.report.labels import training_label
 from infoplane.runs.shape_files import CueRecords
+from infoplane.text import percent
 
 ESTIMATORS = {DECODED_TRANSFER: "trained on clean", DECODED: "refitted"}  # heads of columns
 _BITS = 1 / math.log(2)
@@ -51,9 +51,9 @@ def bias_cells(row: dict[str, Any]) -> tuple[str, ...]:
         name,
         kind_title(row["kind"], row["width"]),
         f"{row['n']:,}",
-        percent(answered),
-        "-" if bias is None else percent(bias),
-        "-" if row["permuted_bias"] is None else percent(permuted),
+        percent(*answered),
+        "-" if bias is None else percent(*bias),
+        "-" if row["permuted_bias"] is None else percent(*permuted),
     )
 
 

@@ -6,12 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from infoplane.findings.where_sentences import RULE, attack_names, percent, where_sentences
-from infoplane.findings.where_shares import ALL, MISCLASSIFIED, Share, loss_shares
+from infoplane.findings.where_sentences import RULE, attack_names, where_sentences
+from infoplane.findings.where_shares import ALL, MISCLASSIFIED, loss_shares
 from infoplane.records.tables import ORIGINAL
 from infoplane.report.examples import examples_order
 from infoplane.report.labels import training_label
 from infoplane.runs.where_files import Where
+from infoplane.text import percent
 
 _FIRST, _FURTHER = 3, 4  # columns of the first table, originals and an attack, and of further ones, two attacks
 
@@ -53,7 +54,7 @@ def columns_of(shares: pl.DataFrame, names: dict[str, str]) -> dict[tuple[str, s
 def cell_of(shares: pl.DataFrame, kind: str, among: str, place: int) -> str:
     """Return a share with its interval; "-" where there are no such examples."""
     own = shares.filter(examples=kind, among=among, place_index=place).to_dicts()
-    return percent(Share(own[0]["share"], own[0]["share_low"], own[0]["share_high"])) if own else "-"
+    return percent(own[0]["share"], own[0]["share_low"], own[0]["share_high"]) if own else "-"
 
 
 def _table(shares: pl.DataFrame, heads: dict[tuple[str, str], str], training: str) -> Table:

@@ -1,4 +1,4 @@
-"""`infoplane attacks`: what the layers of finished networks know about the examples of many attacks.
+"""`infoplane attacks`: what the layers of finished networks encode under many attacks.
 
 Each network is attacked by every attack on the same examples. The examples are measured as study one measures them:
 decoders refitted to them, decoders of the originals applied to them, and I(X;T). Strength and cost of each attack are
