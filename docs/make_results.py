@@ -2,7 +2,8 @@
 
 Every number of the page comes from the folder of the run, so a run with the same records gives the same page. MACHINE
 describes the machine in words, which the records do not. FIGURE names figures of the run, e.g. `trusted-normal-s0`;
-they are copied into a folder beside the page, which has its name. `infoplane report RUN` draws them.
+they are copied into a folder beside the page, which has its name. `infoplane report RUN` draws them. The records of the
+last epoch are written there too.
 
 What other commands have added to the folder is on the page too: `register`, `evaluate`, `where`, `attacks`, `geometry
 --output RUN/sweeps` and `limits --output RUN/limits`.
@@ -283,7 +284,9 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
         wrapped(
             "This page was written by `docs/make_results.py` from the folder of one run. No number was typed by "
             "hand. Information is in bits, at the last epoch. In square brackets are 95 % intervals; in round ones, "
-            "standard deviations over seeds."
+            "standard deviations over seeds. Two files of records lie beside the page: the "
+            f"[measurements]({name}/measurements.parquet) of the last epoch and the "
+            f"[accuracies]({name}/performance.parquet) of all epochs ([columns](../columns.md))."
         ),
         command(config["settings"]),
         about(run, config, machine),
@@ -317,15 +320,21 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+def write_records(run: RunFolder, folder: Path) -> None:
+    """Write the records behind the page, without the values of groups of images, which are most of their size."""
+    last_epoch(run.measurements()).drop("group_means").write_parquet(folder / "measurements.parquet")
+    run.performance().write_parquet(folder / "performance.parquet")
+
+
 def main() -> None:
-    """Write the page and copy its figures."""
+    """Write the page, and its figures and records into a folder beside it."""
     run, path, machine, figures = RunFolder(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
     path.write_text(page(run, run.read_config(), path.stem, machine, figures))
-    if figures:
-        folder = path.with_suffix("")
-        folder.mkdir(exist_ok=True)
-        for figure in figures:
-            shutil.copyfile(run.path / "figures" / f"{figure}.svg", folder / f"{figure}.svg")
+    folder = path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    write_records(run, folder)
+    for figure in figures:
+        shutil.copyfile(run.path / "figures" / f"{figure}.svg", folder / f"{figure}.svg")
 
 
 if __name__ == "__main__":

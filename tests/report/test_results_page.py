@@ -182,3 +182,11 @@ def test_what_other_commands_left_in_the_folder_is_on_the_page(run, tmp_path):
     assert [row[2] for row in rows if row[0] == "pgd-20"] == ["40.0 %"]
     assert "ALARM: gradients are masked" in text
     assert "## Where the label is lost" not in text
+
+
+def test_the_records_beside_the_page_are_those_of_its_last_epoch(run, tmp_path):
+    make_results.write_records(run, tmp_path)
+    measurements, all_epochs = pl.read_parquet(tmp_path / "measurements.parquet"), run.measurements()
+    assert set(measurements["epoch"]) == {all_epochs["epoch"].max()}
+    assert measurements.equals(all_epochs.filter(pl.col("epoch") == 10).drop("group_means"))
+    assert pl.read_parquet(tmp_path / "performance.parquet").equals(run.performance())
