@@ -135,7 +135,7 @@ def about(run: RunFolder, config: Mapping[str, Any], machine: str) -> str:
         ("images", f"{environment['data']['train']:,} train, {environment['data']['test']:,} test; "
                    f"layers are measured on {settings['measurement']['examples']:,} of the test images"),
         ("time of the measurements", f"{measuring / 60:.0f} min"),
-        ("hash of settings and records", f"`{records_hash(run)}`"),
+        ("hash of the run's files", f"`{records_hash(run)}`"),
     ]  # fmt: skip
     return table(("", ""), rows)
 

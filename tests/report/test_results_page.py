@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from tests.report.test_evaluation_report import network
+from tests.team.test_flow_together import run_of
 
 from infoplane.findings.registration import Claims, Registration, rules_hash
 from infoplane.recipes import RECIPES
@@ -190,3 +191,14 @@ def test_the_records_beside_the_page_are_those_of_its_last_epoch(run, tmp_path):
     assert set(measurements["epoch"]) == {all_epochs["epoch"].max()}
     assert measurements.equals(all_epochs.filter(pl.col("epoch") == 10).drop("group_means"))
     assert pl.read_parquet(tmp_path / "performance.parquet").equals(run.performance())
+
+
+def test_two_runs_with_one_seed_give_the_same_page(tmp_path):
+    pages = []
+    for name in ("one", "two"):
+        run = run_of(tmp_path / name, "--training.epochs=1", "--deterministic")
+        text = make_results.page(run, run.read_config(), "name", "two cores", [])
+        when = ("| date |", "| time of ", "| hash of the run's files |")  # which name the seconds of each epoch
+        pages.append([line for line in text.splitlines() if not line.startswith(when)])
+    assert pages[0] == pages[1]
+    assert len(pages[0]) > 50
