@@ -81,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
                 model=ModelConfig(name="lenet5", mean=(0.3,)),
                 # Few, coarse images: a smaller ball than for MNIST. At 45/255 half of the runs stayed at chance.
                 # An epoch has 84 updates: a warm-up of one epoch is too short for most seeds (docs/results).
-                training=TrainingConfig(epochs=12, learning_rate=0.02, batch_size=16, milestones=(8,), warmup_epochs=3),
+                training=TrainingConfig(epochs=10, learning_rate=0.02, batch_size=16, milestones=(7,), warmup_epochs=3),
                 attack=AttackConfig(epsilon=24 / 255, step_size=6 / 255),
                 # To keep the demo within a minute: few test images, every other epoch, decoders at the two ends.
                 measure_every=2,

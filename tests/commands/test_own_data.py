@@ -209,3 +209,9 @@ def test_names_that_are_no_text_reach_figures_and_page(monkeypatch):
     assert "What the layers encode: mine:make on p\ufffdts<" in content
     kept = RunFolder("run").read_config()["environment"]["data"]
     assert kept["classes"] == ["caf\ufffd", "new\\nline", "two$x^"]
+
+
+def test_data_may_be_the_name_of_a_published_dataset():
+    assert flow("--data", "digits", "--data.test-examples", 30, "--measurement.examples", 20, "--run", "run") == 0
+    assert RunFolder("run").read_config()["settings"]["data"]["name"] == "digits"
+    assert flow("--data", "digits", "--data.test-examples", 30, "--measurement.examples", 20, "--run", "run") == 0

@@ -18,7 +18,7 @@ from infoplane.commands.model_options import model_options
 from infoplane.commands.trust import check_code_is_trusted
 from infoplane.config import FlowConfig, ModelConfig
 from infoplane.data import catalogue as data_catalogue
-from infoplane.data.catalogue import dataset_named, own_data
+from infoplane.data.catalogue import dataset_named, given_data
 from infoplane.errors import UserError
 from infoplane.models import catalogue as model_catalogue
 from infoplane.models.catalogue import model_named
@@ -54,11 +54,11 @@ class FlowOptions(Options):
     run: Path | None = None
     """Folder of the run, by default runs/RECIPE-sSEED, or runs/MODEL-on-DATA-sSEED with data or model of your own.
     One that exists is continued, with its own settings where none are given but --seeds."""
-    own_data: Annotated[str | None, tyro.conf.arg(name="data", metavar="FOLDER|FILE.npz|PACKAGE.MODULE:FUNCTION")] = (
-        None
-    )
+    own_data: Annotated[
+        str | None, tyro.conf.arg(name="data", metavar="FOLDER|FILE.npz|PACKAGE.MODULE:FUNCTION|NAME")
+    ] = None
     """Data of your own: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*; a .npz file of arrays; or a function that returns
-    arrays or a dataset."""
+    arrays or a dataset. Or the name of a published dataset."""
     model_path: Annotated[str | None, tyro.conf.arg(name="model", metavar="PACKAGE.MODULE:FUNCTION")] = None
     """A model of your own: a function that returns a torch module."""
     model_settings: Annotated[Any, tyro.conf.arg(name="model", constructor_factory=model_options)] = None
@@ -168,8 +168,7 @@ def checked_config(options: FlowOptions) -> FlowConfig:
     """
     settings = options.config.model_dump()
     if options.own_data is not None:
-        name, place = own_data(options.own_data)
-        settings["data"] |= {"name": name, "folder": place}
+        settings["data"] |= given_data(options.own_data)
     if options.model_path is not None:
         settings["model"]["name"] = options.model_path
     typed = options.model_settings.model_dump(exclude_none=True) if options.model_settings is not None else {}

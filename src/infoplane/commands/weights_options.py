@@ -47,17 +47,14 @@ def data_config(given: str, options: ImageOptions) -> "DataConfig":
         UserError: a folder was typed for data of the user's own.
     """
     from infoplane.config import DataConfig
-    from infoplane.data.catalogue import own_data, shipped_datasets
+    from infoplane.data.catalogue import given_data, shipped_datasets
 
-    names = [one.name for one in shipped_datasets()]
-    data: dict[str, Any] = options.model_dump(exclude_none=True)
-    if given in names:
-        data["name"] = given
-    elif data.get("folder") is not None:
-        raise UserError(f"--data.folder is where a published dataset lies ({', '.join(names)})")
-    else:
-        data["name"], data["folder"] = own_data(given)
-    return DataConfig(**data)
+    typed: dict[str, Any] = options.model_dump(exclude_none=True)
+    data = given_data(given)
+    if "folder" in data and "folder" in typed:
+        names = ", ".join(one.name for one in shipped_datasets())
+        raise UserError(f"--data.folder is where a published dataset lies ({names})")
+    return DataConfig(**data, **typed)
 
 
 def network_config(name: str, typed: BaseModel | None, pixels: PixelOptions) -> "ModelConfig":

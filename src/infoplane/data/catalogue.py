@@ -39,10 +39,12 @@ def shipped_datasets() -> list[DatasetSpec]:
     return [dataset for dataset in DATASETS if dataset.own is None]
 
 
-def own_data(given: str) -> tuple[str, str]:
-    """Return the kind of data that `--data` was given, and the path of the data."""
+def given_data(given: str) -> dict[str, str]:
+    """Return the settings of the images that `--data` names: a published dataset by its name, or data of the user."""
+    if given in [one.name for one in shipped_datasets()]:
+        return {"name": given}
     kinds = ((dataset.name, dataset.own) for dataset in DATASETS if dataset.own is not None)
-    return next((name, own.place(given)) for name, own in kinds if own.recognises(given))
+    return next({"name": name, "folder": own.place(given)} for name, own in kinds if own.recognises(given))
 
 
 def _named(name: str, datasets: list[DatasetSpec]) -> DatasetSpec:
