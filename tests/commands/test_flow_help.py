@@ -29,7 +29,7 @@ def test_the_help_of_flow_fits_a_screen(words, capsys, monkeypatch):
 
 
 def test_the_help_of_a_recipe_gives_its_own_defaults(capsys):
-    assert "Passes over the training images (default 12)" in printed(("flow", "digits-lenet5", "--help"), capsys)
+    assert "Passes over the training images (default 10)" in printed(("flow", "digits-lenet5", "--help"), capsys)
     assert "Passes over the training images (default 200)" in printed(("flow", "mnist-lenet5", "--help"), capsys)
 
 
