@@ -8,6 +8,7 @@ import pytest
 
 from infoplane.findings.bottleneck import Judged
 from infoplane.records.bottleneck import AT_CHANCE, BOTTLENECK_SCHEMA, BottleneckNumber
+from infoplane.records.evaluation import MEAN_PATH
 from infoplane.report.bottleneck_page import bottleneck_page
 from infoplane.report.bottleneck_table import cell_of, cells_of, evidence_of, notes_on
 
@@ -67,3 +68,11 @@ def test_networks_at_chance_have_a_cell_if_all_of_a_value_are_and_a_note_each():
     assert "| I(X;T), Monte Carlo | 3.00 [2.9, 3.5] | at chance |" in page
     for value, seed in ((0.1, 1), (1, 0), (1, 1)):
         assert f"At chance and left out: vib {value:g}, seed {seed} (10.0 % of 297 test images are right)." in page
+
+
+@pytest.mark.parametrize(("path", "heads"), [("", "| attack | 0.1 |"), (MEAN_PATH, "| path | attack | 0.1 |")])
+def test_networks_without_noise_have_no_column_for_paths(path, heads):
+    right = {"method": "hbar", "value": 0.1, "seed": 0, "quantity": "accuracy", "epsilon": 0.1, "path": path, "n": 100}
+    page = bottleneck_page(table(BottleneckNumber(attack="clean", number=0.5, **right)), Judged((), ()))
+    assert f"{heads}\n" in page
+    assert f"| {path} | clean | 50.0" in page if path else "\n| clean | 50.0" in page

@@ -5,7 +5,7 @@ import math
 import polars as pl
 
 from infoplane.findings.bottleneck import Judged
-from infoplane.report.bottleneck_table import INFORMATION, cells_of, notes_on, percent, rows_of, values_of
+from infoplane.report.bottleneck_table import INFORMATION, cells_of, notes_on, percent, place_heads, rows_of, values_of
 
 
 def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
@@ -18,15 +18,15 @@ def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
     heads = [f"{value:g}" for value in values_of(numbers)]
     parts = []
     for epsilon in numbers["epsilon"].drop_nulls().unique().sort():
-        own = numbers.filter(pl.col("epsilon") == epsilon)
+        own, places = numbers.filter(pl.col("epsilon") == epsilon), place_heads(numbers)
         rows = []
         for path, attack in rows_of(numbers, epsilon):
             of_row = own.filter(pl.col("path") == path, pl.col("attack") == attack)
-            rows.append([path, attack, *cells_of(numbers, of_row, 100, 1)])
+            rows.append([*(path, attack)[-len(places) :], *cells_of(numbers, of_row, 100, 1)])
         parts += [
             f"Accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean over seeds "
             f"{', '.join(map(str, own['seed'].unique().sort()))} [95 % interval]:",
-            _table(["path", "attack", *heads], rows),
+            _table([*places, *heads], rows),
         ]
     rows = []
     for quantity, name in INFORMATION.items():
@@ -38,7 +38,8 @@ def bottleneck_page(numbers: pl.DataFrame, found: Judged) -> str:
     for verdict in found.verdicts:
         parts.append(f"**{verdict.statement}** {verdict.verdict}: {verdict.reason}.")
         own_findings = [one for one in found.findings if one.claim == verdict.claim]
-        parts.append("\n".join(f"- {one.statistic}: {percent(one)}" for one in own_findings))
+        if own_findings:
+            parts.append("\n".join(f"- {one.statistic}: {percent(one)}" for one in own_findings))
     return "\n\n".join(parts) + "\n"
 
 

@@ -56,6 +56,11 @@ def rows_of(numbers: pl.DataFrame, epsilon: float) -> Iterator[tuple[str, str]]:
     yield from sorted(pairs, key=lambda pair: (_PATHS.index(pair[0]), pair[1] == WORST_CASE))
 
 
+def place_heads(numbers: pl.DataFrame) -> tuple[str, ...]:
+    """Return the heads of the columns that say what a row is about: networks without noise have one path."""
+    return ("path", "attack") if (numbers["path"].drop_nulls() != "").any() else ("attack",)
+
+
 def evidence_of(numbers: pl.DataFrame) -> Evidence:
     """Return the mean over seeds of one quantity of one value, with its intervals.
 
@@ -140,15 +145,15 @@ def _accuracies(numbers: pl.DataFrame, epsilon: float) -> Table:
     title = (
         f"\n{own['method'][0]}: accuracy in %, epsilon {epsilon:g}, {own['n'][0]} images, mean of seeds {seeds} [95 %]"
     )
-    table = _table(title, numbers, ("path", "attack"))
-    before = None
+    heads = place_heads(numbers)
+    table, before = _table(title, numbers, heads), None
     for path, attack in rows_of(numbers, epsilon):
         if before not in (None, path):
             table.add_section()
         before = path
         of_row = own.filter(pl.col("path") == path, pl.col("attack") == attack)
         cells = cells_of(numbers, of_row, 100, 1)
-        table.add_row(*map(Text, [path, attack, *cells]))
+        table.add_row(*map(Text, [*(path, attack)[-len(heads) :], *cells]))
     return table
 
 
