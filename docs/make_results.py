@@ -241,7 +241,9 @@ def registered(run: RunFolder, config: Mapping[str, Any], found: Findings) -> It
     """Yield the outcomes of the claims that were registered before the run; nothing if there are none."""
     if judged := registered_outcomes(run, config["settings"], found):
         yield "## Claims registered before the run"
-        yield from from_terminal(registered_table(*judged))
+        shown = registered_table(*judged)
+        shown.title = None  # it is the heading
+        yield from from_terminal(shown)
 
 
 def other_studies(run: RunFolder) -> Iterator[str]:
