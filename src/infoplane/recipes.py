@@ -88,7 +88,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(examples=250, thorough_epochs=2, decoder_permutations=2),
             ),
             purpose="scikit-learn's digits at 28x28: no download, the demo",
-            cost="about a minute",
+            cost="less than a minute",
         ),
         Recipe(
             FlowConfig(

@@ -215,3 +215,14 @@ def test_data_may_be_the_name_of_a_published_dataset():
     assert flow("--data", "digits", "--data.test-examples", 30, "--measurement.examples", 20, "--run", "run") == 0
     assert RunFolder("run").read_config()["settings"]["data"]["name"] == "digits"
     assert flow("--data", "digits", "--data.test-examples", 30, "--measurement.examples", 20, "--run", "run") == 0
+
+
+def test_a_folder_of_images_with_the_name_of_a_dataset_is_not_mistaken_for_it(capsys):
+    folder(root="digits")
+    assert flow("--data", "digits", "--run", "run") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "published dataset" in line
+    assert "type --data ./digits for the folder" in line
+    assert not Path("run").exists()
+    assert flow("--data", "./digits", "--data.image-size", 28, "--measurement.examples", 20, "--run", "run") == 0
+    assert RunFolder("run").read_config()["settings"]["data"]["name"] == "folder"

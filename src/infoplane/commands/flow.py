@@ -40,7 +40,7 @@ _OWN = "package.module:function"
 
 
 class DemoOptions(Options):
-    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, about a minute."""
+    """Train LeNet-5 normally and adversarially on scikit-learn's digits and report: no download, less than a minute."""
 
     run: Path = Path("runs/demo")
     """Folder of the run; one that exists is continued."""

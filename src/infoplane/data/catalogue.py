@@ -1,5 +1,7 @@
 """The datasets that infoplane reads. To add one, write its file and add it to the list."""
 
+from pathlib import Path
+
 from infoplane.data.cifar10 import CIFAR10
 from infoplane.data.digits import DIGITS
 from infoplane.data.fashion_mnist import FASHION_MNIST
@@ -10,7 +12,7 @@ from infoplane.data.npz import NPZ
 from infoplane.data.spec import DatasetSpec
 from infoplane.data.stl10 import STL10
 from infoplane.data.twelve_bits import TWELVE_BITS
-from infoplane.errors import unknown_name
+from infoplane.errors import UserError, unknown_name
 
 # For --data, the first of the user's own kinds that recognises the value reads it; a folder is the fallback.
 DATASETS: list[DatasetSpec] = [DIGITS, MNIST, FASHION_MNIST, CIFAR10, STL10, TWELVE_BITS, FUNCTION, NPZ, FOLDER]
@@ -40,8 +42,17 @@ def shipped_datasets() -> list[DatasetSpec]:
 
 
 def given_data(given: str) -> dict[str, str]:
-    """Return the settings of the images that `--data` names: a published dataset by its name, or data of the user."""
+    """Return the settings of the images that `--data` names: a published dataset by its name, or data of the user.
+
+    Raises:
+        UserError: a dataset and a folder of the user's own images have this name.
+    """
     if given in [one.name for one in shipped_datasets()]:
+        if (Path(given) / "test").is_dir():
+            raise UserError(
+                f"--data {given} is the name of a published dataset and of a folder of images here; type "
+                f"--data ./{given} for the folder, or rename the folder"
+            )
         return {"name": given}
     kinds = ((dataset.name, dataset.own) for dataset in DATASETS if dataset.own is not None)
     return next({"name": name, "folder": own.place(given)} for name, own in kinds if own.recognises(given))
