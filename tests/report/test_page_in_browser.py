@@ -194,6 +194,18 @@ def test_a_phone_scrolls_down_only(full_run, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+def test_the_buttons_of_a_chart_are_small_and_send_nothing_away(full_run, open_page):
+    page = open_page(full_run)
+    buttons = "[...document.querySelectorAll('#accuracy-chart .modebar-btn')]"
+    titles = page.evaluate(f"{buttons}.map(one => one.dataset.title)")
+    assert "Reset axes" in titles
+    assert [title for title in titles if re.search("share|cloud|edit", title, re.IGNORECASE)] == []
+    assert page.evaluate("document.getElementById('accuracy-chart')._context.plotlyServerURL") == ""
+    assert page.evaluate(f"Math.max(...{buttons}.map(one => one.clientWidth))") < 40
+    bar = "getComputedStyle(document.querySelector('#accuracy-chart .modebar-group')).backgroundColor"
+    assert page.evaluate(bar) == "rgba(0, 0, 0, 0)"
+
+
 def test_findings_fit_a_window_of_1400_pixels(full_run, open_page):
     page = open_page(full_run, viewport={"width": 1400, "height": 900})
     wide = page.evaluate(

@@ -28,10 +28,14 @@
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 13, family: "system-ui, sans-serif" },
       margin: { l: 56, r: 16, t: 30, b: 48 }, hoverlabel: { align: "left" },
+      // Without these, the bar of buttons is half of a black that the transparent paper stands for.
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: variable("--soft"), activecolor: ink },
       xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
     };
   }
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  // The library's button "Share chart" would send a chart to a server of others.
+  const removed = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"];
+  const config = { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtonsToRemove: removed };
 
   // controls
 
