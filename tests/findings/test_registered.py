@@ -1,17 +1,21 @@
 """Claims that were registered before a run: what a file may say, and what a run says of them."""
 
+import ast
 import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.special import stdtrit
 from tests.findings.constructed import ERROR, flow
 
+import infoplane
 from infoplane.errors import UserError
-from infoplane.findings import find
+from infoplane.findings import find, rules
 from infoplane.findings.registered import CONFIRMED, OPEN, REFUTED, judge_registered
-from infoplane.findings.registration import Claims, Registration, read_claims, rules_hash
+from infoplane.findings.registration import Claims, Registration, read_claims
+from infoplane.findings.rules import judging_files, rules_hash
 from infoplane.records.tables import Performance, performance_table
 
 SETTINGS = {"training": {"epochs": 10}, "data": {"name": "digits"}}
@@ -229,7 +233,9 @@ STUDY = '[[study]]\nclaim = "2"\nexpect = "supported"\n'
         ),
         (GOOD + STUDY + STUDY.replace("supported", "contradicted"), "has two expectations for claim 2 of the study"),
         (GOOD + CLAIM + "abvoe = 1\n", "claims 1, abvoe is not a setting of this version"),
-        (GOOD + '[[study]]\nclaim = "7"\nexpect = "supported"\n', "study 1, claim must be"),
+        (GOOD + '[[study]]\nclaim = "7"\nexpect = "supported"\n', "study 1, claim must be one of 1, 2, 3a, 3b, 4"),
+        (GOOD + "settings.training.epochs = 'ten'\n" + CLAIM + "above = 1\n", "training.epochs must be"),
+        (GOOD + "settings.attack.epsilon = '8/0'\n" + CLAIM + "above = 1\n", "attack.epsilon"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_one_line(text, message, tmp_path):
@@ -242,6 +248,64 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(text, message, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read_claims(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ('"attack.epsilon" = "45/255"', {"attack.epsilon": 45 / 255}),
+        ('"training.epochs" = "10"', {"training.epochs": 10}),
+        ('"training.milestones" = [3, 4]', {"training.milestones": [3, 4]}),
+        ('"methods" = ["normal"]', {"methods": ["normal"]}),
+        ('"method.trades_beta" = 6', {"method.trades_beta": 6}),
+    ],
+)
+def test_settings_are_kept_as_a_run_has_them(typed, kept, tmp_path):
+    (tmp_path / "claims.toml").write_text(f"{GOOD}[settings]\n{typed}\n{CLAIM}above = 1\n")
+    assert read_claims(tmp_path / "claims.toml").settings == kept
+
+
+def test_a_float_with_fewer_digits_is_another_setting_and_one_with_all_digits_is_not():
+    for written, lines in ((0.17647058823529413 * (1 + 1e-12), 0), (0.1765, 1)):
+        registered = registration({**LABEL, "above": 0.5}, settings={"attack.epsilon": written})
+        settings = {**SETTINGS, "attack": {"epsilon": 45 / 255}}
+        assert len(judged(registered, curves(0.8), settings=settings).deviations) == lines
+
+
+def test_an_undecided_claim_says_why_and_how_many_seeds_would_decide():
+    found = judged(registration({**LABEL, "above": 0.5}), curves(0.8, spread=0.2)).outcomes[0]
+    assert found.outcome == OPEN
+    needed = int(re.match(r"the interval spans the threshold: (\d+) such seeds would decide; 95 %", found.reason)[1])
+    # t interval of the spread over that many seeds is narrower than the distance of .3, and over one seed fewer is not
+    for seeds, decides in ((needed, True), (needed - 1, False)):
+        half = stdtrit(seeds - 1, 0.975) * 0.2 / np.sqrt(seeds)
+        assert (half < 0.3) == decides
+
+
+def test_the_hash_covers_all_code_that_decides(monkeypatch):
+    """Whatever `find` and `judge_registered` import decides, but checks of input, words, and what estimates."""
+    package, found = Path(infoplane.__file__).parent, set()
+
+    def follow(module):
+        path = package.parent / Path(*module.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if path in found or not path.is_file():
+            return
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("infoplane."):
+                for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                    follow(name)
+
+    for module in ("infoplane.findings", "infoplane.findings.registered"):
+        follow(module)
+    others = {one for one in found if one.relative_to(package).parts[0] in ("estimators", "distortions")}
+    named = ("checks.py", "config.py", "errors.py", "text.py", "records/__init__.py", "records/short_repr.py")
+    others |= {package / name for name in named}
+    assert set(judging_files()) == found - others
+    before = rules_hash()
+    monkeypatch.setattr(rules, "judging_files", lambda: judging_files()[:-1])
+    assert rules_hash() != before
 
 
 def test_the_file_on_the_page_is_taken(tmp_path):

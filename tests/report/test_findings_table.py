@@ -10,6 +10,7 @@ from tests.findings.constructed import flow
 
 from infoplane.errors import UserError
 from infoplane.findings import CLAIMS, ClaimVerdict, Finding, Findings, Number, find
+from infoplane.findings.finding import NEEDS_SEEDS
 from infoplane.records.sweeps import SweepMeasurement, sweep_table
 from infoplane.records.tables import performance_table
 from infoplane.report.findings_table import findings_html, findings_json, findings_table
@@ -106,6 +107,8 @@ def test_the_reasons_of_many_undecided_parts_are_counted():
         "8 parts: 4 undecided (one seed: nothing to compare), 3 undecided (missing: measured at fewer than 4 epochs), "
         "1 supported"
     )
+    alone = Findings([claim("2", reason=f"{NEEDS_SEEDS} (accuracy)")], parts)
+    assert card(findings_html(alone))[1] == NEEDS_SEEDS.replace("`", "")
     few = Findings([claim("2", reason="few parts")], parts[3:5])
     assert card(findings_html(few))[1] == "few parts"
     decided = Findings([claim("2", "contradicted", "it says why")], parts)

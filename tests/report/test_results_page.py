@@ -14,7 +14,8 @@ from rich.text import Text
 from tests.report.test_evaluation_report import network
 from tests.team.test_flow_together import run_of
 
-from infoplane.findings.registration import Claims, Registration, rules_hash
+from infoplane.findings.registration import Claims, Registration
+from infoplane.findings.rules import rules_hash
 from infoplane.recipes import RECIPES
 from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE, Evaluation
 from infoplane.records.tables import DECODED

@@ -9,7 +9,7 @@ from infoplane.errors import UserError
 from infoplane.models import LeNet5
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.state_tensors import split_state
-from infoplane.runs.training_state import check_network, read_state, write_state
+from infoplane.runs.training_state import check_network, read_best_state, read_state, write_state
 from infoplane.studies import STUDY
 from infoplane.studies.finished import FinishedRun, flow_config
 from infoplane.studies.flow import work
@@ -135,7 +135,8 @@ def test_a_network_that_draws_at_random_is_not_held_to_its_outputs(tmp_path):
     network, run, pixels = Drawing(4, 3), RunFolder(tmp_path), torch.zeros(2, 1, 2, 2)
     before = torch.get_rng_state()
     state = {"model": network.state_dict(), "epoch": 1}
-    assert write_state(run, 0, "normal", 1, state, network, pixels)["outputs"] is None
+    write_state(run, 0, "normal", 1, state, network, pixels)
+    assert read_state(run, 0, "normal", 1)["outputs"] is None
     check_network(network, read_state(run, 0, "normal", 1), pixels, run, 0, "normal")
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -145,7 +146,22 @@ def test_outputs_are_taken_in_evaluation_mode_and_the_mode_is_kept(tmp_path):
         torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(4, 3)
     )
     state = {"model": network.state_dict(), "epoch": 1}
-    kept = write_state(RunFolder(tmp_path), 0, "normal", 1, state, network, torch.zeros(2, 1, 2, 2))
-    assert kept["outputs"].shape == (4, 3)
+    write_state(RunFolder(tmp_path), 0, "normal", 1, state, network, torch.zeros(2, 1, 2, 2))
+    assert read_state(RunFolder(tmp_path), 0, "normal", 1)["outputs"].shape == (4, 3)
     assert network[0].num_batches_tracked == 0
     assert network.training
+
+
+def test_a_kill_between_the_two_checkpoints_of_a_best_epoch_loses_neither(tmp_path, monkeypatch):
+    """The epoch is trained again: no later checkpoint may say that an epoch was the best whose weights are gone."""
+    network, run = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)), RunFolder(tmp_path)
+    state = {"model": network.state_dict(), "epoch": 2}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_state(run, 0, "normal", 2, state, network, torch.zeros(2, 1, 2, 2), best=True)
+    assert read_best_state(run, 0, "normal")["epoch"] == 2
+    assert run.checkpoint_epochs(0, "normal") == []

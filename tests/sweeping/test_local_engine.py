@@ -53,7 +53,7 @@ def test_a_run_whose_process_always_dies_fails_after_some_attempts(tmp_path, mon
 
 
 def test_a_run_in_use_is_left_to_its_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "_WAIT", 1.0)
+    monkeypatch.setattr(execution, "WAIT", 1.0)
     first, second = quick_jobs(tmp_path, epochs=LONG), quick_jobs(tmp_path, epochs=LONG)
     one = PointRun(first[0])
     try:

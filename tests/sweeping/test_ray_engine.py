@@ -16,12 +16,15 @@ from tests.sweeping.small_sweeps import (
     wait_for,
 )
 
+from infoplane.errors import UserError
+from infoplane.runs.whole_files import is_in_use
 from infoplane.sweeping.engines import ray as engine_file
 from infoplane.sweeping.engines.engine import EngineSettings
 from infoplane.sweeping.engines.local import LocalEngine
 from infoplane.sweeping.engines.ray import RAY, RayEngine
 from infoplane.sweeping.execution import execute
 from infoplane.sweeping.folder import SweepFolder
+from infoplane.sweeping.packed import Packed
 from infoplane.sweeping.state import is_alive
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -69,9 +72,8 @@ def parent_of(pid: int) -> int:
 
 @pytest.fixture
 def unseen(monkeypatch):
-    """Let workers find another file than that of the sweep, as on a machine without the sweep's folder."""
-    whole = engine_file.write_whole
-    monkeypatch.setattr(engine_file, "write_whole", lambda path, content: whole(path, b"of another folder"))
+    """Let workers find no file of the sweep, as on a machine without the sweep's folder."""
+    monkeypatch.setattr(engine_file, "write_whole", lambda path, content: None)
 
 
 def unbroken(tmp_path, *, epochs, seeds=1):
@@ -149,6 +151,19 @@ def test_a_real_run_has_the_same_records_on_ray_without_shared_storage(cluster, 
     (job,) = small_jobs(tmp_path / "local")
     assert execute(job).status == "done"
     assert all_records(tmp_path / "ray") == all_records(tmp_path / "local")
+
+
+def test_a_run_that_another_process_works_on_is_neither_handed_out_nor_taken_back(tmp_path):
+    (job,) = quick_jobs(tmp_path)
+    one, other = engine_file._Keeper(tmp_path), engine_file._Keeper(tmp_path)
+    assert one.lock(job.name)
+    assert one.lock(job.name)  # for a task that is started again
+    assert is_in_use(SweepFolder(tmp_path).run_path(job.name))
+    assert not other.lock(job.name)
+    with pytest.raises(UserError, match="is in use by another infoplane process"):
+        other.keep(Packed(job.name, {}, []))
+    one.free(job.name)
+    assert other.lock(job.name)
 
 
 def test_an_address_of_nothing_and_a_missing_extra_are_one_line(monkeypatch, tmp_path, capsys):

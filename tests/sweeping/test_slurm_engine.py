@@ -65,16 +65,51 @@ def test_a_real_run_has_the_same_records_as_without_submitit(tmp_path):
 
 
 def test_options_of_sbatch_are_taken_and_mistakes_are_one_line(tmp_path):
-    assert slurm_options(["partition=long", "cpus-per-task=2"]) == {"partition": "long", "cpus_per_task": "2"}
+    assert slurm_options(["partition=long", "cpus-per-task=2"]) == {"partition": "long", "cpus_per_task": 2}
     with pytest.raises(UserError, match="OPTION=VALUE"):
         slurm_options(["partition"])
     jobs = quick_jobs(tmp_path)
     with pytest.raises(UserError, match=re.escape("--slurm time must be a whole number, got 'x'")):
-        run_all(jobs, slurm={"time": "x"})
+        run_all(jobs, slurm=("time=x",))
     with pytest.raises(UserError, match=r"--slurm: .*nonsense"):
-        run_all(jobs, slurm={"nonsense": "1"})
+        run_all(jobs, slurm=("nonsense=1",))
     with pytest.raises(UserError, match="--gpus-per-run must be a whole number"):
         SLURM.build(EngineSettings(gpus_per_run=0.5))
+
+
+def test_a_machine_without_slurm_and_a_partition_that_does_not_exist_are_one_line(tmp_path, monkeypatch):
+    jobs = quick_jobs(tmp_path / "sweep")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"--engine slurm: .*srun.*; give the command where sbatch works"):
+        SlurmEngine(EngineSettings()).run(jobs, print)
+    for name, says in (("srun", "exit 0"), ("sbatch", "echo invalid partition >&2; exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{says}\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(UserError, match=r"--engine slurm: .*invalid partition"):
+        SlurmEngine(EngineSettings()).run(jobs, print)
+
+
+def test_a_lost_job_is_a_failed_run_that_says_why(tmp_path):
+    (job,) = quick_jobs(tmp_path, epochs=20)
+    outcomes, folder = [], SweepFolder(tmp_path)
+
+    def lose(self, force_check=False):
+        """The job is killed with its task, which says nothing of it."""
+        state = folder.state(job.name)
+        if state.status == "running" and epochs_measured(tmp_path, job.name) >= 1:
+            stat = Path(f"/proc/{state.pid}/stat").read_text()
+            os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+            return True
+        return False
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(submitit.LocalJob, "done", lose)
+        patched.setattr(submitit.LocalJob, "_results_timeout_s", 1)  # not 15, for a file that never comes
+        SlurmEngine(EngineSettings(), cluster="local").run([job], outcomes.append)
+    assert [outcome.status for outcome in outcomes] == ["failed"]
+    state = folder.state(job.name)
+    assert (state.status, state.error) == ("failed", outcomes[0].line)
+    assert state.error.startswith("job ")
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, tmp_path, capsys):

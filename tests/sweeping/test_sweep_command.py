@@ -9,6 +9,7 @@ from tests.sweeping.small_sweeps import FEW, all_records, records, small_options
 from infoplane.commands.cli import main
 from infoplane.commands.sweep_points import SweepPoints
 from infoplane.runs.folder import RunFolder
+from infoplane.sweeping.engines.local import LocalEngine
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.grid import Grid, points_of
 
@@ -83,6 +84,45 @@ def test_a_run_that_fails_is_one_line_and_stops_no_other(tmp_path, undrawn, caps
     shown = capsys.readouterr().out
     assert "1 done, 1 failed" in shown
     assert "digits-lenet5-layers=nonsense-s0: infoplane: " in shown
+    log = tmp_path / "logs" / "digits-lenet5-layers=nonsense-s0.txt"
+    assert f"(all of it: {log}); the same sweep tries it again" in shown
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """The jobs that a sweep gives to the local engine, which does nothing with them."""
+    jobs = []
+    monkeypatch.setattr(LocalEngine, "run", lambda self, own, report: jobs.extend(own))
+    return jobs
+
+
+def test_a_sweep_that_began_without_deterministic_continues_so(tmp_path, given, capsys):
+    line = ["sweep", str(tmp_path), "--recipes", "digits-lenet5", "--no-deterministic"]
+    assert main(line) == main(["sweep", str(tmp_path)]) == main(line) == 0
+    assert len(given) == 3
+    assert not any("--deterministic" in job.words for job in given)
+    assert main(["sweep", str(tmp_path / "other"), "--recipes", "digits-lenet5"]) == 0
+    assert "--deterministic" in given[-1].words
+    assert main(["sweep", str(tmp_path / "other"), "--no-deterministic"]) == 2
+    assert "began with --deterministic; leave out --no-deterministic" in capsys.readouterr().err
+
+
+def test_runs_share_no_gpu_that_they_did_not_ask_for(tmp_path, given):
+    assert main(["sweep", str(tmp_path), "--recipes", "digits-lenet5"]) == 0
+    assert "--device=cpu" in given[-1].words
+
+
+def test_claims_of_one_run_and_the_folder_of_a_sweep_do_not_mix(tmp_path, given, capsys):
+    claims, sweep = tmp_path / "claims.toml", tmp_path / "sweep"
+    claims.write_text('title = "t"\nseeds = [0]\n[[study]]\nclaim = "2"\nexpect = "supported"\n')
+    assert main(["sweep", str(sweep), "--recipes", "digits-lenet5"]) == 0
+    for folder in (sweep, sweep / "together" / "digits-lenet5"):
+        assert main(["register", str(claims), str(folder)]) == 2
+        assert "is of a sweep, and claims are about one run" in capsys.readouterr().err
+        assert not (folder / "registered.json").exists()
+    assert main(["register", str(claims), str(tmp_path / "run")]) == 0
+    assert main(["sweep", str(tmp_path / "run"), "--recipes", "digits-lenet5"]) == 2
+    assert "holds registered claims, which are of one run" in capsys.readouterr().err
 
 
 MISTAKES = [
@@ -104,6 +144,9 @@ MISTAKES = [
     (["--seeds", "0"], "--seeds must be greater than or equal to 1"),
     (["--recipes", "mnist"], "unknown recipe 'mnist'"),
     (["--engine", "lokal"], "unknown engine 'lokal', did you mean 'local'?"),
+    (["--gpus-per-run", "1"], "--gpus-per-run is not for --engine local; add --engine ray or --engine slurm"),
+    (["--engine", "ray", "--slurm", "time=1"], "--slurm is not for --engine ray; add --engine slurm"),
+    (["--engine", "slurm", "--slurm", "time"], "--slurm takes OPTION=VALUE"),
     (["--set", "attacks=nonsense"], "unknown attack 'nonsense'"),
     (["--set", "model=mlp", "--set", "model.depth=3"], "has no setting 'depth'"),
 ]

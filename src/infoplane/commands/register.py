@@ -27,10 +27,12 @@ def register(options: RegisterOptions) -> int:
         claim_text,
         read_claims,
         registration_from,
-        rules_hash,
     )
+    from infoplane.findings.rules import rules_hash
     from infoplane.runs.folder import RunFolder
     from infoplane.runs.registration_file import read_registered, write_registered
+    from infoplane.sweeping.folder import SweepFolder
+    from infoplane.sweeping.together import TOGETHER
 
     claims = read_claims(options.claims)
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -43,6 +45,10 @@ def register(options: RegisterOptions) -> int:
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for path in options.runs:
+        if SweepFolder(path).exists() or (path.parent.name == TOGETHER and SweepFolder(path.parents[1]).exists()):
+            raise UserError(
+                f"{path} is of a sweep, and claims are about one run: name a new folder for infoplane flow with --seeds"
+            )
         run = RunFolder(path, option="RUN")
         with run.locked():
             before = read_registered(run)

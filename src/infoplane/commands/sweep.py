@@ -9,6 +9,7 @@ from pydantic import Field
 
 from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
 from infoplane.commands.output import complain
+from infoplane.errors import UserError
 from infoplane.sweeping.engines.catalogue import ENGINES, engine_named
 from infoplane.text import counted
 
@@ -46,7 +47,7 @@ class SweepOptions(Options):
     """Options of sbatch for --engine slurm, e.g. partition=long account=me time=240 (minutes; by default 60)."""
     deterministic: bool = True
     """Train without acceleration and without timing: the same bits on each engine and whatever its load. Otherwise
-    training can take half the time."""
+    training can take half the time. A sweep that began without it continues without it."""
     quiet: bool = False
     """Print nothing but errors."""
 
@@ -61,29 +62,34 @@ def sweep(options: SweepOptions) -> int:
     from infoplane.commands.console import progress_for
     from infoplane.commands.sweep_points import SweepPoints
     from infoplane.sweeping.engines.engine import EngineSettings
-    from infoplane.sweeping.engines.slurm import slurm_options
     from infoplane.sweeping.execution import Job, Outcome
     from infoplane.sweeping.folder import SweepFolder
 
     folder, flow = SweepFolder(options.sweep.absolute()), SweepPoints()
     own = folder.read()[0] if folder.exists() else None
+    if own and own.deterministic and not options.deterministic:
+        raise UserError(
+            f"{options.sweep} began with --deterministic; leave out --no-deterministic, or begin another sweep"
+        )
     grid = flow.grid(options.recipes, options.methods, options.seeds, options.settings, own)
+    grid = grid.model_copy(update={"deterministic": own.deterministic if own else options.deterministic})
     for point in folder.planned(grid):  # all of them, before the first one begins
         flow.config(point)
-    engine = engine_named(options.engine).build(
+    engine = engine_named(
+        options.engine,
         EngineSettings(
-            jobs=options.jobs,
-            address=options.address,
-            gpus_per_run=options.gpus_per_run,
-            slurm=slurm_options(options.slurm),
-        )
+            jobs=options.jobs, address=options.address, gpus_per_run=options.gpus_per_run, slurm=options.slurm
+        ),
     )
     points = folder.begin(grid)
+    how = ["--deterministic"] if grid.deterministic else []
+    if not options.gpus_per_run:  # one run per core would be too many for a GPU of this machine
+        how.append("--device=cpu")
     jobs = [
         Job(
             name=point.name,
             sweep=folder.path,
-            words=(*flow.words(point), *(["--deterministic"] if options.deterministic else [])),
+            words=(*flow.words(point), *how),
             directory=Path.cwd(),
             environment={name: value for name in ("INFOPLANE_DATA",) if (value := os.environ.get(name))},
             program=PROGRAM,

@@ -28,7 +28,6 @@ from infoplane.records.tables import (
 )
 
 CARRIED, READABLE, INPUT = "carried", "readable", "input"
-READINGS = (CARRIED, READABLE, INPUT)
 _KDE = f"{KDE_BD}@{RELATIVE_NOISE}"
 # reading -> quantity, estimator of originals, estimator of attacked examples
 _ESTIMATORS = {

@@ -10,6 +10,7 @@ many were registered. A run that differs from its registration *deviated*: its o
 claim made afterwards.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -22,15 +23,15 @@ from infoplane.findings.accuracies import ACCURACY, accuracy_error, accuracy_evi
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, Paired, normal_evidence
 from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, against
 from infoplane.findings.plan import plan_of
-from infoplane.findings.registration import OwnClaim, Place, Registration, StudyClaim, claim_text, rules_hash
-from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM, trainings_at_chance
+from infoplane.findings.registration import OwnClaim, Place, Registration, StudyClaim, claim_text
+from infoplane.findings.rules import rules_hash
+from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM, TEST, trainings_at_chance
 from infoplane.text import with_field_help
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
 CONFIRMED: Outcome = "confirmed"
 REFUTED: Outcome = "refuted"
 OPEN: Outcome = "undecided"
-_TEST = "test"
 _NO_LAST_EPOCH = "the settings do not fix when this training ends (it may stop early), so register an `epoch`"
 
 
@@ -108,7 +109,7 @@ def deviations(
     for name, wanted in registration.claims.settings.items():
         if name not in flat:
             lines.append(f"{name} was registered as {wanted!r}, and the run has no such setting")
-        elif flat[name] != wanted:
+        elif not _equal(flat[name], wanted):
             lines.append(f"{name} was registered as {wanted!r}, and is {flat[name]!r}")
     if performance is not None:
         seeds = set(performance["seed"].unique().to_list())
@@ -120,6 +121,12 @@ def deviations(
     if registration.rules != rules_hash():
         lines.append("the code that judges claims is not that of the registration")
     return lines
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, int | float) and not isinstance(other, bool):
+        return math.isclose(one, other, rel_tol=1e-9)  # 45/255 may be written with fewer digits
+    return bool(one == other)
 
 
 def _unknown_names(registration: Registration, settings: Mapping[str, Any]) -> list[str]:
@@ -184,6 +191,9 @@ def _own_outcome(
     if one.quantity == ACCURACY:
         low, high = max(low, -1.0 if one.less else 0.0), min(high, 1.0)
     notes = [f"95 % interval over {interval.basis}"]
+    if outcome == OPEN:
+        needed = evidence.less(border).seeds_needed()
+        notes.insert(0, "the interval spans the threshold" + (f": {needed} such seeds would decide" if needed else ""))
     if len(seeds) == 1:
         notes.append("one seed: about these networks, not about others trained the same way")
     if any(row.get("undersampled") for own in known for row in own):
@@ -205,7 +215,7 @@ def _row(table: pl.DataFrame, place: Place, seed: int, epoch: int | None) -> dic
     wanted = table.filter(
         pl.col("seed") == seed,
         pl.col("training") == place.training,
-        pl.col("split") == _TEST,
+        pl.col("split") == TEST,
         pl.col("examples") == place.examples,
         pl.col("distortion").eq_missing(pl.lit(place.distortion)),
     )

@@ -10,13 +10,13 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from infoplane.config import FlowConfig, flat_settings
+from infoplane.config import FlowConfig, flat_settings, parse_fraction
 from infoplane.errors import UserError, broken_rule, unknown_name
 from infoplane.findings.accuracies import ACCURACY
 from infoplane.findings.claims import CLAIMS
@@ -34,8 +34,7 @@ from infoplane.records.tables import (
     RELATIVE_NOISE,
 )
 
-_JUDGING = ("claim", "curves", "evidence", "finding", "layers", "matching", "noise_range", "plan", "regist")
-_JUDGING_TOO = ("__init__", "responses", "trainings", "verdict", "accuracies")
+_ESTIMATORS = (DECODED, DECODED_BEST, DECODED_TRANSFER, NOISY, KDE_BD, KDE_KL, BINNING)
 _ADD_NOISE = (NOISY, KDE_BD, KDE_KL)
 _MOST_SEEDS = 1000
 
@@ -64,9 +63,7 @@ class OwnClaim(_Written):
 
     name: str = Field(min_length=1)
     quantity: Literal["I(X;T)", "I(T;Y)", "accuracy"]
-    estimator: Literal["decoded", "decoded-best", "decoded-transfer", "noisy", "kde-bd", "kde-kl", "binning"] | None = (
-        None
-    )
+    estimator: str | None = None
     noise: Literal["relative", "fixed", "own"] | None = None
     of: Place
     less: Place | None = None
@@ -81,6 +78,13 @@ class OwnClaim(_Written):
         if isinstance(given, dict) and given.get("estimator") in _ADD_NOISE and given.get("noise") is None:
             return {**given, "noise": RELATIVE_NOISE}
         return given
+
+    @field_validator("estimator")
+    @classmethod
+    def _is_estimator(cls, name: str | None) -> str | None:
+        if name not in (None, *_ESTIMATORS):
+            raise ValueError(f"must be one of {', '.join(_ESTIMATORS)}, got {name!r}")
+        return name
 
     @model_validator(mode="after")
     def _is_complete(self) -> "OwnClaim":
@@ -126,8 +130,16 @@ class OwnClaim(_Written):
 class StudyClaim(_Written):
     """A claim of the study, whose rules are fixed, with the verdict that is expected."""
 
-    claim: Literal["1", "2", "3a", "3b", "4", "5", "6"]
+    claim: str
     expect: Literal["supported", "contradicted"]
+
+    @field_validator("claim")
+    @classmethod
+    def _is_known(cls, number: str) -> str:
+        known = [one.number for one in CLAIMS]
+        if number not in known:
+            raise ValueError(f"must be one of {', '.join(known)}, got {number!r}")
+        return number
 
 
 class Claims(_Written):
@@ -209,8 +221,7 @@ def read_claims(path: Path) -> Claims:
         refusal = error.errors()[0]
         where = _place(refusal["loc"])
         raise UserError(f"{path}: {where}{broken_rule(refusal)}; see docs/register.md") from None
-    known_settings(claims.settings)
-    return claims
+    return claims.model_copy(update={"settings": checked_settings(claims.settings)})
 
 
 def registration_from(content: Mapping[str, Any], place: object) -> Registration:
@@ -248,24 +259,48 @@ def _leaves(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def known_settings(names: Iterable[str]) -> None:
-    """Raise UserError if a name is no setting of study one.
+def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of study one as `config.json` has them, e.g. 0.5 for "1/2".
 
     Settings that only one network or one method has are not checked: these may be the user's own.
+
+    Args:
+        settings: by names with dots.
+
+    Raises:
+        UserError: there is no setting of that name, or it cannot have that value.
     """
     known = list(flat_settings(FlowConfig().model_dump(mode="json")))
-    for name in names:
-        if name not in known and not name.startswith(("method.", "model.settings.")):
+    checked = {}
+    for name, value in settings.items():
+        if name.startswith(("method.", "model.settings.")):
+            checked[name] = value
+        elif name not in known:
             raise unknown_name("setting", name, known)
+        else:
+            checked[name] = _checked_setting(name, value)
+    return checked
 
 
-def rules_hash() -> str:
-    """Return the sha256 of the files of this folder that judge claims."""
-    folder, found = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        if path.stem.startswith(_JUDGING) or path.stem in _JUDGING_TOO:
-            found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+def _checked_setting(name: str, value: Any) -> Any:
+    model: type[BaseModel] = FlowConfig
+    *groups, last = name.split(".")
+    for group in groups:
+        inner = model.model_fields[group].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return value
+        model = inner
+    field = model.model_fields[last]
+    annotated: Any = Annotated[field.annotation, name, *field.metadata]
+    kind: TypeAdapter[Any] = TypeAdapter(annotated)
+    try:
+        if isinstance(value, str) and "/" in value and field.annotation is float:
+            value = parse_fraction(value)
+        return kind.dump_python(kind.validate_python(value), mode="json")
+    except ValidationError as error:
+        raise UserError(f"settings: {name} {broken_rule(error.errors()[0])}; see docs/register.md") from None
+    except ValueError as error:
+        raise UserError(f"settings: {name}: {error}; see docs/register.md") from None
 
 
 def claim_text(number: str) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from infoplane.findings import ClaimVerdict, Finding, Findings
 from infoplane.findings.curves import PRIMARY
-from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, CONTRADICTED, SUPPORTED, UNDECIDED
+from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UNDECIDED
 from infoplane.report.labels import estimator_label
 
 _STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
@@ -73,6 +73,8 @@ def why(claim: ClaimVerdict, found: Findings) -> str:
             parts.setdefault(one.part, []).append(one)
     if claim.verdict != UNDECIDED or len(parts) <= _COUNTED:
         return claim.reason
+    if NEEDS_SEEDS in claim.reason and any(one.verdict != UNDECIDED for own in parts.values() for one in own):
+        return NEEDS_SEEDS  # what the parts say of these networks does not count
     counts = Counter(_standing(own) for own in parts.values())
     return f"{len(parts)} parts: {', '.join(f'{number} {standing}' for standing, number in counts.items())}"
 

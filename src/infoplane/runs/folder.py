@@ -16,11 +16,12 @@ from infoplane.config import flat_settings
 from infoplane.errors import UserError
 from infoplane.runs.config_file import check_version, config_content, config_of
 from infoplane.runs.manifest import Manifest
+from infoplane.runs.names import TABLES
 from infoplane.runs.parquet import GEOMETRY, MEASUREMENTS, PERFORMANCE, Kind, table_content, table_of
 from infoplane.runs.tensor_file import facts_alone, packed, unpacked
 from infoplane.runs.whole_files import IN_USE, LOCK, append_whole, clear_leftovers, make_folder, open_regular
 
-_TABLES = {"measurements": MEASUREMENTS, "geometry": GEOMETRY, "performance": PERFORMANCE}
+_KINDS = dict(zip(TABLES, (MEASUREMENTS, GEOMETRY, PERFORMANCE), strict=True))
 _CELLS, _SWEEPS = "cells", "records.parquet"  # of a calibration, and of study three
 NETWORKS = "networks"  # folder of a compression study: two tables per network
 ATTACKED = "attacked"  # folder of an evaluation: a file per network and attack
@@ -224,7 +225,7 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Return whether the folder holds results; until then, the settings may be replaced."""
-        folders = [self.path / folder for folder in (*_TABLES, "checkpoints", _CELLS, ATTACKED, NETWORKS)]
+        folders = [self.path / folder for folder in (*TABLES, "checkpoints", _CELLS, ATTACKED, NETWORKS)]
         return (self.path / _SWEEPS).is_file() or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     # records
@@ -235,7 +236,7 @@ class RunFolder:
 
     def has_records(self, study: str, seed: int, training: str, epoch: int) -> bool:
         """Return whether the folder holds all tables of this epoch."""
-        return all(self._table_path(folder, study, seed, training, epoch).is_file() for folder in _TABLES)
+        return all(self._table_path(folder, study, seed, training, epoch).is_file() for folder in TABLES)
 
     def write_records(
         self,
@@ -256,7 +257,7 @@ class RunFolder:
 
     def delete_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> None:
         """Delete the tables of one epoch, or of a part of it, if they are there."""
-        for folder in _TABLES:
+        for folder in TABLES:
             self._table_path(folder, study, seed, training, epoch, part).unlink(missing_ok=True)
 
     def read_records(self, study: str, seed: int, training: str, epoch: int, part: str = "") -> dict[str, pl.DataFrame]:
@@ -267,7 +268,7 @@ class RunFolder:
         """
         return {
             folder: self.read_table(path, kind) if path.is_file() else pl.DataFrame(schema=kind.schema)
-            for folder, kind in _TABLES.items()
+            for folder, kind in _KINDS.items()
             for path in [self._table_path(folder, study, seed, training, epoch, part)]
         }
 
@@ -284,7 +285,7 @@ class RunFolder:
         return self._read_tables("performance")
 
     def _read_tables(self, folder: str) -> pl.DataFrame:
-        kind = _TABLES[folder]
+        kind = _KINDS[folder]
         tables = [self.read_table(path, kind) for path in sorted((self.path / folder).glob("*.parquet"))]
         return pl.concat(tables) if tables else pl.DataFrame(schema=kind.schema)
 

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from infoplane.runs.folder import RunFolder
+from infoplane.runs.names import TABLES
 
-_TABLES = ("geometry", "measurements", "performance")
 _SHOWN = 8  # characters
 
 
@@ -15,7 +15,8 @@ def records_hash(run: RunFolder) -> str:
     Drawing the report again does not change it. `sha256sum config.json geometry/* measurements/* performance/* |
     sha256sum` in the run folder gives the same characters.
     """
-    files = [run.config_path, *(path for table in _TABLES for path in sorted((run.path / table).glob("*.parquet")))]
+    tables = (path for table in sorted(TABLES) for path in sorted((run.path / table).glob("*.parquet")))
+    files = [run.config_path, *tables]
     lines = [f"{_sha256(path)}  {path.relative_to(run.path).as_posix()}\n" for path in files]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:_SHOWN]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from infoplane.errors import UserError
 from infoplane.runs.folder import RunFolder
+from infoplane.runs.names import REGISTERED
 
-_NAME = "registered.json"
 _ELSEWHERE = "register the claims in the new folder of another run"
 
 
@@ -16,13 +16,11 @@ def read_registered(run: RunFolder) -> dict[str, Any] | None:
     Raises:
         UserError: the file was changed, or is not what infoplane writes.
     """
-    path = run.path / _NAME
+    path = run.path / REGISTERED
     if not path.is_file():
         return None
     try:
-        content: dict[str, Any] = json.loads(
-            run.read_file(path, "register the claims in the new folder of another run")
-        )
+        content: dict[str, Any] = json.loads(run.read_file(path, _ELSEWHERE))
     except ValueError:
         raise UserError(f"{path} is not what infoplane writes; restore it") from None
     return content
@@ -38,6 +36,6 @@ def write_registered(run: RunFolder, content: dict[str, Any]) -> None:
         raise UserError(
             f"{run.path} already holds results; claims are registered before a run, so choose a new folder for it"
         )
-    if (run.path / _NAME).exists():
+    if (run.path / REGISTERED).exists():
         raise UserError(f"{run.path} already holds registered claims; choose a new folder for others")
-    run.write_file(run.path / _NAME, (json.dumps(content, indent=2) + "\n").encode())
+    run.write_file(run.path / REGISTERED, (json.dumps(content, indent=2) + "\n").encode())

@@ -45,8 +45,16 @@ class _State(BaseModel):
 
 
 def write_state(
-    run: RunFolder, seed: int, training: str, epoch: int, state: dict[str, Any], network: nn.Module, pixels: Tensor
-) -> dict[str, Any]:
+    run: RunFolder,
+    seed: int,
+    training: str,
+    epoch: int,
+    state: dict[str, Any],
+    network: nn.Module,
+    pixels: Tensor,
+    *,
+    best: bool = False,
+) -> None:
     """Write a checkpoint, with a few outputs of its network that later show whether its code is the same.
 
     Args:
@@ -57,13 +65,12 @@ def write_state(
         state: result of `Trainer.state_dict`.
         network: the network that is measured after this epoch.
         pixels: `(n, channels, height, width)`, of the shape that the network takes.
-
-    Returns:
-        The state as it was written.
+        best: whether it is the best epoch so far.
     """
-    kept = {**state, OUTPUTS: known_outputs(network, pixels)}
-    run.write_checkpoint(seed, training, epoch, *split_state(kept))
-    return kept
+    kept = split_state({**state, OUTPUTS: known_outputs(network, pixels)})
+    if best:  # first: after a kill between the two the epoch is trained again, and no best one is missing
+        run.write_best_checkpoint(seed, training, *kept)
+    run.write_checkpoint(seed, training, epoch, *kept)
 
 
 def read_state(run: RunFolder, seed: int, training: str, epoch: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
@@ -19,7 +19,7 @@ from infoplane.text import one_line
 
 RETRIES = 3  # after a process was ended by a signal, e.g. for lack of memory, or was lost with its machine
 POLL = 0.2  # seconds between two looks at a process
-_WAIT = 20.0  # seconds in which a process of before may end and free its run folder
+WAIT = 20.0  # seconds in which a process of before may end and free its run folder
 _GRACE = 20.0  # seconds in which a process that was asked to end may do so
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _TAIL = 4096  # bytes of the log in which the last line is looked for
@@ -75,7 +75,7 @@ class PointRun:
         self._alive: int | None = None  # our end of the pipe that the child follows
         self._attempts, self._written = 0, 0
         self._state = State()
-        self._wait_until = time.monotonic() + _WAIT
+        self._wait_until = time.monotonic() + WAIT
 
     def poll(self) -> Outcome | None:
         """Start the process, or look at it; return the outcome once there is one."""
@@ -173,6 +173,23 @@ class PointRun:
             lines = log.read().decode("utf-8", "replace").splitlines()
             return next((one_line(line.strip()) for line in reversed(lines) if line.strip()), "")
         return ""
+
+
+def write_failed(job: Job, line: str) -> Outcome:
+    """Say in the state of a run that it was lost, where its own process could not; return the outcome."""
+    folder = SweepFolder(job.sweep)
+    lost = {"status": "failed", "error": line, "seen": time.time()}
+    folder.write_state(job.name, folder.state(job.name).model_copy(update=lost))
+    return Outcome(job.name, "failed", line)
+
+
+def write_stopped(jobs: Iterable[Job]) -> None:
+    """Say of cancelled runs that they have stopped: their processes may end before they say so themselves."""
+    for job in jobs:
+        folder = SweepFolder(job.sweep)
+        state = folder.state(job.name)
+        if state.status == "running":
+            folder.write_state(job.name, state.model_copy(update={"status": "stopped", "seen": time.time()}))
 
 
 def _size(file: IO[bytes]) -> int:

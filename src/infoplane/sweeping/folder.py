@@ -10,13 +10,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infoplane.errors import UserError, broken_rule
+from infoplane.runs.names import REGISTERED, TABLES
 from infoplane.runs.whole_files import clear_leftovers, make_folder, open_regular, write_whole
 from infoplane.sweeping.grid import Grid, Point, check_each_once, check_extends, points_of
 from infoplane.sweeping.state import State, read_state, write_state
 
 _NAME = "sweep.json"
 _SCHEMA = 1
-_TABLES = ("measurements", "geometry", "performance")
 
 
 class _Content(BaseModel):
@@ -102,6 +102,11 @@ class SweepFolder:
         if not self.exists():
             if (self.path / "config.json").exists():
                 raise UserError(f"{self.path} holds a run; choose another folder for the sweep")
+            if (self.path / REGISTERED).exists():
+                raise UserError(
+                    f"{self.path} holds registered claims, which are of one run: use infoplane flow with --seeds, or "
+                    "choose another folder for the sweep"
+                )
             return points_of(grid)
         old, known = self.read()
         check_extends(grid, old, self.path)
@@ -144,4 +149,4 @@ class SweepFolder:
 
     def tables(self, name: str) -> int:
         """Return the number of tables in the run folder of a point."""
-        return sum(len(list((self.run_path(name) / table).glob("*.parquet"))) for table in _TABLES)
+        return sum(len(list((self.run_path(name) / table).glob("*.parquet"))) for table in TABLES)

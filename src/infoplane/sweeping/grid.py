@@ -31,12 +31,14 @@ class Grid(_Frozen):
         seeds: number of training seeds, counted from 0.
         settings: values by name of the setting, e.g. `training.learning_rate`. A setting with one value is the same in
             all runs.
+        deterministic: whether training is plain float32, without the timing that chooses a faster way.
     """
 
     recipes: Annotated[tuple[str, ...], Field(min_length=1)]
     methods: tuple[str, ...] = ()
     seeds: Annotated[int, Field(ge=1)] = 1
     settings: dict[str, Annotated[tuple[Words, ...], Field(min_length=1)]] = {}
+    deterministic: bool = True
 
     def axes(self) -> dict[str, list[str]]:
         """Return the values of each axis as a user types them, by its option or setting."""

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -58,7 +59,9 @@ def sweep_progress(folder: SweepFolder, configs: Mapping[str, FlowConfig]) -> li
             left = 0.0
         elif (pace := _likely_pace(point, points, paces)) is not None:
             left = max(planned - len(epochs), 0) * pace
-        found.append(PointProgress(point, status, len(epochs), planned, left, _line(status, state)))
+        found.append(
+            PointProgress(point, status, len(epochs), planned, left, _line(status, state, folder.log_path(point.name)))
+        )
     return found
 
 
@@ -72,10 +75,10 @@ def seconds_left(progress: Sequence[PointProgress]) -> float | None:
     return max(sum(each) / processes, *each)
 
 
-def _line(status: str, state: State) -> str:
+def _line(status: str, state: State, log: Path) -> str:
     match status:
         case "failed":
-            return state.error
+            return f"{state.error} (all of it: {log}); the same sweep tries it again"
         case "running":
             return f"process {state.pid} on {state.host}"
         case "lost":

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from infoplane.errors import UserError
 from infoplane.runs.folder import RunFolder
+from infoplane.runs.names import TABLES
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.grid import Point, points_of
 
-_TABLES = ("measurements", "geometry", "performance")
+TOGETHER = "together"  # folder in that of the sweep
 _REMEDY = "delete it and continue the sweep"
 
 
@@ -30,7 +31,7 @@ def runs_together(folder: SweepFolder) -> list[Path]:
     for kind in kinds:
         own = [point for point in points if point.group == kind.group and folder.tables(point.name)]
         if own:
-            found.append(_together(folder, own, folder.path / "together" / kind.name.removesuffix("-s0")))
+            found.append(_together(folder, own, folder.path / TOGETHER / kind.name.removesuffix("-s0")))
     if not found:
         raise UserError(f"no run of {folder.path} has records yet; infoplane status says how far they are")
     return found
@@ -47,13 +48,13 @@ def _together(folder: SweepFolder, points: Sequence[Point], path: Path) -> Path:
     with whole.locked():
         wanted = set()
         for run in runs:
-            for source in (file for table in _TABLES for file in sorted((run.path / table).glob("*.parquet"))):
+            for source in (file for table in TABLES for file in sorted((run.path / table).glob("*.parquet"))):
                 target = path / source.relative_to(run.path)
                 wanted.add(target)
                 content = run.read_file(source, _REMEDY)
                 if not target.is_file() or target.read_bytes() != content:
                     whole.write_file(target, content)
-        for stale in {file for table in _TABLES for file in (path / table).glob("*.parquet")} - wanted:
+        for stale in {file for table in TABLES for file in (path / table).glob("*.parquet")} - wanted:
             stale.unlink()
         whole.write_config(configs[0]["study"], settings, configs[0]["environment"])
     return path

@@ -25,7 +25,6 @@ from infoplane.records.tables import (
 )
 from infoplane.runs.folder import RunFolder
 from infoplane.runs.progress import Progress
-from infoplane.runs.state_tensors import split_state
 from infoplane.runs.training_state import check_network, misfit, read_state, write_state
 from infoplane.studies.attack_warnings import attack_warnings_said
 from infoplane.studies.file_weights import WeightsOfRun
@@ -321,9 +320,8 @@ class OneTraining:
         state = trainer.state_dict() if trainer else {"model": self._work.model.state_dict(), "epoch": 0}
         state[ENDED_AT_CHANCE] = epoch > 0 and self._ends_at_chance()
         where = (self._config.seed, self._training)
-        state = write_state(self._run, *where, epoch, state, self._work.network, self._shared.pixels)
-        if trainer is not None and epoch and trainer.best_epoch == epoch:
-            self._run.write_best_checkpoint(self._config.seed, self._training, *split_state(state))
+        best = trainer is not None and epoch > 0 and trainer.best_epoch == epoch
+        write_state(self._run, *where, epoch, state, self._work.network, self._shared.pixels, best=best)
         if (
             epoch and not self._shared.keep_checkpoints
         ):  # never a later one: if lost records are made again, the later one is the finished network

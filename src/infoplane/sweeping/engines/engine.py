@@ -1,7 +1,7 @@
 """What the engines have in common: their settings, and how each is named and built."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from infoplane.sweeping.execution import Job, Outcome
@@ -9,19 +9,19 @@ from infoplane.sweeping.execution import Job, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Options of all engines.
+    """Options of all engines. What an engine does not take keeps its default.
 
     Attributes:
         jobs: runs at the same time; None: as many as there are cores, or as the cluster has room for.
         address: of a Ray cluster; None starts one on this machine.
         gpus_per_run: GPUs that a cluster reserves for a run.
-        slurm: options of sbatch, by name.
+        slurm: options of sbatch as typed, e.g. `partition=long`.
     """
 
     jobs: int | None = None
     address: str | None = None
     gpus_per_run: float = 0.0
-    slurm: Mapping[str, str] = field(default_factory=dict)
+    slurm: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -48,8 +48,10 @@ class EngineSpec(NamedTuple):
         summary: for the help.
         build: makes the engine. It imports what it needs, and raises UserError if that is not installed or if the
             settings do not fit.
+        takes: names of the settings that it takes besides `jobs`.
     """
 
     name: str
     summary: str
     build: Callable[[EngineSettings], Engine]
+    takes: frozenset[str] = frozenset()

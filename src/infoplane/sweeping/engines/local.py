@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from infoplane.errors import UserError
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
 from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun
 
@@ -40,12 +39,6 @@ class LocalEngine:
 
 
 def _build(settings: EngineSettings) -> LocalEngine:
-    if settings.address is not None:
-        raise UserError("--address is that of a Ray cluster; add --engine ray")
-    if settings.gpus_per_run:
-        raise UserError("--gpus-per-run is for a cluster; add --engine ray or --engine slurm")
-    if settings.slurm:
-        raise UserError("--slurm is for a cluster; add --engine slurm")
     return LocalEngine(settings.jobs or _cores())
 
 

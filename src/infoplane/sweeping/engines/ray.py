@@ -1,51 +1,80 @@
 """Engine `ray`: tasks of Ray Core. Ray decides where and when they run, and starts them again if a node is lost."""
 
 import contextlib
+import fcntl
 import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from infoplane.distributed.ray_cluster import check_ray, ray_connected
 from infoplane.errors import UserError
-from infoplane.runs.whole_files import write_whole
+from infoplane.runs.whole_files import IN_USE, LOCK, make_folder, open_regular, write_whole
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
-from infoplane.sweeping.execution import RETRIES, Job, Outcome, execute
+from infoplane.sweeping.execution import POLL, RETRIES, WAIT, Job, Outcome, execute, write_failed, write_stopped
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.packed import Packed, PackedRun
 from infoplane.text import one_line
 
-_TOKEN = ".token"  # a file by which a worker sees whether it has the folder of the sweep
 _SEND = 1.0  # seconds between two looks for changed files
 _GRACE = 40.0  # seconds in which tasks stop their processes
 
 
 class _Keeper:
-    """Actor on the machine of the sweep: it hands out and takes back the files of runs on other machines."""
+    """Actor on the machine of the sweep: it hands out and takes back the files of runs on other machines.
+
+    A run of which it has handed out the files stays locked here, as no process of this machine works on it.
+    """
 
     def __init__(self, sweep: Path) -> None:
         self._sweep = sweep
+        self._locks: dict[str, contextlib.ExitStack] = {}
+
+    def lock(self, name: str) -> bool:
+        """Lock a run; False if another process works on it."""
+        if name not in self._locks:
+            run, held = SweepFolder(self._sweep).run_path(name), contextlib.ExitStack()
+            make_folder(run)
+            try:
+                fcntl.flock(held.enter_context(open_regular(run / LOCK)), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.close()
+                return False
+            self._locks[name] = held
+        return True
+
+    def free(self, name: str) -> None:
+        """Free a run, so that another process can work on it."""
+        if name in self._locks:
+            self._locks.pop(name).close()
 
     def packed(self, name: str) -> Packed | None:
         return PackedRun(self._sweep, name).changes()
 
     def keep(self, packed: Packed) -> None:
+        if not self.lock(packed.name):  # this actor was started anew, and another process came first
+            raise UserError(f"{packed.name} {IN_USE}")
         PackedRun(self._sweep, packed.name).write(packed)
 
 
-def _execute(job: Job, token: str, keeper: Any) -> Outcome:
+def _execute(job: Job, token: Path, keeper: Any) -> Outcome:
     """Execute a job on the node where Ray runs this task; in a folder of its own, if it does not see the sweep."""
     import ray
 
     # Ray cancels a task by an interrupt, which goes nowhere in a worker that was started in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with contextlib.suppress(OSError):
-        if (job.sweep / _TOKEN).read_text() == token:
-            return execute(job)
+    if token.is_file():
+        ray.get(keeper.free.remote(job.name))  # locked for a node that was lost
+        return execute(job)
+    wait_until = time.monotonic() + WAIT
+    while not ray.get(keeper.lock.remote(job.name)):
+        if time.monotonic() > wait_until:
+            return Outcome(job.name, "elsewhere")
+        time.sleep(POLL)
     with tempfile.TemporaryDirectory(prefix="infoplane-sweep-") as place:
         copy, sent = PackedRun(Path(place), job.name), 0.0
         if (before := ray.get(keeper.packed.remote(job.name))) is not None:
@@ -65,6 +94,7 @@ def _execute(job: Job, token: str, keeper: Any) -> Outcome:
             return execute(replace(job, sweep=Path(place)), between=send_now_and_then)
         finally:
             send()
+            ray.get(keeper.free.remote(job.name))
 
 
 class RayEngine:
@@ -86,8 +116,10 @@ class RayEngine:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        token, sweep = secrets.token_hex(16), jobs[0].sweep
-        write_whole(sweep / _TOKEN, token.encode())
+        # A file by which a task sees whether it has the folder of the sweep; two sweeps on one folder have one each.
+        sweep = jobs[0].sweep
+        token = sweep / f".token-{secrets.token_hex(16)}"
+        write_whole(token, b"")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         keeping = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(_Keeper)
         keeper: Any = keeping.remote(sweep)
@@ -105,18 +137,9 @@ class RayEngine:
                 ray.cancel(one)
             if running:
                 ray.wait(list(running), num_returns=len(running), timeout=_GRACE)
-            _write_stopped(running.values())
+            write_stopped(running.values())
             ray.kill(keeper)
-            (sweep / _TOKEN).unlink(missing_ok=True)
-
-
-def _write_stopped(jobs: Iterable[Job]) -> None:
-    """Say of cancelled runs that they have stopped: a worker may end before it says so itself."""
-    for job in jobs:
-        folder = SweepFolder(job.sweep)
-        state = folder.state(job.name)
-        if state.status == "running":
-            folder.write_state(job.name, state.model_copy(update={"status": "stopped", "seen": time.time()}))
+            token.unlink(missing_ok=True)
 
 
 def _outcome(done: Any, job: Job) -> Outcome:
@@ -125,20 +148,14 @@ def _outcome(done: Any, job: Job) -> Outcome:
     try:
         found: Outcome = ray.get(done)
     except ray.exceptions.RayError as error:
-        line = one_line(str(error).strip().splitlines()[-1])
-        folder = SweepFolder(job.sweep)
-        folder.write_state(
-            job.name, folder.state(job.name).model_copy(update={"status": "failed", "error": line, "seen": time.time()})
-        )
-        return Outcome(job.name, "failed", line)
+        return write_failed(job, one_line(str(error).strip().splitlines()[-1]))
     return found
 
 
 def _build(settings: EngineSettings) -> RayEngine:
-    if settings.slurm:
-        raise UserError("--slurm is for the other cluster; add --engine slurm")
     check_ray(settings.address)
     return RayEngine(settings)
 
 
-RAY = EngineSpec("ray", "tasks on a Ray cluster, with --address, or on this machine", _build)
+_TAKES = frozenset({"address", "gpus_per_run"})
+RAY = EngineSpec("ray", "tasks on a Ray cluster, with --address, or on this machine", _build, _TAKES)

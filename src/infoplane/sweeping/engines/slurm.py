@@ -6,7 +6,7 @@ from typing import Any
 
 from infoplane.errors import UserError
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
-from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun
+from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun, write_failed, write_stopped
 from infoplane.text import one_line
 
 _WHOLE = {"time", "nodes", "cpus_per_task", "array_parallelism", "signal_delay_s"}  # options that are numbers
@@ -51,17 +51,23 @@ class SlurmEngine:
     def run(self, jobs: Sequence[Job], report: Callable[[Outcome], None]) -> None:
         """Submit all jobs and wait for them; on KeyboardInterrupt, cancel them."""
         import submitit
+        from submitit.core.utils import UncompletedJobError
 
-        executor = submitit.AutoExecutor(folder=jobs[0].sweep / "slurm", cluster=self._cluster)
-        own = {f"slurm_{name}": _value(name, value) for name, value in self._settings.slurm.items()}
+        own = {f"slurm_{name}": value for name, value in slurm_options(self._settings.slurm).items()}
         if self._settings.jobs is not None:
             own["slurm_array_parallelism"] = self._settings.jobs
         gpus = {"gpus_per_node": int(self._settings.gpus_per_run)} if self._settings.gpus_per_run else {}
         try:
+            executor = submitit.AutoExecutor(folder=jobs[0].sweep / "slurm", cluster=self._cluster)
             executor.update_parameters(name="infoplane", timeout_min=60, cpus_per_task=1, **gpus, **own)
+            submitted = dict(zip(executor.map_array(_Task(), jobs), jobs, strict=True))
         except (NameError, AssertionError) as error:
             raise UserError(f"--slurm: {one_line(str(error))[:300]}") from None
-        submitted = dict(zip(executor.map_array(_Task(), jobs), jobs, strict=True))
+        except (RuntimeError, UncompletedJobError) as error:  # no Slurm here, or sbatch refused the jobs
+            raise UserError(
+                f"--engine slurm: {one_line(str(error))[:300]}; give the command where sbatch works, with options that "
+                "it takes (--slurm)"
+            ) from None
         waiting = dict(submitted)
         try:
             while waiting:
@@ -72,6 +78,7 @@ class SlurmEngine:
         finally:
             for one in waiting:
                 one.cancel()
+            write_stopped(waiting.values())
 
 
 def _value(name: str, text: str) -> int | str:
@@ -88,36 +95,39 @@ def _outcome(submitted: Any, job: Job) -> Outcome:
         found: Outcome = submitted.result()
     except (FailedJobError, UncompletedJobError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
-        return Outcome(job.name, "failed", one_line(f"job {submitted.job_id}: {lines[-1] if lines else 'it was lost'}"))
+        return write_failed(job, one_line(f"job {submitted.job_id}: {lines[-1] if lines else 'it was lost'}"))
     return found
 
 
 def _build(settings: EngineSettings) -> SlurmEngine:
-    if settings.address is not None:
-        raise UserError("--address is that of a Ray cluster; add --engine ray")
     if settings.gpus_per_run != int(settings.gpus_per_run):
         raise UserError(f"--gpus-per-run must be a whole number with Slurm, got {settings.gpus_per_run:g}")
     try:
         import submitit  # noqa: F401
     except ImportError:
         raise UserError("--engine slurm needs the extra: pip install 'infoplane[slurm]'") from None
+    slurm_options(settings.slurm)
     return SlurmEngine(settings)
 
 
-def slurm_options(typed: Sequence[str]) -> Mapping[str, str]:
+def slurm_options(typed: Sequence[str]) -> Mapping[str, int | str]:
     """Return the options of sbatch by name.
 
     Args:
         typed: e.g. `partition=long`.
 
     Raises:
-        UserError: a name or a value is missing.
+        UserError: a name or a value is missing, or a number is none.
     """
+    found = {}
     for one in typed:
         name, _, value = one.partition("=")
         if not name or not value:
             raise UserError(f"--slurm takes OPTION=VALUE, e.g. partition=long, got {one!r}")
-    return {name.replace("-", "_"): value for name, _, value in (one.partition("=") for one in typed)}
+        name = name.replace("-", "_")
+        found[name] = _value(name, value)
+    return found
 
 
-SLURM = EngineSpec("slurm", "an array of Slurm jobs, which are requeued when they are preempted", _build)
+_TAKES = frozenset({"gpus_per_run", "slurm"})
+SLURM = EngineSpec("slurm", "an array of Slurm jobs, which are requeued when they are preempted", _build, _TAKES)
