@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from tests.warm_process import WarmProcess
+from tests.warm_process import Started, WarmProcess
 
 ENTRY = Path(sys.executable).with_name("infoplane")
 DRAWING_LITTLE = Path(__file__).with_name("drawing_little.py")
@@ -50,6 +50,17 @@ def infoplane(
     return subprocess.run(
         [*entry(drawn), *words], cwd=cwd, env=variables, capture_output=True, text=True, timeout=240, check=False
     )
+
+
+def started(*arguments: object, drawn: Sequence[str] | None = None) -> Started | subprocess.Popen[str]:
+    """Start the command as `infoplane` does, for a test that sends it signals once it works."""
+    words, variables = list(map(str, arguments)), drawing(drawn, COLUMNS="120")
+    if warm().can_run(variables):
+        return warm().start([*entry(drawn)[-1:], *words], None, variables)
+    return subprocess.Popen(
+        [*entry(drawn), *words], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, preexec_fn=hear_signals,
+    )  # fmt: skip
 
 
 @cache

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.command import ENTRY, hear_signals, infoplane
+from tests.command import ENTRY, hear_signals, infoplane, started
+from tests.warm_process import Started
 
 from infoplane.commands.cli import main
 
@@ -89,12 +90,12 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_a_cell(process: subprocess.Popen[str], folder: Path) -> None:
+def wait_for_a_cell(process: subprocess.Popen[str] | Started, folder: Path) -> None:
     while not list(folder.glob("cells/*.json")) and process.poll() is None:
         time.sleep(0.005)
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: Started | subprocess.Popen[str]) -> list[int]:
     return [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
@@ -113,7 +114,7 @@ def test_ctrl_c_keeps_finished_cells_and_says_how_to_continue(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for child processes in /proc")
 def test_a_killed_calibration_leaves_no_workers_and_no_torn_files_and_continues(tmp_path, finished):
-    process = start(tmp_path / "out")
+    process = started("calibrate", *LONGER, "--output", tmp_path / "out")
     wait_for_a_cell(process, tmp_path / "out")
     workers = workers_of(process)
     process.kill()

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.command import drawing, entry
+from tests.command import started
+from tests.warm_process import Started
 
 from infoplane.runs.folder import RunFolder
 
@@ -32,18 +33,15 @@ SETTINGS = [
 ]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    # Without figures, the test spends its time where kills can hurt.
-    command = [*entry(drawn=()), "flow", *SETTINGS, "--run", str(folder), "--device", "cpu"]
-    command.append("--deterministic")  # a probe may choose otherwise at another time
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=drawing(()))
+def start(folder: Path) -> Started | subprocess.Popen[str]:
+    # Without figures, the test spends its time where kills can hurt. A probe may choose otherwise at another time.
+    return started("flow", *SETTINGS, "--run", folder, "--device", "cpu", "--deterministic", drawn=())
 
 
-def finish(process: subprocess.Popen[bytes]) -> str:
-    output, _ = process.communicate(timeout=240)
-    text = output.decode()
-    assert process.returncode == 0, text
-    return text
+def finish(process: Started | subprocess.Popen[str]) -> str:
+    output, complaints = process.communicate(timeout=240)
+    assert process.returncode == 0, complaints
+    return output
 
 
 def files_written(folder: Path) -> int:
@@ -75,7 +73,7 @@ def test_two_kills_at_random_moments_lose_nothing(tmp_path):
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     assert "continued after epoch" in finish(start(broken))
     for found, expected in zip(sorted_records(broken), sorted_records(unbroken), strict=True):

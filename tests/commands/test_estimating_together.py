@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.command import ENTRY, assert_one_clear_line, drawing, infoplane
+from tests.command import assert_one_clear_line, infoplane, started
 from torch import distributed
 
 from infoplane.commands.cli import main
@@ -68,27 +68,24 @@ def test_a_worker_that_ends_ends_the_command_in_one_line(engine, tmp_path):
         pytest.importorskip("ray", reason="the extra ray is not installed")
     np.save(tmp_path / "layer.npy", np.random.default_rng(0).normal(size=(6000, 600)))  # takes minutes
     np.save(tmp_path / "labels.npy", np.arange(6000) % 10)
-    command = [ENTRY, "estimate", tmp_path / "layer.npy", "--labels", tmp_path / "labels.npy", "--workers=2"]
-    started = subprocess.Popen(
-        [*command, f"--engine={engine}"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=drawing()
-    )
+    words = ["estimate", tmp_path / "layer.npy", "--labels", tmp_path / "labels.npy", "--workers=2"]
+    process = started(*words, f"--engine={engine}")
     try:
-        while started.poll() is None and len(workers := readers_of(tmp_path, started.pid)) < 2:
+        while process.poll() is None and len(workers := readers_of(tmp_path, process.pid)) < 2:
             time.sleep(0.05)
         os.kill(workers[-1], signal.SIGKILL)
-        said = started.communicate(timeout=60)
+        said = process.communicate(timeout=60)
     finally:
-        if started.poll() is None:
-            started.kill()
-    assert started.returncode == 2
+        process.kill()
+    assert process.returncode == 2
     assert not said[0] or engine == "ray"  # Ray itself prints that a worker has died
     assert len(said[1].splitlines()) == 1
     assert "has ended before it was done" in said[1]
     assert "give the command again" in said[1]
     deadline = time.monotonic() + 30
-    while readers_of(tmp_path, started.pid) and time.monotonic() < deadline:
+    while readers_of(tmp_path, process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not readers_of(tmp_path, started.pid)
+    assert not readers_of(tmp_path, process.pid)
 
 
 def readers_of(folder: Path, driver: int) -> list[int]:

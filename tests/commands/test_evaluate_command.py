@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -13,7 +12,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 import torch
-from tests.command import assert_one_clear_line, drawing, entry, infoplane
+from tests.command import assert_one_clear_line, infoplane, started
 
 from infoplane.commands.cli import main
 from infoplane.measuring.evaluate import evaluate
@@ -167,13 +166,12 @@ def test_a_killed_evaluation_loses_one_attack_at_most(evaluated, flow_run, tmp_p
     whole, _ = evaluated
     path = tmp_path / "run"
     shutil.copytree(flow_run, path)
-    command = [*entry(drawn=()), "evaluate", str(path), "--examples", str(EXAMPLES)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=drawing(()))
+    process = started("evaluate", path, "--examples", EXAMPLES, drawn=())
     files = path / "evaluation" / "attacked"
     while len(list(files.glob("*.safetensors"))) < 7 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
     kept = {file.name: file.stat().st_mtime_ns for file in files.glob("*.safetensors")}
     assert 7 <= len(kept) < 18

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.command import assert_one_clear_line, infoplane
-from tests.team.test_flow_together import ROWS, SETTINGS, run_of, start
+from tests.command import assert_one_clear_line, infoplane, started
+from tests.team.test_flow_together import ROWS, SETTINGS, run_of
 from torch.utils.data import DataLoader
 
 from infoplane.runs.folder import RunFolder
@@ -71,7 +71,7 @@ def processes_beside(leader: int) -> list[int]:
 @pytest.mark.parametrize("victim", ["leader", "worker"])
 def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, victim):
     folder = tmp_path / "run"
-    process, run = start(*LONG, "--run", folder, "--jobs=2"), RunFolder(folder)
+    process, run = started(*LONG, "--run", folder, "--jobs=2", drawn=()), RunFolder(folder)
     while process.poll() is None and not (
         folder.is_dir() and min(max(run.checkpoint_epochs(seed, "normal"), default=0) for seed in (0, 1)) >= 2
     ):
@@ -95,7 +95,7 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, vic
             os.kill(worker, 0)
     if victim == "worker":
         run_of(folder, settings=LONG)
-        unbroken = run_of(tmp_path / "unbroken", "--jobs=2", settings=LONG)
+        unbroken = run_of(tmp_path / "unbroken", settings=LONG)
         ours, theirs = (one.performance().drop("seconds").sort("seed", *ROWS) for one in (run, unbroken))
         assert ours.equals(theirs)
         assert set(ours.filter(pl.col("epoch") == 15)["seed"]) == {0, 1}
@@ -121,18 +121,19 @@ def own_data_by_other_processes():
 OWN = [
     *("flow", "mnist-lenet5", "--epochs", "1", "--measurement.examples", "40", "--measurement.layers", "fc3"),
     *("--measurement.thorough-epochs", "0", "--measurement.decoder-permutations", "1", "--precision=32", "--quiet"),
+    *("--measurement.permutations", "2", "--measurement.noise-sweep", "1", "--measurement.inputs", "0"),
 ]
 
 
 def test_a_function_that_gives_other_images_at_each_call_is_refused(tmp_path):
     words = ["--data", f"{__name__}:own_data", "--run", tmp_path / "run", "--jobs", "2"]
-    done = infoplane(*OWN, *words, drawn=(), PYTHONPATH=str(Path(__file__).parents[2]))
+    done = infoplane(*OWN, *words, drawn=(), cwd=Path(__file__).parents[2])
     assert_one_clear_line(done, "images are not those that", "began with")
 
 
 def test_a_function_may_start_processes(tmp_path):
     words = ["--data", f"{__name__}:own_data_by_other_processes", "--run", tmp_path / "run", "--jobs", "2"]
-    done = infoplane(*OWN, *words, drawn=(), PYTHONPATH=str(Path(__file__).parents[2]))
+    done = infoplane(*OWN, *words, drawn=(), cwd=Path(__file__).parents[2])
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
