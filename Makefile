@@ -14,8 +14,10 @@ demo: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@# Where Python may write no bytecode, each of the many processes of the tests would compile the files again.
+	$(BIN)/python -m compileall -q src tests
+	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder; \
+	  tests=$$?; wait $$types && exit $$tests
 
 docs: install
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site

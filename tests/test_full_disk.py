@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import UNRENDERED, assert_one_clear_line, drawing, entry
+from tests.command import UNRENDERED, assert_one_clear_line, drawing, infoplane
 
 from infoplane.runs.folder import RunFolder
 
@@ -33,10 +33,8 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def flow(run: Path, *code: str):
-    command = [sys.executable, "-c", *code] if code else entry(UNRENDERED)
-    command += ["flow", *SETTINGS, "--run", str(run)]
-    return subprocess.run(command, capture_output=True, text=True, env=drawing(UNRENDERED), timeout=240, check=False)
+def flow(run: Path):
+    return infoplane("flow", *SETTINGS, "--run", run, drawn=UNRENDERED)
 
 
 def records(run: Path) -> pl.DataFrame:
@@ -45,7 +43,8 @@ def records(run: Path) -> pl.DataFrame:
 
 
 def test_nothing_is_lost_where_the_disk_fills_up(tmp_path):
-    full = flow(tmp_path / "run", FILLING)
+    command = [sys.executable, "-c", FILLING, "flow", *SETTINGS, "--run", str(tmp_path / "run")]
+    full = subprocess.run(command, capture_output=True, text=True, env=drawing(UNRENDERED), timeout=240, check=False)
     assert_one_clear_line(full, "File too large", "what was written before is whole", "give the command again")
     assert set(records(tmp_path / "run")["epoch"]) == {0}
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["s0-normal-e0000.safetensors"]

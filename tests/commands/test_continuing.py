@@ -62,13 +62,14 @@ def test_a_run_is_continued_with_its_own_settings_and_says_which_they_are(own_ru
     assert settings(own_run) == before
 
 
-def test_more_seeds_need_nothing_but_their_number(own_run, capsys):
+def test_more_seeds_need_nothing_but_their_number(own_run, capsys, monkeypatch):
     before = settings(own_run)
     assert flow(own_run, "--seeds", "2") == 0
     assert settings(own_run) == before | {"seeds": 2}
     assert set(RunFolder(own_run).performance()["seed"]) == {0, 1}
     assert flow(own_run) == 0
     assert "seeds = 2" in capsys.readouterr().out
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # the demo would start two processes that have nothing to do
     assert main(["demo", "--run", str(own_run), "--quiet"]) == 0
     assert settings(own_run) == before | {"seeds": 2}
 

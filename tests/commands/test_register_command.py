@@ -57,7 +57,8 @@ def test_claims_come_before_results(claims, tmp_path, capsys):
     assert not (run.path / "registered.json").exists()
 
 
-def test_changed_claims_are_refused(claims, tmp_path, capsys):
+def test_changed_claims_are_refused(claims, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
     folder = tmp_path / "run"
     main(["register", str(claims), str(folder)])
     kept = (folder / "registered.json").read_text().replace("0.01", "0.00")
@@ -95,6 +96,8 @@ def test_a_run_judges_its_claims(claims, tmp_path):
     assert infoplane("register", claims, folder).returncode == 0
     small = [
         "--training.epochs", "0", "--measurement.examples", "60", "--methods", "normal", "--deterministic",
+        "--data.train-examples=60", "--data.test-examples=60", "--measurement.layers", "fc3",
+        "--measurement.permutations=2", "--measurement.noise-sweep=1", "--measurement.inputs=0",
     ]  # fmt: skip
     done = infoplane("flow", "digits-lenet5", *small, "--run", folder, drawn=())
     assert done.returncode == 0, done.stderr

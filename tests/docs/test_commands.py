@@ -179,6 +179,7 @@ def folder(tmp_path_factory):
         labels=np.arange(200) % 2,
     )
     small = ["--epochs", "1", "--examples", "40", "--data.train-examples", "100", "--methods", "normal"]
+    small += ["--measurement.permutations", "2", "--measurement.decoder-permutations", "1"]
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.setattr(html, "write_figures", lambda *_, **__: [])  # they take longer than all else

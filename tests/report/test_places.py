@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.command import assert_one_clear_line, drawing, entry
+from tests.command import assert_one_clear_line, drawing, entry, infoplane
 from tests.drawing_little import rendering_only
 
 from infoplane.commands.cli import main
@@ -51,10 +51,9 @@ def test_a_name_that_looks_like_a_pattern_or_an_address_is_a_name(name, small, o
 def test_the_command_prints_the_place_of_a_report_whose_name_is_no_text(small, tmp_path, capsys):
     run = tmp_path / os.fsdecode(b"r\xff[0]")
     shutil.copytree(small.path, run)
-    command = [*entry(ONE), "report", os.fsencode(run)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=240, env=drawing(ONE))
+    done = infoplane("report", run, drawn=ONE)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.decode().splitlines()[-1] == f"{tmp_path}/r?[0]/report.html"
+    assert done.stdout.splitlines()[-1] == f"{tmp_path}/r?[0]/report.html"
     assert (run / "figures" / "information-flow-normal-s3.svg").is_file()
     (run / "config.json").write_text("{}")
     assert main(["report", str(run)]) == 2

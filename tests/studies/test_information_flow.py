@@ -77,8 +77,17 @@ def small_flow(small_flow) -> FlowConfig:
 
 
 @pytest.fixture(scope="module")
-def unbroken(small_flow) -> FlowRecords:
-    return information_flow(small_flow)
+def unbroken(finished) -> FlowRecords:
+    run = finished[0]
+    return FlowRecords(run.measurements(), run.geometry(), run.performance())
+
+
+@pytest.fixture(scope="module")
+def finished(small_flow, tmp_path_factory) -> tuple[RunFolder, Listener]:
+    """A finished run in a folder, and what was said meanwhile: look, do not write."""
+    run, listener = RunFolder(tmp_path_factory.mktemp("finished") / "run"), Listener()
+    information_flow(small_flow, run=run, progress=listener)
+    return run, listener
 
 
 def test_every_epoch_training_condition_and_layer_is_measured(unbroken):
@@ -102,7 +111,12 @@ def test_every_epoch_training_condition_and_layer_is_measured(unbroken):
 
 def test_all_layers_of_the_network_are_measured_unless_some_are_chosen(small_flow):
     records = information_flow(
-        changed(small_flow, measurement={"layers": ()}, training={"epochs": 0}, methods=("normal",))
+        changed(
+            small_flow,
+            measurement={"layers": (), "examples": 20, "permutations": 1, "noise_sweep": (1.0,)},
+            training={"epochs": 0},
+            methods=("normal",),
+        )
     )
     for table in (records.measurements, records.geometry):
         assert set(table["layer"]) - {"pixels"} == {"conv1", "conv2", "fc1", "fc2", "fc3"}
@@ -176,9 +190,9 @@ def test_the_network_learns_and_the_attack_hurts(small_flow):
 
 
 def test_measuring_seldom_changes_nothing_else(small_flow, unbroken):
-    seldom = information_flow(changed(small_flow, measure_every=2))
-    kept = FlowRecords(*(table.filter(pl.col("epoch") != 1) for table in unbroken))
-    assert_same_records(seldom, kept)
+    seldom = information_flow(changed(small_flow, measure_every=2, methods=("adversarial",)))
+    wanted = (pl.col("epoch") != 1) & (pl.col("training") == "adversarial")
+    assert_same_records(seldom, FlowRecords(*(table.filter(wanted) for table in unbroken)))
 
 
 def test_one_training_alone_gives_the_records_it_gives_beside_another(small_flow, unbroken):
@@ -214,20 +228,15 @@ def interrupt_training(patch: pytest.MonkeyPatch, call: int) -> None:
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_a_run_stopped_in_training_continues_to_the_same_records(calls, small_flow, unbroken, tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
+    # Two calls train the first method, and the third one begins the second.
+    config = changed(small_flow, methods=("normal",)) if calls < 3 else small_flow
     with monkeypatch.context() as patch:
         interrupt_training(patch, call=calls)
         with pytest.raises(Interrupted):
-            information_flow(small_flow, run=run)
+            information_flow(config, run=run)
     torch.rand(3)
-    assert_same_records(information_flow(small_flow, run=run), unbroken)
-
-
-@pytest.fixture(scope="module")
-def finished(small_flow, tmp_path_factory) -> tuple[RunFolder, Listener]:
-    """A finished run in a folder, and what was said meanwhile: look, do not write."""
-    run, listener = RunFolder(tmp_path_factory.mktemp("finished") / "run"), Listener()
-    information_flow(small_flow, run=run, progress=listener)
-    return run, listener
+    expected = FlowRecords(*(table.filter(pl.col("training").is_in(config.methods)) for table in unbroken))
+    assert_same_records(information_flow(config, run=run), expected)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from infoplane.studies.flow.information_flow import information_flow
 
 @pytest.fixture(scope="module")
 def little_flow(small_flow):
-    return changed(small_flow, measurement={"layers": ("conv2", "fc3"), "thorough_epochs": 0}, seeds=2)
+    few = {"layers": ("conv2", "fc3"), "thorough_epochs": 0, "permutations": 2, "noise_sweep": (1.0,)}
+    return changed(small_flow, measurement=few, seeds=2)
 
 
 @pytest.fixture(scope="module")

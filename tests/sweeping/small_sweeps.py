@@ -41,8 +41,8 @@ def small_grid(*, epochs: int = 1, methods: tuple[str, ...] = ("normal",), seeds
     return Grid(recipes=("digits-lenet5",), methods=methods, seeds=seeds, settings=settings)
 
 
-def quick_jobs(folder: Path, *, epochs: int = 1, seeds: int = 1) -> list[Job]:
-    """Begin a sweep whose runs train nothing (`quick_flow`), and return its jobs."""
+def quick_jobs(folder: Path, *, epochs: int = 1, seeds: int = 1, seconds: float = 0.1) -> list[Job]:
+    """Begin a sweep whose runs train nothing (`quick_flow`), and return its jobs; an epoch takes so many seconds."""
     grid = Grid(recipes=("quick",), seeds=seeds, settings={"training.epochs": ((str(epochs),),)})
     return [
         Job(
@@ -50,6 +50,7 @@ def quick_jobs(folder: Path, *, epochs: int = 1, seeds: int = 1) -> list[Job]:
             sweep=folder,
             words=(f"--training.epochs={epochs}", f"--seed={point.seed}"),
             directory=folder,
+            environment={"QUICK_EPOCH": str(seconds)},
             program=QUICK_FLOW,
         )
         for point in SweepFolder(folder).begin(grid)

@@ -77,7 +77,7 @@ def unseen(monkeypatch):
 
 
 def unbroken(tmp_path, *, epochs, seeds=1):
-    jobs = quick_jobs(tmp_path / "unbroken", epochs=epochs, seeds=seeds)
+    jobs = quick_jobs(tmp_path / "unbroken", epochs=epochs, seeds=seeds, seconds=0)
     LocalEngine(2).run(jobs, lambda outcome: None)
     return quick_epochs(tmp_path / "unbroken")
 
@@ -104,7 +104,7 @@ def test_a_lost_node_loses_at_most_an_epoch(cluster, tmp_path, shared, request):
     if not shared:
         request.getfixturevalue("unseen")
     lost = cluster.add_node(num_cpus=1)
-    jobs, folder = quick_jobs(tmp_path / "sweep", epochs=40, seeds=2), SweepFolder(tmp_path / "sweep")
+    jobs, folder = quick_jobs(tmp_path / "sweep", epochs=30, seeds=2), SweepFolder(tmp_path / "sweep")
     seen = {}
 
     def lose_node():
@@ -120,7 +120,7 @@ def test_a_lost_node_loses_at_most_an_epoch(cluster, tmp_path, shared, request):
     finally:
         with contextlib.suppress(Exception):
             cluster.remove_node(lost, allow_graceful=False)
-    assert quick_epochs(folder.path) == unbroken(tmp_path, epochs=40, seeds=2)
+    assert quick_epochs(folder.path) == unbroken(tmp_path, epochs=30, seeds=2)
     kept = [folder.log_path(name).read_text().count("is here") for name in seen]
     assert max(kept) >= min(seen.values()) - 1, (kept, seen)
     assert min(kept) == 0  # the run of the other node was not disturbed

@@ -43,7 +43,7 @@ def test_a_preempted_job_is_requeued_and_continues(tmp_path, monkeypatch):
     assert preempted
     assert "epoch 1 is here" in folder.log_path("quick-s0").read_text()
     assert "is here" not in folder.log_path("quick-s1").read_text()
-    jobs = quick_jobs(tmp_path / "unbroken", epochs=20, seeds=2)
+    jobs = quick_jobs(tmp_path / "unbroken", epochs=20, seeds=2, seconds=0)
     LocalEngine(2).run(jobs, lambda outcome: None)
     assert quick_epochs(folder.path) == quick_epochs(tmp_path / "unbroken")
 

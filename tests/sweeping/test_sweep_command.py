@@ -1,6 +1,9 @@
 """The command `infoplane sweep`: grids as they are typed, mistakes, and sweeps that grow."""
 
+import io
 import json
+import shutil
+from contextlib import redirect_stdout
 
 import pytest
 from tests.command import DRAWING_LITTLE
@@ -21,12 +24,23 @@ def undrawn(monkeypatch):
     monkeypatch.setenv("DRAWN_FIGURES", "")
 
 
-def test_a_sweep_makes_ordinary_runs_and_grows(tmp_path, undrawn, capsys):
+@pytest.fixture(scope="module")
+def of_one_run(tmp_path_factory):
+    """The folder of a sweep of one run, and what it printed: copy it, do not write."""
+    folder = tmp_path_factory.mktemp("one") / "sweep"
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(io.StringIO()) as printed:
+        patched.setattr("infoplane.commands.sweep.PROGRAM", str(DRAWING_LITTLE))
+        patched.setenv("DRAWN_FIGURES", "")
+        line = ["sweep", str(folder), *small_options(), "--methods", "normal", "--set", "training.learning_rate=.05"]
+        assert main(line) == 0
+    return folder, printed.getvalue()
+
+
+def test_a_sweep_makes_ordinary_runs_and_grows(of_one_run, tmp_path, undrawn, capsys):
     folder = tmp_path / "sweep"
+    shutil.copytree(of_one_run[0], folder)
     line = ["sweep", str(folder), *small_options(), "--methods", "normal", "--jobs", "2"]
-    assert main([*line, "--set", "training.learning_rate=.05"]) == 0
-    printed = capsys.readouterr().out
-    assert "digits-lenet5-s0: done (1 of 1)" in printed
+    assert "digits-lenet5-s0: done (1 of 1)" in of_one_run[1]
     first = all_records(folder)
     settings = RunFolder(folder / "runs" / "digits-lenet5-s0").read_config()["settings"]
     assert (settings["training"]["learning_rate"], settings["methods"]) == (0.05, ["normal"])
@@ -44,15 +58,15 @@ def test_a_sweep_makes_ordinary_runs_and_grows(tmp_path, undrawn, capsys):
     assert "2 done" in shown
 
 
-def test_a_run_whose_records_were_deleted_is_made_again_with_the_same_records(tmp_path, undrawn):
-    line = ["sweep", str(tmp_path), *small_options(), "--methods", "normal", "--quiet"]
-    assert main(line) == 0
-    before = all_records(tmp_path)
-    lost = next((tmp_path / "runs" / "digits-lenet5-s0" / "measurements").glob("*e0001*"))
+def test_a_run_whose_records_were_deleted_is_made_again_with_the_same_records(of_one_run, tmp_path, undrawn):
+    folder = tmp_path / "sweep"
+    shutil.copytree(of_one_run[0], folder)
+    before = all_records(folder)
+    lost = next((folder / "runs" / "digits-lenet5-s0" / "measurements").glob("*e0001*"))
     lost.unlink()
-    assert main(line) == 0
+    assert main(["sweep", str(folder), "--quiet"]) == 0
     assert lost.is_file()
-    assert all_records(tmp_path) == before
+    assert all_records(folder) == before
 
 
 def test_a_method_alone_has_the_records_of_a_run_of_several(tmp_path, undrawn):
@@ -200,7 +214,8 @@ def test_a_command_line_gives_the_settings_that_were_checked(typed, monkeypatch)
 
     points, given = SweepPoints(), []
     monkeypatch.setattr(flow, "_run_flow", lambda config, path, **options: given.append(config) or 0)
-    for point in points_of(points.grid(["digits-lenet5"], ["trades"], 2, typed, None)):
+    all_of_them = points_of(points.grid(["digits-lenet5"], ["trades"], 2, typed, None))
+    for point in (all_of_them[0], all_of_them[-1]):  # they hold the first and the last value of every setting
         assert cli.main(["flow", *points.words(point), "--run", "nowhere"]) == 0
         assert json.loads(given[-1].model_dump_json()) == json.loads(points.config(point).model_dump_json())
         assert given[-1].methods == ("trades",)

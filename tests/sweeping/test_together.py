@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tests.command import DRAWING_LITTLE
-from tests.sweeping.small_sweeps import small_options
+from tests.sweeping.small_sweeps import small_grid
 
 from infoplane.commands.cli import main
+from infoplane.commands.sweep_points import SweepPoints
 from infoplane.runs.folder import RunFolder
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.together import runs_together
@@ -15,23 +15,17 @@ from infoplane.sweeping.together import runs_together
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A sweep of two learning rates with two seeds each."""
-    folder = tmp_path_factory.mktemp("swept")
-    rates = {"training.learning_rate": ".02,.05", "training.batch_size": "8", "data.train_examples": "500"}
+    folder, flow = SweepFolder(tmp_path_factory.mktemp("swept")), SweepPoints()
+    rates = {"training.learning_rate": (("0.02",), ("0.05",))}
+    more = {name: ((value,),) for name, value in {"training.batch_size": "8", "data.train_examples": "500"}.items()}
+    grid = small_grid(epochs=2, seeds=2)
+    grid = grid.model_copy(update={"settings": {**grid.settings, **rates, **more}})
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("infoplane.commands.sweep.PROGRAM", str(DRAWING_LITTLE))
-        patched.setenv("DRAWN_FIGURES", "")
-        line = [
-            "sweep",
-            str(folder),
-            *small_options(epochs=2, **rates),
-            "--methods",
-            "normal",
-            "--seeds",
-            "2",
-            "--quiet",
-        ]
-        assert main(line) == 0
-    return folder
+        patched.setattr("infoplane.report.html.write_figures", lambda *_, **__: [])
+        for point in folder.begin(grid):  # as a sweep does, in this process
+            run = ["--run", str(folder.run_path(point.name))]
+            assert main(["flow", *flow.words(point), "--deterministic", "--quiet", *run]) == 0
+    return folder.path
 
 
 def test_seeds_of_a_setting_are_one_run_with_their_records(swept):
