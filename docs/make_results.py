@@ -1,4 +1,4 @@
-"""Write the page of results of one run: python docs/make_results.py RUN PAGE.md MACHINE [FIGURE ...]
+"""Write the page of results of one run: python docs/make_results.py RUN PAGE.md MACHINE [FIGURE ...].
 
 Every number of the page comes from the folder of the run, so a run with the same records gives the same page. MACHINE
 describes the machine in words, which the records do not. FIGURE names figures of the run, e.g. `trusted-normal-s0`;
@@ -6,13 +6,14 @@ they are copied into a folder beside the page, which has its name. `infoplane re
 last epoch are written there too.
 
 What other commands have added to the folder is on the page too: `register`, `evaluate`, `where`, `attacks`, `geometry
---output RUN/sweeps` and `limits --output RUN/limits`.
+--output RUN/sweeps` and `limits --output RUN/limits`. With `--beside RUN PAGE`, so are the verdicts of another run, and
+where they differ; PAGE is the page of that run.
 """
 
+import argparse
 import json
 import shutil
 import statistics
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -246,6 +247,43 @@ def registered(run: RunFolder, config: Mapping[str, Any], found: Findings) -> It
         yield from from_terminal(shown)
 
 
+def beside(
+    run: RunFolder, config: Mapping[str, Any], found: Findings, other: RunFolder, its_page: str
+) -> Iterator[str]:
+    """Yield the verdicts of this run and of another one, side by side."""
+    theirs, found_there = other.read_config(), run_findings(other)
+    here, there = (verdicts(*one) for one in ((run, config, found), (other, theirs, found_there)))
+    yield f"## Beside [{theirs['settings']['recipe']}]({its_page})"
+    mine, others = flat_settings(config["settings"]), flat_settings(theirs["settings"])
+    changed = [f"`{name}` is {mine.get(name)}, and {others.get(name)} there" for name in others
+               if name not in ("recipe", "seeds") and mine.get(name) != others.get(name)]  # fmt: skip
+    yield wrapped(
+        f"What differs in the settings: {'; '.join(changed)}. This run has "
+        f"{counted(config['settings']['seeds'], 'seed')}, that one {theirs['settings']['seeds']}. A conclusion that "
+        "depends on these settings has another verdict. Two runs can also differ by chance, most of all where one of "
+        "them is undecided."
+    )
+    rows = []
+    for name in here | there:
+        (said, number), (said_there, number_there) = here.get(name, ("-", "")), there.get(name, ("-", ""))
+        differs = "" if said == said_there else "opposite" if {said, said_there} in OPPOSITES else "differs"
+        rows.append([name, f"{said} {number}".strip(), f"{said_there} {number_there}".strip(), differs])
+    yield table(("claim", "this run", "the other run", ""), rows)
+
+
+def verdicts(run: RunFolder, config: Mapping[str, Any], found: Findings) -> dict[str, tuple[str, str]]:
+    """Return verdict and number of each claim: of the paper, then those that were registered."""
+    said = {f"{one.claim} {one.name}": (str(one.verdict), "") for one in found.claims}
+    if judged := registered_outcomes(run, config["settings"], found):
+        for one in judged[1].outcomes:
+            if one.value is not None:
+                said[one.name] = (one.outcome, f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]")
+    return said
+
+
+OPPOSITES = ({"supported", "contradicted"}, {"confirmed", "refuted"})
+
+
 def other_studies(run: RunFolder) -> Iterator[str]:
     """Yield a section for each other command that has left its records in the folder of the run."""
     if (evaluation := evaluation_of(run)) is not None:
@@ -274,7 +312,14 @@ def estimators(finding: Finding) -> str:
     return " with ".join(map(estimator_label, finding.estimator.split(" with "))) if finding.estimator else "accuracy"
 
 
-def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, figures: list[str]) -> str:
+def page(
+    run: RunFolder,
+    config: Mapping[str, Any],
+    name: str,
+    machine: str,
+    figures: list[str],
+    other: tuple[RunFolder, str] | None = None,
+) -> str:
     """Return the page; see the module. `config` is that of the run, and `name` that of the page's file."""
     found = run_findings(run)
     measurements, performance = run.measurements(), run.performance()
@@ -302,6 +347,7 @@ def page(run: RunFolder, config: Mapping[str, Any], name: str, machine: str, fig
         *registered(run, config, found),
         "## The claims of the paper",
         *claims(found),
+        *(beside(run, config, found, *other) if other else ()),
         *(f"![{figure}]({name}/{figure}.svg)" for figure in figures),
         "## Information about the label",
         wrapped(
@@ -330,8 +376,15 @@ def write_records(run: RunFolder, folder: Path) -> None:
 
 def main() -> None:
     """Write the page, and its figures and records into a folder beside it."""
-    run, path, machine, figures = RunFolder(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
-    path.write_text(page(run, run.read_config(), path.stem, machine, figures))
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("run", "page", "machine"):
+        parser.add_argument(name)
+    parser.add_argument("figures", nargs="*")
+    parser.add_argument("--beside", nargs=2, metavar=("RUN", "PAGE"))
+    given = parser.parse_args()
+    run, path, figures = RunFolder(Path(given.run)), Path(given.page), given.figures
+    other = (RunFolder(Path(given.beside[0])), given.beside[1]) if given.beside else None
+    path.write_text(page(run, run.read_config(), path.stem, given.machine, figures, other))
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     write_records(run, folder)

@@ -186,6 +186,32 @@ def test_what_other_commands_left_in_the_folder_is_on_the_page(run, tmp_path):
     assert "## Where the label is lost" not in text
 
 
+def test_the_verdicts_of_another_run_stand_beside(run, tmp_path):
+    config = {"settings": settings(), "environment": ENVIRONMENT}
+    theirs = {"settings": settings(recipe="mnist-lenet5", seeds=3), "environment": ENVIRONMENT}
+    shutil.copytree(run.path, tmp_path / "other")
+    other = RunFolder(tmp_path / "other")
+    with other.locked():
+        other.write_config("flow", theirs["settings"], ENVIRONMENT)
+    text = make_results.page(run, config, "name", "two cores", [], (other, "mnist.md"))
+    assert "## Beside [mnist-lenet5](mnist.md)" in text
+    _, *rows = table_after(text, "## Beside")
+    verdicts = {f"{one.claim} {one.name}": one.verdict for one in run_findings(run).claims}
+    assert {row[0]: row[1] for row in rows} == verdicts
+    assert all(row[1] == row[2] and not row[3] for row in rows)
+    said = {"a": ("confirmed", "1"), "b": ("supported", ""), "c": ("undecided", "2")}
+    there = {"a": ("refuted", "3"), "b": ("supported", ""), "c": ("confirmed", "4")}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(make_results, "verdicts", lambda one, *_: said if one is run else there)
+        text = make_results.page(run, config, "name", "two cores", [], (other, "mnist.md"))
+    _, *rows = table_after(text, "## Beside")
+    assert rows == [
+        ["a", "confirmed 1", "refuted 3", "opposite"],
+        ["b", "supported", "supported", ""],
+        ["c", "undecided 2", "confirmed 4", "differs"],
+    ]
+
+
 def test_the_records_beside_the_page_are_those_of_its_last_epoch(run, tmp_path):
     make_results.write_records(run, tmp_path)
     measurements, all_epochs = pl.read_parquet(tmp_path / "measurements.parquet"), run.measurements()
