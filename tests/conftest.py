@@ -1,6 +1,7 @@
 """Fixtures and profiles shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # matplotlib must never look for a display, and threads of one process must not fight over the cores.
@@ -21,6 +22,20 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """Undo what a test changes in the environment: a command that it starts then has what a user has.
+
+    Libraries leave variables behind, too. Some are read while Python starts, and commands of later tests would each
+    need a new process (`warm_process`).
+    """
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture

@@ -6,6 +6,10 @@ from typing import TypeVar
 
 Class = TypeVar("Class", bound=type)
 
+# Keywords of `create_model` where all fields have descriptions. Otherwise pydantic looks for docstrings in the source
+# of every caller: some 20 ms of a command, and far more in a program with many modules.
+DESCRIBED = {"use_attribute_docstrings": False}
+
 _UNDECODABLE = re.compile("[\ud800-\udfff]+")  # Python stores file name bytes that are not UTF-8 as these
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

@@ -206,6 +206,24 @@ def test_a_run_of_other_settings_is_refused_before_anything_is_measured(more, wo
     assert words in refused(capsys, *arguments(given, run, *more))
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            ["--measurement.examples-drawn", "each-epoch"],
+            "examples-drawn each-epoch: checkpoints are measured on one",
+        ),
+        (["--measurement.splits", "test", "train"], "splits train: checkpoints are measured on test images"),
+        (["--measurement.budget", ".5"], "budget: checkpoints are not trained here"),
+    ],
+)
+def test_settings_that_only_a_training_has_are_refused(more, words, given, tmp_path, capsys):
+    line = refused(capsys, *arguments(given, tmp_path / "run", *more))
+    assert f"--measurement.{words}" in line
+    assert line.endswith("; leave it out, or use infoplane flow")
+    assert not (tmp_path / "run" / "measurements").exists()
+
+
 def test_weights_of_another_network_are_refused_by_name(given, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other" / "epoch1.pt")

@@ -87,6 +87,12 @@ def test_scalars_of_an_earlier_epoch_and_of_another_training_can_be_asked_for():
         own.scalars(training="nothing")
 
 
+def test_the_settings_may_name_the_layers():
+    own = infoplane.InformationPlane(*examples(), settings=SETTINGS.model_copy(update={"layers": ("last",)}))
+    own.measure(small(1), epoch=0)
+    assert set(own.measurements["layer"]) == {"last"}
+
+
 def test_a_plane_without_measurements_has_no_scalars():
     assert plane().scalars() == {}
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -111,10 +112,11 @@ def test_somebody_elses_folder_is_reported_elsewhere(small, open_path):
     shutil.copytree(small.path, open_path / "run")
     (open_path / "mine").mkdir()
     shutil.chown(open_path / "mine", 65534, 65534)
-    somebody = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *entry(ONE)]
+    other = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    somebody = [*other, *entry(ONE)]
     more = {"capture_output": True, "text": True, "check": False, "timeout": 240, "cwd": open_path}
     more["env"] = drawing(ONE, HOME=str(open_path / "mine"), MPLCONFIGDIR=str(open_path / "mine"))
-    if subprocess.run([*somebody, "--version"], **more).returncode:
+    if subprocess.run([*other, sys.executable, "-c", "import infoplane"], **more).returncode:
         pytest.skip("somebody else cannot start this Python")
     assert_one_clear_line(subprocess.run([*somebody, "report", "run"], **more), "Permission denied", "--output FOLDER")
     done = subprocess.run([*somebody, "report", "run", "--output", "mine/report"], **more)

@@ -222,13 +222,20 @@ def test_training_images_are_not_drawn():
         MeasurementConfig(examples_drawn="each-epoch", splits=("test", "train"))
 
 
-def test_a_plane_of_ones_own_measures_the_images_it_is_given():
-    with pytest.raises(ValueError, match=r"settings\.examples_drawn must be once, got each-epoch"):
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"examples_drawn": "each-epoch"}, r"settings\.examples_drawn must be once, got each-epoch"),
+        ({"splits": ("test", "train")}, r"settings\.splits must be test, got test train: .* with split='train'"),
+    ],
+)
+def test_a_plane_of_ones_own_measures_the_images_it_is_given(settings, words):
+    with pytest.raises(ValueError, match=words):
         infoplane.InformationPlane(
             torch.zeros(4, 1, 8, 8),
             torch.arange(4),
             attack=LinfPGD(epsilon=0.1, steps=5),
-            settings=MeasurementConfig(examples_drawn="each-epoch"),
+            settings=MeasurementConfig(**settings),
         )
 
 

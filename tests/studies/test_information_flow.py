@@ -358,16 +358,15 @@ def one_seed(records: FlowRecords, seed: int) -> FlowRecords:
 
 def test_each_of_several_seeds_has_the_records_that_it_has_alone(small_flow, unbroken, tmp_path):
     run, listener = RunFolder(tmp_path), Listener()
-    several = changed(small_flow, seeds=2)
+    several = changed(small_flow, seeds=2, methods=("adversarial",))
     both = information_flow(several, run=run, progress=listener)
     assert set(both.measurements["seed"]) == set(both.geometry["seed"]) == set(both.performance["seed"]) == {0, 1}
-    assert_same_records(one_seed(both, 0), unbroken)
-    alone = information_flow(changed(small_flow, seed=1, methods=("normal",)))
-    normal = FlowRecords(*(table.filter(pl.col("training") == "normal") for table in one_seed(both, 1)))
-    assert_same_records(alone, normal)
+    first = FlowRecords(*(table.filter(pl.col("training") == "adversarial") for table in unbroken))
+    assert_same_records(one_seed(both, 0), first)
+    assert_same_records(one_seed(both, 1), information_flow(changed(small_flow, seed=1, methods=("adversarial",))))
     assert listener.done == pytest.approx(listener.work)
     assert any(line.startswith("adversarial, seed 1  epoch 2/2") for line in listener.lines)
-    assert run.checkpoint_epochs(0, "normal") == run.checkpoint_epochs(1, "normal") == [2]
+    assert run.checkpoint_epochs(0, "adversarial") == run.checkpoint_epochs(1, "adversarial") == [2]
 
 
 def test_a_run_that_is_given_more_seeds_trains_only_those(small_flow, unbroken, tmp_path, monkeypatch):

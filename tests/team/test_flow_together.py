@@ -68,7 +68,7 @@ def test_records_agree_with_one_process(tmp_path):
 
 
 def ranks_of(folder: Path, leader: int) -> dict[int, int]:
-    """Process by local rank; the leader is a copy of another process, whose words it has."""
+    """Process by local rank. The leader may be a copy of another process, whose words it then has."""
     found = {0: leader} if Path(f"/proc/{leader}").exists() else {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -77,8 +77,8 @@ def ranks_of(folder: Path, leader: int) -> dict[int, int]:
         except OSError:
             continue
         if str(folder).encode() in words and b"flow" in words:
-            (rank,) = (int(one.removeprefix(b"LOCAL_RANK=")) for one in environment if one.startswith(b"LOCAL_RANK="))
-            found[rank] = int(process.name)
+            ranks = [int(one.removeprefix(b"LOCAL_RANK=")) for one in environment if one.startswith(b"LOCAL_RANK=")]
+            found[ranks[0] if ranks else 0] = int(process.name)
     return found
 
 

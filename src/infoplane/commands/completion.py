@@ -13,6 +13,7 @@ from infoplane.commands.common import Options
 from infoplane.commands.flow import FlowOptions, flow_options
 from infoplane.errors import UserError
 from infoplane.recipes import RECIPES
+from infoplane.text import DESCRIBED
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -24,7 +25,9 @@ def _flow() -> Any:
         tuple(Annotated[options, tyro.conf.subcommand(name, prefix_name=False)] for name in RECIPES)
     ]
     which: Any = Annotated[recipe, tyro.conf.arg(name="")]
-    return create_model("_Flow", __base__=Options, __doc__=FlowOptions.__doc__, which=(which, ...))
+    return create_model(
+        "_Flow", __base__=Options, __doc__=FlowOptions.__doc__, which=(which, ...), __cls_kwargs__=DESCRIBED
+    )
 
 
 def completion_script(arguments: Sequence[str], commands: Mapping[str, type[Options]]) -> str:

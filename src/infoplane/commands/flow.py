@@ -23,6 +23,7 @@ from infoplane.errors import UserError
 from infoplane.models import catalogue as model_catalogue
 from infoplane.models.catalogue import model_named
 from infoplane.recipes import RECIPES, kept_settings, subject
+from infoplane.text import DESCRIBED
 from infoplane.training.catalogue import METHODS, WRAPPERS, all_settings
 from infoplane.training.named import check_methods
 
@@ -120,9 +121,16 @@ def flow_options() -> type[FlowOptions]:
         __base__=FlowConfig,
         methods=(tuple[str, ...], Field(FlowConfig().methods, description=described)),
         method=(settings, settings()),
+        __cls_kwargs__=DESCRIBED,
     )
     options: Any = Annotated[config, tyro.conf.arg(name="")]
-    return create_model("FlowOptions", __base__=FlowOptions, __doc__=FlowOptions.__doc__, config=(options, config()))
+    return create_model(
+        "FlowOptions",
+        __base__=FlowOptions,
+        __doc__=FlowOptions.__doc__,
+        config=(options, config()),
+        __cls_kwargs__=DESCRIBED,
+    )
 
 
 def with_recipe(options: type[FlowOptions], recipe: str) -> FlowOptions:

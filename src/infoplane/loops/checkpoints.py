@@ -52,11 +52,13 @@ def measure_checkpoints(
         check_training_name(training)
     except ValueError as error:
         raise UserError(f"--{error}") from None
-    if config.measurement.examples_drawn != "once":
-        raise UserError(
-            "--measurement.examples-drawn each-epoch: checkpoints are measured on one set of images; leave it out, or "
-            "use infoplane flow"
-        )
+    for asked, option, why in (
+        (config.measurement.examples_drawn != "once", "examples-drawn each-epoch", "are measured on one set of images"),
+        (config.measurement.splits != ("test",), "splits train", "are measured on test images"),
+        (config.measurement.budget is not None, "budget", "are not trained here, and it is a share of that time"),
+    ):
+        if asked:
+            raise UserError(f"--measurement.{option}: checkpoints {why}; leave it out, or use infoplane flow")
     test, measured = load_test_images(config, device)
     pixels, labels = as_pixels(test.images[measured]), test.labels[measured]
     model = build_network(config, test)

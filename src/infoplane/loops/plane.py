@@ -54,7 +54,7 @@ class InformationPlane(Plane):
             changes in the model. None measures original examples only.
         inputs: further images, `(m, channels, height, width)` float32 in [0, 1], without labels. At the last epoch,
             I(X;T) is also measured on all images together.
-        settings: noise, bins and permutations.
+        settings: noise, bins and permutations, and layers where `layers` names none.
         seed: seed of the training, for the records and the attack's draws. Planes of several seeds can be saved into
             one folder.
         examples_seed: seed of permutations and groups. Use the same one for all training seeds, so that results are
@@ -70,7 +70,7 @@ class InformationPlane(Plane):
 
     Raises:
         ValueError: images, labels, `class_names`, `attack` or `budget` are not as described, or the settings ask for
-            other images at each epoch.
+            other images than the given ones.
     """
 
     def __init__(
@@ -96,10 +96,15 @@ class InformationPlane(Plane):
                 f"settings.examples_drawn must be once, got {settings.examples_drawn}: a plane measures the same given "
                 "images at each epoch"
             )
+        if settings is not None and settings.splits != ("test",):
+            raise ValueError(
+                f"settings.splits must be test, got {' '.join(settings.splits)}: a plane measures the given images "
+                "alone; give training images to a plane of their own, with split='train'"
+            )
         super().__init__(
             images,
             labels,
-            layers=layers,
+            layers=layers or (settings.layers if settings else ()),
             attack=attack,
             inputs=inputs,
             settings=settings,

@@ -1,9 +1,11 @@
 """List of the training methods. To add one, write its file and add one line here."""
 
+from functools import cache
 from typing import Any
 
 from pydantic import create_model
 
+from infoplane.text import DESCRIBED
 from infoplane.training.methods.adversarial import ADVERSARIAL
 from infoplane.training.methods.adversarial_hbar import ADVERSARIAL_HBAR
 from infoplane.training.methods.awp import AWP
@@ -47,5 +49,10 @@ def all_settings() -> type[MethodSettings]:
     """Return one model with the settings of all methods and wrappers, for the command line and `config.json`."""
     every: list[type[MethodSettings]] = [spec.settings for spec in METHODS] + [spec.settings for spec in WRAPPERS]
     own = [settings for settings in dict.fromkeys(every) if settings is not MethodSettings]
+    return _joined(tuple(own))
+
+
+@cache  # it is asked for with every setting of every method
+def _joined(own: tuple[type[MethodSettings], ...]) -> type[MethodSettings]:
     # reversed: fields of the last base come first
-    return create_model("MethodSettings", __base__=tuple(reversed(own)) or MethodSettings)
+    return create_model("MethodSettings", __base__=tuple(reversed(own)) or MethodSettings, __cls_kwargs__=DESCRIBED)
