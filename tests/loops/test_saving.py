@@ -175,8 +175,9 @@ def test_another_network_under_the_same_name_is_refused(own_copy):
     class Other(Small):
         pass
 
-    own = plane()
-    own.measure(Other(), epoch=5, thorough=False)
+    own, other = plane(), Other()
+    other.load_state_dict(small(5).state_dict())
+    own.measure(other, epoch=5, thorough=False)
     with pytest.raises(UserError, match=r"another network as training 'normal', seed 0: Small .* this one is Other"):
         own.save(own_copy)
 

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 import torch
 from tests.command import assert_one_clear_line, infoplane, started
-from tests.team.test_flow_together import ROWS, SETTINGS, run_of
+from tests.team.test_flow_together import ONE_LAYER, ROWS, SETTINGS, run_of
 from torch.utils.data import DataLoader
 
 from infoplane.runs.folder import RunFolder
 
 # measured at the ends alone; an epoch of training takes a blink
-LONG = [*SETTINGS, "--training.epochs=15", "--measure-every=15", "--methods=normal", "--seeds=2"]
+LONG = [*ONE_LAYER, "--training.epochs=15", "--measure-every=15", "--methods=normal", "--seeds=2"]
 
 
 def test_the_run_is_that_of_one_process_with_its_report(tmp_path):

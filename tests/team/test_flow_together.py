@@ -84,7 +84,8 @@ def ranks_of(folder: Path, leader: int) -> dict[int, int]:
 
 # measured at the ends alone; an epoch of training takes a blink
 EPOCHS = 20
-LONG = [*SETTINGS, f"--training.epochs={EPOCHS}", f"--measure-every={EPOCHS}", "--methods=free"]
+ONE_LAYER = [*(word for word in SETTINGS if word not in ("conv2", "fc2")), "--measurement.inputs=0"]
+LONG = [*ONE_LAYER, f"--training.epochs={EPOCHS}", f"--measure-every={EPOCHS}", "--methods=free"]
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +126,7 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, unb
 
 
 def test_another_number_of_processes_is_refused(tmp_path, unbroken):
-    settings = [*SETTINGS, "--training.epochs=0", "--methods=normal", "--measurement.inputs=0"]
-    settings = [word for word in settings if word not in ("conv2", "fc2")]
+    settings = [*ONE_LAYER, "--training.epochs=0", "--methods=normal"]
     run_of(tmp_path / "run", settings=settings)
     again = infoplane(*settings, "--run", tmp_path / "run", "--devices", "2")
     assert_one_clear_line(again, "began with 1 process, got 2", "--devices")
