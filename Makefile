@@ -14,10 +14,11 @@ demo: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# Where Python may write no bytecode, each of the many processes of the tests would compile the files again.
+	@# With PYTHONDONTWRITEBYTECODE each of the many processes of the tests would compile the files again.
 	$(BIN)/python -m compileall -q src tests
-	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder; \
-	  tests=$$?; wait $$types && exit $$tests
+	@# The type checker works beside the tests, and has the last word.
+	$(BIN)/mypy > .mypy.txt 2>&1 & types=$$!; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder; \
+	  tests=$$?; wait $$types; typed=$$?; cat .mypy.txt; rm .mypy.txt; exit $$((tests + typed))
 
 docs: install
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site

@@ -1,9 +1,9 @@
 """Time training: every method against normal training, and our PGD-7 step against plain loops, in one run.
 
-    python benchmarks/training.py [--quick]
+    python benchmarks/training.py [--quick] [--gpu]
 
-On the CPU, and on a GPU if there is one, for LeNet-5 on images of MNIST and WideResNet-10-1 on CIFAR-10 (where
-`infoplane data` puts them, or where INFOPLANE_DATA says), batch 128:
+On the CPU, and on a GPU if there is one (with `--gpu` there alone), for LeNet-5 on images of MNIST and WideResNet-10-1
+on CIFAR-10 (where `infoplane data` puts them, or where INFOPLANE_DATA says), batch 128:
 
 1. One adversarial training step (PGD-7 and the update), images per second, and the ratio to the plain loop (float32,
    NCHW, `autograd.grad`, the same number of threads) and, where foolbox is installed, to its PGD in the plain loop;
@@ -184,7 +184,7 @@ def main() -> None:
     """Print all tables."""
     turns = QUICK_TURNS if "--quick" in sys.argv else 9
     print(f"torch {torch.__version__}; our processes {'keep' if keep_freed_memory() else 'give back'} freed memory")
-    devices = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
+    devices = [torch.device("cpu")] * ("--gpu" not in sys.argv) + [torch.device("cuda")] * torch.cuda.is_available()
     for device in devices:
         for name in NETWORKS:
             chosen, taken = compare_loops(name, device, turns)

@@ -255,13 +255,12 @@ def beside(
     here, there = (verdicts(*one) for one in ((run, config, found), (other, theirs, found_there)))
     yield f"## Beside [{theirs['settings']['recipe']}]({its_page})"
     mine, others = flat_settings(config["settings"]), flat_settings(theirs["settings"])
-    changed = [f"`{name}` is {mine.get(name)}, and {others.get(name)} there" for name in others
+    changed = [f"`{name}` is {mine.get(name)}, and {others.get(name)} there" for name in others | mine
                if name not in ("recipe", "seeds") and mine.get(name) != others.get(name)]  # fmt: skip
     yield wrapped(
         f"What differs in the settings: {'; '.join(changed)}. This run has "
-        f"{counted(config['settings']['seeds'], 'seed')}, that one {theirs['settings']['seeds']}. A conclusion that "
-        "depends on these settings has another verdict. Two runs can also differ by chance, most of all where one of "
-        "them is undecided."
+        f"{counted(config['settings']['seeds'], 'seed')}, that one {theirs['settings']['seeds']}. Only opposite "
+        "verdicts suggest that a conclusion depends on these settings. Where one run is undecided, both may be right."
     )
     rows = []
     for name in here | there:
@@ -276,8 +275,9 @@ def verdicts(run: RunFolder, config: Mapping[str, Any], found: Findings) -> dict
     said = {f"{one.claim} {one.name}": (str(one.verdict), "") for one in found.claims}
     if judged := registered_outcomes(run, config["settings"], found):
         for one in judged[1].outcomes:
-            if one.value is not None:
-                said[one.name] = (one.outcome, f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]")
+            number = "" if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+            if not one.name.startswith("claim "):  # those of the paper have their verdicts already
+                said[one.name] = (f"deviated ({one.outcome})" if judged[1].deviations else one.outcome, number)
     return said
 
 

@@ -1,6 +1,7 @@
 """The process that is copied for each command runs it as a new process would, and survives one that does not end."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -80,6 +81,27 @@ def alive(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_commands_go_on_beside_each_other_and_hear_signals(warm, script, tmp_path):
+    places = [tmp_path / name for name in ("one", "two")]
+    for place in places:
+        place.mkdir()
+    one, two = (warm.start([script, "slowly"], place, environment(ASKED="yes")) for place in places)
+    deadline = time.monotonic() + 30
+    while not all((place / "pids").is_file() for place in places) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert one.poll() is None
+    assert warm.run([script, "work"], tmp_path, environment(), timeout=60).returncode == 0
+    two.send_signal(signal.SIGTERM)
+    _, said = two.communicate(timeout=30)
+    assert (two.returncode, said) == (-signal.SIGTERM, "said\n")
+    assert one.poll() is None
+    os.killpg(one.pid, signal.SIGKILL)  # with its child
+    one.communicate(timeout=30)
+    assert one.returncode == one.poll() == -signal.SIGKILL
+    os.killpg(two.pid, signal.SIGKILL)  # its child goes on
 
 
 def test_what_is_read_while_python_starts_asks_for_a_new_process(warm):

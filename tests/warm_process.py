@@ -62,7 +62,7 @@ class Started:
         texts = []
         for file in self._files:
             file.seek(0)
-            texts.append(file.read().decode())
+            texts.append(file.read().decode("utf-8", "replace"))
             file.close()
         return texts[0], texts[1]
 
@@ -109,8 +109,9 @@ class WarmProcess:
         try:
             texts = started.communicate(timeout)
         except BaseException:  # also where the test is interrupted: nothing of the command goes on
-            os.killpg(started.pid, signal.SIGKILL)
-            started.communicate(None)
+            if started.poll() is None:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.communicate(None)
             raise
         return subprocess.CompletedProcess(list(script), started.returncode or 0, *texts)
 

@@ -50,7 +50,8 @@ def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, **more) -> Tensor:
     with torch.inference_mode(False):
-        attack = quick(spec, settings(**more), network())  # the network is the source of a transfer attack
+        # the network is the source of a transfer attack
+        attack = quick(spec, settings(**more), network().to(images.device))
     return apply_attack(attack, model, images, labels, generator=torch.Generator().manual_seed(seed))
 
 

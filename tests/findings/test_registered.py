@@ -11,13 +11,16 @@ from scipy.special import stdtrit
 from tests.findings.constructed import ERROR, flow
 
 import infoplane
+from infoplane.config import flat_settings
 from infoplane.errors import UserError
 from infoplane.findings import find, rules
 from infoplane.findings.registered import CONFIRMED, OPEN, REFUTED, judge_registered
 from infoplane.findings.registration import Claims, Registration, read_claims
 from infoplane.findings.rules import judging_files, rules_hash
+from infoplane.recipes import RECIPES
 from infoplane.records.tables import Performance, performance_table
 
+CLAIM_FILES = Path(__file__).parents[2] / "docs" / "results" / "claims"
 SETTINGS = {"training": {"epochs": 10}, "data": {"name": "digits"}}
 LABEL = {
     "name": "label in fc2",
@@ -275,7 +278,7 @@ def test_a_float_with_fewer_digits_is_another_setting_and_one_with_all_digits_is
 def test_an_undecided_claim_says_why_and_how_many_seeds_would_decide():
     found = judged(registration({**LABEL, "above": 0.5}), curves(0.8, spread=0.2)).outcomes[0]
     assert found.outcome == OPEN
-    needed = int(re.match(r"the interval spans the threshold: (\d+) such seeds would decide; 95 %", found.reason)[1])
+    needed = int(re.match(r"the interval spans the threshold, (\d+) such seeds would decide; 95 %", found.reason)[1])
     # t interval of the spread over that many seeds is narrower than the distance of .3, and over one seed fewer is not
     for seeds, decides in ((needed, True), (needed - 1, False)):
         half = stdtrit(seeds - 1, 0.975) * 0.2 / np.sqrt(seeds)
@@ -306,6 +309,15 @@ def test_the_hash_covers_all_code_that_decides(monkeypatch):
     before = rules_hash()
     monkeypatch.setattr(rules, "judging_files", lambda: judging_files()[:-1])
     assert rules_hash() != before
+
+
+@pytest.mark.parametrize("path", sorted(CLAIM_FILES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_claims_of_our_own_runs_are_taken(path):
+    """And ask for nothing that the recipe does not have: else the run would deviate."""
+    claims, recipe = read_claims(path), RECIPES[path.stem.rpartition("-epochs")[0].rpartition("-")[0]].config
+    usual = flat_settings(recipe.model_dump(mode="json"))
+    changed = {name for name, value in claims.settings.items() if usual[name] != value}
+    assert changed <= {"training.epochs", "training.schedule", "measurement.examples"}
 
 
 def test_the_file_on_the_page_is_taken(tmp_path):

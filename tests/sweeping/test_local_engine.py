@@ -15,6 +15,7 @@ from tests.sweeping.small_sweeps import (
 )
 
 from infoplane.sweeping import execution
+from infoplane.sweeping.engines import local
 from infoplane.sweeping.engines.local import LocalEngine
 from infoplane.sweeping.execution import Outcome, PointRun, execute
 from infoplane.sweeping.folder import SweepFolder
@@ -22,6 +23,27 @@ from infoplane.sweeping.state import HEARTBEAT, is_alive
 
 NAME = "quick-s0"
 TYPED = "digits-lenet5-s0"
+
+
+@pytest.mark.parametrize(("processes", "begun", "hidden"), [(2, False, True), (1, False, False), (2, True, False)])
+def test_several_new_runs_at_once_share_no_gpu(processes, begun, hidden, tmp_path, monkeypatch):
+    (job,) = quick_jobs(tmp_path)
+    started = []
+
+    class Done:
+        def __init__(self, job):
+            started.append(job)
+
+        def poll(self):
+            return Outcome(NAME, "done")
+
+    monkeypatch.setattr(local, "PointRun", Done)
+    if begun:
+        run = SweepFolder(tmp_path).run_path(NAME)
+        run.mkdir(parents=True)
+        (run / "config.json").touch()
+    LocalEngine(processes).run([job], lambda outcome: None)
+    assert (started[0].environment.get("CUDA_VISIBLE_DEVICES") == "") == hidden
 
 
 def test_a_killed_process_is_started_again_and_loses_nothing(tmp_path):

@@ -91,16 +91,16 @@ def test_a_machine_without_slurm_and_a_partition_that_does_not_exist_are_one_lin
 
 def test_a_lost_job_is_a_failed_run_that_says_why(tmp_path):
     (job,) = quick_jobs(tmp_path, epochs=20)
-    outcomes, folder = [], SweepFolder(tmp_path)
+    outcomes, folder, lost = [], SweepFolder(tmp_path), []
 
     def lose(self, force_check=False):
         """The job is killed with its task, which says nothing of it."""
         state = folder.state(job.name)
-        if state.status == "running" and epochs_measured(tmp_path, job.name) >= 1:
+        if not lost and state.status == "running" and epochs_measured(tmp_path, job.name) >= 1:
             stat = Path(f"/proc/{state.pid}/stat").read_text()
-            os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
-            return True
-        return False
+            lost.append(int(stat.rpartition(")")[2].split()[1]))  # the parent of the run's process
+            os.kill(lost[0], signal.SIGKILL)
+        return bool(lost)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(submitit.LocalJob, "done", lose)

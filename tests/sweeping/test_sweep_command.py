@@ -99,7 +99,7 @@ def test_a_run_that_fails_is_one_line_and_stops_no_other(tmp_path, undrawn, caps
     assert "1 done, 1 failed" in shown
     assert "digits-lenet5-layers=nonsense-s0: infoplane: " in shown
     log = tmp_path / "logs" / "digits-lenet5-layers=nonsense-s0.txt"
-    assert f"(all of it: {log}); the same sweep tries it again" in shown
+    assert f"(log: {log}); the same sweep tries it again" in shown
 
 
 @pytest.fixture
@@ -119,11 +119,8 @@ def test_a_sweep_that_began_without_deterministic_continues_so(tmp_path, given, 
     assert "--deterministic" in given[-1].words
     assert main(["sweep", str(tmp_path / "other"), "--no-deterministic"]) == 2
     assert "began with --deterministic; leave out --no-deterministic" in capsys.readouterr().err
-
-
-def test_runs_share_no_gpu_that_they_did_not_ask_for(tmp_path, given):
-    assert main(["sweep", str(tmp_path), "--recipes", "digits-lenet5"]) == 0
-    assert "--device=cpu" in given[-1].words
+    assert main(["sweep", str(tmp_path), "--deterministic"]) == 2
+    assert "began with --no-deterministic; leave out --deterministic" in capsys.readouterr().err
 
 
 def test_claims_of_one_run_and_the_folder_of_a_sweep_do_not_mix(tmp_path, given, capsys):

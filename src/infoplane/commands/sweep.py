@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 from pydantic import Field
 
-from infoplane.commands.common import Options, listed, open_console, says_how_to_continue
+from infoplane.commands.common import Options, listed, open_console, says_how_to_continue, typed
 from infoplane.commands.output import complain
 from infoplane.errors import UserError
 from infoplane.sweeping.engines.catalogue import ENGINES, engine_named
@@ -67,10 +67,11 @@ def sweep(options: SweepOptions) -> int:
 
     folder, flow = SweepFolder(options.sweep.absolute()), SweepPoints()
     own = folder.read()[0] if folder.exists() else None
-    if own and own.deterministic and not options.deterministic:
-        raise UserError(
-            f"{options.sweep} began with --deterministic; leave out --no-deterministic, or begin another sweep"
-        )
+    asked = {"--deterministic": True, "--no-deterministic": False}
+    for word in {*typed}.intersection(asked) if own else ():
+        if own and asked[word] != own.deterministic:
+            began = next(other for other in asked if other != word)
+            raise UserError(f"{options.sweep} began with {began}; leave out {word}, or begin another sweep")
     grid = flow.grid(options.recipes, options.methods, options.seeds, options.settings, own)
     grid = grid.model_copy(update={"deterministic": own.deterministic if own else options.deterministic})
     for point in folder.planned(grid):  # all of them, before the first one begins
@@ -83,8 +84,6 @@ def sweep(options: SweepOptions) -> int:
     )
     points = folder.begin(grid)
     how = ["--deterministic"] if grid.deterministic else []
-    if not options.gpus_per_run:  # one run per core would be too many for a GPU of this machine
-        how.append("--device=cpu")
     jobs = [
         Job(
             name=point.name,

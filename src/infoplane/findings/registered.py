@@ -21,7 +21,7 @@ from infoplane.config import flat_settings
 from infoplane.findings import Findings
 from infoplane.findings.accuracies import ACCURACY, accuracy_error, accuracy_evidence
 from infoplane.findings.evidence import LEVEL, Evidence, Floats, Paired, normal_evidence
-from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, against
+from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, against, needed
 from infoplane.findings.plan import plan_of
 from infoplane.findings.registration import OwnClaim, Place, Registration, StudyClaim, claim_text
 from infoplane.findings.rules import rules_hash
@@ -125,7 +125,7 @@ def deviations(
 
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, int | float) and not isinstance(other, bool):
-        return math.isclose(one, other, rel_tol=1e-9)  # 45/255 may be written with fewer digits
+        return math.isclose(one, other, rel_tol=1e-9)  # the last digits of 45/255 may differ
     return bool(one == other)
 
 
@@ -192,8 +192,7 @@ def _own_outcome(
         low, high = max(low, -1.0 if one.less else 0.0), min(high, 1.0)
     notes = [f"95 % interval over {interval.basis}"]
     if outcome == OPEN:
-        needed = evidence.less(border).seeds_needed()
-        notes.insert(0, "the interval spans the threshold" + (f": {needed} such seeds would decide" if needed else ""))
+        notes.insert(0, f"the interval spans the threshold{needed(evidence.less(border))}")
     if len(seeds) == 1:
         notes.append("one seed: about these networks, not about others trained the same way")
     if any(row.get("undersampled") for own in known for row in own):

@@ -221,7 +221,10 @@ def read_claims(path: Path) -> Claims:
         refusal = error.errors()[0]
         where = _place(refusal["loc"])
         raise UserError(f"{path}: {where}{broken_rule(refusal)}; see docs/register.md") from None
-    return claims.model_copy(update={"settings": checked_settings(claims.settings)})
+    try:
+        return claims.model_copy(update={"settings": checked_settings(claims.settings)})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def registration_from(content: Mapping[str, Any], place: object) -> Registration:
@@ -291,7 +294,7 @@ def _checked_setting(name: str, value: Any) -> Any:
             return value
         model = inner
     field = model.model_fields[last]
-    annotated: Any = Annotated[field.annotation, name, *field.metadata]
+    annotated: Any = Annotated[field.annotation, "a setting", *field.metadata]  # which needs one thing besides the type
     kind: TypeAdapter[Any] = TypeAdapter(annotated)
     try:
         if isinstance(value, str) and "/" in value and field.annotation is float:

@@ -78,7 +78,7 @@ def seconds_left(progress: Sequence[PointProgress]) -> float | None:
 def _line(status: str, state: State, log: Path) -> str:
     match status:
         case "failed":
-            return f"{state.error} (all of it: {log}); the same sweep tries it again"
+            return f"{state.error} (log: {log}); the same sweep tries it again"
         case "running":
             return f"process {state.pid} on {state.host}"
         case "lost":

@@ -75,6 +75,16 @@ def _execute(job: Job, token: Path, keeper: Any) -> Outcome:
         if time.monotonic() > wait_until:
             return Outcome(job.name, "elsewhere")
         time.sleep(POLL)
+    try:
+        return _execute_copy(job, keeper)
+    finally:
+        ray.get(keeper.free.remote(job.name))
+
+
+def _execute_copy(job: Job, keeper: Any) -> Outcome:
+    """Execute a job in a folder of its own, which begins with what the sweep has of the run; send back what changes."""
+    import ray
+
     with tempfile.TemporaryDirectory(prefix="infoplane-sweep-") as place:
         copy, sent = PackedRun(Path(place), job.name), 0.0
         if (before := ray.get(keeper.packed.remote(job.name))) is not None:
@@ -94,7 +104,6 @@ def _execute(job: Job, token: Path, keeper: Any) -> Outcome:
             return execute(replace(job, sweep=Path(place)), between=send_now_and_then)
         finally:
             send()
-            ray.get(keeper.free.remote(job.name))
 
 
 class RayEngine:
