@@ -15,7 +15,6 @@ import json
 import shutil
 import statistics
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,17 @@ from rich.table import Table
 from rich.text import Text
 
 from infoplane.config import flat_settings
-from infoplane.findings import Finding, Findings
+from infoplane.findings import ClaimVerdict, Finding, Findings
 from infoplane.findings.accuracies import accuracy_ends, accuracy_of
 from infoplane.findings.sentences import sentences
 from infoplane.recipes import RECIPES
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.attacks_table import attacks_tables
 from infoplane.report.bits import examples_of, in_bits, last_epoch, layers_of, trainings_of
+from infoplane.report.conclusions import conclusion
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.evaluation_table import evaluation_table
-from infoplane.report.findings_table import deciding_number, why
+from infoplane.report.findings_table import deciding_number, with_interval
 from infoplane.report.html import SWEEPS, run_findings
 from infoplane.report.labels import SWEPT, curve_label, curve_order, estimator_label, estimator_order
 from infoplane.report.registered import registered_outcomes, registered_table
@@ -52,6 +52,7 @@ from infoplane.text import counted
 
 WIDTH = 100
 MARKS = {"saturated": "\\*", "undersampled": "†", "null_like": "≤"}
+NOTHING = {"saturated": "every value is saturated", "null_like": "no value is more than permuted labels give"}
 MEANINGS = (
     "\\* saturated: at the ceiling, so there were too few examples or labels. † undersampled: half as many examples "
     "give clearly less. ≤ no more than permuted labels give."
@@ -61,6 +62,11 @@ MEANINGS = (
 def wrapped(text: str) -> str:
     """Return a paragraph in lines that a reader of the source can read."""
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def bullets(items: Iterable[str]) -> str:
+    """Return a list."""
+    return "\n".join(textwrap.fill(f"- {one}", WIDTH, subsequent_indent="  ") for one in items)
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -186,8 +192,8 @@ def information(rows: pl.DataFrame, quantity: str) -> Iterator[str]:
         ceiling = f" Ceiling: {', '.join(ceilings)} bits." if ceilings else ""
         null = found["null_bits"].drop_nulls()
         nulls = f" Permuted labels give up to {show_bits(max(null))} bits (95 % quantile)." if len(null) else ""
-        if found["saturated"].all():
-            yield wrapped(f"**{quantity}, {label}: every value is saturated.**{ceiling}{nulls}")
+        if nothing := next((said for mark, said in NOTHING.items() if found[mark].all()), ""):
+            yield wrapped(f"**{quantity}, {label}: {nothing}.**{ceiling}{nulls}")
             continue
         layers = layers_of(found, pixels=True)
         lines = []
@@ -218,24 +224,46 @@ def cell(of_layer: pl.DataFrame) -> str:
 
 
 def claims(found: Findings) -> Iterator[str]:
-    """Yield the table of verdicts, then how the findings behind each claim are divided, by estimator."""
+    """Yield the table of verdicts, then a section for each claim."""
     yield table(
-        ("claim", "what the paper says", "verdict", "the number that decides", "why"),
-        ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found), why(one, found))
+        ("claim", "what the paper says", "verdict", "the number that decides"),
+        ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found))
          for one in found.claims),
     )  # fmt: skip
     yield wrapped(
-        "Behind each verdict stand findings, one for each layer, training, kind of examples and estimator. A claim "
-        "that rests on one estimator alone shows here: the others do not have its verdicts."
+        "Below are the parts of each claim. A claim is supported if all its parts are, and contradicted if one is. In "
+        "bold is the estimator that decides. The others are measured in the same way, and show whether a verdict "
+        "depends on the estimator."
     )
-    lines = []
-    for claim in found.claims:
-        by_estimator: dict[str, Counter[str]] = {}
-        for one in found.about(claim.claim):
-            by_estimator.setdefault(estimators(one), Counter())[one.verdict] += 1
-        for name, counts in sorted(by_estimator.items()):
-            lines.append([claim.claim, name, *(str(counts[verdict]) for verdict in VERDICTS)])
-    yield table(("claim", "estimator", *VERDICTS), lines)
+    for one in found.claims:
+        yield f"### {one.claim} {one.name}: {one.verdict}"
+        lead, items = conclusion(one, found)
+        yield wrapped(f"{one.statement} **What a reader may conclude:** {lead}")
+        yield bullets(items)
+        yield table(("if the claim held", "measured as", "by", "value [95 %]", "verdict", "why"), parts_of(one, found))
+
+
+def parts_of(claim: ClaimVerdict, found: Findings) -> Iterator[list[str]]:
+    """Yield a line for each part of a claim, and below it one for each other estimator of the same that has a value."""
+    own, before = found.about(claim.claim), ("", "")
+    for part in (one for one in own if one.part):
+        same = [one for one in own if not one.part and measured(one) == measured(part)]
+        for one in (part, *(one for one in same if one.value is not None)):
+            statement, way = one.statement, one.statistic
+            if one.quantity not in f"{statement} {way}":
+                way += f", of {one.quantity}"
+            shown = ("" if before[0] == statement else statement, "" if before == (statement, way) else way)
+            before = (statement, way)
+            by = f"**{estimators(one)}**" if one.part else estimators(one)
+            value = "-" if one.value is None else with_interval(one)
+            yield [*shown, by, value, one.verdict, one.reason.partition(";")[0]]
+        if without := [estimators(one) for one in same if one.value is None]:
+            yield ["", "", ", ".join(without), "-", "undecided", "no value: saturated, or too little was measured"]
+
+
+def measured(one: Finding) -> tuple[str, ...]:
+    """Return what a finding is about, whatever its estimator."""
+    return (one.statement, one.statistic, one.layer, one.quantity)
 
 
 def registered(run: RunFolder, config: Mapping[str, Any], found: Findings) -> Iterator[str]:
@@ -304,9 +332,6 @@ def other_studies(run: RunFolder) -> Iterator[str]:
         yield from from_terminal(limits_table(pl.read_parquet(path)))
 
 
-VERDICTS = ("supported", "contradicted", "undecided")
-
-
 def estimators(finding: Finding) -> str:
     """Return the label of the estimator of a finding, or of both."""
     return " with ".join(map(estimator_label, finding.estimator.split(" with "))) if finding.estimator else "accuracy"
@@ -338,7 +363,7 @@ def page(
         command(config["settings"]),
         about(run, config, machine),
         "## In short",
-        "\n".join(textwrap.fill(f"- {one.text}", WIDTH, subsequent_indent="  ") for one in said)
+        bullets(one.text for one in said)
         or wrapped("The records support no sentence: all intervals include 0, or too little was measured."),
         "## Accuracy",
         wrapped("In %, at the last epoch."),
@@ -365,7 +390,7 @@ def page(
         *information(rows, INPUT_INFORMATION),
         *other_studies(run),
     ]
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
 def write_records(run: RunFolder, folder: Path) -> None:

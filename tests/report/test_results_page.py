@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,14 +13,17 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from tests.report.test_evaluation_report import network
+from tests.report.test_findings_table import claim, finding
 from tests.team.test_flow_together import run_of
 
+from infoplane.findings import Findings
 from infoplane.findings.registration import Claims, Registration
 from infoplane.findings.rules import rules_hash
 from infoplane.recipes import RECIPES
 from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE, Evaluation
 from infoplane.records.tables import DECODED
 from infoplane.report.bits import in_bits
+from infoplane.report.conclusions import conclusion
 from infoplane.report.html import run_findings
 from infoplane.runs import RunFolder
 
@@ -107,6 +111,39 @@ def test_verdicts_are_those_of_the_findings(run, text):
     ]
 
 
+def test_each_claim_has_a_section_with_its_parts(run, text):
+    found = run_findings(run)
+    for verdict in found.claims:
+        head = f"### {verdict.claim} {verdict.name}: {verdict.verdict}\n"
+        section = text[text.index(head) + len(head) :].partition("\n#")[0]
+        assert conclusion(verdict, found)[0] in " ".join(section.split())
+        _, *rows = table_after(section, "| if the claim held")
+        parts = [one for one in found.about(verdict.claim) if one.part]
+        decides = [row for row in rows if row[2].startswith("**")]
+        assert [row[4] for row in decides] == [one.verdict for one in parts]
+        shown = [row[3] for row in decides]
+        assert [one == "-" for one in shown] == [part.value is None for part in parts]
+
+
+def test_below_a_part_stand_the_other_estimators_of_the_same():
+    like = finding(
+        claim="4", estimator="kde-bd@relative", quantity="I(X;T)", statement="shuffling hurts", statistic="slope"
+    )
+    other = replace(like, part="", estimator="kde-kl@relative", value=None)
+    elsewhere, noisy = replace(other, layer="conv1", value=3.0), replace(other, estimator="noisy", value=2.0)
+    accuracy = replace(like, part="accuracy", estimator="", quantity="accuracy")
+    lines = list(make_results.parts_of(claim("4"), Findings([], [like, other, elsewhere, noisy, accuracy])))
+    assert [line[:3] for line in lines] == [
+        ["shuffling hurts", "slope, of I(X;T)", "**KDE (BD), relative noise**"],
+        ["", "", "Monte Carlo"],
+        ["", "", "KDE (KL), relative noise"],
+        ["", "slope, of accuracy", "**accuracy**"],
+    ]
+    assert lines[0][3:] == ["1.000 bits [0.000, 2.000]", "supported", "it lies above 0"]
+    assert lines[1][3:] == ["2.885 bits [0.000, 2.000]", "supported", "it lies above 0"]
+    assert lines[2][3:] == ["-", "undecided", "no value: saturated, or too little was measured"]
+
+
 def test_the_command_has_what_differs_from_the_recipe():
     training = settings()["training"] | {"epochs": 7, "milestones": [2, 5]}
     line = make_results.command(settings(seeds=3, training=training))
@@ -157,10 +194,10 @@ def test_what_other_commands_left_in_the_folder_is_on_the_page(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     copy, training = RunFolder(tmp_path / "run"), settings()["training"] | {"epochs": 10}
     config = {"settings": settings(training=training), "environment": ENVIRONMENT}
-    claim = {"name": "it learns", "quantity": "accuracy", "above": 0.2, "of": {"training": "normal"}}
+    learns = {"name": "it learns", "quantity": "accuracy", "above": 0.2, "of": {"training": "normal"}}
     seed = run.measurements()["seed"][0]
     registration = Registration(
-        claims=Claims.model_validate({"title": "of accuracy", "seeds": [seed], "claims": [claim]}),
+        claims=Claims.model_validate({"title": "of accuracy", "seeds": [seed], "claims": [learns]}),
         rules=rules_hash(),
         infoplane="0.1.0",
         registered_at="2026-11-28T09:00:00+0000",

@@ -16,6 +16,7 @@ from rich.text import Text
 from infoplane.findings import ClaimVerdict, Finding, Findings
 from infoplane.findings.curves import PRIMARY
 from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UNDECIDED
+from infoplane.report.conclusions import conclusion
 from infoplane.report.labels import estimator_label
 
 _STYLES = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "dim"}
@@ -53,10 +54,11 @@ def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
     if one is None:
         return why(claim, found)
     reason = f": {one.reason.partition(';')[0]}" if claim.verdict == UNDECIDED else ""
-    return f"{_with_interval(one)} {_name(one)}{reason}"
+    return f"{with_interval(one)} {_name(one)}{reason}"
 
 
-def _with_interval(one: Finding) -> str:
+def with_interval(one: Finding) -> str:
+    """Return the value of a finding with its 95 % interval, information in bits."""
     low, high = (_number(end, one.unit, bare=True) for end in (one.low, one.high))
     return f"{_number(one.value, one.unit)} [{low}, {high}]"
 
@@ -118,7 +120,11 @@ def _card(one: ClaimVerdict, found: Findings) -> str:
     main, others = [two for two in own if two.part], [two for two in own if not two.part]
     name = f"claim-{escape(one.claim)}"
     head = "What would decide it" if one.verdict == UNDECIDED else "Why"
-    facts = {"Number that decides": escape(deciding_number(one, found)), head: _with_code(why(one, found))}
+    facts = {
+        "Number that decides": escape(deciding_number(one, found)),
+        head: _with_code(why(one, found)),
+        "What a reader may conclude": _concluded(one, found),
+    }
     listed = "".join(f"<dt>{head}</dt><dd>{text}</dd>" for head, text in facts.items())
     tables = _findings(f"Claim {one.claim}: what the verdict rests on", main)
     if others:
@@ -135,9 +141,15 @@ def _card(one: ClaimVerdict, found: Findings) -> str:
     )
 
 
+def _concluded(claim: ClaimVerdict, found: Findings) -> str:
+    lead, items = conclusion(claim, found)
+    return f"{escape(lead)}<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>" if items else escape(lead)
+
+
 def deciding_number(claim: ClaimVerdict, found: Findings) -> str:
+    """Return the number that decides a claim, with its interval and name; "-" without one."""
     one = _deciding(claim, found)
-    return "-" if one is None else f"{_with_interval(one)} {_name(one)}"
+    return "-" if one is None else f"{with_interval(one)} {_name(one)}"
 
 
 _SHOWN = {*PRIMARY.values(), " with ".join(PRIMARY.values()), ""}  # of the other estimators only means and counts

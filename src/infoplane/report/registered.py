@@ -69,7 +69,7 @@ def registered_table(registration: Registration, judged: RegisteredOutcomes) -> 
     table.add_column("registered")
     for one in judged.outcomes:
         outcome = Text(_outcome(one, judged), style=_STYLES.get(one.outcome, "dim"))
-        table.add_row(Text(one.name), outcome, Text(_value(one) or one.reason), Text(one.expected))
+        table.add_row(Text(one.name), outcome, Text(_value(one) or _shortened(one.reason)), Text(one.expected))
     return table
 
 
@@ -108,6 +108,11 @@ def _deviations(judged: RegisteredOutcomes) -> str:
 
 def _outcome(one: RegisteredOutcome, judged: RegisteredOutcomes) -> str:
     return f"deviated ({one.outcome})" if judged.deviations else one.outcome
+
+
+def _shortened(reason: str) -> str:
+    """Return the first of the reasons, without the parts that it holds for."""
+    return reason.partition(";")[0].partition(" (")[0]
 
 
 def _value(one: RegisteredOutcome) -> str:
