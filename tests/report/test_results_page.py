@@ -1,6 +1,5 @@
 """Pages of results: each number is that of the records."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -27,10 +26,15 @@ from infoplane.report.conclusions import conclusion
 from infoplane.report.html import run_findings
 from infoplane.runs import RunFolder
 
-_FILE = Path(__file__).parents[2] / "docs" / "make_results.py"
-_SPEC = importlib.util.spec_from_file_location("make_results", _FILE)
-make_results = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(make_results)
+with pytest.MonkeyPatch.context() as _with_scripts:
+    _with_scripts.syspath_prepend(Path(__file__).parents[2] / "docs")
+    import make_results
+    from make_results_summary import BEGIN, END, tables, with_tables
+    from results_page import claims as claims_of_pages
+    from results_page.claims import parts_of
+    from results_page.information import cell
+    from results_page.markdown import from_terminal
+    from results_page.run_facts import commands, flow, folded
 
 ENVIRONMENT = {"infoplane": "0.1.0", "torch": "2.13.0", "threads": 1, "data": {"train": 899, "test": 898}}
 
@@ -77,12 +81,12 @@ def test_the_page_says_what_the_run_was(text):
     facts = dict(table_after(text, "infoplane flow digits-lenet5")[1:])
     assert facts["machine"] == "two cores; 1 thread"
     assert facts["date"] == "2026-11-28 to 2026-11-29"
-    assert facts["time of the measurements"] == "3 min"
+    assert facts["time of the measurements"] == "3 min, summed over processes"
     assert "\n\n![mistakes](name/mistakes.svg)\n\n" in text
 
 
 def test_decoded_information_is_that_of_the_records(run, text):
-    head, *rows = table_after(text, "**I(T;Y), Decoded lower bound.**")
+    head, *rows, nulls = table_after(text, "**I(T;Y), Decoded lower bound.**")
     records = in_bits(run.measurements()).filter(pl.col("class_index").is_null(), estimator=DECODED)
     last = records.filter(pl.col("epoch") == pl.col("epoch").max())
     assert len(rows) == len(last.select("training", "examples").unique()) > 1
@@ -90,11 +94,14 @@ def test_decoded_information_is_that_of_the_records(run, text):
         for layer, cell in zip(head[2:], cells, strict=True):
             (value,) = last.filter(training=training, examples=examples, layer=layer)["value_bits"]
             assert float(re.match(r"-?[\d.]+", cell)[0]) == pytest.approx(value, abs=0.0051)
+    assert nulls[:2] == ["permuted labels", "at most"]
+    for layer, cell in zip(head[2:], nulls[2:], strict=True):
+        assert float(cell) == pytest.approx(last.filter(layer=layer)["null_bits"].max(), abs=0.0051)
 
 
 def test_marks_are_those_of_the_records(run, text):
     assert all(MARK in text for MARK in ("every value is saturated", "†"))
-    head, *rows = table_after(text, "**I(T;Y), Decoded lower bound.**")
+    head, *rows, _ = table_after(text, "**I(T;Y), Decoded lower bound.**")
     last = in_bits(run.measurements()).filter(pl.col("epoch") == pl.col("epoch").max(), estimator=DECODED)
     for training, examples, *cells in rows:
         for layer, cell in zip(head[2:], cells, strict=True):
@@ -131,25 +138,40 @@ def test_below_a_part_stand_the_other_estimators_of_the_same():
     )
     other = replace(like, part="", estimator="kde-kl@relative", value=None)
     elsewhere, noisy = replace(other, layer="conv1", value=3.0), replace(other, estimator="noisy", value=2.0)
-    accuracy = replace(like, part="accuracy", estimator="", quantity="accuracy")
-    lines = list(make_results.parts_of(claim("4"), Findings([], [like, other, elsewhere, noisy, accuracy])))
+    accuracy = replace(like, part="accuracy", estimator="", quantity="accuracy", reason="it lies above 0; rests on one")
+    more, most = (replace(accuracy, part=name, statistic=name) for name in ("levels", "all"))
+    lines, common = parts_of(claim("4"), Findings([], [like, other, elsewhere, noisy, accuracy, more, most]))
     assert [line[:3] for line in lines] == [
         ["shuffling hurts", "slope, of I(X;T)", "**KDE (BD), relative noise**"],
         ["", "", "Monte Carlo"],
         ["", "", "KDE (KL), relative noise"],
         ["", "slope, of accuracy", "**accuracy**"],
+        ["", "levels, of accuracy", "**accuracy**"],
+        ["", "all, of accuracy", "**accuracy**"],
     ]
-    assert lines[0][3:] == ["1.000 bits [0.000, 2.000]", "supported", "it lies above 0"]
-    assert lines[1][3:] == ["2.885 bits [0.000, 2.000]", "supported", "it lies above 0"]
-    assert lines[2][3:] == ["-", "undecided", "no value: saturated, or too little was measured"]
+    numbers = "normal, epoch 3 2.000 bits, curves 6"
+    assert lines[0][3:] == ["1.000 bits [0.000, 2.000]", "supported", "", numbers]
+    assert lines[1][3:] == ["2.885 bits [0.000, 2.000]", "supported", "", ""]
+    assert lines[2][3:] == ["-", "undecided", "no value: saturated, or too little was measured", ""]
+    assert lines[3][5] == "rests on one"
+    assert common == ["it lies above 0"]
+
+
+def test_what_was_measured_beside_a_single_part_is_shown():
+    part = finding(claim="3b", statement="I(X;T) does not always fall", statistic="reversals", layer="all layers")
+    label = replace(part, part="", statement="I(T;Y) does not always fall", estimator="decoded", quantity="I(T;Y)")
+    one_layer, unknown = replace(label, layer="conv1"), replace(label, statement="nothing", value=None)
+    lines, _ = parts_of(claim("3b"), Findings([], [part, label, one_layer, unknown]))
+    assert [line[0] for line in lines] == ["I(X;T) does not always fall", "I(T;Y) does not always fall"]
 
 
 def test_the_command_has_what_differs_from_the_recipe():
     training = settings()["training"] | {"epochs": 7, "milestones": [2, 5]}
-    line = make_results.command(settings(seeds=3, training=training))
-    assert line == (
-        "    infoplane flow digits-lenet5 --seeds 3 --training.epochs 7 --training.milestones 2 5 --run RUN\n"
+    words = flow(settings(seeds=3, training=training))
+    assert " ".join(words) == (
+        "infoplane flow digits-lenet5 --seeds 3 --training.epochs 7 --training.milestones 2 5 --run RUN"
     )
+    assert list(folded(["a" * 50, "b" * 30, "c" * 30])) == [f"{'a' * 50} {'b' * 30} \\", f"    {'c' * 30}"]
 
 
 def test_two_values_of_one_seed_are_refused(full_run):
@@ -157,7 +179,7 @@ def test_two_values_of_one_seed_are_refused(full_run):
     one = rows.filter(estimator=DECODED, training="normal", examples="original", epoch=10, layer_index=1)
     assert len(one) == 1
     with pytest.raises(ValueError, match="more than one value for a seed"):
-        make_results.cell(pl.concat([one, one]))
+        cell(pl.concat([one, one]))
 
 
 def test_several_seeds_give_mean_and_deviation(full_run):
@@ -172,7 +194,7 @@ def test_several_seeds_give_mean_and_deviation(full_run):
             ),
         ]
     )  # fmt: skip
-    assert make_results.cell(two) == "1.50 (0.71)†"
+    assert cell(two) == "1.50 (0.71)†"
 
 
 def test_what_a_command_prints_becomes_markdown():
@@ -182,7 +204,7 @@ def test_what_a_command_prints_becomes_markdown():
     shown.add_row("pgd", Text("4.1 %", style="bold"))
     shown.add_section()
     shown.add_row("a|b", "")
-    assert list(make_results.from_terminal(Group(shown, Text("\n- an answer"), Text("")))) == [
+    assert list(from_terminal(Group(shown, Text("\n- an answer"), Text("")))) == [
         "**normal: 3 images**",
         "| attack | accuracy |\n| --- | --- |\n| pgd | 4.1 % |\n| a\\|b |  |",
         "one outside the ball",
@@ -239,7 +261,7 @@ def test_the_verdicts_of_another_run_stand_beside(run, tmp_path):
     said = {"a": ("confirmed", "1"), "b": ("supported", ""), "c": ("undecided", "2")}
     there = {"a": ("refuted", "3"), "b": ("supported", ""), "c": ("confirmed", "4")}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(make_results, "verdicts", lambda one, *_: said if one is run else there)
+        patched.setattr(claims_of_pages, "verdicts", lambda one, *_: said if one is run else there)
         text = make_results.page(run, config, "name", "two cores", [], (other, "mnist.md"))
     _, *rows = table_after(text, "## Beside")
     assert rows == [
@@ -255,6 +277,49 @@ def test_the_records_beside_the_page_are_those_of_its_last_epoch(run, tmp_path):
     assert set(measurements["epoch"]) == {all_epochs["epoch"].max()}
     assert measurements.equals(all_epochs.filter(pl.col("epoch") == 10).drop("group_means"))
     assert pl.read_parquet(tmp_path / "performance.parquet").equals(run.performance())
+
+
+def test_the_commands_are_those_that_have_written_to_the_folder(run, tmp_path):
+    config = {"settings": settings(), "environment": ENVIRONMENT}
+    assert commands(run, config) == "    infoplane flow digits-lenet5 --run RUN"
+    shutil.copytree(run.path, tmp_path / "copy")
+    with (tmp_path / "copy" / "log.jsonl").open("a") as log:
+        for event in (
+            {"event": "distorted"},
+            {"event": "where"},
+            {"event": "attacked", "n": 30, "attacks": ["a", "b"]},
+        ):
+            log.write(json.dumps({"time": "2026-11-29T11:00:00+0000", **event}) + "\n")
+    (tmp_path / "copy" / "sweeps").mkdir()
+    (tmp_path / "copy" / "sweeps" / "records.parquet").touch()
+    assert commands(RunFolder(tmp_path / "copy"), config).splitlines()[1:] == [
+        "    infoplane distortion RUN",
+        "    infoplane geometry --output RUN/sweeps",
+        "    infoplane where RUN",
+        "    infoplane attacks RUN --examples 30 --attacks a b",
+    ]
+
+
+def test_the_table_of_all_runs_has_their_verdicts_and_facts(run, tmp_path):
+    config = {"settings": settings(), "environment": ENVIRONMENT}
+    for name, machine in (("one", "two cores"), ("two", "a GPU")):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        one = make_results.summary(run, config, machine)
+        (tmp_path / "results" / name / "summary.json").write_text(json.dumps(one))
+    written = tables([tmp_path / "results" / f"{name}.md" for name in ("one", "two")], tmp_path / "page.md")
+    title = "digits-lenet5: lenet5 on digits, 10 epochs, 1 seed"
+    head, *rows = table_after(written, "| what the paper claims")
+    assert head == ["what the paper claims", f"[{title}](results/one.md)", f"[{title}](results/two.md)"]
+    for verdict, row in zip(run_findings(run).claims, rows, strict=False):
+        assert row[0] == f"{verdict.claim} {verdict.statement}"
+        assert row[1] == row[2]
+        assert verdict.verdict in row[1]
+    assert rows[-1] == ["claims of our own, registered before the run", "none", "none"]
+    facts = {row[0]: row[1:] for row in table_after(written, "|  | [")}
+    assert facts["machine"] == ["two cores; 1 thread", "a GPU; 1 thread"]
+    assert with_tables(f"before {BEGIN} old {END} after", "new") == f"before {BEGIN}\n\nnew\n\n{END} after"
+    with pytest.raises(SystemExit, match="expected a line"):
+        with_tables("nothing", "new")
 
 
 def test_two_runs_with_one_seed_give_the_same_page(tmp_path):

@@ -80,7 +80,7 @@ class LabelProfiles:
             pl.col("distortion").is_null(),
             pl.col("split") == "test",
             pl.col("layer_index") != PIXELS_INDEX,
-            pl.col("examples") != RANDOM,
+            (pl.col("examples") != RANDOM) | (pl.col("quantity") == MISTAKEN_INFORMATION),
             pl.col("estimator").is_in([DECODED, DECODED_TRANSFER]),
         )
         for seed, training in self.at_chance:

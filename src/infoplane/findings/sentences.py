@@ -19,6 +19,7 @@ from infoplane.records.tables import (
     MISTAKEN_INFORMATION,
     NORMAL_TRAINING,
     ORIGINAL,
+    RANDOM,
     TRUE_INFORMATION,
     trainings_at_chance,
 )
@@ -218,29 +219,40 @@ def _kept(
 
 
 def _mistaken(profiles: LabelProfiles, training: str, names: Names) -> Sentence | None:
-    """Say from which layer on misclassified examples encode the wrong class rather than the true one."""
+    """Say from which layer on misclassified examples encode the wrong class rather than the true one.
+
+    Whatever is misclassified looks like the wrong class. So attacked examples must do so more than those that are
+    misclassified after random changes of the same size. The last layer is left out: the wrong class is its own choice.
+    """
     wrong = profiles.points(training, names.attack, MISTAKEN_INFORMATION)
     true = profiles.points(training, names.attack, TRUE_INFORMATION)
     if [one.layer for one in wrong] != [one.layer for one in true]:
         return None
     found: tuple[Point, Point, Evidence] | None = None
-    for of_wrong, of_true in reversed(list(zip(wrong, true, strict=True))):
-        pairs = (profiles.paired(training, names.attack, of_wrong.layer, quantity) for quantity in _OF_MISTAKES)
-        more = difference(*pairs)
+    for of_wrong, of_true in reversed(list(zip(wrong[:-1], true[:-1], strict=True))):
+        of_both = [profiles.paired(training, names.attack, of_wrong.layer, quantity) for quantity in _OF_MISTAKES]
+        control = profiles.paired(training, RANDOM, of_wrong.layer, MISTAKEN_INFORMATION)
+        than_true, than_control = difference(*of_both), difference(of_both[0], control)
         above = of_wrong.low is not None and of_wrong.low > 0
-        if more is None or more.interval().low <= 0 or not above or of_true.undersampled:
+        if not (above and _above_0(than_true) and _above_0(than_control)) or of_true.undersampled:
             break
-        found = (of_wrong, of_true, more)
+        assert than_control is not None, "it is above 0"
+        found = (of_wrong, of_true, than_control)
     if found is None:
         return None
     of_wrong, of_true, more = found
-    where = f"from {of_wrong.layer[1]} on" if of_wrong.layer != wrong[-1].layer else f"at {of_wrong.layer[1]}"
+    where = f"from {of_wrong.layer[1]} on" if of_wrong.layer != wrong[-2].layer else f"at {of_wrong.layer[1]}"
     text = (
         f"Attacked examples that {names.network(training)} {names.is_or_are('misclassifies', 'misclassify')} look like "
         f"the wrong class {where}: decoders of originals read {_bits(of_wrong)} about the wrong class there, and "
-        f"{_bits(of_true, bare=True)} about the true one."
+        f"{_bits(of_true, bare=True)} about the true one. Of examples that are misclassified after random changes "
+        f"they read {_range(more.value, *more.interval()[:2], unit=' bits less')} about the wrong class."
     )
     return _sentence(text, MISTAKEN, more, "nats")
+
+
+def _above_0(evidence: Evidence | None) -> bool:
+    return evidence is not None and evidence.interval().low > 0
 
 
 _OF_MISTAKES = (MISTAKEN_INFORMATION, TRUE_INFORMATION)

@@ -59,8 +59,8 @@ def _decisive_number(claim: ClaimVerdict, found: Findings) -> str:
 
 def with_interval(one: Finding) -> str:
     """Return the value of a finding with its 95 % interval, information in bits."""
-    low, high = (_number(end, one.unit, bare=True) for end in (one.low, one.high))
-    return f"{_number(one.value, one.unit)} [{low}, {high}]"
+    low, high = (number_text(end, one.unit, bare=True) for end in (one.low, one.high))
+    return f"{number_text(one.value, one.unit)} [{low}, {high}]"
 
 
 def _name(one: Finding) -> str:
@@ -160,7 +160,7 @@ def _findings(caption: str, findings: Sequence[Finding]) -> str:
     lines = "".join(
         f'<tr><td class="text">{_mark(one.verdict)}</td><td class="words">{escape(one.statement)}</td>'
         f'<td class="words">{escape(_measured_as(one))}</td><td class="text">{escape(one.layer or "-")}</td>'
-        f"<td>{_number(one.value, one.unit)}</td><td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
+        f"<td>{number_text(one.value, one.unit)}</td><td>{_interval(one)}</td><td>{one.seeds or '-'}</td>"
         f'<td class="words">{_with_code(one.reason)}</td></tr>{_rests_on(one)}'
         for one in findings
     )
@@ -209,7 +209,7 @@ def _estimator(finding: Finding) -> str:
 
 
 def _rests_on(finding: Finding) -> str:
-    numbers = "; ".join(f"{one.name}: {_number(one.value, one.unit)}" for one in finding.numbers)
+    numbers = "; ".join(f"{one.name}: {number_text(one.value, one.unit)}" for one in finding.numbers)
     text = f'<td class="words" colspan="{len(_HEADS) - 1}">Rests on {escape(numbers)}</td>'
     return f'<tr class="rests"><td></td>{text}</tr>' if numbers else ""
 
@@ -219,10 +219,11 @@ def _interval(finding: Finding) -> str:
         return "-"
     if not (math.isfinite(finding.low) and math.isfinite(finding.high)):
         return "unknown"
-    return f"{_number(finding.low, finding.unit, bare=True)} to {_number(finding.high, finding.unit)}"
+    return f"{number_text(finding.low, finding.unit, bare=True)} to {number_text(finding.high, finding.unit)}"
 
 
-def _number(value: float | None, unit: str, *, bare: bool = False) -> str:
+def number_text(value: float | None, unit: str, *, bare: bool = False) -> str:
+    """Return a number with its unit, or bare without it; nats in bits."""
     if value is None or not math.isfinite(value):
         return "-"
     shown = value / math.log(2) if unit == "nats" else value

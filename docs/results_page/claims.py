@@ -1,0 +1,171 @@
+"""The claims of the paper and those that were registered: verdicts, numbers, and what a reader may conclude."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from infoplane.config import flat_settings
+from infoplane.findings import ClaimVerdict, Finding, Findings
+from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS
+from infoplane.report.conclusions import conclusion, reasons
+from infoplane.report.findings_table import deciding_number, number_text, with_interval
+from infoplane.report.html import run_findings
+from infoplane.report.labels import estimator_label
+from infoplane.report.registered import registered_outcomes, registered_table
+from infoplane.runs import RunFolder
+from infoplane.text import counted
+from results_page.markdown import bullets, from_terminal, table, wrapped
+
+Config = Mapping[str, Any]
+UNKNOWN = "no value: saturated, or too little was measured"
+COLUMNS = ("if the claim held", "measured as", "by", "value [95 %]", "verdict", "why", "by layer or condition")
+RULES = "../method.md#8-findings-what-the-records-say-about-the-papers-claims"
+READING = (
+    f"The [rules]({RULES}) have the thresholds. A claim is supported if all its parts are. It is contradicted if one "
+    "part is, at 5 % divided by the number of parts. All claims but 3b and 6 need two seeds or more.",
+    "*Correlation of residuals* and *range-normalised RMSE* say how alike two curves are: the first must be above "
+    "0.5, the second below 0.15, and both closer than between different seeds.",
+    "*Decoded*: a lower bound, what decoders read that were fitted to other examples of the same kind. *Decoders "
+    "trained on clean*: those of the originals, which read the attacked examples.",
+    "*KDE (KL)* and *KDE (BD)*: an upper and a lower bound of the information under added noise. *Monte Carlo*: an "
+    "estimate between them. *Relative noise* has a ninth of the variance of a layer. At the fixed noise of the paper "
+    "nearly all layers are saturated.",
+    "In bold is the estimator that decides. The others are measured in the same way. They show whether a verdict "
+    "depends on the estimator.",
+)
+
+
+def claims(found: Findings) -> Iterator[str]:
+    """Yield the table of verdicts."""
+    yield table(
+        ("claim", "what the paper says", "verdict", "a number of it"),
+        ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found))
+         for one in found.claims),
+    )  # fmt: skip
+
+
+def claim_by_claim(found: Findings) -> Iterator[str]:
+    """Yield how to read the sections of the claims, then a section for each."""
+    yield bullets(READING)
+    for one in found.claims:
+        yield f"### {one.claim} {one.name}: {one.verdict}"
+        lead, items = conclusion(one, found)
+        why = f" Undecided because: {'; '.join(reasons(one))}." if one.verdict == "undecided" else ""
+        yield wrapped(f"{one.statement} **What a reader may conclude:** {lead}{why}")
+        yield bullets(items)
+        lines, common = parts_of(one, found)
+        yield table(COLUMNS, lines)
+        if common:
+            yield wrapped(f"For all lines: {'; '.join(common)}.")
+
+
+def parts_of(claim: ClaimVerdict, found: Findings) -> tuple[list[list[str]], list[str]]:
+    """Return a line for each part of a claim and each other estimator of the same; and the notes that all of them have.
+
+    Of a claim with one or two parts, all that was measured over all layers follows.
+    """
+    own = found.about(claim.claim)
+    parts, rest = [one for one in own if one.part], [one for one in own if not one.part]
+    groups = [[part, *(one for one in rest if measured(one) == measured(part))] for part in parts]
+    if len(parts) <= 2:
+        more = [one for one in rest if one.layer in (ALL_LAYERS, ALL_CURVES) and not any(one in own for own in groups)]
+        with_value = dict.fromkeys(measured(one) for one in more if one.value is not None)
+        groups += [[one for one in more if measured(one) == key] for key in with_value]
+    common = _common([one for group in groups for one in group if one.part or one.value is not None])
+    lines: list[list[str]] = []
+    before = ("", "")
+    for group in groups:
+        for one in (one for one in group if one.part or one.value is not None):
+            what = (one.statement, _way(one))
+            cells = ["" if what[0] == before[0] else what[0], "" if what == before else what[1]]
+            before = what
+            by = f"**{estimators(one)}**" if one.part else estimators(one)
+            value = "-" if one.value is None else with_interval(one)
+            notes = _notes(one) if one.part else [note for note in _notes(one) if note.startswith("rests on ")]
+            why = "; ".join(note for note in notes if note not in common)
+            lines.append([*cells, by, value, one.verdict, why, rests_on(one) if one.part else ""])
+        if without := [estimators(one) for one in group if not one.part and one.value is None]:
+            lines.append(["", "", ", ".join(without), "-", "undecided", UNKNOWN, ""])
+    return lines, common
+
+
+def measured(one: Finding) -> tuple[str, ...]:
+    """Return what a finding is about, whatever its estimator."""
+    return (one.statement, one.statistic, one.layer, one.quantity)
+
+
+def rests_on(one: Finding) -> str:
+    """Return the numbers that a finding rests on: of each layer, or of each condition."""
+    return ", ".join(f"{own.name} {number_text(own.value, own.unit)}" for own in one.numbers)
+
+
+def estimators(finding: Finding) -> str:
+    """Return the label of the estimator of a finding, or of both."""
+    return " with ".join(map(estimator_label, finding.estimator.split(" with "))) if finding.estimator else "accuracy"
+
+
+def _way(one: Finding) -> str:
+    """Return the statistic of a finding, and its quantity where the words do not name it."""
+    return (
+        one.statistic if one.quantity in f"{one.statement} {one.statistic}" else f"{one.statistic}, of {one.quantity}"
+    )
+
+
+def _notes(one: Finding) -> list[str]:
+    """Return why a finding has its verdict, note by note, without the epoch, which the statement names."""
+    return [note for note in one.reason.split("; ") if not note.startswith(("at epoch ", "up to epoch "))]
+
+
+def _common(findings: Sequence[Finding]) -> list[str]:
+    """Return the notes that all of several findings have."""
+    if len(findings) < 2:
+        return []
+    return [note for note in _notes(findings[0]) if all(note in _notes(one) for one in findings)]
+
+
+def registered(run: RunFolder, config: Config, found: Findings) -> Iterator[str]:
+    """Yield the outcomes of the claims that were registered before the run; nothing if there are none."""
+    if judged := registered_outcomes(run, config["settings"], found):
+        yield "## Claims registered before the run"
+        yield wrapped(
+            "Each is judged at 95 % by itself. Their information is in nats, as registered. A difference of what "
+            "decoders read is one of two lower bounds. Where decoders do worse than guessing, a bound is below 0 and "
+            "counts as it is, so a difference can be larger than the entropy of the label."
+        )
+        shown = registered_table(*judged)
+        shown.title = None  # it is the heading
+        yield from from_terminal(shown)
+
+
+def beside(run: RunFolder, config: Config, found: Findings, other: RunFolder, its_page: str) -> Iterator[str]:
+    """Yield the verdicts of this run and of another one, side by side."""
+    theirs, found_there = other.read_config(), run_findings(other)
+    here, there = (verdicts(*one) for one in ((run, config, found), (other, theirs, found_there)))
+    yield f"## Beside [{theirs['settings']['recipe']}]({its_page})"
+    mine, others = flat_settings(config["settings"]), flat_settings(theirs["settings"])
+    changed = [f"`{name}` is {mine.get(name)}, and {others.get(name)} there" for name in others | mine
+               if name not in ("recipe", "seeds") and mine.get(name) != others.get(name)]  # fmt: skip
+    yield wrapped(
+        f"What differs in the settings: {'; '.join(changed)}. This run has "
+        f"{counted(config['settings']['seeds'], 'seed')}, that one {theirs['settings']['seeds']}. Only opposite "
+        "verdicts suggest that a conclusion depends on these settings. Where one run is undecided, both may be right."
+    )
+    rows = []
+    for name in here | there:
+        (said, value), (said_there, value_there) = here.get(name, ("-", "")), there.get(name, ("-", ""))
+        differs = "" if said == said_there else "opposite" if {said, said_there} in OPPOSITES else "differs"
+        rows.append([name, f"{said} {value}".strip(), f"{said_there} {value_there}".strip(), differs])
+    yield table(("claim", "this run", "the other run", ""), rows)
+
+
+def verdicts(run: RunFolder, config: Config, found: Findings) -> dict[str, tuple[str, str]]:
+    """Return verdict and number of each claim: of the paper, then those that were registered."""
+    said = {f"{one.claim} {one.name}": (str(one.verdict), "") for one in found.claims}
+    if judged := registered_outcomes(run, config["settings"], found):
+        for one in judged[1].outcomes:
+            value = "" if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+            if not one.name.startswith("claim "):  # those of the paper have their verdicts already
+                said[one.name] = (f"deviated ({one.outcome})" if judged[1].deviations else one.outcome, value)
+    return said
+
+
+OPPOSITES = ({"supported", "contradicted"}, {"confirmed", "refuted"})

@@ -1,0 +1,100 @@
+"""What a run is: the commands that make it, and the date, machine and software."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infoplane.config import flat_settings
+from infoplane.recipes import RECIPES
+from infoplane.report.evaluated import evaluation_of
+from infoplane.report.html import SWEEPS
+from infoplane.report.registered import registration_of
+from infoplane.runs import RunFolder
+from infoplane.runs.records_hash import records_hash
+from infoplane.text import counted
+from results_page.markdown import WIDTH, table
+
+Config = Mapping[str, Any]
+LIMITS = "limits"
+
+
+def commands(run: RunFolder, config: Config) -> str:
+    """Return the commands that make such a run, and all that was added to it, in their order."""
+    lines = []
+    if registration_of(run) is not None:
+        lines.append(["infoplane register CLAIMS.toml RUN"])
+    lines += [flow(config["settings"]), *added(run)]
+    return "\n".join(f"    {text}" for line in lines for text in folded(line))
+
+
+def flow(settings: Config) -> list[str]:
+    """Return the words of the command that trains and measures, from what differs from its recipe."""
+    recipe = settings["recipe"]
+    usual = flat_settings(RECIPES[recipe].config.model_dump(mode="json"))
+    words = [f"infoplane flow {recipe}"]
+    for name, value in flat_settings(settings).items():
+        if name not in usual or value == usual[name]:
+            continue
+        shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        words.append(f"--{name.replace('_', '-')} {shown}")
+    return [*words, "--run RUN"]
+
+
+def added(run: RunFolder) -> Iterator[list[str]]:
+    """Yield the commands that have added to a run, as far as its page shows what they found."""
+    if any(event["event"] == "distorted" for event in events(run)):
+        yield ["infoplane distortion RUN"]
+    if (run.path / SWEEPS / "records.parquet").is_file():
+        yield [f"infoplane geometry --output RUN/{SWEEPS}"]
+    if (run.path / LIMITS / "records.parquet").is_file():
+        yield [f"infoplane limits --output RUN/{LIMITS}"]
+    if any(event["event"] == "where" for event in events(run)):
+        yield ["infoplane where RUN"]
+    for words in dict.fromkeys(
+        (f"--examples {event['n']}", f"--attacks {' '.join(event['attacks'])}")
+        for event in events(run)
+        if event["event"] == "attacked"
+    ):
+        yield ["infoplane attacks RUN", *words]
+    if (evaluation := evaluation_of(run)) is not None:
+        yield ["infoplane evaluate RUN", f"--suite {evaluation.suite}", f"--examples {evaluation.examples}"]
+
+
+def folded(words: list[str]) -> Iterator[str]:
+    """Yield a command in lines that fit on the page."""
+    line = words[0]
+    for word in words[1:]:
+        if len(line) + 1 + len(word) > WIDTH - 6:
+            yield f"{line} \\"
+            line = f"    {word}"
+        else:
+            line += f" {word}"
+    yield line
+
+
+def facts(run: RunFolder, config: Config, machine: str) -> dict[str, str]:
+    """Return what the run is and what it ran on."""
+    environment, settings = config["environment"], config["settings"]
+    days = sorted({event["time"][:10] for event in events(run)})
+    measuring = sum(event["seconds"] for event in events(run) if event["event"] == "measured")
+    return {
+        "date": days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        "machine": f"{machine}; {counted(environment['threads'], 'thread')}",
+        "software": f"infoplane {environment['infoplane']}, torch {environment['torch']}",
+        "training": f"{counted(settings['training']['epochs'], 'epoch')}, "
+        f"{counted(settings['seeds'], 'seed')}, the first is {settings['seed']}",
+        "images": f"{environment['data']['train']:,} train, {environment['data']['test']:,} test; "
+        f"layers are measured on {settings['measurement']['examples']:,} of the test images",
+        "time of the measurements": f"{measuring / 60:.0f} min, summed over processes",
+        "hash of the run's files": f"`{records_hash(run)}`",
+    }
+
+
+def about(run: RunFolder, config: Config, machine: str) -> str:
+    """Return the facts as a table."""
+    return table(("", ""), facts(run, config, machine).items())
+
+
+def events(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the events in the log of a run."""
+    return [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
