@@ -19,11 +19,12 @@ from typing import Any
 
 import polars as pl
 from results_page.accuracy import accuracies, under_distortion
-from results_page.claims import beside, claim_by_claim, claims, registered
+from results_page.claims import beside, claim_by_claim, claims, own_outcomes, registered
 from results_page.information import MEANINGS, information
 from results_page.markdown import bullets, from_terminal, wrapped
 from results_page.run_facts import LIMITS, about, commands, facts
 
+from infoplane.estimators import resolved_noise_share
 from infoplane.findings.sentences import sentences
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.attacks_table import attacks_tables
@@ -101,13 +102,21 @@ def page(
         *information(rows, LABEL_INFORMATION),
         "## Information about the input",
         wrapped(
-            "A deterministic layer has no finite I(X;T), so noise is added. At relative noise it has a ninth of the "
-            f"layer's variance, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
+            "A deterministic layer has no finite I(X;T), so noise is added. The variance of relative noise is "
+            f"{relative_noise(config)}, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
         ),
         *information(rows, INPUT_INFORMATION),
         *other_studies(run, performance),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def relative_noise(config: Mapping[str, Any]) -> str:
+    """Say how large the relative noise is."""
+    measurement = config["settings"]["measurement"]
+    if measurement["noise_ratio"] is not None:
+        return f"{measurement['noise_ratio']:g} times that of a unit"
+    return f"{resolved_noise_share(measurement['examples']):.2g} of that of the layer"
 
 
 def figure(name: str, folder: str) -> str:
@@ -150,7 +159,7 @@ def summary(run: RunFolder, config: Mapping[str, Any], machine: str) -> dict[str
     """Return what the table of all runs says of this one."""
     found = run_findings(run)
     judged = registered_outcomes(run, config["settings"], found)
-    own = [one for one in judged[1].outcomes if not one.name.startswith("claim ")] if judged else []
+    own = own_outcomes(judged[1]) if judged else []
     return {
         "title": title(run, config),
         "seeds": config["settings"]["seeds"],

@@ -23,10 +23,10 @@ def tables(pages: Sequence[Path], beside: Path) -> str:
     """Return a table of the verdicts and one of the runs, with links that hold beside a page."""
     found = [json.loads((page.with_suffix("") / "summary.json").read_text()) for page in pages]
     heads = [f"[{head(one)}]({os.path.relpath(page, beside.parent)})" for one, page in zip(found, pages, strict=True)]
-    rows = {one["claim"]: f"{one['claim']} {one['statement']}" for one in found[0]["claims"]}
-    lines = [[text, *(verdict(one, number) for one in found)] for number, text in rows.items()]
+    said = {claim["claim"]: f"{claim['claim']} {claim['statement']}" for one in found for claim in one["claims"]}
+    lines = [[text, *(verdict(one, number) for one in found)] for number, text in sorted(said.items())]
     lines.append(["claims of our own, registered before the run", *map(registered, found)])
-    facts = [[name, *(one["facts"][name] for one in found)] for name in FACTS]
+    facts = [[name, *(one["facts"].get(name, "-") for one in found)] for name in FACTS]
     return "\n\n".join([table(["what the paper claims", *heads], lines), table(["", *heads], facts)])
 
 
@@ -37,10 +37,13 @@ def head(one: dict[str, Any]) -> str:
 
 def verdict(one: dict[str, Any], number: str) -> str:
     """Return the verdict on a claim, for which networks it is true, and the number that decides it."""
-    (claim,) = (own for own in one["claims"] if own["claim"] == number)
+    claim = next((own for own in one["claims"] if own["claim"] == number), None)
+    if claim is None:
+        return "-"
     if claim["verdict"] == "undecided":
         return "undecided"
-    return f"**{claim['verdict']}**. {claim['lead']}" + ("" if claim["number"] == "-" else f" {claim['number']}")
+    shown = "" if claim["number"] == "-" else f" {claim['number']}"
+    return f"**{claim['verdict']}**. {claim['lead']}{shown}"
 
 
 def registered(one: dict[str, Any]) -> str:

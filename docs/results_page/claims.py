@@ -5,8 +5,13 @@ from typing import Any
 
 from infoplane.config import flat_settings
 from infoplane.findings import ClaimVerdict, Finding, Findings
-from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS
-from infoplane.report.conclusions import conclusion, reasons
+from infoplane.findings.accuracies import ACCURACY
+from infoplane.findings.claims import CLAIMS
+from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, UNDECIDED
+from infoplane.findings.registered import RegisteredOutcome, RegisteredOutcomes
+from infoplane.findings.registration import claim_text
+from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
+from infoplane.report.conclusions import conclusion
 from infoplane.report.findings_table import deciding_number, number_text, with_interval
 from infoplane.report.html import run_findings
 from infoplane.report.labels import estimator_label
@@ -16,28 +21,29 @@ from infoplane.text import counted
 from results_page.markdown import bullets, from_terminal, table, wrapped
 
 Config = Mapping[str, Any]
-UNKNOWN = "no value: saturated, or too little was measured"
-COLUMNS = ("if the claim held", "measured as", "by", "value [95 %]", "verdict", "why", "by layer or condition")
+COLUMNS = ("what the claim predicts", "measured as", "by", "value [95 %]", "verdict", "why", "by layer or condition")
 RULES = "../method.md#8-findings-what-the-records-say-about-the-papers-claims"
 READING = (
-    f"The [rules]({RULES}) have the thresholds. A claim is supported if all its parts are. It is contradicted if one "
-    "part is, at 5 % divided by the number of parts. All claims but 3b and 6 need two seeds or more.",
-    "*Correlation of residuals* and *range-normalised RMSE* say how alike two curves are: the first must be above "
-    "0.5, the second below 0.15, and both closer than between different seeds.",
+    f"The [rules]({RULES}) have the borders. A claim is supported if all its parts are. It is contradicted if one part "
+    "is, at 5 % divided by the number of parts. Claims about trainings need two seeds or more. The lists below judge "
+    "each part at 95 % by itself.",
+    "*Correlation of residuals* and *range-normalised RMSE* say how alike two curves are. Alike means a high "
+    "correlation and a low RMSE.",
     "*Decoded*: a lower bound, what decoders read that were fitted to other examples of the same kind. *Decoders "
     "trained on clean*: those of the originals, which read the attacked examples.",
-    "*KDE (KL)* and *KDE (BD)*: an upper and a lower bound of the information under added noise. *Monte Carlo*: an "
-    "estimate between them. *Relative noise* has a ninth of the variance of a layer. At the fixed noise of the paper "
-    "nearly all layers are saturated.",
+    "*KDE (KL)* and *KDE (BD)*: of I(X;T), an upper and a lower bound under added noise. Of I(T;Y) they are "
+    "differences of two such bounds, so estimates and no bounds. *Monte Carlo*: an estimate under the same noise.",
     "In bold is the estimator that decides. The others are measured in the same way. They show whether a verdict "
     "depends on the estimator.",
 )
+LOWEST, HIGHEST = (f"{end} over the noise range" for end in ("lowest", "highest"))
+OF_A_QUANTITY = (INPUT_INFORMATION, LABEL_INFORMATION, ACCURACY)  # the others are named by their statistics
 
 
 def claims(found: Findings) -> Iterator[str]:
     """Yield the table of verdicts."""
     yield table(
-        ("claim", "what the paper says", "verdict", "a number of it"),
+        ("claim", "what the paper says", "verdict", "main number"),
         ((f"{one.claim} {one.name}", one.statement, f"**{one.verdict}**", deciding_number(one, found))
          for one in found.claims),
     )  # fmt: skip
@@ -49,8 +55,7 @@ def claim_by_claim(found: Findings) -> Iterator[str]:
     for one in found.claims:
         yield f"### {one.claim} {one.name}: {one.verdict}"
         lead, items = conclusion(one, found)
-        why = f" Undecided because: {'; '.join(reasons(one))}." if one.verdict == "undecided" else ""
-        yield wrapped(f"{one.statement} **What a reader may conclude:** {lead}{why}")
+        yield wrapped(f"{one.statement} **What a reader may conclude:** {lead}")
         yield bullets(items)
         lines, common = parts_of(one, found)
         yield table(COLUMNS, lines)
@@ -59,33 +64,55 @@ def claim_by_claim(found: Findings) -> Iterator[str]:
 
 
 def parts_of(claim: ClaimVerdict, found: Findings) -> tuple[list[list[str]], list[str]]:
-    """Return a line for each part of a claim and each other estimator of the same; and the notes that all of them have.
+    """Return a line for each part of a claim and each other estimator of the same, and the notes of all parts."""
+    groups = groups_of(found.about(claim.claim))
+    parts = [one for group in groups for one in group if one.part]
+    common = [note for note in _notes(parts[0]) if all(note in _notes(one) for one in parts)] if parts[1:] else []
+    lines = [line for group in groups for line in _lines(group, common)]
+    return _without_repeats(lines), common
+
+
+def groups_of(own: Sequence[Finding]) -> list[list[Finding]]:
+    """Return each part of a claim with the findings of other estimators about the same.
 
     Of a claim with one or two parts, all that was measured over all layers follows.
     """
-    own = found.about(claim.claim)
     parts, rest = [one for one in own if one.part], [one for one in own if not one.part]
     groups = [[part, *(one for one in rest if measured(one) == measured(part))] for part in parts]
     if len(parts) <= 2:
         more = [one for one in rest if one.layer in (ALL_LAYERS, ALL_CURVES) and not any(one in own for own in groups)]
         with_value = dict.fromkeys(measured(one) for one in more if one.value is not None)
         groups += [[one for one in more if measured(one) == key] for key in with_value]
-    common = _common([one for group in groups for one in group if one.part or one.value is not None])
-    lines: list[list[str]] = []
-    before = ("", "")
-    for group in groups:
-        for one in (one for one in group if one.part or one.value is not None):
-            what = (one.statement, _way(one))
-            cells = ["" if what[0] == before[0] else what[0], "" if what == before else what[1]]
-            before = what
-            by = f"**{estimators(one)}**" if one.part else estimators(one)
-            value = "-" if one.value is None else with_interval(one)
-            notes = _notes(one) if one.part else [note for note in _notes(one) if note.startswith("rests on ")]
-            why = "; ".join(note for note in notes if note not in common)
-            lines.append([*cells, by, value, one.verdict, why, rests_on(one) if one.part else ""])
-        if without := [estimators(one) for one in group if not one.part and one.value is None]:
-            lines.append(["", "", ", ".join(without), "-", "undecided", UNKNOWN, ""])
-    return lines, common
+    return groups
+
+
+def _lines(group: Sequence[Finding], common: Sequence[str]) -> Iterator[list[str]]:
+    """Yield a line for each part and each value of a group, and one for each reason why others have no value."""
+    without: dict[str, list[str]] = {}
+    for one in group:
+        if not one.part and one.value is None:
+            without.setdefault(_short(one.reason), []).append(estimators(one))
+            continue
+        notes = _notes(one)
+        if not one.part:  # what decides a verdict stands at the part
+            notes = [*(notes[:1] if one.verdict == UNDECIDED else ()), *(n for n in notes if n.startswith("rests on "))]
+        why = "; ".join(note for note in dict.fromkeys(notes) if note not in common)
+        by = f"**{estimators(one)}**" if one.part else estimators(one)
+        value = "-" if one.value is None else with_interval(one)
+        yield [one.statement, _way(one), by, value, one.verdict, why, rests_on(one) if one.part else ""]
+    for reason, names in without.items():
+        first = group[0]
+        yield [first.statement, _way(first), ", ".join(names), "-", UNDECIDED, reason, ""]
+
+
+def _without_repeats(lines: Sequence[list[str]]) -> list[list[str]]:
+    """Leave out the first two cells of a line where they are those of the line before."""
+    before, shown = ["", ""], []
+    for line in lines:
+        first, second = line[:2]
+        shown.append(["" if first == before[0] else first, "" if [first, second] == before else second, *line[2:]])
+        before = [first, second]
+    return shown
 
 
 def measured(one: Finding) -> tuple[str, ...]:
@@ -94,8 +121,17 @@ def measured(one: Finding) -> tuple[str, ...]:
 
 
 def rests_on(one: Finding) -> str:
-    """Return the numbers that a finding rests on: of each layer, or of each condition."""
-    return ", ".join(f"{own.name} {number_text(own.value, own.unit)}" for own in one.numbers)
+    """Return the numbers that a finding rests on: of each layer or condition, with their ends over the noise range."""
+    shown: list[str] = []
+    for own in one.numbers:
+        text = number_text(own.value, own.unit)
+        if own.name == LOWEST:
+            shown[-1] += f" ({text}"
+        elif own.name == HIGHEST:
+            shown[-1] += f" to {text} over the noise range)"
+        else:
+            shown.append(f"{own.name} {text}")
+    return ", ".join(shown)
 
 
 def estimators(finding: Finding) -> str:
@@ -104,10 +140,10 @@ def estimators(finding: Finding) -> str:
 
 
 def _way(one: Finding) -> str:
-    """Return the statistic of a finding, and its quantity where the words do not name it."""
-    return (
-        one.statistic if one.quantity in f"{one.statement} {one.statistic}" else f"{one.statistic}, of {one.quantity}"
-    )
+    """Return the statistic of a finding, with its quantity where the words do not name it, and its layer."""
+    named = one.quantity not in OF_A_QUANTITY or one.quantity in f"{one.statement} {one.statistic}"
+    layer = "" if one.layer in ("", ALL_LAYERS, ALL_CURVES) else f"in {one.layer}"
+    return ", ".join(filter(None, (one.statistic, "" if named else f"of {one.quantity}", layer)))
 
 
 def _notes(one: Finding) -> list[str]:
@@ -115,11 +151,11 @@ def _notes(one: Finding) -> list[str]:
     return [note for note in one.reason.split("; ") if not note.startswith(("at epoch ", "up to epoch "))]
 
 
-def _common(findings: Sequence[Finding]) -> list[str]:
-    """Return the notes that all of several findings have."""
-    if len(findings) < 2:
-        return []
-    return [note for note in _notes(findings[0]) if all(note in _notes(one) for one in findings)]
+def _short(reason: str) -> str:
+    """Return why a finding has no value, without the names of layers."""
+    first = reason.partition("; ")[0]
+    head, _, _ = first.partition(": ")
+    return first if head == "missing" else head
 
 
 def registered(run: RunFolder, config: Config, found: Findings) -> Iterator[str]:
@@ -161,11 +197,16 @@ def verdicts(run: RunFolder, config: Config, found: Findings) -> dict[str, tuple
     """Return verdict and number of each claim: of the paper, then those that were registered."""
     said = {f"{one.claim} {one.name}": (str(one.verdict), "") for one in found.claims}
     if judged := registered_outcomes(run, config["settings"], found):
-        for one in judged[1].outcomes:
+        for one in own_outcomes(judged[1]):
             value = "" if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-            if not one.name.startswith("claim "):  # those of the paper have their verdicts already
-                said[one.name] = (f"deviated ({one.outcome})" if judged[1].deviations else one.outcome, value)
+            said[one.name] = (f"deviated ({one.outcome})" if judged[1].deviations else one.outcome, value)
     return said
+
+
+def own_outcomes(judged: RegisteredOutcomes) -> list[RegisteredOutcome]:
+    """Return the outcomes of the claims that are not those of the paper."""
+    of_paper = {claim_text(one.number) for one in CLAIMS}
+    return [one for one in judged.outcomes if one.statistic not in of_paper]
 
 
 OPPOSITES = ({"supported", "contradicted"}, {"confirmed", "refuted"})

@@ -11,13 +11,14 @@ from infoplane.report.labels import SWEPT, estimator_label, estimator_order
 from infoplane.report.summary import show_bits
 from results_page.markdown import table, wrapped
 
+LARGEST = 19  # permutations: of so many or fewer, the largest value is taken for the 95 % quantile
 MARKS = {"saturated": "\\*", "undersampled": "†", "null_like": "≤"}
 MEANINGS = (
     "\\* saturated: at the ceiling, so there were too few examples or labels. † undersampled: half as many examples "
     "give clearly less. ≤ no more than permuted labels give."
 )
 NOTHING = {
-    "saturated": "every value is saturated",
+    "saturated": "every layer is saturated",
     "null_like": "no layer has more than permuted labels give",
 }
 
@@ -31,7 +32,7 @@ def information(rows: pl.DataFrame, quantity: str) -> Iterator[str]:
         several = sum(estimator == other for other, _ in pairs) > 1
         label = estimator_label(estimator, quantity) + (f", {kind} bound" if several else "")
         of_layers = found.filter(pl.col("layer_index") != PIXELS_INDEX)
-        said = next((f": {text}" for mark, text in NOTHING.items() if of_layers[mark].all()), "")
+        said = next((f": {text}" for mark, text in NOTHING.items() if len(of_layers) and of_layers[mark].all()), "")
         yield wrapped(f"**{quantity}, {label}{said}.**{ceilings(found)}{permuted(found)}")
         if not said:
             layers = layers_of(found, pixels=True)
@@ -47,13 +48,13 @@ def ceilings(found: pl.DataFrame) -> str:
 
 def permuted(found: pl.DataFrame) -> str:
     """Say what the values under permuted labels are."""
-    permutations = found["permutations"].drop_nulls().unique().sort().to_list()
-    if not permutations or found["null_bits"].drop_nulls().is_empty():
+    known = found.filter(pl.col("null_bits").is_not_null())
+    if known.is_empty():
         return ""
-    number = " or ".join(map(str, permutations))
-    what = "largest" if max(permutations) < 20 else "95 % quantile"
-    most = show_bits(max(found["null_bits"].drop_nulls()))
-    return f" Permuted labels: the {what} of {number} permutations is at most {most} bits."
+    numbers = known["permutations"].drop_nulls().unique().sort().to_list()
+    names = {one: "95 % quantile" if one > LARGEST else "largest" for one in numbers}
+    what = " or ".join(f"the {name} of {one} permutations" for one, name in names.items())
+    return f" Permuted labels: {what} is at most {show_bits(max(known['null_bits']))} bits."
 
 
 def values(found: pl.DataFrame, layers: list[tuple[int, str]]) -> Iterator[list[str]]:
@@ -69,7 +70,7 @@ def nulls(found: pl.DataFrame, layers: list[tuple[int, str]]) -> Iterator[list[s
     """Yield a line with the largest null of each layer, if nulls were taken."""
     largest = [found.filter(layer_index=index)["null_bits"].drop_nulls() for index, _ in layers]
     if any(len(one) for one in largest):
-        yield ["permuted labels", "at most", *(show_bits(max(one)) if len(one) else "-" for one in largest)]
+        yield ["permuted labels", "largest null", *(show_bits(max(one)) if len(one) else "-" for one in largest)]
 
 
 def cell(of_layer: pl.DataFrame) -> str:

@@ -19,11 +19,11 @@ LIMITS = "limits"
 
 
 def commands(run: RunFolder, config: Config) -> str:
-    """Return the commands that make such a run, and all that was added to it, in their order."""
+    """Return the commands that make such a run and all that was added to it, registration and training first."""
     lines = []
     if registration_of(run) is not None:
         lines.append(["infoplane register CLAIMS.toml RUN"])
-    lines += [flow(config["settings"]), *added(run)]
+    lines += [flow(config["settings"]), *added(run, config)]
     return "\n".join(f"    {text}" for line in lines for text in folded(line))
 
 
@@ -40,20 +40,23 @@ def flow(settings: Config) -> list[str]:
     return [*words, "--run RUN"]
 
 
-def added(run: RunFolder) -> Iterator[list[str]]:
+def added(run: RunFolder, config: Config) -> Iterator[list[str]]:
     """Yield the commands that have added to a run, as far as its page shows what they found."""
-    if any(event["event"] == "distorted" for event in events(run)):
-        yield ["infoplane distortion RUN"]
+    logged = events(run)
+    if levels := {one["distortion"]: one["levels"] for one in logged if one["event"] == "distorted"}:
+        shown = {name: " ".join(f"{level:g}" for level in own) for name, own in levels.items()}
+        yield ["infoplane distortion RUN", *(f"--{name} {own}" for name, own in shown.items())]
     if (run.path / SWEEPS / "records.parquet").is_file():
         yield [f"infoplane geometry --output RUN/{SWEEPS}"]
     if (run.path / LIMITS / "records.parquet").is_file():
         yield [f"infoplane limits --output RUN/{LIMITS}"]
-    if any(event["event"] == "where" for event in events(run)):
-        yield ["infoplane where RUN"]
+    for number in dict.fromkeys(one["n"] for one in logged if one["event"] == "where"):
+        few = number < config["settings"]["measurement"]["examples"]
+        yield ["infoplane where RUN", *([f"--examples {number}"] if few else [])]
     for words in dict.fromkeys(
-        (f"--examples {event['n']}", f"--attacks {' '.join(event['attacks'])}")
-        for event in events(run)
-        if event["event"] == "attacked"
+        (f"--examples {one['n']}", f"--attacks {' '.join(one['attacks'])}")
+        for one in logged
+        if one["event"] == "attacked" and "n" in one
     ):
         yield ["infoplane attacks RUN", *words]
     if (evaluation := evaluation_of(run)) is not None:
@@ -74,9 +77,9 @@ def folded(words: list[str]) -> Iterator[str]:
 
 def facts(run: RunFolder, config: Config, machine: str) -> dict[str, str]:
     """Return what the run is and what it ran on."""
-    environment, settings = config["environment"], config["settings"]
-    days = sorted({event["time"][:10] for event in events(run)})
-    measuring = sum(event["seconds"] for event in events(run) if event["event"] == "measured")
+    environment, settings, logged = config["environment"], config["settings"], events(run)
+    days = sorted({event["time"][:10] for event in logged}) or ["-"]
+    measuring = sum(event["seconds"] for event in logged if event["event"] == "measured")
     return {
         "date": days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
         "machine": f"{machine}; {counted(environment['threads'], 'thread')}",
@@ -96,5 +99,6 @@ def about(run: RunFolder, config: Config, machine: str) -> str:
 
 
 def events(run: RunFolder) -> list[dict[str, Any]]:
-    """Return the events in the log of a run."""
-    return [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    """Return the events in the log of a run; none if it has no log."""
+    path = run.path / "log.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []

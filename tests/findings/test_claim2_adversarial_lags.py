@@ -289,6 +289,12 @@ def test_a_difference_of_one_sign_at_all_noises_is_decided_and_without_a_sweep_i
     assert (without.verdict, without.reason.partition(":")[0]) == ("undecided", "missing")
 
 
+def test_the_noise_range_of_the_information_about_the_input_does_not_judge_that_about_the_label():
+    table = constructed.flow(planted(), seeds=SEEDS, estimators=(RELATIVE,))
+    found = findings(table, FINAL, quantity=LABEL_INFORMATION, estimator=RELATIVE, layer="mean over layers")
+    assert [one.verdict for one in found] == ["supported", "supported"]  # on original and on attacked examples
+
+
 def test_saturated_noises_are_left_out_of_the_range():
     low = (pl.col("noise_mode") == "sweep") & (pl.col("noise_ratio") < 4 * 0.005)
     one = primary(saturated(flow(planted(), seeds=SEEDS), low), FINAL, INPUT_INFORMATION)

@@ -104,6 +104,13 @@ def test_an_order_that_changes_with_the_noise_is_undecided():
     assert main_reversal(without).verdict == "undecided"
 
 
+def test_the_noise_range_of_the_information_about_the_input_does_not_judge_that_about_the_label():
+    table = constructed.flow(lambda *, layer, **_: 0.5 + 0.5 * layer, epochs=(0, 10), estimators=(RELATIVE,))
+    statement = "I(T;Y) does not always fall from layer to layer (normal training)"
+    (one,) = reversals(table, estimator=RELATIVE, quantity="I(T;Y)", statement=statement)
+    assert (one.verdict, one.value) == ("supported", 2)
+
+
 def test_seeds_that_disagree_show_no_reversal():
     def rule(*, seed, layer, **_):
         return 3.0 + (0.5 if seed else -0.6) * layer

@@ -257,6 +257,13 @@ def test_what_random_changes_do_as_well_is_not_said_of_an_attack():
     assert not on_mistakes(WRONG, TRUE, ())  # too few examples were misclassified after random changes
 
 
+def test_a_control_that_more_examples_would_raise_is_none():
+    table = pl.concat([records({"normal": LOST}), mistakes(WRONG, TRUE)])
+    table = table.with_columns(undersampled=(pl.col("examples") == "random") & (pl.col("layer") == "conv2"))
+    (one,) = [one for one in sentences(table, performance({"normal": RIGHT})) if one.anchor == "mistakes"]
+    assert "look like the wrong class at fc1:" in one.text
+
+
 def test_the_last_layer_says_nothing_of_mistakes():
     """The class that an example is mistaken for is the largest of its own outputs."""
     assert not on_mistakes((0.0, 0.0, 0.0, 2.0), (1.0, 1.0, 1.0, -1.0))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.report.test_evaluation_report import network
 from tests.report.test_findings_table import claim, finding
 from tests.team.test_flow_together import run_of
 
-from infoplane.findings import Findings
+from infoplane.findings import Findings, Number
 from infoplane.findings.registration import Claims, Registration
 from infoplane.findings.rules import rules_hash
 from infoplane.recipes import RECIPES
@@ -31,8 +32,9 @@ with pytest.MonkeyPatch.context() as _with_scripts:
     import make_results
     from make_results_summary import BEGIN, END, tables, with_tables
     from results_page import claims as claims_of_pages
+    from results_page import run_facts
     from results_page.claims import parts_of
-    from results_page.information import cell
+    from results_page.information import cell, permuted
     from results_page.markdown import from_terminal
     from results_page.run_facts import commands, flow, folded
 
@@ -82,7 +84,8 @@ def test_the_page_says_what_the_run_was(text):
     assert facts["machine"] == "two cores; 1 thread"
     assert facts["date"] == "2026-11-28 to 2026-11-29"
     assert facts["time of the measurements"] == "3 min, summed over processes"
-    assert "\n\n![mistakes](name/mistakes.svg)\n\n" in text
+    assert "\n\n![mistakes](name/mistakes.svg)\n\nOf the adversarial examples that the network misclassifies:" in text
+    assert make_results.figure("a.b", "name") == "![a.b](name/a.b.svg)"
 
 
 def test_decoded_information_is_that_of_the_records(run, text):
@@ -94,13 +97,13 @@ def test_decoded_information_is_that_of_the_records(run, text):
         for layer, cell in zip(head[2:], cells, strict=True):
             (value,) = last.filter(training=training, examples=examples, layer=layer)["value_bits"]
             assert float(re.match(r"-?[\d.]+", cell)[0]) == pytest.approx(value, abs=0.0051)
-    assert nulls[:2] == ["permuted labels", "at most"]
+    assert nulls[:2] == ["permuted labels", "largest null"]
     for layer, cell in zip(head[2:], nulls[2:], strict=True):
         assert float(cell) == pytest.approx(last.filter(layer=layer)["null_bits"].max(), abs=0.0051)
 
 
 def test_marks_are_those_of_the_records(run, text):
-    assert all(MARK in text for MARK in ("every value is saturated", "†"))
+    assert all(MARK in text for MARK in ("every layer is saturated", "†"))
     head, *rows, _ = table_after(text, "**I(T;Y), Decoded lower bound.**")
     last = in_bits(run.measurements()).filter(pl.col("epoch") == pl.col("epoch").max(), estimator=DECODED)
     for training, examples, *cells in rows:
@@ -124,7 +127,7 @@ def test_each_claim_has_a_section_with_its_parts(run, text):
         head = f"### {verdict.claim} {verdict.name}: {verdict.verdict}\n"
         section = text[text.index(head) + len(head) :].partition("\n#")[0]
         assert conclusion(verdict, found)[0] in " ".join(section.split())
-        _, *rows = table_after(section, "| if the claim held")
+        _, *rows = table_after(section, "| what the claim predicts")
         parts = [one for one in found.about(verdict.claim) if one.part]
         decides = [row for row in rows if row[2].startswith("**")]
         assert [row[4] for row in decides] == [one.verdict for one in parts]
@@ -132,37 +135,47 @@ def test_each_claim_has_a_section_with_its_parts(run, text):
         assert [one == "-" for one in shown] == [part.value is None for part in parts]
 
 
+LIKE = finding(
+    claim="4", estimator="kde-bd@relative", quantity="I(X;T)", statement="shuffling hurts", statistic="slope"
+)
+
+
 def test_below_a_part_stand_the_other_estimators_of_the_same():
-    like = finding(
-        claim="4", estimator="kde-bd@relative", quantity="I(X;T)", statement="shuffling hurts", statistic="slope"
+    other = replace(LIKE, part="", estimator="kde-kl@relative", value=None, reason="saturated: fc, conv1; at epoch 3")
+    elsewhere = replace(other, layer="conv1", value=3.0)
+    noisy = replace(
+        other, estimator="noisy", value=2.0, verdict="undecided", reason="it spans 0; one seed; rests on fc"
     )
-    other = replace(like, part="", estimator="kde-kl@relative", value=None)
-    elsewhere, noisy = replace(other, layer="conv1", value=3.0), replace(other, estimator="noisy", value=2.0)
-    accuracy = replace(like, part="accuracy", estimator="", quantity="accuracy", reason="it lies above 0; rests on one")
-    more, most = (replace(accuracy, part=name, statistic=name) for name in ("levels", "all"))
-    lines, common = parts_of(claim("4"), Findings([], [like, other, elsewhere, noisy, accuracy, more, most]))
+    accuracy = replace(
+        LIKE, part="accuracy", estimator="", layer="", quantity="accuracy", reason="it lies above 0; rests on one"
+    )
+    more = replace(accuracy, part="levels", statistic="levels")
+    lines, common = parts_of(claim("4"), Findings([], [LIKE, other, elsewhere, noisy, accuracy, more]))
     assert [line[:3] for line in lines] == [
-        ["shuffling hurts", "slope, of I(X;T)", "**KDE (BD), relative noise**"],
+        ["shuffling hurts", "slope, of I(X;T), in fc", "**KDE (BD), relative noise**"],
         ["", "", "Monte Carlo"],
         ["", "", "KDE (KL), relative noise"],
         ["", "slope, of accuracy", "**accuracy**"],
         ["", "levels, of accuracy", "**accuracy**"],
-        ["", "all, of accuracy", "**accuracy**"],
     ]
-    numbers = "normal, epoch 3 2.000 bits, curves 6"
-    assert lines[0][3:] == ["1.000 bits [0.000, 2.000]", "supported", "", numbers]
-    assert lines[1][3:] == ["2.885 bits [0.000, 2.000]", "supported", "", ""]
-    assert lines[2][3:] == ["-", "undecided", "no value: saturated, or too little was measured", ""]
+    assert lines[0][3:] == ["1.000 bits [0.000, 2.000]", "supported", "", "normal, epoch 3 2.000 bits, curves 6"]
+    assert lines[1][3:] == ["2.885 bits [0.000, 2.000]", "undecided", "it spans 0; rests on fc", ""]
+    assert lines[2][3:] == ["-", "undecided", "saturated", ""]
     assert lines[3][5] == "rests on one"
     assert common == ["it lies above 0"]
 
 
 def test_what_was_measured_beside_a_single_part_is_shown():
-    part = finding(claim="3b", statement="I(X;T) does not always fall", statistic="reversals", layer="all layers")
+    over = [Number(f"{end} over the noise range", value, "nats") for end, value in (("lowest", 0.0), ("highest", 1.0))]
+    part = replace(
+        LIKE, claim="3b", statement="I(X;T) does not always fall", layer="all layers",
+        numbers=(Number("fc2 - fc1", 0.5, "nats"), *over),
+    )  # fmt: skip
     label = replace(part, part="", statement="I(T;Y) does not always fall", estimator="decoded", quantity="I(T;Y)")
     one_layer, unknown = replace(label, layer="conv1"), replace(label, statement="nothing", value=None)
     lines, _ = parts_of(claim("3b"), Findings([], [part, label, one_layer, unknown]))
     assert [line[0] for line in lines] == ["I(X;T) does not always fall", "I(T;Y) does not always fall"]
+    assert lines[0][6] == "fc2 - fc1 0.721 bits (0.000 bits to 1.443 bits over the noise range)"
 
 
 def test_the_command_has_what_differs_from_the_recipe():
@@ -282,44 +295,69 @@ def test_the_records_beside_the_page_are_those_of_its_last_epoch(run, tmp_path):
 def test_the_commands_are_those_that_have_written_to_the_folder(run, tmp_path):
     config = {"settings": settings(), "environment": ENVIRONMENT}
     assert commands(run, config) == "    infoplane flow digits-lenet5 --run RUN"
-    shutil.copytree(run.path, tmp_path / "copy")
-    with (tmp_path / "copy" / "log.jsonl").open("a") as log:
-        for event in (
-            {"event": "distorted"},
-            {"event": "where"},
-            {"event": "attacked", "n": 30, "attacks": ["a", "b"]},
-        ):
-            log.write(json.dumps({"time": "2026-11-29T11:00:00+0000", **event}) + "\n")
-    (tmp_path / "copy" / "sweeps").mkdir()
-    (tmp_path / "copy" / "sweeps" / "records.parquet").touch()
-    assert commands(RunFolder(tmp_path / "copy"), config).splitlines()[1:] == [
-        "    infoplane distortion RUN",
+    copy = Path(shutil.copytree(run.path, tmp_path / "copy"))
+    events = (
+        {"event": "distorted", "distortion": "saturation", "levels": [2.0, 8.0]},
+        {"event": "distorted", "distortion": "grey", "levels": [0.0, 0.5]},
+        {"event": "where", "n": 5000},
+        {"event": "where", "n": 50},
+        {"event": "attacked", "n": 30, "attacks": ["a", "b"]},
+        {"event": "attacked", "path": "mean"},
+    )
+    with (copy / "log.jsonl").open("a") as log:
+        log.writelines(json.dumps({"time": "2026-11-29T11:00:00+0000", **event}) + "\n" for event in events)
+    for name in ("sweeps", "limits"):
+        (copy / name).mkdir()
+        (copy / name / "records.parquet").touch()
+    assert commands(RunFolder(copy), config).splitlines()[1:] == [
+        "    infoplane distortion RUN --saturation 2 8 --grey 0 0.5",
         "    infoplane geometry --output RUN/sweeps",
+        "    infoplane limits --output RUN/limits",
         "    infoplane where RUN",
+        "    infoplane where RUN --examples 50",
         "    infoplane attacks RUN --examples 30 --attacks a b",
     ]
+    (copy / "log.jsonl").unlink()
+    assert run_facts.facts(RunFolder(copy), config, "two cores")["date"] == "-"
 
 
 def test_the_table_of_all_runs_has_their_verdicts_and_facts(run, tmp_path):
     config = {"settings": settings(), "environment": ENVIRONMENT}
-    for name, machine in (("one", "two cores"), ("two", "a GPU")):
+    known = make_results.summary(run, config, "two cores")
+    other = deepcopy(known)
+    other["facts"]["machine"] = "a GPU"
+    other["claims"][1] |= {"verdict": "contradicted", "lead": "It does not.", "number": "-.3 [-.4, -.2]"}
+    other["claims"][2] |= {"verdict": "supported", "lead": "It does.", "number": "-"}
+    other["claims"].append({"claim": "7", "statement": "New.", "verdict": "undecided", "lead": "", "number": "-"})
+    other["registered"] = [{"name": "it learns", "outcome": "confirmed"}, {"name": "it lags", "outcome": "refuted"}]
+    other["deviated"] = True
+    for name, one in (("one", known), ("two", other)):
         (tmp_path / "results" / name).mkdir(parents=True)
-        one = make_results.summary(run, config, machine)
         (tmp_path / "results" / name / "summary.json").write_text(json.dumps(one))
     written = tables([tmp_path / "results" / f"{name}.md" for name in ("one", "two")], tmp_path / "page.md")
     title = "digits-lenet5: lenet5 on digits, 10 epochs, 1 seed"
-    head, *rows = table_after(written, "| what the paper claims")
+    head, *rows, own = table_after(written, "| what the paper claims")
     assert head == ["what the paper claims", f"[{title}](results/one.md)", f"[{title}](results/two.md)"]
-    for verdict, row in zip(run_findings(run).claims, rows, strict=False):
-        assert row[0] == f"{verdict.claim} {verdict.statement}"
-        assert row[1] == row[2]
-        assert verdict.verdict in row[1]
-    assert rows[-1] == ["claims of our own, registered before the run", "none", "none"]
+    claims = run_findings(run).claims
+    assert [row[0] for row in rows] == [*(f"{one.claim} {one.statement}" for one in claims), "7 New."]
+    assert all(one.verdict in row[1] for one, row in zip(claims, rows[:-1], strict=True))
+    assert [row[2] for row in rows[1:3]] == ["**contradicted**. It does not. -.3 [-.4, -.2]", "**supported**. It does."]
+    assert rows[-1][1:] == ["-", "undecided"]
+    deviated = "1 of 2 confirmed; refuted: it lags; the run deviated from its registration"
+    assert own == ["claims of our own, registered before the run", "none", deviated]
     facts = {row[0]: row[1:] for row in table_after(written, "|  | [")}
-    assert facts["machine"] == ["two cores; 1 thread", "a GPU; 1 thread"]
+    assert facts["machine"] == ["two cores; 1 thread", "a GPU"]
     assert with_tables(f"before {BEGIN} old {END} after", "new") == f"before {BEGIN}\n\nnew\n\n{END} after"
     with pytest.raises(SystemExit, match="expected a line"):
         with_tables("nothing", "new")
+
+
+def test_a_null_of_few_permutations_is_their_largest_value():
+    nulls = {"null_bits": [0.1, 0.25, None], "permutations": [5, 40, None]}
+    assert permuted(pl.DataFrame(nulls)) == (
+        " Permuted labels: the largest of 5 permutations or the 95 % quantile of 40 permutations is at most 0.25 bits."
+    )
+    assert permuted(pl.DataFrame(nulls).with_columns(null_bits=pl.lit(None, pl.Float64))) == ""
 
 
 def test_two_runs_with_one_seed_give_the_same_page(tmp_path):

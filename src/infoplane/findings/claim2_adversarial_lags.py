@@ -159,7 +159,8 @@ def _final_difference(pair: Finished | None, compared: _Compared) -> InLayer[Ove
             for normal, adversarial in zip(*pair.curves, strict=True)
         ]
     )
-    by_share = over_noise(compared.profiles, pair) if compared.estimator == PRIMARY[INPUT_INFORMATION] else None
+    of_input = (compared.estimator, compared.quantity) == (PRIMARY[INPUT_INFORMATION], INPUT_INFORMATION)
+    by_share = over_noise(compared.profiles, pair) if of_input else None
     found = OverNoise(result, by_share)
     known = InLayer[OverNoise](
         result=None,

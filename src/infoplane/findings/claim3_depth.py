@@ -86,7 +86,8 @@ def _rises(curves: Curves, profiles: Profiles, training: str, estimator: str, qu
             difference(contrast(deep, {-1: 1.0}), contrast(shallow, {-1: 1.0}))
             for deep, shallow in zip(*finished.curves, strict=True)
         ]
-        by_share = over_noise(profiles, finished) if estimator == PRIMARY[INPUT_INFORMATION] else None
+        of_input = (estimator, quantity) == (PRIMARY[INPUT_INFORMATION], INPUT_INFORMATION)
+        by_share = over_noise(profiles, finished) if of_input else None
         name = f"{layer[1]} - {before[1]}, {training}"
         rises.append(_Rise(name, finished.epoch, len(finished.seeds), OverNoise(paired(own), by_share)))
     return rises

@@ -228,13 +228,17 @@ def _mistaken(profiles: LabelProfiles, training: str, names: Names) -> Sentence 
     true = profiles.points(training, names.attack, TRUE_INFORMATION)
     if [one.layer for one in wrong] != [one.layer for one in true]:
         return None
+    points_of_control = {one.layer: one for one in profiles.points(training, RANDOM, MISTAKEN_INFORMATION)}
     found: tuple[Point, Point, Evidence] | None = None
     for of_wrong, of_true in reversed(list(zip(wrong[:-1], true[:-1], strict=True))):
         of_both = [profiles.paired(training, names.attack, of_wrong.layer, quantity) for quantity in _OF_MISTAKES]
         control = profiles.paired(training, RANDOM, of_wrong.layer, MISTAKEN_INFORMATION)
+        of_control = points_of_control.get(of_wrong.layer)
         than_true, than_control = difference(*of_both), difference(of_both[0], control)
         above = of_wrong.low is not None and of_wrong.low > 0
         if not (above and _above_0(than_true) and _above_0(than_control)) or of_true.undersampled:
+            break
+        if of_control is None or of_control.undersampled:  # with more examples it may be as high
             break
         assert than_control is not None, "it is above 0"
         found = (of_wrong, of_true, than_control)

@@ -9,65 +9,67 @@ from infoplane.findings.finding import CONTRADICTED, NEEDS_SEEDS, SUPPORTED, UND
 from infoplane.report.labels import estimator_label
 from infoplane.text import counted
 
-_CLAIM = {SUPPORTED: "The claim holds", CONTRADICTED: "The claim does not hold"}
-_OPEN = "Nothing for or against the claim as a whole."
-_PARTS = {SUPPORTED: "Holds", CONTRADICTED: "Does not hold", UNDECIDED: "Cannot be told"}
+_CLAIM = {SUPPORTED: "The run supports the claim", CONTRADICTED: "The run contradicts the claim"}
+_OPEN = "The run neither supports nor contradicts the claim."
+_ONE_SEED = "One seed does not show how much trainings differ, so the rules count no verdict from it."
 _LEVEL = re.compile(r"(.*), level (\S+)")
 
 
 def conclusion(claim: ClaimVerdict, found: Findings) -> tuple[str, list[str]]:
-    """Return whether the claim holds, and for what; then what is supported in it, what contradicted and what open.
+    """Return what the run says of the claim, then what is supported in it, contradicted and undecided.
 
     If no part of the claim is decided, the second is empty.
     """
     parts = [one for one in found.about(claim.claim) if one.part]
-    if all(one.verdict == UNDECIDED for one in parts):
-        return f"{_OPEN} None of its parts is decided.", []
     lead = _OPEN if claim.verdict == UNDECIDED else f"{_CLAIM[claim.verdict]} {_extent(claim, parts)}."
-    extent = " (for these networks, of one seed)" if max(one.seeds for one in parts) == 1 else ""
-    groups = {verdict: _items([one for one in parts if one.verdict == verdict], parts) for verdict in _PARTS}
-    return lead, [f"{_PARTS[verdict]}{extent}: {'; '.join(items)}." for verdict, items in groups.items() if items]
+    if NEEDS_SEEDS in claim.reason:
+        lead += f" {_ONE_SEED}"
+    if all(one.verdict == UNDECIDED for one in parts):
+        return lead, []
+    one_seed = ", in these networks of one seed" if max(one.seeds for one in parts) == 1 else ""
+    shown = [one for name in dict.fromkeys(one.part for one in parts) for one in _deciding(name, parts)]
+    groups = {verdict: _items([one for one in shown if one.verdict == verdict], parts) for verdict in _VERDICTS}
+    said = {verdict: "; ".join(items) for verdict, items in groups.items() if items}
+    return lead, [f"{verdict.capitalize()}{one_seed}: {items}." for verdict, items in said.items()]
 
 
-def reasons(claim: ClaimVerdict) -> list[str]:
-    """Return why a claim has its verdict: each reason once, without the parts that it is true of."""
-    text = _without_asides(claim.reason).replace(NEEDS_SEEDS, "one seed does not show how much trainings differ")
-    return list(dict.fromkeys(text.split("; ")))
-
-
-def _without_asides(text: str) -> str:
-    """Leave out what stands between parentheses after a space; names such as I(X;T) remain."""
-    kept, depth = "", 0
-    for place, sign in enumerate(text):
-        if sign == "(" and (depth or text[place - 1 : place] == " "):
-            depth += 1
-        kept += "" if depth else sign
-        depth -= sign == ")" and depth > 0
-    return re.sub(r" +(?=[;,.]|$)| +(?= )", "", kept)
+_VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
 
 
 def _extent(claim: ClaimVerdict, parts: Sequence[Finding]) -> str:
     """Say for which networks a verdict is true."""
-    if not next(one.trainings for one in CLAIMS if one.number == claim.claim):
+    if not next((one.trainings for one in CLAIMS if one.number == claim.claim), ("any",)):
         return "for points that were drawn without a network"
-    seeds = max(one.seeds for one in parts)
+    seeds = min(one.seeds for one in parts if not claim.rests_on or one.part in claim.rests_on)
     return "for these networks" if seeds == 1 else f"over {counted(seeds, 'seed')}"
 
 
+def _deciding(name: str, parts: Sequence[Finding]) -> list[Finding]:
+    """Return the findings of a part that give its verdict: one that is supported is enough."""
+    own = [one for one in parts if one.part == name]
+    verdicts = {one.verdict for one in own}
+    verdict = SUPPORTED if SUPPORTED in verdicts else CONTRADICTED if verdicts == {CONTRADICTED} else UNDECIDED
+    return [one for one in own if one.verdict == verdict]
+
+
 def _items(own: Sequence[Finding], parts: Sequence[Finding]) -> list[str]:
-    """Return each statement once, with its levels, and with the ways in which it was measured if there are several."""
+    """Return each statement once, with its levels, or with the ways in which it was measured if there are several."""
+    levels: dict[str, list[str]] = {}
     ways: dict[str, list[str]] = {}
     for one in own:
-        level = _LEVEL.fullmatch(one.statement)
-        statement, way = level.groups() if level else (one.statement, _way(one, parts))
-        ways.setdefault(statement, []).append(f"at level {way}" if level else f"by {way}" if way else "")
-    return [", ".join(filter(None, (statement, _joined(names)))) for statement, names in ways.items()]
+        if level := _LEVEL.fullmatch(one.statement):
+            levels.setdefault(level[1], []).append(level[2])
+        else:
+            ways.setdefault(one.statement, []).extend(filter(None, [_way(one, parts)]))
+    return [
+        *(f"{statement}, at level {', '.join(own)}" for statement, own in levels.items()),
+        *(f"{statement}, by {_listed(own)}" if own else statement for statement, own in ways.items()),
+    ]
 
 
-def _joined(ways: Sequence[str]) -> str:
-    """Join "by a", "by b" to "by a, b"."""
-    names = list(dict.fromkeys(filter(None, ways)))
-    return ", ".join([*names[:1], *(name.partition(" ")[2].removeprefix("level ") for name in names[1:])])
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a row; names with commas are kept apart by semicolons."""
+    return ("; " if any("," in name for name in names) else ", ").join(dict.fromkeys(names))
 
 
 def _way(one: Finding, parts: Sequence[Finding]) -> str:
