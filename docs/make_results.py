@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 from results_page.accuracy import accuracies, under_distortion
 from results_page.claims import beside, claim_by_claim, claims, own_outcomes, registered
+from results_page.curves import over_epochs
 from results_page.information import MEANINGS, information
 from results_page.markdown import bullets, from_terminal, wrapped
 from results_page.run_facts import LIMITS, about, commands, facts
@@ -64,7 +65,8 @@ def page(
     """Return the page; see the module. `config` is that of the run, and `name` that of the page's file."""
     found = run_findings(run)
     measurements, performance = run.measurements(), run.performance()
-    rows = last_epoch(in_bits(measurements)).filter(pl.col("class_index").is_null())
+    all_rows = in_bits(measurements).filter(pl.col("class_index").is_null())
+    rows = last_epoch(all_rows)
     parts = [
         f"# {title(run, config)}",
         wrapped(
@@ -89,6 +91,9 @@ def page(
         *(("## Figures", *(figure(one, name) for one in figures)) if figures else ()),
         "## Claim by claim",
         *claim_by_claim(found),
+        "## Information over epochs",
+        wrapped("In bits, means over seeds, by the estimators that decide. Epoch 0 is the random network."),
+        *over_epochs(all_rows),
         "## Information about the label",
         wrapped(
             "Decoders give lower bounds on examples that they were not fitted to. "

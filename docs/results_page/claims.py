@@ -136,7 +136,9 @@ def rests_on(one: Finding) -> str:
 
 def estimators(finding: Finding) -> str:
     """Return the label of the estimator of a finding, or of both."""
-    return " with ".join(map(estimator_label, finding.estimator.split(" with "))) if finding.estimator else "accuracy"
+    if not finding.estimator:
+        return ACCURACY if finding.quantity == ACCURACY else "-"
+    return " with ".join(map(estimator_label, finding.estimator.split(" with ")))
 
 
 def _way(one: Finding) -> str:

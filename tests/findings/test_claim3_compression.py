@@ -160,6 +160,23 @@ def test_a_fall_of_five_percent_is_rarely_taken_for_none(seeds):
     assert 100 - verdicts.count("undecided") <= 11
 
 
+def test_a_fall_from_the_random_network_alone_decides_and_stands_apart():
+    """I(X;T) falls from epoch 0 to 1 and rises from then on, I(T;Y) rises."""
+
+    def rule(*, epoch, quantity, **_):
+        rises = 1.0 + 0.5 * (1 - np.exp(-epoch / 20))
+        return 3.0 if quantity == INPUT_INFORMATION and epoch == 0 else rises
+
+    found = [one.finding("3a") for one in compression_statements(read_curves(flow(rule, seeds=SEEDS, epochs=TWELVE)))]
+    whole = {one.part: one.verdict for one in found if one.part}
+    assert whole == {MEAN: "contradicted", SHARE: "contradicted"}
+    apart = [one for one in found if "without the random network of epoch 0" in one.statement]
+    assert [(one.verdict, one.part) for one in apart if one.layer == "all layers"][:2] == [("supported", "")] * 2
+    assert len(apart) == 2 * 2  # the mean and the share, on original and on attacked examples
+    later = compression_statements(read_curves(flow(rule, seeds=SEEDS, epochs=TWELVE[1:])))
+    assert not any("random network" in one.statement for one in later)
+
+
 def test_saturated_curves_decide_nothing():
     table = flow(compressing(2), seeds=SEEDS).with_columns(saturated=pl.lit(value=True))
     assert {one.verdict for one in findings(table)} == {"undecided"}

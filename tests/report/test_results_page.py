@@ -34,6 +34,7 @@ with pytest.MonkeyPatch.context() as _with_scripts:
     from results_page import claims as claims_of_pages
     from results_page import run_facts
     from results_page.claims import parts_of
+    from results_page.curves import shown
     from results_page.information import cell, permuted
     from results_page.markdown import from_terminal
     from results_page.run_facts import commands, flow, folded
@@ -100,6 +101,27 @@ def test_decoded_information_is_that_of_the_records(run, text):
     assert nulls[:2] == ["permuted labels", "largest null"]
     for layer, cell in zip(head[2:], nulls[2:], strict=True):
         assert float(cell) == pytest.approx(last.filter(layer=layer)["null_bits"].max(), abs=0.0051)
+
+
+def test_curves_are_those_of_the_records(run, text):
+    head, *rows = table_after(text, "**I(T;Y), Decoded lower bound, original examples.**")
+    records = in_bits(run.measurements()).filter(
+        pl.col("class_index").is_null(), pl.col("layer_index") >= 0, estimator=DECODED, examples="original"
+    )
+    assert head == ["training", "layer", *(str(epoch) for epoch in records["epoch"].unique().sort())]
+    assert len(rows) == len(records.select("training", "layer").unique()) > 1
+    for training, layer, *cells in rows:
+        own = records.filter(training=training, layer=layer).sort("epoch")
+        assert [float(cell) for cell in cells] == pytest.approx(own["value_bits"].to_list(), abs=0.0051)
+
+
+def test_of_many_epochs_more_are_shown_at_the_start():
+    assert shown(range(6)) == [0, 1, 2, 3, 4, 5]
+    found = shown(range(201))
+    assert found[:3] == [0, 1, 2]
+    assert found[-1] == 200
+    assert len(found) == 10
+    assert shown([0, 50, *range(100, 120)])[:2] == [0, 50]
 
 
 def test_marks_are_those_of_the_records(run, text):

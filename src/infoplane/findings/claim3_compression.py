@@ -18,11 +18,12 @@ curve. Two statistics decide.
   saturated, null-like, or measured at fewer than four epochs cannot be judged and may have such a fall.
 
 I(X;T) at relative noise is paired with decoded I(T;Y), at the epochs that have both. A fall and recovery between two
-measured epochs is not seen.
+measured epochs is not seen. A fall from the random network of epoch 0 counts. Both statistics are also taken without
+that epoch, which decides nothing: this was added after a run had shown that its whole fall lies there.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -121,24 +122,43 @@ def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINI
                 scope="; ".join(filter(None, (until, ONE_NOISE))) if primary else "",
             )
             where = f"{examples} examples{reach(known.values())}"
-            layers = [_layer(f"{layer[1]}, {training}", one) for (training, layer), one in known.items()]
-            # curves whose seeds ended at another epoch cannot be pooled with the others
-            most = max((one.fall.falls.values.size for one in layers if one.fall), default=0)
-            layers = [
-                one
-                if one.fall is None or one.fall.falls.values.size == most
-                else one._replace(fall=None, unjudged="of fewer seeds")
-                for one in layers
-            ]
+            layers = _layers(known)
             if known or primary:
                 statements += [
                     _mean(replace(like, part="mean fall" if primary else ""), layers, where),
                     _share(replace(like, part="share of curves" if primary else ""), layers, where),
                 ]
+            if trained := {key: rest for key, one in known.items() if (rest := without_random(one)) is not None}:
+                since, rest = f"{where}, without the random network of epoch 0", _layers(trained)
+                statements += [_mean(like, rest, since), _share(like, rest, since)]
             for ((training, layer), _), own in zip(known.items(), layers, strict=True):
                 text = f"no compression ({training} training, {where})"
                 statements.append(_single(replace(like, statement=text, layer=layer[1], scope=""), own))
     return statements
+
+
+def without_random(found: Finished) -> Finished | None:
+    """Return the curves without epoch 0, at which the network is random; None if they do not have it, or nothing else.
+
+    Training takes much from what a random network encodes. That is a fall, but no phase of the training.
+    """
+    epochs = found.curves[0][0].epochs
+    if epochs[0] != 0 or len(epochs) < 2:
+        return None
+    return found._replace(curves=[[one.at(epochs[1:]) for one in own] for own in found.curves])
+
+
+def _layers(known: Mapping[tuple[str, tuple[int, str]], Finished]) -> list[_Layer]:
+    """Return the fall in each layer; curves whose seeds ended at another epoch cannot be pooled with the others."""
+    layers = [_layer(f"{layer[1]}, {training}", one) for (training, layer), one in known.items()]
+    most = max((one.fall.falls.values.size for one in layers if one.fall), default=0)
+    return [
+        one if one.fall is None or one.fall.falls.values.size == most else one._replace(fall=None, unjudged=_FEWER)
+        for one in layers
+    ]
+
+
+_FEWER = "of fewer seeds"
 
 
 def _finished(
