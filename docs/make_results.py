@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 from results_page.accuracy import accuracies, under_distortion
-from results_page.claims import beside, claim_by_claim, claims, own_outcomes, registered
+from results_page.claims import beside, claim_by_claim, claims, own_outcomes, registered, without_random
 from results_page.curves import over_epochs
 from results_page.information import MEANINGS, information
 from results_page.markdown import bullets, from_terminal, wrapped
@@ -91,6 +91,7 @@ def page(
         *(("## Figures", *(figure(one, name) for one in figures)) if figures else ()),
         "## Claim by claim",
         *claim_by_claim(found),
+        *without_random(run, config, found),
         "## Information over epochs",
         wrapped("In bits, means over seeds, by the estimators that decide. Epoch 0 is the random network."),
         *over_epochs(all_rows),

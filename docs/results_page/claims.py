@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from infoplane.config import flat_settings
-from infoplane.findings import ClaimVerdict, Finding, Findings
+from infoplane.findings import ClaimVerdict, Finding, Findings, find, plan_of
 from infoplane.findings.accuracies import ACCURACY
 from infoplane.findings.claims import CLAIMS
 from infoplane.findings.finding import ALL_CURVES, ALL_LAYERS, UNDECIDED
@@ -61,6 +63,36 @@ def claim_by_claim(found: Findings) -> Iterator[str]:
         yield table(COLUMNS, lines)
         if common:
             yield wrapped(f"For all lines: {'; '.join(common)}.")
+
+
+def without_random(run: RunFolder, config: Config, found: Findings) -> Iterator[str]:
+    """Yield what the same rules say without epoch 0, part by part of each claim whose parts come out otherwise.
+
+    Nothing if epoch 0 was not measured, or if nothing changes.
+    """
+    measurements, performance = (one.filter(pl.col("epoch") > 0) for one in (run.measurements(), run.performance()))
+    if len(measurements) == len(run.measurements()) or measurements.is_empty():
+        return
+    trained = find(measurements, performance, plan=plan_of(config["settings"]))
+    rows = []
+    for claim, other in zip(found.claims, trained.claims, strict=True):
+        parts, later = ({one.part: one for one in own.about(claim.claim) if one.part} for own in (found, trained))
+        changed = [name for name in parts if name in later and parts[name].verdict != later[name].verdict]
+        if any(one.number == claim.claim and one.trainings for one in CLAIMS):
+            rows += [[claim.claim, name, _told(parts[name]), _told(later[name]), other.verdict] for name in changed]
+    if rows:
+        yield "### Without epoch 0"
+        yield wrapped(
+            "At epoch 0 the network is random. Training takes much from what a random network encodes, and that is no "
+            "phase of the training. So here are the same rules on the epochs from 1 on, where they say something "
+            "else. This decides nothing: it was added after a run had shown that the fall of claim 3a lies between "
+            "the epochs 0 and 1."
+        )
+        yield table(("claim", "part", "with epoch 0", "without epoch 0", "the claim without epoch 0"), rows)
+
+
+def _told(one: Finding) -> str:
+    return one.verdict if one.value is None else f"{one.verdict}: {with_interval(one)}"
 
 
 def parts_of(claim: ClaimVerdict, found: Findings) -> tuple[list[list[str]], list[str]]:

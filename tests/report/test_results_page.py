@@ -1,6 +1,7 @@
 """Pages of results: each number is that of the records."""
 
 import json
+import math
 import re
 import shutil
 from copy import deepcopy
@@ -12,16 +13,17 @@ import pytest
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from tests.findings import constructed
 from tests.report.test_evaluation_report import network
 from tests.report.test_findings_table import claim, finding
 from tests.team.test_flow_together import run_of
 
-from infoplane.findings import Findings, Number
+from infoplane.findings import Findings, Number, find
 from infoplane.findings.registration import Claims, Registration
 from infoplane.findings.rules import rules_hash
 from infoplane.recipes import RECIPES
 from infoplane.records.evaluation import EVALUATION, EVALUATION_FILE, Evaluation
-from infoplane.records.tables import DECODED
+from infoplane.records.tables import DECODED, performance_table
 from infoplane.report.bits import in_bits
 from infoplane.report.conclusions import conclusion
 from infoplane.report.html import run_findings
@@ -198,6 +200,32 @@ def test_what_was_measured_beside_a_single_part_is_shown():
     lines, _ = parts_of(claim("3b"), Findings([], [part, label, one_layer, unknown]))
     assert [line[0] for line in lines] == ["I(X;T) does not always fall", "I(T;Y) does not always fall"]
     assert lines[0][6] == "fc2 - fc1 0.721 bits (0.000 bits to 1.443 bits over the noise range)"
+
+
+def test_verdicts_that_rest_on_the_random_network_are_named():
+    """I(X;T) falls from epoch 0 to 1 alone, and rises from then on."""
+
+    def rule(*, epoch, quantity, **_):
+        return 3.0 if quantity == "I(X;T)" and epoch == 0 else 1.0 + 0.5 * (1 - math.exp(-epoch / 20))
+
+    class Recorded:
+        def __init__(self, epochs):
+            self.measurements = lambda: constructed.flow(rule, seeds=(0, 1, 2), epochs=epochs)
+            self.performance = lambda: performance_table([])
+
+    def without(epochs):
+        run = Recorded(epochs)
+        found = find(run.measurements(), run.performance())
+        return list(claims_of_pages.without_random(run, {"settings": settings()}, found))
+
+    epochs = [0, 1, 2, 3, 4, 6, 8, 12, 18, 28, 45, 70]
+    head, _, written = without(epochs)
+    assert head == "### Without epoch 0"
+    _, *rows = table_after(written, "| claim")
+    fall = next(row for row in rows if row[:2] == ["3a", "mean fall"])
+    assert fall[2].startswith("contradicted: ")
+    assert fall[3].startswith("supported: ")
+    assert not without(epochs[1:])
 
 
 def test_the_command_has_what_differs_from_the_recipe():
