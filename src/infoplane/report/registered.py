@@ -112,7 +112,7 @@ def _outcome(one: RegisteredOutcome, judged: RegisteredOutcomes) -> str:
 
 def _shortened(reason: str) -> str:
     """Return the first of the reasons, without the parts that it holds for."""
-    return reason.partition(";")[0].partition(" (")[0]
+    return reason.partition("; ")[0].partition(" (")[0]
 
 
 def _value(one: RegisteredOutcome) -> str:
