@@ -34,11 +34,14 @@ READING = (
     "*Decoded*: a lower bound, what decoders read that were fitted to other examples of the same kind. *Decoders "
     "trained on clean*: those of the originals, which read the attacked examples.",
     "*KDE (KL)* and *KDE (BD)*: of I(X;T), an upper and a lower bound under added noise. Of I(T;Y) they are "
-    "differences of two such bounds, so estimates and no bounds. *Monte Carlo*: an estimate under the same noise.",
+    "differences of two such bounds, so estimates and no bounds. *KDE (mixed)* pairs the bounds so that they bound "
+    "I(T;Y) under noise. They are wide and can pass the entropy of the label. *Monte Carlo*: an estimate under the "
+    "same noise.",
     "In bold is the estimator that decides. The others are measured in the same way. They show whether a verdict "
     "depends on the estimator.",
 )
 LOWEST, HIGHEST = (f"{end} over the noise range" for end in ("lowest", "highest"))
+PLACES = {"last layer": "the last layer", "last but one": "the last layer but one"}  # where a layer has no name
 OF_A_QUANTITY = (INPUT_INFORMATION, LABEL_INFORMATION, ACCURACY)  # the others are named by their statistics
 
 
@@ -155,12 +158,13 @@ def measured(one: Finding) -> tuple[str, ...]:
 def rests_on(one: Finding) -> str:
     """Return the numbers that a finding rests on: of each layer or condition, with their ends over the noise range."""
     shown: list[str] = []
+    low = ""
     for own in one.numbers:
         text = number_text(own.value, own.unit)
         if own.name == LOWEST:
-            shown[-1] += f" ({text}"
+            low = text
         elif own.name == HIGHEST:
-            shown[-1] += f" to {text} over the noise range)"
+            shown[-1] += f" ({low} to {text} over the noise range)" if text != low else f" ({low} at another noise)"
         else:
             shown.append(f"{own.name} {text}")
     return ", ".join(shown)
@@ -176,7 +180,7 @@ def estimators(finding: Finding) -> str:
 def _way(one: Finding) -> str:
     """Return the statistic of a finding, with its quantity where the words do not name it, and its layer."""
     named = one.quantity not in OF_A_QUANTITY or one.quantity in f"{one.statement} {one.statistic}"
-    layer = "" if one.layer in ("", ALL_LAYERS, ALL_CURVES) else f"in {one.layer}"
+    layer = "" if one.layer in ("", ALL_LAYERS, ALL_CURVES) else f"in {PLACES.get(one.layer, one.layer)}"
     return ", ".join(filter(None, (one.statistic, "" if named else f"of {one.quantity}", layer)))
 
 

@@ -190,16 +190,22 @@ def test_below_a_part_stand_the_other_estimators_of_the_same():
 
 
 def test_what_was_measured_beside_a_single_part_is_shown():
+    one_noise = [Number(f"{end} over the noise range", 1.0, "nats") for end in ("lowest", "highest")]
     over = [Number(f"{end} over the noise range", value, "nats") for end, value in (("lowest", 0.0), ("highest", 1.0))]
     part = replace(
         LIKE, claim="3b", statement="I(X;T) does not always fall", layer="all layers",
-        numbers=(Number("fc2 - fc1", 0.5, "nats"), *over),
+        numbers=(Number("fc2 - fc1", 0.5, "nats"), *over, Number("fc3 - fc2", 0.5, "nats"), *one_noise),
     )  # fmt: skip
     label = replace(part, part="", statement="I(T;Y) does not always fall", estimator="decoded", quantity="I(T;Y)")
     one_layer, unknown = replace(label, layer="conv1"), replace(label, statement="nothing", value=None)
     lines, _ = parts_of(claim("3b"), Findings([], [part, label, one_layer, unknown]))
     assert [line[0] for line in lines] == ["I(X;T) does not always fall", "I(T;Y) does not always fall"]
-    assert lines[0][6] == "fc2 - fc1 0.721 bits (0.000 bits to 1.443 bits over the noise range)"
+    assert lines[0][6] == (
+        "fc2 - fc1 0.721 bits (0.000 bits to 1.443 bits over the noise range), fc3 - fc2 0.721 bits (1.443 bits at "
+        "another noise)"
+    )
+    unknown = replace(LIKE, layer="last but one", quantity="I(T;mistaken)")
+    assert parts_of(claim("4"), Findings([], [unknown]))[0][0][1] == "slope, in the last layer but one"
 
 
 def test_verdicts_that_rest_on_the_random_network_are_named():

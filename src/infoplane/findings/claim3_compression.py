@@ -129,8 +129,8 @@ def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINI
                     _share(replace(like, part="share of curves" if primary else ""), layers, where),
                 ]
             if trained := {key: rest for key, one in known.items() if (rest := without_random(one)) is not None}:
-                since, rest = f"{where}, without the random network of epoch 0", _layers(trained)
-                statements += [_mean(like, rest, since), _share(like, rest, since)]
+                since, own_layers = f"{where}, without the random network of epoch 0", _layers(trained)
+                statements += [_mean(like, own_layers, since), _share(like, own_layers, since)]
             for ((training, layer), _), own in zip(known.items(), layers, strict=True):
                 text = f"no compression ({training} training, {where})"
                 statements.append(_single(replace(like, statement=text, layer=layer[1], scope=""), own))

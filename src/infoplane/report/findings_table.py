@@ -64,6 +64,8 @@ def with_interval(one: Finding) -> str:
 
 
 def _name(one: Finding) -> str:
+    if one.statistic.startswith(one.part):
+        return one.statistic
     return one.part if one.statistic in one.part else f"{one.part}: {one.statistic}"
 
 
