@@ -6,8 +6,8 @@ they are copied into a folder beside the page, which has its name. `infoplane re
 last epoch are written there too, and a summary, from which `make_results_summary.py` makes the table of all runs.
 
 What other commands have added to the folder is on the page too: `register`, `evaluate`, `where`, `attacks`, `geometry
---output RUN/sweeps` and `limits --output RUN/limits`. With `--beside RUN PAGE`, so are the verdicts of another run, and
-where they differ; PAGE is the page of that run.
+--output RUN/sweeps` and `limits --output RUN/limits`. With `--beside OTHER.md`, a page that this script has written in
+the same folder, so are the verdicts of that run, and where they differ.
 """
 
 import argparse
@@ -19,25 +19,24 @@ from typing import Any
 
 import polars as pl
 from results_page.accuracy import accuracies, under_distortion
-from results_page.claims import beside, claim_by_claim, claims, own_outcomes, registered, without_random
+from results_page.claims import claim_by_claim, claims, registered, without_random
 from results_page.curves import over_epochs
 from results_page.information import MEANINGS, information
 from results_page.markdown import bullets, from_terminal, wrapped
-from results_page.run_facts import LIMITS, about, commands, facts
+from results_page.run_facts import LIMITS, about, commands
+from results_page.summary import Summary, beside, summary
 
 from infoplane.estimators import resolved_noise_share
+from infoplane.findings import Findings
 from infoplane.findings.sentences import sentences
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.attacks_table import attacks_tables
 from infoplane.report.bits import in_bits, last_epoch
-from infoplane.report.conclusions import conclusion
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.evaluation_table import evaluation_table
 from infoplane.report.figures_in_order import FIGURES
-from infoplane.report.findings_table import deciding_number
 from infoplane.report.html import SWEEPS, run_findings
 from infoplane.report.labels import estimator_label
-from infoplane.report.registered import registered_outcomes
 from infoplane.report.subject import subject_of
 from infoplane.report.sweep_tables import limits_table, trend_table
 from infoplane.report.where_table import where_tables
@@ -57,13 +56,14 @@ def title(run: RunFolder, config: Mapping[str, Any]) -> str:
 def page(
     run: RunFolder,
     config: Mapping[str, Any],
+    found: Findings,
+    own: Summary,
     name: str,
     machine: str,
     figures: list[str],
-    other: tuple[RunFolder, str] | None = None,
+    other: Path | None = None,
 ) -> str:
-    """Return the page; see the module. `config` is that of the run, and `name` that of the page's file."""
-    found = run_findings(run)
+    """Return the page; see the module. `own` is the summary of the run, and `name` that of the page's file."""
     measurements, performance = run.measurements(), run.performance()
     all_rows = in_bits(measurements).filter(pl.col("class_index").is_null())
     rows = last_epoch(all_rows)
@@ -87,7 +87,7 @@ def page(
         "## The claims of the paper",
         *claims(found),
         *registered(run, config, found),
-        *(beside(run, config, found, *other) if other else ()),
+        *(beside(own, read_summary(other), other.name) if other else ()),
         *(("## Figures", *(figure(one, name) for one in figures)) if figures else ()),
         "## Claim by claim",
         *claim_by_claim(found),
@@ -161,32 +161,19 @@ def other_studies(run: RunFolder, performance: pl.DataFrame) -> Iterator[str]:
         yield from from_terminal(limits_table(pl.read_parquet(path)))
 
 
-def summary(run: RunFolder, config: Mapping[str, Any], machine: str) -> dict[str, Any]:
-    """Return what the table of all runs says of this one."""
-    found = run_findings(run)
-    judged = registered_outcomes(run, config["settings"], found)
-    own = own_outcomes(judged[1]) if judged else []
-    return {
-        "title": title(run, config),
-        "seeds": config["settings"]["seeds"],
-        "facts": facts(run, config, machine),
-        "claims": [
-            {
-                **{name: getattr(one, name) for name in ("claim", "name", "statement", "verdict")},
-                "number": deciding_number(one, found),
-                "lead": conclusion(one, found)[0],
-            }
-            for one in found.claims
-        ],
-        "registered": [{"name": one.name, "outcome": one.outcome} for one in own],
-        "deviated": bool(judged and judged[1].deviations),
-    }
-
-
 def write_records(run: RunFolder, folder: Path) -> None:
     """Write the records behind the page, without the values of groups of images, which are most of their size."""
     last_epoch(run.measurements()).drop("group_means").write_parquet(folder / "measurements.parquet")
     run.performance().write_parquet(folder / "performance.parquet")
+
+
+def read_summary(page: Path) -> Summary:
+    """Return the summary of a page that this script has written."""
+    path = page.with_suffix("") / "summary.json"
+    if not path.is_file():
+        raise SystemExit(f"{path} is missing; write {page} by this script first")
+    found: Summary = json.loads(path.read_text())
+    return found
 
 
 def main() -> None:
@@ -195,16 +182,16 @@ def main() -> None:
     for name in ("run", "page", "machine"):
         parser.add_argument(name)
     parser.add_argument("figures", nargs="*")
-    parser.add_argument("--beside", nargs=2, metavar=("RUN", "PAGE"))
+    parser.add_argument("--beside", type=Path, metavar="OTHER.md")
     given = parser.parse_args()
     run, path, figures = RunFolder(Path(given.run)), Path(given.page), given.figures
-    other = (RunFolder(Path(given.beside[0])), given.beside[1]) if given.beside else None
-    config = run.read_config()
-    path.write_text(page(run, config, path.stem, given.machine, figures, other))
+    config, found = run.read_config(), run_findings(run)
+    own = summary(run, config, found, title(run, config), given.machine)
+    path.write_text(page(run, config, found, own, path.stem, given.machine, figures, given.beside))
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     write_records(run, folder)
-    (folder / "summary.json").write_text(json.dumps(summary(run, config, given.machine), indent=1) + "\n")
+    (folder / "summary.json").write_text(json.dumps(own, indent=1) + "\n")
     for name in figures:
         shutil.copyfile(run.path / "figures" / f"{name}.svg", folder / f"{name}.svg")
 

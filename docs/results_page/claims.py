@@ -5,7 +5,6 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.config import flat_settings
 from infoplane.findings import ClaimVerdict, Finding, Findings, find, plan_of
 from infoplane.findings.accuracies import ACCURACY
 from infoplane.findings.claims import CLAIMS
@@ -15,15 +14,14 @@ from infoplane.findings.registration import claim_text
 from infoplane.records.tables import INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.conclusions import conclusion
 from infoplane.report.findings_table import deciding_number, number_text, with_interval
-from infoplane.report.html import run_findings
 from infoplane.report.labels import estimator_label
 from infoplane.report.registered import registered_outcomes, registered_table
 from infoplane.runs import RunFolder
-from infoplane.text import counted
 from results_page.markdown import bullets, from_terminal, table, wrapped
 
 Config = Mapping[str, Any]
 COLUMNS = ("what the claim predicts", "measured as", "by", "value [95 %]", "verdict", "why", "by layer or condition")
+VALUE = COLUMNS.index("value [95 %]")
 RULES = "../method.md#8-findings-what-the-records-say-about-the-papers-claims"
 READING = (
     f"The [rules]({RULES}) have the borders. A claim is supported if all its parts are. It is contradicted if one part "
@@ -57,15 +55,25 @@ def claims(found: Findings) -> Iterator[str]:
 def claim_by_claim(found: Findings) -> Iterator[str]:
     """Yield how to read the sections of the claims, then a section for each."""
     yield bullets(READING)
-    for one in found.claims:
+    shown = {one.claim: parts_of(one, found) for one in found.claims}
+    known = [one for one in found.claims if any(line[VALUE] != "-" for line in shown[one.claim][0])]
+    for one in known:
         yield f"### {one.claim} {one.name}: {one.verdict}"
         lead, items = conclusion(one, found)
         yield wrapped(f"{one.statement} **What a reader may conclude:** {lead}")
         yield bullets(items)
-        lines, common = parts_of(one, found)
+        lines, common = shown[one.claim]
         yield table(COLUMNS, lines)
         if common:
             yield wrapped(f"For all lines: {'; '.join(common)}.")
+    if rest := [one for one in found.claims if one not in known]:
+        yield "### Claims of which nothing was measured"
+        yield bullets(f"{one.claim} {one.name}: {', '.join(_reasons(found.about(one.claim)))}" for one in rest)
+
+
+def _reasons(own: Sequence[Finding]) -> list[str]:
+    """Return why the parts of a claim have no value, each reason once."""
+    return list(dict.fromkeys(_short(one.reason).removeprefix("missing: ") for one in own if one.part))
 
 
 def without_random(run: RunFolder, config: Config, found: Findings) -> Iterator[str]:
@@ -192,8 +200,8 @@ def _notes(one: Finding) -> list[str]:
 def _short(reason: str) -> str:
     """Return why a finding has no value, without the names of layers."""
     first = reason.partition("; ")[0]
-    head, _, _ = first.partition(": ")
-    return first if head == "missing" else head
+    head, _, rest = first.partition(": ")
+    return f"missing: {rest.partition(': ')[0]}" if head == "missing" else head
 
 
 def registered(run: RunFolder, config: Config, found: Findings) -> Iterator[str]:
@@ -210,41 +218,7 @@ def registered(run: RunFolder, config: Config, found: Findings) -> Iterator[str]
         yield from from_terminal(shown)
 
 
-def beside(run: RunFolder, config: Config, found: Findings, other: RunFolder, its_page: str) -> Iterator[str]:
-    """Yield the verdicts of this run and of another one, side by side."""
-    theirs, found_there = other.read_config(), run_findings(other)
-    here, there = (verdicts(*one) for one in ((run, config, found), (other, theirs, found_there)))
-    yield f"## Beside [{theirs['settings']['recipe']}]({its_page})"
-    mine, others = flat_settings(config["settings"]), flat_settings(theirs["settings"])
-    changed = [f"`{name}` is {mine.get(name)}, and {others.get(name)} there" for name in others | mine
-               if name not in ("recipe", "seeds") and mine.get(name) != others.get(name)]  # fmt: skip
-    yield wrapped(
-        f"What differs in the settings: {'; '.join(changed)}. This run has "
-        f"{counted(config['settings']['seeds'], 'seed')}, that one {theirs['settings']['seeds']}. Only opposite "
-        "verdicts suggest that a conclusion depends on these settings. Where one run is undecided, both may be right."
-    )
-    rows = []
-    for name in here | there:
-        (said, value), (said_there, value_there) = here.get(name, ("-", "")), there.get(name, ("-", ""))
-        differs = "" if said == said_there else "opposite" if {said, said_there} in OPPOSITES else "differs"
-        rows.append([name, f"{said} {value}".strip(), f"{said_there} {value_there}".strip(), differs])
-    yield table(("claim", "this run", "the other run", ""), rows)
-
-
-def verdicts(run: RunFolder, config: Config, found: Findings) -> dict[str, tuple[str, str]]:
-    """Return verdict and number of each claim: of the paper, then those that were registered."""
-    said = {f"{one.claim} {one.name}": (str(one.verdict), "") for one in found.claims}
-    if judged := registered_outcomes(run, config["settings"], found):
-        for one in own_outcomes(judged[1]):
-            value = "" if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-            said[one.name] = (f"deviated ({one.outcome})" if judged[1].deviations else one.outcome, value)
-    return said
-
-
 def own_outcomes(judged: RegisteredOutcomes) -> list[RegisteredOutcome]:
     """Return the outcomes of the claims that are not those of the paper."""
     of_paper = {claim_text(one.number) for one in CLAIMS}
     return [one for one in judged.outcomes if one.statistic not in of_paper]
-
-
-OPPOSITES = ({"supported", "contradicted"}, {"confirmed", "refuted"})

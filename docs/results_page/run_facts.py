@@ -86,11 +86,17 @@ def facts(run: RunFolder, config: Config, machine: str) -> dict[str, str]:
         "software": f"infoplane {environment['infoplane']}, torch {environment['torch']}",
         "training": f"{counted(settings['training']['epochs'], 'epoch')}, "
         f"{counted(settings['seeds'], 'seed')}, the first is {settings['seed']}",
-        "images": f"{environment['data']['train']:,} train, {environment['data']['test']:,} test; "
-        f"layers are measured on {settings['measurement']['examples']:,} of the test images",
+        "images": images(environment["data"], settings["measurement"]["examples"]),
         "time of the measurements": f"{measuring / 60:.0f} min, summed over processes",
         "hash of the run's files": f"`{records_hash(run)}`",
     }
+
+
+def images(data: Config, measured: int) -> str:
+    """Return how many images there are, whether more were published, and on how many layers are measured."""
+    known = ", ".join(f"{data[split]:,} {split}" for split in ("train", "test") if split in data)
+    fragment = f" (a fragment: {data['fragment']})" if "fragment" in data else ""
+    return f"{known}{fragment}; layers are measured on {min(measured, data['test']):,} of the test images"
 
 
 def about(run: RunFolder, config: Config, machine: str) -> str:

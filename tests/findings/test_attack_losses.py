@@ -53,6 +53,12 @@ def shuts(model, images, labels, *, generator) -> Tensor:
     return shut
 
 
+def shuts_few(model, images, labels, *, generator) -> Tensor:
+    shut = shuts(model, images, labels, generator=generator)
+    shut[20:] = images[20:]
+    return shut
+
+
 def changes_nothing(model, images, labels, *, generator) -> Tensor:
     return images.clone()
 
@@ -65,7 +71,7 @@ def losses(*, permuted: bool = False) -> Losses:
     plane = Plane(
         *examples(permuted=permuted),
         layers=LAYERS,
-        attack={"adversarial": shuts, "nothing": changes_nothing, "all": loses_all},
+        attack={"adversarial": shuts, "few": shuts_few, "nothing": changes_nothing, "all": loses_all},
         settings=SETTINGS,
     )
     plane.measure(Gated(), epoch=1)
@@ -82,6 +88,14 @@ def test_a_label_that_an_attack_destroys_at_one_layer_is_lost_there(found):
     assert lost.layer == (2, "gate")
     assert lost.value == pytest.approx(np.log(2), abs=0.05)  # all of it: one bit
     assert lost_at(found, "normal", "all").layer == (0, "one")
+
+
+def test_a_label_of_which_most_is_left_is_lost_nowhere(found):
+    last = Place("normal", "few", (3, "out"), CARRIED)
+    original, attacked = found.values[last]
+    assert found.paired[last].evidence().interval().low > 0  # something is lost
+    assert original / 2 < attacked < 0.95 * original
+    assert lost_at(found, "normal", "few").layer is None
 
 
 def test_a_layer_whose_decoders_are_misled_has_not_lost_what_later_layers_carry(found, monkeypatch):
@@ -172,7 +186,7 @@ def test_kinds_that_differ_at_one_layer_are_said_to_and_equal_ones_are_not(found
     assert set(clear) == {"gate", "out"}
     assert clear["gate"] == pytest.approx(-np.log(2), abs=0.05)
     said = answers(found, weak)
-    assert "where the label is lost: gate: adversarial; nowhere: nothing" in said[0]
+    assert "where the label is lost: gate: adversarial; nowhere: few, nothing" in said[0]
     assert "they differ at gate, out; most at" in said[1]
     same = attack_outcome_table([outcome("nothing"), outcome("nothing", gradients=1.0)])
     assert "no layer differs beyond its interval" in answers(found, same)[-1]

@@ -72,6 +72,7 @@ class Losses:
     def __init__(self, measurements: pl.DataFrame) -> None:
         self.values: dict[Place, tuple[float, float]] = {}  # information of originals and of attacked examples, in nats
         self.paired: dict[Place, Paired] = {}  # the loss
+        self.beyond_half: dict[Place, Paired] = {}  # the loss, less half of the information of originals
         rows = rows_to_judge(measurements)
         for reading, (quantity, of_originals, of_attacked) in _ESTIMATORS.items():
             own = rows.filter(pl.col("quantity") == quantity)
@@ -84,7 +85,9 @@ class Losses:
                     continue
                 place = Place(training, examples, layer, reading)
                 self.values[place] = float(original.values.mean()), float(attacked.values.mean())
-                self.paired[place] = less(original, at_least_nothing(attacked) if reading == CARRIED else attacked)
+                left = at_least_nothing(attacked) if reading == CARRIED else attacked
+                self.paired[place] = less(original, left)
+                self.beyond_half[place] = less(half(original), left)
 
     @property
     def trainings(self) -> list[str]:
@@ -148,7 +151,8 @@ class LostAt(NamedTuple):
 
     Attributes:
         layer: (index, name) of the layer from which on every layer has lost more than half of what the last one has
-            lost, with a 95 % interval of its loss above 0; None if the last layer has lost nothing beyond its interval.
+            lost, with a 95 % interval of its loss above 0; None if the last layer still has half of the label, or its
+            interval does not exclude that.
         total: loss of the last layer in nats.
         value: loss of that layer in nats.
     """
@@ -168,8 +172,10 @@ def lost_at(losses: Losses, training: str, examples: str) -> LostAt | None:
     found = [(layer, loss) for layer, loss in known if loss is not None]
     if not found:
         return None
-    last = found[-1][1]
+    final, last = found[-1]
     lost = LostAt(None, last.value, 0.0)
+    if losses.beyond_half[Place(training, examples, final, CARRIED)].evidence().interval(LEVEL).low <= 0:
+        return lost
     for layer, loss in reversed(found):
         if loss.interval(LEVEL).low <= 0 or loss.value <= last.value / 2:
             break
@@ -193,6 +199,11 @@ def at_least_nothing(information: Paired) -> Paired:
     return Paired(
         values=np.where(above, information.values, 0.0), groups=np.where(above[:, None], information.groups, 0.0)
     )
+
+
+def half(information: Paired) -> Paired:
+    """Return half of an information, with half of its error."""
+    return Paired(values=information.values / 2, groups=information.groups / 2)
 
 
 def less(one: Paired, other: Paired) -> Paired:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from infoplane.findings.attack_losses import at_least_nothing, lost_at
+from infoplane.findings.attack_losses import at_least_nothing, half, lost_at
 from infoplane.findings.evidence import Evidence, Paired
 from infoplane.findings.label_profiles import LabelProfiles, Layer, difference
 from infoplane.records.tables import ORIGINAL
@@ -64,6 +64,5 @@ def _half_is_gone(profiles: LabelProfiles, training: str, attack: str, layer: La
     original = profiles.paired(training, ORIGINAL, layer)
     if original is None:
         return False
-    half = Paired(values=original.values / 2, groups=original.groups / 2)
-    gone = difference(half, nothing_below_0(profiles.paired(training, attack, layer)))
+    gone = difference(half(original), nothing_below_0(profiles.paired(training, attack, layer)))
     return gone is not None and gone.interval().low > 0

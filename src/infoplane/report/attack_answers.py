@@ -9,9 +9,10 @@ from infoplane.findings.attack_losses import Losses, lost_at
 from infoplane.report.labels import training_label
 
 RULE = (
-    "A label is lost at the layer from which on every layer has lost more than half of what the last layer has lost, "
-    "with 95 % intervals above 0. Loss: I(T;Y) that decoders of originals read from originals, minus what they "
-    "read from the attacked examples (below 0 counts as 0)."
+    "A label is lost if less than half of it is left in the last layer, beyond a 95 % interval. It is lost at the "
+    "layer from which on every layer has lost more than half of what the last one has, with 95 % intervals above 0. "
+    "Loss: I(T;Y) that decoders of originals read from originals, minus what they read from the attacked examples "
+    "(below 0 counts as 0)."
 )
 _BITS = 1 / math.log(2)
 
