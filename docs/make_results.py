@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 from results_page.accuracy import accuracies, under_distortion
-from results_page.claims import claim_by_claim, claims, registered, without_random
+from results_page.claims import claim_by_claim, claims, findings_without_random, registered, without_random
 from results_page.curves import over_epochs
 from results_page.information import MEANINGS, information
 from results_page.markdown import bullets, from_terminal, wrapped
@@ -57,13 +57,26 @@ def page(
     run: RunFolder,
     config: Mapping[str, Any],
     found: Findings,
+    trained: Findings | None,
     own: Summary,
     name: str,
     machine: str,
     figures: list[str],
     other: Path | None = None,
 ) -> str:
-    """Return the page; see the module. `own` is the summary of the run, and `name` that of the page's file."""
+    """Return the page; see the module.
+
+    Args:
+        run: the folder.
+        config: its settings.
+        found: its findings.
+        trained: those without epoch 0, None if that was not measured.
+        own: the summary of the run.
+        name: of the file of the page.
+        machine: in words.
+        figures: names of figures of the run.
+        other: a page to put the verdicts beside.
+    """
     measurements, performance = run.measurements(), run.performance()
     all_rows = in_bits(measurements).filter(pl.col("class_index").is_null())
     rows = last_epoch(all_rows)
@@ -91,7 +104,7 @@ def page(
         *(("## Figures", *(figure(one, name) for one in figures)) if figures else ()),
         "## Claim by claim",
         *claim_by_claim(found),
-        *without_random(run, config, found),
+        *(without_random(found, trained) if trained else ()),
         "## Information over epochs",
         wrapped("In bits, means over seeds, by the estimators that decide. Epoch 0 is the random network."),
         *over_epochs(all_rows),
@@ -186,8 +199,9 @@ def main() -> None:
     given = parser.parse_args()
     run, path, figures = RunFolder(Path(given.run)), Path(given.page), given.figures
     config, found = run.read_config(), run_findings(run)
-    own = summary(run, config, found, title(run, config), given.machine)
-    path.write_text(page(run, config, found, own, path.stem, given.machine, figures, given.beside))
+    trained = findings_without_random(run, config)
+    own = summary(run, config, found, trained, title(run, config), given.machine)
+    path.write_text(page(run, config, found, trained, own, path.stem, given.machine, figures, given.beside))
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     write_records(run, folder)

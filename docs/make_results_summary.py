@@ -42,8 +42,10 @@ def verdict(one: dict[str, Any], number: str) -> str:
         return "-"
     if claim["verdict"] == "undecided":
         return "undecided"
-    shown = "" if claim["number"] == "-" else f" {claim['number']}"
-    return f"**{claim['verdict']}**. {claim['lead']}{shown}"
+    shown = "" if claim["number"] == "-" else f" {claim['number']}."
+    trained = one["without_epoch_0"].get(number)
+    only = "" if trained in (None, claim["verdict"]) else f" Without the random network of epoch 0: {trained}."
+    return f"**{claim['verdict']}**. {claim['lead']}{shown}{only}"
 
 
 def registered(one: dict[str, Any]) -> str:

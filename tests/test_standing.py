@@ -4,8 +4,9 @@ import math
 
 import polars as pl
 import pytest
+import torch
 
-from infoplane.estimators import Estimate, Null
+from infoplane.estimators import Estimate, Null, kde_information, relative_noise_variance
 from infoplane.findings.curves import read_curves
 from infoplane.records.standing import NEAR_NATS, NUMERICAL_ERROR, null_like, saturated, with_standing
 from infoplane.records.sweeps import SweepMeasurement, sweep_table
@@ -17,6 +18,8 @@ from infoplane.records.tables import (
     KDE_BD,
     LABEL_INFORMATION,
     NOISY,
+    RELATIVE_NOISE,
+    SWEPT_NOISE,
     Measurement,
     measurement_table,
 )
@@ -136,3 +139,53 @@ def test_values_that_are_not_finite_have_no_standing():
     rows = [measured(NOISY, INPUT_INFORMATION, value, CEILING) for value in (math.nan, math.inf, 1.0)]
     assert with_standing(measurement_table(rows))["value_nats"].to_list() == [1.0]
     assert isinstance(with_standing(measurement_table([])), pl.DataFrame)
+
+
+def lower_bound_row(activations, ratio, mode=RELATIVE_NOISE, **facts):
+    """Return the row of the lower KDE bound of I(X;T) of a layer, at noise of `ratio` times the variance of a unit."""
+    noise = relative_noise_variance(activations, ratio)
+    value = kde_information(
+        activations, torch.zeros(len(activations), dtype=torch.long), noise_variance=noise
+    ).input_lower.value
+    facts = {"noise_mode": mode, "noise_ratio": ratio, "noise_variance": noise, **facts}
+    return measured(
+        KDE_BD, INPUT_INFORMATION, value, math.log(len(activations)), features=activations.shape[1], **facts
+    )
+
+
+def marked(*rows):
+    return with_standing(measurement_table(rows)).rows(named=True)
+
+
+@pytest.mark.parametrize("mode", [RELATIVE_NOISE, SWEPT_NOISE])
+def test_the_lower_bound_of_equal_distances_is_at_its_own_ceiling_below_log_n(mode):
+    (row,) = marked(lower_bound_row(torch.eye(300), ratio=300 / 9, mode=mode))
+    assert row["ceiling_nats"] == pytest.approx(9 / 4)  # a ninth of the variance of the layer: 1 / (4 share)
+    assert 0.95 * 9 / 4 < row["value_nats"] < 9 / 4
+    assert row["saturated"]
+
+
+def test_the_lower_bound_of_two_clusters_is_far_from_it():
+    clusters = torch.arange(300).remainder(2).float()[:, None]
+    (row,) = marked(lower_bound_row(clusters, ratio=1 / 9))
+    assert row["value_nats"] < math.log(2)
+    assert not row["saturated"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_layer_passes_that_ceiling(seed):
+    source = torch.Generator().manual_seed(seed)
+    samples, features = (int(torch.randint(2, 200, (), generator=source)) for _ in range(2))
+    scales = torch.rand(features, generator=source) ** 4
+    layer = torch.randn(samples, features, generator=source) * scales
+    for ratio in (0.1, 1.0, features / 9, 10.0 * features):
+        (row,) = marked(lower_bound_row(layer, ratio))
+        assert row["value_nats"] <= row["ceiling_nats"] + NUMERICAL_ERROR
+
+
+def test_at_fixed_noise_and_of_distorted_examples_the_ceiling_is_log_n():
+    at_fixed = lower_bound_row(torch.eye(300), ratio=300 / 9, mode="fixed")
+    distorted = lower_bound_row(torch.eye(300), ratio=300 / 9, distortion="saturation", level=8.0)
+    for row in marked(at_fixed, distorted):
+        assert row["ceiling_nats"] == pytest.approx(math.log(300))
+        assert not row["saturated"]

@@ -76,15 +76,21 @@ def _reasons(own: Sequence[Finding]) -> list[str]:
     return list(dict.fromkeys(_short(one.reason).removeprefix("missing: ") for one in own if one.part))
 
 
-def without_random(run: RunFolder, config: Config, found: Findings) -> Iterator[str]:
-    """Yield what the same rules say without epoch 0, part by part of each claim whose parts come out otherwise.
-
-    Nothing if epoch 0 was not measured, or if nothing changes.
-    """
+def findings_without_random(run: RunFolder, config: Config) -> Findings | None:
+    """Return what the same rules find without epoch 0; None if epoch 0 was not measured, or nothing else."""
     measurements, performance = (one.filter(pl.col("epoch") > 0) for one in (run.measurements(), run.performance()))
     if len(measurements) == len(run.measurements()) or measurements.is_empty():
-        return
-    trained = find(measurements, performance, plan=plan_of(config["settings"]))
+        return None
+    return find(measurements, performance, plan=plan_of(config["settings"]))
+
+
+def without_random(found: Findings, trained: Findings) -> Iterator[str]:
+    """Yield a table of the parts of claims that come out otherwise without epoch 0; nothing if none does.
+
+    Args:
+        found: with epoch 0.
+        trained: without it.
+    """
     rows = []
     for claim, other in zip(found.claims, trained.claims, strict=True):
         parts, later = ({one.part: one for one in own.about(claim.claim) if one.part} for own in (found, trained))

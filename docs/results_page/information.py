@@ -7,15 +7,15 @@ import polars as pl
 
 from infoplane.records.tables import PIXELS_INDEX
 from infoplane.report.bits import examples_of, layers_of, trainings_of
-from infoplane.report.labels import SWEPT, estimator_label, estimator_order
+from infoplane.report.labels import FEW_PERMUTATIONS, SWEPT, estimator_label, estimator_order
 from infoplane.report.summary import show_bits
 from results_page.markdown import table, wrapped
 
-LARGEST = 19  # permutations: of so many or fewer, the largest value is taken for the 95 % quantile
 MARKS = {"saturated": "\\*", "undersampled": "†", "null_like": "≤"}
 MEANINGS = (
-    "\\* saturated: at the ceiling, so there were too few examples or labels. † undersampled: half as many examples "
-    "give clearly less. ≤ no more than permuted labels give."
+    "\\* saturated: at the ceiling, so there were too few examples or labels, or the lower KDE bound cannot be higher "
+    "at this noise. † undersampled: half as many examples give clearly less; at decoders trained on clean it is the "
+    "mark of their value on originals. ≤ no more than permuted labels give."
 )
 NOTHING = {
     "saturated": "every layer is saturated",
@@ -52,7 +52,7 @@ def permuted(found: pl.DataFrame) -> str:
     if known.is_empty():
         return ""
     numbers = known["permutations"].drop_nulls().unique().sort().to_list()
-    names = {one: "95 % quantile" if one > LARGEST else "largest" for one in numbers}
+    names = {one: "95 % quantile" if one > FEW_PERMUTATIONS else "largest" for one in numbers}
     what = " or ".join(f"the {name} of {one} permutations" for one, name in names.items())
     return f" Permuted labels: {what} is at most {show_bits(max(known['null_bits']))} bits."
 

@@ -20,8 +20,10 @@ OPPOSITES = ({"supported", "contradicted"}, {"confirmed", "refuted"})
 UNSHOWN = ("recipe", "seeds")  # settings that the text names itself
 
 
-def summary(run: RunFolder, config: Mapping[str, Any], found: Findings, title: str, machine: str) -> dict[str, Any]:
-    """Return the summary, which JSON can hold."""
+def summary(
+    run: RunFolder, config: Mapping[str, Any], found: Findings, trained: Findings | None, title: str, machine: str
+) -> dict[str, Any]:
+    """Return the summary, which JSON can hold. `trained` are the findings without epoch 0."""
     judged = registered_outcomes(run, config["settings"], found)
     own = own_outcomes(judged[1]) if judged else []
     return {
@@ -37,6 +39,7 @@ def summary(run: RunFolder, config: Mapping[str, Any], found: Findings, title: s
             }
             for one in found.claims
         ],
+        "without_epoch_0": {one.claim: one.verdict for one in trained.claims} if trained else {},
         "registered": [{"name": one.name, "outcome": one.outcome, "value": with_interval(one)} for one in own],
         "deviated": bool(judged and judged[1].deviations),
     }

@@ -171,7 +171,7 @@ def test_a_saturated_value_is_not_compared():
 def test_values_at_another_noise_are_not_compared():
     ratio = {"noise_ratio": 0.4, "noise_variance": 0.4}
     first = flow(level(1.0), quantities=(INPUT_INFORMATION,), **ratio)
-    second = flow(level(5.0), quantities=(INPUT_INFORMATION,), **{**ratio, "noise_ratio": 0.8})
+    second = flow(level(0.5), quantities=(INPUT_INFORMATION,), **{**ratio, "noise_ratio": 0.8})
     assert {one.note for one in compared(first, second).differences} == {"other noise"}
     assert {one.note for one in compared(first, first).differences} == {""}
 

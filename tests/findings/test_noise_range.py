@@ -37,15 +37,15 @@ def test_a_share_that_was_not_measured_or_is_saturated_has_no_value():
 
 
 def test_profiles_are_read_at_the_epoch_of_the_sweep_with_shares_of_the_total_variance():
-    table = swept(flow(lambda **_: 3.0, layers=("fc",)), lambda *, share, **_: -np.log(share))
+    table = swept(flow(lambda **_: -0.5, layers=("fc",)), lambda *, share, **_: -np.log(share))
     found = read_profiles(table)
     assert len(found) == 4  # two trainings, two kinds of examples
     one = next(iter(found.values()))
     assert one.epoch == 10
     value = one.at(0.05)
     assert value is not None
-    assert value[0] == pytest.approx(3.0 - np.log(0.05))
-    assert read_profiles(flow(lambda **_: 3.0)) == {}
+    assert value[0] == pytest.approx(-0.5 - np.log(0.05))
+    assert read_profiles(flow(lambda **_: -0.5)) == {}
 
 
 def saying(verdict):

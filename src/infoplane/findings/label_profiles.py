@@ -91,6 +91,7 @@ class LabelProfiles:
         self.losses = Losses(last)
         self.attack = chosen_attack(labels, performance.filter(pl.col("distortion").is_null())).judged
         self.ceiling: float | None = _largest(labels["ceiling_nats"])
+        self.permutations: int = int(_largest(labels["permutations"]) or 0)
         self._found = {
             (quantity, training, examples): _measured(own)
             for quantity in (LABEL_INFORMATION, MISTAKEN_INFORMATION, TRUE_INFORMATION)

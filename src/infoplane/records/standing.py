@@ -6,7 +6,8 @@ wherever it is shown.
 
 - saturated: the value lies above `SATURATED_SHARE` of its ceiling, or it is a Monte Carlo I(X;T) within `NEAR_NATS` of
   its ceiling, where such an estimate is too low because samples are too few. Values of held-out decoders are never
-  saturated: they are lower bounds on examples that the decoder has not seen, and valid also near H(Y).
+  saturated: they are lower bounds on examples that the decoder has not seen, and valid also near H(Y). The lower KDE
+  bound of I(X;T), at noise in proportion to the layer, has a lower ceiling than log N (`_lower_bound_ceiling`).
 - null-like: the value is no higher than the 95 % quantile of permuted labels.
 - mostly null: permuted labels give more than half of the value on average. The value exceeds them, but most of it is
   what the estimator memorises.
@@ -26,8 +27,11 @@ from infoplane.records.tables import (
     DECODED_TRANSFER,
     FIXED_NOISE,
     INPUT_INFORMATION,
+    KDE_BD,
     LABEL_INFORMATION,
     NOISY,
+    RELATIVE_NOISE,
+    SWEPT_NOISE,
 )
 
 NUMERICAL_ERROR = 1e-3  # nats: largest rounding error of the estimators; smaller differences mean nothing
@@ -100,11 +104,13 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         The same columns, and `mostly_null`, `linear_zero` and `resolved`. All marks are booleans; what was not
-        recorded is false. A null-like value is not mostly null too.
+        recorded is false. A null-like value is not mostly null too. `ceiling_nats` of the lower KDE bound of I(X;T) is
+        the most that it can give at noise in proportion to the layer.
         `estimator` ends in "@" and the mode of the noise if that is not fixed, so that "kde-kl" never selects values
         at relative or swept noise.
     """
-    value, ceiling, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
+    value, inputs, quantile = (pl.col(name) for name in ("value_nats", "ceiling_nats", "null_quantile95_nats"))
+    ceiling = pl.min_horizontal(inputs, _lower_bound_ceiling(rows))
     mean, low = (_known(rows, name, pl.Float64()) for name in ("null_mean_nats", "interval_low"))
     linear = (pl.col("estimator") == DECODED) & (pl.col("quantity") == LABEL_INFORMATION)
     monte_carlo = (pl.col("estimator") == MONTE_CARLO[0]) & (pl.col("quantity") == MONTE_CARLO[1])
@@ -117,7 +123,8 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
         linear_zero=(linear & (low <= NUMERICAL_ERROR)).fill_null(value=False),
         mostly_null=(_is_filled_by(value, mean) & ~_is_reached(value, quantile)).fill_null(value=False),
         undersampled=_known(rows, "undersampled", pl.Boolean()).fill_null(value=False),
-        resolved=(at_most <= ceiling - RESOLVED_NATS).fill_null(value=False),
+        resolved=(at_most <= inputs - RESOLVED_NATS).fill_null(value=False),
+        ceiling_nats=ceiling,
         estimator=pl.col("estimator") + _noise_suffix(_known(rows, "noise_mode", pl.String())),
     )
 
@@ -125,6 +132,26 @@ def with_standing(rows: pl.DataFrame) -> pl.DataFrame:
 def _known(rows: pl.DataFrame, column: str, dtype: pl.DataType) -> pl.Expr:
     """Return a column, or nulls if the table does not have it, as in sweeps."""
     return pl.col(column) if column in rows.columns else pl.lit(None, dtype=dtype)
+
+
+def _lower_bound_ceiling(rows: pl.DataFrame) -> pl.Expr:
+    """Return the most that the lower KDE bound of I(X;T) can give at noise in proportion to the layer, in nats.
+
+    Null for all other rows.
+
+    The mean of the squared distances d_ij is twice the total variance V of the layer, and Jensen's inequality gives
+
+        -mean_i ln mean_j exp(-d_ij / (8 s2)) <= mean_ij d_ij / (8 s2) = V / (4 s2) = features / (4 noise ratio),
+
+    where s2 is the noise variance, `noise_ratio` times the variance per unit. All layers share this ceiling, and equal
+    distances reach it. A value near it tells of the noise, and not of the layer. At fixed noise the same bound tells of
+    the variance of the layer, so it is no ceiling there. Of distorted examples the variance is not recorded.
+    """
+    own = (pl.col("estimator") == KDE_BD) & (pl.col("quantity") == INPUT_INFORMATION)
+    scaled = _known(rows, "noise_mode", pl.String()).is_in([RELATIVE_NOISE, SWEPT_NOISE])
+    undistorted = _known(rows, "distortion", pl.String()).is_null()
+    features, ratio = (_known(rows, name, pl.Float64()) for name in ("features", "noise_ratio"))
+    return pl.when(own & scaled & undistorted).then(features / (4 * ratio))
 
 
 def _noise_suffix(mode: pl.Expr) -> pl.Expr:

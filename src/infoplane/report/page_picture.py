@@ -10,7 +10,7 @@ from infoplane.findings.label_loss import label_loss
 from infoplane.findings.label_profiles import LabelProfiles, Layer, Point
 from infoplane.records.tables import ORIGINAL
 from infoplane.report.bits import RESOLUTION_BITS
-from infoplane.report.labels import training_label
+from infoplane.report.labels import FEW_PERMUTATIONS, training_label
 
 MOST_PANELS = 6
 _BITS = 1 / math.log(2)
@@ -132,7 +132,9 @@ def _legend(profiles: LabelProfiles) -> str:
         mark = '<path d="M0 6H16" stroke-dasharray="2 2"/>'
         entries.append(("ceiling", mark, f"the whole label: {_BITS * profiles.ceiling:.2f} bits"))
     if _null(profiles) is not None:
-        entries.append(("null", '<rect x="0" y="2" width="16" height="8"/>', "permuted labels (95 % of them)"))
+        number = profiles.permutations
+        null = f"permuted labels ({'95 % of them' if number > FEW_PERMUTATIONS else f'the largest of {number}'})"
+        entries.append(("null", '<rect x="0" y="2" width="16" height="8"/>', null))
     keys = "".join(
         f'<span><svg class="{kind}" width="16" height="12" aria-hidden="true">{mark}</svg> {escape(text)}</span>'
         for kind, mark, text in entries

@@ -86,7 +86,8 @@ def accuracy_left(epsilon: float, survived: Tensor) -> list[Alarm]:
             name="accuracy at the largest epsilon",
             text=(
                 f"at epsilon {epsilon:.4g}, where every image can be made grey, {number} of {images} images "
-                f"({_percent(survived)}) survive PGD, so it does not find the examples that are there"
+                f"({_percent(survived)}) survive PGD; where the network gives grey another class, it misses the "
+                "examples that are there"
             ),
             numbers={"epsilon": epsilon, "survivors": number, "images": images},
         )
