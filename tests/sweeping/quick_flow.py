@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,9 @@ def write(path: Path, content: str) -> None:
 
 
 def main(words: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as `infoplane` ends
     (epochs,) = (int(word.partition("=")[2]) for word in words if word.startswith("--training.epochs="))
+    print(f"GPUs: {os.environ.get('CUDA_VISIBLE_DEVICES')!r}", flush=True)
     run = Path(words[words.index("--run") + 1])
     run.mkdir(parents=True, exist_ok=True)
     with (run / ".lock").open("w") as lock:

@@ -97,10 +97,10 @@ def epochs_measured(folder: Path, name: str) -> int:
     return len(list((SweepFolder(folder).run_path(name) / "performance").glob("*.parquet")))
 
 
-def kill_process_of(folder: Path, name: str) -> int:
+def kill_process_of(folder: Path, name: str, number: int = signal.SIGKILL) -> int:
     """Kill the process that works on a point, and return its pid."""
     pid = SweepFolder(folder).state(name).pid
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, number)
     return pid
 
 

@@ -11,7 +11,7 @@ from tests.sweeping.small_sweeps import all_records, epochs_measured, quick_epoc
 from infoplane.errors import UserError
 from infoplane.sweeping.engines.engine import EngineSettings
 from infoplane.sweeping.engines.local import LocalEngine
-from infoplane.sweeping.engines.slurm import SLURM, SlurmEngine, slurm_options
+from infoplane.sweeping.engines.slurm import SLURM, SlurmEngine, _reason, slurm_options
 from infoplane.sweeping.execution import execute
 from infoplane.sweeping.folder import SweepFolder
 
@@ -53,6 +53,8 @@ def test_a_failing_run_is_reported_and_stops_no_other(tmp_path):
     outcomes = []
     SlurmEngine(EngineSettings(), cluster="local").run([fails, works], outcomes.append)
     assert [outcome.status for outcome in sorted(outcomes, key=lambda one: one.status)] == ["done", "failed"]
+    log = SweepFolder(tmp_path / "works").log_path("quick-s0").read_text()
+    assert log.startswith("GPUs: ''\n")  # nobody reserved one
     assert "infoplane: refused on purpose" in [outcome.line for outcome in outcomes]
 
 
@@ -73,6 +75,10 @@ def test_options_of_sbatch_are_taken_and_mistakes_are_one_line(tmp_path):
         run_all(jobs, slurm=("time=x",))
     with pytest.raises(UserError, match=r"--slurm: .*nonsense"):
         run_all(jobs, slurm=("nonsense=1",))
+    for option in ("setup=module load", "use_srun=false"):
+        with pytest.raises(UserError, match="options of sbatch with one value"):
+            run_all(jobs, slurm=(option,))
+    assert slurm_options(["ntasks_per_node=1"]) == {"ntasks_per_node": 1}
     with pytest.raises(UserError, match="--gpus-per-run must be a whole number"):
         SLURM.build(EngineSettings(gpus_per_run=0.5))
 
@@ -110,6 +116,11 @@ def test_a_lost_job_is_a_failed_run_that_says_why(tmp_path):
     state = folder.state(job.name)
     assert (state.status, state.error) == ("failed", outcomes[0].line)
     assert state.error.startswith("job ")
+
+
+def test_the_reason_of_a_job_that_raised_is_that_of_its_trace(tmp_path):
+    error = submitit.LocalExecutor(folder=tmp_path).submit(int, "x").exception()
+    assert _reason(str(error)) == "ValueError: invalid literal for int() with base 10: 'x'"
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, tmp_path, capsys):

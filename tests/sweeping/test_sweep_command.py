@@ -1,9 +1,11 @@
 """The command `infoplane sweep`: grids as they are typed, mistakes, and sweeps that grow."""
 
+import errno
 import io
 import json
 import shutil
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 from tests.command import DRAWING_LITTLE
@@ -13,6 +15,7 @@ from infoplane.commands.cli import main
 from infoplane.commands.sweep_points import SweepPoints
 from infoplane.runs.folder import RunFolder
 from infoplane.sweeping.engines.local import LocalEngine
+from infoplane.sweeping.execution import Outcome
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.grid import Grid, points_of
 
@@ -123,6 +126,52 @@ def test_a_sweep_that_began_without_deterministic_continues_so(tmp_path, given, 
     assert "began with --no-deterministic; leave out --deterministic" in capsys.readouterr().err
 
 
+def test_relative_paths_begin_where_the_sweep_began(tmp_path, given, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["sweep", str(tmp_path / "sweep"), "--recipes", "digits-lenet5"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", str(tmp_path / "sweep")]) == 0
+    assert [job.directory for job in given] == [tmp_path / "here"] * 2
+    assert Path.cwd() == tmp_path
+
+
+def test_functions_that_only_the_folder_names_are_not_imported(tmp_path, given, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')")
+    SweepFolder(tmp_path / "s").begin(Grid(recipes=("digits-lenet5",), methods=("mine:train",)))
+    assert main(["sweep", "s"]) == 2
+    assert "names the function 'mine:train'" in capsys.readouterr().err
+    assert given == []
+    for trusted in (["--methods", "mine:train"], ["--trust-run-code"]):
+        assert main(["sweep", "s", *trusted]) == 0
+        assert "mine:train" in given.pop().words
+
+
+def test_a_recipe_that_this_version_does_not_know_is_one_line(tmp_path, capsys):
+    SweepFolder(tmp_path).begin(Grid(recipes=("of-later",)))
+    for command in ("sweep", "status"):
+        assert main([command, str(tmp_path)]) == 2
+        assert "of-later is no recipe of this version" in capsys.readouterr().err
+
+
+def test_a_run_of_another_process_is_no_success(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        LocalEngine, "run", lambda self, jobs, report: [report(Outcome(job.name, "elsewhere")) for job in jobs]
+    )
+    assert main(["sweep", str(tmp_path), "--recipes", "digits-lenet5"]) == 1
+    assert "another process works on 1 run; give the same command again" in capsys.readouterr().err
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch, capsys):
+    def no_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    assert main(["sweep", str(tmp_path), "--recipes", "digits-lenet5"]) == 2
+    assert "has no locks: choose another one" in capsys.readouterr().err
+
+
 def test_claims_of_one_run_and_the_folder_of_a_sweep_do_not_mix(tmp_path, given, capsys):
     claims, sweep = tmp_path / "claims.toml", tmp_path / "sweep"
     claims.write_text('title = "t"\nseeds = [0]\n[[study]]\nclaim = "2"\nexpect = "supported"\n')
@@ -160,6 +209,7 @@ MISTAKES = [
     (["--engine", "slurm", "--slurm", "time"], "--slurm takes OPTION=VALUE"),
     (["--set", "attacks=nonsense"], "unknown attack 'nonsense'"),
     (["--set", "model=mlp", "--set", "model.depth=3"], "has no setting 'depth'"),
+    (["--set", "measurement.budget=.2"], "measurement.budget chooses the measured epochs by a timing"),
 ]
 
 

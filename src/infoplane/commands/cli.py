@@ -139,6 +139,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _ACCESS),
     errno.ELOOP: "it is a symbolic link, which infoplane does not follow: remove it, or choose another folder",
     **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL), _PLACE),
+    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP), "its file system has no locks: choose another one"),
     errno.EIO: "the disk may be damaged: choose a folder on another one",
 }
 

@@ -1,8 +1,10 @@
 """Command `infoplane sweep`: a grid of runs on the processes of one machine, or of a cluster."""
 
+import contextlib
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from pydantic import Field
@@ -12,6 +14,10 @@ from infoplane.commands.output import complain
 from infoplane.errors import UserError
 from infoplane.sweeping.engines.catalogue import ENGINES, engine_named
 from infoplane.text import counted
+
+if TYPE_CHECKING:
+    from infoplane.config import FlowConfig
+    from infoplane.sweeping.grid import Grid
 
 PROGRAM = "infoplane"  # what the process of each run executes
 _FAILURE = 1
@@ -48,6 +54,9 @@ class SweepOptions(Options):
     deterministic: bool = True
     """Train without acceleration and without timing: the same bits on each engine and whatever its load. Otherwise
     training can take half the time. A sweep that began without it continues without it."""
+    trust_run_code: bool = False
+    """Import functions that only the folder of the sweep names, e.g. a training method of your own. Functions that you
+    type need no such trust."""
     quiet: bool = False
     """Print nothing but errors."""
 
@@ -73,9 +82,18 @@ def sweep(options: SweepOptions) -> int:
             began = next(other for other in asked if other != word)
             raise UserError(f"{options.sweep} began with {began}; leave out {word}, or begin another sweep")
     grid = flow.grid(options.recipes, options.methods, options.seeds, options.settings, own)
-    grid = grid.model_copy(update={"deterministic": own.deterministic if own else options.deterministic})
-    for point in folder.planned(grid):  # all of them, before the first one begins
-        flow.config(point)
+    directory = Path(own.directory if own and own.directory else Path.cwd())
+    grid = grid.model_copy(
+        update={
+            "deterministic": own.deterministic if own else options.deterministic,
+            "directory": str(directory),
+        }
+    )
+    if own and not options.trust_run_code:
+        _check_functions_are_typed(grid, options)
+    with contextlib.chdir(directory) if directory.is_dir() else contextlib.nullcontext():
+        for point in folder.planned(grid):  # all of them, before the first one begins
+            _check_same_epochs(point.name, flow.config(point), grid)
     engine = engine_named(
         options.engine,
         EngineSettings(
@@ -89,7 +107,7 @@ def sweep(options: SweepOptions) -> int:
             name=point.name,
             sweep=folder.path,
             words=(*flow.words(point), *how),
-            directory=Path.cwd(),
+            directory=directory,
             environment={name: value for name in ("INFOPLANE_DATA",) if (value := os.environ.get(name))},
             program=PROGRAM,
         )
@@ -119,11 +137,42 @@ def sweep(options: SweepOptions) -> int:
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:
         complain(f"infoplane: {outcome.name} failed: {outcome.line} (all of it: {folder.log_path(outcome.name)})")
-    if failed:
+    elsewhere = sum(outcome.status == "elsewhere" for outcome in outcomes)
+    if elsewhere:
+        complain(
+            f"infoplane: another process works on {counted(elsewhere, 'run')}; give the same command again when it ends"
+        )
+    if failed or elsewhere:
         return _FAILURE
     if not options.quiet:
-        elsewhere = sum(outcome.status == "elsewhere" for outcome in outcomes)
-        rest = f"; another process works on {counted(elsewhere, 'run')}" if elsewhere else ""
-        line = f"{len(points) - elsewhere} of {counted(len(points), 'run')} done{rest}: {options.sweep / 'runs'}"
+        line = f"{len(points)} of {counted(len(points), 'run')} done: {options.sweep / 'runs'}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _check_functions_are_typed(grid: "Grid", options: SweepOptions) -> None:
+    """Refuse functions that only the folder names: it may come from somebody else, and they would be imported."""
+    typed_words = re.split(r"[=,\s]", " ".join([*options.methods, *options.settings]))
+    axes = {f"--set {name}": grid.settings.get(name, ()) for name in ("model", "data", "attacks")}
+    named = {
+        "--methods": grid.methods,
+        **{axis: [word for words in own for word in words] for axis, own in axes.items()},
+    }
+    for axis, words in named.items():
+        for word in words:
+            function = word.partition("+")[0]
+            if re.fullmatch(r"[\w.]+:\w+", function, flags=re.ASCII) and word not in typed_words:
+                shown = " ".join(words) if axis == "--methods" else f"{axis.removeprefix('--set ')}={','.join(words)}"
+                raise UserError(
+                    f"{options.sweep} names the function {word!r}, and this command would import that code; if you "
+                    f"trust it, add {axis.split()[0]} {shown} (or --trust-run-code)"
+                )
+
+
+def _check_same_epochs(name: str, config: "FlowConfig", grid: "Grid") -> None:
+    """Refuse a budget where records must not depend on the load: it chooses the measured epochs by a timing."""
+    if grid.deterministic and config.measurement.budget is not None:
+        raise UserError(
+            f"{name}: measurement.budget chooses the measured epochs by a timing, so that runs could differ; set "
+            "measure_every and measurement.thorough_epochs instead, or add --no-deterministic"
+        )

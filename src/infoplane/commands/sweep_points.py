@@ -203,6 +203,8 @@ class SweepPoints:
         Raises:
             UserError: they are refused; the message names the point.
         """
+        if point.recipe not in RECIPES:
+            raise UserError(f"{point.recipe} is no recipe of this version; use the version that began the sweep")
         values = {
             name: self._settings[name].read(shlex.join(words)) for name, words in self._known(point.settings).items()
         }

@@ -19,6 +19,23 @@ def check_ray(address: str | None) -> None:
         raise UserError("--engine ray needs the extra: pip install 'infoplane[ray]'") from None
 
 
+def check_reserved(gpus: float) -> None:
+    """Raise UserError if no machine of the cluster has a core and so many GPUs: Ray would wait without a word.
+
+    Args:
+        gpus: for one task, as Ray counts them.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= 1 and node.get("GPU", 0) >= gpus for node in nodes):
+        counted = sum(node.get("GPU", 0) for node in nodes)
+        raise UserError(
+            f"--gpus-per-run {gpus:g}: Ray counts {counted:g} GPUs on {len(nodes)} machines, and none has a core and "
+            "so many; ask for fewer, or add machines first"
+        )
+
+
 @contextmanager
 def ray_connected(address: str | None, cores: int | None) -> Iterator[None]:
     """Be connected to Ray inside the block: as before it, or else to a cluster, or to one of this machine alone.

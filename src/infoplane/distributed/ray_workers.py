@@ -1,6 +1,7 @@
 """Workers on Ray, which places them: processes that are the default group of torch.distributed while they work."""
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -10,6 +11,7 @@ from infoplane.errors import UserError
 from infoplane.text import one_line
 
 Found = TypeVar("Found")
+_PATIENCE = 10.0  # seconds of waiting without a word
 
 
 class _Worker:
@@ -26,6 +28,18 @@ class _Worker:
     def run(self, of: Rank, work: Callable[[], object]) -> Answer:
         """Work as this rank."""
         return as_rank(of, work)
+
+
+def _reserved(workers: int, *, gpus: bool) -> Any:
+    """Wait until Ray has room for all workers at once: some that wait for the others would keep these from starting."""
+    import ray
+
+    group = ray.util.placement_group([{"CPU": 1, "GPU": 1} if gpus else {"CPU": 1} for _ in range(workers)])
+    if not group.wait(_PATIENCE):
+        print(f"waiting for room for {workers} workers on Ray; Ctrl-C ends this", file=sys.stderr)
+        while not group.wait(_PATIENCE):
+            pass
+    return group
 
 
 def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | None, gpus: bool) -> Found:
@@ -48,7 +62,9 @@ def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | No
         for kind, needed in (("CPU", workers), ("GPU", workers * gpus)):
             if (has := int(ray.cluster_resources().get(kind, 0))) < needed:
                 raise UserError(f"--workers {workers}: Ray counts {has} {kind}s; take so many workers, or add machines")
-        actor: Any = ray.remote(num_cpus=1, num_gpus=int(gpus), max_restarts=0)(_Worker)
+        group = _reserved(workers, gpus=gpus)
+        where = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group)
+        actor: Any = ray.remote(num_cpus=1, num_gpus=int(gpus), max_restarts=0, scheduling_strategy=where)(_Worker)
         ranks = [actor.remote() for _ in range(workers)]
         try:
             place = ray.get(ranks[0].place.remote())
@@ -66,4 +82,5 @@ def on_ray_workers(work: Callable[[], Found], workers: int, *, address: str | No
         finally:
             for one in ranks:
                 ray.kill(one)
+            ray.util.remove_placement_group(group)
     return cast("Found", result)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -20,8 +20,11 @@ from infoplane.text import one_line
 RETRIES = 3  # after a process was ended by a signal, e.g. for lack of memory, or was lost with its machine
 POLL = 0.2  # seconds between two looks at a process
 WAIT = 20.0  # seconds in which a process of before may end and free its run folder
+LOST_WAIT = 180.0  # the same after a machine was lost: a file server frees its locks after a minute or two
 _GRACE = 20.0  # seconds in which a process that was asked to end may do so
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# How a process ends that was asked to by a signal, and says so itself, as infoplane does.
+_TOLD = {128 + number: number.name for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
 _TAIL = 4096  # bytes of the log in which the last line is looked for
 
 
@@ -75,7 +78,7 @@ class PointRun:
         self._alive: int | None = None  # our end of the pipe that the child follows
         self._attempts, self._written = 0, 0
         self._state = State()
-        self._wait_until = time.monotonic() + WAIT
+        self._wait_until = time.monotonic() + (LOST_WAIT if self._folder.state(job.name).is_lost() else WAIT)
 
     def poll(self) -> Outcome | None:
         """Start the process, or look at it; return the outcome once there is one."""
@@ -96,8 +99,10 @@ class PointRun:
         line = self._last_line() or f"its process ended with status {code}"
         if IN_USE in line:
             return None if time.monotonic() < self._wait_until else self._outcome("elsewhere")
-        if code < 0:
-            line = f"its process was ended by {signal.Signals(-code).name}, perhaps for lack of memory"
+        if code < 0 or code in _TOLD:
+            line = (
+                f"its process was ended by {_TOLD.get(code) or signal.Signals(-code).name}, perhaps for lack of memory"
+            )
             if self._attempts <= RETRIES:
                 return None
         self._write(status="failed", seen=time.time(), error=line)
@@ -173,6 +178,13 @@ class PointRun:
             lines = log.read().decode("utf-8", "replace").splitlines()
             return next((one_line(line.strip()) for line in reversed(lines) if line.strip()), "")
         return ""
+
+
+def without_gpus(job: Job) -> Job:
+    """Hide GPUs that nobody reserved from a new run: as many runs as there are cores are too many for one GPU."""
+    if (SweepFolder(job.sweep).run_path(job.name) / "config.json").exists():  # a run continues on its device
+        return job
+    return replace(job, environment={**job.environment, "CUDA_VISIBLE_DEVICES": ""})
 
 
 def write_failed(job: Job, line: str) -> Outcome:

@@ -32,6 +32,7 @@ class Grid(_Frozen):
         settings: values by name of the setting, e.g. `training.learning_rate`. A setting with one value is the same in
             all runs.
         deterministic: whether training is plain float32, without the timing that chooses a faster way.
+        directory: where the sweep began; relative paths and modules in the settings begin there.
     """
 
     recipes: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -39,6 +40,7 @@ class Grid(_Frozen):
     seeds: Annotated[int, Field(ge=1)] = 1
     settings: dict[str, Annotated[tuple[Words, ...], Field(min_length=1)]] = {}
     deterministic: bool = True
+    directory: str = ""
 
     def axes(self) -> dict[str, list[str]]:
         """Return the values of each axis as a user types them, by its option or setting."""

@@ -42,7 +42,7 @@ class PackedRun:
         The manifest is read last. It may name files of the next moment, which does no harm; a file that it does not
         name would be refused.
         """
-        versions = {path: _version(self._folder.path / path) for path in self._paths()}
+        versions = {path: _version(self._folder.path / path) for path in self._settled_paths()}
         changed = [path for path, version in versions.items() if version != self._known.get(path)]
         if not changed and versions.keys() == self._known.keys():
             return None
@@ -50,8 +50,8 @@ class PackedRun:
         for path in sorted(changed, key=lambda path: Path(path).name == MANIFEST):
             try:
                 files[path] = (self._folder.path / path).read_bytes()
-            except FileNotFoundError:  # an older checkpoint, deleted at this moment
-                versions.pop(path)
+            except FileNotFoundError:  # a checkpoint that a newer one replaced at this moment: that one must come too
+                return self.changes()
         self._known = versions
         return Packed(self._name, files, [*versions])
 
@@ -62,6 +62,13 @@ class PackedRun:
         for path in set(self._paths()) - set(packed.present):
             (self._folder.path / path).unlink(missing_ok=True)
         self._known = {path: _version(self._folder.path / path) for path in self._paths()}
+
+    def _settled_paths(self) -> list[str]:
+        """Return the files at one moment: a listing during which a checkpoint is replaced may contain neither."""
+        paths = self._paths()
+        while (again := self._paths()) != paths:
+            paths = again
+        return paths
 
     def _paths(self) -> list[str]:
         folder = self._folder

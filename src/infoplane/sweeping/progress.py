@@ -66,8 +66,11 @@ def sweep_progress(folder: SweepFolder, configs: Mapping[str, FlowConfig]) -> li
 
 
 def seconds_left(progress: Sequence[PointProgress]) -> float | None:
-    """Return the time until the whole sweep ends, with as many processes as there are now; None if it is unknown."""
-    open_ones = [one for one in progress if one.status in ("pending", "running")]
+    """Return the time until the whole sweep ends, with as many processes as there are now; None if it is unknown.
+
+    Runs that stopped or were lost count, since the sweep continues them; failed ones wait for the next command.
+    """
+    open_ones = [one for one in progress if one.status not in ("done", "failed")]
     processes = sum(one.status == "running" for one in open_ones)
     if not processes or any(one.seconds_left is None for one in open_ones):
         return None

@@ -46,9 +46,9 @@ class State(BaseModel):
         """Return whether the run should be running, but its process is gone or has not been seen for a minute."""
         if self.status != "running":
             return False
-        if self.host == socket.gethostname():
-            return not is_alive(self.pid)
-        return time.time() - self.seen > LOST_AFTER
+        if self.host == socket.gethostname() and not is_alive(self.pid):
+            return True
+        return time.time() - self.seen > LOST_AFTER  # here too: after a restart another process can have its number
 
 
 def is_alive(pid: int) -> bool:

@@ -3,11 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
-from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun
-from infoplane.sweeping.folder import SweepFolder
+from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun, without_gpus
 
 
 class LocalEngine:
@@ -27,7 +25,8 @@ class LocalEngine:
         try:
             while waiting or running:
                 while waiting and len(running) < self._processes:
-                    running.append(PointRun(self._without_gpu(waiting.pop())))
+                    job = waiting.pop()
+                    running.append(PointRun(job if self._processes == 1 else without_gpus(job)))
                 for one in list(running):
                     if (outcome := one.poll()) is not None:
                         running.remove(one)
@@ -38,13 +37,6 @@ class LocalEngine:
                 one.ask_to_stop()  # all at once, so that the waits below overlap
             for one in running:
                 one.stop()
-
-    def _without_gpu(self, job: Job) -> Job:
-        """Hide GPUs from one of several new runs: as many as there are cores are too many for one."""
-        begun = (SweepFolder(job.sweep).run_path(job.name) / "config.json").exists()
-        if self._processes == 1 or begun:  # a run continues on its device
-            return job
-        return replace(job, environment={**job.environment, "CUDA_VISIBLE_DEVICES": ""})
 
 
 def _build(settings: EngineSettings) -> LocalEngine:

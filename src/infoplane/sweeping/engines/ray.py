@@ -11,11 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infoplane.distributed.ray_cluster import check_ray, ray_connected
+from infoplane.distributed.ray_cluster import check_ray, check_reserved, ray_connected
 from infoplane.errors import UserError
 from infoplane.runs.whole_files import IN_USE, LOCK, make_folder, open_regular, write_whole
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
-from infoplane.sweeping.execution import POLL, RETRIES, WAIT, Job, Outcome, execute, write_failed, write_stopped
+from infoplane.sweeping.execution import (
+    POLL,
+    RETRIES,
+    WAIT,
+    Job,
+    Outcome,
+    execute,
+    without_gpus,
+    write_failed,
+    write_stopped,
+)
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.packed import Packed, PackedRun
 from infoplane.text import one_line
@@ -126,6 +136,9 @@ class RayEngine:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         # A file by which a task sees whether it has the folder of the sweep; two sweeps on one folder have one each.
+        check_reserved(self._settings.gpus_per_run)
+        if not self._settings.gpus_per_run:
+            jobs = [without_gpus(job) for job in jobs]
         sweep = jobs[0].sweep
         token = sweep / f".token-{secrets.token_hex(16)}"
         write_whole(token, b"")

@@ -6,10 +6,16 @@ from typing import Any
 
 from infoplane.errors import UserError
 from infoplane.sweeping.engines.engine import EngineSettings, EngineSpec
-from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun, write_failed, write_stopped
+from infoplane.sweeping.execution import POLL, Job, Outcome, PointRun, without_gpus, write_failed, write_stopped
 from infoplane.text import one_line
 
-_WHOLE = {"time", "nodes", "cpus_per_task", "array_parallelism", "signal_delay_s"}  # options that are numbers
+_WHOLE = {
+    *("time", "nodes", "ntasks_per_node", "cpus_per_task", "cpus_per_gpu", "gpus_per_node", "gpus_per_task"),
+    *("array_parallelism", "signal_delay_s"),
+}  # options that are numbers
+# What a line OPTION=VALUE cannot say: lists, switches, and what the engine sets itself.
+_OURS = {"setup", "teardown", "srun_args", "stderr_to_stdout", "use_srun", "additional_parameters", "map_count"}
+_DASHES = "-" * 22  # around the trace of an error in submitit's message
 _POLL = 5.0  # seconds between two looks at the jobs
 
 
@@ -56,6 +62,8 @@ class SlurmEngine:
         own = {f"slurm_{name}": value for name, value in slurm_options(self._settings.slurm).items()}
         if self._settings.jobs is not None:
             own["slurm_array_parallelism"] = self._settings.jobs
+        if not self._settings.gpus_per_run:
+            jobs = [without_gpus(job) for job in jobs]
         gpus = {"gpus_per_node": int(self._settings.gpus_per_run)} if self._settings.gpus_per_run else {}
         try:
             executor = submitit.AutoExecutor(folder=jobs[0].sweep / "slurm", cluster=self._cluster)
@@ -77,7 +85,7 @@ class SlurmEngine:
                     time.sleep(_POLL if self._cluster == "slurm" else POLL)
         finally:
             for one in waiting:
-                one.cancel()
+                one.cancel(check=False)  # one that cannot be cancelled must not keep the others
             write_stopped(waiting.values())
 
 
@@ -94,9 +102,15 @@ def _outcome(submitted: Any, job: Job) -> Outcome:
     try:
         found: Outcome = submitted.result()
     except (FailedJobError, UncompletedJobError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        return write_failed(job, one_line(f"job {submitted.job_id}: {lines[-1] if lines else 'it was lost'}"))
+        return write_failed(job, one_line(f"job {submitted.job_id}: {_reason(str(error))}"))
     return found
+
+
+def _reason(text: str) -> str:
+    """Return the last line of what submitit says of a lost job: of the trace between dashes, if there is one."""
+    _, _, trace = text.partition(_DASHES)
+    lines = [line.strip() for line in (trace.partition(_DASHES)[0] or text).splitlines()]
+    return next((line for line in reversed(lines) if line.strip("- ")), "it was lost")
 
 
 def _build(settings: EngineSettings) -> SlurmEngine:
@@ -125,6 +139,8 @@ def slurm_options(typed: Sequence[str]) -> Mapping[str, int | str]:
         if not name or not value:
             raise UserError(f"--slurm takes OPTION=VALUE, e.g. partition=long, got {one!r}")
         name = name.replace("-", "_")
+        if name in _OURS:
+            raise UserError(f"--slurm takes options of sbatch with one value, and {name} is none of them; leave it out")
         found[name] = _value(name, value)
     return found
 
