@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.sweeping.small_sweeps import (
     wait_for,
 )
 
+from infoplane.distributed import ray_workers
 from infoplane.errors import UserError
 from infoplane.runs.whole_files import is_in_use
 from infoplane.sweeping.engines import ray as engine_file
@@ -154,6 +156,17 @@ def test_a_real_run_has_the_same_records_on_ray_without_shared_storage(cluster, 
     (job,) = small_jobs(tmp_path / "local")
     assert execute(job).status == "done"
     assert all_records(tmp_path / "ray") == all_records(tmp_path / "local")
+
+
+def test_workers_wait_for_room_for_all_of_them_and_say_so(cluster, monkeypatch, capsys):
+    monkeypatch.setattr(ray_workers, "_PATIENCE", 0.3)
+    other = ray.remote(num_cpus=1)(ray_workers._Worker).remote()
+    ray.get(other.place.remote())  # it has the only core now
+    release = threading.Timer(1.5, ray.kill, [other])
+    release.start()
+    assert ray_workers.on_ray_workers(lambda: "found", 1, address=None, gpus=False) == "found"
+    release.join()
+    assert "waiting until Ray has room for 1 worker;" in capsys.readouterr().err
 
 
 def test_a_gpu_that_no_machine_has_is_one_line(cluster, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from infoplane.distributed.ray_cluster import check_ray, ray_connected
 from infoplane.distributed.workers import LOST, Answer, Rank, as_rank, check_answers
 from infoplane.errors import UserError
-from infoplane.text import one_line
+from infoplane.text import counted, one_line
 
 Found = TypeVar("Found")
 _PATIENCE = 10.0  # seconds of waiting without a word
@@ -36,7 +36,7 @@ def _reserved(workers: int, *, gpus: bool) -> Any:
 
     group = ray.util.placement_group([{"CPU": 1, "GPU": 1} if gpus else {"CPU": 1} for _ in range(workers)])
     if not group.wait(_PATIENCE):
-        print(f"waiting for room for {workers} workers on Ray; Ctrl-C ends this", file=sys.stderr)
+        print(f"waiting until Ray has room for {counted(workers, 'worker')}; Ctrl-C ends this", file=sys.stderr)
         while not group.wait(_PATIENCE):
             pass
     return group
