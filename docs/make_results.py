@@ -28,6 +28,7 @@ from results_page.summary import Summary, beside, summary
 
 from infoplane.estimators import resolved_noise_share
 from infoplane.findings import Findings
+from infoplane.findings.label_profiles import LabelProfiles
 from infoplane.findings.sentences import sentences
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.attacks_table import attacks_tables
@@ -37,6 +38,7 @@ from infoplane.report.evaluation_table import evaluation_table
 from infoplane.report.figures_in_order import FIGURES
 from infoplane.report.html import SWEEPS, run_findings
 from infoplane.report.labels import estimator_label
+from infoplane.report.page_picture import picture_svg
 from infoplane.report.subject import subject_of
 from infoplane.report.sweep_tables import limits_table, trend_table
 from infoplane.report.where_table import where_tables
@@ -45,6 +47,8 @@ from infoplane.runs.attack_files import AttackFiles
 from infoplane.runs.where_files import WhereFiles
 from infoplane.studies.sweeps.trends import trends
 from infoplane.text import counted
+
+PICTURE = "label-along-layers.svg"
 
 
 def title(run: RunFolder, config: Mapping[str, Any]) -> str:
@@ -94,6 +98,7 @@ def page(
         "## In short",
         bullets(one.text for one in sentences(measurements, performance))
         or wrapped("The records support no sentence: all intervals include 0, or too little was measured."),
+        *(picture(name) if LabelProfiles(measurements, performance).trainings else ()),
         "## Accuracy",
         wrapped("In %, at the last epoch."),
         accuracies(performance),
@@ -128,6 +133,16 @@ def page(
         *other_studies(run, performance),
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def picture(folder: str) -> Iterator[str]:
+    """Yield the picture of the first screen of the report, with its caption."""
+    yield f"![What decoders read of the label in each layer]({folder}/{PICTURE})"
+    yield wrapped(
+        "What decoders that were fitted to originals read of the label in each layer: from originals, and from "
+        "attacked examples. Bars are 95 % intervals. An open mark at 0 stands for a value below 0: the decoders are "
+        "misled. The shaded band is what permuted labels give."
+    )
 
 
 def relative_noise(config: Mapping[str, Any]) -> str:
@@ -205,6 +220,8 @@ def main() -> None:
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     write_records(run, folder)
+    if (profiles := LabelProfiles(run.measurements(), run.performance())).trainings:
+        (folder / PICTURE).write_text(picture_svg(profiles))
     (folder / "summary.json").write_text(json.dumps(own, indent=1) + "\n")
     for name in figures:
         shutil.copyfile(run.path / "figures" / f"{name}.svg", folder / f"{name}.svg")
