@@ -95,7 +95,7 @@ def facts(run: RunFolder, config: Config, machine: str) -> dict[str, str]:
 def images(data: Config, measured: int) -> str:
     """Return how many images there are, whether more were published, and on how many layers are measured."""
     known = ", ".join(f"{data[split]:,} {split}" for split in ("train", "test") if split in data)
-    fragment = f" (a fragment: {data['fragment']})" if "fragment" in data else ""
+    fragment = f" (a fragment: {data['fragment']})" if data.get("fragment") else ""
     return f"{known}{fragment}; layers are measured on {min(measured, data['test']):,} of the test images"
 
 
