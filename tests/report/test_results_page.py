@@ -40,6 +40,7 @@ with pytest.MonkeyPatch.context() as _with_scripts:
     from results_page.information import cell, permuted
     from results_page.markdown import from_terminal
     from results_page.run_facts import commands, flow, folded
+    from results_page.summary import beside, summary
 
 ENVIRONMENT = {"infoplane": "0.1.0", "torch": "2.13.0", "threads": 1, "data": {"train": 899, "test": 898}}
 
@@ -61,9 +62,13 @@ def run(full_run):
 
 @pytest.fixture(scope="module")
 def text(run) -> str:
-    return make_results.page(
-        run, {"settings": settings(), "environment": ENVIRONMENT}, "name", "two cores", ["mistakes"]
-    )
+    return page_of(run, {"settings": settings(), "environment": ENVIRONMENT}, ["mistakes"])
+
+
+def page_of(run, config, figures=(), other=None) -> str:
+    found, trained = run_findings(run), claims_of_pages.findings_without_random(run, config)
+    own = summary(run, config, found, trained, make_results.title(run, config), "two cores")
+    return make_results.page(run, config, found, trained, own, "name", "two cores", [*figures], other)
 
 
 def cells_of(line: str) -> list[str]:
@@ -149,6 +154,12 @@ def test_each_claim_has_a_section_with_its_parts(run, text):
     found = run_findings(run)
     for verdict in found.claims:
         head = f"### {verdict.claim} {verdict.name}: {verdict.verdict}\n"
+        if head not in text:  # nothing of it was measured
+            assert verdict.verdict == "undecided"
+            assert all(one.value is None for one in found.about(verdict.claim) if one.part)
+            listed = text[text.index("### Claims of which nothing was measured") :]
+            assert f"- {verdict.claim} {verdict.name}: " in listed
+            continue
         section = text[text.index(head) + len(head) :].partition("\n#")[0]
         assert conclusion(verdict, found)[0] in " ".join(section.split())
         _, *rows = table_after(section, "| what the claim predicts")
@@ -222,7 +233,8 @@ def test_verdicts_that_rest_on_the_random_network_are_named():
     def without(epochs):
         run = Recorded(epochs)
         found = find(run.measurements(), run.performance())
-        return list(claims_of_pages.without_random(run, {"settings": settings()}, found))
+        trained = claims_of_pages.findings_without_random(run, {"settings": settings()})
+        return list(claims_of_pages.without_random(found, trained)) if trained else []
 
     epochs = [0, 1, 2, 3, 4, 6, 8, 12, 18, 28, 45, 70]
     head, _, written = without(epochs)
@@ -302,7 +314,7 @@ def test_what_other_commands_left_in_the_folder_is_on_the_page(run, tmp_path):
     with copy.locked(), evaluated.locked():
         copy.write_file(copy.path / "registered.json", registration.model_dump_json().encode())
         evaluated.write_file(evaluated.path / EVALUATION_FILE, evaluation.model_dump_json().encode())
-    text = make_results.page(copy, config, "name", "two cores", [])
+    text = page_of(copy, config)
     _, (name, outcome, value, threshold) = table_after(text, "## Claims registered before the run")
     ends = run.performance().filter(pl.col("distortion").is_null(), training="normal", split="test", epoch=10)
     (accuracy,) = ends.filter(examples="original")["accuracy"]
@@ -316,23 +328,31 @@ def test_what_other_commands_left_in_the_folder_is_on_the_page(run, tmp_path):
 
 def test_the_verdicts_of_another_run_stand_beside(run, tmp_path):
     config = {"settings": settings(), "environment": ENVIRONMENT}
-    theirs = {"settings": settings(recipe="mnist-lenet5", seeds=3), "environment": ENVIRONMENT}
-    shutil.copytree(run.path, tmp_path / "other")
-    other = RunFolder(tmp_path / "other")
-    with other.locked():
-        other.write_config("flow", theirs["settings"], ENVIRONMENT)
-    text = make_results.page(run, config, "name", "two cores", [], (other, "mnist.md"))
-    assert "## Beside [mnist-lenet5](mnist.md)" in text
+    theirs = {"settings": settings(recipe="mnist-lenet5", seeds=3, measure_every=7), "environment": ENVIRONMENT}
+    found = run_findings(run)
+    other = tmp_path / "mnist.md"
+    with pytest.raises(SystemExit, match=r"summary\.json is missing"):
+        page_of(run, config, other=other)
+    other.with_suffix("").mkdir()
+    written = other.with_suffix("") / "summary.json"
+    written.write_text(json.dumps(summary(run, theirs, found, None, "The other", "a GPU")))
+    text = page_of(run, config, other=other)
+    assert "## Beside [The other](mnist.md)" in text
+    assert "and 7 there" in " ".join(text.split())
     _, *rows = table_after(text, "## Beside")
-    verdicts = {f"{one.claim} {one.name}": one.verdict for one in run_findings(run).claims}
-    assert {row[0]: row[1] for row in rows} == verdicts
+    verdicts = {f"{one.claim} {one.name}": one.verdict for one in found.claims}
+    assert {row[0]: row[1].split()[0] for row in rows} == verdicts
     assert all(row[1] == row[2] and not row[3] for row in rows)
-    said = {"a": ("confirmed", "1"), "b": ("supported", ""), "c": ("undecided", "2")}
-    there = {"a": ("refuted", "3"), "b": ("supported", ""), "c": ("confirmed", "4")}
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(claims_of_pages, "verdicts", lambda one, *_: said if one is run else there)
-        text = make_results.page(run, config, "name", "two cores", [], (other, "mnist.md"))
-    _, *rows = table_after(text, "## Beside")
+
+
+def test_opposite_verdicts_are_named():
+    def saying(**outcomes):
+        own = [{"name": name, "outcome": said, "value": value} for name, (said, value) in outcomes.items()]
+        return {"title": "t", "seeds": 1, "settings": {}, "claims": [], "registered": own, "deviated": False}
+
+    said = saying(a=("confirmed", "1"), b=("supported", ""), c=("undecided", "2"))
+    there = saying(a=("refuted", "3"), b=("supported", ""), c=("confirmed", "4"))
+    _, *rows = table_after("\n".join(beside(said, there, "mnist.md")), "| claim")
     assert rows == [
         ["a", "confirmed 1", "refuted 3", "opposite"],
         ["b", "supported", "supported", ""],
@@ -379,8 +399,9 @@ def test_the_commands_are_those_that_have_written_to_the_folder(run, tmp_path):
 
 def test_the_table_of_all_runs_has_their_verdicts_and_facts(run, tmp_path):
     config = {"settings": settings(), "environment": ENVIRONMENT}
-    known = make_results.summary(run, config, "two cores")
+    known = summary(run, config, run_findings(run), None, make_results.title(run, config), "two cores")
     other = deepcopy(known)
+    other["without_epoch_0"] = {other["claims"][1]["claim"]: "undecided"}
     other["facts"]["machine"] = "a GPU"
     other["claims"][1] |= {"verdict": "contradicted", "lead": "It does not.", "number": "-.3 [-.4, -.2]"}
     other["claims"][2] |= {"verdict": "supported", "lead": "It does.", "number": "-"}
@@ -397,7 +418,8 @@ def test_the_table_of_all_runs_has_their_verdicts_and_facts(run, tmp_path):
     claims = run_findings(run).claims
     assert [row[0] for row in rows] == [*(f"{one.claim} {one.statement}" for one in claims), "7 New."]
     assert all(one.verdict in row[1] for one, row in zip(claims, rows[:-1], strict=True))
-    assert [row[2] for row in rows[1:3]] == ["**contradicted**. It does not. -.3 [-.4, -.2]", "**supported**. It does."]
+    said = "**contradicted**. It does not. -.3 [-.4, -.2]. Without the random network of epoch 0: undecided."
+    assert [row[2] for row in rows[1:3]] == [said, "**supported**. It does."]
     assert rows[-1][1:] == ["-", "undecided"]
     deviated = "1 of 2 confirmed; refuted: it lags; the run deviated from its registration"
     assert own == ["claims of our own, registered before the run", "none", deviated]
@@ -420,7 +442,7 @@ def test_two_runs_with_one_seed_give_the_same_page(tmp_path):
     pages = []
     for name in ("one", "two"):
         run = run_of(tmp_path / name, "--training.epochs=1", "--deterministic")
-        text = make_results.page(run, run.read_config(), "name", "two cores", [])
+        text = page_of(run, run.read_config())
         when = ("| date |", "| time of ", "| hash of the run's files |")  # which name the seconds of each epoch
         pages.append([line for line in text.splitlines() if not line.startswith(when)])
     assert pages[0] == pages[1]

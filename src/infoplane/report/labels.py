@@ -24,7 +24,7 @@ from infoplane.report.examples import examples_order
 # What "sat" and "undersampled" beside a number mean.
 SAT = (
     f"above {100 * SATURATED_SHARE:g} % of the ceiling, or a Monte Carlo I(X;T) within {NEAR_NATS:g} nats of it: "
-    "the estimator ran out of examples or labels, or the lower KDE bound cannot be higher at relative noise"
+    "the estimator ran out of examples or labels, or the lower KDE bound cannot be higher"
 )
 FEW_PERMUTATIONS = 19  # of so many or fewer, the largest value takes the place of the 95 % quantile
 LINEAR_ZERO = "no linear decoder finds anything; another one may (--measurement.decoders linear best)"

@@ -167,7 +167,9 @@ def _draw_input(axes: Axes, rows: pl.DataFrame, noise: str, examples: Sequence[s
         noisy = own.filter(pl.col("estimator") == NOISY + noise)
         # no line: between two measured epochs it could leave the band, which is drawn at every epoch
         _draw_with_intervals(axes, noisy, 0.0, math.inf, {**look.style(), "linestyle": "none"}, name)
-    lowest, highest = (float(end) for end in (rows["ceiling_bits"].min(), rows["ceiling_bits"].max()))  # type: ignore[arg-type]
+    known = rows.filter(pl.col("estimator") == NOISY + noise)["ceiling_bits"]
+    known = rows["ceiling_bits"] if known.is_empty() else known
+    lowest, highest = (float(end) for end in (known.min(), known.max()))  # type: ignore[arg-type]
     axes.axhline(highest, **CEILING)
     axes.axhspan(lowest - _NEAR_BITS, highest, **_SHORT)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
