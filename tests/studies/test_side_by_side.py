@@ -104,3 +104,13 @@ def test_the_network_of_transfer_attacks_is_trained_once(little_flow, processes,
     config = changed(little_flow, attacks=("transfer",), seeds=1, training={"epochs": 1})
     information_flow(config, run=run, progress=listener, processes=processes)
     assert sum("substitute trained normally" in line for line in listener.lines) == 1
+
+
+def test_after_the_first_seed_the_longest_training_begins_first(little_flow, tmp_path):
+    listener, config = Listener(), changed(little_flow, training={"epochs": 1}, seeds=3)
+    with SideProcesses(1, preload="infoplane.studies.flow.side_by_side") as one:
+        information_flow(config, run=RunFolder(tmp_path / "run"), progress=listener, processes=one)
+    ends = [line.split("  ")[0] for line in listener.lines if "epoch 1/1" in line]
+    assert ends[:2] == ["normal, seed 0", "adversarial, seed 0"]
+    assert ends[2:4] == ["adversarial, seed 1", "adversarial, seed 2"]
+    assert ends[4:] == ["normal, seed 1", "normal, seed 2"]

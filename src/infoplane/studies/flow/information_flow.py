@@ -133,7 +133,8 @@ def information_flow(
     for number in here:
         trainings[number].go()  # one without work checks that its network is still that of the code
     if processes is not None:
-        train_side_by_side(shared, [number for number in range(len(trainings)) if number not in here], processes)
+        there = {number: work for number, work in enumerate(ahead) if number not in here}
+        train_side_by_side(shared, there, processes)
     if run is not None:
         own = pl.col("study") == STUDY  # later studies write into the same folder
         return FlowRecords(*(table.filter(own) for table in (run.measurements(), run.geometry(), run.performance())))

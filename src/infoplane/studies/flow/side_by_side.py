@@ -1,7 +1,7 @@
 """Trainings of study one side by side: each is carried out whole by one process, which writes its files itself."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -45,12 +45,15 @@ class _Said(NamedTuple):
     of: float | str = ""
 
 
-def train_side_by_side(shared: Shared, numbers: Sequence[int], processes: SideProcesses) -> None:
-    """Carry out trainings of a study.
+def train_side_by_side(shared: Shared, ahead: Mapping[int, float], processes: SideProcesses) -> None:
+    """Carry out trainings of a study: first those of the first seed, then the others, the longest first.
+
+    So a comparison of the methods can be looked at early, and no long training is left for the end, which one process
+    would carry out while the others have nothing to do.
 
     Args:
         shared: what all trainings share. The processes write to its run.
-        numbers: the trainings, by their places in `shared.trainings()`.
+        ahead: the work ahead of each training, by its place in `shared.trainings()`.
         processes: that carry them out.
 
     Raises:
@@ -60,7 +63,7 @@ def train_side_by_side(shared: Shared, numbers: Sequence[int], processes: SidePr
     if shared.run is None:
         raise ValueError("processes need a run to write to, got run=None")
     seeds, methods = shared.config.of_each_seed(), len(shared.config.methods)
-    for seed in sorted({number // methods for number in numbers}):
+    for seed in sorted({number // methods for number in ahead}):
         shared.substitutes.weights(seeds[seed])  # trained once, here: then the run keeps it
     tasks = [
         _Task(
@@ -74,7 +77,7 @@ def train_side_by_side(shared: Shared, numbers: Sequence[int], processes: SidePr
             shared.continue_at_chance,
             shared.advice,
         )
-        for number in numbers
+        for number in _in_order(ahead, methods)
     ]
 
     def heard(said: object) -> None:
@@ -85,6 +88,13 @@ def train_side_by_side(shared: Shared, numbers: Sequence[int], processes: SidePr
             getattr(shared.progress, said.what)(said.of)
 
     processes.carry_out([partial(_carry_out, task) for task in tasks], heard)
+
+
+def _in_order(ahead: Mapping[int, float], methods: int) -> list[int]:
+    """Return the trainings in the order in which they begin; those of equal work keep their order."""
+    first_seed = [number for number in sorted(ahead) if number < methods]
+    others = sorted(ahead.keys() - set(first_seed))
+    return first_seed + sorted(others, key=lambda number: -ahead[number])
 
 
 def _carry_out(task: _Task, tell: Tell) -> None:
