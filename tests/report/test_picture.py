@@ -53,5 +53,7 @@ def test_the_picture_is_saved_as_a_file_that_stands_alone():
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     text = "".join(root.itertext())
     assert "Normal training" in text
-    assert "dashed: adversarial examples" in text
+    for entry in ("original examples", "adversarial examples", "the whole label: 3.32 bits", "permuted labels"):
+        assert entry in text
+    assert len({panel.get("transform") for panel in root.findall("{*}g") if panel.find("{*}svg") is not None}) == 2
     assert "var(--" not in text

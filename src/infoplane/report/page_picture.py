@@ -25,7 +25,7 @@ _STYLE = (
     ".original{stroke:#0b5fa5}.original circle{fill:#0b5fa5}.attacked{stroke:#c2410c}"
     ".attacked .line{stroke-dasharray:6 3}.panel .attacked g path{fill:#c2410c}.panel .whisker{fill:none !important}"
     ".panel .below circle,.panel .attacked .below path{fill:#fff}.lost{fill:#f8e7df}"
-    ".panel .lost-here{fill:#c2410c;font-weight:600}"
+    ".panel .lost-here{fill:#c2410c;font-weight:600}.entry path{stroke-width:2}.entry .attacked path{fill:#c2410c}"
 )
 _AXIS = "label, bits"
 _LEFT, _RIGHT = 42.0, 12.0  # margins of a panel
@@ -82,33 +82,41 @@ def picture_html(profiles: LabelProfiles) -> str:
 
 
 def picture_svg(profiles: LabelProfiles) -> str:
-    """Return the panels as one file that stands alone: below each other, in the colours of the light page.
+    """Return the panels as one file that stands alone: two in a row, in the colours of the light page.
 
     Args:
         profiles: with at least one training.
     """
-    shown, (width, height) = profiles.trainings[:MOST_PANELS], (560.0, 300.0)
+    shown = profiles.trainings[:MOST_PANELS]
+    columns = min(len(shown), 2)
+    width, height = (560.0, 300.0) if columns == 1 else (390.0, 300.0)
+    key, top = _key(profiles, columns * width)
     highest = _highest(profiles, shown)
     panels = "".join(
-        f'<g transform="translate(0 {place * height:g})">{_panel(profiles, training, (width, height), highest)}</g>'
+        f'<g transform="translate({place % columns * width:g} {top + place // columns * height:g})">'
+        f"{_panel(profiles, training, (width, height), highest)}</g>"
         for place, training in enumerate(shown)
     )
-    key = f'<text class="key" x="{_LEFT:g}" y="{len(shown) * height + 14:g}">{escape(_key(profiles))}</text>'
-    whole = len(shown) * height + 24
+    wide, high = columns * width, top + math.ceil(len(shown) / columns) * height
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {whole:g}" width="{width:g}" '
-        f'height="{whole:g}"><style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{panels}{key}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" width="{wide:g}" '
+        f'height="{high:g}"><style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{key}{panels}</svg>'
     )
 
 
-def _key(profiles: LabelProfiles) -> str:
-    """Return the legend as one line of text."""
-    parts = ["solid: original examples"]
-    if any(profiles.points(training, profiles.attack) for training in profiles.trainings):
-        parts.append(f"dashed: {profiles.attack} examples")
-    if profiles.ceiling is not None:
-        parts.append(f"top line: the whole label, {_BITS * profiles.ceiling:.2f} bits")
-    return _cut("; ".join(parts), 100)
+def _key(profiles: LabelProfiles, width: float) -> tuple[str, float]:
+    """Return the legend of a file in rows of this width, and its height."""
+    parts, x, y = "", 10.0, 8.0
+    for kind, mark, text in _entries(profiles):
+        long = 22 + len(text) * _LETTER
+        if x > 10.0 and x + long > width:
+            x, y = 10.0, y + 18
+        parts += (
+            f'<g class="entry" transform="translate({x:g} {y:g})"><g class="{kind}">{mark}</g>'
+            f'<text class="key" x="22" y="10">{escape(text)}</text></g>'
+        )
+        x += long + 10
+    return parts, y + 24
 
 
 def _highest(profiles: LabelProfiles, trainings: Sequence[str]) -> float:
@@ -123,6 +131,15 @@ def _highest(profiles: LabelProfiles, trainings: Sequence[str]) -> float:
 
 
 def _legend(profiles: LabelProfiles) -> str:
+    keys = "".join(
+        f'<span><svg class="{kind}" width="16" height="12" aria-hidden="true">{mark}</svg> {escape(text)}</span>'
+        for kind, mark, text in _entries(profiles)
+    )
+    return f'<p class="legend">{keys}</p>'
+
+
+def _entries(profiles: LabelProfiles) -> list[tuple[str, str, str]]:
+    """Return the entries of the legend: class, mark of 16 by 12, text."""
     entries = [("original", '<circle cx="8" cy="6" r="3.5"/><path d="M0 6H16"/>', "original examples")]
     attack = profiles.attack
     if any(profiles.points(training, attack) for training in profiles.trainings):
@@ -135,11 +152,7 @@ def _legend(profiles: LabelProfiles) -> str:
         number = profiles.permutations
         null = f"permuted labels ({'95 % of them' if number > FEW_PERMUTATIONS else f'the largest of {number}'})"
         entries.append(("null", '<rect x="0" y="2" width="16" height="8"/>', null))
-    keys = "".join(
-        f'<span><svg class="{kind}" width="16" height="12" aria-hidden="true">{mark}</svg> {escape(text)}</span>'
-        for kind, mark, text in entries
-    )
-    return f'<p class="legend">{keys}</p>'
+    return entries
 
 
 def _null(profiles: LabelProfiles) -> float | None:
