@@ -26,13 +26,12 @@ from results_page.markdown import bullets, from_terminal, wrapped
 from results_page.run_facts import LIMITS, about, commands
 from results_page.summary import Summary, beside, summary
 
-from infoplane.estimators import resolved_noise_share
 from infoplane.findings import Findings
 from infoplane.findings.label_profiles import LabelProfiles
 from infoplane.findings.sentences import sentences
 from infoplane.records import DECODED, DECODED_TRANSFER, INPUT_INFORMATION, LABEL_INFORMATION
 from infoplane.report.attacks_table import attacks_tables
-from infoplane.report.bits import in_bits, last_epoch
+from infoplane.report.bits import in_bits, last_epoch, relative_noise_text
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.evaluation_table import evaluation_table
 from infoplane.report.figures_in_order import FIGURES
@@ -127,7 +126,7 @@ def page(
         "## Information about the input",
         wrapped(
             "A deterministic layer has no finite I(X;T), so noise is added. The variance of relative noise is "
-            f"{relative_noise(config)}, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
+            f"{relative_noise_text(rows)}, and layers can be compared; at fixed noise they cannot. {MEANINGS}"
         ),
         *information(rows, INPUT_INFORMATION),
         *other_studies(run, performance),
@@ -143,14 +142,6 @@ def picture(folder: str) -> Iterator[str]:
         "attacked examples. Bars are 95 % intervals. An open mark at 0 stands for a value below 0: the decoders are "
         "misled. The shaded band is what permuted labels give."
     )
-
-
-def relative_noise(config: Mapping[str, Any]) -> str:
-    """Say how large the relative noise is."""
-    measurement = config["settings"]["measurement"]
-    if measurement["noise_ratio"] is not None:
-        return f"{measurement['noise_ratio']:g} times that of a unit"
-    return f"{resolved_noise_share(measurement['examples']):.2g} of that of the layer"
 
 
 def figure(name: str, folder: str) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from results_page.markdown import table
+from results_page.run_facts import RULES
 
 from infoplane.text import counted
 
 BEGIN, END = "<!-- written by make_results_summary.py -->", "<!-- end -->"
-FACTS = ("date", "machine", "software", "images")
+FACTS = ("date", "machine", "software", "images", RULES)
 
 
 def tables(pages: Sequence[Path], beside: Path) -> str:
@@ -55,7 +56,7 @@ def registered(one: dict[str, Any]) -> str:
     others = [f"{own['outcome']}: {own['name']}" for own in one["registered"] if own["outcome"] != "confirmed"]
     confirmed = f"{len(one['registered']) - len(others)} of {len(one['registered'])} confirmed"
     deviated = "; the run deviated from its registration" if one["deviated"] else ""
-    return "; ".join([confirmed, *others]) + deviated
+    return "; ".join([confirmed, *others]) + deviated + ("; one seed" if one["seeds"] == 1 else "")
 
 
 def with_tables(text: str, written: str) -> str:

@@ -35,6 +35,8 @@ READING = (
     "differences of two such bounds, so estimates and no bounds. *KDE (mixed)* pairs the bounds so that they bound "
     "I(T;Y) under noise. They are wide and can pass the entropy of the label. *Monte Carlo*: an estimate under the "
     "same noise.",
+    "In brackets after a number of reversals or a share of curves stand the certain and the possible ones. After all "
+    "other numbers stand 95 % intervals.",
     "In bold is the estimator that decides. The others are measured in the same way. They show whether a verdict "
     "depends on the estimator.",
 )
@@ -65,7 +67,7 @@ def claim_by_claim(found: Findings) -> Iterator[str]:
         lines, common = shown[one.claim]
         yield table(COLUMNS, lines)
         if common:
-            yield wrapped(f"For all lines: {'; '.join(common)}.")
+            yield wrapped(f"For the lines in bold: {'; '.join(common)}.")
     if rest := [one for one in found.claims if one not in known]:
         yield "### Claims of which nothing was measured"
         yield bullets(f"{one.claim} {one.name}: {', '.join(_reasons(found.about(one.claim)))}" for one in rest)
@@ -84,6 +86,12 @@ def findings_without_random(run: RunFolder, config: Config) -> Findings | None:
     return find(measurements, performance, plan=plan_of(config["settings"]))
 
 
+def about_trainings(found: Findings) -> list[ClaimVerdict]:
+    """Return the verdicts on claims about trainings; the others have no epochs."""
+    numbers = {one.number for one in CLAIMS if one.trainings}
+    return [one for one in found.claims if one.claim in numbers]
+
+
 def without_random(found: Findings, trained: Findings) -> Iterator[str]:
     """Yield a table of the parts of claims that come out otherwise without epoch 0; nothing if none does.
 
@@ -95,7 +103,7 @@ def without_random(found: Findings, trained: Findings) -> Iterator[str]:
     for claim, other in zip(found.claims, trained.claims, strict=True):
         parts, later = ({one.part: one for one in own.about(claim.claim) if one.part} for own in (found, trained))
         changed = [name for name in parts if name in later and parts[name].verdict != later[name].verdict]
-        if any(one.number == claim.claim and one.trainings for one in CLAIMS):
+        if claim in about_trainings(found):
             rows += [[claim.claim, name, _told(parts[name]), _told(later[name]), other.verdict] for name in changed]
     if rows:
         yield "### Without epoch 0"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infoplane.config import flat_settings
+from infoplane.findings.rules import rules_hash
 from infoplane.recipes import RECIPES
 from infoplane.report.evaluated import evaluation_of
 from infoplane.report.html import SWEEPS
@@ -16,6 +17,7 @@ from results_page.markdown import WIDTH, table
 
 Config = Mapping[str, Any]
 LIMITS = "limits"
+RULES = "hash of the rules of verdicts"
 
 
 def commands(run: RunFolder, config: Config) -> str:
@@ -89,6 +91,7 @@ def facts(run: RunFolder, config: Config, machine: str) -> dict[str, str]:
         "images": images(environment["data"], settings["measurement"]["examples"]),
         "time of the measurements": f"{measuring / 60:.0f} min, summed over processes",
         "hash of the run's files": f"`{records_hash(run)}`",
+        RULES: f"`{rules_hash()[:12]}`",
     }
 
 

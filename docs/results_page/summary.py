@@ -11,9 +11,9 @@ from infoplane.report.findings_table import deciding_number
 from infoplane.report.registered import registered_outcomes
 from infoplane.runs import RunFolder
 from infoplane.text import counted
-from results_page.claims import own_outcomes
+from results_page.claims import about_trainings, own_outcomes
 from results_page.markdown import table, wrapped
-from results_page.run_facts import facts
+from results_page.run_facts import RULES, facts
 
 Summary = Mapping[str, Any]
 OPPOSITES = ({"supported", "contradicted"}, {"confirmed", "refuted"})
@@ -39,15 +39,15 @@ def summary(
             }
             for one in found.claims
         ],
-        "without_epoch_0": {one.claim: one.verdict for one in trained.claims} if trained else {},
+        "without_epoch_0": {one.claim: one.verdict for one in about_trainings(trained)} if trained else {},
         "registered": [{"name": one.name, "outcome": one.outcome, "value": with_interval(one)} for one in own],
         "deviated": bool(judged and judged[1].deviations),
     }
 
 
 def with_interval(one: RegisteredOutcome) -> str:
-    """Return the value of a registered claim with its interval, in nats; nothing if there is none."""
-    return "" if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    """Return the value of a registered claim with its interval and unit; nothing if there is none."""
+    return "" if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}] {one.unit}".strip()
 
 
 def beside(mine: Summary, theirs: Summary, its_page: str) -> Iterator[str]:
@@ -62,7 +62,9 @@ def beside(mine: Summary, theirs: Summary, its_page: str) -> Iterator[str]:
     yield wrapped(
         f"What differs in the settings: {'; '.join(changed(mine['settings'], theirs['settings']))}. This run has "
         f"{counted(mine['seeds'], 'seed')}, that one {theirs['seeds']}. Only opposite verdicts suggest that a "
-        "conclusion depends on these settings. Where one run is undecided, both may be right."
+        "conclusion depends on these settings. Where one run is undecided, both may be right. A claim of several parts "
+        "can show another part here than there; its words say which."
+        + (" The two runs were judged by different versions of the rules." if _rules(mine) != _rules(theirs) else "")
     )
     here, there = verdicts(mine), verdicts(theirs)
     rows = []
@@ -71,6 +73,12 @@ def beside(mine: Summary, theirs: Summary, its_page: str) -> Iterator[str]:
         differs = "" if said == said_there else "opposite" if {said, said_there} in OPPOSITES else "differs"
         rows.append([name, f"{said} {value}".strip(), f"{said_there} {value_there}".strip(), differs])
     yield table(("claim", "this run", "the other run", ""), rows)
+
+
+def _rules(one: Summary) -> str | None:
+    """Return the hash of the rules that judged a run; None if its summary is older than this fact."""
+    found: str | None = one["facts"].get(RULES)
+    return found
 
 
 def changed(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -8,8 +8,19 @@ from torch import Tensor, nn
 
 from infoplane.config import MeasurementConfig
 from infoplane.findings.attack_contrasts import contrasts, kinds_of
-from infoplane.findings.attack_losses import CARRIED, INPUT, LOSS_SCHEMA, READABLE, Losses, Place, lost_at
-from infoplane.findings.evidence import Evidence
+from infoplane.findings.attack_losses import (
+    CARRIED,
+    INPUT,
+    LOSS_SCHEMA,
+    READABLE,
+    Losses,
+    Place,
+    at_least_nothing,
+    half,
+    less,
+    lost_at,
+)
+from infoplane.findings.evidence import Evidence, Paired
 from infoplane.measuring import Plane
 from infoplane.records.attacks import AttackOutcome, attack_outcome_table
 from infoplane.report.attack_answers import answers
@@ -202,3 +213,13 @@ def test_a_loss_has_a_value_per_seed():
     (layer,) = both.layers("normal")
     assert both.paired[Place("normal", "adversarial", layer, CARRIED)].values.shape == (2,)
     assert set(both.table()["seeds"]) == {2}
+
+
+@pytest.mark.parametrize(("attacked", "error", "certain"), [(-0.05, 0.8, False), (-3.0, 0.8, True), (0.1, 0.02, True)])
+def test_a_value_below_0_is_nothing_for_certain_only_if_its_interval_is_below_0(attacked, error, certain):
+    spread = np.sqrt(20) * np.array([-1.0, 1.0] * 10) * np.sqrt(19 / 20)  # 20 groups: a standard error of 1
+    original = Paired(values=np.array([0.9]), groups=(0.9 + 0.02 * spread)[None])
+    left = at_least_nothing(Paired(values=np.array([attacked]), groups=(attacked + error * spread)[None]))
+    gone = less(half(original), left).evidence()
+    assert gone.value == pytest.approx(0.45 - max(attacked, 0.0))
+    assert (gone.interval().low > 0) == certain

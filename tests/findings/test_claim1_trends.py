@@ -307,3 +307,11 @@ def test_decoders_trained_on_clean_examples_are_compared_with_what_they_read_fro
     of_clean = [one for one in found if one.estimator == DECODED_TRANSFER]
     assert {one.layer for one in of_clean} == {*LAYERS, ALL_LAYERS}
     assert {one.verdict for one in of_clean} == {"supported"}
+
+
+def test_no_interval_passes_what_a_statistic_can_be():
+    found = [one for name in (RESIDUALS, ERROR, LEVELS) for one in findings(flow(shared(1.0), seeds=SEEDS[:2]), name)]
+    ends = [(one.statistic, one.low, one.high) for one in found if one.low is not None]
+    assert ends
+    for name, low, high in ends:
+        assert (0.0 if name == ERROR else -1.0) <= low <= high <= 1.0

@@ -59,6 +59,7 @@ def curve(values, epochs=None):
     return Curve(
         epochs=tuple(epochs or range(len(values))), values=values, groups=np.tile(values[:, None], GROUPS),
         saturated=np.zeros(len(values), bool), null_like=np.zeros(len(values), bool),
+            undersampled=np.zeros(len(values), bool),
     )  # fmt: skip
 
 
@@ -300,6 +301,24 @@ def test_saturated_noises_are_left_out_of_the_range():
     one = primary(saturated(flow(planted(), seeds=SEEDS), low), FINAL, INPUT_INFORMATION)
     assert one.verdict == "supported"
     assert "the same at noise shares 0.01, 0.03, 0.1" in one.reason
+    assert "layers" not in one.reason.partition("the same at")[2].partition("at epoch")[0]
+
+
+def test_layers_that_more_examples_would_change_are_named():
+    last = (pl.col("layer") == "fc1") & (pl.col("quantity") == LABEL_INFORMATION)
+    table = flow(planted(), seeds=SEEDS).with_columns(undersampled=last)
+    assert "undersampled: fc1" in primary(table, FINAL, LABEL_INFORMATION).reason
+    assert "undersampled" not in primary(table, FINAL, INPUT_INFORMATION).reason
+
+
+def test_a_mean_says_at_which_noises_fewer_layers_speak():
+    low = (pl.col("noise_mode") == "sweep") & (pl.col("noise_ratio") < 4 * 0.02) & (pl.col("layer") == "conv1")
+    one = primary(saturated(flow(planted(), seeds=SEEDS), low), FINAL, INPUT_INFORMATION)
+    few = ", ".join(f"noise share {share:g} over 2 of 3 layers" for share in (0.001, 0.003, 0.01))
+    assert f"the same at noise shares 0.001, 0.003, 0.01, 0.03, 0.1; {few}" in one.reason
+    names = [number.name for number in one.numbers]
+    assert "at noise share 0.01, 2 of 3 layers" in names
+    assert "at noise share 0.03" in names
 
 
 @pytest.mark.parametrize("cut", [0, 3])

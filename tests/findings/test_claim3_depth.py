@@ -59,6 +59,23 @@ def test_saturated_layers_are_not_compared_by_depth():
     assert (nothing.verdict, "saturated" in nothing.reason) == ("undecided", True)
 
 
+def test_pairs_that_cannot_be_compared_may_be_reversals():
+    table = flow(deep(-0.5, -0.5), epochs=(10,)).with_columns(saturated=pl.col("layer") == "conv1")
+    one = main_reversal(table)
+    assert (one.verdict, one.low, one.high) == ("undecided", 0, 2)
+    assert "2 of 4 pairs of layers could be compared, not fc1 - conv1, normal; fc1 - conv1, adversarial" in one.reason
+
+
+def test_a_pair_that_was_compared_at_hardly_any_other_noise_is_named():
+    high = (pl.col("noise_mode") == "sweep") & (pl.col("noise_ratio") < 0.02 * pl.col("features"))
+    full = (high & (pl.col("layer") == "conv1")).fill_null(value=False)
+    table = flow(deep(-0.5, -0.5), epochs=(10,)).with_columns(saturated=full)
+    # a share of 0.1 is left out too: 3 nats are more than the lower bound can give there
+    assert "fc1 - conv1, normal at noise share 0.03 alone; fc1 - conv1, adversarial" in main_reversal(table).reason
+    without = constructed.flow(deep(-0.5, -0.5), epochs=(10,))
+    assert "fc1 - conv1, normal at relative noise alone" in main_reversal(without).reason
+
+
 @pytest.mark.parametrize(
     ("slope", "verdict", "counts"),
     [
@@ -131,3 +148,12 @@ def test_the_claim_follows_its_one_part_and_names_the_epoch():
     assert falling.reason.startswith("the records contradict: the estimates do not always fall with depth; ")
     assert verdict(measurement_table([])).verdict == "undecided"
     assert reversals(flow(deep(0.3, 0.3)), estimator=RELATIVE, part="")
+
+
+def test_pairs_that_more_examples_would_change_are_named():
+    table = flow(deep(-0.3, -0.3)).with_columns(undersampled=pl.col("layer") == "fc2")
+    few = "undersampled: fc2 - fc1, normal; fc2 - fc1, adversarial"
+    assert few in main_reversal(table).reason
+    everywhere = main_reversal(table.with_columns(undersampled=pl.lit(value=True))).reason
+    assert "undersampled: all pairs" in everywhere
+    assert "undersampled" not in main_reversal(flow(deep(-0.3, -0.3))).reason

@@ -193,6 +193,17 @@ def test_a_control_with_too_few_mistakes_leaves_the_claim_undecided():
     assert one.reason.startswith("missing: too few misclassified originals")
 
 
+@pytest.mark.parametrize(("kept", "verdicts"), [((1,), "undecided"), ((0, 2), "supported")])
+def test_a_control_that_not_all_seeds_have_says_so_and_that_of_one_seed_decides_nothing(kept, verdicts):
+    control = (pl.col("examples") == "original") & ~pl.col("seed").is_in(kept)
+    found = parts(MORE.filter(~control), gaining(0.2, 0.2, 0.2, 0.2, seeds=SEEDS))
+    assert (found[ORIGINALS].verdict, found[RANDOMS].verdict) == (verdicts, "supported")
+    assert f"measured for {len(kept)} of 3 seeds: the others have too few misclassified originals" in (
+        found[ORIGINALS].reason
+    )
+    assert "measured for" not in found[RANDOMS].reason
+
+
 def beside(*tables):
     statements = texture_statements(pl.concat(tables), gaining(0, 0, 0, 0))
     found = [one.finding("5") for one in statements if one.statistic.startswith("information about the wrong class")]

@@ -92,7 +92,6 @@ def test_one_number_is_compared_with_the_threshold_itself():
     [
         (curves(0.8, seeds=(0, 1)), "not recorded for seed 2: adversarial training, adversarial examples in fc2"),
         (curves(0.8, epochs=range(8)), "unfinished: seed 0 is at epoch 7 of 10"),
-        (curves(0.8).with_columns(saturated=pl.lit(True)), "saturated for seed 0"),
         (curves(0.8, layers=("conv1",)), "not recorded for seed 0"),
     ],
 )
@@ -325,3 +324,37 @@ def test_the_file_on_the_page_is_taken(tmp_path):
     (tmp_path / "claims.toml").write_text(page.split("```text\n")[1].split("```")[0], encoding="utf-8")
     claims = read_claims(tmp_path / "claims.toml")
     assert [one.quantity for one in claims.claims] == ["I(T;Y)", "accuracy"]
+
+
+@pytest.mark.parametrize(("estimator", "outcome"), [("kde-kl", OPEN), ("decoded", CONFIRMED)])
+def test_a_value_that_permuted_labels_give_too_confirms_nothing_unless_decoders_read_it(estimator, outcome):
+    """Decoders that find nothing read about 0, which is a result; the bias of other estimators is none."""
+    claim = {**LABEL, "estimator": estimator, "above": 0.5} | ({"noise": "fixed"} if estimator == "kde-kl" else {})
+    table = curves(0.8, estimators=(estimator,)).with_columns(null_quantile95_nats=pl.lit(1.2))  # of 1 and 1.8 nats
+    found = judged(registration(claim), table).outcomes[0]
+    assert found.outcome == outcome
+    assert ("permuted labels give as much for seed 0: " in found.reason) == (outcome == OPEN)
+
+
+@pytest.mark.parametrize(("estimator", "outcome"), [("kde-kl", OPEN), ("decoded", CONFIRMED)])
+def test_a_saturated_value_confirms_nothing_and_held_out_decoders_are_never_saturated(estimator, outcome):
+    claim = {**LABEL, "estimator": estimator, "above": 0.5} | ({"noise": "fixed"} if estimator == "kde-kl" else {})
+    table = curves(0.8, estimators=(estimator,)).with_columns(saturated=pl.lit(value=True))
+    found = judged(registration(claim), table).outcomes[0]
+    assert found.outcome == outcome
+    assert found.reason.startswith("saturated for seed 0: ") == (outcome == OPEN)
+
+
+def test_a_value_above_the_ceiling_of_the_lower_bound_confirms_nothing():
+    """At a noise share of 1/4 the lower bound cannot exceed 1 nat, whatever the layer; the records do not mark it."""
+    claim = {**LABEL, "quantity": "I(X;T)", "estimator": "kde-bd", "noise": "relative", "above": 0.5}
+    table = curves(0.8).with_columns(noise_ratio=pl.col("features") / 4)
+    assert judged(registration(claim), table).outcomes[0].reason.startswith("saturated for seed 0: ")
+
+
+def test_caveats_stand_beside_the_value():
+    table = curves(0.8, seeds=(0,)).with_columns(undersampled=pl.lit(value=True))
+    found = judged(registration({**LABEL, "above": 0.5}, seeds=(0,)), table)
+    (one,) = found.outcomes
+    assert [caveat.partition(":")[0] for caveat in one.caveats] == ["one seed", "undersampled"]
+    assert (one.unit, one.outcome) == ("nats", CONFIRMED)

@@ -40,7 +40,7 @@ with pytest.MonkeyPatch.context() as _with_scripts:
     from results_page.information import cell, permuted
     from results_page.markdown import from_terminal
     from results_page.run_facts import commands, flow, folded
-    from results_page.summary import beside, summary
+    from results_page.summary import summary
 
 ENVIRONMENT = {"infoplane": "0.1.0", "torch": "2.13.0", "threads": 1, "data": {"train": 899, "test": 898}}
 
@@ -345,21 +345,6 @@ def test_the_verdicts_of_another_run_stand_beside(run, tmp_path):
     assert all(row[1] == row[2] and not row[3] for row in rows)
 
 
-def test_opposite_verdicts_are_named():
-    def saying(**outcomes):
-        own = [{"name": name, "outcome": said, "value": value} for name, (said, value) in outcomes.items()]
-        return {"title": "t", "seeds": 1, "settings": {}, "claims": [], "registered": own, "deviated": False}
-
-    said = saying(a=("confirmed", "1"), b=("supported", ""), c=("undecided", "2"))
-    there = saying(a=("refuted", "3"), b=("supported", ""), c=("confirmed", "4"))
-    _, *rows = table_after("\n".join(beside(said, there, "mnist.md")), "| claim")
-    assert rows == [
-        ["a", "confirmed 1", "refuted 3", "opposite"],
-        ["b", "supported", "supported", ""],
-        ["c", "undecided 2", "confirmed 4", "differs"],
-    ]
-
-
 def test_the_records_beside_the_page_are_those_of_its_last_epoch(run, tmp_path):
     make_results.write_records(run, tmp_path)
     measurements, all_epochs = pl.read_parquet(tmp_path / "measurements.parquet"), run.measurements()
@@ -421,7 +406,7 @@ def test_the_table_of_all_runs_has_their_verdicts_and_facts(run, tmp_path):
     said = "**contradicted**. It does not. -.3 [-.4, -.2]. Without the random network of epoch 0: undecided."
     assert [row[2] for row in rows[1:3]] == [said, "**supported**. It does."]
     assert rows[-1][1:] == ["-", "undecided"]
-    deviated = "1 of 2 confirmed; refuted: it lags; the run deviated from its registration"
+    deviated = "1 of 2 confirmed; refuted: it lags; the run deviated from its registration; one seed"
     assert own == ["claims of our own, registered before the run", "none", deviated]
     facts = {row[0]: row[1:] for row in table_after(written, "|  | [")}
     assert facts["machine"] == ["two cores; 1 thread", "a GPU"]

@@ -3,7 +3,7 @@
 Three readings of a layer are compared with the originals':
 
 - "carried": I(T;Y) by decoders fitted to originals: what the layer still encodes as before. Below 0, a decoder that is
-  misled, counts as 0: nothing is carried.
+  misled, counts as 0: nothing is carried (`at_least_nothing`).
 - "readable": I(T;Y) by decoders refitted to the attacked examples; they also read the traces that an attack leaves.
 - "input": I(X;T) by the lower KDE bound at relative noise.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from infoplane.findings.curves import group_matrix, rows_to_judge
-from infoplane.findings.evidence import LEVEL, Evidence, Paired
+from infoplane.findings.evidence import LEVEL, Evidence, Paired, t_ends
 from infoplane.records.tables import (
     ADVERSARIAL,
     DECODED,
@@ -194,11 +194,14 @@ def _information(rows: pl.DataFrame, estimator: str) -> Iterator[tuple[tuple[str
 
 
 def at_least_nothing(information: Paired) -> Paired:
-    """Return information with negative values replaced by 0, which has no error."""
-    above = information.values > 0
-    return Paired(
-        values=np.where(above, information.values, 0.0), groups=np.where(above[:, None], information.groups, 0.0)
-    )
+    """Return information with negative values replaced by 0.
+
+    The 0 has no error if the whole 95 % interval over examples lies below it; otherwise it keeps the error of the
+    value, which may be above 0.
+    """
+    below = t_ends(information.values, information.groups, LEVEL)[1] < 0
+    groups = np.where(below[:, None], 0.0, information.groups)
+    return Paired(values=np.maximum(information.values, 0.0), groups=groups)
 
 
 def half(information: Paired) -> Paired:

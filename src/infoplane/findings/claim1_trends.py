@@ -19,10 +19,11 @@ white-box attack reveals, most of all in the random network of epoch 0. How much
 shown beside and decides nothing. I(X;T) is compared at relative noise alone, the only noise that is measured at every
 epoch and follows the scale of the layer.
 
-A correlation certainly below 0 contradicts the claim, whatever the baseline. Otherwise the claim is supported if the
-curves are closer than the baseline and within the borders: a correlation of residuals above 0.5 and a root mean square
-difference below 0.15 of the range. The study says "nearly coincide". The correlation of levels has a border of 0.9 and
-is no part of the verdict. Errors over examples come from leaving out one group of examples at a time.
+A correlation certainly below 0 contradicts the claim, whatever the baseline. Otherwise the claim is undecided if the
+curves are no closer than the baseline. It is supported if they are closer and within the borders: a correlation of
+residuals above 0.5 and a root mean square difference below 0.15 of the range. The study says "nearly coincide". The
+correlation of levels has a border of 0.9 and is no part of the verdict. Errors over examples come from leaving out one
+group of examples at a time.
 
 Source of residuals from neighbours: Gasser, Sroka & Jennen-Steinmetz (1986), Biometrika 73, 625, with cubics for lines.
 """
@@ -36,7 +37,7 @@ import numpy as np
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.claim import Claim
 from infoplane.findings.curves import PRIMARY, QUANTITIES, Curve, Curves, Finished, Series, reach
-from infoplane.findings.evidence import LEVEL, Floats, Paired, jackknifed, without_each_group
+from infoplane.findings.evidence import LEVEL, Floats, Interval, Paired, jackknifed, without_each_group
 from infoplane.findings.finding import (
     CONTRADICTED,
     NEEDS_SEEDS,
@@ -131,11 +132,12 @@ class _Statistic(NamedTuple):
     closer: int  # 1 where more is closer, -1 where less is
     primary: bool
     of_residuals: bool = False
+    range: tuple[float, float] = (-1.0, 1.0)  # of all values, and so of the ends of an interval
 
 
 _STATISTICS = {
     "correlation of residuals": _Statistic(correlation, 0.5, 1, primary=True, of_residuals=True),
-    "range-normalised RMSE": _Statistic(relative_error, 0.15, -1, primary=True),
+    "range-normalised RMSE": _Statistic(relative_error, 0.15, -1, primary=True, range=(0.0, 1.0)),
     "correlation of levels": _Statistic(correlation, 0.9, 1, primary=False),
 }
 
@@ -345,15 +347,15 @@ def _judge(closeness: _Closeness, statistic: _Statistic) -> Judge:
     def judge(alpha: float) -> Judgement:
         interval = own.interval(alpha)
         if closeness.advantage is None:
-            return Judgement(UNDECIDED, interval.low, interval.high, NEEDS_SEEDS)
+            return Judgement(UNDECIDED, *_within(interval, statistic), NEEDS_SEEDS)
         gained = closeness.advantage.evidence().interval(alpha)
         if statistic.closer > 0 and interval.high < 0:  # curves of different seeds then do so too
             verdict, reason = CONTRADICTED, "the two curves move in opposite directions"
-        elif gained.low <= 0 <= gained.high:
+        elif gained.high < 0:
+            verdict, reason = UNDECIDED, "farther apart than curves of different seeds"
+        elif gained.low <= 0:
             more = needed(closeness.advantage.evidence())
             verdict, reason = UNDECIDED, f"no closer than curves of different seeds{more}"
-        elif gained.high < 0:
-            verdict, reason = CONTRADICTED, "farther apart than curves of different seeds"
         else:
             near = (
                 statistic.closer * (interval.low - statistic.border),
@@ -362,6 +364,12 @@ def _judge(closeness: _Closeness, statistic: _Statistic) -> Judge:
             verdict = SUPPORTED if min(near) > 0 else CONTRADICTED if max(near) < 0 else UNDECIDED
             words = {SUPPORTED: "and within", CONTRADICTED: "but not within", UNDECIDED: "but not certainly within"}
             reason = f"closer than curves of different seeds, {words[verdict]} the border {statistic.border:g}"
-        return Judgement(verdict, interval.low, interval.high, f"{reason}; {basis_of(own, interval)}")
+        return Judgement(verdict, *_within(interval, statistic), f"{reason}; {basis_of(own, interval)}")
 
     return judge
+
+
+def _within(interval: Interval, statistic: _Statistic) -> tuple[float, float]:
+    """Return the ends of an interval, no farther than any value can be."""
+    least, most = statistic.range
+    return max(interval.low, least), min(interval.high, most)

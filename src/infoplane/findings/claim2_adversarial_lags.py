@@ -138,11 +138,17 @@ def _final_statements(compared: _Compared) -> list[Statement]:
 
 
 def _at_epoch(mean: Statement, compared: _Compared) -> Statement:
-    """Name the epoch in the verdict, and the noise of a lag of I(X;T)."""
+    """Name the epoch in the verdict, the noise of a lag of I(X;T), and layers that more examples would change."""
     epochs = [pair.epoch for pair in compared.pairs.values() if pair is not None]
+    few = [
+        layer
+        for layer, pair in compared.pairs.items()
+        if pair is not None and any(curve.undersampled[-1] for own in pair.curves for curve in own)
+    ]
+    undersampled = f"undersampled: {', '.join(few)}" if few and mean.value is not None else ""
     one_noise = ONE_NOISE if compared.quantity == INPUT_INFORMATION and mean.unit == "epochs" else ""
     at = f"at epoch {max(epochs)}" if epochs else ""
-    return replace(mean, scope="; ".join(filter(None, (at, mean.scope, one_noise))))
+    return replace(mean, scope="; ".join(filter(None, (at, mean.scope, one_noise, undersampled))))
 
 
 def _final_difference(pair: Finished | None, compared: _Compared) -> InLayer[OverNoise]:

@@ -5,7 +5,8 @@ layer separately, so the noisy layers form no Markov chain and a reversal violat
 supports the claim: its interval, over examples and seeds and at the level divided by the number of comparisons, lies
 above the numerical error of the estimators (`NUMERICAL_ERROR`). It must do so at relative noise and at every share of
 the range (`noise_range`), because the order of two layers can depend on the noise. The claim is contradicted if every
-layer certainly has less than the one before it, at all these noises. Saturated and null-like values are not compared.
+layer certainly has less than the one before it, at all these noises. Saturated and null-like values are not compared:
+such a pair may be a reversal, and the verdict names it.
 """
 
 from dataclasses import replace
@@ -43,6 +44,14 @@ class _Rise(NamedTuple):
     epoch: int
     seeds: int
     difference: OverNoise
+    undersampled: bool  # one of the two values: more examples would change it
+
+
+class _Compared(NamedTuple):
+    """Pairs of neighbouring layers: how much more the later one has, and those that cannot be compared."""
+
+    rises: list[_Rise]
+    left_out: list[str]
 
 
 def reversal_statements(
@@ -66,21 +75,30 @@ def reversal_statements(
             )
             if estimator == PRIMARY[quantity] and quantity == INPUT_INFORMATION:
                 main = replace(like, part="the estimates do not always fall with depth")
-                statements.append(_counted(main, [one for own in found.values() for one in own]))
+                both = found.values()
+                together = _Compared(
+                    [one for own in both for one in own.rises], [one for own in both for one in own.left_out]
+                )
+                statements.append(_counted(main, together))
             for training, own in found.items():
-                if own:
+                if own.rises:
                     text = f"{like.statement} ({training} training)"
                     statements.append(_counted(replace(like, statement=text), own))
     return statements
 
 
-def _rises(curves: Curves, profiles: Profiles, training: str, estimator: str, quantity: str) -> list[_Rise]:
+def _rises(curves: Curves, profiles: Profiles, training: str, estimator: str, quantity: str) -> _Compared:
     """Return how much more each layer has than the one before it, where neither is saturated or null-like."""
-    rises = []
+    rises, left_out, missing = [], [], []
     for before, layer in zip(curves.layers[:-1], curves.layers[1:], strict=True):
         wanted = [Series(training, ORIGINAL, one, estimator, quantity) for one in (layer, before)]
         finished = curves.finished(*wanted)
-        if finished is None or not all(_speaks(curve) for own in finished.curves for curve in own):
+        name = f"{layer[1]} - {before[1]}, {training}"
+        if finished is None:
+            missing.append(name)
+            continue
+        if not all(_speaks(curve) for own in finished.curves for curve in own):
+            left_out.append(name)
             continue
         own = [
             difference(contrast(deep, {-1: 1.0}), contrast(shallow, {-1: 1.0}))
@@ -88,16 +106,17 @@ def _rises(curves: Curves, profiles: Profiles, training: str, estimator: str, qu
         ]
         of_input = (estimator, quantity) == (PRIMARY[INPUT_INFORMATION], INPUT_INFORMATION)
         by_share = over_noise(profiles, finished) if of_input else None
-        name = f"{layer[1]} - {before[1]}, {training}"
-        rises.append(_Rise(name, finished.epoch, len(finished.seeds), OverNoise(paired(own), by_share)))
-    return rises
+        few = any(curve.undersampled[-1] for one in finished.curves for curve in one)
+        rises.append(_Rise(name, finished.epoch, len(finished.seeds), OverNoise(paired(own), by_share), few))
+    return _Compared(rises, left_out + (missing if rises or left_out else []))
 
 
 def _speaks(curve: Curve) -> bool:
     return not (curve.saturated[-1] or curve.null_like[-1])
 
 
-def _counted(like: Statement, rises: list[_Rise]) -> Statement:
+def _counted(like: Statement, compared: _Compared) -> Statement:
+    rises, left_out = compared
     if not rises:
         return like
 
@@ -105,7 +124,7 @@ def _counted(like: Statement, rises: list[_Rise]) -> Statement:
         level = alpha / len(rises)
         verdicts = [one.difference.judge(above=True)(level).verdict for one in rises]
         certain = verdicts.count(SUPPORTED)
-        possible = len(rises) - verdicts.count(CONTRADICTED)
+        possible = len(rises) + len(left_out) - verdicts.count(CONTRADICTED)
         verdict = SUPPORTED if certain else UNDECIDED if possible else CONTRADICTED
         reason = _REASONS[verdict]
         if verdict == UNDECIDED and any(_at_relative_noise(one, level) for one in rises):
@@ -117,10 +136,27 @@ def _counted(like: Statement, rises: list[_Rise]) -> Statement:
         like,
         judge=judge,
         value=judge(LEVEL).low,
-        seeds=max(one.seeds for one in rises),
+        seeds=min(one.seeds for one in rises),
         numbers=tuple(number for one in rises for number in _numbers(one)),
-        scope=f"at epoch {epoch}",
+        scope="; ".join([f"at epoch {epoch}", *_limits(compared)]),
     )
+
+
+def _limits(compared: _Compared) -> list[str]:
+    """Say which pairs were not compared, and which were compared at hardly any other noise or with too few examples."""
+    rises, left_out = compared
+    said = []
+    if left_out:
+        whole = len(rises) + len(left_out)
+        said.append(f"{len(rises)} of {whole} pairs of layers could be compared, not {'; '.join(left_out)}")
+    for one in rises:
+        shares = one.difference.by_share
+        if shares is not None and len(shares) < 2:
+            noise = f"noise share {next(iter(shares)):g}" if shares else "relative noise"
+            said.append(f"{one.name} at {noise} alone")
+    if few := [one.name for one in rises if one.undersampled]:
+        said.append(f"undersampled: {'all pairs' if len(few) == len(rises) else '; '.join(few)}")
+    return said
 
 
 def _at_relative_noise(rise: _Rise, alpha: float) -> bool:

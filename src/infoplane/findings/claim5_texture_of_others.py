@@ -13,7 +13,8 @@ Parts 2 and 3 compare what decoders trained on clean examples read about the wro
 predicts, in the last but one of the probed layers of normal training: texture of a class is what its clean examples
 show. Any misclassified example looks like the wrong class in some way, without any attack. So the information in the
 two controls is subtracted. If no more is read the part is undecided, because a lower bound does not exclude
-information. A control that has too few misclassified examples to be measured leaves its part undecided.
+information. A control that has too few misclassified examples to be measured leaves its part undecided; so does one
+that only one of several seeds has.
 
 Neither the last layer nor refitted decoders can decide. The examples are those that the network misclassifies, and the
 wrong class is the largest of its own logits. A decoder that is refitted to the logits reads that choice back, from
@@ -183,8 +184,21 @@ def _beyond_controls(rows: pl.DataFrame) -> list[Statement]:
         part = f"wrong class beyond {examples} examples"
         by_place = {(one.layer, one.estimator): one for one in found}
         one = by_place.pop((deciding, DECODED_TRANSFER), like)
-        statements += [replace(one, part=part, judge=_only_support(one.judge)), *by_place.values()]
+        of_all = _of_all_seeds(one, attacked["seed"].n_unique(), name)
+        statements += [replace(one, part=part, judge=_only_support(of_all)), *by_place.values()]
     return statements
+
+
+def _of_all_seeds(one: Statement, seeds: int, name: str) -> Judge:
+    """Leave it undecided if only one of several seeds has the control; of several seeds without all, say so."""
+
+    def judge(alpha: float) -> Judgement:
+        found, few = one.judge(alpha), f"measured for {one.seeds} of {seeds} seeds: the others have too few {name}"
+        if one.seeds == 1:
+            return found._replace(verdict=UNDECIDED, reason=f"{few}; {found.reason}")
+        return found._replace(reason=f"{found.reason}; {few}")
+
+    return judge if 0 < one.seeds < seeds else one.judge
 
 
 def _undistorted(rows: pl.DataFrame) -> pl.DataFrame:

@@ -48,6 +48,7 @@ class Curve:
         groups: `(epochs, groups)` means over fixed groups of examples; NaN for an empty one. No columns: not recorded.
         saturated: `(epochs,)`, see `standing`.
         null_like: `(epochs,)`, likewise; False where no null was taken.
+        undersampled: `(epochs,)`, likewise.
     """
 
     epochs: tuple[int, ...]
@@ -55,6 +56,7 @@ class Curve:
     groups: Floats
     saturated: NDArray[np.bool_]
     null_like: NDArray[np.bool_]
+    undersampled: NDArray[np.bool_]
 
     def at(self, epochs: Sequence[int]) -> "Curve":
         """Return the curve at some of its epochs."""
@@ -65,6 +67,7 @@ class Curve:
             groups=self.groups[chosen],
             saturated=self.saturated[chosen],
             null_like=self.null_like[chosen],
+            undersampled=self.undersampled[chosen],
         )
 
     def combination(self, weights: Floats) -> tuple[float, Floats]:
@@ -155,6 +158,7 @@ def read_curves(measurements: pl.DataFrame) -> Curves:
             groups=group_matrix(own),
             saturated=own["saturated"].to_numpy(),
             null_like=own["null_like"].to_numpy(),
+            undersampled=own["undersampled"].to_numpy(),
         )
     return curves
 

@@ -4,7 +4,7 @@ At the last epoch I(X;T) is measured at many noise variances. A share is the noi
 the layer. The range reaches from a thousandth to a tenth (`SHARES`). Verdicts rest on the relative noise, whose share
 depends on the number of examples (`estimators.resolved_noise_share`). Between measured shares, values are interpolated
 along the logarithm of the share, so that layers of different width are compared at the same share. Shares at which a
-layer is saturated, or that were not measured, are left out.
+layer is saturated, or that were not measured, are left out; a mean over layers says where fewer of them speak.
 
 A verdict holds if it is the same at relative noise and at every share (an intersection-union test, which needs no
 correction). Otherwise it depends on the noise and is undecided.
@@ -13,6 +13,7 @@ correction). Otherwise it depends on the noise and is undecided.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from infoplane.estimators.nulls import NUMERICAL_ERROR
 from infoplane.findings.curves import PRIMARY, Finished, Series, group_matrix
 from infoplane.findings.evidence import Floats, Paired
-from infoplane.findings.finding import UNDECIDED, Judge, Judgement, Number, against
+from infoplane.findings.finding import UNDECIDED, Judge, Judgement, Number, against, noted
 from infoplane.findings.layers import difference, mean_of_paired, paired
 from infoplane.records.standing import with_standing
 from infoplane.records.tables import INPUT_INFORMATION, KDE_BD, RELATIVE_NOISE, SWEPT_NOISE
@@ -109,11 +110,13 @@ def read_profiles(measurements: pl.DataFrame) -> Profiles:
 class OverNoise(NamedTuple):
     """A statistic in nats at the noise that a verdict rests on, and at each share of the range.
 
-    `by_share` is None for a quantity without a range; empty if no sweep was measured.
+    `by_share` is None for a quantity without a range; empty if no sweep was measured. `layers` says for a mean over
+    layers at which shares fewer of them speak, e.g. "3 of 5 layers".
     """
 
     main: Paired
     by_share: Mapping[float, Paired] | None = None
+    layers: Mapping[float, str] = MappingProxyType({})
 
     @property
     def value(self) -> float:
@@ -127,12 +130,16 @@ class OverNoise(NamedTuple):
             for share, one in (self.by_share or {}).items()
         }
         main = against(self.main.evidence(), above=above, margin=NUMERICAL_ERROR)
-        return main if self.by_share is None else holding(main, judges)
+        few = ", ".join(f"noise share {share:g} over {layers}" for share, layers in self.layers.items())
+        return main if self.by_share is None else noted(holding(main, judges), few)
 
     def numbers(self) -> tuple[Number, ...]:
         """Return the value at each share."""
         found = (self.by_share or {}).items()
-        return tuple(Number(f"at noise share {share:g}", one.evidence().value, "nats") for share, one in found)
+        return tuple(
+            Number(", ".join(filter(None, (f"at noise share {share:g}", self.layers.get(share)))), value, "nats")
+            for share, value in ((share, one.evidence().value) for share, one in found)
+        )
 
 
 def mean_over_noise(parts: Sequence[OverNoise]) -> OverNoise:
@@ -142,7 +149,8 @@ def mean_over_noise(parts: Sequence[OverNoise]) -> OverNoise:
         return OverNoise(main)
     ranges = [part.by_share or {} for part in parts]
     found = {share: [one[share] for one in ranges if share in one] for share in SHARES}
-    return OverNoise(main, {share: mean_of_paired(own) for share, own in found.items() if own})
+    few = {share: f"{len(own)} of {len(parts)} layers" for share, own in found.items() if 0 < len(own) < len(parts)}
+    return OverNoise(main, {share: mean_of_paired(own) for share, own in found.items() if own}, few)
 
 
 def over_noise(profiles: Profiles, finished: Finished) -> dict[float, Paired]:

@@ -25,6 +25,7 @@ from infoplane.findings.finding import CONTRADICTED, SUPPORTED, UNDECIDED, again
 from infoplane.findings.plan import plan_of
 from infoplane.findings.registration import OwnClaim, Place, Registration, StudyClaim, claim_text
 from infoplane.findings.rules import rules_hash
+from infoplane.records.standing import HELD_OUT, with_standing
 from infoplane.records.tables import ADVERSARIAL, ORIGINAL, RANDOM, TEST, trainings_at_chance
 from infoplane.text import with_field_help
 
@@ -48,6 +49,8 @@ class RegisteredOutcome(NamedTuple):
         low: lower end of its 95 % interval.
         high: upper end.
         reason: why the outcome is what it is.
+        unit: of the value: "nats", or "" of accuracy and of claims of the study.
+        caveats: what a reader of the value must know: it is that of one seed, or examples were too few.
     """
 
     name: str
@@ -58,6 +61,8 @@ class RegisteredOutcome(NamedTuple):
     low: float | None
     high: float | None
     reason: str
+    unit: str = ""
+    caveats: tuple[str, ...] = ()
 
 
 @with_field_help
@@ -90,6 +95,8 @@ def judge_registered(
         found: verdicts on the claims of the study.
     """
     seeds, last = registration.claims.seeds, plan_of(settings).epochs
+    plain = measurements.with_columns(name=pl.col("estimator"))  # `with_standing` adds the noise to `estimator`
+    measurements = with_standing(plain).drop("estimator").rename({"name": "estimator"})
     outcomes = [_study_outcome(one, found) for one in registration.claims.study]
     outcomes += [_own_outcome(one, seeds, last, measurements, performance) for one in registration.claims.claims]
     return RegisteredOutcomes(tuple(outcomes), tuple(deviations(registration, settings, performance)))
@@ -167,7 +174,8 @@ def _own_outcome(
     places = [one.of] if one.less is None else [one.of, one.less]
     table = performance if one.quantity == ACCURACY else _of_quantity(measurements, one)
     rows = [[_row(table, place, seed, one.epoch) for place in places] for seed in seeds]
-    like = RegisteredOutcome(one.name, one.statistic, one.expected, OPEN, None, None, None, "")
+    unit = "" if one.quantity == ACCURACY else "nats"
+    like = RegisteredOutcome(one.name, one.statistic, one.expected, OPEN, None, None, None, "", unit)
     if one.epoch is None and last is None:
         return like._replace(reason=_NO_LAST_EPOCH)
     dead = trainings_at_chance(performance)
@@ -181,6 +189,8 @@ def _own_outcome(
                 return like._replace(reason=f"{place.training} training with seed {seed} ended at chance")
             if row.get("saturated"):
                 return like._replace(reason=f"saturated for seed {seed}: {place}")
+            if row.get("null_like") and one.estimator not in HELD_OUT:  # those read nothing where they find nothing
+                return like._replace(reason=f"permuted labels give as much for seed {seed}: {place}")
     known = [[row for row in own if row is not None] for own in rows]
     evidence = _of_accuracy(known) if one.quantity == ACCURACY else _of_information(known)
     border, above = (one.above, True) if one.above is not None else (one.below or 0.0, False)
@@ -193,11 +203,17 @@ def _own_outcome(
     notes = [f"95 % interval over {interval.basis}"]
     if outcome == OPEN:
         notes.insert(0, f"the interval spans the threshold{needed(evidence.less(border))}")
+    caveats = []
     if len(seeds) == 1:
-        notes.append("one seed: about these networks, not about others trained the same way")
+        caveats.append("one seed: about these networks, not about others trained the same way")
     if any(row.get("undersampled") for own in known for row in own):
-        notes.append("undersampled: more examples would change the value")
-    return like._replace(outcome=outcome, value=evidence.value, low=low, high=high, reason="; ".join(notes))
+        caveats.append("undersampled: more examples would change the value")
+    if any(row.get("mostly_null") for own in known for row in own):
+        caveats.append("mostly null: permuted labels give more than half of a value")
+    reason = "; ".join([*notes, *caveats])
+    return like._replace(
+        outcome=outcome, value=evidence.value, low=low, high=high, reason=reason, caveats=tuple(caveats)
+    )
 
 
 def _of_quantity(measurements: pl.DataFrame, one: OwnClaim) -> pl.DataFrame:

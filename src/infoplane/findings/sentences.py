@@ -132,6 +132,8 @@ def accuracy_sentences(performance: pl.DataFrame, names: Names) -> list[Sentence
             clause += f" and {_share(attacked[training])}" + (f" {names.under(names.attack)}" if first else "")
         clauses.append(clause)
     text = "; ".join(clauses)
+    if last["epoch"].max() == 0:
+        text = f"before any training, {text}"
     evidence = attacked.get(trainings[0], plain[trainings[0]])
     return [_sentence(f"{_capital(text)}.", ACCURACY, evidence, "share")]
 

@@ -29,10 +29,11 @@ ATTACKS_FIGURE = FigureSpec[Recorded](
     caption=(
         "Information of each layer in bits, on originals (above) and on the examples of each attack. Left: what "
         "decoders of originals read, below 0 where they are misled; the framed layer is where the label is lost: "
-        "from it on every layer has lost more than half of what the last one has lost, beyond its 95 % interval. "
-        "Middle: what decoders refitted to the attacked examples read, traces of the attack included. Right: I(X;T). "
-        "White: the same as the originals of that layer; the deeper the colour, the larger the difference in bits: "
-        "blue is less, red is more. A bold number differs beyond its 95 % interval, paired over examples."
+        "from it on every layer has lost more than half of what the last one has lost, and something beyond its 95 % "
+        "interval. Middle: what decoders refitted to the attacked examples read, traces of the attack included. "
+        "Right: I(X;T). White: the same as the originals of that layer; the deeper the colour, the larger the "
+        "difference in bits: blue is less, red is more. A bold number differs beyond its 95 % interval, paired over "
+        "examples."
     ),
     draw=lambda own: attacks_figure(AttackFiles(own.run).read_all(), f"Traces of attacks ({own.name})"),
 )

@@ -69,7 +69,8 @@ def registered_table(registration: Registration, judged: RegisteredOutcomes) -> 
     table.add_column("registered")
     for one in judged.outcomes:
         outcome = Text(_outcome(one, judged), style=_STYLES.get(one.outcome, "dim"))
-        table.add_row(Text(one.name), outcome, Text(_value(one) or _shortened(one.reason)), Text(one.expected))
+        value = "; ".join([_value(one), *one.caveats]) if _value(one) else _shortened(one.reason)
+        table.add_row(Text(one.name), outcome, Text(value), Text(one.expected))
     return table
 
 
@@ -118,4 +119,4 @@ def _shortened(reason: str) -> str:
 def _value(one: RegisteredOutcome) -> str:
     if one.value is None or one.low is None or one.high is None:
         return ""
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}] {one.unit}".strip()
