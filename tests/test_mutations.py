@@ -42,26 +42,30 @@ def length(_folder: Path, path: Path) -> object:
     return path.stat().st_size
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """One process for all faults: after some of them it is a new one."""
+    found = mutations.Reader(tmp_path_factory.mktemp("reader"))
+    yield found
+    found.end()
+
+
 @pytest.mark.parametrize(
     ("read", "kind"),
     [
         (failing, "traceback"),
-        (ending, "abort"),
-        (endless, "hang"),
         (silent, "traceback"),  # a refusal that names no file
-        (length, "read"),
+        (ending, "abort"),
+        (length, "read"),  # by the process that follows
+        (endless, "hang"),
     ],
 )
-def test_a_reader_with_a_fault_is_seen(read, kind, tmp_path, monkeypatch):
+def test_a_reader_with_a_fault_is_seen(read, kind, reader, tmp_path, monkeypatch):
     path = tmp_path / "input"
     path.write_bytes(b"12")
     if kind == "hang":
         monkeypatch.setattr(mutations, "LONGEST_SECONDS", 1)
-    reader = mutations.Reader(tmp_path)
-    try:
-        assert reader.read(read, path)[0] == kind
-    finally:
-        reader.end()
+    assert reader.read(read, path)[0] == kind
 
 
 def test_the_same_seed_changes_the_same_bytes_and_structured_values_one_at_a_time():

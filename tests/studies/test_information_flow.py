@@ -52,6 +52,9 @@ def changed(config: FlowConfig, **parts) -> FlowConfig:
     return FlowConfig.model_validate(settings)
 
 
+WITHOUT_DECODERS = {"thorough_epochs": 0}  # where no test looks at them: they take most of the time
+
+
 class Listener:
     def __init__(self) -> None:
         self.work, self.done = 0.0, 0.0
@@ -182,7 +185,10 @@ def test_trainings_start_from_the_same_network(unbroken):
 
 
 def test_the_network_learns_and_the_attack_hurts(small_flow):
-    config = changed(small_flow, training={"epochs": 30, "batch_size": 8}, methods=("normal",), measure_every=30)
+    config = changed(
+        small_flow, training={"epochs": 30, "batch_size": 8}, methods=("normal",), measure_every=30,
+        measurement=WITHOUT_DECODERS,
+    )  # fmt: skip
     last = information_flow(config).performance.filter(pl.col("epoch") == 30)
     accuracy = {(row["split"], row["examples"]): row["accuracy"] for row in last.to_dicts()}
     assert accuracy["train", "original"] > 0.8
@@ -262,7 +268,8 @@ def test_records_lost_from_the_middle_are_made_again(small_flow, unbroken, own_f
 @pytest.mark.parametrize(("keep", "epochs"), [(False, [2]), (True, [0, 1, 2])])
 def test_checkpoints_are_kept_as_asked(keep, epochs, small_flow, tmp_path):
     run = RunFolder(tmp_path)
-    information_flow(changed(small_flow, methods=("normal",)), run=run, keep_checkpoints=keep)
+    config = changed(small_flow, methods=("normal",), measurement=WITHOUT_DECODERS)
+    information_flow(config, run=run, keep_checkpoints=keep)
     assert run.checkpoint_epochs(0, "normal") == epochs
 
 
@@ -286,6 +293,7 @@ def test_zero_epochs_measure_the_random_network_without_training_images(small_fl
         data={"name": "folder", "folder": str(tmp_path / "data"), "test_examples": None},
         training={"epochs": 0},
         methods=("normal",),
+        measurement=WITHOUT_DECODERS,
     )
     records = information_flow(config, run=RunFolder(tmp_path / "run"))
     assert records.performance["split"].unique().to_list() == ["test"]
@@ -337,11 +345,12 @@ def test_a_leftover_of_a_killed_write_is_swept_away(tmp_path, small_flow):
 
 def test_making_lost_records_again_keeps_the_finished_network(small_flow, tmp_path, monkeypatch):
     run, listener = RunFolder(tmp_path), Listener()
-    information_flow(changed(small_flow, methods=("normal",)), run=run)
+    config = changed(small_flow, methods=("normal",), measurement=WITHOUT_DECODERS)
+    information_flow(config, run=run)
     (tmp_path / "measurements" / f"{STUDY}-s0-normal-e0001.parquet").unlink()
     interrupt_training(monkeypatch, call=2)
     with pytest.raises(Interrupted):
-        information_flow(changed(small_flow, methods=("normal",)), run=run, progress=listener)
+        information_flow(config, run=run, progress=listener)
     assert run.checkpoint_epochs(0, "normal") == [1, 2]
     assert "normal: the records of epoch 1 are missing; training again from epoch 0" in listener.lines
 
