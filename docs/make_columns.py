@@ -154,7 +154,7 @@ def cell(text: str) -> str:
 
 def page() -> str:
     """Return the page."""
-    parts = [MADE, "# Columns of all tables", INTRODUCTION]
+    parts = [MADE, "# Columns of the main tables", INTRODUCTION]
     for table in TABLES:
         head = "| column | type | may be missing | meaning |\n|---|---|---|---|"
         rows = [

@@ -163,7 +163,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(examples=1000, thorough_epochs=2),
             ),
             purpose="texture against shape: BagNet-17, a quarter of its width, 5,000 images",
-            cost="28 min for its 10 epochs on one core, layers measured at two of them",
+            cost="28 min on one core, without attacks and decoders",
         ),
         Recipe(
             FlowConfig(
@@ -176,7 +176,7 @@ RECIPES: dict[str, Recipe] = {
                 measurement=MeasurementConfig(examples=1000, thorough_epochs=2),
             ),
             purpose="texture against shape: ResNet-18, trained as that BagNet",
-            cost="40 min for its 10 epochs on one core, layers measured at two of them",
+            cost="40 min on one core, without attacks and decoders",
         ),
         Recipe(
             FlowConfig(

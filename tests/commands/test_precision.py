@@ -60,6 +60,14 @@ def test_a_run_is_not_continued_in_another_precision(capsys):
     assert "run began with --precision 32; continue it with that, or choose another folder" in line
 
 
+def test_a_run_that_began_otherwise_is_not_continued_as_deterministic(capsys):
+    assert main([*SETTINGS, "--training.epochs=1", "--precision", "bf16"]) == 0
+    capsys.readouterr()
+    assert main([*SETTINGS, "--training.epochs=1", "--deterministic"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run began without --deterministic; leave it out, or choose another --run" in line
+
+
 def test_deterministic_training_is_in_float32(capsys):
     assert main([*SETTINGS, "--training.epochs=0", "--deterministic", "--precision", "bf16"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

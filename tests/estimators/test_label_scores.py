@@ -109,8 +109,9 @@ def penalised_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor, pe
     return (-own.mean() + penalty / 2 * weight.double().square().sum()).item()
 
 
-# On all principal axes, fewer than samples or than features; and in the features, with the leading axes alone.
-@pytest.mark.parametrize(("samples", "features"), [(300, 5), (400, 2000), (2100, 2150)])
+# On all principal axes, fewer than samples or than features; with the leading axes alone, in the features or in the
+# span of the samples.
+@pytest.mark.parametrize(("samples", "features"), [(300, 5), (400, 2000), (1030, 1040), (1030, 2100)])
 def test_regression_minimises_the_penalised_loss_at_each_penalty_also_when_fitted_again(samples, features):
     generator = seeded(7)
     labels = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), samples, replacement=True, generator=generator)
@@ -141,7 +142,7 @@ def least_loss(points: Tensor, labels: Tensor, penalty: float) -> float:
     return penalised_loss(log_probabilities, labels, torch.from_numpy(reference.coef_), penalty)
 
 
-@pytest.mark.parametrize(("samples", "features"), [(300, 5), (60, 200)])
+@pytest.mark.parametrize(("samples", "features"), [(300, 5), (60, 200), (1030, 2100)])
 def test_tasks_that_are_fitted_together_get_what_each_gets_alone(samples, features):
     generator = seeded(2)
     points = torch.randn(samples, features, generator=generator)
@@ -153,6 +154,28 @@ def test_tasks_that_are_fitted_together_get_what_each_gets_alone(samples, featur
         found, _ = softmax_fits(coordinates, tasks, torch.full((len(tasks),), 0.1), start)
         weights.append(coordinates.outward(found))
     assert torch.allclose(weights[0], torch.cat(weights[1:]), atol=2e-3)
+
+
+def test_coordinates_of_the_span_have_the_products_of_the_examples_and_their_weights_give_the_same_scores():
+    generator = seeded(4)
+    points = torch.randn(1030, 2100, generator=generator) * torch.linspace(0.1, 3, 2100)
+    points[1:4] = points[0]  # copies, and a mean of 0: fewer dimensions than rows
+    points -= points.mean(dim=0)
+    found = Coordinates.of(points)
+    assert found.spanned_by is points
+    assert found.points.shape == (1030, 1030)
+    products = points.double() @ points.double().T
+    length = products.diagonal().mean()
+    assert (found.points.double() @ found.points.double().T - products).abs().max() < 2e-5 * length
+    parameters = torch.randn(2, 3, 1031, generator=generator) / 32
+    outward = found.outward(parameters)
+    assert torch.equal(outward[..., -1], parameters[..., -1])
+    expected = parameters[..., :-1] @ found.points.T
+    scores = outward[..., :-1] @ points.T
+    # the small term on the diagonal takes a part of what lies along directions without variance
+    assert (scores - expected).abs().max() < 0.02 * expected.std()
+    lengths = outward[..., :-1].norm(dim=-1) / parameters[..., :-1].norm(dim=-1)
+    assert lengths.max() <= 1 + 1e-4
 
 
 # a hidden layer

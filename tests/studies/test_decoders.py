@@ -1,6 +1,7 @@
 """What decoders read about the class that attacked examples are mistaken for, on layers where that is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,6 +80,22 @@ def test_mistakes_alone_can_be_refitted(labels, versions, mistaken_for):
         ("adversarial", MISTAKEN_INFORMATION, "decoded"),
         ("adversarial", TRUE_INFORMATION, "decoded"),
     }
+
+
+def test_where_all_are_mistaken_the_decoders_of_all_serve_with_the_same_numbers(labels, versions, monkeypatch):
+    wrong, fitted = (labels + 1) % CLASSES, []
+    fit = LayerOutputs.fitted
+    monkeypatch.setattr(LayerOutputs, "fitted", lambda *given, **more: fitted.append(1) or fit(*given, **more))
+
+    def true_information(**changes):
+        rows = rows_of(labels, versions, wrong, **changes)
+        return next(row for row in rows if (row.quantity, row.estimator) == (TRUE_INFORMATION, DECODED))
+
+    shared = true_information()
+    assert len(fitted) == 3  # originals, attacked, and the mistaken class
+    alone = true_information(due=due(), every_mistake=True)  # nothing else is due: a fit of its own
+    of_permutations = {"null_mean_nats": None, "null_quantile95_nats": None, "permutations": None}
+    assert replace(shared, **of_permutations) == replace(alone, **of_permutations)
 
 
 @pytest.fixture(scope="module")

@@ -275,6 +275,8 @@ def _choices(
                 f"{run.path} began with --precision {choices.precision}; continue it with that, or choose another "
                 "folder with --run"
             )
+        if deterministic and choices != PLAIN:
+            raise UserError(f"{run.path} began without --deterministic; leave it out, or choose another --run")
         return choices
     progress.doing("timing ways of computing")
     choices = PLAIN if deterministic else training_choices(config, kept.get("device", "cpu"), precision)

@@ -42,6 +42,11 @@ class Decoder:
     scores: Scores
     calibration: Calibration
 
+    @property
+    def is_prior(self) -> bool:
+        """Whether it says the class prior whatever the activations are."""
+        return self.calibration.ignorance == 1.0
+
     def log_probabilities(self, activations: Tensor) -> Tensor:
         """Return ln q(y|t), `(samples, classes)` float64, in the order of `classes`.
 
@@ -49,8 +54,9 @@ class Decoder:
             ValueError: `activations` is not finite `(samples, features)` with the features the decoder was fitted on.
         """
         check_activations(activations)
-        if activations.shape[1] != (features := len(self.standardisation.mean)):
-            raise ValueError(f"activations must have the decoder's {features} features, got {activations.shape[1]}")
+        _check_features(activations, self)
+        if self.is_prior:
+            return self.log_prior.expand(len(activations), -1)
         with decoder_numerics(activations):
             rows = torch.arange(len(activations))
             scores = self.scores(self.standardisation(activations.detach(), rows)).double()
@@ -68,6 +74,7 @@ class Decoder:
         """
         check_activations(activations)
         check_labels(labels, len(activations))
+        _check_features(activations, self)
         return judged([self], [torch.arange(len(labels))], activations, _places(self.classes, labels))
 
 
@@ -120,6 +127,7 @@ class DecodedInformation(HeldOutInformation):
                 chosen by `among`, or a label that was not in the fit.
         """
         check_activations(activations)
+        _check_features(activations, self.decoders[0])
         check_labels(labels, len(activations))
         decoded = sum(map(len, self.held_out))
         if len(activations) != decoded:
@@ -157,6 +165,11 @@ def decoder_numerics(activations: Tensor) -> Iterator[None]:
         yield
 
 
+def _check_features(activations: Tensor, decoder: Decoder) -> None:
+    if activations.shape[1] != (features := len(decoder.standardisation.mean)):
+        raise ValueError(f"activations must have the decoder's {features} features, got {activations.shape[1]}")
+
+
 def _log(share: float) -> float:
     return math.log(share) if share > 0 else -math.inf
 
@@ -192,7 +205,12 @@ def judged(
         if not len(rows):
             continue
         own = classes[rows]
-        log_q = decoder.log_probabilities(activations[rows.to(activations.device)]).cpu()
+        # permuted labels leave most decoders with the prior, for which nothing need be gathered and checked
+        log_q = (
+            decoder.log_prior.expand(len(rows), -1)
+            if decoder.is_prior
+            else decoder.log_probabilities(activations[rows.to(activations.device)])
+        ).cpu()
         influences[rows] = log_q.gather(1, own[:, None]).squeeze(1) - (counts[own] / len(classes)).log()
         correct[rows] = (log_q.argmax(dim=1) == own).float()
     value = influences.mean().item()

@@ -1,4 +1,4 @@
-"""Coordinates in which linear fits converge in a few steps: principal axes of the examples."""
+"""Coordinates in which linear fits take few and short steps: principal axes of the examples, or those of their span."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,9 @@ _LEADING = 64  # axes that are computed otherwise
 _OVERSAMPLED = 8  # further directions while the leading ones are searched
 _PASSES = 3  # of subspace iteration
 _FLAT = 1e-6  # of the largest variance; along axes of less, no weight changes a score
+_WIDE = 2  # features for each sample, from which on coordinates of the span save more than they cost
+_JITTER = 1e-5  # of the mean squared length of an example: above the rounding errors of float32 products
+_MOST_JITTER = 1e-3
 
 
 @dataclass(frozen=True)
@@ -22,21 +25,25 @@ class Coordinates:
     """
 
     points: Tensor  # (samples, dimensions)
-    axes: Tensor | None  # (features, dimensions), orthonormal; None: the coordinates are the features
+    # (features, dimensions), orthonormal; None: the coordinates are the features, or those of the span
+    axes: Tensor | None
     leading: (
         Tensor | None
     )  # (dimensions, k), orthonormal directions of large variance; None: the coordinates themselves
     variances: Tensor  # (k,) along them
     rest: float  # variance along all other directions
+    spanned_by: Tensor | None = None  # (samples, features) the examples, of whose span these are coordinates
 
     @classmethod
     def of(cls, points: Tensor) -> "Coordinates":
         """Choose coordinates for centred examples, `(samples, features)` float32."""
         samples, features = points.shape
         if min(samples, features) > _FEW:
+            within = _of_span(points) if _WIDE * samples <= features else None
+            own = points if within is None else within
             # Their only use is to make fits faster, so the draws are always the same.
-            leading, variances = leading_directions(points, _LEADING, torch.Generator().manual_seed(0))
-            return cls(points, None, leading, variances, float(variances[-1]))
+            leading, variances = leading_directions(own, _LEADING, torch.Generator().manual_seed(0))
+            return cls(own, None, leading, variances, float(variances[-1]), None if within is None else points)
         by_rows = samples <= features
         products = points @ points.T if by_rows else points.T @ points
         squares, axes = torch.linalg.eigh(products.double())
@@ -48,9 +55,14 @@ class Coordinates:
 
     def outward(self, parameters: Tensor) -> Tensor:
         """Return weights of the features from those of coordinates; the last column is a bias and stays."""
-        if self.axes is None:
-            return parameters
-        return torch.cat([parameters[..., :-1] @ self.axes.T, parameters[..., -1:]], dim=-1)
+        weights, bias = parameters[..., :-1], parameters[..., -1:]
+        if self.spanned_by is not None:
+            upper = self.points.double().T  # scores L u are those of weights X' z, where L' z = u
+            shares = torch.linalg.solve_triangular(upper, weights.flatten(end_dim=-2).double().T, upper=True)
+            weights = (shares.T.float() @ self.spanned_by).view(*weights.shape[:-1], -1)
+        elif self.axes is not None:
+            weights = weights @ self.axes.T
+        return torch.cat([weights, bias], dim=-1)
 
     def scaled(self, gradient: Tensor, penalties: Tensor) -> Tensor:
         """Divide a gradient by a rough second derivative, which is the same for all classes.
@@ -70,6 +82,24 @@ class Coordinates:
         elsewhere = 1 / (spread * self.rest + penalties[:, None, None])
         changed = weights * elsewhere + ((weights @ self.leading) * (along - elsewhere)) @ self.leading.T
         return torch.cat([changed, bias / spread], dim=-1)
+
+
+def _of_span(points: Tensor) -> Tensor | None:
+    """Return coordinates of the examples along an orthonormal basis of their span, `(samples, samples)`.
+
+    They are the lower triangle L of points @ points.T = L @ L.T. A small term on the diagonal covers rounding errors.
+    It acts like a further unit of each example that no other example has, a hundredth of a thousandth of its squared
+    length. None if even a larger term does not make the products positive definite.
+    """
+    products = (points @ points.T).double()
+    length = products.diagonal().mean()
+    jitter = _JITTER
+    while jitter <= _MOST_JITTER:
+        lower, failed = torch.linalg.cholesky_ex(products + jitter * length * torch.eye(len(points)).to(products))
+        if not failed:
+            return lower.float()
+        jitter *= 10
+    return None
 
 
 def leading_directions(points: Tensor, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -251,7 +251,7 @@ class InformationPlane(Plane):
     def plot(self, path: Path | str | None = None) -> "Figure":
         """Draw the plane as it is now: each layer's I(X;T) and I(T;Y) over epochs, original and attacked, in bits.
 
-        The estimator is the most trustworthy one that has been measured; decoders need `thorough` or `final`.
+        The estimator is the most trustworthy one that has been measured; decoders need `thorough`.
 
         Args:
             path: also write the figure to this file, .png, .pdf or .svg.

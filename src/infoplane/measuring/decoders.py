@@ -32,6 +32,7 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
     layer, activations = version.layer, version.activations
     original = version.examples == ORIGINAL and not layer.undistorted
     readers = layer.decoders_of_originals
+    own: Sequence[DecodedInformation] = ()
     if When.THOROUGH_EPOCHS in layer.due:
         own = readers if original else layer.fitted(activations, layer.labels)
         yield _with_null(own), {}
@@ -45,7 +46,7 @@ def decode(version: Version) -> Iterator[tuple[Estimate, dict[str, Any]]]:
         known = label_sets(layer.labels.cpu(), layer.dependent, len(readers) - 1, layer.examples_seed)
         yield _with_null([one.transferred(activations, own) for one, own in zip(readers, known, strict=True)]), {}
     if version.examples in layer.predicted:
-        for estimate in _mistaken(version, layer.predicted[version.examples].cpu(), readers):
+        for estimate in _mistaken(version, layer.predicted[version.examples].cpu(), readers, own):
             yield estimate, {}
 
 
@@ -70,11 +71,14 @@ def _added(
         yield estimate, {}
 
 
-def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInformation]) -> Iterator[Estimate]:
+def _mistaken(
+    version: Version, predicted: Tensor, readers: Sequence[DecodedInformation], of_all: Sequence[DecodedInformation]
+) -> Iterator[Estimate]:
     """Yield what a layer encodes about the wrong classes and about the true ones, for misclassified examples only.
 
     Decoders of originals have no null here, since they were fitted to the true labels. They give 0 where the layer is
-    not predictive, and less than 0 where it misleads them.
+    not predictive, and less than 0 where it misleads them. `of_all` are the decoders of the true labels of all
+    examples, if they were fitted: where all are misclassified, they are those of the misclassified ones too.
     """
     layer, labels = version.layer, version.labels.cpu()
     among = (predicted != labels) & torch.isin(predicted, labels)
@@ -84,7 +88,9 @@ def _mistaken(version: Version, predicted: Tensor, readers: Sequence[DecodedInfo
     rows = among.nonzero().squeeze(1)
     for quantity, classes in ((MISTAKEN_INFORMATION, predicted), (TRUE_INFORMATION, labels)):
         if When.THOROUGH_EPOCHS in layer.due or layer.every_mistake:
-            yield replace(_with_null(layer.fitted(own, classes[among], among)), quantity=quantity, rows=rows)
+            known = of_all if quantity == TRUE_INFORMATION and among.all() else ()
+            found = known or layer.fitted(own, classes[among], among)
+            yield replace(_with_null(found), quantity=quantity, rows=rows)
         if readers:
             moved = readers[0].transferred(version.activations, classes, among=among)
             yield replace(moved, quantity=quantity)

@@ -80,7 +80,7 @@ class Measurement:
     quantity: str  # what it is about
     distribution: str  # the distribution that the number is about
     class_index: int | None = None  # the class that it is about; missing where it is about all
-    value_nats: float  # raw, so it can lie below 0 or above the ceiling
+    value_nats: float  # raw: it can lie below 0, and rounding can lift it over the ceiling
     standard_error: float | None = None  # of the value, in nats
     interval_low: float | None = None  # lower end of the 95 % interval, in nats
     interval_high: float | None = None  # upper end, likewise
