@@ -345,6 +345,20 @@ def test_a_saturated_value_confirms_nothing_and_held_out_decoders_are_never_satu
     assert found.reason.startswith("saturated for seed 0: ") == (outcome == OPEN)
 
 
+def test_a_bias_that_permuted_labels_show_does_not_keep_a_value_from_being_below_a_threshold():
+    claim = {
+        "name": "n",
+        "quantity": "I(T;Y)",
+        "estimator": "kde-kl",
+        "noise": "fixed",
+        "of": LABEL["of"],
+        "below": 3.0,
+    }
+    table = curves(0.8, estimators=("kde-kl",)).with_columns(null_quantile95_nats=pl.lit(2.5))
+    assert judged(registration(claim), table).outcomes[0].outcome == CONFIRMED
+    assert judged(registration({**claim, "less": LABEL["less"]}), table).outcomes[0].outcome == OPEN
+
+
 def test_a_value_above_the_ceiling_of_the_lower_bound_confirms_nothing():
     """At a noise share of 1/4 the lower bound cannot exceed 1 nat, whatever the layer; the records do not mark it."""
     claim = {**LABEL, "quantity": "I(X;T)", "estimator": "kde-bd", "noise": "relative", "above": 0.5}

@@ -56,7 +56,7 @@ class Decoder:
         check_activations(activations)
         _check_features(activations, self)
         if self.is_prior:
-            return self.log_prior.expand(len(activations), -1)
+            return self.log_prior.to(activations.device).repeat(len(activations), 1)
         with decoder_numerics(activations):
             rows = torch.arange(len(activations))
             scores = self.scores(self.standardisation(activations.detach(), rows)).double()

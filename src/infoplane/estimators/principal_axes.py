@@ -10,9 +10,8 @@ _LEADING = 64  # axes that are computed otherwise
 _OVERSAMPLED = 8  # further directions while the leading ones are searched
 _PASSES = 3  # of subspace iteration
 _FLAT = 1e-6  # of the largest variance; along axes of less, no weight changes a score
-_WIDE = 2  # features for each sample, from which on coordinates of the span save more than they cost
-_JITTER = 1e-5  # of the mean squared length of an example: above the rounding errors of float32 products
-_MOST_JITTER = 1e-3
+_STEPS = 40  # products with the examples and back that a set of fits takes at least
+_JITTERS = (1e-5, 1e-4)  # of the mean squared length of an example: above the rounding errors of float32 products
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,8 @@ class Coordinates:
     """The examples, and how strongly they vary along which axes.
 
     Weights of the smallest penalised loss lie in the span of the examples, and coordinates along orthonormal axes keep
-    the length of weights. So the fit in coordinates gives the same scores, and there are never more coordinates than
-    samples or features.
+    the length of weights. So the fit in coordinates gives the same scores, but for a small term in the span of many
+    samples (`_of_span`).
     """
 
     points: Tensor  # (samples, dimensions)
@@ -35,11 +34,18 @@ class Coordinates:
     spanned_by: Tensor | None = None  # (samples, features) the examples, of whose span these are coordinates
 
     @classmethod
-    def of(cls, points: Tensor) -> "Coordinates":
-        """Choose coordinates for centred examples, `(samples, features)` float32."""
+    def of(cls, points: Tensor, weights: int = 1) -> "Coordinates":
+        """Choose coordinates for centred examples.
+
+        Args:
+            points: `(samples, features)` float32.
+            weights: how many vectors of weights are fitted together, one for each class of each task.
+        """
         samples, features = points.shape
         if min(samples, features) > _FEW:
-            within = _of_span(points) if _WIDE * samples <= features else None
+            # The span costs one product of the examples with each other, and makes all later products shorter.
+            pays = samples * features < 2 * _STEPS * weights * (features - samples)
+            within = _of_span(points) if pays else None
             own = points if within is None else within
             # Their only use is to make fits faster, so the draws are always the same.
             leading, variances = leading_directions(own, _LEADING, torch.Generator().manual_seed(0))
@@ -88,17 +94,16 @@ def _of_span(points: Tensor) -> Tensor | None:
     """Return coordinates of the examples along an orthonormal basis of their span, `(samples, samples)`.
 
     They are the lower triangle L of points @ points.T = L @ L.T. A small term on the diagonal covers rounding errors.
-    It acts like a further unit of each example that no other example has, a hundredth of a thousandth of its squared
-    length. None if even a larger term does not make the products positive definite.
+    It acts like one more unit for each example, which no other example has, with a hundred-thousandth of its squared
+    length. None if ten times as much does not make the products positive definite.
     """
     products = (points @ points.T).double()
-    length = products.diagonal().mean()
-    jitter = _JITTER
-    while jitter <= _MOST_JITTER:
-        lower, failed = torch.linalg.cholesky_ex(products + jitter * length * torch.eye(len(points)).to(products))
+    squared = products.diagonal().clone()
+    for jitter in _JITTERS:
+        products.diagonal().copy_(squared + jitter * squared.mean())
+        lower, failed = torch.linalg.cholesky_ex(products)
         if not failed:
             return lower.float()
-        jitter *= 10
     return None
 
 

@@ -18,7 +18,7 @@ class SoftmaxRegression:
     """The fits of this family, one candidate for each penalty."""
 
     def __init__(self, tasks: Tasks) -> None:
-        self._tasks, self._coordinates = tasks, Coordinates.of(tasks.points)
+        self._tasks, self._coordinates = tasks, Coordinates.of(tasks.points, len(tasks) * tasks.classes)
         start = tasks.points.new_zeros(len(tasks), tasks.classes, self._coordinates.points.shape[1] + 1)
         self._found = [start]  # then the parameters found at each penalty
 

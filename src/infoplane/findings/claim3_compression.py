@@ -6,8 +6,8 @@ each curve is smoothed by the mean of three neighbouring measured epochs, and th
 other seeds. They are the epochs between which the mean curve of the other seeds falls most, and the fall between them
 is measured on the seed that was left out. If nothing falls, its mean is 0 or less.
 
-The fall counts as 0 if I(T;Y) falls too between these epochs, in the other seeds, by more than 5 % of the range of its
-curve. Two statistics decide.
+The fall counts as 0 if I(T;Y) falls too between these epochs, in the other seeds, by more than 5 % of its highest
+value. (Of its range would not do: where I(T;Y) is constant, that is noise alone.) Two statistics decide.
 
 - The mean fall: the falls of all layers of both trainings, as a share of the ranges of their curves, one number per
   seed. Its interval is over seeds and over examples. Compression means a fall of 5 %. Smoothing, and epochs that are
@@ -15,8 +15,8 @@ curve. Two statistics decide.
   fall of 5 % is missed in at most 6 % of simulated runs, and contradicted above 5 %.
 - The share of curves, one for each training and layer, whose fall is above 5 % of the range. It must be at most one in
   ten, a border of ours. A curve certainly falls if its interval lies above 5 %, at the level divided by the number of
-  curves. It certainly does not if its interval lies below 5 %, at the level divided by one more than the number of
-  curves that may fall: a fall is then overlooked in too many curves in at most a level of all runs, by Markov's
+  curves. It certainly does not if its interval lies below 2.5 %, at the level divided by one more than the number of
+  curves that may fall: a fall of 5 % is then overlooked in too many curves in at most a level of all runs, by Markov's
   inequality. All other curves may fall, also those that are saturated, null-like, or measured at fewer than four
   epochs, which cannot be judged. So the share lies between that of certain and that of possible falls.
 
@@ -130,6 +130,9 @@ def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINI
             )
             where = f"{examples} examples{reach(known.values())}"
             layers = _layers(known)
+            if known:
+                absent = (key for key, one in found.items() if one is None)
+                layers += [_Layer(f"{layer[1]}, {training}", None, "not recorded") for training, layer in absent]
             if known or primary:
                 statements += [
                     _mean(replace(like, part="mean fall" if primary else ""), layers, where),
@@ -138,7 +141,7 @@ def compression_statements(curves: Curves, adversarial: str = ADVERSARIAL_TRAINI
             if trained := {key: rest for key, one in known.items() if (rest := without_random(one)) is not None}:
                 since, own_layers = f"{where}, without the random network of epoch 0", _layers(trained)
                 statements += [_mean(like, own_layers, since), _share(like, own_layers, since)]
-            for ((training, layer), _), own in zip(known.items(), layers, strict=True):
+            for (training, layer), own in zip(known, layers, strict=False):  # those that were recorded come first
                 text = f"no compression ({training} training, {where})"
                 statements.append(_single(replace(like, statement=text, layer=layer[1], scope=""), own))
     return statements
@@ -205,8 +208,9 @@ def crossed_fall(inputs: Sequence[Curve], labels: Sequence[Curve]) -> Fall:
     falls, ranges = [], []
     for seed, curve in enumerate(inputs):
         others, known = (_mean_of_others(own, seed) for own in (inputs, labels))
+        known = np.maximum(known, 0.0)  # decoders that are misled read nothing
         first, last = largest_fall(others)
-        gives_way = known[first] - known[last] > max(MATERIAL * float(np.ptp(known)), NUMERICAL_ERROR)
+        gives_way = known[first] - known[last] > max(MATERIAL * float(known.max()), NUMERICAL_ERROR)
         # a fall of 0 if nothing falls, or if I(T;Y) falls too
         weights = {} if first == last or gives_way else {first: 1.0, last: -1.0}
         falls.append(contrast(curve, weights))
@@ -298,7 +302,7 @@ def _share(like: Statement, layers: Sequence[_Layer], where: str) -> Statement:
     def judge(alpha: float) -> Judgement:
         allowed = int(RARE * len(layers))
         certain = sum(one.interval(alpha / len(falls)).low > MATERIAL for one in measured)
-        none = sum(one.interval(alpha / (allowed + 1)).high < MATERIAL for one in measured)
+        none = sum(one.interval(alpha / (allowed + 1)).high < SMALL for one in measured)
         low, high = certain / len(layers), 1 - none / len(layers)
         verdict = CONTRADICTED if low > RARE else SUPPORTED if high <= RARE else UNDECIDED
         words = {CONTRADICTED: "more", SUPPORTED: "no more", UNDECIDED: "possibly more"}[verdict]

@@ -5,8 +5,8 @@ layer separately, so the noisy layers form no Markov chain and a reversal violat
 supports the claim: its interval, over examples and seeds and at the level divided by the number of comparisons, lies
 above the numerical error of the estimators (`NUMERICAL_ERROR`). It must do so at relative noise and at every share of
 the range (`noise_range`), because the order of two layers can depend on the noise. The claim is contradicted if every
-layer certainly has less than the one before it, at all these noises. Saturated and null-like values are not compared:
-such a pair may be a reversal, and the verdict names it.
+layer certainly has less than the one before it, at all these noises. Values that are saturated, null-like or missing
+are not compared: such a pair may be a reversal, and the verdict names it.
 """
 
 from dataclasses import replace
@@ -127,6 +127,8 @@ def _counted(like: Statement, compared: _Compared) -> Statement:
         possible = len(rises) + len(left_out) - verdicts.count(CONTRADICTED)
         verdict = SUPPORTED if certain else UNDECIDED if possible else CONTRADICTED
         reason = _REASONS[verdict]
+        if verdict == UNDECIDED and verdicts.count(CONTRADICTED) == len(rises):
+            reason = "every layer that can be compared has less than the one before it, and not all can be compared"
         if verdict == UNDECIDED and any(_at_relative_noise(one, level) for one in rises):
             reason = "depends on the noise: a reversal is certain at relative noise, not at every noise"
         return Judgement(verdict, certain, possible, f"{reason}; interval: certain to possible reversals")
@@ -152,8 +154,8 @@ def _limits(compared: _Compared) -> list[str]:
     for one in rises:
         shares = one.difference.by_share
         if shares is not None and len(shares) < 2:
-            noise = f"noise share {next(iter(shares)):g}" if shares else "relative noise"
-            said.append(f"{one.name} at {noise} alone")
+            other = f" and noise share {next(iter(shares)):g}" if shares else ""
+            said.append(f"{one.name} at relative noise{other} alone")
     if few := [one.name for one in rises if one.undersampled]:
         said.append(f"undersampled: {'all pairs' if len(few) == len(rises) else '; '.join(few)}")
     return said
