@@ -103,7 +103,8 @@ def _of_span(points: Tensor) -> Tensor | None:
         products.diagonal().copy_(squared + jitter * squared.mean())
         lower, failed = torch.linalg.cholesky_ex(products)
         if not failed:
-            return lower.float()
+            found: Tensor = lower.float()
+            return found
     return None
 
 
