@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Modules are compiled when they are first imported, and kept, not all 20,000 of them at the installation.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test docs install format clean
 
@@ -14,8 +16,6 @@ demo: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# With PYTHONDONTWRITEBYTECODE each of the many processes of the tests would compile the files again.
-	$(BIN)/python -m compileall -q src tests
 	@# The type checker works beside the tests, and has the last word.
 	$(BIN)/mypy > .mypy.txt 2>&1 & types=$$!; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder; \
 	  tests=$$?; wait $$types; typed=$$?; cat .mypy.txt; rm .mypy.txt; exit $$((tests + typed))
@@ -29,7 +29,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "infoplane needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,attacks,autoattack,lightning,transformers,trackers,ray,slurm,docs]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev,attacks,autoattack,lightning,transformers,trackers,ray,slurm,docs]'
 	touch $@
 
 format: install

@@ -40,7 +40,10 @@ def test_the_first_and_the_last_epoch_are_always_measured(epochs, every, expecte
     [
         (6, 1, 12, [0, 1, 2, 3, 4, 5, 6]),
         (200, 1, 12, [0, 1, 2, 3, 5, 8, 14, 24, 41, 69, 118, 200]),  # 200 to the power 0, 0.1, 0.2 ... 1
-        (200, 50, 4, [0, 200]),  # 1, 14 and 200, each at the nearest that is measured
+        (200, 50, 4, [0, 50, 100, 200]),  # from the first measured epoch on
+        (30, 3, 4, [0, 3, 9, 30]),  # 3, 9.5 and 30, each at the nearest that is measured
+        (10, 1, 3, [0, 1, 10]),
+        (10, 1, 2, [0, 10]),  # the two ends
         (200, 1, 1, [200]),
         (200, 1, 0, []),
         (0, 1, 12, [0]),

@@ -212,7 +212,7 @@ class MeasurementConfig(_Frozen):
     some ten times the cost."""
     thorough_epochs: int = Field(12, ge=0)
     """Decoders and the Monte Carlo value between the KDE bounds, which cost more, are taken at about this many epochs:
-    0, logarithmically spaced ones, and the last."""
+    0, logarithmically spaced ones, and the last; or at the last alone."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Largest share of the time of training that measuring may take, say 0.25: fewer epochs are measured, evenly spaced
     by a short timing at the start. By default epochs are measured however long that takes."""
@@ -311,8 +311,9 @@ class FlowConfig(_Frozen):
             return measured
         if number <= 1:
             return [last] * number
-        spaced = [last ** (step / max(1, number - 2)) for step in range(number - 1)]
-        return sorted({0, last, *(min(measured, key=lambda epoch: abs(epoch - goal)) for goal in spaced)})
+        first = measured[1]
+        spaced = [last * (first / last) ** (step / max(1, number - 2)) for step in range(number - 1)]
+        return sorted({0, *(min(measured[1:], key=lambda epoch: abs(epoch - goal)) for goal in spaced)})
 
 
 class GeometryConfig(_Frozen):

@@ -123,6 +123,19 @@ def test_a_label_that_no_layer_encodes_under_attack_is_lost_before_the_first():
     assert "loses the label before conv1, the first layer" in text
 
 
+def only_undersampled(*layers):
+    table = records({"normal": LOST}).with_columns(undersampled=pl.col("layer").is_in(layers))
+    return [one.text for one in sentences(table, performance({"normal": RIGHT})) if "loses" in one.text]
+
+
+def test_a_loss_that_only_a_later_layer_shows_is_named_as_the_latest():
+    # fc1 has too few examples to show it; fc2, which computes from it, shows it.
+    (text,) = only_undersampled("conv1", "fc1")
+    assert text.startswith("Under attack, the network loses the label at fc2 or before: ")
+    assert "read 3.00 bits (2.97 to 3.03) from originals there, and 0.10 (0.07 to 0.13) from the attacked" in text
+    assert not only_undersampled("fc1", "fc2")
+
+
 def test_misled_decoders_are_said_to_be_misled():
     misled = {**LOST, "adversarial": (2.9, 2.5, -1.5, -2.0)}
     (text,) = [text for text in said({"normal": misled}, {"normal": RIGHT}) if "loses" in text]

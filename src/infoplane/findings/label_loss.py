@@ -1,5 +1,6 @@
 """Between which layers a label is lost under attack, where the records are clear about it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from infoplane.findings.attack_losses import at_least_nothing, half, lost_at
@@ -12,17 +13,19 @@ class LabelLoss(NamedTuple):
     """The loss of a label between two layers.
 
     Attributes:
-        before: the last layer with the label; None if it is lost before the first one.
+        before: the last layer with the label; None if it is lost before the first one, or `at_latest`.
         after: the layer from which on it is lost.
         fall: how much less decoders of originals read from attacked examples at `after` than at `before`; or, without
             `before`, than from originals. In nats.
         gradual: whether it is lost little by little, from the first layer (`before`) to the last (`after`).
+        at_latest: whether it may be lost before `after`, at layers of which there are too few examples to say it.
     """
 
     before: Layer | None
     after: Layer
     fall: Evidence
     gradual: bool = False
+    at_latest: bool = False
 
 
 def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss | None:
@@ -31,7 +34,8 @@ def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss
     The layer is that of `attack_losses.lost_at`. Besides, less than half of what decoders read from originals is left
     there, and they read less than at the layer before, both beyond 95 % intervals. If that layer still has half of it
     and the last one has not, the label is lost gradually. A value that is too low because examples are too few
-    (undersampled) never shows a loss.
+    (undersampled) never shows a loss; then the first layer after it that shows one is where the label is lost at the
+    latest.
     """
     found = lost_at(profiles.losses, training, attack)
     points = {one.layer: one for one in profiles.points(training, attack)}
@@ -40,7 +44,9 @@ def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss
         return None
     gradual = not _half_is_gone(profiles, training, attack, found.layer)
     after = layers[-1] if gradual else found.layer
-    if points[after].undersampled or not _half_is_gone(profiles, training, attack, after):
+    if points[after].undersampled:
+        return _at_latest(profiles, training, attack, layers[layers.index(after) + 1 :])
+    if not _half_is_gone(profiles, training, attack, after):
         return None
     place = 0 if gradual else layers.index(after) - 1
     if place < 0:
@@ -52,6 +58,16 @@ def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss
     if before == after or fall is None or fall.interval().low <= 0 or not points[before].found:
         return None
     return LabelLoss(before, after, fall, gradual)
+
+
+def _at_latest(profiles: LabelProfiles, training: str, attack: str, layers: Sequence[Layer]) -> LabelLoss | None:
+    """Return the loss at the first of the layers that clearly shows one, None if none does."""
+    points = {one.layer: one for one in profiles.points(training, attack)}
+    for layer in layers:
+        loss = profiles.losses.loss(training, attack, layer)
+        if loss is not None and not points[layer].undersampled and _half_is_gone(profiles, training, attack, layer):
+            return LabelLoss(None, layer, loss, at_latest=True)
+    return None
 
 
 def nothing_below_0(paired: Paired | None) -> Paired | None:

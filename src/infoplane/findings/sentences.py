@@ -187,9 +187,10 @@ def _lost(
     after = points[loss.after]
     if loss.before is None:
         original = next(one for one in originals if one.layer == loss.after)
+        where = f"at {after.layer[1]} or before" if loss.at_latest else f"before {after.layer[1]}, the first layer"
         text = (
-            f"{start} before {after.layer[1]}, the first layer: decoders of originals read {_bits(original)} from "
-            f"originals there, and {_bits(after, bare=True)} from the attacked examples."
+            f"{start} {where}: decoders of originals read {_bits(original)} from "
+            f"originals there, and {_bits(after, bare=True)} from the attacked examples{_misled(after)}."
         )
         return _sentence(text, LABEL, loss.fall, "nats")
     before = points[loss.before]
@@ -289,8 +290,11 @@ def _read(point: Point) -> str:
 
 
 def _amount(point: Point) -> str:
-    misled = ", where they are misled" if point.high is not None and point.high < 0 else ""
-    return f"{_bits(point, bare=True)} at {point.layer[1]}{misled}"
+    return f"{_bits(point, bare=True)} at {point.layer[1]}{_misled(point)}"
+
+
+def _misled(point: Point) -> str:
+    return ", where they are misled" if point.high is not None and point.high < 0 else ""
 
 
 def _bits(point: Point, *, bare: bool = False) -> str:

@@ -222,9 +222,9 @@ def _ceiling_and_null(frame: _Frame, profiles: LabelProfiles) -> str:
 
 
 def _lost(frame: _Frame, profiles: LabelProfiles, training: str, layers: Sequence[Layer]) -> str:
-    """Shade where the label is lost."""
+    """Shade where the label is lost, if the records show between which layers that is."""
     loss = label_loss(profiles, training, profiles.attack)
-    if loss is None or loss.after not in layers:
+    if loss is None or loss.at_latest or loss.after not in layers:
         return ""
     right = frame.x(layers.index(loss.after))
     left = frame.left if loss.before is None else frame.x(layers.index(loss.before))
