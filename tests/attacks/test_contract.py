@@ -86,6 +86,16 @@ def test_the_result_is_detached_and_in_the_type_of_the_images(generator):
     assert torch.equal(attacked, images / 2)
 
 
+def test_an_attack_may_flatten_images_by_view(generator):
+    images = torch.rand(6, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
+    attacked = apply_attack(
+        attack_by(lambda x: x.view(6, -1).flip(1).view(6, 3, 8, 8)),
+        model, images, torch.zeros(6, dtype=torch.long), generator=generator,
+    )  # fmt: skip
+    assert torch.equal(attacked, images.reshape(6, -1).flip(1).reshape(6, 3, 8, 8))
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_what_a_rude_attack_moved_is_put_back(fails, generator):
     """As libraries do that end in model.train(), draw from global generators, and call backward()."""

@@ -96,6 +96,27 @@ def test_the_model_is_left_as_found(spec, mode):
     assert random.getstate() == states[2]
 
 
+def coloured() -> nn.Sequential:
+    """A network in the memory format of the networks of the package."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, CLASSES)).eval()
+    return model.to(memory_format=torch.channels_last)
+
+
+@each_attack
+def test_images_in_channels_last_are_attacked(spec):
+    """Studies hand such images over. Many attacks of others flatten with `view`, which fails on that format."""
+    model = coloured()
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    images = images.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        labels = model(images).argmax(dim=1)
+    attack = quick(spec, settings(), coloured())
+    attacked = apply_attack(attack, model, images, labels, generator=torch.Generator().manual_seed(0))
+    check_result(spec, attacked, images)
+    assert not torch.equal(attacked, images)
+
+
 @each_attack
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_it_works_where_gradients_are_off(spec, context):

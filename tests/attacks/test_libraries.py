@@ -217,6 +217,17 @@ def test_autoattack_breaks_those_images_whose_boundary_lies_in_the_ball(version,
     assert perturbation_norms(images, attacked)[0 if norm == "l2" else 1].max() <= epsilon + 1e-6
 
 
+@pytest.mark.parametrize("version", ["standard", "rand"])
+def test_autoattack_takes_robust_images_in_channels_last(version, generator):
+    """Its targeted attacks, which only images see that nothing has broken yet, flatten gradients with `view`."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).eval()
+    images = torch.rand(6, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    labels = model(images).argmax(dim=1)
+    attack = AutoAttack(name=version, norm="linf", epsilon=1e-6, version=version, iterations=2, queries=4)
+    assert torch.equal(apply_attack(attack, model, images, labels, generator=generator), images)
+
+
 @pytest.mark.parametrize(("version", "classes", "fewest"), [("standard", 3, 4), ("standard", 2, 4), ("rand", 2, 3)])
 def test_autoattack_says_how_many_classes_it_needs(version, classes, fewest, generator):
     model, images, labels = linear_case(classes)

@@ -109,6 +109,14 @@ def test_a_loss_of_less_than_half_is_no_loss():
     assert not any("loses" in text for text in said({"normal": little}, {"normal": RIGHT}))
 
 
+def test_a_label_of_which_more_than_a_quarter_is_left_is_not_called_lost():
+    # 0.9 of 3 bits are 30 %; the interval of 0.74 bits, 24.7 %, reaches beyond a quarter.
+    for left in (0.9, 0.74):
+        some = {**LOST, "adversarial": (2.9, 2.5, left, left)}
+        (text,) = [text for text in said({"normal": some}, {"normal": RIGHT}) if "loses" in text]
+        assert text.startswith("Under attack, the network loses more than half of the label between conv2 and fc1: ")
+
+
 def test_a_gradual_loss_is_called_gradual():
     slope = {**LOST, "adversarial": (2.9, 2.2, 1.6, 0.7)}
     (text,) = [text for text in said({"normal": slope}, {"normal": RIGHT}) if "loses" in text]

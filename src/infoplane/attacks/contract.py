@@ -40,8 +40,8 @@ def apply_attack(
 
     A `ShippedAttack` and a `LibraryAttack` keep the contract of `Attack` by themselves. Around any other attack, modes,
     buffers, gradients and `requires_grad` flags of the model and the global generators of torch and numpy are put back,
-    and the attack works on copies of the images and labels. Its passes are counted, and unusable gradients are
-    reported.
+    and the attack works on copies of the images and labels. The images are contiguous, since many attacks flatten with
+    `view`, which fails on channels_last. Passes are counted, and unusable gradients are reported.
 
     Args:
         attack: see `Attack`. If it has attributes `epsilon` and `norm` ("linf" or "l2"), its ball is checked too.
@@ -69,7 +69,8 @@ def apply_attack(
         torch.enable_grad(),
         _passes_observed(model, images) as health,
     ):
-        result: object = attack(model, images.clone(), labels.clone(), generator=generator, **aim)
+        copied = images.clone(memory_format=torch.contiguous_format)
+        result: object = attack(model, copied, labels.clone(), generator=generator, **aim)
     health.warn()  # what is wrong with the gradients may explain why the result is refused
     return _checked(result, images, attack)
 

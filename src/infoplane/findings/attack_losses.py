@@ -87,7 +87,7 @@ class Losses:
                 self.values[place] = float(original.values.mean()), float(attacked.values.mean())
                 left = at_least_nothing(attacked) if reading == CARRIED else attacked
                 self.paired[place] = less(original, left)
-                self.beyond_half[place] = less(half(original), left)
+                self.beyond_half[place] = less(part(original, 0.5), left)
 
     @property
     def trainings(self) -> list[str]:
@@ -204,9 +204,9 @@ def at_least_nothing(information: Paired) -> Paired:
     return Paired(values=np.maximum(information.values, 0.0), groups=groups)
 
 
-def half(information: Paired) -> Paired:
-    """Return half of an information, with half of its error."""
-    return Paired(values=information.values / 2, groups=information.groups / 2)
+def part(information: Paired, share: float) -> Paired:
+    """Return a share of an information, with the same share of its error."""
+    return Paired(values=share * information.values, groups=share * information.groups)
 
 
 def less(one: Paired, other: Paired) -> Paired:

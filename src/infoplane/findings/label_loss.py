@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from infoplane.findings.attack_losses import at_least_nothing, half, lost_at
+from infoplane.findings.attack_losses import at_least_nothing, lost_at, part
 from infoplane.findings.evidence import Evidence, Paired
 from infoplane.findings.label_profiles import LabelProfiles, Layer, difference
 from infoplane.records.tables import ORIGINAL
+
+LITTLE = 0.25  # with less than this share of the label left, words call it lost; otherwise more than half of it
 
 
 class LabelLoss(NamedTuple):
@@ -19,6 +21,7 @@ class LabelLoss(NamedTuple):
             `before`, than from originals. In nats.
         gradual: whether it is lost little by little, from the first layer (`before`) to the last (`after`).
         at_latest: whether it may be lost before `after`, at layers of which there are too few examples to say it.
+        whole: whether certainly less than a quarter of what decoders read from originals is left at `after`.
     """
 
     before: Layer | None
@@ -26,6 +29,7 @@ class LabelLoss(NamedTuple):
     fall: Evidence
     gradual: bool = False
     at_latest: bool = False
+    whole: bool = True
 
 
 def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss | None:
@@ -42,22 +46,23 @@ def label_loss(profiles: LabelProfiles, training: str, attack: str) -> LabelLoss
     layers = list(points)
     if found is None or found.layer not in points:
         return None
-    gradual = not _half_is_gone(profiles, training, attack, found.layer)
+    gradual = not _less_is_left(profiles, training, attack, found.layer)
     after = layers[-1] if gradual else found.layer
     if points[after].undersampled:
         return _at_latest(profiles, training, attack, layers[layers.index(after) + 1 :])
-    if not _half_is_gone(profiles, training, attack, after):
+    if not _less_is_left(profiles, training, attack, after):
         return None
+    whole = _less_is_left(profiles, training, attack, after, LITTLE)
     place = 0 if gradual else layers.index(after) - 1
     if place < 0:
         loss = profiles.losses.loss(training, attack, after)
-        return LabelLoss(None, after, loss) if loss is not None else None
+        return LabelLoss(None, after, loss, whole=whole) if loss is not None else None
     before = layers[place]
     pairs = (nothing_below_0(profiles.paired(training, attack, layer)) for layer in (before, after))
     fall = difference(*pairs)
     if before == after or fall is None or fall.interval().low <= 0 or not points[before].found:
         return None
-    return LabelLoss(before, after, fall, gradual)
+    return LabelLoss(before, after, fall, gradual, whole=whole)
 
 
 def _at_latest(profiles: LabelProfiles, training: str, attack: str, layers: Sequence[Layer]) -> LabelLoss | None:
@@ -65,8 +70,9 @@ def _at_latest(profiles: LabelProfiles, training: str, attack: str, layers: Sequ
     points = {one.layer: one for one in profiles.points(training, attack)}
     for layer in layers:
         loss = profiles.losses.loss(training, attack, layer)
-        if loss is not None and not points[layer].undersampled and _half_is_gone(profiles, training, attack, layer):
-            return LabelLoss(None, layer, loss, at_latest=True)
+        if loss is not None and not points[layer].undersampled and _less_is_left(profiles, training, attack, layer):
+            whole = _less_is_left(profiles, training, attack, layer, LITTLE)
+            return LabelLoss(None, layer, loss, at_latest=True, whole=whole)
     return None
 
 
@@ -75,10 +81,10 @@ def nothing_below_0(paired: Paired | None) -> Paired | None:
     return at_least_nothing(paired) if paired is not None else None
 
 
-def _half_is_gone(profiles: LabelProfiles, training: str, attack: str, layer: Layer) -> bool:
-    """Return whether less than half of what decoders read from originals is left, beyond the interval."""
+def _less_is_left(profiles: LabelProfiles, training: str, attack: str, layer: Layer, share: float = 0.5) -> bool:
+    """Return whether less than this share of what decoders read from originals is left, beyond the interval."""
     original = profiles.paired(training, ORIGINAL, layer)
     if original is None:
         return False
-    gone = difference(half(original), nothing_below_0(profiles.paired(training, attack, layer)))
+    gone = difference(part(original, share), nothing_below_0(profiles.paired(training, attack, layer)))
     return gone is not None and gone.interval().low > 0

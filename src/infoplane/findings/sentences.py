@@ -180,9 +180,8 @@ def _lost(
     loss = label_loss(profiles, training, names.attack)
     if loss is None:
         return None
-    start = (
-        f"{_capital(names.under(names.attack))}, {names.network(training)} {names.is_or_are('loses', 'lose')} the label"
-    )
+    lost = names.is_or_are("loses", "lose") + (" the label" if loss.whole else " more than half of the label")
+    start = f"{_capital(names.under(names.attack))}, {names.network(training)} {lost}"
     points = {one.layer: one for one in attacked}
     after = points[loss.after]
     if loss.before is None:

@@ -228,9 +228,9 @@ def _lost(frame: _Frame, profiles: LabelProfiles, training: str, layers: Sequenc
         return ""
     right = frame.x(layers.index(loss.after))
     left = frame.left if loss.before is None else frame.x(layers.index(loss.before))
-    middle, words = (left + right) / 2, "lost gradually" if loss.gradual else "label lost"
+    words = "lost gradually" if loss.gradual else "label lost" if loss.whole else "over half lost"
     half = len(words) * 2.8
-    middle = min(max(middle, frame.left + half), frame.width - frame.right - half)
+    middle = min(max((left + right) / 2, frame.left + half), frame.width - frame.right - half)
     return (
         f'<rect class="lost" x="{left:.1f}" y="{frame.top:g}" width="{right - left:.1f}" '
         f'height="{frame.y(0) - frame.top:.1f}"/>'
