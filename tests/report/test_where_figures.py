@@ -9,7 +9,7 @@ from tests.findings.test_where_shares import LAYERS, layers_of, planted
 
 from infoplane.report.page_where import where_html
 from infoplane.report.style import figure_style
-from infoplane.report.where_figure import short_layers, where_curves_figure, where_shares_figure
+from infoplane.report.where_figure import where_curves_figure, where_shares_figure
 from infoplane.report.where_table import where_tables
 from infoplane.runs.where_files import Where
 
@@ -65,11 +65,3 @@ def test_many_attacks_fit_figure_terminal_and_page():
     page = where_html(where, "", ["<b>"] * 3)
     assert "<b>" not in page
     assert "More sentences" in page
-
-
-def test_short_names_of_layers_stay_different():
-    assert short_layers(["conv1", "fc"]) == ["conv1", "fc"]
-    assert short_layers(["backbone.layer1.0.conv1", "stem"]) == ["…yer1.0.conv1", "stem"]
-    names = short_layers([f"block{number}.convolution.of.all.channels" for number in range(3)])
-    assert len(set(names)) == 3
-    assert max(map(len, names)) <= 13

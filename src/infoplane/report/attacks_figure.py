@@ -12,11 +12,13 @@ from infoplane.findings.attack_losses import CARRIED, INPUT, READABLE, Losses, P
 from infoplane.report.attack_answers import attack_names
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.layer_names import short_layers
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, new_figure, plain, say_missing
 from infoplane.runs.attack_files import AttackFiles, Traces
 
 _BITS = 1 / math.log(2)
+_LONGEST = 9  # letters of a layer's name
 _PANELS = (
     (CARRIED, "I(T;Y), decoders of originals"),
     (READABLE, "I(T;Y), decoders refitted"),
@@ -103,7 +105,9 @@ def _panel(axes: Axes, losses: Losses, training: str, reading: str, names: dict[
             if found is not None and found.layer is not None:
                 corner = (layers.index(found.layer) - 0.47, row - 0.45)
                 axes.add_patch(Rectangle(corner, 0.94, 0.9, fill=False, edgecolor=COLOURS[5], linewidth=1.6))
-    axes.set_xticks(range(len(layers)), [plain(_short(layer)) for _, layer in layers])
+    axes.set_xticks(
+        range(len(layers)), [plain(name) for name in short_layers([layer for _, layer in layers], _LONGEST)]
+    )
     axes.xaxis.tick_top()
     ticks = ["original", *(plain(names.get(examples, examples)) for examples in attacks)]
     axes.set_yticks(range(len(ticks)), ticks if named else [""] * len(ticks))
@@ -116,7 +120,3 @@ def _number(axes: Axes, column: int, row: int, value: float, *, strong: bool = F
         column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5,
         color="white" if strong else "black", fontweight="bold" if bold else "normal",
     )  # fmt: skip
-
-
-def _short(layer: str) -> str:
-    return layer if len(layer) <= 9 else "…" + layer[-8:]

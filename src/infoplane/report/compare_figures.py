@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
+from infoplane.report.layer_names import short_layers
+
 WIDTH, HEIGHT = 420.0, 270.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 14.0, 56.0
 _MOST_LABELS = 12  # layer names below a figure; of more layers every second, third ... is named
@@ -66,8 +68,8 @@ def profile_svg(label: str, layers: Sequence[str], curves: Sequence[Sequence[Mar
     every = max(1, math.ceil(len(layers) / _MOST_LABELS))
     names = "".join(
         f'<text class="tick" transform="translate({_LEFT + step * (place + 0.5):.1f} {HEIGHT - _BOTTOM + 12:.1f}) '
-        f'rotate(-28)" text-anchor="end"><title>{escape(name)}</title>{escape(_short(name))}</text>'
-        for place, name in enumerate(layers)
+        f'rotate(-28)" text-anchor="end"><title>{escape(name)}</title>{escape(short)}</text>'
+        for place, (name, short) in enumerate(zip(layers, short_layers(layers, _LONGEST), strict=True))
         if place % every == 0
     )
     return _svg(label, _y_axis(low, high, up, unit, zero=zero) + names + _curves(curves, across, up))
@@ -100,8 +102,8 @@ def plane_svg(label: str, curves: Sequence[Sequence[Mark]], names: Sequence[str]
     first = curves[0] if curves else []
     labels = "".join(
         f'<text class="name" x="{across(mark.x):.1f}" y="{up(mark.y) - 8:.1f}" text-anchor="middle">'
-        f"{escape(_short(name))}</text>"
-        for mark, name in zip(first, names, strict=True)
+        f"{escape(name)}</text>"
+        for mark, name in zip(first, short_layers(names, _LONGEST), strict=True)
     )
     return _svg(label, _y_axis(low, high, up, units[1], zero=False) + ticks + _curves(curves, across, up) + labels)
 
@@ -215,8 +217,3 @@ def _shape(run: int, x: float, y: float, *, hollow: bool) -> str:
     offsets = ((0, -4.6), (4.6, 0), (0, 4.6), (-4.6, 0)) if shape == 2 else ((0, -4.4), (4.2, 3.4), (-4.2, 3.4))
     points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in offsets)
     return f'<polygon {kind} points="{points}"/>'
-
-
-def _short(name: str) -> str:
-    """Return a layer's name that fits below a figure; the end differs between the layers of a block."""
-    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"

@@ -15,6 +15,7 @@ from infoplane.records.tables import DECODED, DECODED_TRANSFER, KDE_BD, LABEL_IN
 from infoplane.report.bits import examples_of, layers_of
 from infoplane.report.figure import FigureSpec, NothingToSee
 from infoplane.report.labels import RELATIVE, estimator_label, examples_label
+from infoplane.report.layer_names import short_layers
 from infoplane.report.nothing_to_see import all_at_ceiling, one_epoch
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import new_figure, plain
@@ -65,7 +66,8 @@ def heat_figure(rows: pl.DataFrame, title: str) -> Figure | NothingToSee | None:
     layers, epochs = layers_of(rows), log_spaced(sorted(set(rows["epoch"])), MOST_EPOCHS)
     across = min(_ACROSS, len(maps))
     lines = math.ceil(len(maps) / across)
-    names = 0.35 + 0.07 * max(_width(_short(layer)) for _, layer in layers)  # inches left of a map
+    short = short_layers([layer for _, layer in layers], _LONGEST)
+    names = 0.35 + 0.07 * max(map(_width, short))  # inches left of a map
     each = max(0.45 + 0.16 * len(layers), 1.0)
     width, height = 10.0, 0.4 + lines * (each + 0.85)
     figure = new_figure(title, width, height)
@@ -79,7 +81,7 @@ def heat_figure(rows: pl.DataFrame, title: str) -> Figure | NothingToSee | None:
         axes = figure.add_subplot(grid[number // across, number % across])
         axes.set_title(plain(name), loc="left", fontweight="bold")
         _draw_map(axes, own, layers, epochs, norm)
-        axes.set_yticks(range(len(layers)), [plain(_short(layer)) for _, layer in layers])
+        axes.set_yticks(range(len(layers)), [plain(name) for name in short])
         axes.tick_params(length=0, labelleft=number % across == 0)
         axes.set_xlabel("completed epochs")
     bar = figure.add_axes((1 - 0.7 / width, 0.45 / height, 0.12 / width, 1 - 1.25 / height))
@@ -154,7 +156,3 @@ def _draw_map(
 def _width(text: str) -> float:
     """Return the width of text in letters; those of some scripts are wider."""
     return sum(1.7 if unicodedata.east_asian_width(one) in "WF" else 1.0 for one in text)
-
-
-def _short(layer: str) -> str:
-    return layer if len(layer) <= _LONGEST else "…" + layer[1 - _LONGEST :]

@@ -11,6 +11,7 @@ from infoplane.findings.label_profiles import LabelProfiles, Layer, Point
 from infoplane.records.tables import ORIGINAL
 from infoplane.report.bits import RESOLUTION_BITS
 from infoplane.report.labels import FEW_PERMUTATIONS, training_label
+from infoplane.report.layer_names import short_layers
 
 MOST_PANELS = 6
 _BITS = 1 / math.log(2)
@@ -169,7 +170,7 @@ def _null(profiles: LabelProfiles) -> float | None:
 def _panel(profiles: LabelProfiles, training: str, size: tuple[float, float], highest: float) -> str:
     originals, attacked = profiles.points(training, ORIGINAL), profiles.points(training, profiles.attack)
     layers = [one.layer for one in originals or attacked]
-    names = [_short(name) for _, name in layers]
+    names = short_layers([name for _, name in layers], _LONGEST)
     room = (size[0] - _LEFT - _RIGHT) / max(1, len(layers))
     turned = max(map(len, names)) * _LETTER > room
     bottom = 12 + _LETTER * 0.75 * max(map(len, names)) if turned else 22.0
@@ -295,11 +296,6 @@ def _in_words(title: str, originals: Sequence[Point], attacked: Sequence[Point],
         if points
     ]
     return f"{title}. What decoders of originals read of the label, in bits. {'; '.join(parts)}."
-
-
-def _short(name: str) -> str:
-    """Return a layer's name with its end, which differs between layers of a block."""
-    return name if len(name) <= _LONGEST else "…" + name[-(_LONGEST - 1) :]
 
 
 def _cut(text: str, letters: int) -> str:

@@ -15,10 +15,11 @@ from infoplane.records.shape import UNTRAINED
 from infoplane.records.tables import DECODED, DECODED_TRANSFER
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.layer_names import short_layers
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, NULL_COLOUR, new_figure, plain
 from infoplane.report.subject import class_label
-from infoplane.report.where_figure import short_layers
+from infoplane.report.where_figure import SHORT
 from infoplane.runs.shape_files import CueRecords, ShapeFiles
 
 _BITS = 1 / math.log(2)
@@ -138,7 +139,7 @@ def cue_layers_figure(found: CueRecords, title: str) -> Figure | None:
 def _curves(axes: Axes, own: pl.DataFrame) -> None:
     axes.axhline(0, color="#555555", linewidth=0.7, linestyle=(0, (5, 3)))
     names = own.select("layer_index", "layer").unique().sort("layer_index")["layer"].to_list()
-    axes.set_xticks(range(len(names)), [plain(name) for name in short_layers(names)], rotation=30, ha="right")
+    axes.set_xticks(range(len(names)), [plain(name) for name in short_layers(names, SHORT)], rotation=30, ha="right")
     labels = own.unique("layer_index").sort("layer_index")
     axes.plot(_BITS * labels["label_nats"].to_numpy(), color=NULL_COLOUR, label="label, no conflict")
     for estimator, line, marker, said in _LINES:

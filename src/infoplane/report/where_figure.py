@@ -14,6 +14,7 @@ from infoplane.findings.where_shares import ALL, CORRECT, MISCLASSIFIED, loss_sh
 from infoplane.report.examples import examples_look, examples_order
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.layer_names import short_layers
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, NULL_COLOUR, new_figure, plain, say_missing
 from infoplane.runs.where_files import Where, WhereFiles
@@ -21,7 +22,8 @@ from infoplane.runs.where_files import Where, WhereFiles
 MOST_KINDS = 4  # kinds of examples in these figures: originals and the first attacks
 _BITS = 1 / math.log(2)
 _FEW_LAYERS = 6  # with more layers, two panels stand side by side
-_SHORT, _UPRIGHT, _LONGEST = 13, 9, 46  # characters: of a layer's name, of one that is not turned, and of a title
+SHORT = 13  # characters of a layer's name
+_UPRIGHT, _LONGEST = 9, 46  # likewise, of one that is not turned, and of a title
 _FEWEST = 5  # examples of which quantiles are drawn; fewer are drawn one by one
 _GROUPS = ((CORRECT, COLOURS[0], "classified correctly"), (MISCLASSIFIED, COLOURS[5], "misclassified"))
 
@@ -63,7 +65,7 @@ def where_shares_figure(found: Where, title: str) -> Figure | None:
     trainings = shares["training"].unique(maintain_order=True).to_list()
     if not trainings:
         return None
-    layers = {training: short_layers(layers_in_order(found.pointwise, training)) for training in trainings}
+    layers = {training: short_layers(layers_in_order(found.pointwise, training), SHORT) for training in trainings}
     turned = max(len(name) for own in layers.values() for name in own) > _UPRIGHT
     below = 0.65 if turned else 0.4  # inches for the names of places
     width = max(8.0, 2.2 + 0.62 * max(len(own) + 2 for own in layers.values()))
@@ -100,7 +102,7 @@ def _bars(axes: Axes, shares: pl.DataFrame, kinds: Sequence[str], names: Mapping
             yerr=np.stack([share - low, high - share]).clip(min=0),
             color=examples_look(rank).colour,
             error_kw={"elinewidth": 0.8, "capsize": 1.5},
-            label=plain(names.get(kind, kind)[:_SHORT]),
+            label=plain(names.get(kind, kind)[:SHORT]),
         )
     if known:
         axes.bar(
@@ -149,7 +151,9 @@ def where_curves_figure(found: Where, title: str) -> Figure | None:
             say_missing(axes, "not measured")
             continue
         _curves(axes, own, layers)
-        axes.set_xticks(range(len(layers)), [plain(name) for name in short_layers(layers)], rotation=30, ha="right")
+        axes.set_xticks(
+            range(len(layers)), [plain(name) for name in short_layers(layers, SHORT)], rotation=30, ha="right"
+        )
     for axes in grid[:, 0]:
         axes.set_ylabel("pointwise information (bits)")
     handles = {
@@ -183,11 +187,3 @@ def _curves(axes: Axes, own: pl.DataFrame, layers: Sequence[str]) -> None:
 def shown_kinds(kinds: Sequence[str]) -> list[str]:
     """Return the kinds of examples that the figures show, originals first."""
     return sorted(kinds, key=examples_order)[:MOST_KINDS]
-
-
-def short_layers(names: Sequence[str]) -> list[str]:
-    """Return the end of long names; where these are equal, their beginning."""
-    ends = [name if len(name) <= _SHORT else "…" + name[1 - _SHORT :] for name in names]
-    if len(set(ends)) == len(set(names)):
-        return ends
-    return [name if len(name) <= _SHORT else name[: _SHORT - 1] + "…" for name in names]

@@ -15,10 +15,11 @@ from infoplane.findings.where_sentences import attack_names
 from infoplane.records.tables import ORIGINAL
 from infoplane.report.figure import FigureSpec
 from infoplane.report.labels import training_label
+from infoplane.report.layer_names import short_layers
 from infoplane.report.recorded import Recorded
 from infoplane.report.style import COLOURS, new_figure, plain
 from infoplane.report.subject import class_label
-from infoplane.report.where_figure import short_layers, shown_kinds
+from infoplane.report.where_figure import SHORT, shown_kinds
 from infoplane.runs.where_files import WhereFiles
 
 _COLUMNS, _CELL, _IMAGE, _CURVE, _TEXT, _HEAD = 8, 1.18, 0.86, 0.4, 0.14, 0.3  # inches but for the first
@@ -94,7 +95,7 @@ def gallery_blocks(files: WhereFiles, class_names: Sequence[str]) -> dict[str, l
         pixels = images[kind].permute(0, 2, 3, 1).numpy()
         curves = [_one_image(network, kind, example) for example in facts["examples"][kind]]
         places = lost_places(network).filter(examples=kind)
-        names_of = dict(places_in_order(short_layers(layers_in_order(network, training))))
+        names_of = dict(places_in_order(short_layers(layers_in_order(network, training), SHORT)))
         shown = []
         for image, (bits, before), example in zip(pixels, curves, facts["examples"][kind], strict=True):
             row = places.row(by_predicate=pl.col("example") == example, named=True)
