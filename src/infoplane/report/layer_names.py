@@ -1,6 +1,6 @@
 """Short names of layers in figures: cut, and still different from each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def short_layers(names: Sequence[str], longest: int) -> list[str]:
@@ -14,7 +14,7 @@ def short_layers(names: Sequence[str], longest: int) -> list[str]:
         longest: letters, at least 5.
     """
     half = longest // 2
-    ways = (
+    ways: tuple[Callable[[str, int], str], ...] = (
         lambda name, _: "…" + name[1 - longest :],
         lambda name, _: name[: longest - 1] + "…",
         lambda name, _: name[: longest - 1 - half] + "…" + name[-half:],
