@@ -103,5 +103,6 @@ def test_a_run_judges_its_claims(claims, tmp_path):
     assert done.returncode == 0, done.stderr
     said = " ".join((done.stdout + done.stderr).split())
     assert "deviates from its registered claims: training.epochs was registered as 1, and is 0" in said
+    assert "registered claim 2 of the study stays undecided: it needs two seeds or more (--seeds)" in said
     assert "Claims registered before the run" in said
     assert "deviated (" in said

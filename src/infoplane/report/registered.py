@@ -8,7 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from infoplane.config import FlowConfig
 from infoplane.findings import Findings
+from infoplane.findings.needs import undecidable
 from infoplane.findings.registered import (
     CONFIRMED,
     REFUTED,
@@ -39,10 +41,14 @@ def registration_of(run: RunFolder) -> Registration | None:
 
 
 def registration_notes(run: RunFolder) -> list[str]:
-    """Say, before a run goes on, how its settings differ from those that were registered; empty if they do not."""
+    """Say, before a run goes on, how it differs from its registration, and which registered claims it cannot decide."""
     registration = registration_of(run)
-    found = [] if registration is None else deviations(registration, run.read_config()["settings"])
-    return [f"the run deviates from its registered claims: {line}" for line in found]
+    if registration is None:
+        return []
+    settings = run.read_config()["settings"]
+    notes = [f"the run deviates from its registered claims: {line}" for line in deviations(registration, settings)]
+    numbers = {one.claim for one in registration.claims.study}
+    return notes + [f"registered {line}" for line in undecidable(FlowConfig.model_validate(settings), numbers)]
 
 
 def registered_outcomes(
