@@ -16,9 +16,9 @@ from infoplane.findings.attack_losses import (
     Losses,
     Place,
     at_least_nothing,
-    half,
     less,
     lost_at,
+    part,
 )
 from infoplane.findings.evidence import Evidence, Paired
 from infoplane.measuring import Plane
@@ -220,6 +220,6 @@ def test_a_value_below_0_is_nothing_for_certain_only_if_its_interval_is_below_0(
     spread = np.sqrt(20) * np.array([-1.0, 1.0] * 10) * np.sqrt(19 / 20)  # 20 groups: a standard error of 1
     original = Paired(values=np.array([0.9]), groups=(0.9 + 0.02 * spread)[None])
     left = at_least_nothing(Paired(values=np.array([attacked]), groups=(attacked + error * spread)[None]))
-    gone = less(half(original), left).evidence()
+    gone = less(part(original, 0.5), left).evidence()
     assert gone.value == pytest.approx(0.45 - max(attacked, 0.0))
     assert (gone.interval().low > 0) == certain
