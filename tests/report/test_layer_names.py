@@ -13,7 +13,7 @@ def test_long_names_keep_their_end():
 
 def test_names_with_the_same_end_keep_their_beginning():
     names = ["stem", *(f"group{number}.0.activation1" for number in (1, 2, 3)), "linear"]
-    assert short_layers(names, 10) == ["stem", "group1.0.…", "group2.0.…", "group3.0.…", "linear"]
+    assert short_layers(names, 10) == ["stem", "group1.0…", "group2.0…", "group3.0…", "linear"]
 
 
 def test_names_with_the_same_end_or_beginning_keep_both():

@@ -18,7 +18,7 @@ from infoplane.report.style import COLOURS, new_figure, plain, say_missing
 from infoplane.runs.attack_files import AttackFiles, Traces
 
 _BITS = 1 / math.log(2)
-_LONGEST = 9  # letters of a layer's name
+_LONGEST = 8  # letters of a layer's name
 _PANELS = (
     (CARRIED, "I(T;Y), decoders of originals"),
     (READABLE, "I(T;Y), decoders refitted"),

@@ -16,7 +16,7 @@ def short_layers(names: Sequence[str], longest: int) -> list[str]:
     half = longest // 2
     ways: tuple[Callable[[str, int], str], ...] = (
         lambda name, _: "…" + name[1 - longest :],
-        lambda name, _: name[: longest - 1] + "…",
+        lambda name, _: name[: longest - 1].rstrip(".") + "…",
         lambda name, _: name[: longest - 1 - half] + "…" + name[-half:],
         lambda name, place: f"{place + 1}…" + name[len(str(place + 1)) + 1 - longest :],
     )
