@@ -11,9 +11,15 @@ def test_long_names_keep_their_end():
     assert short_layers(["backbone.layer1.0.conv1", "stem"], 13) == ["…yer1.0.conv1", "stem"]
 
 
-def test_names_with_the_same_end_keep_their_beginning():
+def test_names_with_the_same_end_keep_their_first_parts():
     names = ["stem", *(f"group{number}.0.activation1" for number in (1, 2, 3)), "linear"]
-    assert short_layers(names, 10) == ["stem", "group1.0…", "group2.0…", "group3.0…", "linear"]
+    assert short_layers(names, 10) == ["stem", "group1…", "group2…", "group3…", "linear"]
+    names = [f"group{number // 2}.{number % 2}.activation1" for number in range(4)]
+    assert short_layers(names, 10) == ["group0.0…", "group0.1…", "group1.0…", "group1.1…"]
+
+
+def test_names_with_the_same_end_and_without_parts_keep_their_beginning():
+    assert short_layers(["firstconvolution", "secondconvolution"], 10) == ["firstconv…", "secondcon…"]
 
 
 def test_names_with_the_same_end_or_beginning_keep_both():
