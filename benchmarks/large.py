@@ -61,7 +61,7 @@ def anonymous(process: int) -> float:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return sum(int(line.split()[1]) / 1e6 for line in lines if line.startswith("RssAnon:"))
+    return sum(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("RssAnon:"))  # "kB" are KiB
 
 
 def run(words: list[str]) -> tuple[list[dict], float, dict[int, float]]:

@@ -105,7 +105,10 @@ def test_a_budget_must_be_positive(share):
 
 
 def test_the_time_of_all_layers_follows_from_four_measurements(monkeypatch):
-    """Planted times n (a + b D) + n^2 (c + d D) are found again, at any number of examples and width."""
+    """Planted times n (a + b D) + n^2 (c + d D) are found again, at any number of examples and width.
+
+    What thorough epochs add, four times as much, takes at most 2^27 activations of a layer.
+    """
     clock = Clock()
 
     def takes(n: int, width: int) -> float:
@@ -116,10 +119,22 @@ def test_the_time_of_all_layers_follows_from_four_measurements(monkeypatch):
 
     monkeypatch.setattr(cost, "time", clock)
     monkeypatch.setattr(cost, "_measure", measure)
-    first, labels = torch.zeros(900, 2000), torch.zeros(900, dtype=torch.long)
-    for thorough, factor in ((False, 1), (True, 5)):
-        found = cost._of_layers(first, labels, 5000, [3456, 120, 16], MeasurementConfig(), thorough=thorough)
-        assert found == pytest.approx(factor * sum(takes(5000, width) for width in (3456, 120, 16)), rel=1e-6)
+    probed = cost._number_probed(60_000, 2000)
+    first, labels = torch.zeros(probed, 2000), torch.zeros(probed, dtype=torch.long)
+    for samples, held in ((5000, (5000, 5000, 5000)), (60_000, (8192, 60_000, 60_000))):
+        widths = (2**14, 120, 16)
+        ordinary = sum(takes(samples, width) for width in widths)
+        added = sum(4 * takes(number, width) for number, width in zip(held, widths, strict=True))
+        found = cost._of_layers(first, labels, samples, widths, MeasurementConfig())
+        assert found == pytest.approx((ordinary, ordinary + added), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("samples", "features", "number"),
+    [(10_000, 100, 900), (60_000, 16_384, 3000), (60_000, 2**16, 1024), (90, 10, 900)],
+)
+def test_more_examples_are_timed_of_very_many_as_far_as_memory_allows(samples, features, number):
+    assert cost._number_probed(samples, features) == number
 
 
 @pytest.mark.parametrize("noise", ["diagonal", "scalar"])

@@ -13,6 +13,7 @@ from infoplane.attacks import Attack, apply_attack
 from infoplane.config import MeasurementConfig
 from infoplane.estimators import own_noise_information
 from infoplane.measuring.evaluate import BATCH, layer_activations, own_noises
+from infoplane.measuring.in_memory import number_of_rows
 from infoplane.measuring.layer import LayerFacts, measure_layer
 from infoplane.measuring.layer_outputs import LayerOutputs, due, stratified_groups
 from infoplane.measuring.probes import OwnNoise, gather_activations
@@ -22,7 +23,9 @@ from infoplane.records.tables import ORIGINAL
 from infoplane.text import with_field_help
 
 FEW = 1000  # examples; fewer are measured in seconds, and no estimate is made unless asked for
-PROBED = 900  # examples; a third of them is measured too
+PROBED = 900  # examples at least; a third of them is measured too
+_SHARE = 20  # one of so many examples is measured: what grows with n^2 does not show in few of very many
+_HELD = 2**26  # activations of these examples at most
 NARROW, WIDE = 16, 1024  # features; first layers with fewer than the latter are repeated
 LONG_SECONDS = 60.0  # of one measurement: a user is warned of more
 _LONG_WORK = 1e12  # multiplications of all pairs of examples: some 20 s on two cores; the probe costs seconds itself
@@ -44,6 +47,14 @@ class MeasuringSeconds(NamedTuple):
 
     ordinary: float
     thorough: float
+
+
+class _Rates(NamedTuple):
+    """Seconds of n examples at some width: `linear` n + `square` n^2."""
+
+    features: int
+    linear: float
+    square: float
 
 
 def seems_long(model: nn.Module, images: Tensor, layers: Sequence[str], *, versions: int) -> bool:
@@ -74,8 +85,8 @@ def estimated_seconds(
         attacks: by the names of their examples.
         settings: of the measurement.
     """
-    drawn = torch.randperm(len(images), generator=seeded_generator(0, "cost"))[:PROBED].to(images.device)
-    few, own = images[drawn], labels[drawn]
+    order = torch.randperm(len(images), generator=seeded_generator(0, "cost")).to(images.device)
+    few, own = images[order[:PROBED]], labels[order[:PROBED]]
     timed = partial(_seconds, images.device)
     batch = as_pixels(few[:BATCH], memory_format(model))
     batch = batch[: _affordable(model, batch)]
@@ -92,15 +103,21 @@ def estimated_seconds(
         timed(partial(apply_attack, attack, model, batch, known, generator=draws)) for attack in attacks.values()
     )
     by_batch = (passes + attacking) * len(images) / len(batch)
-    _, first = next(layer_activations(model, few, layers[:1]))
-    first = first.repeat(1, math.ceil(WIDE / first.shape[1])) if first.shape[1] < WIDE else first
     widths = [record.shape[1] for record in one_image.values()]
+    drawn = order[: _number_probed(len(images), widths[0])]
+    _, first = next(layer_activations(model, images[drawn], layers[:1]))
+    first = first.repeat(1, math.ceil(WIDE / first.shape[1])) if first.shape[1] < WIDE else first
     samples, versions, found = len(images), 1 + len(attacks), []
-    for thorough in (False, True):
-        of_version = _of_layers(first, own, samples, widths, settings, thorough=thorough)
-        of_version += sum(_of_own_noise(noise, own, samples, settings, thorough=thorough) for noise in noises)
-        found.append(by_batch + versions * of_version)
+    of_layers = _of_layers(first, labels[drawn], samples, widths, settings)
+    for of_version, thorough in zip(of_layers, (False, True), strict=True):
+        of_noise = sum(_of_own_noise(noise, own, samples, settings, thorough=thorough) for noise in noises)
+        found.append(by_batch + versions * (of_version + of_noise))
     return MeasuringSeconds(*found)
+
+
+def _number_probed(samples: int, features: int) -> int:
+    """Return how many examples of the first layer are measured."""
+    return max(PROBED, min(samples // _SHARE, _HELD // features))
 
 
 def _affordable(model: nn.Module, batch: Tensor) -> int:
@@ -112,9 +129,26 @@ def _affordable(model: nn.Module, batch: Tensor) -> int:
 
 
 def _of_layers(
-    first: Tensor, labels: Tensor, samples: int, widths: Sequence[int], settings: MeasurementConfig, *, thorough: bool
-) -> float:
-    """Return the seconds of measuring one version of the examples at layers of these widths."""
+    first: Tensor, labels: Tensor, samples: int, widths: Sequence[int], settings: MeasurementConfig
+) -> MeasuringSeconds:
+    """Return the seconds of measuring one version of the examples at layers of these widths.
+
+    What is added at thorough epochs takes a part of the examples alone where a layer is large. It grows with n from few
+    examples on, and takes long, so few are measured.
+    """
+    of_few = (_rates(first[:PROBED], labels[:PROBED], settings, thorough=thorough) for thorough in (False, True))
+    ordinary, thorough = of_few
+    of_all = ordinary if len(first) <= PROBED else _rates(first, labels, settings, thorough=False)
+    total = added = 0.0
+    for width in widths:
+        total += _at(width, samples, of_all)
+        held = number_of_rows(samples, width)
+        added += max(0.0, _at(width, held, thorough) - _at(width, held, ordinary))
+    return MeasuringSeconds(total, total + added)
+
+
+def _rates(first: Tensor, labels: Tensor, settings: MeasurementConfig, *, thorough: bool) -> list[_Rates]:
+    """Measure few examples at two widths: a narrow one and all features."""
     numbers = [max(2, len(first) // 3), len(first)]
     rates = []
     for features in (min(NARROW, first.shape[1]), first.shape[1]):
@@ -126,14 +160,16 @@ def _of_layers(
             )
             for n in numbers
         ]
-        rates.append((features, *_linear_and_square(numbers, taken)))
-    (narrow, *low), (wide, *high) = rates
-    total = 0.0
-    for width in widths:
-        share = (width - narrow) / max(1, wide - narrow)
-        linear, square = (max(one, one + share * (other - one)) for one, other in zip(low, high, strict=True))
-        total += linear * samples + square * samples**2
-    return total
+        rates.append(_Rates(features, *_linear_and_square(numbers, taken)))
+    return rates
+
+
+def _at(width: int, samples: int, rates: Sequence[_Rates]) -> float:
+    """Return the seconds at a width, along the line through two others."""
+    narrow, wide = rates
+    share = (width - narrow.features) / max(1, wide.features - narrow.features)
+    linear, square = (max(one, one + share * (other - one)) for one, other in zip(narrow[1:], wide[1:], strict=True))
+    return linear * samples + square * samples**2
 
 
 def _of_own_noise(

@@ -9,6 +9,11 @@ from infoplane.randomness import seeded_generator
 IN_MEMORY = 2**27  # numbers; decoders hold them some six times (docs/scaling.md)
 
 
+def number_of_rows(samples: int, features: int) -> int:
+    """Return how many examples decoders and the Monte Carlo estimate take of a layer."""
+    return samples if samples * features <= IN_MEMORY else max(1, IN_MEMORY // features)
+
+
 def sampled_rows(labels: Tensor, features: int, examples_seed: int) -> Tensor | None:
     """Return the examples of a stratified random subset that has at most `IN_MEMORY` activations; None for all.
 
@@ -23,9 +28,9 @@ def sampled_rows(labels: Tensor, features: int, examples_seed: int) -> Tensor | 
         `(n,)` indices in ascending order, with the class proportions of the whole.
     """
     samples, labels = len(labels), labels.cpu()
-    if samples * features <= IN_MEMORY:
+    number = number_of_rows(samples, features)
+    if number == samples:
         return None
-    number = max(1, IN_MEMORY // features)
     shuffled = torch.randperm(samples, generator=seeded_generator(examples_seed, "subset"))
     by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
     return by_class[torch.arange(number) * samples // number].sort().values
