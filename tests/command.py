@@ -14,7 +14,8 @@ from tests.warm_process import Started, WarmProcess
 
 ENTRY = Path(sys.executable).with_name("infoplane")
 DRAWING_LITTLE = Path(__file__).with_name("drawing_little.py")
-UNRENDERED = ("unrendered",)  # for `drawn`: all figures are made from the records, and none becomes a file
+# For `drawn`: all figures are made from the records. None becomes a file with content, but for kinds named after it.
+UNRENDERED = ("unrendered",)
 
 
 def hear_signals() -> None:
@@ -34,29 +35,49 @@ def drawing(drawn: Sequence[str] | None = None, **more: str) -> dict[str, str]:
 
 
 def infoplane(
-    *arguments: object, cwd: Path | None = None, drawn: Sequence[str] | None = None, **environment: str
+    *arguments: object,
+    cwd: Path | None = None,
+    drawn: Sequence[str] | None = None,
+    imported: tuple[str, ...] = (),
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, away from this folder's data.
 
     Drawing figures takes longer than everything else in a small run. Tests about something else give `drawn`: the
     kinds of figures that they look at, () for none, or `UNRENDERED`. Records, findings and page are written in any
-    case. Importing takes longer too, so a process that has imported the large modules is copied for each command; one
-    whose environment is read while Python starts gets a new process.
+    case. Importing takes longer too, so a process that has imported the large modules, and those in `imported`, is
+    copied for each command; one whose environment is read while Python starts gets a new process.
     """
+    return _run(entry(drawn), arguments, cwd, drawing(drawn, COLUMNS="120", **environment), imported)
+
+
+def run_script(script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script of Python, in a copy of the same process if the environment allows it."""
+    return _run([sys.executable, str(script)], arguments, None, drawing())
+
+
+def _run(
+    started_by: list[str],
+    arguments: Sequence[object],
+    cwd: Path | None,
+    environment: dict[str, str],
+    imported: tuple[str, ...] = (),
+) -> subprocess.CompletedProcess[str]:
     words = list(map(str, arguments))
-    variables = drawing(drawn, COLUMNS="120", **environment)
-    if warm().can_run(variables):
-        return warm().run([*entry(drawn)[-1:], *words], cwd, variables, timeout=240)
+    if warm(*imported).can_run(environment):
+        return warm(*imported).run([*started_by[-1:], *words], cwd, environment, timeout=240)
     return subprocess.run(
-        [*entry(drawn), *words], cwd=cwd, env=variables, capture_output=True, text=True, timeout=240, check=False
+        [*started_by, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
 
 
-def started(*arguments: object, drawn: Sequence[str] | None = None) -> Started | subprocess.Popen[str]:
+def started(
+    *arguments: object, drawn: Sequence[str] | None = None, imported: tuple[str, ...] = ()
+) -> Started | subprocess.Popen[str]:
     """Start the command as `infoplane` does, for a test that sends it signals once it works."""
     words, variables = list(map(str, arguments)), drawing(drawn, COLUMNS="120")
-    if warm().can_run(variables):
-        return warm().start([*entry(drawn)[-1:], *words], None, variables)
+    if warm(*imported).can_run(variables):
+        return warm(*imported).start([*entry(drawn)[-1:], *words], None, variables)
     return subprocess.Popen(
         [*entry(drawn), *words], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, preexec_fn=hear_signals,
@@ -64,9 +85,9 @@ def started(*arguments: object, drawn: Sequence[str] | None = None) -> Started |
 
 
 @cache
-def warm() -> WarmProcess:
-    """Return the process that runs the commands of all tests in this one."""
-    return WarmProcess()
+def warm(*imported: str) -> WarmProcess:
+    """Return the process that runs the commands of all tests in this one which have imported these modules, too."""
+    return WarmProcess(*imported)
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """Fixtures and profiles shared by all tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,14 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-@pytest.fixture(autouse=True)
-def _environment_as_before() -> Iterator[None]:
-    """Undo what a test changes in the environment: a command that it starts then has what a user has.
+def pytest_collection_finish() -> None:
+    """Leave what is there now out of all later collections of garbage: the modules of all tests, for instance."""
+    gc.collect()
+    gc.freeze()
+
+
+def _environment_kept() -> Iterator[None]:
+    """Undo what happens to the environment meanwhile: a command that a test starts has what a user has.
 
     Libraries leave variables behind, too. Some are read while Python starts, and commands of later tests would each
     need a new process (`warm_process`).
@@ -38,6 +44,17 @@ def _environment_as_before() -> Iterator[None]:
             del os.environ[name]
         elif os.environ.get(name) != before[name]:
             os.environ[name] = before[name]
+
+
+@pytest.fixture(autouse=True)
+def _environment_of_a_test() -> Iterator[None]:
+    yield from _environment_kept()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _environment_of_a_file() -> Iterator[None]:
+    """What fixtures of a whole file leave behind, Ray for instance, ends with the file."""
+    yield from _environment_kept()
 
 
 @pytest.fixture

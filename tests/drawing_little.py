@@ -28,8 +28,8 @@ def draw_only(kinds: list[str]) -> None:
     import infoplane.report.html as html
     from infoplane.report import figure_files
 
-    if kinds == ["unrendered"]:
-        figures.save_figure = rendering_only()
+    if kinds[:1] == ["unrendered"]:
+        figures.save_figure = rendering_only(*kinds[1:])
     elif kinds:
         figure_files.FIGURES = tuple(spec for spec in figure_files.FIGURES if spec.kind in kinds)
 

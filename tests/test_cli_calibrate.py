@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.command import ENTRY, hear_signals, infoplane, started
+from tests.command import infoplane, started
 from tests.warm_process import Started
 
 from infoplane.commands.cli import main
@@ -76,20 +76,6 @@ def test_a_users_mistake_is_one_clear_line(arguments, words, tmp_path, monkeypat
     assert all(word in line for word in words), line
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    command = [ENTRY, "calibrate", *LONGER, "--output", str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-        preexec_fn=hear_signals,
-    )
-
-
 def wait_for_a_cell(process: subprocess.Popen[str] | Started, folder: Path) -> None:
     while not list(folder.glob("cells/*.json")) and process.poll() is None:
         time.sleep(0.005)
@@ -100,7 +86,7 @@ def workers_of(process: Started | subprocess.Popen[str]) -> list[int]:
 
 
 def test_ctrl_c_keeps_finished_cells_and_says_how_to_continue(tmp_path):
-    process = start(tmp_path / "out")
+    process = started("calibrate", *LONGER, "--output", tmp_path / "out")
     wait_for_a_cell(process, tmp_path / "out")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
     _, complaint = process.communicate(timeout=60)

@@ -75,11 +75,14 @@ class Started:
 class WarmProcess:
     """Runs commands, each in a copy of one process that has its modules."""
 
-    def __init__(self) -> None:
+    def __init__(self, *further: str) -> None:
+        """Import these modules, too."""
         self._ours, theirs = socket.socketpair()
         self._environment = dict(os.environ)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            [sys.executable, __file__, str(theirs.fileno()), *further],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
         )
         theirs.close()
         self._received = b""
@@ -214,7 +217,7 @@ def serve(connection: socket.socket) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for name in IMPORTED:
+    for name in (*IMPORTED, *sys.argv[2:]):
         importlib.import_module(name)
     gc.freeze()  # a copy never visits these objects, and shares their memory
     with contextlib.suppress(EOFError, ConnectionError):

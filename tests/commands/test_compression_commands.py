@@ -9,6 +9,7 @@ import sys
 import polars as pl
 import pytest
 from rich.console import Console
+from tests.drawing_little import rendering_only
 
 from infoplane.commands import cli
 from infoplane.findings.compression import Judged
@@ -29,7 +30,7 @@ def small(monkeypatch):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_it_writes_records_and_a_figure_and_prints_falls_and_verdicts(name, tmp_path, capsys):
+def test_it_writes_records_and_a_figure_and_prints_falls_and_verdicts(name, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "out"
     assert cli.main([name, "--output", str(folder), *SIZES]) == 0
     printed = capsys.readouterr().out
@@ -43,6 +44,7 @@ def test_it_writes_records_and_a_figure_and_prints_falls_and_verdicts(name, tmp_
     assert tables == {"records.parquet", "accuracies.parquet", "falls.parquet", "verdicts.parquet"}
 
     records = (folder / "records.parquet").read_bytes()
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only())
     assert cli.main([name, "--output", str(folder), *SIZES]) == 0
     assert "4 of 4 networks are here already" in capsys.readouterr().out
     assert (folder / "records.parquet").read_bytes() == records
@@ -51,7 +53,9 @@ def test_it_writes_records_and_a_figure_and_prints_falls_and_verdicts(name, tmp_
     assert "holds a run with learning_rate = 0.002" in capsys.readouterr().err
 
 
-def test_seeds_that_are_added_after_verdicts_are_named(tmp_path, capsys):
+def test_seeds_that_are_added_after_verdicts_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only())
+
     def verdicts(seeds):
         assert cli.main(["compression", "--output", str(tmp_path / "out"), *SIZES, "--seeds", str(seeds)]) == 0
         column = pl.read_parquet(tmp_path / "out" / "verdicts.parquet")["seeds_added_after_first_verdicts"]

@@ -4,9 +4,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from tests.command import ENTRY, drawing, entry, hear_signals
+from tests.command import ENTRY, drawing, entry, hear_signals, started
 
 from infoplane.runs.folder import RunFolder
 
@@ -40,14 +41,16 @@ def first_epoch(process):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_training_that_is_asked_to_end_says_how_to_continue(number, tmp_path):
     command = [*SETTINGS, "--training.epochs=200", "--run", tmp_path / "run"]
-    process = start(*command)
-    assert "epoch 0/200" in first_epoch(process)
+    run = RunFolder(tmp_path / "run")
+    process = started(*command, drawn=())
+    while process.poll() is None and not list(run.path.glob("checkpoints/s0-normal-e0001.*")):
+        time.sleep(0.02)
     process.send_signal(number)
-    _, complaint = process.communicate(timeout=60)
+    printed, complaint = process.communicate(timeout=60)
     assert process.returncode == 128 + number, complaint
+    assert "epoch 0/200" in printed
     again = shlex.join(["infoplane", *map(str, command)])
     assert complaint.strip() == f"interrupted; only the epoch under way will be repeated. To continue: {again}"
-    run = RunFolder(tmp_path / "run")
     assert run.measurements()["epoch"].to_list()
     assert not list(run.path.rglob("*.tmp"))
     with run.locked():

@@ -8,6 +8,7 @@ import sys
 import polars as pl
 import pytest
 import tyro
+from tests.drawing_little import rendering_only
 from tests.few_places import keep_few_places
 
 from infoplane.commands.geometry import GeometryOptions, geometry
@@ -72,6 +73,7 @@ def test_it_prints_progress_a_table_and_where_things_lie(finished):
 def test_a_second_time_gives_the_same_records(finished, monkeypatch, capsys):
     name, folder, _ = finished
     keep_few_places(monkeypatch)
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only())
     before = (folder / "records.parquet").read_bytes()
     (folder / "records.parquet").write_bytes(b"not the same")
     assert run(name, "--output", folder, "--seed", 3, *SIZES) == 0
@@ -89,6 +91,7 @@ def test_records_of_other_settings_are_not_replaced(finished):
 
 def test_settings_that_gave_no_records_are_replaced(tmp_path, monkeypatch, capsys):
     keep_few_places(monkeypatch)
+    monkeypatch.setattr("infoplane.report.figure.save_figure", rendering_only())
     RunFolder(tmp_path).write_config("limits", {"seed": 7}, {})
     assert run("limits", "--output", tmp_path, *SIZES) == 0
     assert json.loads((tmp_path / "config.json").read_text())["settings"]["seed"] == 0

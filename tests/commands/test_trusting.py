@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,16 +33,24 @@ def training(attack):
 """
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory) -> Path:
-    """A folder with a finished run of a model function, and the function's code."""
-    folder = tmp_path_factory.mktemp("sender")
-    (folder / "sent.py").write_text(CODE)
+@contextmanager
+def sending(folder: Path) -> Iterator[None]:
+    """Work in the folder of somebody who sends runs; what is imported there is forgotten."""
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(html, "write_report", lambda run, found, **_: run.path / "report.html")
         patching.setattr(sys, "path", sys.path.copy())
         patching.delitem(sys.modules, "sent", raising=False)  # of another file of tests
         patching.chdir(folder)
+        yield
+        del sys.modules["sent"]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    """A folder with a finished run of a model function, and the function's code."""
+    folder = tmp_path_factory.mktemp("sender")
+    (folder / "sent.py").write_text(CODE)
+    with sending(folder):
         assert main(["flow", "digits-lenet5", "--run", "run", "--model", "sent:network", *OPTIONS, "--quiet"]) == 0
     return folder
 
@@ -118,16 +128,29 @@ def test_the_code_must_be_the_same_when_the_run_continues(received, capsys):
         assert "computes other outputs than when this run wrote its checkpoint" in capsys.readouterr().err
 
 
-@pytest.fixture
-def of_own_data(received, capsys) -> list[str]:
-    """The command that continues a run of a data function, nothing imported yet."""
-    flow = ["flow", "digits-lenet5", "--run", "own", "--device", "cpu", "--quiet"]
+def run_of_own(folder: Path, words: list[str]) -> Path:
+    """Return the folder of a run of further functions, which is made in `folder` beside their code."""
+    (folder / "sent.py").write_text(CODE)
+    with sending(folder):
+        assert main([*CONTINUED, *words]) == 0
+    return folder / "own"
+
+
+CONTINUED = ["flow", "digits-lenet5", "--run", "own", "--device", "cpu", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def begun_with_own_data(tmp_path_factory) -> Path:
+    """The folder of a run of a data function."""
     options = [option for option in OPTIONS if "layers" not in option]
-    assert main([*flow, "--data", "sent:images", *options]) == 0
-    sys.modules.pop("sent")
-    Path("imported").unlink()
-    capsys.readouterr()
-    return flow
+    return run_of_own(tmp_path_factory.mktemp("data"), ["--data", "sent:images", *options])
+
+
+@pytest.fixture
+def of_own_data(begun_with_own_data, received) -> list[str]:
+    """The command that continues a copy of this run in the current folder, nothing imported yet."""
+    shutil.copytree(begun_with_own_data, "own")
+    return CONTINUED
 
 
 def test_a_data_function_that_only_the_folder_names_is_not_imported_either(of_own_data, capsys):
@@ -148,16 +171,19 @@ def test_a_data_function_that_the_user_trusts_is_imported(of_own_data, trust):
 OWN_METHODS = ["--methods", "normal", "sent:training+awp"]
 
 
-@pytest.fixture
-def of_own_method(received, capsys) -> list[str]:
-    """The command that continues a run of a training method of one's own, nothing imported yet."""
-    flow = ["flow", "digits-lenet5", "--run", "own", "--device", "cpu", "--quiet"]
+@pytest.fixture(scope="module")
+def begun_with_own_method(tmp_path_factory) -> Path:
+    """The folder of a run of a training method of one's own."""
     options = [option for option in OPTIONS if "layers" not in option and "epochs=0" not in option]
-    assert main([*flow, *options, "--training.epochs=1", "--measurement.layers=fc3", *OWN_METHODS]) == 0
-    sys.modules.pop("sent")
-    Path("imported").unlink()
-    capsys.readouterr()
-    return flow
+    options += ["--training.epochs=1", "--measurement.layers=fc3", *OWN_METHODS]
+    return run_of_own(tmp_path_factory.mktemp("method"), options)
+
+
+@pytest.fixture
+def of_own_method(begun_with_own_method, received) -> list[str]:
+    """The command that continues a copy of this run in the current folder, nothing imported yet."""
+    shutil.copytree(begun_with_own_method, "own")
+    return CONTINUED
 
 
 def test_a_method_that_only_the_folder_names_is_not_imported_either(of_own_method, capsys):

@@ -24,9 +24,13 @@ from infoplane.errors import UserError
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
+def noisy_bytes(count, seed):
+    """So many bytes that are compressed quickly: the same 16 KiB again and again."""
+    return np.resize(np.random.default_rng(seed).integers(0, 256, 1 << 14, np.uint8), count).tobytes()
+
+
 def noise(count=10_000):
-    values = np.random.default_rng(1)
-    images = struct.pack(">4i", 2051, count, 28, 28) + values.integers(0, 256, count * 784, np.uint8).tobytes()
+    images = struct.pack(">4i", 2051, count, 28, 28) + noisy_bytes(count * 784, seed=1)
     return {IMAGES: images, LABELS: struct.pack(">2i", 2049, count) + bytes(count)}
 
 
@@ -184,7 +188,7 @@ def test_no_more_is_decompressed_than_the_published_size(suffix, mnist_folder):
     """Behind the bound the file is damaged, which a reader that goes on would find."""
     size = 7_840_016
     path = mnist_folder / f"{IMAGES}{suffix}"
-    content = np.random.default_rng(0).integers(0, 256, 2 * size, np.uint8).tobytes()
+    content = noisy_bytes(2 * size, seed=0)
     packed = gzip.compress(content, 1) if suffix == ".gz" else lzma.compress(content, preset=0)
     path.write_bytes(packed[:-1000])
     (mnist_folder / IMAGES).unlink()

@@ -180,6 +180,7 @@ def folder(tmp_path_factory):
     )
     small = ["--epochs", "1", "--examples", "40", "--data.train-examples", "100", "--methods", "normal"]
     small += ["--measurement.permutations", "2", "--measurement.decoder-permutations", "1"]
+    small += ["--measurement.layers", "fc2", "fc3"]
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.setattr(html, "write_figures", lambda *_, **__: [])  # they take longer than all else

@@ -45,9 +45,10 @@ def given(tmp_path_factory) -> Path:
     return folder
 
 
-def arguments(given: Path, run: Path, *more: object) -> list[str]:
+def arguments(given: Path, run: Path, *more: object, thorough: int = 1) -> list[str]:
     settings = ["--measurement.permutations", "2", "--measurement.decoder-permutations", "1"]
-    settings += ["--measurement.noise-sweep", "1.0", "--measurement.inputs", "0", "--measurement.thorough-epochs", "1"]
+    settings += ["--measurement.noise-sweep", "1.0", "--measurement.inputs", "0"]
+    settings += ["--measurement.thorough-epochs", str(thorough)]
     attack = ["--attacks", "pgd", "--attack.epsilon", "0.1", "--attack.step-size", "0.05", "--attack.steps", "3"]
     named = [given / "checkpoints", "--model", MAKE, "--data", given / "images.npz", "--run", run]
     return list(map(str, ["measure", *named, *settings, *attack, *more]))
@@ -112,18 +113,18 @@ def test_epochs_that_are_measured_are_not_measured_again(given, tmp_path, monkey
     (copy / "checkpoints").mkdir(parents=True)
     for name in ("images.npz", "checkpoints/epoch1.pt", "checkpoints/e2.safetensors"):
         (copy / name).write_bytes((given / name).read_bytes())
-    assert cli.main(arguments(copy, tmp_path / "run")) == 0
-    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 0
     assert measured == [(1, False), (2, True)]
     torch.save(small(5).state_dict(), copy / "checkpoints" / "epoch1.pt")  # other weights under the same name
     (copy / "checkpoints/epoch-10.pth").write_bytes((given / "checkpoints/epoch-10.pth").read_bytes())
     capsys.readouterr()
-    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 0
     assert measured[2:] == [(1, False), (10, True)]
     assert "epoch 2 (e2.safetensors): measured already" in capsys.readouterr().out
     for name in ("e2.safetensors", "epoch-10.pth"):
         (copy / "checkpoints" / name).unlink()
-    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 0
     assert measured[4:] == [(1, True)]  # the last one now
 
 
@@ -132,13 +133,13 @@ def test_files_of_two_trainings_with_the_same_names_are_told_apart(given, tmp_pa
         (tmp_path / training / "checkpoints").mkdir(parents=True)
         (tmp_path / training / "images.npz").write_bytes((given / "images.npz").read_bytes())
         torch.save(small(weights).state_dict(), tmp_path / training / "checkpoints" / "epoch1.pt")
-        assert cli.main(arguments(tmp_path / training, tmp_path / "run", "--training", training)) == 0
+        assert cli.main(arguments(tmp_path / training, tmp_path / "run", "--training", training, thorough=0)) == 0
     settings = loop_settings(RunFolder(tmp_path / "run"))
     checksums = {name: hashlib.sha256((tmp_path / name / "checkpoints/epoch1.pt").read_bytes()).hexdigest()
                  for name in ("normal", "other")}  # fmt: skip
     assert settings.checkpoints == {f"s0-{name}-e0001/epoch1.pt": sha256 for name, sha256 in checksums.items()}
     monkeypatch.setattr(Plane, "measure", lambda *_, **__: pytest.fail("measured again"))
-    assert cli.main(arguments(tmp_path / "normal", tmp_path / "run", "--training", "normal")) == 0
+    assert cli.main(arguments(tmp_path / "normal", tmp_path / "run", "--training", "normal", thorough=0)) == 0
 
 
 def test_a_file_that_gets_another_epoch_is_measured_again(given, tmp_path, monkeypatch):
@@ -154,8 +155,8 @@ def test_a_file_that_gets_another_epoch_is_measured_again(given, tmp_path, monke
         return original(self, model, **more)
 
     monkeypatch.setattr(Plane, "measure", spy)
-    assert cli.main(arguments(copy, tmp_path / "run", "--epochs", 1, 2)) == 0
-    assert cli.main(arguments(copy, tmp_path / "run", "--epochs", 2, 1)) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", "--epochs", 1, 2, thorough=0)) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", "--epochs", 2, 1, thorough=0)) == 0
     assert measured == [1, 2, 1, 2]
 
 
@@ -164,7 +165,7 @@ def test_a_file_that_was_replaced_is_measured_also_if_the_first_attempt_was_kill
     (copy / "checkpoints").mkdir(parents=True)
     for name in ("images.npz", "checkpoints/epoch1.pt"):
         (copy / name).write_bytes((given / name).read_bytes())
-    assert cli.main(arguments(copy, tmp_path / "run")) == 0
+    assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 0
     torch.save(small(5).state_dict(), copy / "checkpoints" / "epoch1.pt")
 
     def killed(*_, **__):
@@ -172,9 +173,9 @@ def test_a_file_that_was_replaced_is_measured_also_if_the_first_attempt_was_kill
 
     with monkeypatch.context() as patched:
         patched.setattr(saving, "_write_records", killed)
-        assert cli.main(arguments(copy, tmp_path / "run")) == 130
-    assert cli.main(arguments(copy, tmp_path / "run")) == 0
-    assert cli.main(arguments(copy, tmp_path / "fresh")) == 0
+        assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 130
+    assert cli.main(arguments(copy, tmp_path / "run", thorough=0)) == 0
+    assert cli.main(arguments(copy, tmp_path / "fresh", thorough=0)) == 0
     again, fresh = (infoplane.load_run(tmp_path / name).performance["loss"].to_list() for name in ("run", "fresh"))
     assert again == fresh
 

@@ -1,10 +1,8 @@
 """Optimisers without the compiler take the steps of torch's own."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
+from tests.command import run_script
 
 from infoplane.networks import optimisers
 
@@ -54,5 +52,7 @@ assert cli.main(["flow", "digits-lenet5", "--run", {str(tmp_path / "run")!r}, *w
 assert "torch" in sys.modules
 assert "torch._dynamo" not in sys.modules
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=240)
+    script = tmp_path / "training.py"
+    script.write_text(code)
+    done = run_script(script)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 """A dead network is noticed, not measured further, marked in the records, and no finding rests on it."""
 
 import pytest
-from tests.studies.test_information_flow import Listener, changed
+from tests.studies.test_information_flow import WITHOUT_DECODERS, Listener, changed
 
 from infoplane.config import FlowConfig, ModelConfig
 from infoplane.errors import UserError
@@ -28,7 +28,7 @@ def few_updates():
 def dead_flow(small_flow) -> FlowConfig:
     """120 updates an epoch, and no warm-up: dead after the first epoch of three."""
     training = small_flow.training.model_copy(update={"epochs": 3, "batch_size": 1, "warmup_epochs": 0.0})
-    measurement = small_flow.measurement.model_copy(update={"permutations": 2, "noise_sweep": (1.0,)})
+    measurement = small_flow.measurement.model_copy(update={**WITHOUT_DECODERS, "permutations": 2, "noise_sweep": (1,)})
     update = {"model": ModelConfig(name=PATH), "training": training, "methods": ("adversarial",)}
     update["measurement"] = measurement
     return small_flow.model_copy(update=update)

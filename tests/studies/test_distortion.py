@@ -40,13 +40,48 @@ KEY = [*PLACE, "estimator", "quantity", "kind", "class_index", "noise_mode"]
 PLANE = ("training", "examples", "layer_index", "estimator", "quantity", "kind", "class_index", "noise_mode")
 
 
+class Listener(study.Silence):
+    """How much work was ahead, and how much was done."""
+
+    total = done = 0.0
+
+    def begin(self, work):
+        self.total = work
+
+    def advance(self, work):
+        self.done += work
+
+
+class Count:
+    """Levels that were measured, as a stand-in for the plane's own method."""
+
+    def __init__(self, monkeypatch, *, stop_at=None) -> None:
+        self.measured, original = [], Plane.measure
+
+        def measure(plane, model, *, training, distorted, **more):
+            if (training, distorted.distortion, distorted.level) == stop_at:
+                raise KeyboardInterrupt
+            self.measured.append((training, distorted.distortion, distorted.level))
+            return original(plane, model, training=training, distorted=distorted, **more)
+
+        monkeypatch.setattr(Plane, "measure", measure)
+
+
 @pytest.fixture(scope="module")
-def whole(flow_run, tmp_path_factory) -> RunFolder:
-    """A run with both distortions, whole."""
+def made(flow_run, tmp_path_factory) -> tuple[RunFolder, Count, Listener]:
+    """A run with both distortions, whole; what was measured and what was said of the work meanwhile."""
     path = tmp_path_factory.mktemp("distortion") / "run"
     shutil.copytree(flow_run.path, path)
-    distortion_study(RunFolder(path), CONFIG)
-    return RunFolder(path)
+    with pytest.MonkeyPatch.context() as patching:
+        count, listener = Count(patching), Listener()
+        distortion_study(RunFolder(path), CONFIG, progress=listener)
+    return RunFolder(path), count, listener
+
+
+@pytest.fixture(scope="module")
+def whole(made) -> RunFolder:
+    """The run alone."""
+    return made[0]
 
 
 @pytest.fixture
@@ -239,29 +274,11 @@ def test_relative_noise_stays_that_of_the_undistorted_version(whole):
     assert set(fixed["noise_variance"]) == {0.1}
 
 
-class Count:
-    """Levels that were measured, as a stand-in for the plane's own method."""
-
-    def __init__(self, monkeypatch, *, stop_at=None) -> None:
-        self.measured, original = [], Plane.measure
-
-        def measure(plane, model, *, training, distorted, **more):
-            if (training, distorted.distortion, distorted.level) == stop_at:
-                raise KeyboardInterrupt
-            self.measured.append((training, distorted.distortion, distorted.level))
-            return original(plane, model, training=training, distorted=distorted, **more)
-
-        monkeypatch.setattr(Plane, "measure", measure)
-
-
-def test_the_undistorted_level_is_measured_once_per_network(own_run, monkeypatch):
-    count = Count(monkeypatch)
-    distortion_study(own_run, DistortionConfig(levels={"saturation": (8,), "shuffling": (4,)}))
-    assert count.measured == [
-        (training, *level)
-        for training in ("normal", "adversarial")
-        for level in (("saturation", 2), ("saturation", 8), ("shuffling", 4))
-    ]
+def test_the_undistorted_level_is_measured_once_per_network(made):
+    _, count, _ = made
+    undistorted = ("shuffling", 1)  # as is saturation 2
+    levels = [(name, level) for name, some in LEVELS.items() for level in some if (name, level) != undistorted]
+    assert count.measured == [(training, *level) for training in ("normal", "adversarial") for level in levels]
 
 
 def test_a_stopped_study_continues_at_the_distortion_it_was_stopped_in(own_whole, whole, monkeypatch):
@@ -396,18 +413,6 @@ def test_other_distortions_are_measured_on_request(own_whole):
     assert len(set(undistorted["loss"])) == 1
 
 
-def test_work_ahead_is_the_work_done(own_run):
-    class Listener(study.Silence):
-        total = done = 0.0
-
-        def begin(self, work):
-            self.total = work
-
-        def advance(self, work):
-            self.done += work
-
-    listener = Listener()
-    distortion_study(
-        own_run, DistortionConfig(distortions=("saturation",), levels={"saturation": (8,)}), progress=listener
-    )
+def test_work_ahead_is_the_work_done(made):
+    _, _, listener = made
     assert 0 < listener.total == pytest.approx(listener.done)

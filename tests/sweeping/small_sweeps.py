@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
-from tests.command import DRAWING_LITTLE, drawing, hear_signals
+from tests.command import DRAWING_LITTLE, drawing, hear_signals, infoplane
 
 from infoplane.runs.folder import RunFolder
 from infoplane.sweeping.execution import Job
@@ -73,6 +73,13 @@ def small_jobs(folder: Path, *, epochs: int = 1, methods: tuple[str, ...] = ("no
         )
         for point in points
     ]
+
+
+def reference(folder: Path) -> None:
+    """Make the run of `small_jobs` in a sweep's folder without any engine, by `infoplane flow`."""
+    for job in small_jobs(folder):
+        done = infoplane("flow", *job.words, "--run", SweepFolder(folder).run_path(job.name), drawn=())
+        assert done.returncode == 0, done.stderr
 
 
 def started(*words: object) -> subprocess.Popen[str]:

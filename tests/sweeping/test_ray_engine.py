@@ -13,6 +13,7 @@ from tests.sweeping.small_sweeps import (
     epochs_measured,
     quick_epochs,
     quick_jobs,
+    reference,
     small_jobs,
     wait_for,
 )
@@ -24,7 +25,6 @@ from infoplane.sweeping.engines import ray as engine_file
 from infoplane.sweeping.engines.engine import EngineSettings
 from infoplane.sweeping.engines.local import LocalEngine
 from infoplane.sweeping.engines.ray import RAY, RayEngine
-from infoplane.sweeping.execution import execute
 from infoplane.sweeping.folder import SweepFolder
 from infoplane.sweeping.packed import Packed
 from infoplane.sweeping.state import is_alive
@@ -153,9 +153,8 @@ def test_a_sweep_that_is_interrupted_stops_its_tasks(cluster, tmp_path):
 def test_a_real_run_has_the_same_records_on_ray_without_shared_storage(cluster, tmp_path, unseen):
     (job,) = small_jobs(tmp_path / "ray")
     assert run_watched([job], lambda: True) == {job.name: "done"}
-    (job,) = small_jobs(tmp_path / "local")
-    assert execute(job).status == "done"
-    assert all_records(tmp_path / "ray") == all_records(tmp_path / "local")
+    reference(tmp_path / "alone")
+    assert all_records(tmp_path / "ray") == all_records(tmp_path / "alone")
 
 
 def test_workers_wait_for_room_for_all_of_them_and_say_so(cluster, monkeypatch, capsys):

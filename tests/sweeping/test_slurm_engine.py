@@ -6,13 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.sweeping.small_sweeps import all_records, epochs_measured, quick_epochs, quick_jobs, small_jobs
+from tests.sweeping.small_sweeps import all_records, epochs_measured, quick_epochs, quick_jobs, reference, small_jobs
 
 from infoplane.errors import UserError
 from infoplane.sweeping.engines.engine import EngineSettings
 from infoplane.sweeping.engines.local import LocalEngine
 from infoplane.sweeping.engines.slurm import SLURM, SlurmEngine, _reason, slurm_options
-from infoplane.sweeping.execution import execute
 from infoplane.sweeping.folder import SweepFolder
 
 submitit = pytest.importorskip("submitit", reason="the extra slurm is not installed")
@@ -61,9 +60,8 @@ def test_a_failing_run_is_reported_and_stops_no_other(tmp_path):
 def test_a_real_run_has_the_same_records_as_without_submitit(tmp_path):
     (job,) = small_jobs(tmp_path / "slurm")
     assert run_all([job]) == {job.name: "done"}
-    (job,) = small_jobs(tmp_path / "local")
-    assert execute(job).status == "done"
-    assert all_records(tmp_path / "slurm") == all_records(tmp_path / "local")
+    reference(tmp_path / "alone")
+    assert all_records(tmp_path / "slurm") == all_records(tmp_path / "alone")
 
 
 def test_options_of_sbatch_are_taken_and_mistakes_are_one_line(tmp_path):

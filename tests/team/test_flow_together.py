@@ -32,11 +32,12 @@ SETTINGS = [
     "--device=cpu",
     "--quiet",
 ]
+LAUNCHER = ("lightning_fabric.strategies.ddp",)  # its import takes longest
 ROWS = ["training", "epoch", "split", "examples"]
 
 
 def run_of(folder: Path, *arguments: str, settings: list[str] = SETTINGS) -> RunFolder:
-    done = infoplane(*settings, "--run", folder, *arguments, drawn=())
+    done = infoplane(*settings, "--run", folder, *arguments, drawn=(), imported=LAUNCHER)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     return RunFolder(folder)
 
@@ -44,7 +45,9 @@ def run_of(folder: Path, *arguments: str, settings: list[str] = SETTINGS) -> Run
 def test_records_agree_with_one_process(tmp_path):
     one = run_of(tmp_path / "one", "--training.epochs=2")
     done = infoplane(
-        *SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2, drawn=["class-entropies"]
+        *[*SETTINGS, "--training.epochs=2", "--run", tmp_path / "two", "--devices", 2],
+        drawn=["class-entropies"],
+        imported=LAUNCHER,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
     two = RunFolder(tmp_path / "two")
@@ -101,7 +104,7 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, unb
         (0, signal.SIGTERM, 143, "interrupted; only the epoch under way will be repeated. To continue: infoplane"),
         (1, signal.SIGKILL, 2, "another process of this run has ended"),
     ):
-        process = started(*LONG, "--run", folder, "--devices=2", drawn=())
+        process = started(*LONG, "--run", folder, "--devices=2", drawn=(), imported=LAUNCHER)
         while process.poll() is None and not (
             folder.is_dir() and max(run.checkpoint_epochs(0, "free"), default=0) >= epochs + 2
         ):
@@ -128,9 +131,9 @@ def test_a_process_that_is_ended_ends_the_run_which_then_continues(tmp_path, unb
 def test_another_number_of_processes_is_refused(tmp_path, unbroken):
     settings = [*ONE_LAYER, "--training.epochs=0", "--methods=normal"]
     run_of(tmp_path / "run", settings=settings)
-    again = infoplane(*settings, "--run", tmp_path / "run", "--devices", "2")
+    again = infoplane(*settings, "--run", tmp_path / "run", "--devices", "2", imported=LAUNCHER)
     assert_one_clear_line(again, "began with 1 process, got 2", "--devices")
-    again = infoplane(*LONG, "--run", unbroken.path)
+    again = infoplane(*LONG, "--run", unbroken.path, imported=LAUNCHER)
     assert_one_clear_line(again, "began with 2 processes, got 1", "--devices")
 
 
@@ -140,7 +143,7 @@ def test_nonsense_is_refused():
 
 def test_torchrun_starts_the_processes(tmp_path):
     torchrun = Path(sys.executable).with_name("torchrun")
-    own = [*SETTINGS, "--training.epochs=1", "--methods=normal", "--run", str(tmp_path / "run")]
+    own = [*ONE_LAYER, "--training.epochs=1", "--methods=normal", "--run", str(tmp_path / "run")]
     _, script = entry(drawn=())
     command = [torchrun, "--nproc-per-node=2", "--master-port=0", "--standalone", "--", script, *own]
     done = subprocess.run(command, env=drawing(()), capture_output=True, text=True, timeout=200, check=False)
