@@ -274,7 +274,7 @@ def test_ones_own_images_and_model(tmp_path):
         *["--training.epochs", 1, "--measurement.permutations", 3, "--measurement.thorough-epochs", 0],
         *["--run", "run", "--device", "cpu"],
         cwd=tmp_path,
-        drawn=UNRENDERED,
+        drawn=(*UNRENDERED, *RENDERED),
     )
     assert done.returncode == 0, done.stderr
     measured = RunFolder(tmp_path / "run").measurements()
@@ -299,7 +299,7 @@ def test_a_fragment_of_stl10_is_measured_at_96_pixels_and_reported_as_incomplete
         *["flow", "stl10-wrn", "--training.epochs", 0, "--methods", "normal", "--measurement.permutations", 3],
         *["--measurement.thorough-epochs", 0, "--measurement.noise-sweep", 1, "--measurement.layers", "stem"],
         *["--measurement.examples", 40, "--attack.steps", 2, "--run", tmp_path / "run", "--device", "cpu"],
-        drawn=UNRENDERED,
+        drawn=(*UNRENDERED, *RENDERED),
         INFOPLANE_DATA=str(real_data),
     )
     assert done.returncode == 0, done.stderr
