@@ -75,10 +75,10 @@ def small_jobs(folder: Path, *, epochs: int = 1, methods: tuple[str, ...] = ("no
     ]
 
 
-def reference(folder: Path) -> None:
-    """Make the run of `small_jobs` in a sweep's folder without any engine, by `infoplane flow`."""
+def reference(folder: Path, *more: str) -> None:
+    """Make the run of `small_jobs` in a sweep's folder without any engine, by `infoplane flow` with more options."""
     for job in small_jobs(folder):
-        done = infoplane("flow", *job.words, "--run", SweepFolder(folder).run_path(job.name), drawn=())
+        done = infoplane("flow", *job.words, *more, "--run", SweepFolder(folder).run_path(job.name), drawn=())
         assert done.returncode == 0, done.stderr
 
 

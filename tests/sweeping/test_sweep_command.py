@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import DRAWING_LITTLE
-from tests.sweeping.small_sweeps import FEW, all_records, records, small_options
+from tests.sweeping.small_sweeps import FEW, all_records, records, reference, small_options
 
 from infoplane.commands.cli import main
 from infoplane.commands.sweep_points import SweepPoints
@@ -45,6 +45,8 @@ def test_a_sweep_makes_ordinary_runs_and_grows(of_one_run, tmp_path, undrawn, ca
     line = ["sweep", str(folder), *small_options(), "--methods", "normal", "--jobs", "2"]
     assert "digits-lenet5-s0: done (1 of 1)" in of_one_run[1]
     first = all_records(folder)
+    reference(tmp_path / "alone", "--training.learning-rate=0.05")  # Ray and Slurm are compared with it, too
+    assert first == all_records(tmp_path / "alone")
     settings = RunFolder(folder / "runs" / "digits-lenet5-s0").read_config()["settings"]
     assert (settings["training"]["learning_rate"], settings["methods"]) == (0.05, ["normal"])
     assert main([*line, "--set", "training.learning_rate=.05,0.1"]) == 0
